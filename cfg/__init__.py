@@ -1,0 +1,1 @@
+"""Parameter files, one an instrument; installed as `grism_align.cfg`."""

@@ -1,0 +1,1 @@
+"""Exposures with a known truth, for the demo and the tests."""

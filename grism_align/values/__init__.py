@@ -1,0 +1,1 @@
+"""Nouns: immutable values over numpy and astropy. No files, no network."""

@@ -1,0 +1,123 @@
+"""One exposure: what its headers say, without its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.transform import LinearTransform, TangentPlane
+
+__all__ = ["Chip", "Exposure", "ExposureKind"]
+
+
+class ExposureKind(Enum):
+    """Whether an exposure shows the sky or its spectra."""
+
+    DIRECT = "direct"
+    GRISM = "grism"
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One science array of an exposure.
+
+    Parameters
+    ----------
+    extver : int
+        EXTVER of its SCI extension.
+    shape : (ny, nx)
+        Pixels.
+    wcs : PixelSky
+        Pixels to sky as the instrument team's pointing has it: before any correction of ours.
+    """
+
+    extver: int
+    shape: tuple[int, int]
+    wcs: PixelSky
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One direct or grism exposure.
+
+    Parameters
+    ----------
+    key : str
+        Root name, unique in a set of exposures.
+    path : Path
+        The file that holds it.
+    kind : ExposureKind
+        DIRECT or GRISM.
+    instrument : str
+        ``wfc3_ir``, ``wfc3_uvis`` or ``acs_wfc``.
+    filter : str
+        Filter or grism.
+    visit : str
+        Program and visit, as in the root name.
+    group : str
+        Guide-star acquisition: exposures of one group share one roll error.
+    guide_star : str or None
+        Guide star, where the headers name it.
+    target : str
+        Target name.
+    postarg : (x, y), arcsec
+        Commanded offset of the target in the aperture.
+    start, end : float, MJD (UTC)
+        Of the exposure.
+    exposure_time : float, s
+        Effective exposure time.
+    ab_zero_point : float
+        AB magnitude of a source of one count (BUNIT) per second; NaN where the headers give none.
+    counts_per_second : bool
+        Whether the pixels hold rates; else they hold counts of the whole exposure.
+    chips : tuple of Chip
+        One, or the two of ACS/WFC and WFC3/UVIS.
+    applied : LinearTransform or None
+        The correction that the file's own WCS already has on top of `chips`' WCS; None if the same.
+    governors : tuple of str
+        Keys of the direct exposures that the association names for this grism exposure.
+    """
+
+    key: str
+    path: Path
+    kind: ExposureKind
+    instrument: str
+    filter: str
+    visit: str
+    group: str
+    guide_star: str | None
+    target: str
+    postarg: tuple[float, float]
+    start: float
+    end: float
+    exposure_time: float
+    ab_zero_point: float
+    counts_per_second: bool
+    chips: tuple[Chip, ...]
+    applied: LinearTransform | None = None
+    governors: tuple[str, ...] = ()
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it shows the sky."""
+        return self.kind is ExposureKind.DIRECT
+
+    @property
+    def mid(self) -> float:
+        """Mid time, MJD (UTC)."""
+        return 0.5 * (self.start + self.end)
+
+    @property
+    def plane(self) -> TangentPlane:
+        """Tangent plane at the reference point of the first chip, before any correction."""
+        return self.chips[0].wcs.plane
+
+    @property
+    def pixel_scale(self) -> float:
+        """Side of a pixel, arcsec."""
+        return self.chips[0].wcs.pixel_scale

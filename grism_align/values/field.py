@@ -1,0 +1,144 @@
+"""The one value that passes from step to step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from grism_align.values.solution import AlignmentSolution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.solution import ExposureFit
+
+__all__ = ["Activity", "ExposureSet", "SkySource"]
+
+
+@dataclass(frozen=True)
+class SkySource:
+    """One source of the relative frame, seen in several exposures.
+
+    Parameters
+    ----------
+    number : int
+        Its number in the frame.
+    ra, dec : float, deg
+        Position in the relative frame.
+    error : float, mas
+        Standard error of one axis.
+    mag : float
+        Mean AB magnitude.
+    epoch : float
+        Mean Julian year of its measurements.
+    component : int
+        The group of overlapping exposures that it belongs to.
+    n_exposures : int
+        How many exposures measured it.
+    """
+
+    number: int
+    ra: float
+    dec: float
+    error: float
+    mag: float
+    epoch: float
+    component: int
+    n_exposures: int
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One step that was done, or that was skipped and why.
+
+    Parameters
+    ----------
+    step : str
+        Name of the step.
+    outcome : str
+        ``done`` or ``skipped``.
+    note : str
+        What to know about it.
+    settings : mapping
+        Every parameter and its value.
+    counts : mapping
+        Counts of every cut.
+    """
+
+    step: str
+    outcome: str
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ExposureSet:
+    """All exposures of a field and what is known of them so far. Steps return a new one.
+
+    Parameters
+    ----------
+    product : str
+        Name of the association's product; outputs are named after it.
+    exposures : tuple of Exposure
+        In time order.
+    association : mapping
+        The association that the set was read from; what it knows is kept.
+    origin : Path or None
+        The association's file.
+    catalogs : mapping of str to SourceCatalog
+        By exposure key, of direct exposures.
+    sources : tuple of SkySource
+        The sources of the relative frame.
+    relative, absolute, grism : AlignmentSolution
+        What each step found; empty before it ran.
+    reference_catalog : ReferenceCatalog or None
+        What the absolute step aligned to, as used.
+    activities : tuple of Activity
+        The steps done.
+    parameter_file : str
+        The instrument's parameter file that was used.
+    """
+
+    product: str
+    exposures: tuple[Exposure, ...]
+    association: Mapping[str, Any] = field(default_factory=dict)
+    origin: Path | None = None
+    catalogs: Mapping[str, SourceCatalog] = field(default_factory=dict)
+    sources: tuple[SkySource, ...] = ()
+    relative: AlignmentSolution = field(default_factory=AlignmentSolution)
+    absolute: AlignmentSolution = field(default_factory=AlignmentSolution)
+    grism: AlignmentSolution = field(default_factory=AlignmentSolution)
+    reference_catalog: ReferenceCatalog | None = None
+    activities: tuple[Activity, ...] = ()
+    parameter_file: str = ""
+
+    def __getitem__(self, key: str) -> Exposure:
+        return next(exposure for exposure in self.exposures if exposure.key == key)
+
+    @property
+    def direct(self) -> tuple[Exposure, ...]:
+        """The direct exposures, in time order."""
+        return tuple(exposure for exposure in self.exposures if exposure.is_direct)
+
+    @property
+    def grisms(self) -> tuple[Exposure, ...]:
+        """The grism exposures, in time order."""
+        return tuple(exposure for exposure in self.exposures if not exposure.is_direct)
+
+    @property
+    def total(self) -> AlignmentSolution:
+        """The correction of every exposure fitted so far: relative, then absolute, and the grisms'."""
+        aligned = self.relative.then(self.absolute)
+        return AlignmentSolution({**aligned.fits, **self.grism.fits}, aligned.reference)
+
+    def fit(self, key: str) -> ExposureFit | None:
+        """The total correction of one exposure, None where no step has fitted it."""
+        return self.total.fits.get(key)
+
+    def with_activity(self, activity: Activity, **changes: Any) -> ExposureSet:
+        """A copy with some fields replaced and one more activity on record."""
+        return replace(self, activities=(*self.activities, activity), **changes)

@@ -1,0 +1,142 @@
+"""What an alignment found, exposure by exposure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grism_align.values.transform import LinearTransform
+
+__all__ = ["AlignmentSolution", "ExposureFit", "FitStatus", "Residuals"]
+
+Floats = NDArray[np.float64]
+
+
+class FitStatus(Enum):
+    """How an exposure came out."""
+
+    REFERENCE = "REFERENCE"
+    ALIGNED = "ALIGNED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """The matched sources of one fit.
+
+    Parameters
+    ----------
+    source : (N,) ndarray of int
+        ``id`` of the source in the exposure's catalog.
+    matched : (N,) ndarray
+        What it was matched to: the number of the source in the relative frame, or the reference
+        catalog's identifier.
+    offset : (N, 2) ndarray, mas
+        Where the fit puts the source minus where it should be, east and north.
+    weight : (N,) ndarray
+        Weight in the fit, of 1; zero where it was clipped.
+    """
+
+    source: NDArray[np.int64]
+    matched: NDArray[np.generic]
+    offset: Floats
+    weight: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ExposureFit:
+    """The correction of one exposure in one step.
+
+    Parameters
+    ----------
+    status : FitStatus
+        How it came out.
+    transform : LinearTransform or None
+        The correction, in the exposure's own tangent plane before any correction; None if FAILED.
+    reference : str
+        What it was fitted to.
+    n_matched, n_used : int
+        Sources matched, and those of them that kept weight.
+    rms : float, mas
+        Weighted rms residual of one axis.
+    false_match_probability : float
+        Probability that lists without a common source match as well.
+    reason : str
+        Why it failed, or what to know about it.
+    governed_by : tuple of str
+        For a grism exposure, the direct exposures whose correction it has.
+    rule : str
+        For a grism exposure, how those were chosen.
+    residuals : Residuals or None
+        The matched sources.
+    """
+
+    status: FitStatus
+    transform: LinearTransform | None
+    reference: str = ""
+    n_matched: int = 0
+    n_used: int = 0
+    rms: float = float("nan")
+    false_match_probability: float = float("nan")
+    reason: str = ""
+    governed_by: tuple[str, ...] = ()
+    rule: str = ""
+    residuals: Residuals | None = None
+
+    @classmethod
+    def failed(cls, reason: str, n_matched: int = 0) -> ExposureFit:
+        """The fit of an exposure that keeps its WCS."""
+        return cls(FitStatus.FAILED, None, reason=reason, n_matched=n_matched)
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the exposure has a correction, the identity included."""
+        return self.transform is not None
+
+
+@dataclass(frozen=True, eq=False)
+class AlignmentSolution:
+    """The fits of one step for a set of exposures.
+
+    Parameters
+    ----------
+    fits : mapping of str to ExposureFit
+        By exposure key.
+    reference : str
+        What fixes the frame: exposures, a visit or a catalog.
+    """
+
+    fits: Mapping[str, ExposureFit] = field(default_factory=dict)
+    reference: str = ""
+
+    def __getitem__(self, key: str) -> ExposureFit:
+        return self.fits[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.fits
+
+    def then(self, later: AlignmentSolution) -> AlignmentSolution:
+        """This solution followed by another of the same exposures.
+
+        An exposure that failed here is failed; one that failed later, or that the later solution does
+        not know, keeps this correction.
+        """
+        return AlignmentSolution(
+            {key: _followed(fit, later.fits.get(key)) for key, fit in self.fits.items()},
+            later.reference or self.reference,
+        )
+
+
+def _followed(first: ExposureFit, second: ExposureFit | None) -> ExposureFit:
+    if second is None or first.transform is None:
+        return first
+    if second.transform is None:
+        return replace(first, reason=f"{first.reason}; {second.reason}".strip("; "))
+    return replace(second, transform=first.transform.then(second.transform))

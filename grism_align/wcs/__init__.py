@@ -1,0 +1,1 @@
+"""The pixel-to-sky maps of HST and, later, JWST and Roman."""
