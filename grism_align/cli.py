@@ -1,1 +1,119 @@
 """The commands that are no Step."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align import __version__
+from grism_align.values.errors import GrismAlignError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from grism_align.values.exposure import Exposure
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command of ``grism-align``.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line; that of the process if not given.
+
+    Returns
+    -------
+    int
+        0, or 1 where an error that the package knows is reported on the standard error stream.
+    """
+    parser = argparse.ArgumentParser(prog="grism-align", description=sys.modules["grism_align"].__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for add in _COMMANDS:
+        add(subparsers)
+    options = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except GrismAlignError as error:
+        print(f"grism-align {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _add_associate(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "associate",
+        help="write the association of some exposures",
+        description="Group exposures by visit, find which direct exposure governs which grism exposure "
+        "and which visits overlap, and write it as an association to run the pipeline on.",
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="exposures, folders, lists, associations or poller files"
+    )
+    parser.add_argument("-o", "--output", required=True, type=Path, help="the association to write (JSON)")
+    parser.add_argument("--product", help="name of the product (default: the output's, without _asn)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    parser.set_defaults(run=_associate)
+
+
+def _associate(options: argparse.Namespace) -> None:
+    # Imported here: astropy takes longer than all the rest of --help.
+    from grism_align.io.associations import (
+        apply_association,
+        build_association,
+        read_association,
+        write_association,
+    )
+    from grism_align.io.missions.hst import read_exposure
+
+    output = options.output.expanduser()
+    if output.exists() and not options.overwrite:
+        raise OutputError(output, "it exists", "Choose another name or give --overwrite")
+    product = options.product if options.product is not None else output.stem.removesuffix("_asn")
+    known = read_association(options.files)
+    exposures = apply_association([read_exposure(member.path) for member in known.exposures], known)
+    association = build_association(exposures, product, known)
+    write_association(association, output)
+    by_path = {exposure.path: exposure for exposure in exposures}
+    print(_exposure_table([by_path[member.path] for member in association.exposures]))
+    print(f"{len(exposures)} exposures -> {output}")
+
+
+def _exposure_table(exposures: Sequence[Exposure]) -> str:
+    """One line an exposure, in columns."""
+    from grism_align.io.associations.build import start_of
+
+    rows = [("visit", "exposure", "kind", "filter", "start", "governed by")]
+    for exposure in exposures:
+        kind, governor = exposure.kind.value, _governor_text(exposure, exposures)
+        rows.append((exposure.visit, exposure.key, kind, exposure.filter, start_of(exposure), governor))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def _governor_text(exposure: Exposure, exposures: Sequence[Exposure]) -> str:
+    from grism_align.algorithms.pair import candidate_governors
+    from grism_align.values.settings import PropagationSettings
+
+    if exposure.is_direct:
+        return "-"
+    candidates = candidate_governors(
+        exposure, [other for other in exposures if other.is_direct], PropagationSettings().pairing_radius
+    )
+    named = [governor.key for governor in candidates if governor.rule == "association"]
+    if not candidates:
+        return "none"
+    return f"{', '.join(named) or candidates[0].key} ({candidates[0].rule})"
+
+
+#: Each adds the parser of one command and sets what it runs.
+_COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_associate,)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from grism_align.values.association import Association
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
     from grism_align.values.exposure import Exposure
@@ -85,10 +85,8 @@ class ExposureSet:
         Name of the association's product; outputs are named after it.
     exposures : tuple of Exposure
         In time order.
-    association : mapping
+    association : Association
         The association that the set was read from; what it knows is kept.
-    origin : Path or None
-        The association's file.
     catalogs : mapping of str to SourceCatalog
         By exposure key, of direct exposures.
     sources : tuple of SkySource
@@ -100,13 +98,12 @@ class ExposureSet:
     activities : tuple of Activity
         The steps done.
     parameter_file : str
-        The instrument's parameter file that was used.
+        The parameter files that were used.
     """
 
     product: str
     exposures: tuple[Exposure, ...]
-    association: Mapping[str, Any] = field(default_factory=dict)
-    origin: Path | None = None
+    association: Association = field(default_factory=lambda: Association("", ()))
     catalogs: Mapping[str, SourceCatalog] = field(default_factory=dict)
     sources: tuple[SkySource, ...] = ()
     relative: AlignmentSolution = field(default_factory=AlignmentSolution)

@@ -62,6 +62,8 @@ class ExposureFit:
         The correction, in the exposure's own tangent plane before any correction; None if FAILED.
     reference : str
         What it was fitted to.
+    frame : int
+        Number of the relative frame; exposures of two frames are not tied to each other.
     n_matched, n_used : int
         Sources matched, and those of them that kept weight.
     rms : float, mas
@@ -81,6 +83,7 @@ class ExposureFit:
     status: FitStatus
     transform: LinearTransform | None
     reference: str = ""
+    frame: int = 0
     n_matched: int = 0
     n_used: int = 0
     rms: float = float("nan")
@@ -139,4 +142,4 @@ def _followed(first: ExposureFit, second: ExposureFit | None) -> ExposureFit:
         return first
     if second.transform is None:
         return replace(first, reason=f"{first.reason}; {second.reason}".strip("; "))
-    return replace(second, transform=first.transform.then(second.transform))
+    return replace(second, transform=first.transform.then(second.transform), frame=first.frame)

@@ -1,0 +1,292 @@
+"""Align the relative frame with a reference catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.fit import LinearFit, fit_linear
+from grism_align.algorithms.match import PlaneList, chance_probability, match_lists, mutual_nearest
+from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
+from grism_align.values.sphere import mean_direction
+from grism_align.values.transform import TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import SkySource
+    from grism_align.values.settings import MatchSettings, ReferenceSettings
+
+__all__ = ["AbsoluteResult", "align_absolute", "select_reference"]
+
+_ROUNDS = 5
+# Frames with this many sources seen twice leave out those seen once, cosmic rays among them.
+_ENOUGH_CONFIRMED = 20
+# A scale is kept where it differs from one by this many of its errors.
+_SIGNIFICANT = 3.0
+_LEAST_RADIUS = 0.08
+
+
+@dataclass(frozen=True, eq=False)
+class AbsoluteResult:
+    """An absolute alignment.
+
+    Parameters
+    ----------
+    solution : AlignmentSolution
+        Of every direct exposure of the relative frames.
+    reference : ReferenceCatalog
+        The catalog as used, at its own epochs.
+    warnings : tuple of str
+        What the user should know.
+    counts : dict of str to int
+        What was used and left out.
+    """
+
+    solution: AlignmentSolution
+    reference: ReferenceCatalog
+    warnings: tuple[str, ...]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _FrameFit:
+    """One frame's fit: pairs of (source, reference) rows, and what judges it."""
+
+    fit: LinearFit
+    pairs: NDArray[np.int64]
+    probability: float
+
+
+def select_reference(
+    catalog: ReferenceCatalog, exposures: Sequence[Exposure], settings: ReferenceSettings
+) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """The part of a catalog that can serve: on the exposures, within the magnitudes, the brightest.
+
+    Parameters
+    ----------
+    catalog : ReferenceCatalog
+        At the epoch of the exposures, so that fast stars are not lost at the border.
+    exposures : sequence of Exposure
+        Direct exposures.
+    settings : ReferenceSettings
+        The parameters.
+
+    Returns
+    -------
+    rows : (N,) ndarray of int
+        Rows of the catalog.
+    counts : dict of str to int
+        Sources left after each cut.
+    """
+    low = -np.inf if settings.bright_limit is None else settings.bright_limit
+    high = np.inf if settings.faint_limit is None else settings.faint_limit
+    unlimited = bool(np.isinf([low, high]).all())
+    within = ((catalog.mag >= low) & (catalog.mag <= high)) | (unlimited & np.isnan(catalog.mag))
+    near = _on_exposures(catalog.sky, exposures, settings.margin)
+    rows = np.flatnonzero(near & within)
+    order = np.argsort(np.nan_to_num(catalog.mag[rows], nan=np.inf), kind="stable")
+    kept = np.sort(rows[order[: settings.max_sources]])
+    counts = {
+        "reference_in_catalog": len(catalog),
+        "reference_on_exposures": int(near.sum()),
+        "reference_within_magnitudes": len(rows),
+        "reference_brightest": len(kept),
+    }
+    return kept, counts
+
+
+def _on_exposures(
+    sky: NDArray[np.float64], exposures: Sequence[Exposure], margin: float
+) -> NDArray[np.bool_]:
+    """Whether positions lie on a chip of any exposure, or within the margin of it."""
+    inside = np.zeros(len(sky), dtype=bool)
+    for exposure in exposures:
+        for chip in exposure.chips:
+            corners = chip.wcs.footprint()
+            plane = TangentPlane(*mean_direction(corners))
+            inside |= _in_quadrilateral(plane.to_plane(sky), plane.to_plane(corners), margin)
+    return inside
+
+
+def _in_quadrilateral(
+    xy: NDArray[np.float64], corners: NDArray[np.float64], margin: float
+) -> NDArray[np.bool_]:
+    """Whether points (N, 2) are on the inner side of every edge, or outside by no more than the margin."""
+    edges = np.roll(corners, -1, axis=0) - corners
+    normals = np.column_stack([edges[:, 1], -edges[:, 0]]) / np.hypot(*edges.T)[:, None]
+    outward = normals * np.sign((normals * (corners - corners.mean(axis=0))).sum(axis=1))[:, None]
+    distance = ((xy[:, None, :] - corners) * outward).sum(axis=2)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((distance <= margin).all(axis=1))
+
+
+def align_absolute(
+    exposures: Sequence[Exposure],
+    relative: AlignmentSolution,
+    sources: Sequence[SkySource],
+    catalog: ReferenceCatalog,
+    settings: tuple[ReferenceSettings, MatchSettings],
+) -> AbsoluteResult:
+    """Move each relative frame, as one rigid whole, onto a reference catalog.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Direct exposures.
+    relative : AlignmentSolution
+        Their relative corrections.
+    sources : sequence of SkySource
+        Sources of the relative frames.
+    catalog : ReferenceCatalog
+        The reference.
+    settings : (ReferenceSettings, MatchSettings)
+        What is used of the catalog and what is fitted; how it is matched and judged.
+
+    Returns
+    -------
+    AbsoluteResult
+        Exposures of a frame that could not be tied to the catalog are FAILED with the reason.
+    """
+    reference, match = settings
+    epoch = float(np.mean([source.epoch for source in sources])) if sources else 2000.0
+    rows, counts = select_reference(catalog.at_epoch(epoch), exposures, reference)
+    used = catalog[rows]
+    fits: dict[str, ExposureFit] = {}
+    warnings: list[str] = []
+    for component in sorted({source.component for source in sources}):
+        own = [source for source in sources if source.component == component]
+        members = [e for e in exposures if _is_member(relative.fits.get(e.key), component)]
+        try:
+            frame = _fit_frame(_confirmed(own), used, reference.fitgeometry, match, members)
+        except AlignmentError as error:
+            reason = f"not tied to {catalog.name}: {error}"
+            warnings.append(f"{', '.join(e.key for e in members)} {reason}")
+            fits.update({e.key: ExposureFit.failed(reason) for e in members})
+            continue
+        counts[f"reference_used_frame_{component + 1}"] = int((frame.fit.weight > 0).sum())
+        fits.update({e.key: _member_fit(e, frame, used) for e in members})
+    return AbsoluteResult(AlignmentSolution(fits, catalog.name), used, tuple(warnings), counts)
+
+
+def _is_member(fit: ExposureFit | None, component: int) -> bool:
+    return fit is not None and fit.is_aligned and fit.frame == component
+
+
+def _confirmed(sources: Sequence[SkySource]) -> Sequence[SkySource]:
+    """Sources seen in two exposures, where there are enough of them."""
+    twice = [source for source in sources if source.n_exposures > 1]
+    return twice if len(twice) >= _ENOUGH_CONFIRMED else sources
+
+
+def _fit_frame(
+    sources: Sequence[SkySource],
+    catalog: ReferenceCatalog,
+    geometry: str,
+    match: MatchSettings,
+    members: Sequence[Exposure],
+) -> _FrameFit:
+    """Match one frame with the catalog and fit it, each reference star at its partner's epoch."""
+    sky = np.array([(source.ra, source.dec) for source in sources])
+    plane = TangentPlane(*mean_direction(sky))
+    epoch = np.array([source.epoch for source in sources])
+    own = PlaneList(
+        plane.to_plane(sky),
+        1e-3 * np.array([source.error for source in sources]),
+        np.array([source.mag for source in sources]),
+        epoch,
+    )
+    reference = _reference_list(catalog, float(epoch.mean()), plane)
+    pairs = match_lists(own, reference, plane, match).pairs
+    for _ in range(_ROUNDS):
+        fit = _fit_pairs(own, catalog, pairs, plane, (geometry, match.clip))
+        error = np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])
+        typical = float(np.median(np.hypot(error, fit.scatter)))
+        radius = float(np.clip(match.clip * 2 * typical, _LEAST_RADIUS, match.tolerance))
+        before, pairs = pairs, mutual_nearest(fit.transform.apply(own.xy), reference.xy, radius)
+        if len(pairs) < match.min_matches:
+            raise TooFewMatchesError(len(pairs), match.min_matches)
+        if np.array_equal(before, pairs):
+            break
+    fit = _fit_pairs(own, catalog, pairs, plane, (geometry, match.clip))
+    probability = _chance(own, reference, fit, radius, match)
+    _require_acceptable(fit, probability, match, min(e.pixel_scale for e in members))
+    numbers = np.array([source.number for source in sources])
+    return _FrameFit(fit, np.column_stack([numbers[pairs[:, 0]], pairs[:, 1]]), probability)
+
+
+def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane) -> PlaneList:
+    moved = catalog.at_epoch(epoch)
+    error = 1e-3 * np.sqrt((moved.error**2).mean(axis=1))
+    return PlaneList(plane.to_plane(moved.sky), error, moved.mag, moved.epoch)
+
+
+def _fit_pairs(
+    own: PlaneList,
+    catalog: ReferenceCatalog,
+    pairs: NDArray[np.int64],
+    plane: TangentPlane,
+    model: tuple[str, float],
+) -> LinearFit:
+    """Fit matched pairs; a scale that the data can't tell from one is not fitted."""
+    geometry, clip = model
+    mine = own.rows(pairs[:, 0])
+    partner = catalog[pairs[:, 1]].at_epoch(mine.epoch)
+    error = np.hypot(mine.error, 1e-3 * np.sqrt((partner.error**2).mean(axis=1)))
+    target = plane.to_plane(partner.sky)
+    fit = fit_linear(mine.xy, target, error, plane, geometry, clip)
+    if geometry == "rscale" and not _scale_is_significant(fit):
+        return fit_linear(mine.xy, target, error, plane, "rshift", clip)
+    return fit
+
+
+def _scale_is_significant(fit: LinearFit) -> bool:
+    scale_error = float(np.sqrt(fit.transform.covariance[2, 2]))
+    return bool(abs(fit.transform.matrix[0, 0] - 1.0) > _SIGNIFICANT * scale_error)
+
+
+def _chance(
+    own: PlaneList, reference: PlaneList, fit: LinearFit, radius: float, match: MatchSettings
+) -> float:
+    """Probability that an unrelated catalog gives as many used pairs at any offset that was open."""
+    area = float(np.prod(np.ptp(own.xy, axis=0) + 2 * radius))
+    expected = len(own) * len(reference) / area * np.pi * radius**2
+    offsets = max(1.0, (match.search_radius / radius) ** 2)
+    return chance_probability(max(int((fit.weight > 0).sum()) - 2, 0), expected, offsets)
+
+
+def _require_acceptable(fit: LinearFit, probability: float, match: MatchSettings, pixel: float) -> None:
+    used = int((fit.weight > 0).sum())
+    if used < match.min_matches:
+        raise TooFewMatchesError(used, match.min_matches)
+    if probability > match.max_false_match:
+        raise UnreliableMatchError(used, probability, match.max_false_match)
+    if not fit.rms <= match.max_rms * pixel:
+        msg = f"rms residual {fit.rms / pixel:.2f} px, limit {match.max_rms:g}"
+        raise AlignmentError(msg)
+
+
+def _member_fit(exposure: Exposure, frame: _FrameFit, catalog: ReferenceCatalog) -> ExposureFit:
+    """The frame's correction in one exposure's own tangent plane."""
+    return ExposureFit(
+        status=FitStatus.ALIGNED,
+        transform=frame.fit.transform.in_plane(exposure.plane),
+        reference=catalog.name,
+        n_matched=len(frame.pairs),
+        n_used=int((frame.fit.weight > 0).sum()),
+        rms=1e3 * frame.fit.rms,
+        false_match_probability=frame.probability,
+        residuals=Residuals(
+            frame.pairs[:, 0],
+            catalog.identifier[frame.pairs[:, 1]],
+            1e3 * frame.fit.residual,
+            frame.fit.weight,
+        ),
+    )

@@ -1,0 +1,257 @@
+"""Match two lists of positions whose offset and roll are unknown, and say how sure the match is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+from scipy.spatial import cKDTree
+
+from grism_align.algorithms.fit import fit_linear
+from grism_align.values.errors import TooFewMatchesError, UnreliableMatchError
+from grism_align.values.transform import LinearTransform
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from grism_align.values.settings import MatchSettings
+    from grism_align.values.transform import TangentPlane
+
+__all__ = ["ListMatch", "PlaneList", "chance_probability", "match_lists", "mutual_nearest"]
+
+# A vote this improbable ends the search over rolls.
+_CERTAIN = 1e-12
+_REFINEMENTS = 6
+# Smallest radius, arcsec, in which refined positions are paired.
+_LEAST_RADIUS = 0.08
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneList:
+    """Positions in one tangent plane.
+
+    Parameters
+    ----------
+    xy : (N, 2) ndarray, arcsec
+        Positions.
+    error : (N,) ndarray, arcsec
+        Standard errors of one axis.
+    mag : (N,) ndarray
+        Magnitudes, for the choice of the brightest.
+    epoch : (N,) ndarray
+        Julian years of the measurements.
+    """
+
+    xy: NDArray[np.float64]
+    error: NDArray[np.float64]
+    mag: NDArray[np.float64]
+    epoch: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def rows(self, index: NDArray[np.int64]) -> PlaneList:
+        """The list of some rows."""
+        return PlaneList(self.xy[index], self.error[index], self.mag[index], self.epoch[index])
+
+    def moved(self, transform: LinearTransform) -> PlaneList:
+        """The list with its positions moved."""
+        return replace(self, xy=transform.apply(self.xy))
+
+    def brightest(self, number: int, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Rows of the brightest sources among those `inside`; unknown magnitudes come last."""
+        rows = np.flatnonzero(inside)
+        order = np.argsort(np.nan_to_num(self.mag[rows], nan=np.inf), kind="stable")
+        return np.asarray(rows[order[:number]])
+
+
+@dataclass(frozen=True, eq=False)
+class ListMatch:
+    """A match that was accepted.
+
+    Parameters
+    ----------
+    pairs : (N, 2) ndarray of int
+        Rows of the first and of the second list, one to one.
+    transform : LinearTransform
+        Takes the first list onto the second.
+    probability : float
+        That lists without a common source match as well.
+    """
+
+    pairs: NDArray[np.int64]
+    transform: LinearTransform
+    probability: float
+
+
+def mutual_nearest(
+    first: NDArray[np.float64], second: NDArray[np.float64], radius: float
+) -> NDArray[np.int64]:
+    """Pairs of rows that are each other's nearest neighbour within a radius: (N, 2)."""
+    if len(first) == 0 or len(second) == 0:
+        return np.zeros((0, 2), dtype=np.int64)
+    distance, partner = cKDTree(second).query(first, distance_upper_bound=radius)
+    _, back = cKDTree(first).query(second)
+    rows = np.flatnonzero(np.isfinite(distance))
+    rows = rows[back[partner[rows]] == rows]
+    return np.column_stack([rows, partner[rows]]).astype(np.int64)
+
+
+def chance_probability(n_matched: int, expected: float, trials: float) -> float:
+    """Probability that chance gives so many matches in any of so many independent trials.
+
+    Parameters
+    ----------
+    n_matched : int
+        Matches found.
+    expected : float
+        Matches that chance gives in one trial (Poisson mean).
+    trials : float
+        Independent offsets and rolls that were open.
+    """
+    from scipy.stats import poisson
+
+    return float(min(1.0, trials * poisson.sf(n_matched - 1, max(expected, 1e-300))))
+
+
+def match_lists(
+    first: PlaneList, second: PlaneList, plane: TangentPlane, settings: MatchSettings
+) -> ListMatch:
+    """Find the shift and roll that take the first list onto the second.
+
+    Offsets of all pairs vote for a shift, roll by roll; the winner is refined with mutual nearest
+    neighbours in a shrinking radius; the match is judged after the last fit.
+
+    Parameters
+    ----------
+    first, second : PlaneList
+        In the same tangent plane.
+    plane : TangentPlane
+        That plane.
+    settings : MatchSettings
+        The parameters.
+
+    Returns
+    -------
+    ListMatch
+
+    Raises
+    ------
+    TooFewMatchesError
+        If too few sources lie near each other's field or match.
+    UnreliableMatchError
+        If chance could have made the match.
+    """
+    a_rows, b_rows = _common_field(first, second, settings)
+    fewest = min(len(a_rows), len(b_rows))
+    if fewest < settings.min_matches:
+        raise TooFewMatchesError(fewest, settings.min_matches, "possible in the common field")
+    a, b = first.rows(a_rows), second.rows(b_rows)
+    start = _vote(a.xy, b.xy, plane, settings)
+    transform, pairs, radius = _refine(a, b, start, settings)
+    probability = _judged(a, b, pairs, radius, settings)
+    if len(pairs) < settings.min_matches:
+        raise TooFewMatchesError(len(pairs), settings.min_matches)
+    if probability > settings.max_false_match:
+        raise UnreliableMatchError(len(pairs), probability, settings.max_false_match)
+    return ListMatch(np.column_stack([a_rows[pairs[:, 0]], b_rows[pairs[:, 1]]]), transform, probability)
+
+
+def _common_field(
+    first: PlaneList, second: PlaneList, settings: MatchSettings
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the brightest sources of each list that may have a partner in the other."""
+
+    def near(xy: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
+        if len(other) == 0:
+            return np.zeros(len(xy), dtype=bool)
+        low, high = other.min(axis=0), other.max(axis=0)
+        reach = settings.search_radius
+        return np.asarray(((xy > low - reach) & (xy < high + reach)).all(axis=1))
+
+    a = first.brightest(settings.brightest, near(first.xy, second.xy))
+    # Fainter sources of the second list may be bright ones of another filter's first list.
+    b = second.brightest(2 * settings.brightest, near(second.xy, first.xy))
+    return a, b
+
+
+def _rolls(xy: NDArray[np.float64], center: NDArray[np.float64], settings: MatchSettings) -> list[float]:
+    """Rolls to try, deg, the smallest first, in steps that no source notices by the tolerance."""
+    reach = max(float(np.hypot(*(xy - center).T).max()), 1.0)
+    step = float(np.degrees(settings.tolerance / reach))
+    count = int(np.ceil(settings.max_roll / step)) if settings.max_roll > 0 else 0
+    return sorted((step * k for k in range(-count, count + 1)), key=abs)
+
+
+def _vote(
+    a: NDArray[np.float64], b: NDArray[np.float64], plane: TangentPlane, settings: MatchSettings
+) -> LinearTransform:
+    """The shift and roll that most pairs agree on."""
+    center = a.mean(axis=0)
+    best, best_probability = LinearTransform.identity(plane), np.inf
+    for roll in _rolls(a, center, settings):
+        turned = LinearTransform.from_parameters(plane, roll=roll, center=center)
+        shift, probability = _vote_shift(turned.apply(a), b, settings)
+        if probability < best_probability:
+            best = LinearTransform.from_parameters(plane, shift=shift, roll=roll, center=center)
+            best_probability = probability
+        if best_probability < _CERTAIN:
+            break
+    return best
+
+
+def _vote_shift(
+    a: NDArray[np.float64], b: NDArray[np.float64], settings: MatchSettings
+) -> tuple[NDArray[np.float64], float]:
+    """The most popular offset and the probability of such a peak by chance."""
+    difference = (b[None, :, :] - a[:, None, :]).reshape(-1, 2)
+    step = settings.tolerance
+    half = int(np.ceil(settings.search_radius / step))
+    side = 2 * half + 1
+    cell = np.rint(difference / step).astype(np.int64) + half
+    inside = ((cell >= 0) & (cell < side)).all(axis=1)
+    flat = np.bincount(cell[inside] @ np.array([side, 1]), minlength=side * side)
+    votes = flat.reshape(side, side).astype(float)
+    # Two by two cells, so that a peak on a border is whole in one of them.
+    summed = votes[:-1, :-1] + votes[1:, :-1] + votes[:-1, 1:] + votes[1:, 1:]
+    local = 4 * uniform_filter(votes, 31, mode="constant")[:-1, :-1]
+    expected = np.maximum(local, max(4 * float(votes.mean()), 1e-3))
+    excess = (summed - expected) / np.sqrt(expected)
+    i, j = np.unravel_index(int(np.argmax(excess)), excess.shape)
+    guess = (np.array([i, j]) + 0.5 - half) * step
+    near = difference[np.abs(difference - guess).max(axis=1) <= step]
+    shift = np.median(near, axis=0) if len(near) else guess
+    return shift, chance_probability(int(summed[i, j]), float(expected[i, j]), summed.size)
+
+
+def _refine(
+    a: PlaneList, b: PlaneList, start: LinearTransform, settings: MatchSettings
+) -> tuple[LinearTransform, NDArray[np.int64], float]:
+    """Pair, fit and tighten; returns the transform, the pairs and the radius of the last pairing."""
+    transform, radius = start, 2 * settings.tolerance
+    pairs = mutual_nearest(transform.apply(a.xy), b.xy, radius)
+    for _ in range(_REFINEMENTS):
+        if len(pairs) < 3:
+            break
+        error = np.hypot(a.error[pairs[:, 0]], b.error[pairs[:, 1]])
+        fit = fit_linear(a.xy[pairs[:, 0]], b.xy[pairs[:, 1]], error, start.plane, "rshift", settings.clip)
+        transform = fit.transform
+        typical = float(np.median(np.hypot(error, fit.scatter)))
+        radius = float(np.clip(settings.clip * typical * np.sqrt(2), _LEAST_RADIUS, settings.tolerance))
+        pairs = mutual_nearest(transform.apply(a.xy), b.xy, radius)
+    return transform, pairs, radius
+
+
+def _judged(
+    a: PlaneList, b: PlaneList, pairs: NDArray[np.int64], radius: float, settings: MatchSettings
+) -> float:
+    """Probability that chance gives as many pairs in this radius at any offset and roll that was open."""
+    low, high = b.xy.min(axis=0) - radius, b.xy.max(axis=0) + radius
+    density = len(b) / float(np.prod(high - low))
+    expected = len(a) * density * np.pi * radius**2
+    offsets = max(1.0, (settings.search_radius / radius) ** 2)
+    rolls = len(_rolls(a.xy, a.xy.mean(axis=0), settings))
+    # A fit of three parameters can always bring two pairs together.
+    return chance_probability(max(len(pairs) - 2, 0), expected, offsets * rolls)

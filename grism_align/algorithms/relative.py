@@ -1,0 +1,242 @@
+"""Align all direct exposures of a field with each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.match import PlaneList
+from grism_align.algorithms.network import AlignedFrame, MemberFit, NetworkInput, align_network
+from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
+from grism_align.values.errors import SettingsError
+from grism_align.values.field import SkySource
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
+from grism_align.values.sphere import mean_direction
+from grism_align.values.transform import TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import MatchSettings, RelativeSettings
+
+__all__ = ["RelativeResult", "align_relative", "julian_year", "source_positions"]
+
+_AVOID = UNRELIABLE | SourceFlag.SATURATED | SourceFlag.EDGE
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeResult:
+    """A relative alignment.
+
+    Parameters
+    ----------
+    solution : AlignmentSolution
+        Of every direct exposure.
+    sources : tuple of SkySource
+        Sources of the relative frames.
+    warnings : tuple of str
+        What the user should know.
+    counts : dict of str to int
+        What was used and left out.
+    """
+
+    solution: AlignmentSolution
+    sources: tuple[SkySource, ...]
+    warnings: tuple[str, ...]
+    counts: dict[str, int]
+
+
+def julian_year(mjd: float) -> float:
+    """Julian year of a Modified Julian Date."""
+    return 2000.0 + (mjd - 51544.5) / 365.25
+
+
+def source_positions(
+    exposure: Exposure, catalog: SourceCatalog
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
+    sky, scale = np.full((len(catalog), 2), np.nan), np.full(len(catalog), np.nan)
+    for chip in exposure.chips:
+        rows = catalog.chip == chip.extver
+        sky[rows] = chip.wcs.to_sky(catalog.xy[rows])
+        scale[rows] = chip.wcs.pixel_scale
+    return sky, scale * np.sqrt((catalog.xy_error**2).mean(axis=1))
+
+
+def align_relative(
+    exposures: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    relative: RelativeSettings,
+    match: MatchSettings,
+) -> RelativeResult:
+    """Bring direct exposures onto one frame.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Direct exposures, in time order.
+    catalogs : mapping of str to SourceCatalog
+        By exposure key.
+    relative : RelativeSettings
+        Frame and geometry.
+    match : MatchSettings
+        Matching and acceptance.
+
+    Returns
+    -------
+    RelativeResult
+
+    Raises
+    ------
+    SettingsError
+        If `relative.reference` names no usable exposure or visit.
+    """
+    bright = {e.key: catalogs[e.key].brightest(match.brightest, _AVOID) for e in exposures}
+    unusable = {
+        e.key: reason for e in exposures if (reason := _unusable(catalogs[e.key], bright[e.key], match))
+    }
+    usable = [e for e in exposures if e.key not in unusable]
+    fits = {key: ExposureFit.failed(reason) for key, reason in unusable.items()}
+    fixed = _fixed(exposures, unusable, relative.reference)
+    counts = {"sources": sum(map(len, bright.values())), "exposures_unusable": len(unusable)}
+    if not usable:
+        return RelativeResult(AlignmentSolution(fits), (), ("no direct exposure has usable sources",), counts)
+    field = _network_input(usable, bright, relative, fixed)
+    frames, reasons = align_network(field, relative, match)
+    warnings = []
+    for number, frame in enumerate(frames):
+        lone_reason = reasons.get(next(iter(frame.members)), "") if len(frame.members) == 1 else ""
+        note = _frame_note(usable, frames, number, lone_reason)
+        found = _frame_fits(usable, bright, frame, note, lone_reason if len(usable) > 1 else "")
+        fits.update({key: replace(fit, frame=number) for key, fit in found.items()})
+        if note and not lone_reason:
+            warnings.append(note)
+    reference = ",".join(usable[n].key for n in frames[0].fixed)
+    ordered = {e.key: fits[e.key] for e in exposures}
+    sources = _sky_sources(frames, field.plane)
+    counts |= {"frames": len(frames), "common_sources": int(sum((f.count > 1).sum() for f in frames))}
+    return RelativeResult(AlignmentSolution(ordered, reference), sources, tuple(warnings), counts)
+
+
+def _unusable(catalog: SourceCatalog, bright: SourceCatalog, match: MatchSettings) -> str:
+    """Why an exposure can't be matched at all; empty if it can."""
+    if catalog.note:
+        return catalog.note
+    if len(bright) < match.min_matches:
+        return f"{len(bright)} usable sources of {len(catalog)}, {match.min_matches} required"
+    return ""
+
+
+def _fixed(exposures: Sequence[Exposure], unusable: Mapping[str, str], reference: str | None) -> set[str]:
+    """Keys of the exposures that keep their WCS."""
+    if reference is None:
+        return {next((e.key for e in exposures if e.key not in unusable), "")}
+    named = [e for e in exposures if reference.lower() in (e.key, e.visit)]
+    name = "reference"
+    allowed = ", ".join(sorted({e.visit for e in exposures} | {e.key for e in exposures}))
+    if not named:
+        raise SettingsError(name, reference, f"names no direct exposure or visit; there are {allowed}")
+    chosen = {e.key for e in named if e.key not in unusable}
+    if not chosen:
+        why = "; ".join(f"{e.key}: {unusable[e.key]}" for e in named)
+        raise SettingsError(name, reference, f"can't fix the frame ({why}); name another of {allowed}")
+    return chosen
+
+
+def _network_input(
+    usable: Sequence[Exposure],
+    bright: Mapping[str, SourceCatalog],
+    relative: RelativeSettings,
+    fixed: set[str],
+) -> NetworkInput:
+    positions = [source_positions(e, bright[e.key]) for e in usable]
+    plane = TangentPlane(*mean_direction(np.concatenate([sky for sky, _ in positions])))
+    lists = []
+    for exposure, (sky, error) in zip(usable, positions, strict=True):
+        total = np.hypot(error, relative.centroid_floor * exposure.pixel_scale)
+        epoch = np.full(len(sky), julian_year(exposure.mid))
+        lists.append(PlaneList(plane.to_plane(sky), total, bright[exposure.key].mag, epoch))
+    return NetworkInput(
+        lists=lists,
+        visits=[e.visit for e in usable],
+        groups=[e.group for e in usable],
+        pixel_scales=[e.pixel_scale for e in usable],
+        fixed=[e.key in fixed for e in usable],
+        plane=plane,
+    )
+
+
+def _frame_note(usable: Sequence[Exposure], frames: list[AlignedFrame], number: int, lone_reason: str) -> str:
+    """What to know about a frame besides the first."""
+    if number == 0:
+        return ""
+    keys = ", ".join(usable[n].key for n in sorted(frames[number].members))
+    main = usable[frames[0].fixed[0]].key
+    return f"not tied to the frame of {main}: {keys}" + (f" ({lone_reason})" if lone_reason else "")
+
+
+def _frame_fits(
+    usable: Sequence[Exposure],
+    bright: Mapping[str, SourceCatalog],
+    frame: AlignedFrame,
+    note: str,
+    lone_reason: str,
+) -> dict[str, ExposureFit]:
+    reference = ",".join(usable[n].key for n in frame.fixed)
+    fits = {usable[n].key: ExposureFit.failed(reason) for n, reason in frame.rejected.items()}
+    if lone_reason:
+        exposure = usable[next(iter(frame.members))]
+        return {**fits, exposure.key: ExposureFit.failed(f"matches no other exposure: {lone_reason}")}
+    for number, member in frame.members.items():
+        exposure = usable[number]
+        fixed = number in frame.fixed
+        fits[exposure.key] = _exposure_fit(exposure, bright[exposure.key], member, fixed, (reference, note))
+    return fits
+
+
+def _exposure_fit(
+    exposure: Exposure, catalog: SourceCatalog, member: MemberFit, fixed: bool, texts: tuple[str, str]
+) -> ExposureFit:
+    reference, note = texts
+    alone = not np.isfinite(member.probability)
+    ids = np.asarray(catalog.table["id"], dtype=np.int64)[member.rows]
+    return ExposureFit(
+        status=FitStatus.REFERENCE if fixed else FitStatus.ALIGNED,
+        transform=member.transform.in_plane(exposure.plane),
+        reference=reference,
+        n_matched=0 if alone else len(member.rows),
+        n_used=0 if alone else member.n_used,
+        rms=float("nan") if alone else 1e3 * member.rms,
+        false_match_probability=member.probability,
+        reason=note,
+        residuals=None if alone else Residuals(ids, member.sources, 1e3 * member.residual, member.weight),
+    )
+
+
+def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[SkySource, ...]:
+    """Sources of all frames, numbered through."""
+    out: list[SkySource] = []
+    for component, frame in enumerate(frames):
+        sky = plane.to_sky(frame.sources.xy)
+        listed = zip(
+            sky, frame.sources.error, frame.sources.mag, frame.sources.epoch, frame.count, strict=True
+        )
+        for (ra, dec), error, mag, epoch, count in listed:
+            out.append(
+                SkySource(
+                    number=len(out),
+                    ra=float(ra),
+                    dec=float(dec),
+                    error=1e3 * float(error),
+                    mag=float(mag),
+                    epoch=float(epoch),
+                    component=component,
+                    n_exposures=int(count),
+                )
+            )
+    return tuple(out)

@@ -1,0 +1,209 @@
+"""Make an association of exposures, and bring together what one says with what headers say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from grism_align.algorithms.pair import candidate_governors
+from grism_align.io.associations.files import check_product_name, located
+from grism_align.io.associations.overlap import any_overlap
+from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
+from grism_align.values.errors import AssociationError
+from grism_align.values.settings import PropagationSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from grism_align.values.exposure import Exposure
+
+__all__ = ["apply_association", "build_association", "check_governors", "start_of"]
+
+_RULE = "grism_align_associate"
+_MJD_ZERO = datetime(1858, 11, 17)  # UTC, written without a zone as in headers
+
+
+def apply_association(exposures: Sequence[Exposure], association: Association) -> tuple[Exposure, ...]:
+    """Exposures with what their association says of each: group and governors.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Those of ``association.exposures``, in that order, as their headers have them.
+    association : Association
+        Where it says nothing, the headers hold.
+
+    Raises
+    ------
+    AssociationError
+        If it names a governor that is no direct exposure.
+    """
+    members = association.exposures
+    # The root name is that of the header; users who rename files name governors by file.
+    keys = {member.root: exposure.key for member, exposure in zip(members, exposures, strict=True)}
+    applied = tuple(
+        replace(
+            exposure,
+            group=member.group_id or exposure.group,
+            governors=tuple(keys.get(name, name) for name in member.governors),
+        )
+        for member, exposure in zip(members, exposures, strict=True)
+    )
+    check_governors(applied, association.origin or f"association {association.product}")
+    return applied
+
+
+def check_governors(exposures: Sequence[Exposure], label: Path | str) -> None:
+    """Refuse governors that are not among the direct exposures.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        All of an association.
+    label : path-like
+        What errors call the association.
+
+    Raises
+    ------
+    AssociationError
+        Naming every grism exposure and the names that it can't take.
+    """
+    direct = {exposure.key for exposure in exposures if exposure.is_direct}
+    unknown = [
+        f"{exposure.key} names {', '.join(sorted(set(exposure.governors) - direct))}"
+        for exposure in exposures
+        if not exposure.is_direct and not direct.issuperset(exposure.governors)
+    ]
+    if unknown:
+        raise AssociationError(
+            label,
+            f"no direct exposure of the association has the name given in 'direct': {'; '.join(unknown)}",
+            f"The direct exposures are {', '.join(sorted(direct)) or 'none'}; "
+            "without 'direct' they are chosen by time and pointing",
+        )
+
+
+def build_association(
+    exposures: Sequence[Exposure], product: str, known: Association | None = None
+) -> Association:
+    """The association of some exposures, with their groups and which direct governs which grism.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        In any order. Governors that they name stay.
+    product : str
+        Name of the product; a safe file name.
+    known : Association, optional
+        Where the exposures came from: its header, catalogs and extra keys are kept.
+
+    Returns
+    -------
+    Association
+        Members by visit, then time. The product also has ``visits`` (visit, filters, start in UTC) and
+        ``overlaps``, the pairs of visits whose footprints overlap on the sky.
+
+    Raises
+    ------
+    AssociationError
+        If there is no exposure, two have one key, or one names a governor that is no direct exposure.
+    """
+    label = (known and known.origin) or f"association {product}"
+    check_product_name(product, label)
+    _check_keys(exposures, label)
+    check_governors(exposures, label)
+    visits = _by_visit(exposures)
+    ordered = [exposure for visit in visits.values() for exposure in visit]
+    before = {member.path: member for member in known.members} if known else {}
+    others = [member for member in known.members if not member.is_exposure] if known else []
+    return Association(
+        product=product,
+        members=(*(_member(exposure, ordered, before) for exposure in ordered), *others),
+        header={**_header(ordered), **(known.header if known else {}), "asn_type": ASSOCIATION_TYPE},
+        product_extra={**(known.product_extra if known else {}), **_summary(visits)},
+        origin=known.origin if known else None,
+    )
+
+
+def _check_keys(exposures: Sequence[Exposure], label: Path | str) -> None:
+    keys = [exposure.key for exposure in exposures]
+    doubles = sorted({key for key in keys if keys.count(key) > 1})
+    if doubles:
+        raise AssociationError(label, f"exposures given twice: {', '.join(doubles)}", "Give each once")
+    if not keys:
+        raise AssociationError(label, "it has no exposure", "Give at least one exposure")
+
+
+def _by_visit(exposures: Sequence[Exposure]) -> dict[str, list[Exposure]]:
+    """Exposures of each visit in time order, visits in the order of their first exposures."""
+    visits: dict[str, list[Exposure]] = {}
+    for exposure in sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)):
+        visits.setdefault(exposure.visit, []).append(exposure)
+    return visits
+
+
+def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mapping[Path, Member]) -> Member:
+    path = located(exposure.path)
+    previous = before.get(path, Member(path))
+    return replace(
+        previous,
+        exptype="direct_image" if exposure.is_direct else "science",
+        group_id=exposure.group,
+        governors=() if exposure.is_direct else _governors(exposure, all_exposures),
+    )
+
+
+def _governors(grism: Exposure, exposures: Sequence[Exposure]) -> tuple[str, ...]:
+    """What the association names, else the best candidate."""
+    candidates = candidate_governors(
+        grism,
+        [exposure for exposure in exposures if exposure.is_direct],
+        PropagationSettings().pairing_radius,
+    )
+    return grism.governors or tuple(candidate.key for candidate in candidates[:1])
+
+
+def _header(exposures: Sequence[Exposure]) -> dict[str, Any]:
+    """Keys of the top level, as JWST's asn_from_list writes them."""
+    # The last two characters of program and visit are the visit's.
+    programs = {exposure.visit[:-2]: None for exposure in exposures}
+    targets = {exposure.target: None for exposure in exposures if exposure.target}
+    return {
+        "asn_type": ASSOCIATION_TYPE,
+        "asn_rule": _RULE,
+        "asn_id": "a3001",
+        "asn_pool": "none",
+        "program": ",".join(programs),
+        "target": ",".join(targets) or "none",
+        "version_id": None,
+    }
+
+
+def _summary(visits: Mapping[str, Sequence[Exposure]]) -> dict[str, Any]:
+    footprints = {
+        visit: [chip.wcs.footprint() for exposure in exposures for chip in exposure.chips]
+        for visit, exposures in visits.items()
+    }
+    return {
+        "visits": [
+            {
+                "visit": visit,
+                "filters": sorted({exposure.filter for exposure in exposures}),
+                "start": start_of(exposures[0]),
+            }
+            for visit, exposures in visits.items()
+        ],
+        "overlaps": [
+            [first, second]
+            for first, second in combinations(visits, 2)
+            if any_overlap(footprints[first], footprints[second])
+        ],
+    }
+
+
+def start_of(exposure: Exposure) -> str:
+    """Start of an exposure as ISO 8601, UTC, to the second."""
+    return (_MJD_ZERO + timedelta(days=exposure.start)).isoformat(timespec="seconds")

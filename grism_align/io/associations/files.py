@@ -1,0 +1,141 @@
+"""Paths of members, and the checks that hold for every form of association."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.values.association import Association, root_name
+from grism_align.values.errors import AssociationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "check_members",
+    "check_product_name",
+    "exposure_of_root",
+    "exposures_in",
+    "located",
+]
+
+# Best first: CTE-corrected before not, plain before compressed.
+_ENDINGS = ("_flc.fits", "_flc.fits.gz", "_flt.fits", "_flt.fits.gz")
+_SHOWN = 5
+
+
+def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
+    """Absolute path of a file, ``~`` and environment variables expanded.
+
+    Parameters
+    ----------
+    text : path-like
+        As the user wrote it.
+    folder : Path, optional
+        What a relative path starts from; the current folder if not given.
+
+    Notes
+    -----
+    Links of folders are followed, a link in place of the file is not: its name is the exposure's.
+    """
+    path = Path(os.path.expandvars(os.fspath(text)))
+    with suppress(RuntimeError):  # no such user: then the tilde is part of the name
+        path = path.expanduser()
+    full = (folder or Path.cwd()) / path
+    return full.parent.resolve() / full.name
+
+
+def exposure_of_root(root: str, folder: Path) -> Path:
+    """File of an exposure in a folder: the FLC if there is one, else the FLT, whether it exists or not."""
+    candidates = [folder / f"{root}{ending}" for ending in _ENDINGS]
+    return next((path for path in candidates if path.is_file()), folder / f"{root}_flt.fits")
+
+
+def exposures_in(folder: Path) -> tuple[Path, ...]:
+    """The exposures of a folder by name; where one has several files, the best.
+
+    Raises
+    ------
+    AssociationError
+        If there is none.
+    """
+    # Names that start with a dot are unfinished outputs or debris of file systems.
+    names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    roots = {root_name(name) for name in names if name.endswith(_ENDINGS)}
+    if not roots:
+        raise AssociationError(
+            folder,
+            "the folder holds no *_flt.fits or *_flc.fits file",
+            "Give the folder of the exposures, or name the files",
+        )
+    return tuple(exposure_of_root(root, folder) for root in sorted(roots))
+
+
+def check_product_name(name: str, label: Path | str) -> str:
+    """The name, if outputs can be called by it.
+
+    Raises
+    ------
+    AssociationError
+        If it is empty or no plain file name.
+    """
+    unsafe = any(letter in "/\\" or not letter.isprintable() for letter in name)
+    if unsafe or not name.strip() or name in {".", ".."}:
+        raise AssociationError(
+            label,
+            f"the product name {name!r} is no file name",
+            "Outputs are called by it: give a name without slashes",
+        )
+    return name
+
+
+def check_members(association: Association, label: Path | str) -> Association:
+    """The association, if it has members, each with its file and a name of its own.
+
+    Parameters
+    ----------
+    association : Association
+        As read.
+    label : path-like
+        What errors call it.
+
+    Raises
+    ------
+    AssociationError
+        Naming what is missing or double.
+    """
+    if not association.exposures:
+        raise AssociationError(label, "it has no exposure", "List at least one exposure")
+    _check_names([member.path for member in association.exposures], label)
+    needed = [path for member in association.exposures for path in (member.path, member.catalog) if path]
+    missing = [str(path) for path in needed if not path.is_file()]
+    if missing:
+        raise AssociationError(
+            label,
+            f"{len(missing)} of {len(needed)} files don't exist: {_some(missing)}",
+            "Paths are relative to the folder of the association; correct them or fetch the files",
+        )
+    return association
+
+
+def _check_names(paths: Sequence[Path], label: Path | str) -> None:
+    by_root: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        # Without case, as some file systems see names.
+        by_root[root_name(path).lower()].append(str(path))
+    doubles = [" and ".join(same) for same in by_root.values() if len(same) > 1]
+    if doubles:
+        raise AssociationError(
+            label,
+            f"members of one name: {_some(doubles, separator='; ')}",
+            "Outputs keep the names of their exposures: leave all but one out, or rename",
+        )
+
+
+def _some(names: Sequence[str], separator: str = ", ") -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - _SHOWN
+    return separator.join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,101 @@
+"""Association tables of HST, ``*_asn.fits``."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from grism_align.io.associations.files import check_product_name, exposure_of_root
+from grism_align.values.association import Association, Member
+from grism_align.values.errors import AssociationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["is_association_table", "read_table"]
+
+# Keys of associations, and where HST's primary header has them.
+_HEADER = {"asn_id": "ASN_ID", "program": "PROPOSID", "target": "TARGNAME"}
+
+
+def is_association_table(path: Path) -> bool:
+    """Whether a FITS file is an association table, not an exposure.
+
+    Raises
+    ------
+    AssociationError
+        If it can't be read.
+    """
+    with _opened(path) as hdus:
+        return _table(hdus) is not None
+
+
+def read_table(path: Path) -> Association:
+    """The association that a table lists.
+
+    Parameters
+    ----------
+    path : Path
+        With columns MEMNAME, MEMTYPE and MEMPRSNT. Exposures lie in its folder.
+
+    Raises
+    ------
+    AssociationError
+        If it can't be read or has no such table.
+    """
+    with _opened(path) as hdus:
+        table = _table(hdus)
+        if table is None:
+            raise AssociationError(path, "no table with MEMNAME and MEMTYPE", "Give an HST association table")
+        rows = [_row(record, table.columns.names) for record in table.data]
+        header = {key: hdus[0].header[card] for key, card in _HEADER.items() if card in hdus[0].header}
+    exposures = [(name, kind) for name, kind, present in rows if present and not kind.startswith("PROD")]
+    return Association(
+        product=_product([(name, kind) for name, kind, _ in rows if kind.startswith("PROD")], path),
+        members=tuple(
+            Member(exposure_of_root(name, path.parent), extra={"memtype": kind}) for name, kind in exposures
+        ),
+        header=header,
+        origin=path,
+    )
+
+
+def _product(products: list[tuple[str, str]], path: Path) -> str:
+    # Tables of CR-split exposures list a product for each pointing too; PROD-DTH is that of them all.
+    best = sorted(products, key=lambda product: product[1] != "PROD-DTH")
+    name = best[0][0] if best else path.name.removesuffix(".gz").removesuffix(".fits").removesuffix("_asn")
+    return check_product_name(name, path)
+
+
+def _row(record: fits.FITS_record, columns: list[str]) -> tuple[str, str, bool]:
+    """Root name in lower case, type, and whether the member exists."""
+    present = record["MEMPRSNT"] if "MEMPRSNT" in (name.upper() for name in columns) else True
+    kind = str(record["MEMTYPE"]).strip().upper()
+    return str(record["MEMNAME"]).strip().lower(), kind, bool(present)
+
+
+def _table(hdus: fits.HDUList) -> fits.BinTableHDU | None:
+    for hdu in hdus[1:2]:
+        names = {name.upper() for name in getattr(getattr(hdu, "columns", None), "names", ())}
+        if {"MEMNAME", "MEMTYPE"} <= names:
+            return hdu
+    return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[fits.HDUList]:
+    """The file open for reading; whatever the format's reader trips over is an AssociationError."""
+    try:
+        # A truncated exposure is warned of here; who reads its headers says so in an error.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyUserWarning)
+            with fits.open(path) as hdus:
+                yield hdus
+    except (OSError, EOFError, ValueError, TypeError, LookupError, zlib.error) as error:
+        raise AssociationError(path, f"no readable FITS file: {error}", "Fetch it again") from error

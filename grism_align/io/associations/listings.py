@@ -1,0 +1,98 @@
+"""Associations without a structure: lists of files, HAP poller files, folders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grism_align.io.associations.files import check_product_name, exposure_of_root, exposures_in, located
+from grism_align.io.associations.hst_table import read_table
+from grism_align.values.association import Association, Member
+from grism_align.values.errors import AssociationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["parse_listing", "read_folder"]
+
+# Columns of poller files of single-visit and of multi-visit mosaics (drizzlepac.haputils.poller_utils).
+# The first is the file's name and the last where the archive had it.
+_POLLER_COLUMNS = (8, 10)
+
+
+def read_folder(folder: Path) -> Association:
+    """All exposures of a folder, one file each.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``*_flc.fits`` and ``*_flt.fits`` files, compressed or not.
+
+    Raises
+    ------
+    AssociationError
+        If it has none.
+    """
+    members = tuple(Member(path) for path in exposures_in(folder))
+    return Association(check_product_name(folder.name, folder), members)
+
+
+def parse_listing(text: str, origin: Path) -> Association:
+    """The exposures that a text names, one a line.
+
+    Parameters
+    ----------
+    text : str
+        Lines are paths, root names, names of association tables, or the 8 or 10 comma-separated
+        columns of a poller file. ``#`` begins a comment.
+    origin : Path
+        The file. Names are looked for in its folder, then in the current one, then, in poller files,
+        at the path in the last column.
+
+    Raises
+    ------
+    AssociationError
+        If a line is none of these.
+    """
+    members: list[Member] = []
+    for number, line in _lines(text):
+        columns = [column.strip() for column in line.split(",")]
+        if len(columns) in _POLLER_COLUMNS:
+            row = Member(_found(columns[0], origin.parent, columns[-1]))
+            # Poller files of multi-visit mosaics repeat a file for each sky cell.
+            members += [] if row in members else [row]
+        elif len(columns) == 1 or _found(line, origin.parent).is_file():
+            members += _entry(line, origin.parent)
+        else:
+            raise AssociationError(
+                origin,
+                f"line {number} has {len(columns)} columns",
+                "Give one file a line, or a HAP poller file of 8 or 10 columns",
+            )
+    stem = origin.stem.removesuffix("_asn")
+    return Association(check_product_name(stem, origin), tuple(members), origin=origin)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Numbers and contents of the lines that say something."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = "" if line.lstrip().startswith("#") else line.split(" #")[0].strip()
+        if content:
+            yield number, content
+
+
+def _entry(name: str, folder: Path) -> list[Member]:
+    """Members that a name stands for: those of an association table, else the one exposure."""
+    path = _found(name, folder)
+    if path.name.endswith(("_asn.fits", "_asn.fits.gz")) and path.is_file():
+        return list(read_table(path).members)
+    if ".fits" not in path.name:
+        path = exposure_of_root(path.name.lower(), path.parent)
+    return [Member(path)]
+
+
+def _found(name: str, folder: Path, archived: str = "") -> Path:
+    """The first that exists of the file here, in the current folder and in the archive; else here."""
+    here = located(name, folder)
+    others = [located(name), *([located(archived, folder)] if archived else [])]
+    return next((path for path in (here, *others) if path.is_file()), here)

@@ -1,0 +1,116 @@
+"""Read an association, whatever form it has."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from grism_align.io.associations.files import check_members, check_product_name, located
+from grism_align.io.associations.hst_table import is_association_table, read_table
+from grism_align.io.associations.json_form import parse
+from grism_align.io.associations.listings import parse_listing, read_folder
+from grism_align.values.association import Association, Member, root_name
+from grism_align.values.errors import AssociationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["AssociationSource", "read_association"]
+
+PathLike = str | os.PathLike[str]
+#: One of the forms, or several of them.
+AssociationSource = PathLike | Sequence[PathLike]
+
+#: Product of a Python list, which has no name.
+_LIST_PRODUCT = "aligned"
+_FORMS = "Give an association, a list of exposures, a folder or an exposure"
+
+
+def read_association(source: AssociationSource) -> Association:
+    """Read which exposures to align together.
+
+    Parameters
+    ----------
+    source : path-like or sequence of path-like
+        A JSON association, an HST association table (``*_asn.fits``), a HAP poller file, a text file
+        with one path a line, a folder, one exposure; or several of these, whose members are joined.
+        What a file holds decides, not its name.
+
+    Returns
+    -------
+    Association
+        Its paths are absolute and exist, and its members' root names differ.
+
+    Raises
+    ------
+    AssociationError
+        Naming the file, what is wrong and what to do.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    for item in sources:
+        if not isinstance(item, str | os.PathLike):
+            raise AssociationError(repr(item), f"a {type(item).__name__} is no path", _FORMS)
+    if len(sources) == 1:
+        path = located(sources[0])
+        return check_members(_read_one(path), path)
+    return check_members(_joined([_read_part(located(item)) for item in sources]), "list of exposures")
+
+
+def _joined(parts: Sequence[Association]) -> Association:
+    """All members of several associations, and what the associations that say something agree on."""
+    headers = [dict(part.header) for part in parts if part.header]
+    header: dict[str, Any] = reduce(_agreed, headers) if headers else {}
+    members = tuple(member for part in parts for member in part.members)
+    return Association(_LIST_PRODUCT, members, header)
+
+
+def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in first.items() if key in second and second[key] == value}
+
+
+def _read_part(path: Path) -> Association:
+    """One part of several; one that does not exist is left to the check that lists all missing files."""
+    return _read_one(path) if path.exists() else Association(root_name(path), (Member(path),))
+
+
+def _read_one(path: Path) -> Association:
+    if path.is_dir():
+        return read_folder(path)
+    if not path.is_file():
+        raise AssociationError(path, "no such file or folder", _FORMS)
+    if _content(path, 6) == b"SIMPLE":
+        return read_table(path) if is_association_table(path) else _lone_exposure(path)
+    text = _text(path)
+    if path.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
+        return parse(text, path)
+    return parse_listing(text, path)
+
+
+def _lone_exposure(path: Path) -> Association:
+    return Association(check_product_name(root_name(path), path), (Member(path),))
+
+
+def _text(path: Path) -> str:
+    content = _content(path)
+    try:
+        # A NUL byte decodes, but no text holds one.
+        if b"\0" not in content:
+            return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    raise AssociationError(path, "neither FITS nor JSON nor a text with one path a line", _FORMS)
+
+
+def _content(path: Path, size: int = -1) -> bytes:
+    """The first `size` bytes of a file, or all, decompressed where it is compressed."""
+    try:
+        with path.open("rb") as stream:
+            compressed = stream.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if compressed else path.open("rb") as stream:
+            return stream.read(size)
+    except (OSError, EOFError, zlib.error) as error:
+        raise AssociationError(path, f"it can't be read: {error}", "Check the file and its mode") from error

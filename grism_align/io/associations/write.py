@@ -1,0 +1,56 @@
+"""Write an association."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from grism_align.io.associations.files import check_product_name, located
+from grism_align.io.associations.json_form import layout
+from grism_align.io.atomic import atomic_path
+from grism_align.values.errors import OutputError
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from grism_align.values.association import Association
+
+__all__ = ["write_association"]
+
+
+def write_association(association: Association, path: str | os.PathLike[str]) -> Path:
+    """Write an association as JSON: the whole new file, or the old one stays.
+
+    Parameters
+    ----------
+    association : Association
+        What was read of it is kept, in the same order. Paths below the folder of the new file are
+        written relative to it, others absolute.
+    path : path-like
+        The file; one that exists is replaced.
+
+    Returns
+    -------
+    Path
+        Where it was written, absolute.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written or would replace a member.
+    AssociationError
+        If the product name is no file name.
+    """
+    final = located(path)
+    check_product_name(association.product, final)
+    inputs = {file for member in association.members for file in (member.path, member.catalog) if file}
+    if final in inputs:
+        raise OutputError(final, "it is a member of the association", "Choose another name for the output")
+    text = json.dumps(layout(association, final.parent), indent=2) + "\n"
+    try:
+        with atomic_path(final) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(final, f"it can't be written: {error}", "Choose another folder") from error
+    return final

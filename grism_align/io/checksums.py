@@ -1,0 +1,25 @@
+"""Identity of files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+__all__ = ["sha256_of"]
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it is read in pieces, so its size doesn't matter.
+
+    Raises
+    ------
+    OSError
+        If the file can't be read.
+    """
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

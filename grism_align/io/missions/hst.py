@@ -1,0 +1,250 @@
+"""Read HST exposures (FLT and FLC of WFC3/IR, WFC3/UVIS and ACS/WFC)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+
+from grism_align.io.missions.hst_keywords import (
+    GRISMS,
+    INSTRUMENTS,
+    ab_zero_point,
+    filter_of,
+    guide_star_of,
+    instrument_of,
+    text_of,
+)
+from grism_align.values.errors import InputError
+from grism_align.values.exposure import Chip, Exposure, ExposureKind
+from grism_align.wcs.fits import FitsWcs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["ChipPixels", "open_fits", "read_exposure", "read_instrument", "read_pixels"]
+
+_CALIBRATED = "Give calibrated FLT or FLC files of WFC3/IR, WFC3/UVIS or ACS/WFC"
+_RUN_UPDATEWCS = (
+    "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
+    "without its distortion model an exposure can't be aligned"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ChipPixels:
+    """The arrays of one chip, (ny, nx) each.
+
+    Parameters
+    ----------
+    sci : ndarray of float
+        In the units of the file (BUNIT).
+    err : ndarray of float
+        Standard errors, same units.
+    dq : ndarray of int
+        Data-quality bits.
+    """
+
+    sci: NDArray[np.floating[Any]]
+    err: NDArray[np.floating[Any]]
+    dq: NDArray[np.integer[Any]]
+
+
+def open_fits(path: Path) -> fits.HDUList:
+    """Open a FITS file as it lies on disk: nothing scaled or uncompressed.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no FITS file or is truncated.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+            warnings.filterwarnings("error", message=".*truncated.*")
+            hdus = fits.open(path, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
+            len(hdus)
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
+    except (OSError, EOFError, ValueError, Warning) as error:
+        remedy = "Fetch the file again"
+        raise InputError(path, f"not a readable FITS file ({error})", remedy) from error
+    return hdus
+
+
+def read_instrument(path: Path) -> str:
+    """The instrument of an exposure, from its primary header alone.
+
+    Raises
+    ------
+    InputError
+        If the file is no HST exposure of an instrument that is read.
+    """
+    with open_fits(path) as hdus:
+        return _instrument(path, hdus[0].header)
+
+
+def read_exposure(path: Path) -> Exposure:
+    """Read the headers of an exposure; pixels stay on disk.
+
+    Parameters
+    ----------
+    path : Path
+        An FLT or FLC file, gzipped or not.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, is no HST exposure, lacks a keyword or has no distortion model.
+    """
+    with open_fits(path) as hdus:
+        primary = hdus[0].header
+        instrument = _instrument(path, primary)
+        science = [hdu for hdu in hdus if hdu.name == "SCI"]
+        if not science:
+            raise InputError(path, "no SCI extension", _CALIBRATED)
+        chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
+        return _build_exposure(path, instrument, primary, science[0].header, chips)
+
+
+def _instrument(path: Path, primary: fits.Header) -> str:
+    telescope = text_of(primary, "TELESCOP")
+    if telescope != "HST":
+        raise InputError(path, f"no HST exposure (TELESCOP = {telescope or 'missing'})", _CALIBRATED)
+    instrument = instrument_of(primary)
+    if instrument is None:
+        found = f"{text_of(primary, 'INSTRUME')}/{text_of(primary, 'DETECTOR')}"
+        known = ", ".join("/".join(names) for names in INSTRUMENTS)
+        raise InputError(path, f"instrument {found} is not one of {known}", _CALIBRATED)
+    return instrument
+
+
+def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
+    header = hdu.header
+    _require_distortion(path, hdu)
+    shape = _shape_of(header)
+    if shape is None:
+        raise InputError(path, f"SCI,{hdu.ver} is no image", _CALIBRATED)
+    try:
+        wcs = FitsWcs.from_header(header, hdus, shape)
+    except Exception as error:
+        problem = f"SCI,{hdu.ver} has no usable WCS ({error})"
+        raise InputError(path, problem, _RUN_UPDATEWCS) from error
+    return Chip(int(hdu.ver), shape, wcs)
+
+
+def _require_distortion(path: Path, hdu: fits.ImageHDU) -> None:
+    """Refuse headers that would be wrong by arcseconds at the edges of the chip."""
+    header = hdu.header
+    ctypes = [text_of(header, keyword) for keyword in ("CTYPE1", "CTYPE2")]
+    if ctypes != ["RA---TAN-SIP", "DEC--TAN-SIP"] or "A_ORDER" not in header or "B_ORDER" not in header:
+        problem = f"SCI,{hdu.ver} has no SIP distortion (CTYPE = {', '.join(ctypes)})"
+        raise InputError(path, problem, _RUN_UPDATEWCS)
+    missing = [name for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2") if name not in header]
+    if missing:
+        raise InputError(path, f"SCI,{hdu.ver} lacks {', '.join(missing)}", _RUN_UPDATEWCS)
+
+
+def _shape_of(header: fits.Header) -> tuple[int, int] | None:
+    """Size of an image extension; of a constant one from NPIX1 and NPIX2."""
+    for x, y in (("NAXIS1", "NAXIS2"), ("NPIX1", "NPIX2")):
+        if x in header and y in header:
+            return int(header[y]), int(header[x])
+    return None
+
+
+def _build_exposure(
+    path: Path, instrument: str, primary: fits.Header, science: fits.Header, chips: tuple[Chip, ...]
+) -> Exposure:
+    key = _root_name(path, primary)
+    band = filter_of(primary)
+    if not band:
+        raise InputError(path, "no FILTER, nor FILTER1 or FILTER2", _CALIBRATED)
+    guide_star = guide_star_of(primary)
+    visit = key[:6]
+    return Exposure(
+        key=key,
+        path=path,
+        kind=ExposureKind.GRISM if band in GRISMS else ExposureKind.DIRECT,
+        instrument=instrument,
+        filter=band,
+        visit=visit,
+        group=visit if guide_star is None else f"{visit}:{guide_star}",
+        guide_star=guide_star,
+        target=text_of(primary, "TARGNAME"),
+        postarg=(_number(primary, "POSTARG1", 0.0), _number(primary, "POSTARG2", 0.0)),
+        start=_required_number(path, primary, "EXPSTART"),
+        end=_required_number(path, primary, "EXPEND"),
+        exposure_time=_required_number(path, primary, "EXPTIME"),
+        ab_zero_point=ab_zero_point((science, primary)),
+        counts_per_second=text_of(science, "BUNIT").upper().endswith("/S"),
+        chips=chips,
+    )
+
+
+def _root_name(path: Path, primary: fits.Header) -> str:
+    root = text_of(primary, "ROOTNAME").lower()
+    if not root:
+        raise InputError(path, "no ROOTNAME", _CALIBRATED)
+    return root
+
+
+def _number(header: fits.Header, keyword: str, default: float) -> float:
+    value = header.get(keyword)
+    return float(value) if isinstance(value, int | float) else default
+
+
+def _required_number(path: Path, header: fits.Header, keyword: str) -> float:
+    value = _number(header, keyword, float("nan"))
+    if not np.isfinite(value):
+        raise InputError(path, f"no {keyword} in the primary header", _CALIBRATED)
+    return value
+
+
+def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
+    """The arrays of an exposure, one chip at a time.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure to open.
+
+    Yields
+    ------
+    chip, pixels : Chip, ChipPixels
+
+    Raises
+    ------
+    InputError
+        If an extension is missing or can't be read.
+    """
+    for chip in exposure.chips:
+        yield chip, _read_chip_pixels(exposure.path, chip)
+
+
+def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
+    with fits.open(path, memmap=False) as hdus:
+        arrays = {}
+        for name in ("SCI", "ERR", "DQ"):
+            try:
+                arrays[name] = _array(hdus[name, chip.extver], chip.shape)
+            except (KeyError, OSError, ValueError, TypeError) as error:
+                raise InputError(path, f"can't read {name},{chip.extver} ({error})", _CALIBRATED) from error
+    return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
+
+
+def _array(hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray[Any]:
+    """The array in native byte order; a constant extension is spread out."""
+    if hdu.data is None:
+        return np.full(shape, hdu.header["PIXVALUE"])
+    data = np.asarray(hdu.data)
+    if data.shape != shape:
+        msg = f"shape {data.shape}, not {shape}"
+        raise ValueError(msg)
+    return data.astype(data.dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,184 @@
+"""Edit the WCS keywords of HST headers: write a corrected WCS, keep the one it replaces."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from astropy.io.fits import Header
+    from numpy.typing import NDArray
+
+__all__ = [
+    "LinearTerms",
+    "WcsLabel",
+    "archive_key",
+    "archive_wcs",
+    "unique_name",
+    "write_linear_terms",
+    "write_wcs",
+]
+
+# The OPUS WCS, from which updatewcs starts, is never touched.
+_RESERVED = "O"
+_LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+_ARCHIVED = (
+    "WCSAXES",
+    *_LINEAR,
+    "CTYPE1",
+    "CTYPE2",
+    "CUNIT1",
+    "CUNIT2",
+    "LONPOLE",
+    "LATPOLE",
+    "RADESYS",
+    "EQUINOX",
+    "WCSNAME",
+    "WCSTYPE",
+    "HDRNAME",
+    "RMS_RA",
+    "RMS_DEC",
+    "CRDER1",
+    "CRDER2",
+)
+# Describe the fit that is replaced; stwcs shortens the second of them in alternates.
+_OF_THE_FIT = {"HDRNAME": "HDRNAME", "NMATCHES": "NMATCH", "FITGEOM": "FITGEOM", "CATALOG": "CATALOG"}
+_COMMENT = "archived by grism_align"
+
+
+@dataclass(frozen=True)
+class LinearTerms:
+    """What a correction changes.
+
+    Parameters
+    ----------
+    crpix : (2,) ndarray
+        One-based reference pixel, unchanged.
+    crval : (2,) ndarray, deg
+        Sky position of the reference pixel.
+    cd : (2, 2) ndarray, deg per pixel
+        Linear terms.
+    """
+
+    crpix: NDArray[np.float64]
+    crval: NDArray[np.float64]
+    cd: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WcsLabel:
+    """What headers say of a fit.
+
+    Parameters
+    ----------
+    catalog : str
+        What the frame was aligned to; ``NONE`` for a relative alignment.
+    n_matches : int
+        Sources used.
+    rms : float, mas
+        Of one axis.
+    geometry : str
+        Fit geometry: shift, rshift, rscale or general.
+    """
+
+    catalog: str
+    n_matches: int
+    rms: float
+    geometry: str
+
+
+def archive_key(headers: Sequence[Header], date: str) -> str:
+    """The letter under which the replaced WCS of a file is kept.
+
+    The next letter after those in use in any science header; when all are used, the one that we
+    archived first.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        All science headers of the file.
+    date : str
+        Today, which no earlier archive can precede.
+    """
+    used = {letter for letter in ascii_uppercase if any(f"CRVAL1{letter}" in header for header in headers)}
+    free = [letter for letter in ascii_uppercase if letter not in used and letter != _RESERVED]
+    if free:
+        return free[0]
+    return min(
+        (letter for letter in used if letter != _RESERVED), key=lambda k: _archive_date(headers[0], k, date)
+    )
+
+
+def _archive_date(header: Header, letter: str, date: str) -> str:
+    """When we archived a WCS; `date` and more for those that others made."""
+    keyword = f"WCSNAME{letter}"
+    comment = header.comments[keyword] if keyword in header else ""
+    return comment.removeprefix(_COMMENT).strip() if comment.startswith(_COMMENT) else f"{date}~"
+
+
+def archive_wcs(header: Header, letter: str, date: str) -> None:
+    """Copy the primary WCS of a science header under an alternate letter (in place).
+
+    The distortion is shared by all alternates, so only linear terms and labels are copied.
+    """
+    for keyword in _ARCHIVED:
+        header.remove(keyword + letter, ignore_missing=True)
+        if keyword in header and len(keyword) < 8:
+            header[keyword + letter] = (header[keyword], header.comments[keyword])
+    for keyword, short in _OF_THE_FIT.items():
+        if keyword in header:
+            header[short + letter] = header[keyword]
+    header[f"WCSNAME{letter}"] = (header.get("WCSNAME", "unnamed"), f"{_COMMENT} {date}")
+
+
+def unique_name(headers: Sequence[Header], catalog: str) -> str:
+    """WCSNAME of the new WCS: ``IDC_<root>-FIT_REL_<catalog>``, numbered where the name is taken.
+
+    drizzlepac splits such names at ``-`` and ``_``, so the catalog is reduced to letters and digits.
+    """
+    header = headers[0]
+    found = re.match(r"IDC_[^-]+", str(header.get("WCSNAME", "")))
+    base = found.group(0) if found else "IDC_" + _idctab_root(header)
+    name = f"{base}-FIT_REL_{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
+    taken = {str(h[k]) for h in headers for k in h if k.startswith("WCSNAME") and len(k) <= 8}
+    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
+    return name if name not in taken else next(candidate for candidate in numbered if candidate not in taken)
+
+
+def _idctab_root(header: Header) -> str:
+    name = str(header.get("IDCTAB", "")).split("$")[-1].split("/")[-1]
+    return name.split("_")[0] or "unknown"
+
+
+def write_wcs(header: Header, terms: LinearTerms, name: str, label: WcsLabel) -> None:
+    """Put a corrected WCS into a science header (in place)."""
+    write_linear_terms(header, terms)
+    for keyword in _OF_THE_FIT:
+        header.remove(keyword, ignore_missing=True)
+    header["WCSNAME"] = (name, "Coordinate system title")
+    header["WCSTYPE"] = _wcs_type(label.catalog)
+    header["NMATCHES"] = (label.n_matches, "Sources used in the fit")
+    header["FITGEOM"] = (label.geometry, "Fit geometry")
+    for keyword in ("RMS_RA", "RMS_DEC"):
+        header[keyword] = (label.rms if np.isfinite(label.rms) else 0.0, "[mas] rms residual of the fit")
+
+
+def _wcs_type(catalog: str) -> str:
+    return f"undistorted a posteriori solution relatively aligned to {catalog.upper()}"
+
+
+def write_linear_terms(header: Header, terms: LinearTerms) -> None:
+    """Put CRPIX, CRVAL, CD and ORIENTAT into a header that has a celestial WCS (in place)."""
+    if "CRVAL1" not in header:
+        return
+    values = [*terms.crpix, *terms.crval, *terms.cd.ravel()]
+    for keyword, value in zip(_LINEAR, values, strict=True):
+        header[keyword] = float(value)
+    if "ORIENTAT" in header:
+        header["ORIENTAT"] = float(np.degrees(np.arctan2(terms.cd[0, 1], terms.cd[1, 1])))

@@ -1,0 +1,83 @@
+"""What the header keywords of HST exposures mean, one entry an instrument."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["GRISMS", "INSTRUMENTS", "ab_zero_point", "filter_of", "guide_star_of", "instrument_of", "text_of"]
+
+#: INSTRUME and DETECTOR of the instruments that are read, and the name that the package gives them.
+INSTRUMENTS: dict[tuple[str, str], str] = {
+    ("WFC3", "IR"): "wfc3_ir",
+    ("WFC3", "UVIS"): "wfc3_uvis",
+    ("ACS", "WFC"): "acs_wfc",
+}
+
+#: Dispersers of those instruments.
+GRISMS = frozenset({"G102", "G141", "G280", "G800L"})
+
+_NO_VALUE = frozenset({"", "N/A", "NONE", "UNKNOWN"})
+
+
+_GUIDE_STAR_KEYWORDS = ("DGESTAR", "SGESTAR", "T_SGSTAR")
+
+
+def text_of(header: Mapping[str, Any], keyword: str) -> str:
+    """A keyword's value as stripped text, empty where it is missing."""
+    return str(header.get(keyword, "")).strip()
+
+
+def instrument_of(header: Mapping[str, Any]) -> str | None:
+    """The package's name of the instrument, None where it is not one that is read."""
+    key = (text_of(header, "INSTRUME").upper(), text_of(header, "DETECTOR").upper())
+    return INSTRUMENTS.get(key)
+
+
+def filter_of(header: Mapping[str, Any]) -> str:
+    """Filter or grism: FILTER, or what is not clear of FILTER1 and FILTER2; empty where unknown."""
+    if text_of(header, "FILTER"):
+        return text_of(header, "FILTER").upper()
+    wheels = [text_of(header, keyword).upper() for keyword in ("FILTER1", "FILTER2")]
+    return "-".join(name for name in wheels if name and not name.startswith("CLEAR"))
+
+
+def guide_star_of(header: Mapping[str, Any]) -> str | None:
+    """The guide star, None where the headers don't name it."""
+    names = (text_of(header, keyword) for keyword in _GUIDE_STAR_KEYWORDS)
+    return next((name for name in names if name.upper() not in _NO_VALUE), None)
+
+
+def ab_zero_point(headers: tuple[Mapping[str, Any], ...]) -> float:
+    """AB magnitude of one count per second, from PHOTFLAM and PHOTPLAM, else from PHOTFNU.
+
+    Parameters
+    ----------
+    headers : tuple of mappings
+        The science and the primary header: WFC3/IR has the keywords in the latter, the CCDs in the former.
+
+    Returns
+    -------
+    float
+        NaN where the headers give none.
+
+    References
+    ----------
+    Sirianni et al. 2005, PASP 117, 1049, for the AB zero point of PHOTFLAM and PHOTPLAM.
+    """
+
+    def positive(keyword: str) -> float:
+        for header in headers:
+            value = header.get(keyword)
+            if isinstance(value, int | float) and value > 0:
+                return float(value)
+        return float("nan")
+
+    photflam, photplam, photfnu = (positive(keyword) for keyword in ("PHOTFLAM", "PHOTPLAM", "PHOTFNU"))
+    from_flam = -2.5 * np.log10(photflam) - 5 * np.log10(photplam) - 2.408
+    return float(from_flam if np.isfinite(from_flam) else 8.90 - 2.5 * np.log10(photfnu))

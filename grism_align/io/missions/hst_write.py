@@ -1,0 +1,202 @@
+"""Write HST exposures: the same file with a new WCS.
+
+Headers are rewritten; every data block is copied byte for byte, so pixels and tables cannot change
+and a whole exposure never is in memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align import __version__
+from grism_align.io.atomic import atomic_path
+from grism_align.io.missions.hst import open_fits
+from grism_align.io.missions.hst_headers import (
+    LinearTerms,
+    WcsLabel,
+    archive_key,
+    archive_wcs,
+    unique_name,
+    write_linear_terms,
+    write_wcs,
+)
+from grism_align.wcs.fits import FitsWcs, corrected_linear_terms
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from astropy.io import fits
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.solution import ExposureFit
+    from grism_align.values.transform import LinearTransform
+
+__all__ = ["Digests", "write_exposure"]
+
+_BLOCK = 1 << 20
+# Below this, in arcsec, a correction is the one that the file already has.
+_NEGLIGIBLE = 1e-6
+_FOLLOWERS = ("ERR", "DQ")
+
+
+@dataclass(frozen=True)
+class Digests:
+    """SHA-256 of a file as read and as written."""
+
+    input: str
+    output: str
+
+
+def write_exposure(exposure: Exposure, fit: ExposureFit, destination: Path, label: WcsLabel) -> Digests:
+    """Write an exposure with its correction, atomically.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure; its file is the source.
+    fit : ExposureFit
+        Its total correction; without one the WCS stays and the header says why.
+    destination : Path
+        The file to make. It may be the source itself.
+    label : WcsLabel
+        What the headers say of the fit.
+
+    Returns
+    -------
+    Digests
+
+    Raises
+    ------
+    InputError
+        If the source can't be read.
+    """
+    with open_fits(exposure.path) as hdus, ExitStack() as stack:
+        edited = _edited_headers(hdus, exposure, fit, label)
+        temporary = stack.enter_context(atomic_path(destination))
+        source = stack.enter_context(_open_binary(exposure.path, "rb"))
+        with _open_binary(temporary, "wb") as target:
+            for index, hdu in enumerate(hdus):
+                _copy_hdu(source, target, hdu, edited.get(index))
+        return Digests(_sha256(exposure.path), _sha256(temporary))
+
+
+def _open_binary(path: Path, mode: str) -> IO[bytes]:
+    """Open a file, through gzip where its name says so; mtime 0 makes equal content equal bytes."""
+    if path.suffix == ".gz":
+        return gzip.GzipFile(path, mode, mtime=0)  # type: ignore[return-value]
+    return path.open(mode)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _copy_hdu(source: IO[bytes], target: IO[bytes], hdu: Any, header: fits.Header | None) -> None:
+    info = hdu.fileinfo()
+    start, data, span = info["hdrLoc"], info["datLoc"], info["datSpan"]
+    if header is None:
+        _copy_range(source, target, start, data - start)
+    else:
+        target.write(header.tostring().encode("ascii"))
+    _copy_range(source, target, data, span)
+
+
+def _copy_range(source: IO[bytes], target: IO[bytes], start: int, length: int) -> None:
+    source.seek(start)
+    while length > 0:
+        block = source.read(min(_BLOCK, length))
+        if not block:
+            msg = f"file ended {length} bytes early"
+            raise EOFError(msg)
+        target.write(block)
+        length -= len(block)
+
+
+def _edited_headers(
+    hdus: fits.HDUList, exposure: Exposure, fit: ExposureFit, label: WcsLabel
+) -> dict[int, fits.Header]:
+    """New headers by extension number; those that stay as they are are left out."""
+    edited = {0: _primary_header(hdus[0].header, fit)}
+    delta = _remaining_correction(exposure, fit)
+    if delta is not None:
+        science = {hdu.ver: index for index, hdu in enumerate(hdus) if hdu.name == "SCI"}
+        edited.update(_science_headers(hdus, science, exposure, delta, label))
+        edited.update(_follower_headers(hdus, science, edited))
+    for header in edited.values():
+        # The checksum of the data stays true, that of the whole extension does not.
+        header.remove("CHECKSUM", ignore_missing=True)
+    return edited
+
+
+def _remaining_correction(exposure: Exposure, fit: ExposureFit) -> LinearTransform | None:
+    """What the file's WCS still lacks of the total correction."""
+    if fit.transform is None or exposure.applied is None:
+        return fit.transform
+    delta = exposure.applied.inverted().then(fit.transform)
+    square = 100.0 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    return delta if np.abs(delta.apply(square) - square).max() > _NEGLIGIBLE else None
+
+
+def _primary_header(header: fits.Header, fit: ExposureFit) -> fits.Header:
+    new = header.copy()
+    new["GALIGN"] = (fit.status.value, "grism_align: status of the WCS")
+    new["GALVERS"] = (__version__, "grism_align: version")
+    if fit.governed_by:
+        new["GALGOVRN"] = (",".join(fit.governed_by)[:68], "grism_align: direct exposures")
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    new["HISTORY"] = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}".strip()
+    return new
+
+
+def _science_headers(
+    hdus: fits.HDUList,
+    science: dict[int, int],
+    exposure: Exposure,
+    delta: LinearTransform,
+    label: WcsLabel,
+) -> dict[int, fits.Header]:
+    new = {index: hdus[index].header.copy() for index in science.values()}
+    headers = list(new.values())
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    letter = archive_key(headers, date)
+    name = unique_name(headers, label.catalog)
+    for chip in exposure.chips:
+        header = new[science[chip.extver]]
+        terms = _corrected_terms(hdus, science[chip.extver], chip.shape, delta)
+        archive_wcs(header, letter, date)
+        write_wcs(header, terms, name, label)
+    return new
+
+
+def _corrected_terms(
+    hdus: fits.HDUList, index: int, shape: tuple[int, int], delta: LinearTransform
+) -> LinearTerms:
+    header = hdus[index].header
+    crval, cd = corrected_linear_terms(FitsWcs.from_header(header, hdus, shape), delta)
+    return LinearTerms(np.array([header["CRPIX1"], header["CRPIX2"]]), crval, cd)
+
+
+def _follower_headers(
+    hdus: fits.HDUList, science: dict[int, int], edited: dict[int, fits.Header]
+) -> dict[int, fits.Header]:
+    """Headers of the arrays that go with a science array and carry a WCS."""
+    new = {}
+    for index, hdu in enumerate(hdus):
+        if hdu.name in _FOLLOWERS and hdu.ver in science and "CRVAL1" in hdu.header:
+            header = hdu.header.copy()
+            main = edited[science[hdu.ver]]
+            cd = np.array([[main[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
+            crpix, crval = (np.array([main[f"{stem}{i}"] for i in (1, 2)]) for stem in ("CRPIX", "CRVAL"))
+            write_linear_terms(header, LinearTerms(crpix, crval, cd))
+            if "WCSNAME" in header:
+                header["WCSNAME"] = main["WCSNAME"]
+            new[index] = header
+    return new

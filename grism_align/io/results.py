@@ -1,0 +1,170 @@
+"""Write what was found: exposures with new WCSs, catalogs, the association and the provenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.io.associations import build_association, write_association
+from grism_align.io.checksums import sha256_of
+from grism_align.io.missions.hst_headers import WcsLabel
+from grism_align.io.missions.hst_write import write_exposure
+from grism_align.io.provenance import FilePair, FileRecord, write_provenance
+from grism_align.io.source_catalogs import write_source_catalog
+from grism_align.values.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from grism_align.values.association import Association, Member
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.solution import ExposureFit
+
+    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+__all__ = ["Destination", "check_destination", "write_results"]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where results go.
+
+    Parameters
+    ----------
+    folder : Path
+        For every product; also for the exposures unless `in_place`.
+    in_place : bool
+        Whether exposures replace their inputs.
+    """
+
+    folder: Path
+    in_place: bool
+
+    def exposure(self, exposure: Exposure) -> Path:
+        """The file of an exposure."""
+        return exposure.path if self.in_place else self.folder / exposure.path.name
+
+    def association(self, product: str) -> Path:
+        """The output association."""
+        return self.folder / f"{product}_asn.json"
+
+    def provenance(self, product: str) -> Path:
+        """The record of what was done."""
+        return self.folder / f"{product}_provenance.asdf"
+
+    def catalog(self, exposure: Exposure) -> Path:
+        """The source catalog of an exposure."""
+        return self.folder / f"{exposure.key}_cat.ecsv"
+
+
+def check_destination(exposures: ExposureSet, destination: Destination) -> None:
+    """Refuse, before any work, outputs that would replace inputs.
+
+    Raises
+    ------
+    OutputError
+        If the output folder is that of an input and `in_place` was not asked for.
+    """
+    if destination.folder.exists() and not destination.folder.is_dir():
+        raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    if destination.in_place:
+        return
+    folder = destination.folder.resolve()
+    inside = [e.path for e in exposures.exposures if e.path.resolve().parent == folder]
+    if inside:
+        problem = f"it is the folder of the input {inside[0].name}, which would be replaced"
+        raise OutputError(
+            destination.folder, problem, "Give another output_dir, or in_place=True to replace inputs"
+        )
+    origin = exposures.association.origin
+    if origin is not None and origin.resolve() == destination.association(exposures.product).resolve():
+        problem = "the output association would replace the input's"
+        raise OutputError(origin, problem, "Give another output_dir")
+
+
+def write_results(exposures: ExposureSet, destination: Destination, progress: Progress) -> None:
+    """Write every product of a set of exposures; each file is whole or not there.
+
+    Exposures that no step has fitted yet are not written; the association points to their inputs.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        What was found.
+    destination : Destination
+        Where to.
+    progress : callable
+        Wraps the loop over the exposures.
+
+    Raises
+    ------
+    GrismAlignError
+        If a file can't be read or written.
+    """
+    try:
+        destination.folder.mkdir(parents=True, exist_ok=True)
+        total = exposures.total.fits
+        files = {
+            exposure.key: _write_one(exposures, exposure, total.get(exposure.key), destination)
+            for exposure in progress(exposures.exposures, "Writing")
+        }
+        for key, catalog in exposures.catalogs.items():
+            write_source_catalog(catalog, destination.catalog(exposures[key]))
+        write_provenance(destination.provenance(exposures.product), exposures, files)
+        association = _output_association(exposures, files, destination)
+        write_association(association, destination.association(exposures.product))
+    except OSError as error:
+        remedy = "Free space or give another output_dir; files that are there are whole"
+        raise OutputError(
+            error.filename or destination.folder, f"can't be written ({error})", remedy
+        ) from error
+
+
+def _write_one(
+    exposures: ExposureSet, exposure: Exposure, fit: ExposureFit | None, destination: Destination
+) -> FilePair:
+    if fit is None:
+        return FilePair(FileRecord(str(exposure.path), sha256_of(exposure.path)), None)
+    target = destination.exposure(exposure)
+    digests = write_exposure(exposure, fit, target, _label(exposures, fit))
+    return FilePair(FileRecord(str(exposure.path), digests.input), FileRecord(str(target), digests.output))
+
+
+def _label(exposures: ExposureSet, fit: ExposureFit) -> WcsLabel:
+    absolute = exposures.absolute
+    tied = any(f.is_aligned for f in absolute.fits.values()) and fit.reference == absolute.reference
+    geometry = next(
+        (
+            str(activity.settings["fitgeometry"])
+            for activity in reversed(exposures.activities)
+            if activity.outcome == "done" and "fitgeometry" in activity.settings
+        ),
+        "rshift",
+    )
+    return WcsLabel(absolute.reference if tied else "NONE", fit.n_used, fit.rms, geometry)
+
+
+def _output_association(
+    exposures: ExposureSet, files: dict[str, FilePair], destination: Destination
+) -> Association:
+    """The input's association with its members replaced by the products."""
+    made = build_association(exposures.exposures, exposures.product, exposures.association)
+    by_input = {exposure.path: exposure for exposure in exposures.exposures}
+
+    def product(member: Member) -> Member:
+        exposure = by_input.get(member.path)
+        if exposure is None:
+            return member
+        output = files[exposure.key].output
+        fit = exposures.grism.fits.get(exposure.key)
+        return replace(
+            member,
+            path=Path(output.path) if output else member.path,
+            catalog=destination.catalog(exposure) if exposure.key in exposures.catalogs else member.catalog,
+            governors=fit.governed_by if fit is not None and fit.governed_by else member.governors,
+        )
+
+    header = {**made.header, "provenance": destination.provenance(exposures.product).name}
+    return replace(made, members=tuple(map(product, made.members)), header=header)

@@ -1,0 +1,139 @@
+"""Source catalogs as ECSV files, for the next step and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from grism_align.io.atomic import atomic_path
+from grism_align.values.catalog import SourceCatalog
+from grism_align.values.errors import InputError
+
+__all__ = ["plain", "read_source_catalog", "write_source_catalog"]
+
+_REMEDY = "Give a catalog that the source catalog step wrote, or run that step"
+
+_DESCRIPTIONS = {
+    "id": "Number of the source in this exposure",
+    "chip": "EXTVER of the SCI extension that shows it",
+    "x": "Column of the centroid, zero at the centre of the first pixel, distorted frame",
+    "y": "Row of the centroid, zero at the centre of the first pixel, distorted frame",
+    "x_error": "Standard error of x",
+    "y_error": "Standard error of y",
+    "flux": "Counts (BUNIT) per second above the background",
+    "flux_error": "Standard error of flux",
+    "mag": "AB magnitude",
+    "mag_error": "Standard error of mag",
+    "snr": "Signal-to-noise ratio of the flux",
+    "fwhm": "Full width at half maximum",
+    "ellipticity": "One minus the ratio of the axes",
+    "flags": "Sum of: 1 edge, 2 saturated, 4 masked core, 8 cosmic ray, 16 trailed, 32 no centroid",
+}
+
+
+def write_source_catalog(catalog: SourceCatalog, path: Path | str) -> None:
+    """Write a source catalog as ECSV; the file is the old one or the whole new one.
+
+    Parameters
+    ----------
+    catalog : SourceCatalog
+        What to write. Its meta is reduced to plain types (see `plain`).
+    path : path-like
+        The file to make or to replace.
+    """
+    table = catalog.table.copy()
+    table.meta = plain(table.meta)
+    for name in table.colnames:
+        # a display format would round what is written
+        table[name].info.format = None
+        table[name].description = _DESCRIPTIONS.get(name, table[name].description)
+    with atomic_path(Path(path)) as temporary:
+        table.write(temporary, format="ascii.ecsv", overwrite=True)
+
+
+def read_source_catalog(path: Path | str) -> SourceCatalog:
+    """Read a source catalog from ECSV.
+
+    Parameters
+    ----------
+    path : path-like
+        A file with the columns of `SourceCatalog`; columns beyond those are kept.
+
+    Returns
+    -------
+    SourceCatalog
+
+    Raises
+    ------
+    InputError
+        If the file is missing, isn't ECSV, or lacks a column or has one of another type or unit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "no such source catalog", _REMEDY)
+    try:
+        table = Table.read(path, format="ascii.ecsv")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        problem = f"not an ECSV table ({_first_line(error)})"
+        raise InputError(path, problem, _REMEDY) from error
+    _check_columns(table, path)
+    return SourceCatalog(table)
+
+
+def plain(value: Any) -> Any:
+    """A value in types that every reader of YAML or JSON knows.
+
+    Mappings become dicts with str keys; sequences, sets and arrays become lists; numpy numbers and
+    enumerations become the numbers or texts they hold; anything else, paths say, becomes its text.
+
+    Parameters
+    ----------
+    value : object
+        Settings, counts or meta.
+
+    Returns
+    -------
+    None, bool, int, float, str, list or dict
+    """
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Set):
+        value = sorted(value, key=str)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    return next((kind(value) for kind in (int, float, str) if isinstance(value, kind)), str(value))
+
+
+def _check_columns(table: Table, path: Path) -> None:
+    """Refuse a table whose columns aren't those of a source catalog; set the units it leaves out."""
+    template = SourceCatalog.empty().table
+    missing = [name for name in template.colnames if name not in table.colnames]
+    if missing:
+        raise InputError(path, f"not a source catalog: no column {', '.join(missing)}", _REMEDY)
+    for name in template.colnames:
+        column, model = table[name], template[name]
+        if len(column) and not np.can_cast(column.dtype, model.dtype, casting="same_kind"):
+            raise InputError(path, f"column {name} holds {column.dtype}, not {model.dtype}", _REMEDY)
+        if np.ma.is_masked(column):
+            raise InputError(path, f"column {name} has blank values", _REMEDY)
+        if column.unit is None:
+            column.unit = model.unit
+        if column.unit != model.unit:
+            problem = f"column {name} is in {column.unit}, not in {model.unit or 'no unit'}"
+            raise InputError(path, problem, _REMEDY)
+        table[name] = column.astype(model.dtype)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,150 @@
+"""The usual programs: pairs of a direct and a grism exposure, in one or two visits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grism_align.simulation.instruments import INSTRUMENTS
+from grism_align.simulation.plan import (
+    PointingErrors,
+    SceneSettings,
+    SimulatedExposure,
+    SimulatedVisit,
+    Simulation,
+)
+
+__all__ = ["case_a", "case_b", "case_c", "usual_scene"]
+
+# Filter and grism of the first and the second visit
+_ELEMENTS = {
+    "wfc3_ir": (("F140W", "G141"), ("F105W", "G102")),
+    "wfc3_uvis": (("F606W", "G280"), ("F814W", "G280")),
+    "acs_wfc": (("F814W", "G800L"), ("F606W", "G800L")),
+}
+_TIMES = {"wfc3_ir": (250.0, 1100.0), "wfc3_uvis": (350.0, 900.0), "acs_wfc": (350.0, 900.0)}
+
+# A box of sub-pixel dithers, and dithers of several arcsec
+_BOX = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (-0.474, 0.788))
+_WIDE = ((0.0, 0.0), (8.1, 2.3), (5.2, -6.4), (-3.1, 5.7))
+
+_ANGLES = (35.0, 52.0)
+_STARTS = (57000.3, 57061.7)
+
+
+def usual_scene(instrument: str, size: int | tuple[int, int] | None = None) -> SceneSettings:
+    """Sources for a field of an instrument: enough stars even on a small cut.
+
+    Parameters
+    ----------
+    instrument : str
+        Name of the instrument.
+    size : int or (ny, nx), optional
+        Pixels of a cut.
+    """
+    camera = INSTRUMENTS[instrument]
+    ny, nx = camera.shape if size is None else np.broadcast_to(size, 2)
+    area = len(camera.direct) * int(ny) * int(nx) * (camera.pixel / 60) ** 2
+    # up to a limit: what lies around a small cut counts too, because a grism disperses it in
+    return SceneSettings(
+        star_density=float(np.clip(40.0 / area, 10.0, 200.0)),
+        galaxy_density=float(np.clip(60.0 / area, 90.0, 300.0)),
+    )
+
+
+def _pairs(
+    instrument: str, elements: tuple[str, str], n_pairs: int, dithers: tuple[tuple[float, float], ...]
+) -> tuple[SimulatedExposure, ...]:
+    """A direct and a grism exposure at each dither."""
+    return tuple(
+        SimulatedExposure(element, time, dithers[number % len(dithers)])
+        for number in range(n_pairs)
+        for element, time in zip(elements, _TIMES[instrument], strict=True)
+    )
+
+
+def _simulation(
+    instrument: str,
+    size: int | tuple[int, int] | None,
+    exposures: tuple[tuple[SimulatedExposure, ...], ...],
+    errors: PointingErrors | None,
+    scene: SceneSettings | None,
+) -> Simulation:
+    """A field seen by visits of other angles and, by a tenth of the chip's width, other pointings."""
+    camera = INSTRUMENTS[instrument]
+    width = float((camera.shape if size is None else np.broadcast_to(size, 2))[1]) * camera.pixel
+    visits = tuple(
+        SimulatedVisit(
+            f"{number + 1:02d}",
+            visit_exposures,
+            angle=_ANGLES[number % 2],
+            offset=(0.12 * width * (number % 2), -0.07 * width * (number % 2)),
+            start=_STARTS[number % 2] + 120.0 * (number // 2),
+        )
+        for number, visit_exposures in enumerate(exposures)
+    )
+    return Simulation(
+        instrument,
+        visits,
+        size=size,
+        scene=scene or usual_scene(instrument, size),
+        errors=errors or PointingErrors(),
+    )
+
+
+def case_a(
+    instrument: str = "wfc3_ir",
+    size: int | tuple[int, int] | None = None,
+    n_pairs: int = 2,
+    n_visits: int = 2,
+    errors: PointingErrors | None = None,
+    scene: SceneSettings | None = None,
+) -> Simulation:
+    """Visits with one filter and one grism, a direct exposure before each grism exposure.
+
+    Parameters
+    ----------
+    instrument : str
+        ``wfc3_ir``, ``wfc3_uvis`` or ``acs_wfc``.
+    size : int or (ny, nx), optional
+        Pixels of a cut; None for whole chips.
+    n_pairs : int
+        Pairs in a visit.
+    n_visits : int
+        Visits.
+    errors : PointingErrors, optional
+        How wrong the pointings are.
+    scene : SceneSettings, optional
+        Sources; `usual_scene` when None.
+    """
+    pairs = _pairs(instrument, _ELEMENTS[instrument][0], n_pairs, _BOX)
+    return _simulation(instrument, size, (pairs,) * n_visits, errors, scene)
+
+
+def case_b(
+    instrument: str = "wfc3_ir",
+    size: int | tuple[int, int] | None = None,
+    n_pairs: int = 2,
+    errors: PointingErrors | None = None,
+    scene: SceneSettings | None = None,
+) -> Simulation:
+    """Two visits in other filters and grisms, F140W + G141 and F105W + G102 with WFC3/IR; see `case_a`."""
+    exposures = tuple(_pairs(instrument, pair, n_pairs, _BOX) for pair in _ELEMENTS[instrument])
+    return _simulation(instrument, size, exposures, errors, scene)
+
+
+def case_c(
+    instrument: str = "wfc3_ir",
+    size: int | tuple[int, int] | None = None,
+    errors: PointingErrors | None = None,
+    scene: SceneSettings | None = None,
+) -> Simulation:
+    """Fewer direct than grism exposures, which are dithered by several arcsec; see `case_a`.
+
+    The first visit has one direct exposure for four grism exposures, the second has two.
+    """
+    direct, grism = _ELEMENTS[instrument][0]
+    direct_time, grism_time = _TIMES[instrument]
+    grisms = [SimulatedExposure(grism, grism_time, dither) for dither in _WIDE]
+    first, second = (SimulatedExposure(direct, direct_time, dither) for dither in (_WIDE[0], _WIDE[2]))
+    exposures = ((first, *grisms), (first, *grisms[:2], second, *grisms[2:]))
+    return _simulation(instrument, size, exposures, errors, scene)

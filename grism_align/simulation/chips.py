@@ -1,0 +1,150 @@
+"""The map from pixels to sky of one simulated chip, read from FITS cards as any user would read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import ArrayLike, NDArray
+
+from grism_align.simulation.instruments import SIP_TERMS, ChipOptics
+from grism_align.simulation.lookup import add_lookup_cards
+from grism_align.simulation.rotations import LinearWcs, frame_at
+from grism_align.values.sphere import unproject
+from grism_align.values.transform import TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ChipWcs", "linear_cards", "linear_wcs", "wcs_header"]
+
+Floats = NDArray[np.float64]
+
+# Each round of the inversion gains two digits at least: the distortion changes by 1 % over a chip.
+_ROUNDS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class ChipWcs:
+    """Pixels of one chip to sky and back, with SIP, D2IM and NPOL; a `PixelSky` but for corrections.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        The WCS cards.
+    tables : sequence of astropy.io.fits.ImageHDU
+        Lookup tables, of all chips; empty if there are none.
+    shape : (ny, nx)
+        Pixels.
+    """
+
+    header: fits.Header
+    tables: Sequence[fits.ImageHDU]
+    shape: tuple[int, int]
+
+    @cached_property
+    def wcs(self) -> WCS:
+        """The astropy WCS."""
+        return WCS(self.header, fits.HDUList([fits.PrimaryHDU(), *self.tables]))
+
+    @property
+    def plane(self) -> TangentPlane:
+        """Tangent plane at the reference pixel."""
+        ra, dec = self.wcs.wcs.crval
+        return TangentPlane(float(ra), float(dec))
+
+    @property
+    def pixel_scale(self) -> float:
+        """Mean side of a pixel at the centre, arcsec."""
+        return float(np.sqrt(abs(np.linalg.det(self.jacobian()))))
+
+    @property
+    def center(self) -> Floats:
+        """Zero-based pixel (2,) of the chip's centre."""
+        return 0.5 * (np.array(self.shape[::-1], dtype=float) - 1)
+
+    def to_sky(self, xy: ArrayLike) -> Floats:
+        """Sky positions (N, 2) in deg of zero-based pixels (N, 2)."""
+        return np.asarray(self.wcs.all_pix2world(np.asarray(xy, dtype=float).reshape(-1, 2), 0))
+
+    def to_pixel(self, sky: ArrayLike) -> Floats:
+        """Zero-based pixels (N, 2) of sky positions (N, 2) in deg; meant for the chip's surroundings."""
+        target = self.plane.to_plane(np.asarray(sky, dtype=float).reshape(-1, 2))
+        inverse = np.linalg.inv(self.wcs.wcs.cd * 3600.0)
+        xy = target @ inverse.T + self.wcs.wcs.crpix - 1
+        for _ in range(_ROUNDS):
+            xy = xy + (target - self.plane.to_plane(self.to_sky(xy))) @ inverse.T
+        return np.asarray(xy, dtype=np.float64)
+
+    def jacobian(self, xy: ArrayLike | None = None) -> Floats:
+        """Derivative (2, 2) of east and north in arcsec by x and y at a pixel, the centre by default."""
+        at = self.center if xy is None else np.asarray(xy, dtype=float)
+        steps = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+        sky = self.to_sky(at + steps)
+        plane = TangentPlane(*sky[0]).to_plane(sky)
+        return np.asarray((plane[1:3] - plane[3:5]).T / 2)
+
+    def footprint(self) -> Floats:
+        """Outer corners of the chip, (4, 2) deg."""
+        ny, nx = self.shape
+        return self.to_sky(np.array([[0, 0], [nx, 0], [nx, ny], [0, ny]]) - 0.5)
+
+
+def linear_wcs(optics: ChipOptics, pointing: tuple[float, float, float], aberration: float) -> LinearWcs:
+    """The linear part of a chip's WCS when the instrument points somewhere.
+
+    Parameters
+    ----------
+    optics : ChipOptics
+        The chip.
+    pointing : (ra, dec, angle), deg
+        Where the instrument's centre looks, and the position angle of +y.
+    aberration : float
+        Scale factor of velocity aberration (VAFACTOR).
+    """
+    crval = unproject(np.array(optics.offset) * aberration, 0.0, 0.0)
+    cd = np.array(optics.cd) * aberration / 3600.0
+    return LinearWcs(np.array(optics.crpix), crval, cd).rotated(frame_at(*pointing))
+
+
+def wcs_header(linear: LinearWcs, optics: ChipOptics, extver: int | None) -> fits.Header:
+    """Cards of the primary WCS of a SCI extension.
+
+    Parameters
+    ----------
+    linear : LinearWcs
+        Its linear part.
+    optics : ChipOptics
+        Its distortion.
+    extver : int or None
+        Number of the SCI extension whose lookup tables are meant; None if there are none.
+    """
+    header = fits.Header()
+    header["WCSAXES"] = (2, "number of World Coordinate System axes")
+    header.update(linear_cards(linear, "RA---TAN-SIP", "DEC--TAN-SIP"))
+    header["ORIENTAT"] = (linear.orientat, "position angle of image y axis (deg. e of n)")
+    header["RADESYS"] = "ICRS"
+    for axis, coefficients in (("A", optics.a), ("B", optics.b)):
+        header[f"{axis}_ORDER"] = (4, "SIP polynomial order")
+        for (p, q), value in zip(SIP_TERMS, coefficients, strict=True):
+            header[f"{axis}_{p}_{q}"] = (value, "SIP distortion coefficient")
+    if extver is not None:
+        add_lookup_cards(header, extver)
+    return header
+
+
+def linear_cards(linear: LinearWcs, ctype1: str, ctype2: str, key: str = "") -> fits.Header:
+    """CRPIX, CRVAL, CTYPE, CUNIT and CD of one WCS, `key` being its letter."""
+    header = fits.Header()
+    for axis, ctype in ((1, ctype1), (2, ctype2)):
+        header[f"CRPIX{axis}{key}"] = (float(linear.crpix[axis - 1]), "pixel of the reference point")
+        header[f"CRVAL{axis}{key}"] = (float(linear.crval[axis - 1]), "[deg] value at the reference point")
+        header[f"CTYPE{axis}{key}"] = (ctype, "the coordinate type of the axis")
+        header[f"CUNIT{axis}{key}"] = "deg"
+        for by in (1, 2):
+            header[f"CD{axis}_{by}{key}"] = float(linear.cd[axis - 1, by - 1])
+    return header

@@ -1,0 +1,125 @@
+"""Rotations of the celestial sphere, and what they do to the linear part of a WCS.
+
+A pointing error turns the whole sky as a rigid body, so it is one 3x3 matrix for all pixels of all chips of
+an exposure: ``written = M @ true``, for unit vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, tangent_axes, vector_to_sky
+
+__all__ = ["LinearWcs", "frame_at", "linearised", "pointing_rotation"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearWcs:
+    """The part of a WCS that a pointing decides.
+
+    Parameters
+    ----------
+    crpix : (2,) ndarray, pixels, one-based
+        Reference pixel.
+    crval : (2,) ndarray, deg
+        Its direction.
+    cd : (2, 2) ndarray, deg/pixel
+        Linear terms.
+    """
+
+    crpix: Floats
+    crval: Floats
+    cd: Floats
+
+    def rotated(self, rotation: Floats) -> LinearWcs:
+        """The WCS whose sky is this one's, turned by a (3, 3) rotation; exact for every pixel."""
+        crval = vector_to_sky(rotation @ sky_to_vector(self.crval))
+        before, after = tangent_axes(*self.crval), tangent_axes(*crval)
+        # east and north are carried elsewhere by the rotation: coordinates in the new ones
+        turn = (after @ rotation @ before.T)[:2, :2]
+        return replace(self, crval=crval, cd=turn @ self.cd)
+
+    def cut(self, x: int, y: int) -> LinearWcs:
+        """The WCS of a cut that begins at pixel (x, y), zero-based."""
+        return replace(self, crpix=self.crpix - [x, y])
+
+    @property
+    def orientat(self) -> float:
+        """Position angle of the y axis, deg."""
+        return float(np.degrees(np.arctan2(self.cd[0, 1], self.cd[1, 1])))
+
+
+def frame_at(ra: float, dec: float, angle: float) -> Floats:
+    """The rotation that brings RA = Dec = 0 to a pointing, and its north to a position angle.
+
+    Parameters
+    ----------
+    ra, dec : float, deg
+        Pointing.
+    angle : float, deg
+        Position angle, north through east.
+
+    Returns
+    -------
+    (3, 3) ndarray
+    """
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    roll = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray((roll @ tangent_axes(ra, dec)).T @ tangent_axes(0.0, 0.0))
+
+
+def pointing_rotation(ra: float, dec: float, shift: Floats, roll: float = 0.0) -> Floats:
+    """The rotation that turns the sky about a point and then moves that point.
+
+    Parameters
+    ----------
+    ra, dec : float, deg
+        The point.
+    shift : (2,) ndarray, arcsec
+        How it moves, east and north, along a great circle.
+    roll : float, deg
+        Growth of position angles.
+
+    Returns
+    -------
+    (3, 3) ndarray
+    """
+    turn = frame_at(ra, dec, roll) @ frame_at(ra, dec, 0.0).T
+    size = float(np.hypot(*shift)) / ARCSEC_PER_RADIAN
+    if size == 0.0:
+        return turn
+    east, north, out = tangent_axes(ra, dec)
+    along = (shift[0] * east + shift[1] * north) / np.hypot(*shift)
+    across = np.cross(out, along)
+    before = np.stack([out, along, across])
+    after = np.stack(
+        [np.cos(size) * out + np.sin(size) * along, np.cos(size) * along - np.sin(size) * out, across]
+    )
+    return np.asarray(after.T @ before @ turn)
+
+
+def linearised(rotation: Floats, ra: float, dec: float) -> tuple[Floats, Floats]:
+    """A rotation as the affine map that it is close to a point, in the tangent plane there.
+
+    Parameters
+    ----------
+    rotation : (3, 3) ndarray
+        A small one: the point stays on its own hemisphere.
+    ra, dec : float, deg
+        Tangent point.
+
+    Returns
+    -------
+    matrix : (2, 2) ndarray
+    shift : (2,) ndarray, arcsec
+    """
+    axes = tangent_axes(ra, dec)
+    # in homogeneous plane coordinates (xi, eta, 1) a rotation is a projective map; its derivative at 0
+    h = axes @ rotation @ axes.T
+    shift = h[:2, 2] / h[2, 2]
+    return (h[:2, :2] - np.outer(shift, h[2, :2])) / h[2, 2], shift * ARCSEC_PER_RADIAN

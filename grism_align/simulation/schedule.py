@@ -1,0 +1,250 @@
+"""From a plan to the pointings of its exposures, true and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grism_align.simulation.chips import ChipWcs, linear_wcs, wcs_header
+from grism_align.simulation.headers import ChipFacts, ExposureFacts
+from grism_align.simulation.lookup import lookup_tables
+from grism_align.simulation.rotations import frame_at, pointing_rotation
+from grism_align.values.sphere import sky_to_vector, tangent_axes, unproject, vector_to_sky
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+    from grism_align.simulation.instruments import ChipOptics
+    from grism_align.simulation.plan import SimulatedExposure, SimulatedVisit, Simulation
+
+__all__ = ["PlannedExposure", "chip_corners", "chip_wcs", "planned_exposures", "shared_tables"]
+
+Floats = NDArray[np.float64]
+
+_OVERHEAD = 90.0  # s between exposures
+_ORBIT = 96.0 / 1440.0  # days
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedExposure:
+    """One exposure, ready to be rendered and written.
+
+    Parameters
+    ----------
+    plan : SimulatedExposure
+        What was asked for.
+    visit : str
+        Name of its visit.
+    facts : ExposureFacts
+        What its headers say.
+    rotation : (3, 3) ndarray
+        ``written = rotation @ true``.
+    governor : str or None
+        Key of the direct exposure that shares it.
+    chips : tuple of ChipFacts
+        The chips with their true WCSs.
+    """
+
+    plan: SimulatedExposure
+    visit: str
+    facts: ExposureFacts
+    rotation: Floats
+    governor: str | None
+    chips: tuple[ChipFacts, ...]
+
+    @property
+    def mid(self) -> float:
+        """Middle of the exposure, MJD."""
+        return self.facts.start + 0.5 * self.facts.exposure_time / 86400
+
+
+def planned_exposures(simulation: Simulation, rng: np.random.Generator) -> list[PlannedExposure]:
+    """All exposures of a simulation in the order of its visits, with pointing errors drawn."""
+    return [
+        exposure
+        for visit, visit_rng in zip(simulation.visits, rng.spawn(len(simulation.visits)), strict=True)
+        for exposure in _planned_visit(simulation, visit, visit_rng)
+    ]
+
+
+def _planned_visit(
+    simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator
+) -> list[PlannedExposure]:
+    pointings = [_pointing(simulation, visit, exposure) for exposure in visit.exposures]
+    starts = visit.start + np.cumsum([0.0] + [(e.exposure_time + _OVERHEAD) / 86400 for e in visit.exposures])
+    keys = [_root_name(simulation, visit, number) for number in range(len(visit.exposures))]
+    governors = [_governor(simulation, visit, number) for number in range(len(visit.exposures))]
+    rotations = _rotations(simulation, visit, pointings, governors, rng)
+    return [
+        PlannedExposure(
+            exposure,
+            visit.name,
+            _facts(simulation, visit, number, (keys[number], float(starts[number])), rotations[number]),
+            rotations[number],
+            None if governor is None else keys[governor],
+            _chips(simulation, exposure, pointings[number], _aberration(float(starts[number]))),
+        )
+        for number, (exposure, governor) in enumerate(zip(visit.exposures, governors, strict=True))
+    ]
+
+
+def _root_name(simulation: Simulation, visit: SimulatedVisit, number: int) -> str:
+    """A name of the form ipppssoot."""
+    sequence = f"{'abcdefghijklmnopqrstuvwxyz'[number // 9]}{number % 9 + 1}"
+    return f"{simulation.camera.letter}{simulation.program}{visit.name}{sequence}q"
+
+
+def _pointing(
+    simulation: Simulation, visit: SimulatedVisit, exposure: SimulatedExposure
+) -> tuple[float, float, float]:
+    """True (ra, dec, angle) in deg of the instrument's centre."""
+    cos, sin = np.cos(np.radians(visit.angle)), np.sin(np.radians(visit.angle))
+    x_axis, y_axis = np.array([-cos, sin]), np.array([sin, cos])
+    move = np.array(visit.offset) - exposure.dither[0] * x_axis - exposure.dither[1] * y_axis
+    ra, dec = unproject(move, simulation.ra, simulation.dec)
+    return float(ra), float(dec), visit.angle
+
+
+def _governor(simulation: Simulation, visit: SimulatedVisit, number: int) -> int | None:
+    """Which exposure of the visit governs a grism exposure; None for direct ones and for grisms alone."""
+    exposure = visit.exposures[number]
+    if not simulation.element(exposure).is_grism:
+        return None
+    if exposure.governor is not None:
+        return exposure.governor
+    direct = [i for i, e in enumerate(visit.exposures) if not simulation.element(e).is_grism]
+    before = [i for i in direct if i < number]
+    return before[-1] if before else next(iter(direct), None)
+
+
+def _rotations(
+    simulation: Simulation,
+    visit: SimulatedVisit,
+    pointings: list[tuple[float, float, float]],
+    governors: list[int | None],
+    rng: np.random.Generator,
+) -> list[Floats]:
+    """Pointing errors of a visit's exposures: the visit's, and each direct exposure's own."""
+    errors, pixel = simulation.errors, simulation.camera.pixel
+    common = _visit_rotation(simulation, visit, rng)
+    drift = _direction(rng) * errors.grism_drift * pixel
+    own = rng.normal(0, 1, (len(pointings), 2)) * pixel
+    jitters = [
+        pointing_rotation(ra, dec, own[number] * errors.jitter)
+        for number, (ra, dec, _) in enumerate(pointings)
+    ]
+    rotations = []
+    for number, (exposure, governor) in enumerate(zip(visit.exposures, governors, strict=True)):
+        if not simulation.element(exposure).is_grism:
+            rotations.append(common @ jitters[number])
+            continue
+        shared = common if governor is None else common @ jitters[governor]
+        hours = 0.0 if governor is None else _hours(visit, governor, number)
+        shift = own[number] * errors.grism_jitter + drift * hours
+        rotations.append(shared @ pointing_rotation(*pointings[number][:2], shift))
+    return rotations
+
+
+def _hours(visit: SimulatedVisit, first: int, second: int) -> float:
+    """Time from the middle of one exposure of a visit to that of another."""
+    durations = np.array([exposure.exposure_time for exposure in visit.exposures])
+    middles = np.cumsum(durations + _OVERHEAD) - 0.5 * durations
+    return float(middles[second] - middles[first]) / 3600
+
+
+def _direction(rng: np.random.Generator) -> Floats:
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
+def _visit_rotation(simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator) -> Floats:
+    """Pointing error of a visit: as given, else drawn."""
+    errors = simulation.errors
+    shift = _direction(rng) * rng.uniform(*errors.shift)
+    roll = float(rng.choice([-1.0, 1.0]) * rng.uniform(*errors.roll))
+    ra, dec = unproject(visit.offset, simulation.ra, simulation.dec)
+    return pointing_rotation(
+        float(ra),
+        float(dec),
+        shift if visit.shift is None else np.array(visit.shift, dtype=float),
+        roll if visit.roll is None else visit.roll,
+    )
+
+
+def _aberration(start: float) -> float:
+    """Scale factor of velocity aberration, for a velocity that follows HST's orbit."""
+    return 1.00002 + 2e-5 * float(np.sin(2 * np.pi * start / _ORBIT))
+
+
+def _facts(
+    simulation: Simulation,
+    visit: SimulatedVisit,
+    number: int,
+    name_and_start: tuple[str, float],
+    rotation: Floats,
+) -> ExposureFacts:
+    exposure = visit.exposures[number]
+    rootname, start = name_and_start
+    return ExposureFacts(
+        camera=simulation.camera,
+        element=simulation.element(exposure),
+        element_name=exposure.element,
+        rootname=rootname,
+        line=f"{visit.name}.{number + 1:03d}",
+        target=(simulation.target, simulation.ra, simulation.dec),
+        pointing=_turned(rotation, _pointing(simulation, visit, exposure)),
+        dither=exposure.dither,
+        start=start,
+        exposure_time=exposure.exposure_time,
+        guide_star=visit.guide_star or f"N8FG0000{visit.name}F1",
+        aberration=_aberration(start),
+        is_cut=simulation.shape != simulation.camera.shape,
+        fine_lock=exposure.special.value != "trailed",
+    )
+
+
+def _turned(rotation: Floats, pointing: tuple[float, float, float]) -> tuple[float, float, float]:
+    """A pointing (ra, dec, angle) under a rotation of the sky."""
+    ra, dec = vector_to_sky(rotation @ sky_to_vector(pointing[:2]))
+    north = rotation @ frame_at(*pointing) @ tangent_axes(0.0, 0.0)[1]
+    east_part, north_part, _ = tangent_axes(ra, dec) @ north
+    return float(ra), float(dec), float(np.degrees(np.arctan2(east_part, north_part))) % 360.0
+
+
+def chip_corners(simulation: Simulation) -> list[tuple[int, int]]:
+    """Zero-based first pixel (x, y) of each chip's cut; two chips are cut at the gap between them."""
+    (full_y, full_x), (ny, nx) = simulation.camera.shape, simulation.shape
+    x = (full_x - nx) // 2
+    if len(simulation.camera.direct) == 1:
+        return [(x, (full_y - ny) // 2)]
+    return [(x, full_y - ny), (x, 0)]
+
+
+def _chips(
+    simulation: Simulation,
+    exposure: SimulatedExposure,
+    pointing: tuple[float, float, float],
+    aberration: float,
+) -> tuple[ChipFacts, ...]:
+    optics = simulation.camera.optics(simulation.element(exposure))
+    return tuple(
+        ChipFacts(extver, chip, linear_wcs(chip, pointing, aberration).cut(*corner), corner, simulation.shape)
+        for extver, (chip, corner) in enumerate(zip(optics, chip_corners(simulation), strict=True), start=1)
+    )
+
+
+def shared_tables(simulation: Simulation) -> list[fits.ImageHDU]:
+    """The D2IM and NPOL tables of all chips; none for an instrument without."""
+    if not simulation.camera.has_lookup_tables:
+        return []
+    return lookup_tables(len(simulation.camera.direct), chip_corners(simulation))
+
+
+def chip_wcs(chip: ChipFacts, tables: list[fits.ImageHDU], rotation: Floats | None = None) -> ChipWcs:
+    """The WCS of a chip: the true one, or the written one if a rotation is given."""
+    linear = chip.linear if rotation is None else chip.linear.rotated(rotation)
+    optics: ChipOptics = chip.optics
+    return ChipWcs(wcs_header(linear, optics, chip.extver if tables else None), tables, chip.shape)

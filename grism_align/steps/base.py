@@ -1,0 +1,194 @@
+"""What all steps share: how they open their input, find parameters and save results. No CRDS."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from stpipe import Step
+
+from grism_align.steps.parameter_files import instrument_config, parameter_file_name
+from grism_align.steps.progress import track
+from grism_align.steps.spec import settings_from
+from grism_align.steps.table import closing_table
+from grism_align.values.errors import SettingsError
+from grism_align.values.field import Activity, ExposureSet
+from grism_align.values.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grism_align.io.results import Destination
+
+__all__ = ["GrismAlignStep"]
+
+logger = logging.getLogger(__name__)
+
+Group = TypeVar("Group", bound=Settings)
+
+_DATASET = "dataset"
+
+
+class GrismAlignStep(Step):
+    """Base of the steps and of the pipeline.
+
+    Input is an association in any form, exposure files, or the `ExposureSet` that another step returned.
+    """
+
+    spec = """
+    output_ext = string(default='fits')  # Exposures keep their names
+    in_place = boolean(default=False)  # Replace the input files, each atomically, the old WCS archived
+    instrument_parameters = string(default=None)  # Parameter file of the instrument; chosen by the data
+    """
+
+    #: Name of the step in the pipeline and in parameter files; None for the pipeline.
+    step_name: ClassVar[str | None] = None
+    groups: ClassVar[tuple[type[Settings], ...]] = ()
+    reference_file_types: ClassVar[list[str]] = []
+    prefetch_references = False
+
+    # CRDS is asked nothing: parameters come from the package, or from the user's file.
+
+    @classmethod
+    def _get_crds_parameters(cls, dataset: Any) -> tuple[dict[str, Any], str]:
+        return {_DATASET: dataset}, "none"
+
+    @classmethod
+    def get_config_from_reference(
+        cls, dataset: Any, disable: bool | None = None, crds_observatory: str | None = None
+    ) -> Any:
+        """The parameter file of the data's instrument, as stpipe wants it.
+
+        Parameters
+        ----------
+        dataset : path-like, ExposureSet or dict
+            The input, as stpipe hands it on.
+        disable, crds_observatory
+            Part of stpipe's signature; there is no CRDS to disable or to name.
+        """
+        from grism_align.io.load import peek_instrument
+
+        source = dataset[_DATASET] if isinstance(dataset, dict) else dataset
+        instrument = peek_instrument(source)
+        if instrument is None:
+            return cls._empty_config()
+        config = instrument_config(instrument, cls.step_name)
+        config["instrument_parameters"] = parameter_file_name(instrument)
+        return config
+
+    def process(self, *inputs: Any) -> ExposureSet:
+        """Open the input and do the step's work.
+
+        Parameters
+        ----------
+        *inputs : path-like or ExposureSet
+            One association or exposure set, or any number of exposure files.
+
+        Returns
+        -------
+        ExposureSet
+
+        Raises
+        ------
+        GrismAlignError
+            If an input can't be used, a parameter is wrong or an output would replace an input.
+        """
+        self.check()
+        exposures = self._opened(inputs)
+        if self._saves:
+            from grism_align.io.results import check_destination
+
+            check_destination(exposures, self._destination(exposures))
+        return self.work(exposures)
+
+    def check(self) -> None:
+        """Raise, before any work, what is wrong with the parameters."""
+        for group in self.groups:
+            self.settings(group)
+
+    def work(self, exposures: ExposureSet) -> ExposureSet:
+        """Do what the step is for; every step has its own."""
+        raise NotImplementedError
+
+    def settings(self, group: type[Group]) -> Group:
+        """One of the step's settings groups, with its present values."""
+        return settings_from(self, group)
+
+    def _opened(self, inputs: tuple[Any, ...]) -> ExposureSet:
+        source = inputs[0] if len(inputs) == 1 else list(inputs)
+        if not inputs:
+            name, allowed = "input", "give an association, exposure files or the result of another step"
+            raise SettingsError(name, None, allowed)
+        if isinstance(source, ExposureSet):
+            exposures = source
+        else:
+            from grism_align.io.load import load_exposures
+
+            exposures = load_exposures(self._located(source))
+        if self.parent is not None:
+            return exposures
+        files = [name for name in (self.instrument_parameters, self.config_file) if name]
+        return replace(exposures, parameter_file=" + ".join(map(str, files)) or exposures.parameter_file)
+
+    def _located(self, source: Any) -> Any:
+        """The input's path with `input_dir`, as stpipe users expect it."""
+        if isinstance(source, list | tuple):
+            return [self.make_input_path(str(item)) for item in source]
+        return self.make_input_path(str(source))
+
+    @property
+    def _saves(self) -> bool:
+        """Whether results are written: under strun, or where the user said where to."""
+        asked = self.save_results or (self.parent is None and (self.output_dir or self.in_place))
+        return bool(asked)
+
+    def _destination(self, exposures: ExposureSet) -> Destination:
+        from grism_align.io.results import Destination
+
+        folder = self.search_attr("output_dir")
+        origin = exposures.association.origin
+        in_place = bool(self.search_attr("in_place", parent_first=True))
+        if folder:
+            return Destination(Path(folder).expanduser(), in_place)
+        home = origin.parent if in_place and origin is not None else Path.cwd()
+        return Destination(home, in_place)
+
+    def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
+        """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""
+        if self.skip or not isinstance(result, ExposureSet):
+            return
+        if self._saves:
+            from grism_align.io.results import write_results
+
+            destination = self._destination(result)
+            write_results(result, destination, track)
+            logger.info("Results are in %s", destination.folder.resolve())
+        if self.parent is None and result.total.fits:
+            logger.info("Result:\n%s", closing_table(result))
+
+    def done(
+        self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any
+    ) -> ExposureSet:
+        """The set with what the step found and the step on record."""
+        return self._recorded(exposures, "done", note, counts or {}, changes)
+
+    def skipped(self, exposures: ExposureSet, reason: str) -> ExposureSet:
+        """The set as it was, with the step on record as skipped."""
+        logger.info("%s: skipped, %s", self.step_name, reason)
+        return self._recorded(exposures, "skipped", reason, {}, {})
+
+    def _recorded(
+        self,
+        exposures: ExposureSet,
+        outcome: str,
+        note: str,
+        counts: Mapping[str, int],
+        changes: Mapping[str, Any],
+    ) -> ExposureSet:
+        settings: dict[str, Any] = {}
+        for group in self.groups:
+            settings |= asdict(self.settings(group))
+        activity = Activity(str(self.step_name), outcome, note, settings, counts)
+        return exposures.with_activity(activity, **changes)

@@ -1,0 +1,48 @@
+"""The parameter files of the instruments, installed with the package."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+__all__ = ["instrument_config", "instrument_values", "parameter_file_name"]
+
+
+def parameter_file_name(instrument: str) -> str:
+    """Name of an instrument's parameter file."""
+    return f"{instrument}.asdf"
+
+
+@cache
+def _loaded(instrument: str) -> Any:
+    from stpipe import config_parser
+
+    with resources.as_file(resources.files("grism_align.cfg") / parameter_file_name(instrument)) as path:
+        return config_parser.load_config_file(str(path))
+
+
+def instrument_config(instrument: str, step: str | None) -> Any:
+    """The parameters of an instrument as stpipe's ConfigObj.
+
+    Parameters
+    ----------
+    instrument : str
+        Such as ``wfc3_ir``.
+    step : str or None
+        A step of the pipeline; None for the pipeline itself.
+    """
+    from stpipe import config_parser
+
+    config = config_parser.ConfigObj()
+    loaded = _loaded(instrument)
+    wanted = loaded if step is None else loaded.get("steps", {}).get(step, {})
+    config_parser.merge_config(config, wanted)
+    for name in ("class", "name"):
+        config.pop(name, None)
+    return config
+
+
+def instrument_values(instrument: str, step: str) -> dict[str, Any]:
+    """The parameters of one step for an instrument."""
+    return dict(instrument_config(instrument, step))

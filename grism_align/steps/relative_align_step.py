@@ -1,0 +1,57 @@
+"""The step that brings all direct exposures onto one frame."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+from grism_align.steps.base import GrismAlignStep
+from grism_align.steps.spec import spec_of
+from grism_align.values.errors import SettingsError
+from grism_align.values.settings import MatchSettings, RelativeSettings, Settings
+from grism_align.values.solution import AlignmentSolution
+
+if TYPE_CHECKING:
+    from grism_align.values.field import ExposureSet
+
+__all__ = ["RelativeAlignStep"]
+
+logger = logging.getLogger(__name__)
+
+
+class RelativeAlignStep(GrismAlignStep):
+    """Align the direct exposures of all visits and filters with each other, in one joint solution."""
+
+    class_alias = "grism_relative_align"
+    step_name = "relative_align"
+    groups: ClassVar[tuple[type[Settings], ...]] = (RelativeSettings, MatchSettings)
+    spec = spec_of(RelativeSettings, MatchSettings)
+
+    def work(self, exposures: ExposureSet) -> ExposureSet:
+        """Align; what later steps found before is dropped, since it built on another frame."""
+        from grism_align.algorithms.relative import align_relative
+
+        missing = [e.key for e in exposures.direct if e.key not in exposures.catalogs]
+        if missing:
+            name, allowed = (
+                "input",
+                f"no source catalog of {', '.join(missing)}; run grism_source_catalog first",
+            )
+            raise SettingsError(name, exposures.product, allowed)
+        relative, match = self.settings(RelativeSettings), self.settings(MatchSettings)
+        result = align_relative(exposures.direct, exposures.catalogs, relative, match)
+        for warning in result.warnings:
+            logger.warning(warning)
+        note = "; ".join(result.warnings)
+        if len(exposures.direct) == 1:
+            note = "one direct exposure: nothing to align it with"
+            logger.info("%s: %s", self.step_name, note)
+        return self.done(
+            exposures,
+            note,
+            result.counts,
+            relative=result.solution,
+            sources=result.sources,
+            absolute=AlignmentSolution(),
+            grism=AlignmentSolution(),
+        )

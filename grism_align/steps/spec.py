@@ -1,0 +1,51 @@
+"""Make stpipe specs from the settings' declarations, and settings from a step's parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from grism_align.values.settings import Parameter, Settings, parameters_of
+
+if TYPE_CHECKING:
+    from stpipe import Step
+
+__all__ = ["settings_from", "spec_of"]
+
+Group = TypeVar("Group", bound=Settings)
+
+_VALIDATORS = {int: "integer", float: "float", bool: "boolean", str: "string"}
+
+
+def spec_of(*groups: type[Settings]) -> str:
+    """The stpipe spec of the parameters of some settings groups, a line each."""
+    return "\n".join(_line(parameter) for group in groups for parameter in parameters_of(group))
+
+
+def _line(parameter: Parameter) -> str:
+    unit = f", {parameter.unit}" if parameter.unit else ""
+    return f"{parameter.name} = {_validator(parameter)}  # {parameter.help}{unit}"
+
+
+def _validator(parameter: Parameter) -> str:
+    if parameter.choices:
+        choices = ", ".join(f"'{choice}'" for choice in parameter.choices)
+        return f"option({choices}, default='{parameter.default}')"
+    arguments = [
+        f"{name}={parameter.kind(bound)}"
+        for name, bound in (("min", parameter.minimum), ("max", parameter.maximum))
+        if bound is not None
+    ]
+    default = f"'{parameter.default}'" if isinstance(parameter.default, str) else parameter.default
+    return f"{_VALIDATORS[parameter.kind]}({', '.join([*arguments, f'default={default}'])})"
+
+
+def settings_from(step: Step, group: type[Group]) -> Group:
+    """A settings group with a step's values.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of bounds.
+    """
+    values: dict[str, Any] = {p.name: getattr(step, p.name) for p in parameters_of(group)}
+    return group(**values)

@@ -1,0 +1,131 @@
+"""An association: the exposures of one field and what is said of each, before any is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ASSOCIATION_TYPE", "Association", "Member", "root_name"]
+
+#: ``asn_type`` of the associations that the package writes.
+ASSOCIATION_TYPE = "wfss-align"
+
+# What telescopes' own associations list beside exposures. Anything else is taken as an exposure, so
+# that a mistyped exptype never drops one silently: its header says what it is.
+_NO_EXPOSURE = frozenset(
+    {
+        "autoflat",
+        "autowave",
+        "background",
+        "imprint",
+        "pointing",
+        "psf",
+        "segmap",
+        "selfcal",
+        "sourcecat",
+        "target_acquisition",
+    }
+)
+_EXTENSIONS = (".gz", ".fits", ".asdf")
+_PRODUCT_SUFFIXES = ("_flt", "_flc", "_rate", "_cal")
+
+
+def root_name(path: Path | str) -> str:
+    """Name of the exposure that a file holds: the file's name without suffix and extension.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, or a root name, which is returned as it is.
+
+    Examples
+    --------
+    >>> root_name("data/ib6o23rsq_flt.fits.gz")
+    'ib6o23rsq'
+    """
+    name = Path(path).name
+    for extension in _EXTENSIONS:
+        name = name.removesuffix(extension)
+    for suffix in _PRODUCT_SUFFIXES:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of an association.
+
+    Parameters
+    ----------
+    path : Path
+        The file, absolute.
+    exptype : str
+        ``direct_image``, ``science`` (dispersed), or another as read; empty where nothing says it.
+    group_id : str or None
+        Visit and guide-star acquisition, where the association names it.
+    governors : tuple of str
+        Root names of the direct exposures that the association names for this grism exposure.
+    catalog : Path or None
+        Source catalog of the exposure, absolute.
+    extra : mapping
+        What else the association says of it.
+    key_order : tuple of str
+        Keys in the order of the file, for writing; empty where there was none.
+    """
+
+    path: Path
+    exptype: str = ""
+    group_id: str | None = None
+    governors: tuple[str, ...] = ()
+    catalog: Path | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def root(self) -> str:
+        """Root name of the exposure."""
+        return root_name(self.path)
+
+    @property
+    def is_exposure(self) -> bool:
+        """Whether it is an exposure, not a catalog or another file beside one."""
+        return self.exptype.lower() not in _NO_EXPOSURE
+
+
+@dataclass(frozen=True)
+class Association:
+    """The exposures of one product.
+
+    Parameters
+    ----------
+    product : str
+        Name of the product; a safe file name.
+    members : tuple of Member
+        As listed.
+    header : mapping
+        Every key of the top level but ``products``: asn_type, asn_rule, asn_id, program, target...
+    product_extra : mapping
+        Every key of the product but ``name`` and ``members``.
+    origin : Path or None
+        The file that it was read from; None for a list, a folder or a lone exposure.
+    key_order, product_key_order : tuple of str
+        Keys of the top level and of the product in the order of the file, for writing.
+    """
+
+    product: str
+    members: tuple[Member, ...]
+    header: Mapping[str, Any] = field(default_factory=dict)
+    product_extra: Mapping[str, Any] = field(default_factory=dict)
+    origin: Path | None = None
+    key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    product_key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def exposures(self) -> tuple[Member, ...]:
+        """The members that are exposures."""
+        return tuple(member for member in self.members if member.is_exposure)

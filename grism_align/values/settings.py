@@ -1,0 +1,216 @@
+"""Parameters: one frozen dataclass for each group that travels together.
+
+Every parameter is declared once, with its default, unit, bounds and help; the stpipe spec, the checks
+and the tables of the documentation are made from these declarations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from grism_align.values.errors import SettingsError
+
+__all__ = [
+    "DetectionSettings",
+    "MatchSettings",
+    "Parameter",
+    "PropagationSettings",
+    "ReferenceSettings",
+    "RelativeSettings",
+    "Settings",
+    "parameters_of",
+]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """The declaration of one parameter.
+
+    Parameters
+    ----------
+    name : str
+        Keyword.
+    default : int, float, str, bool or None
+        Its type is the parameter's type; None is allowed for text and for optional numbers.
+    help : str
+        One line.
+    unit : str
+        Empty where there is none.
+    kind : type
+        int, float, str or bool.
+    minimum, maximum : float or None
+        Bounds, included.
+    choices : tuple of str
+        Allowed texts.
+    """
+
+    name: str
+    default: Any
+    help: str
+    unit: str
+    kind: type
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+
+    def check(self, value: Any) -> None:
+        """Raise `SettingsError` if a value is not allowed."""
+        if value is None and self.default is None:
+            return
+        if self.choices and value not in self.choices:
+            raise SettingsError(self.name, value, f"must be one of {', '.join(self.choices)}")
+        numeric = isinstance(value, int | float)
+        if self.kind in (int, float) and not numeric:
+            raise SettingsError(self.name, value, "must be a number")
+        below = numeric and self.minimum is not None and value < self.minimum
+        above = numeric and self.maximum is not None and value > self.maximum
+        if below or above:
+            raise SettingsError(self.name, value, f"must be within {self.bounds}")
+
+    @property
+    def bounds(self) -> str:
+        """The bounds as text, empty where there are none."""
+        if self.minimum is None and self.maximum is None:
+            return ""
+        low = "-inf" if self.minimum is None else f"{self.minimum:g}"
+        high = "inf" if self.maximum is None else f"{self.maximum:g}"
+        return f"[{low}, {high}]"
+
+
+_KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+def _parameter(
+    default: Any,
+    text: str,
+    unit: str = "",
+    bounds: tuple[float | None, float | None] = (None, None),
+    choices: tuple[str, ...] = (),
+) -> Any:
+    return field(default=default, metadata={"help": text, "unit": unit, "bounds": bounds, "choices": choices})
+
+
+def _declared(item: Field[Any]) -> Parameter:
+    meta = item.metadata
+    kind = _KINDS[str(item.type).removesuffix(" | None")]
+    low, high = meta["bounds"]
+    return Parameter(item.name, item.default, meta["help"], meta["unit"], kind, low, high, meta["choices"])
+
+
+def parameters_of(group: type[Settings]) -> tuple[Parameter, ...]:
+    """The declarations of a group, in order."""
+    return tuple(_declared(item) for item in fields(group))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of the groups: checks its values when made.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of bounds.
+    """
+
+    def __post_init__(self) -> None:
+        for parameter in parameters_of(type(self)):
+            parameter.check(getattr(self, parameter.name))
+
+
+@dataclass(frozen=True)
+class DetectionSettings(Settings):
+    """How sources are found and measured on one chip."""
+
+    threshold: float = _parameter(6.0, "Peak of the matched-filtered image, in sigma", "sigma", (1.0, None))
+    kernel_sigma: float = _parameter(0.9, "Gaussian sigma of the matched filter", "pix", (0.3, 5.0))
+    window_sigma: float = _parameter(1.2, "Gaussian sigma of the centroid's window", "pix", (0.5, 10.0))
+    sharpest: float = _parameter(
+        0.3, "Smallest width (sigma) of a real source; narrower is a cosmic ray", "pix", (0.0, 5.0)
+    )
+    separation: int = _parameter(3, "Least distance of two peaks", "pix", (1, 50))
+    background_box: int = _parameter(64, "Box of the local background", "pix", (8, 2048))
+    good_bits: int = _parameter(8768, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
+    saturation_bits: int = _parameter(256, "Sum of the DQ bits of saturated pixels", "", (0, 65535))
+    aperture: float = _parameter(3.0, "Radius of the aperture of flux and magnitude", "pix", (1.0, 20.0))
+    edge: int = _parameter(5, "Sources nearer to the edge of the chip are flagged", "pix", (0, 100))
+    trail_ellipticity: float = _parameter(
+        0.15, "Mean ellipticity of the brightest sources above which an exposure is trailed", "", (0.02, 1.0)
+    )
+
+
+@dataclass(frozen=True)
+class MatchSettings(Settings):
+    """How two lists of sources are matched and how a match is judged."""
+
+    brightest: int = _parameter(200, "Sources used of each list, the brightest first", "", (5, 100000))
+    search_radius: float = _parameter(30.0, "Largest offset searched", "arcsec", (0.1, 300.0))
+    max_roll: float = _parameter(0.5, "Largest roll searched", "deg", (0.0, 5.0))
+    tolerance: float = _parameter(
+        0.3, "Distance of a pair in the first match; shrinks as the fit improves", "arcsec", (0.01, 5.0)
+    )
+    min_matches: int = _parameter(6, "Fewest sources of an acceptable fit", "", (3, 1000))
+    max_false_match: float = _parameter(
+        1e-4, "Largest probability that chance made the match", "", (0.0, 1.0)
+    )
+    clip: float = _parameter(4.0, "Residuals beyond this many sigma lose their weight", "sigma", (1.5, 20.0))
+    max_rms: float = _parameter(
+        0.5, "Largest rms residual of an acceptable fit, of one axis", "pix", (0.01, 5.0)
+    )
+
+
+@dataclass(frozen=True)
+class RelativeSettings(Settings):
+    """The frame that all direct exposures are brought onto."""
+
+    reference: str | None = _parameter(
+        None, "Exposure (root name) or visit that keeps its WCS; default: the first direct exposure"
+    )
+    fitgeometry: str = _parameter(
+        "rshift",
+        "Fitted besides shifts: nothing (shift), a visit's roll (rshift), roll and scale (rscale)",
+        "",
+        choices=("shift", "rshift", "rscale"),
+    )
+    centroid_floor: float = _parameter(
+        0.01, "Error of a centroid that photon noise does not explain", "pix", (0.0, 1.0)
+    )
+
+
+@dataclass(frozen=True)
+class ReferenceSettings(Settings):
+    """The catalog that the relative frame is aligned to, and what is used of it."""
+
+    catalog: str | None = _parameter(
+        None, "Catalog file (ECSV, FITS, CSV, VOTable, parquet); none: the step is skipped"
+    )
+    catalog_name: str | None = _parameter(
+        None, "What to call the catalog in headers; default: the file's name"
+    )
+    ra_column: str | None = _parameter(None, "Column of right ascension; default: recognised")
+    dec_column: str | None = _parameter(None, "Column of declination; default: recognised")
+    mag_column: str | None = _parameter(None, "Column of magnitudes; default: recognised")
+    epoch: float | None = _parameter(
+        None, "Epoch of the positions where the file does not give it", "Julian year", (1800.0, 2200.0)
+    )
+    bright_limit: float | None = _parameter(None, "Brightest magnitude used")
+    faint_limit: float | None = _parameter(None, "Faintest magnitude used")
+    max_sources: int = _parameter(2000, "Reference sources used, the brightest first", "", (3, 1000000))
+    margin: float = _parameter(
+        10.0, "Margin around the exposures within which reference sources are used", "arcsec", (0.0, 600.0)
+    )
+    fitgeometry: str = _parameter(
+        "rscale",
+        "What is fitted: shift, shift and roll (rshift), and scale (rscale), or all linear terms (general)",
+        "",
+        choices=("shift", "rshift", "rscale", "general"),
+    )
+
+
+@dataclass(frozen=True)
+class PropagationSettings(Settings):
+    """Which direct exposure governs a grism exposure."""
+
+    pairing_radius: float = _parameter(
+        1.0, "Two exposures nearer than this on the sky share a pointing", "arcsec", (0.0, 60.0)
+    )
