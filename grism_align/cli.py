@@ -115,5 +115,25 @@ def _governor_text(exposure: Exposure, exposures: Sequence[Exposure]) -> str:
     return f"{', '.join(named) or candidates[0].key} ({candidates[0].rule})"
 
 
+def _add_demo(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="simulate two visits with known WCS errors and align them",
+        description="Simulate two WFC3/IR visits of direct and grism exposures whose WCSs are wrong by known "
+        "shifts and rolls, run the pipeline on them and print what it recovered.",
+    )
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers (%(default)s)")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from grism_align.demo import run_demo
+
+    run_demo(options.output_dir.expanduser(), options.seed)
+
+
 #: Each adds the parser of one command and sets what it runs.
-_COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_associate,)
+_COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_associate, _add_demo)

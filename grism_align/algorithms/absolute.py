@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -172,7 +172,7 @@ def align_absolute(
             fits.update({e.key: ExposureFit.failed(reason) for e in members})
             continue
         counts[f"reference_used_frame_{component + 1}"] = int((frame.fit.weight > 0).sum())
-        fits.update({e.key: _member_fit(e, frame, used) for e in members})
+        fits.update({e.key: replace(_member_fit(e, frame, used), frame=component) for e in members})
     return AbsoluteResult(AlignmentSolution(fits, catalog.name), used, tuple(warnings), counts)
 
 

@@ -82,7 +82,9 @@ def candidate_governors(
     paired.sort(key=lambda direct: round(abs(_gap(grism, direct)), 3))
     rules = {direct.key: rule for rule, group in (("previous", before), ("next", after)) for direct in group}
     rules |= {direct.key: "paired" for direct in paired}
-    rules |= {direct.key: "association" for direct in named}
+    # Where the association names what the rules choose anyway, the rule says more.
+    by_rule = (*paired, *before, *after)[:1]
+    rules |= {direct.key: "association" for direct in named if direct not in by_rule}
     ordered = {direct.key: direct for direct in (*named, *paired, *before, *after)}
     return tuple(Governor(key, rules[key], _gap(grism, direct)) for key, direct in ordered.items())
 

@@ -151,7 +151,7 @@ class GrismAlignStep(Step):
         origin = exposures.association.origin
         in_place = bool(self.search_attr("in_place", parent_first=True))
         if folder:
-            return Destination(Path(folder).expanduser(), in_place)
+            return Destination(Path(folder).expanduser().resolve(), in_place)
         home = origin.parent if in_place and origin is not None else Path.cwd()
         return Destination(home, in_place)
 
@@ -164,7 +164,7 @@ class GrismAlignStep(Step):
 
             destination = self._destination(result)
             write_results(result, destination, track)
-            logger.info("Results are in %s", destination.folder.resolve())
+            logger.info("Results are in %s", destination.folder)
         if self.parent is None and result.total.fits:
             logger.info("Result:\n%s", closing_table(result))
 

@@ -9,7 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
-    from grism_align.values.solution import ExposureFit
 
 __all__ = ["closing_table"]
 
@@ -28,24 +27,38 @@ _HEADINGS = (
 
 
 def closing_table(exposures: ExposureSet) -> str:
-    """One line an exposure, in time order."""
-    total = exposures.total.fits
-    rows = [_HEADINGS, *(_row(exposure, total.get(exposure.key)) for exposure in exposures.exposures)]
+    """One line an exposure, in time order; below it the tie to the reference catalog.
+
+    Matches and residuals are those of the relative alignment, which each exposure has of its own.
+    """
+    rows = [_HEADINGS, *(_row(exposures, exposure) for exposure in exposures.exposures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *_ties(exposures)])
 
 
-def _row(exposure: Exposure, fit: ExposureFit | None) -> tuple[str, ...]:
+def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
+    fit, own = exposures.fit(exposure.key), exposures.relative.fits.get(exposure.key)
     head = (exposure.key, exposure.kind.value, exposure.filter)
     if fit is None:
-        return (*head, "", "", "", "", "", "", "not fitted yet")
+        return (*head, "-", "-", "-", "-", "-", "-", "not fitted yet")
     governors = ",".join(fit.governed_by) or "-"
     status = f"{fit.status.value}: {fit.reason}" if fit.reason else fit.status.value
+    matched = str(own.n_matched) if own else "-"
     if fit.transform is None:
-        return (*head, governors, str(fit.n_matched), "-", "-", "-", "-", status)
+        return (*head, governors, matched, "-", "-", "-", "-", status)
     east, north = 1e3 * fit.transform.in_plane(exposure.plane).shift
     pixels = np.hypot(east, north) / 1e3 / exposure.pixel_scale
-    rms = f"{fit.rms:.1f}" if np.isfinite(fit.rms) else "-"
+    rms = f"{own.rms:.1f}" if own and np.isfinite(own.rms) else "-"
     moved = (f"{east:+.1f},{north:+.1f}", f"{pixels:.3f}", f"{fit.transform.roll:+.5f}")
-    return (*head, governors, str(fit.n_matched), *moved, rms, status)
+    return (*head, governors, matched, *moved, rms, status)
+
+
+def _ties(exposures: ExposureSet) -> list[str]:
+    """How each relative frame is tied to the sky."""
+    frames = {fit.frame: fit for fit in exposures.absolute.fits.values() if fit.is_aligned}
+    return [
+        f"frame {number + 1} on {fit.reference}: {fit.n_used} of {fit.n_matched} matched stars used, "
+        f"rms {fit.rms:.1f} mas"
+        for number, fit in sorted(frames.items())
+    ]

@@ -75,7 +75,7 @@ class Activity:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExposureSet:
     """All exposures of a field and what is known of them so far. Steps return a new one.
 
@@ -112,6 +112,9 @@ class ExposureSet:
     reference_catalog: ReferenceCatalog | None = None
     activities: tuple[Activity, ...] = ()
     parameter_file: str = ""
+
+    def __repr__(self) -> str:
+        return f"<ExposureSet {self.product}: {len(self.direct)} direct, {len(self.grisms)} grism>"
 
     def __getitem__(self, key: str) -> Exposure:
         return next(exposure for exposure in self.exposures if exposure.key == key)

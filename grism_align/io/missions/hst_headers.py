@@ -49,7 +49,8 @@ _ARCHIVED = (
 )
 # Describe the fit that is replaced; stwcs shortens the second of them in alternates.
 _OF_THE_FIT = {"HDRNAME": "HDRNAME", "NMATCHES": "NMATCH", "FITGEOM": "FITGEOM", "CATALOG": "CATALOG"}
-_COMMENT = "archived by grism_align"
+# With an alternate's letter: when we archived it.
+_ARCHIVED_ON = "GALDT"
 
 
 @dataclass(frozen=True)
@@ -93,33 +94,22 @@ class WcsLabel:
     geometry: str
 
 
-def archive_key(headers: Sequence[Header], date: str) -> str:
+def archive_key(headers: Sequence[Header]) -> str:
     """The letter under which the replaced WCS of a file is kept.
 
-    The next letter after those in use in any science header; when all are used, the one that we
-    archived first.
+    The next letter that is free in all science headers; when none is, the one that we archived first.
 
     Parameters
     ----------
     headers : sequence of Header
         All science headers of the file.
-    date : str
-        Today, which no earlier archive can precede.
     """
-    used = {letter for letter in ascii_uppercase if any(f"CRVAL1{letter}" in header for header in headers)}
-    free = [letter for letter in ascii_uppercase if letter not in used and letter != _RESERVED]
+    letters = [letter for letter in ascii_uppercase if letter != _RESERVED]
+    free = [k for k in letters if not any(f"CRVAL1{k}" in header for header in headers)]
     if free:
         return free[0]
-    return min(
-        (letter for letter in used if letter != _RESERVED), key=lambda k: _archive_date(headers[0], k, date)
-    )
-
-
-def _archive_date(header: Header, letter: str, date: str) -> str:
-    """When we archived a WCS; `date` and more for those that others made."""
-    keyword = f"WCSNAME{letter}"
-    comment = header.comments[keyword] if keyword in header else ""
-    return comment.removeprefix(_COMMENT).strip() if comment.startswith(_COMMENT) else f"{date}~"
+    # "~" sorts behind every date: alternates of others go last.
+    return min(letters, key=lambda letter: str(headers[0].get(_ARCHIVED_ON + letter, "~")))
 
 
 def archive_wcs(header: Header, letter: str, date: str) -> None:
@@ -134,7 +124,8 @@ def archive_wcs(header: Header, letter: str, date: str) -> None:
     for keyword, short in _OF_THE_FIT.items():
         if keyword in header:
             header[short + letter] = header[keyword]
-    header[f"WCSNAME{letter}"] = (header.get("WCSNAME", "unnamed"), f"{_COMMENT} {date}")
+    header[f"WCSNAME{letter}"] = header.get("WCSNAME", "unnamed")
+    header[_ARCHIVED_ON + letter] = (date, "grism_align: archived this WCS")
 
 
 def unique_name(headers: Sequence[Header], catalog: str) -> str:

@@ -166,7 +166,7 @@ def _science_headers(
     new = {index: hdus[index].header.copy() for index in science.values()}
     headers = list(new.values())
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    letter = archive_key(headers, date)
+    letter = archive_key(headers)
     name = unique_name(headers, label.catalog)
     for chip in exposure.chips:
         header = new[science[chip.extver]]

@@ -1,0 +1,104 @@
+"""The demonstration: two simulated visits with known errors, aligned, and how well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.values.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from grism_align.simulation import ExposureScore, Truth
+    from grism_align.values.field import ExposureSet
+
+__all__ = ["run_demo"]
+
+
+def run_demo(folder: Path, seed: int) -> None:
+    """Simulate Case A, align it and print injected against recovered corrections.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be; ``input`` and ``aligned`` in it must not exist with files of other data.
+    seed : int
+        Of the random numbers.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds files that are not of a demo.
+    """
+    from grism_align.io.associations import build_association, write_association
+    from grism_align.io.missions.hst import read_exposure
+    from grism_align.simulation import case_a, simulate
+    from grism_align.steps.pipeline import GrismAlignPipeline
+
+    inputs, outputs = folder / "input", folder / "aligned"
+    _require_ours(inputs)
+    print(f"Simulating two WFC3/IR visits of F140W and G141 exposures in {inputs}")
+    truth = simulate(case_a(), inputs, np.random.default_rng(seed), _say_progress)
+    catalog = inputs / "stars.ecsv"
+    truth.catalog.write(catalog, format="ascii.ecsv", overwrite=True)
+    exposures = [read_exposure(path) for path in truth.paths]
+    association = write_association(build_association(exposures, "demo"), inputs / "demo_asn.json")
+    print(f"\nstrun grism_align_pipeline {association} --output_dir={outputs} "
+          f"--steps.absolute_align.catalog={catalog}\n")  # fmt: skip
+    result = GrismAlignPipeline.call(
+        str(association), output_dir=str(outputs), steps={"absolute_align": {"catalog": str(catalog)}}
+    )
+    print("\n" + _comparison(truth, result, outputs))
+
+
+def _require_ours(inputs: Path) -> None:
+    """Refuse a folder with other FITS files than an earlier demo's."""
+    others = [path.name for path in inputs.glob("*.fits") if not path.name.startswith("idem")]
+    if others:
+        raise OutputError(inputs, f"it holds files of other data ({others[0]})", "Give another --output_dir")
+
+
+def _say_progress(done: int, total: int, name: str) -> None:
+    print(f"  {name} ({done} of {total})", flush=True)
+
+
+def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
+    """Injected against recovered corrections, and what the written files are still off by."""
+    from grism_align.io.missions.hst import read_exposure
+    from grism_align.simulation import score
+
+    written = {}
+    for path in (outputs / path.name for path in truth.paths):
+        exposure = read_exposure(path)
+        written.update({(exposure.key, chip.extver): chip.wcs for chip in exposure.chips})
+    scores = score(truth, lambda key, extver: written[key, extver])
+    rows = [_row(truth, result, key, found) for key, found in scores.items()]
+    worst = {
+        name: max(getattr(found, name) for found in scores.values()) for name in ("absolute", "relative")
+    }
+    return "\n".join(
+        [
+            "Correction: shift east, north [mas] and roll [deg]. Left: error of the written WCS.",
+            f"{'exposure':10} {'kind':7} {'needed':>26} {'found':>26} {'left [mas]':>11} {'relative':>9}",
+            *rows,
+            f"Largest error left {worst['absolute']:.2f} mas, "
+            f"relative to each other {worst['relative']:.2f} mas (a pixel is {1e3 * result.direct[0].pixel_scale:.0f} mas).",
+            f"Aligned exposures, demo_asn.json and demo_provenance.asdf are in {outputs}",
+        ]
+    )
+
+
+def _row(truth: Truth, result: ExposureSet, key: str, found: ExposureScore) -> str:
+    exposure, fit = result[key], result.fit(key)
+    needed = truth[key].correction(exposure.plane)
+    recovered = (
+        fit.transform.in_plane(exposure.plane) if fit is not None and fit.transform is not None else None
+    )
+    texts = [
+        "none" if t is None else f"{1e3 * t.shift[0]:+8.1f} {1e3 * t.shift[1]:+8.1f} {t.roll:+8.5f}"
+        for t in (needed, recovered)
+    ]
+    kind = found.kind.value
+    return f"{key:10} {kind:7} {texts[0]:>26} {texts[1]:>26} {found.absolute:11.2f} {found.relative:9.2f}"
