@@ -78,13 +78,14 @@ def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
     worst = {
         name: max(getattr(found, name) for found in scores.values()) for name in ("absolute", "relative")
     }
+    pixel = 1e3 * result.direct[0].pixel_scale
     return "\n".join(
         [
             "Correction: shift east, north [mas] and roll [deg]. Left: error of the written WCS.",
             f"{'exposure':10} {'kind':7} {'needed':>26} {'found':>26} {'left [mas]':>11} {'relative':>9}",
             *rows,
             f"Largest error left {worst['absolute']:.2f} mas, "
-            f"relative to each other {worst['relative']:.2f} mas (a pixel is {1e3 * result.direct[0].pixel_scale:.0f} mas).",
+            f"relative to each other {worst['relative']:.2f} mas (a pixel is {pixel:.0f} mas).",
             f"Aligned exposures, demo_asn.json and demo_provenance.asdf are in {outputs}",
         ]
     )

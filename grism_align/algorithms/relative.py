@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, RelativeSettings
 
-__all__ = ["RelativeResult", "align_relative", "julian_year", "source_positions"]
+__all__ = ["RelativeResult", "align_relative", "julian_year", "reference_exposures", "source_positions"]
 
 _AVOID = UNRELIABLE | SourceFlag.SATURATED | SourceFlag.EDGE
 
@@ -128,24 +128,44 @@ def _unusable(catalog: SourceCatalog, bright: SourceCatalog, match: MatchSetting
     if catalog.note:
         return catalog.note
     if len(bright) < match.min_matches:
-        return f"{len(bright)} usable sources of {len(catalog)}, {match.min_matches} required"
+        return f"usable sources: {len(bright)} of {len(catalog)}, {match.min_matches} required"
     return ""
+
+
+def reference_exposures(exposures: Sequence[Exposure], reference: str | None) -> list[Exposure]:
+    """The exposures that a reference names: one by its root name, or all of a visit.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Direct exposures, in time order.
+    reference : str or None
+        Root name or visit; None names all, for the first that serves.
+
+    Raises
+    ------
+    SettingsError
+        If it names none.
+    """
+    named = [e for e in exposures if reference is None or reference.lower() in (e.key, e.visit)]
+    if not named:
+        name = "reference"
+        allowed = ", ".join(sorted({e.visit for e in exposures} | {e.key for e in exposures}))
+        raise SettingsError(name, reference, f"names no direct exposure or visit; there are {allowed}")
+    return named
 
 
 def _fixed(exposures: Sequence[Exposure], unusable: Mapping[str, str], reference: str | None) -> set[str]:
     """Keys of the exposures that keep their WCS."""
+    named = reference_exposures(exposures, reference)
+    usable = [e.key for e in named if e.key not in unusable]
     if reference is None:
-        return {next((e.key for e in exposures if e.key not in unusable), "")}
-    named = [e for e in exposures if reference.lower() in (e.key, e.visit)]
-    name = "reference"
-    allowed = ", ".join(sorted({e.visit for e in exposures} | {e.key for e in exposures}))
-    if not named:
-        raise SettingsError(name, reference, f"names no direct exposure or visit; there are {allowed}")
-    chosen = {e.key for e in named if e.key not in unusable}
-    if not chosen:
+        return set(usable[:1])
+    if not usable:
+        name = "reference"
         why = "; ".join(f"{e.key}: {unusable[e.key]}" for e in named)
-        raise SettingsError(name, reference, f"can't fix the frame ({why}); name another of {allowed}")
-    return chosen
+        raise SettingsError(name, reference, f"can't fix the frame ({why}); name another")
+    return set(usable)
 
 
 def _network_input(

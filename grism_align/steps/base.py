@@ -13,7 +13,7 @@ from grism_align.steps.parameter_files import instrument_config, parameter_file_
 from grism_align.steps.progress import track
 from grism_align.steps.spec import settings_from
 from grism_align.steps.table import closing_table
-from grism_align.values.errors import SettingsError
+from grism_align.values.errors import GrismAlignError, SettingsError
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.settings import Settings
 
@@ -78,6 +78,23 @@ class GrismAlignStep(Step):
         config["instrument_parameters"] = parameter_file_name(instrument)
         return config
 
+    def run(self, *inputs: Any) -> Any:
+        """Run the step; where it can't, the output folder that stpipe made beforehand goes again.
+
+        Parameters
+        ----------
+        *inputs : path-like or ExposureSet
+            As for `process`.
+        """
+        folder = Path(self.output_dir).expanduser() if self.output_dir else None
+        is_new = folder is not None and not folder.exists()
+        try:
+            return super().run(*inputs)
+        except GrismAlignError:
+            if folder is not None and is_new and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+            raise
+
     def process(self, *inputs: Any) -> ExposureSet:
         """Open the input and do the step's work.
 
@@ -97,6 +114,7 @@ class GrismAlignStep(Step):
         """
         self.check()
         exposures = self._opened(inputs)
+        self.check_input(exposures)
         if self._saves:
             from grism_align.io.results import check_destination
 
@@ -107,6 +125,9 @@ class GrismAlignStep(Step):
         """Raise, before any work, what is wrong with the parameters."""
         for group in self.groups:
             self.settings(group)
+
+    def check_input(self, exposures: ExposureSet) -> None:
+        """Raise, before any work, what of the parameters does not go with the input."""
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Do what the step is for; every step has its own."""

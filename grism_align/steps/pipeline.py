@@ -36,6 +36,13 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
             if not step.skip:
                 step.check()
 
+    def check_input(self, exposures: ExposureSet) -> None:
+        """Check every step's parameters against the input."""
+        for name in self.step_defs:
+            step = getattr(self, name)
+            if not step.skip:
+                step.check_input(exposures)
+
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Run the steps one after the other."""
         for name in self.step_defs:

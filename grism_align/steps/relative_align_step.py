@@ -27,6 +27,12 @@ class RelativeAlignStep(GrismAlignStep):
     groups: ClassVar[tuple[type[Settings], ...]] = (RelativeSettings, MatchSettings)
     spec = spec_of(RelativeSettings, MatchSettings)
 
+    def check_input(self, exposures: ExposureSet) -> None:
+        """The reference must be among the direct exposures or their visits."""
+        from grism_align.algorithms.relative import reference_exposures
+
+        reference_exposures(exposures.direct, self.settings(RelativeSettings).reference)
+
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Align; what later steps found before is dropped, since it built on another frame."""
         from grism_align.algorithms.relative import align_relative

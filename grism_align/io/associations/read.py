@@ -84,6 +84,8 @@ def _read_one(path: Path) -> Association:
         raise AssociationError(path, "no such file or folder", _FORMS)
     if _content(path, 6) == b"SIMPLE":
         return read_table(path) if is_association_table(path) else _lone_exposure(path)
+    if path.name.lower().endswith((".fits", ".fits.gz")):
+        raise AssociationError(path, "not a FITS file, in spite of its name", "Fetch the file again")
     text = _text(path)
     if path.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
         return parse(text, path)
