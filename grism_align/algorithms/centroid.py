@@ -14,6 +14,8 @@ __all__ = ["Stamps", "WindowedMoments", "cut_stamps", "windowed_moments"]
 
 _MAX_ITERATIONS = 20
 _CONVERGED = 2e-4
+# Windowed variance in units of the window's, where a source counts as ten windows (in variance) wide.
+_WIDEST = 10 / 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +95,12 @@ def windowed_moments(stamps: Stamps, window_sigma: float) -> WindowedMoments:
     -------
     WindowedMoments
 
+    Notes
+    -----
+    A centroid moves by the windowed first moment divided by 1 - v / w^2, v being the windowed variance of
+    the source and w the window's. SExtractor's error takes the factor for 2, which holds for a source as
+    wide as the window only; here it follows from the measured v.
+
     References
     ----------
     SExtractor manual, section "Windowed positional parameters" (XWIN_IMAGE and its error).
@@ -158,10 +166,12 @@ def _measured(
     noise = weights**2 * stamps.variance
     error = np.column_stack([(noise * d**2).sum(axis=(1, 2)) for d in (dx, dy)])
     moments = np.column_stack([(weighted * d).sum(axis=(1, 2)) for d in (dx**2, dy**2, dx * dy)])
+    second = moments / norm[:, None]
+    response = 1.0 - np.clip(second[:, :2] / sigma**2, 0.0, _WIDEST)
     return WindowedMoments(
         xy=position + stamps.corner,
-        xy_error=2.0 * np.sqrt(error) / norm[:, None],
-        second=moments / norm[:, None],
+        xy_error=np.sqrt(error) / (norm[:, None] * response),
+        second=second,
         coverage=weights.sum(axis=(1, 2)) / full.sum(axis=(1, 2)),
         converged=usable & (np.abs(position - start).max(axis=1) < 1.5),
     )

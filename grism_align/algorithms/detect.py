@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ChipSources", "detect_sources", "mean_ellipticity"]
 
-# Fraction of usable pixels below which a chip can't be measured.
-_LEAST_USABLE = 0.05
+# Fraction of usable pixels below which a chip can't be measured, and a box of its background neither: so far
+# apart that a chip that passes has a box that does, wherever its usable pixels lie.
+_LEAST_USABLE = 0.15
+_LEAST_USABLE_IN_BOX = 0.05
 # A window with less of its weight on good pixels gives no position.
 _LEAST_COVERAGE = 0.6
 _FWHM = 2.3548
@@ -118,7 +120,12 @@ def _background(sci: NDArray[Any], good: NDArray[np.bool_], box: int) -> NDArray
     size = tuple(min(box, side) for side in sci.shape)
     clip = SigmaClip(sigma=3.0, maxiters=5)
     background = Background2D(
-        np.where(good, sci, 0), size, mask=~good, filter_size=3, sigma_clip=clip, exclude_percentile=90.0
+        np.where(good, sci, 0),
+        size,
+        mask=~good,
+        filter_size=3,
+        sigma_clip=clip,
+        exclude_percentile=100 * (1 - _LEAST_USABLE_IN_BOX),
     )
     return np.asarray(background.background)
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from grism_align.algorithms.fit import fit_linear
 from grism_align.algorithms.pair import candidate_governors
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from grism_align.values.exposure import Exposure
+    from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import PropagationSettings
 
 __all__ = ["propagate"]
@@ -55,18 +60,63 @@ def _governed_fit(
     candidates = candidate_governors(grism, directs, settings.pairing_radius)
     if not candidates:
         return ExposureFit.failed(f"no direct exposure in its guide-star acquisition ({grism.group})")
+    by_key = {direct.key: direct for direct in directs}
     passed_over: list[str] = []
     for candidate in candidates:
         fit = solution.fits.get(candidate.key)
-        if fit is not None and fit.is_aligned:
-            note = f"instead of {', '.join(passed_over)}, not aligned" if passed_over else ""
-            return replace(
-                fit,
-                status=FitStatus.ALIGNED,
-                reason=note,
-                governed_by=(candidate.key,),
-                rule=f"{candidate.rule}, {candidate.gap:+.0f} s",
-                residuals=None,
-            )
-        passed_over.append(candidate.key)
-    return ExposureFit.failed(f"none of its direct exposures was aligned: {', '.join(passed_over)}")
+        if fit is None or fit.transform is None:
+            passed_over.append(f"{candidate.key} (not aligned)")
+            continue
+        bridge, note = _common_start(grism, by_key[candidate.key])
+        if bridge is None:
+            passed_over.append(f"{candidate.key} ({note})")
+            continue
+        return replace(
+            fit,
+            status=FitStatus.ALIGNED,
+            transform=bridge.then(fit.transform.in_plane(bridge.plane)),
+            reason=f"instead of {', '.join(passed_over)}" if passed_over else "",
+            governed_by=(candidate.key,),
+            rule=f"{candidate.rule}, {candidate.gap:+.0f} s" + (f", {note}" if note else ""),
+            residuals=None,
+        )
+    return ExposureFit.failed(f"no direct exposure can lend its correction: {', '.join(passed_over)}")
+
+
+def _common_start(grism: Exposure, direct: Exposure) -> tuple[LinearTransform | None, str]:
+    """What takes the grism's WCS to the one that the direct exposure's correction starts from.
+
+    The archive gives direct exposures a posteriori WCSs that the grism exposures of the same pointing
+    don't have. They differ by arcseconds, so a correction holds for both only from a WCS that they share.
+    """
+    identity = LinearTransform.identity(direct.plane)
+    mine, theirs = _solution_name(grism), _solution_name(direct)
+    if mine == theirs or not (grism.wcs_name and direct.wcs_name):
+        return identity, ""
+    for name, wcs in direct.alternates.items():
+        if _part_after_model(name) == mine:
+            return _difference(wcs, direct.chips[0].wcs, direct), f"from its WCS {grism.wcs_name}"
+    for name, wcs in grism.alternates.items():
+        if _part_after_model(name) == theirs:
+            return _difference(grism.chips[0].wcs, wcs, grism), f"from its WCS {name}"
+    return None, f"its WCS {direct.wcs_name} and the grism's {grism.wcs_name} have no common start"
+
+
+def _solution_name(exposure: Exposure) -> str:
+    return _part_after_model(exposure.wcs_name)
+
+
+def _part_after_model(name: str) -> str:
+    """What tells solutions of one distortion model apart: ``IDC_<model>-<solution>``, empty for the first."""
+    return name.partition("-")[2]
+
+
+def _difference(before: PixelSky, after: PixelSky, exposure: Exposure) -> LinearTransform:
+    """The map of the sky from one WCS of a chip to another with the same distortion."""
+    ny, nx = exposure.chips[0].shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
+    xy = np.column_stack([x.ravel(), y.ravel()])
+    plane = before.plane
+    source, target = plane.to_plane(before.to_sky(xy)), plane.to_plane(after.to_sky(xy))
+    moved = fit_linear(source, target, np.full(len(xy), 1e-3), plane, "general", 20.0).transform
+    return LinearTransform(moved.matrix, moved.shift, plane)

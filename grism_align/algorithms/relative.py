@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RelativeResult", "align_relative", "julian_year", "reference_exposures", "source_positions"]
 
-_AVOID = UNRELIABLE | SourceFlag.SATURATED | SourceFlag.EDGE
+_AVOID = UNRELIABLE | SourceFlag.EDGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def align_relative(
     SettingsError
         If `relative.reference` names no usable exposure or visit.
     """
-    bright = {e.key: catalogs[e.key].brightest(match.brightest, _AVOID) for e in exposures}
+    bright = {e.key: _chosen(catalogs[e.key], match.brightest, relative) for e in exposures}
     unusable = {
         e.key: reason for e in exposures if (reason := _unusable(catalogs[e.key], bright[e.key], match))
     }
@@ -121,6 +121,15 @@ def align_relative(
     sources = _sky_sources(frames, field.plane)
     counts |= {"frames": len(frames), "common_sources": int(sum((f.count > 1).sum() for f in frames))}
     return RelativeResult(AlignmentSolution(ordered, reference), sources, tuple(warnings), counts)
+
+
+def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> SourceCatalog:
+    """The brightest clean sources, and besides them saturated ones: often they alone are in a catalog."""
+    clean = catalog.brightest(number, _AVOID | SourceFlag.SATURATED)
+    if relative.saturated_error <= 0:
+        return clean
+    saturated = catalog.selected((catalog.flags & int(SourceFlag.SATURATED)) != 0)
+    return clean.joined(saturated.brightest(number, _AVOID))
 
 
 def _unusable(catalog: SourceCatalog, bright: SourceCatalog, match: MatchSettings) -> str:
@@ -178,7 +187,9 @@ def _network_input(
     plane = TangentPlane(*mean_direction(np.concatenate([sky for sky, _ in positions])))
     lists = []
     for exposure, (sky, error) in zip(usable, positions, strict=True):
-        total = np.hypot(error, relative.centroid_floor * exposure.pixel_scale)
+        saturated = (bright[exposure.key].flags & int(SourceFlag.SATURATED)) != 0
+        floor = np.where(saturated, relative.saturated_error, relative.centroid_floor)
+        total = np.hypot(error, floor * exposure.pixel_scale)
         epoch = np.full(len(sky), julian_year(exposure.mid))
         lists.append(PlaneList(plane.to_plane(sky), total, bright[exposure.key].mag, epoch))
     return NetworkInput(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grism_align.io.associations import build_association, write_association
 from grism_align.io.checksums import sha256_of
-from grism_align.io.missions.hst_headers import WcsLabel
+from grism_align.io.missions.hst_headers import WcsLabel, solution_name
 from grism_align.io.missions.hst_write import write_exposure
-from grism_align.io.provenance import FilePair, FileRecord, write_provenance
+from grism_align.io.provenance import FilePair, FileRecord, read_provenance, write_provenance
 from grism_align.io.source_catalogs import write_source_catalog
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from grism_align.values.association import Association, Member
     from grism_align.values.exposure import Exposure
@@ -105,14 +105,15 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
     """
     try:
         destination.folder.mkdir(parents=True, exist_ok=True)
-        total = exposures.total.fits
+        labels = _labels(exposures)
         files = {
-            exposure.key: _write_one(exposures, exposure, total.get(exposure.key), destination)
+            exposure.key: _write_one(exposure, exposures.fit(exposure.key), labels, destination)
             for exposure in progress(exposures.exposures, "Writing")
         }
         for key, catalog in exposures.catalogs.items():
             write_source_catalog(catalog, destination.catalog(exposures[key]))
-        write_provenance(destination.provenance(exposures.product), exposures, files)
+        earlier = _earlier_reference(exposures)
+        write_provenance(destination.provenance(exposures.product), exposures, files, earlier)
         association = _output_association(exposures, files, destination)
         write_association(association, destination.association(exposures.product))
     except OSError as error:
@@ -123,27 +124,49 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
 
 
 def _write_one(
-    exposures: ExposureSet, exposure: Exposure, fit: ExposureFit | None, destination: Destination
+    exposure: Exposure,
+    fit: ExposureFit | None,
+    labels: Callable[[ExposureFit], WcsLabel],
+    destination: Destination,
 ) -> FilePair:
     if fit is None:
         return FilePair(FileRecord(str(exposure.path), sha256_of(exposure.path)), None)
     target = destination.exposure(exposure)
-    digests = write_exposure(exposure, fit, target, _label(exposures, fit))
+    digests = write_exposure(exposure, fit, target, labels(fit))
     return FilePair(FileRecord(str(exposure.path), digests.input), FileRecord(str(target), digests.output))
 
 
-def _label(exposures: ExposureSet, fit: ExposureFit) -> WcsLabel:
+def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:
+    """What headers say of a fit: the same solution name in all exposures tied to one catalog."""
     absolute = exposures.absolute
-    tied = any(f.is_aligned for f in absolute.fits.values()) and fit.reference == absolute.reference
-    geometry = next(
-        (
-            str(activity.settings["fitgeometry"])
-            for activity in reversed(exposures.activities)
-            if activity.outcome == "done" and "fitgeometry" in activity.settings
-        ),
-        "rshift",
-    )
-    return WcsLabel(absolute.reference if tied else "NONE", fit.n_used, fit.rms, geometry)
+    taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
+    is_tied = any(fit.is_aligned for fit in absolute.fits.values())
+    names = {catalog: solution_name(catalog, taken) for catalog in {absolute.reference, "NONE"}}
+    geometry = _geometry(exposures)
+
+    def label(fit: ExposureFit) -> WcsLabel:
+        catalog = absolute.reference if is_tied and fit.reference == absolute.reference else "NONE"
+        return WcsLabel(catalog, names[catalog], fit.n_used, fit.rms, geometry)
+
+    return label
+
+
+def _geometry(exposures: ExposureSet) -> str:
+    """Fit geometry of the last step that fitted something."""
+    done = [activity for activity in exposures.activities if activity.outcome == "done"]
+    fitted = [str(a.settings["fitgeometry"]) for a in done if "fitgeometry" in a.settings]
+    return fitted[-1] if fitted else "none"
+
+
+def _earlier_reference(exposures: ExposureSet) -> Mapping[str, Any] | None:
+    """Identity of the reference catalog where an earlier run used it and this one only knows its fits."""
+    name, origin = exposures.association.header.get("provenance"), exposures.association.origin
+    if exposures.reference_catalog is not None or not exposures.absolute.fits:
+        return None
+    if not isinstance(name, str) or origin is None:
+        return None
+    found: Mapping[str, Any] | None = read_provenance(origin.parent / name).get("reference_catalog")
+    return found
 
 
 def _output_association(

@@ -61,15 +61,17 @@ class AbsoluteAlignStep(GrismAlignStep):
             self._catalog()
 
     def _catalog(self) -> ReferenceCatalog:
-        """The catalog, read once for each choice of settings."""
-        return _read(self.settings(ReferenceSettings))
+        """The catalog, read once for each choice of settings and state of the file."""
+        settings = self.settings(ReferenceSettings)
+        path = Path(str(settings.catalog)).expanduser()
+        state = path.stat() if path.is_file() else None
+        return _read(path, settings, state and (state.st_mtime_ns, state.st_size))
 
 
 @lru_cache(maxsize=1)
-def _read(settings: ReferenceSettings) -> ReferenceCatalog:
+def _read(path: Path, settings: ReferenceSettings, _state: tuple[int, int] | None) -> ReferenceCatalog:
     from grism_align.io.reference_catalogs import read_reference_catalog
 
     given = {"ra": settings.ra_column, "dec": settings.dec_column, "mag": settings.mag_column}
     columns = {role: name for role, name in given.items() if name}
-    path = Path(str(settings.catalog)).expanduser()
     return read_reference_catalog(path, columns, settings.catalog_name, settings.epoch)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
 from grism_align.values.sphere import tangent_axes, vector_to_sky
@@ -125,11 +125,19 @@ class SourceCatalog:
         """`SourceFlag` bits, (N,)."""
         return np.asarray(self.table["flags"])
 
+    def selected(self, rows: NDArray[Any]) -> SourceCatalog:
+        """The catalog of some rows (an index array or a boolean mask)."""
+        return SourceCatalog(self.table[rows])
+
+    def joined(self, other: SourceCatalog) -> SourceCatalog:
+        """The rows of this catalog and then those of another of the same exposure."""
+        return SourceCatalog(vstack([self.table, other.table], metadata_conflicts="silent"))
+
     def brightest(self, number: int, avoid: SourceFlag = UNRELIABLE) -> SourceCatalog:
         """The `number` brightest sources that carry none of the flags in `avoid`."""
         usable = np.flatnonzero((self.flags & int(avoid)) == 0)
         order = usable[np.argsort(-self.flux[usable], kind="stable")]
-        return SourceCatalog(self.table[order[:number]])
+        return self.selected(order[:number])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from grism_align.values.pixel_sky import PixelSky
@@ -81,6 +82,12 @@ class Exposure:
         The correction that the file's own WCS already has on top of `chips`' WCS; None if the same.
     governors : tuple of str
         Keys of the direct exposures that the association names for this grism exposure.
+    wcs_name : str
+        Name of the WCS (WCSNAME), empty where the headers give none.
+    alternates : mapping of str to PixelSky
+        Other WCSs of the first chip, by name, that share its distortion model.
+    taken_names : tuple of str
+        Names of all WCSs in the headers.
     """
 
     key: str
@@ -101,6 +108,9 @@ class Exposure:
     chips: tuple[Chip, ...]
     applied: LinearTransform | None = None
     governors: tuple[str, ...] = ()
+    wcs_name: str = ""
+    alternates: Mapping[str, PixelSky] = field(default_factory=dict)
+    taken_names: tuple[str, ...] = ()
 
     @property
     def is_direct(self) -> bool:

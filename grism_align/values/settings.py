@@ -7,6 +7,8 @@ and the tables of the documentation are made from these declarations.
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
+from math import inf
+from numbers import Integral, Real
 from typing import Any
 
 from grism_align.values.errors import SettingsError
@@ -60,13 +62,19 @@ class Parameter:
             return
         if self.choices and value not in self.choices:
             raise SettingsError(self.name, value, f"must be one of {', '.join(self.choices)}")
-        numeric = isinstance(value, int | float)
-        if self.kind in (int, float) and not numeric:
+        if self.kind in (int, float):
+            self._check_number(value)
+
+    def _check_number(self, value: Any) -> None:
+        if not isinstance(value, Real):
             raise SettingsError(self.name, value, "must be a number")
-        below = numeric and self.minimum is not None and value < self.minimum
-        above = numeric and self.maximum is not None and value > self.maximum
-        if below or above:
-            raise SettingsError(self.name, value, f"must be within {self.bounds}")
+        low = -inf if self.minimum is None else self.minimum
+        high = inf if self.maximum is None else self.maximum
+        # Put so that NaN, which compares false, is refused.
+        if not low <= value <= high:
+            raise SettingsError(self.name, value, f"must be within {self.bounds or '[-inf, inf]'}")
+        if self.kind is int and not isinstance(value, Integral):
+            raise SettingsError(self.name, value, "must be a whole number")
 
     @property
     def bounds(self) -> str:
@@ -174,6 +182,9 @@ class RelativeSettings(Settings):
     )
     centroid_floor: float = _parameter(
         0.01, "Error of a centroid that photon noise does not explain", "pix", (0.0, 1.0)
+    )
+    saturated_error: float = _parameter(
+        0.2, "Error of the centroid of a saturated source; zero leaves such sources out", "pix", (0.0, 10.0)
     )
 
 

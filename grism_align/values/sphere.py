@@ -53,6 +53,7 @@ def vector_to_sky(vector: ArrayLike) -> Floats:
     """
     x, y, z = np.moveaxis(np.asarray(vector, dtype=float), -1, 0)
     ra = np.degrees(np.arctan2(y, x)) % 360.0
+    ra = np.where(ra < 360.0, ra, ra - 360.0)  # the remainder of -1e-20 rounds to 360
     return np.stack([ra, np.degrees(np.arctan2(z, np.hypot(x, y)))], axis=-1)
 
 

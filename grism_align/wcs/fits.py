@@ -118,7 +118,18 @@ class FitsWcs:
 
     def corrected(self, transform: LinearTransform) -> FitsWcs:
         """The WCS whose sky positions are those of this one moved by `transform`."""
-        crval, cd = corrected_linear_terms(self, transform)
+        return self.with_linear_terms(*corrected_linear_terms(self, transform))
+
+    def with_linear_terms(self, crval: NDArray[np.float64], cd: NDArray[np.float64]) -> FitsWcs:
+        """The WCS with the same distortion and other linear terms.
+
+        Parameters
+        ----------
+        crval : (2,) ndarray, deg
+            Sky position of the reference pixel.
+        cd : (2, 2) ndarray, deg per pixel
+            Linear terms.
+        """
         wcs = copy.deepcopy(self._wcs)
         wcs.wcs.crval = crval
         wcs.wcs.cd = cd

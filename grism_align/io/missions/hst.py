@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from astropy.io import fits
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.values.pixel_sky import PixelSky
+
 __all__ = ["ChipPixels", "open_fits", "read_exposure", "read_instrument", "read_pixels"]
 
+_WCS_NAME = re.compile("WCSNAME[A-Z]?")
 _CALIBRATED = "Give calibrated FLT or FLC files of WFC3/IR, WFC3/UVIS or ACS/WFC"
 _RUN_UPDATEWCS = (
     "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
@@ -67,15 +72,21 @@ def open_fits(path: Path) -> fits.HDUList:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-            warnings.filterwarnings("error", message=".*truncated.*")
+            # The second is what astropy says of a file that ends within a header.
+            for words in ("may have been truncated", "the file is corrupted"):
+                warnings.filterwarnings("error", message=f"(?s).*{words}")
             hdus = fits.open(path, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
             len(hdus)
     except FileNotFoundError:
         raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
     except (OSError, EOFError, ValueError, Warning) as error:
         remedy = "Fetch the file again"
-        raise InputError(path, f"not a readable FITS file ({error})", remedy) from error
+        raise InputError(path, f"not a readable FITS file ({_one_line(error)})", remedy) from error
     return hdus
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def read_instrument(path: Path) -> str:
@@ -106,6 +117,7 @@ def read_exposure(path: Path) -> Exposure:
     with open_fits(path) as hdus:
         primary = hdus[0].header
         instrument = _instrument(path, primary)
+        _require_extensions(path, primary, len(hdus) - 1)
         science = [hdu for hdu in hdus if hdu.name == "SCI"]
         if not science:
             raise InputError(path, "no SCI extension", _CALIBRATED)
@@ -123,6 +135,14 @@ def _instrument(path: Path, primary: fits.Header) -> str:
         known = ", ".join("/".join(names) for names in INSTRUMENTS)
         raise InputError(path, f"instrument {found} is not one of {known}", _CALIBRATED)
     return instrument
+
+
+def _require_extensions(path: Path, primary: fits.Header, found: int) -> None:
+    """Refuse a file cut off between two extensions, which otherwise looks whole."""
+    promised = primary.get("NEXTEND")
+    if isinstance(promised, int) and found < promised:
+        problem = f"{found} extensions of the {promised} that NEXTEND promises; it is truncated"
+        raise InputError(path, problem, "Fetch the file again")
 
 
 def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
@@ -185,7 +205,30 @@ def _build_exposure(
         ab_zero_point=ab_zero_point((science, primary)),
         counts_per_second=text_of(science, "BUNIT").upper().endswith("/S"),
         chips=chips,
+        wcs_name=text_of(science, "WCSNAME"),
+        alternates=_alternates(science, cast("FitsWcs", chips[0].wcs)),
+        taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
     )
+
+
+def _alternates(header: fits.Header, wcs: FitsWcs) -> dict[str, PixelSky]:
+    """Other WCSs of a science header that differ in CRVAL and CD only."""
+    found: dict[str, PixelSky] = {}
+    for letter in ascii_uppercase:
+        name = text_of(header, f"WCSNAME{letter}")
+        needed = [f"{stem}{letter}" for stem in ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")]
+        if not name.startswith("IDC_") or not all(keyword in header for keyword in needed):
+            continue
+        same_pixel = all(header.get(f"CRPIX{i}{letter}") == header[f"CRPIX{i}"] for i in (1, 2))
+        if same_pixel and _idc_root(name) == _idc_root(text_of(header, "WCSNAME")):
+            values = np.array([header[keyword] for keyword in needed], dtype=float)
+            found[name] = wcs.with_linear_terms(values[:2], values[2:].reshape(2, 2))
+    return found
+
+
+def _idc_root(name: str) -> str:
+    """The distortion model that a WCS's name tells: its part before the first dash."""
+    return name.split("-", maxsplit=1)[0]
 
 
 def _root_name(path: Path, primary: fits.Header) -> str:

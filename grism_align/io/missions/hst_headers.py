@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from astropy.io.fits import Header
     from numpy.typing import NDArray
@@ -20,8 +20,11 @@ __all__ = [
     "WcsLabel",
     "archive_key",
     "archive_wcs",
-    "unique_name",
+    "plain_text",
+    "solution_name",
+    "wcs_name",
     "write_linear_terms",
+    "write_region",
     "write_wcs",
 ]
 
@@ -80,6 +83,8 @@ class WcsLabel:
     ----------
     catalog : str
         What the frame was aligned to; ``NONE`` for a relative alignment.
+    solution : str
+        Name of the solution, as `solution_name` gives it.
     n_matches : int
         Sources used.
     rms : float, mas
@@ -89,6 +94,7 @@ class WcsLabel:
     """
 
     catalog: str
+    solution: str
     n_matches: int
     rms: float
     geometry: str
@@ -128,18 +134,28 @@ def archive_wcs(header: Header, letter: str, date: str) -> None:
     header[_ARCHIVED_ON + letter] = (date, "grism_align: archived this WCS")
 
 
-def unique_name(headers: Sequence[Header], catalog: str) -> str:
-    """WCSNAME of the new WCS: ``IDC_<root>-FIT_REL_<catalog>``, numbered where the name is taken.
-
-    drizzlepac splits such names at ``-`` and ``_``, so the catalog is reduced to letters and digits.
-    """
-    header = headers[0]
+def wcs_name(header: Header, solution: str) -> str:
+    """WCSNAME of a solution: ``IDC_<root>-<solution>``, with the distortion model of the header."""
     found = re.match(r"IDC_[^-]+", str(header.get("WCSNAME", "")))
     base = found.group(0) if found else "IDC_" + _idctab_root(header)
-    name = f"{base}-FIT_REL_{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
-    taken = {str(h[k]) for h in headers for k in h if k.startswith("WCSNAME") and len(k) <= 8}
-    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
-    return name if name not in taken else next(candidate for candidate in numbered if candidate not in taken)
+    return f"{base}-{solution}"
+
+
+def solution_name(catalog: str, taken: Collection[str]) -> str:
+    """``FIT_REL_<catalog>``, numbered where a WCS of that name is in use.
+
+    Parameters
+    ----------
+    catalog : str
+        What the frame was aligned to. drizzlepac splits names at ``-`` and ``_``, so it is reduced to
+        letters and digits.
+    taken : collection of str
+        WCSNAMEs in all exposures: the name must be the same in all, and new in each.
+    """
+    name = f"FIT_REL_{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
+    used = {each.partition("-")[2] for each in taken}
+    numbered = (f"{name}_{number}" for number in range(2, len(used) + 3))
+    return name if name not in used else next(each for each in numbered if each not in used)
 
 
 def _idctab_root(header: Header) -> str:
@@ -147,12 +163,12 @@ def _idctab_root(header: Header) -> str:
     return name.split("_")[0] or "unknown"
 
 
-def write_wcs(header: Header, terms: LinearTerms, name: str, label: WcsLabel) -> None:
+def write_wcs(header: Header, terms: LinearTerms, label: WcsLabel) -> None:
     """Put a corrected WCS into a science header (in place)."""
     write_linear_terms(header, terms)
     for keyword in _OF_THE_FIT:
         header.remove(keyword, ignore_missing=True)
-    header["WCSNAME"] = (name, "Coordinate system title")
+    header["WCSNAME"] = (wcs_name(header, label.solution), "Coordinate system title")
     header["WCSTYPE"] = _wcs_type(label.catalog)
     header["NMATCHES"] = (label.n_matches, "Sources used in the fit")
     header["FITGEOM"] = (label.geometry, "Fit geometry")
@@ -161,7 +177,18 @@ def write_wcs(header: Header, terms: LinearTerms, name: str, label: WcsLabel) ->
 
 
 def _wcs_type(catalog: str) -> str:
-    return f"undistorted a posteriori solution relatively aligned to {catalog.upper()}"
+    return f"undistorted a posteriori solution relatively aligned to {plain_text(catalog).upper()}"
+
+
+def plain_text(text: str) -> str:
+    """A text as FITS headers can hold it: printable ASCII, a question mark for anything else."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+
+
+def write_region(header: Header, footprint: NDArray[np.float64]) -> None:
+    """Put the outline of a chip, (4, 2) deg, into a science header that has one (in place)."""
+    corners = " ".join(f"{value:.8f}" for value in footprint.ravel())
+    header["S_REGION"] = f"POLYGON ICRS {corners}"
 
 
 def write_linear_terms(header: Header, terms: LinearTerms) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
@@ -23,13 +23,16 @@ from grism_align.io.missions.hst_headers import (
     WcsLabel,
     archive_key,
     archive_wcs,
-    unique_name,
+    plain_text,
     write_linear_terms,
+    write_region,
     write_wcs,
 )
+from grism_align.values.errors import InputError
 from grism_align.wcs.fits import FitsWcs, corrected_linear_terms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from astropy.io import fits
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Digests", "write_exposure"]
 
 _BLOCK = 1 << 20
+_GZIP = b"\x1f\x8b"
 # Below this, in arcsec, a correction is the one that the file already has.
 _NEGLIGIBLE = 1e-6
 _FOLLOWERS = ("ERR", "DQ")
@@ -80,18 +84,31 @@ def write_exposure(exposure: Exposure, fit: ExposureFit, destination: Path, labe
     with open_fits(exposure.path) as hdus, ExitStack() as stack:
         edited = _edited_headers(hdus, exposure, fit, label)
         temporary = stack.enter_context(atomic_path(destination))
-        source = stack.enter_context(_open_binary(exposure.path, "rb"))
-        with _open_binary(temporary, "wb") as target:
+        source = stack.enter_context(_source(exposure.path))
+        with _target(temporary, destination.name) as target:
             for index, hdu in enumerate(hdus):
-                _copy_hdu(source, target, hdu, edited.get(index))
+                _copy_hdu((exposure.path, source), target, hdu, edited.get(index))
         return Digests(_sha256(exposure.path), _sha256(temporary))
 
 
-def _open_binary(path: Path, mode: str) -> IO[bytes]:
-    """Open a file, through gzip where its name says so; mtime 0 makes equal content equal bytes."""
-    if path.suffix == ".gz":
-        return gzip.GzipFile(path, mode, mtime=0)  # type: ignore[return-value]
-    return path.open(mode)
+@contextmanager
+def _source(path: Path) -> Iterator[IO[bytes]]:
+    """A file as its bytes say, compressed or not: browsers decompress some and keep their names."""
+    with path.open("rb") as stream:
+        compressed = stream.read(2) == _GZIP
+        stream.seek(0)
+        yield gzip.GzipFile(fileobj=stream) if compressed else stream  # type: ignore[misc]
+
+
+@contextmanager
+def _target(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """A new file, compressed where its name says so; equal content gives equal bytes."""
+    with path.open("wb") as stream:
+        if not name.endswith(".gz"):
+            yield stream
+            return
+        with gzip.GzipFile(name, "wb", fileobj=stream, mtime=0) as packed:
+            yield packed  # type: ignore[misc]
 
 
 def _sha256(path: Path) -> str:
@@ -99,7 +116,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _copy_hdu(source: IO[bytes], target: IO[bytes], hdu: Any, header: fits.Header | None) -> None:
+def _copy_hdu(
+    source: tuple[Path, IO[bytes]], target: IO[bytes], hdu: Any, header: fits.Header | None
+) -> None:
     info = hdu.fileinfo()
     start, data, span = info["hdrLoc"], info["datLoc"], info["datSpan"]
     if header is None:
@@ -109,13 +128,13 @@ def _copy_hdu(source: IO[bytes], target: IO[bytes], hdu: Any, header: fits.Heade
     _copy_range(source, target, data, span)
 
 
-def _copy_range(source: IO[bytes], target: IO[bytes], start: int, length: int) -> None:
-    source.seek(start)
+def _copy_range(source: tuple[Path, IO[bytes]], target: IO[bytes], start: int, length: int) -> None:
+    path, stream = source
+    stream.seek(start)
     while length > 0:
-        block = source.read(min(_BLOCK, length))
+        block = stream.read(min(_BLOCK, length))
         if not block:
-            msg = f"file ended {length} bytes early"
-            raise EOFError(msg)
+            raise InputError(path, f"it ended {length} bytes early", "Fetch the file again")
         target.write(block)
         length -= len(block)
 
@@ -152,7 +171,8 @@ def _primary_header(header: fits.Header, fit: ExposureFit) -> fits.Header:
     if fit.governed_by:
         new["GALGOVRN"] = (",".join(fit.governed_by)[:68], "grism_align: direct exposures")
     date = datetime.now(UTC).strftime("%Y-%m-%d")
-    new["HISTORY"] = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}".strip()
+    words = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}"
+    new["HISTORY"] = plain_text(words).strip()
     return new
 
 
@@ -167,12 +187,13 @@ def _science_headers(
     headers = list(new.values())
     date = datetime.now(UTC).isoformat(timespec="seconds")
     letter = archive_key(headers)
-    name = unique_name(headers, label.catalog)
     for chip in exposure.chips:
         header = new[science[chip.extver]]
         terms = _corrected_terms(hdus, science[chip.extver], chip.shape, delta)
         archive_wcs(header, letter, date)
-        write_wcs(header, terms, name, label)
+        write_wcs(header, terms, label)
+        if "S_REGION" in header:
+            write_region(header, FitsWcs.from_header(header, hdus, chip.shape).footprint())
     return new
 
 

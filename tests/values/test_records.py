@@ -1,0 +1,134 @@
+"""Errors, associations, solutions and the exposure set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grism_align.values.association import Association, Member, root_name
+from grism_align.values.errors import (
+    AlignmentError,
+    AssociationError,
+    GrismAlignError,
+    InputError,
+    TooFewMatchesError,
+    UnreliableMatchError,
+)
+from grism_align.values.field import Activity, ExposureSet
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.transform import LinearTransform, TangentPlane
+
+from ..io.asn_builders import exposure
+
+PLANE = TangentPlane(53.0, -27.8)
+
+
+@pytest.mark.parametrize(
+    ("name", "root"),
+    [
+        ("data/ib6o23rsq_flt.fits.gz", "ib6o23rsq"),
+        (Path("/a/j94f05bgq_flc.fits"), "j94f05bgq"),
+        ("jw01_rate.fits", "jw01"),
+        ("r0001_cal.asdf", "r0001"),
+        ("ib6o23rsq", "ib6o23rsq"),
+        ("ib6o23rsq_drz.fits", "ib6o23rsq_drz"),
+    ],
+)
+def test_root_name(name, root):
+    assert root_name(name) == root
+    assert root_name(root) == root
+
+
+def test_members_that_are_no_exposures():
+    kinds = ("direct_image", "science", "", "typo", "SourceCat", "background")
+    members = tuple(Member(Path(f"/d/a{i}_flt.fits"), kind) for i, kind in enumerate(kinds))
+    association = Association("field", members)
+    assert [m.root for m in association.exposures] == ["a0", "a1", "a2", "a3"]
+    assert Member(Path("x"), key_order=("a",)) == Member(Path("x"))
+
+
+def test_errors_carry_their_numbers():
+    few = TooFewMatchesError(4, 10)
+    assert (few.n, few.required, str(few)) == (4, 10, "4 matched sources, 10 required")
+    assert str(TooFewMatchesError(4, 10, "in the field")) == "4 matched sources in the field, 10 required"
+    doubtful = UnreliableMatchError(5, 0.02, 1e-4)
+    assert (doubtful.n, doubtful.probability) == (5, 0.02)
+    assert "false-match probability 2.0e-02, limit 1.0e-04" in str(doubtful)
+    assert isinstance(few, AlignmentError)
+    assert isinstance(doubtful, AlignmentError)
+
+
+def test_input_errors_name_file_problem_and_remedy():
+    error = AssociationError(Path("/d/asn.json"), "has no members", "List one")
+    assert str(error) == "/d/asn.json: has no members. List one."
+    assert (error.path, error.problem, error.remedy) == ("/d/asn.json", "has no members", "List one")
+    assert str(InputError("a.fits", "is no image")) == "a.fits: is no image."
+    assert issubclass(InputError, GrismAlignError)
+
+
+def shifted(east, **changes):
+    return ExposureFit(
+        FitStatus.ALIGNED, LinearTransform.from_parameters(PLANE, (east, 0.0)), **changes
+    )
+
+
+def test_solutions_follow_each_other():
+    first = AlignmentSolution(
+        {
+            "both": shifted(1.0, frame=2, reason="first"),
+            "failed": ExposureFit.failed("no sources", 3),
+            "later failed": shifted(1.0, reason="kept"),
+            "later failed, no note": shifted(1.0),
+            "unknown": shifted(1.0),
+        },
+        "a",
+    )
+    later = AlignmentSolution(
+        {
+            "both": shifted(10.0, reason="second", reference="GAIA"),
+            "failed": shifted(10.0),
+            "later failed": ExposureFit.failed("no match"),
+            "later failed, no note": ExposureFit.failed("no match"),
+            "only later": shifted(10.0),
+        },
+        "GAIA",
+    )
+    total = first.then(later)
+    assert total.reference == "GAIA"
+    assert set(total.fits) == set(first.fits)
+    np.testing.assert_allclose(total["both"].transform.shift, [11, 0])
+    assert (total["both"].frame, total["both"].reason) == (2, "second")
+    assert total["failed"] is first["failed"]
+    assert total["failed"].n_matched == 3
+    assert total["later failed"].reason == "kept; no match"
+    assert total["later failed, no note"].reason == "no match"
+    np.testing.assert_allclose(total["later failed"].transform.shift, [1, 0])
+    assert total["unknown"] is first["unknown"]
+    assert "only later" not in total
+    assert first.then(AlignmentSolution()).reference == "a"
+
+
+def test_exposure_set():
+    direct, grism = exposure("iaaa01d1q", 0), exposure("iaaa01g1q", 300, grism=True)
+    field = ExposureSet("field", (direct, grism))
+    assert repr(field) == "<ExposureSet field: 1 direct, 1 grism>"
+    assert (field.direct, field.grisms) == ((direct,), (grism,))
+    assert field["iaaa01g1q"] is grism
+    assert field.fit("iaaa01d1q") is None
+    assert direct.mid == pytest.approx(0.5 * (direct.start + direct.end))
+    assert direct.pixel_scale == 0.13
+    assert direct.plane.coincides(PLANE)
+
+    done = field.with_activity(
+        Activity("relative_align", "done"),
+        relative=AlignmentSolution({"iaaa01d1q": shifted(1.0)}, "iaaa01d1q"),
+        absolute=AlignmentSolution({"iaaa01d1q": shifted(2.0)}, "GAIA"),
+        grism=AlignmentSolution({"iaaa01g1q": shifted(7.0)}),
+    )
+    assert field.activities == ()
+    assert [a.step for a in done.activities] == ["relative_align"]
+    np.testing.assert_allclose(done.fit("iaaa01d1q").transform.shift, [3, 0])
+    np.testing.assert_allclose(done.fit("iaaa01g1q").transform.shift, [7, 0])
+    assert done.total.reference == "GAIA"
