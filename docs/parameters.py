@@ -49,7 +49,9 @@ def updated(page: str) -> str:
 def main() -> int:
     """Write the tables, or only tell which are stale; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a table is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit with 1 if a table is stale"
+    )
     check = parser.parse_args().check
     stale = False
     for path in sorted(Path(__file__).parent.rglob("*.md")):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.fit import LinearFit, fit_linear
-from grism_align.algorithms.match import PlaneList, chance_probability, match_lists, mutual_nearest
+from grism_align.algorithms.match import PlaneList, match_lists, mutual_nearest
+from grism_align.algorithms.vote import chance_probability
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.sphere import mean_direction
@@ -249,7 +250,7 @@ def _fit_pairs(
 
 def _scale_is_significant(fit: LinearFit) -> bool:
     scale_error = float(np.sqrt(fit.transform.covariance[2, 2]))
-    return bool(abs(fit.transform.matrix[0, 0] - 1.0) > _SIGNIFICANT * scale_error)
+    return bool(abs(fit.transform.scale - 1.0) > _SIGNIFICANT * scale_error)
 
 
 def _chance(

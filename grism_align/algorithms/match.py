@@ -6,22 +6,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.fit import fit_linear
+from grism_align.algorithms.vote import Candidate, chance_probability, vote_by_offsets, vote_by_pairs
 from grism_align.values.errors import TooFewMatchesError, UnreliableMatchError
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from grism_align.values.settings import MatchSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["ListMatch", "PlaneList", "chance_probability", "match_lists", "mutual_nearest"]
+__all__ = ["ListMatch", "PlaneList", "match_lists", "mutual_nearest"]
 
-# A vote this improbable ends the search over rolls.
+# A match this improbable by chance ends the search.
 _CERTAIN = 1e-12
 _REFINEMENTS = 6
 # Smallest radius, arcsec, in which refined positions are paired.
@@ -99,30 +101,14 @@ def mutual_nearest(
     return np.column_stack([rows, partner[rows]]).astype(np.int64)
 
 
-def chance_probability(n_matched: int, expected: float, trials: float) -> float:
-    """Probability that chance gives so many matches in any of so many independent trials.
-
-    Parameters
-    ----------
-    n_matched : int
-        Matches found.
-    expected : float
-        Matches that chance gives in one trial (Poisson mean).
-    trials : float
-        Independent offsets and rolls that were open.
-    """
-    from scipy.stats import poisson
-
-    return float(min(1.0, trials * poisson.sf(n_matched - 1, max(expected, 1e-300))))
-
-
 def match_lists(
     first: PlaneList, second: PlaneList, plane: TangentPlane, settings: MatchSettings
 ) -> ListMatch:
     """Find the shift and roll that take the first list onto the second.
 
-    Offsets of all pairs vote for a shift, roll by roll; the winner is refined with mutual nearest
-    neighbours in a shrinking radius; the match is judged after the last fit.
+    Offsets of all sources vote for a shift at the a priori roll; if that does not settle it, pairs of
+    one length vote for a roll and then a shift. The winners are refined with mutual nearest neighbours in
+    a shrinking radius, and judged after the last fit.
 
     Parameters
     ----------
@@ -149,9 +135,7 @@ def match_lists(
     if fewest < settings.min_matches:
         raise TooFewMatchesError(fewest, settings.min_matches, "possible in the common field")
     a, b = first.rows(a_rows), second.rows(b_rows)
-    start = _vote(a.xy, b.xy, plane, settings)
-    transform, pairs, radius = _refine(a, b, start, settings)
-    probability = _judged(a, b, pairs, radius, settings)
+    transform, pairs, probability = _best_match(a, b, plane, settings)
     if len(pairs) < settings.min_matches:
         raise TooFewMatchesError(len(pairs), settings.min_matches)
     if probability > settings.max_false_match:
@@ -177,53 +161,31 @@ def _common_field(
     return a, b
 
 
-def _rolls(xy: NDArray[np.float64], center: NDArray[np.float64], settings: MatchSettings) -> list[float]:
-    """Rolls to try, deg, the smallest first, in steps that no source notices by the tolerance."""
-    reach = max(float(np.hypot(*(xy - center).T).max()), 1.0)
-    step = float(np.degrees(settings.tolerance / reach))
-    count = int(np.ceil(settings.max_roll / step)) if settings.max_roll > 0 else 0
-    return sorted((step * k for k in range(-count, count + 1)), key=abs)
+def _candidates(a: PlaneList, b: PlaneList, settings: MatchSettings) -> Iterator[Candidate]:
+    """Shifts and rolls to try: the a priori roll first, which nearly always is right."""
+    reach, tolerance = settings.search_radius, settings.tolerance
+    yield vote_by_offsets(a.xy, b.xy, reach, tolerance)
+    if settings.max_roll > 0:
+        yield from vote_by_pairs(a.xy, b.xy, reach, tolerance, settings.max_roll)
 
 
-def _vote(
-    a: NDArray[np.float64], b: NDArray[np.float64], plane: TangentPlane, settings: MatchSettings
-) -> LinearTransform:
-    """The shift and roll that most pairs agree on."""
-    center = a.mean(axis=0)
-    best, best_probability = LinearTransform.identity(plane), np.inf
-    for roll in _rolls(a, center, settings):
-        turned = LinearTransform.from_parameters(plane, roll=roll, center=center)
-        shift, probability = _vote_shift(turned.apply(a), b, settings)
-        if probability < best_probability:
-            best = LinearTransform.from_parameters(plane, shift=shift, roll=roll, center=center)
-            best_probability = probability
-        if best_probability < _CERTAIN:
+def _best_match(
+    a: PlaneList, b: PlaneList, plane: TangentPlane, settings: MatchSettings
+) -> tuple[LinearTransform, NDArray[np.int64], float]:
+    """The refined candidate that chance explains least: transform, pairs and probability."""
+    center = a.xy.mean(axis=0)
+    best = (LinearTransform.identity(plane), np.zeros((0, 2), dtype=np.int64), 1.0)
+    for candidate in _candidates(a, b, settings):
+        start = LinearTransform.from_parameters(
+            plane, shift=candidate.shift, roll=candidate.roll, center=center
+        )
+        transform, pairs, radius = _refine(a, b, start, settings)
+        probability = _judged(a, b, pairs, radius, settings)
+        if probability < best[2] or (probability == best[2] and len(pairs) > len(best[1])):
+            best = (transform, pairs, probability)
+        if len(pairs) >= settings.min_matches and probability < _CERTAIN:
             break
     return best
-
-
-def _vote_shift(
-    a: NDArray[np.float64], b: NDArray[np.float64], settings: MatchSettings
-) -> tuple[NDArray[np.float64], float]:
-    """The most popular offset and the probability of such a peak by chance."""
-    difference = (b[None, :, :] - a[:, None, :]).reshape(-1, 2)
-    step = settings.tolerance
-    half = int(np.ceil(settings.search_radius / step))
-    side = 2 * half + 1
-    cell = np.rint(difference / step).astype(np.int64) + half
-    inside = ((cell >= 0) & (cell < side)).all(axis=1)
-    flat = np.bincount(cell[inside] @ np.array([side, 1]), minlength=side * side)
-    votes = flat.reshape(side, side).astype(float)
-    # Two by two cells, so that a peak on a border is whole in one of them.
-    summed = votes[:-1, :-1] + votes[1:, :-1] + votes[:-1, 1:] + votes[1:, 1:]
-    local = 4 * uniform_filter(votes, 31, mode="constant")[:-1, :-1]
-    expected = np.maximum(local, max(4 * float(votes.mean()), 1e-3))
-    excess = (summed - expected) / np.sqrt(expected)
-    i, j = np.unravel_index(int(np.argmax(excess)), excess.shape)
-    guess = (np.array([i, j]) + 0.5 - half) * step
-    near = difference[np.abs(difference - guess).max(axis=1) <= step]
-    shift = np.median(near, axis=0) if len(near) else guess
-    return shift, chance_probability(int(summed[i, j]), float(expected[i, j]), summed.size)
 
 
 def _refine(
@@ -240,7 +202,9 @@ def _refine(
         transform = fit.transform
         typical = float(np.median(np.hypot(error, fit.scatter)))
         radius = float(np.clip(settings.clip * typical * np.sqrt(2), _LEAST_RADIUS, settings.tolerance))
-        pairs = mutual_nearest(transform.apply(a.xy), b.xy, radius)
+        before, pairs = pairs, mutual_nearest(transform.apply(a.xy), b.xy, radius)
+        if np.array_equal(before, pairs):
+            break
     return transform, pairs, radius
 
 
@@ -252,6 +216,7 @@ def _judged(
     density = len(b) / float(np.prod(high - low))
     expected = len(a) * density * np.pi * radius**2
     offsets = max(1.0, (settings.search_radius / radius) ** 2)
-    rolls = len(_rolls(a.xy, a.xy.mean(axis=0), settings))
+    reach = max(float(np.hypot(*(a.xy - a.xy.mean(axis=0)).T).max()), 1.0)
+    rolls = 1.0 + 2.0 * np.radians(settings.max_roll) * reach / radius
     # A fit of three parameters can always bring two pairs together.
     return chance_probability(max(len(pairs) - 2, 0), expected, offsets * rolls)

@@ -9,7 +9,8 @@ import numpy as np
 
 from grism_align.algorithms.cluster import Cluster, merge_all, merged_sources
 from grism_align.algorithms.joint import JointSolution, Measurements, solve_joint
-from grism_align.algorithms.match import PlaneList, chance_probability, mutual_nearest
+from grism_align.algorithms.match import PlaneList, mutual_nearest
+from grism_align.algorithms.vote import chance_probability
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:

@@ -153,7 +153,7 @@ class MatchSettings(Settings):
 
     brightest: int = _parameter(200, "Sources used of each list, the brightest first", "", (5, 100000))
     search_radius: float = _parameter(30.0, "Largest offset searched", "arcsec", (0.1, 300.0))
-    max_roll: float = _parameter(0.5, "Largest roll searched", "deg", (0.0, 5.0))
+    max_roll: float = _parameter(1.0, "Largest roll searched; 180 for any", "deg", (0.0, 180.0))
     tolerance: float = _parameter(
         0.3, "Distance of a pair in the first match; shrinks as the fit improves", "arcsec", (0.01, 5.0)
     )

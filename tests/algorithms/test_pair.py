@@ -108,7 +108,12 @@ def test_others_never_govern(changes):
 def test_the_association_decides():
     grism = exposure("iaaa01g1q", 300, grism=True, governors=("ibbb01d2q", "iaaa01d9q", "iaaa01d1q"))
     directs = [exposure("iaaa01d1q", 0), exposure("iaaa01d3q", 250), exposure("ibbb01d2q", 9000)]
-    assert rules(grism, directs) == [("ibbb01d2q", "association"), ("iaaa01d1q", "association")]
+    # those that it names in its order, then the others, should the named ones not be aligned
+    assert rules(grism, directs) == [
+        ("ibbb01d2q", "association"),
+        ("iaaa01d1q", "association"),
+        ("iaaa01d3q", "paired"),
+    ]
 
 
 direct_exposures = st.lists(

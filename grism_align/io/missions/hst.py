@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from astropy.io import fits
@@ -40,6 +41,8 @@ _RUN_UPDATEWCS = (
     "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
     "without its distortion model an exposure can't be aligned"
 )
+# astropy takes zero for those that are missing
+_LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,8 @@ class ChipPixels:
     dq: NDArray[np.integer[Any]]
 
 
-def open_fits(path: Path) -> fits.HDUList:
+@contextmanager
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file as it lies on disk: nothing scaled or uncompressed.
 
     Raises
@@ -69,19 +73,27 @@ def open_fits(path: Path) -> fits.HDUList:
     InputError
         If the file is missing, is no FITS file or is truncated.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-            # The second is what astropy says of a file that ends within a header.
-            for words in ("may have been truncated", "the file is corrupted"):
-                warnings.filterwarnings("error", message=f"(?s).*{words}")
-            hdus = fits.open(path, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
-            len(hdus)
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
-    except (OSError, EOFError, ValueError, Warning) as error:
-        remedy = "Fetch the file again"
-        raise InputError(path, f"not a readable FITS file ({_one_line(error)})", remedy) from error
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))
+            hdus = stack.enter_context(_whole(stream))
+        except FileNotFoundError:
+            raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
+        except (OSError, EOFError, ValueError, Warning) as error:
+            problem = f"not a readable FITS file ({_one_line(error)})"
+            raise InputError(path, problem, "Fetch the file again") from error
+        yield hdus
+
+
+def _whole(stream: IO[bytes]) -> fits.HDUList:
+    """All headers of a file; astropy only warns of one that ends too early."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        # The second is what it says of a file that ends within a header.
+        for words in ("may have been truncated", "the file is corrupted"):
+            warnings.filterwarnings("error", message=f"(?s).*{words}")
+        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
+        len(hdus)
     return hdus
 
 
@@ -166,7 +178,7 @@ def _require_distortion(path: Path, hdu: fits.ImageHDU) -> None:
     if ctypes != ["RA---TAN-SIP", "DEC--TAN-SIP"] or "A_ORDER" not in header or "B_ORDER" not in header:
         problem = f"SCI,{hdu.ver} has no SIP distortion (CTYPE = {', '.join(ctypes)})"
         raise InputError(path, problem, _RUN_UPDATEWCS)
-    missing = [name for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2") if name not in header]
+    missing = [name for name in _LINEAR if not isinstance(header.get(name), int | float)]
     if missing:
         raise InputError(path, f"SCI,{hdu.ver} lacks {', '.join(missing)}", _RUN_UPDATEWCS)
 
@@ -272,13 +284,14 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
 
 
 def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
-    with fits.open(path, memmap=False) as hdus:
-        arrays = {}
-        for name in ("SCI", "ERR", "DQ"):
-            try:
+    arrays = {}
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            for name in ("SCI", "ERR", "DQ"):
                 arrays[name] = _array(hdus[name, chip.extver], chip.shape)
-            except (KeyError, OSError, ValueError, TypeError) as error:
-                raise InputError(path, f"can't read {name},{chip.extver} ({error})", _CALIBRATED) from error
+    except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
+        problem = f"can't read SCI, ERR and DQ of chip {chip.extver} ({_one_line(error)})"
+        raise InputError(path, problem, _CALIBRATED) from error
     return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
 
 

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import poisson
+
+from grism_align.algorithms.match import match_lists, mutual_nearest
+from grism_align.algorithms.vote import chance_probability, vote_by_offsets, vote_by_pairs
+from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
+from grism_align.values.settings import MatchSettings
+from grism_align.values.transform import LinearTransform
+
+from .list_builders import NOISE, PLANE, field, plane_list, random_list, seen
+
+SETTINGS = MatchSettings()
+CORNERS = np.array([[-60.0, -60.0], [60.0, -60.0], [60.0, 60.0], [-60.0, 60.0]])
+
+
+@pytest.mark.parametrize(
+    ("shift", "roll"),
+    [
+        ((0.0, 0.0), 0.0),
+        ((0.1, -0.2), 0.01),
+        ((5.0, 3.0), -0.15),
+        ((-29.5, 0.3), 0.0),
+        ((21.0, -29.0), 0.48),
+        ((-12.345, 29.9), -0.5),
+    ],
+)
+def test_offsets_and_rolls_are_found(shift, roll):
+    rng = np.random.default_rng(21)
+    stars = field(rng)
+    first, first_star = seen(stars, LinearTransform.from_parameters(PLANE, shift, roll), rng, spurious=30)
+    second, second_star = seen(stars, LinearTransform.identity(PLANE), rng, spurious=30)
+    match = match_lists(first, second, PLANE, SETTINGS)
+    truth = LinearTransform.from_parameters(PLANE, shift, roll).inverted()
+    # two noises, 90 stars; a corner is as far off as the roll is uncertain
+    limit = 4 * NOISE * np.sqrt(2 / 90) * 3
+    np.testing.assert_allclose(match.transform.apply(CORNERS), truth.apply(CORNERS), atol=limit)
+    i, j = match.pairs.T
+    assert len(np.unique(i)) == len(np.unique(j)) == len(i)
+    assert (first_star[i] == second_star[j]).all()
+    possible = len(np.intersect1d(first_star, second_star)) - 1
+    assert len(i) > 0.98 * possible
+    assert match.probability < 1e-12
+
+
+@pytest.mark.parametrize("roll", [-178.0, -90.0, 3.0, 45.0, 180.0])
+def test_any_roll_is_found_where_it_is_searched(roll):
+    rng = np.random.default_rng(30)
+    stars = field(rng)
+    first, _ = seen(stars, LinearTransform.from_parameters(PLANE, (4.0, -6.0), roll), rng, spurious=20)
+    second, _ = seen(stars, LinearTransform.identity(PLANE), rng, spurious=20)
+    truth = LinearTransform.from_parameters(PLANE, (4.0, -6.0), roll).inverted()
+    match = match_lists(first, second, PLANE, MatchSettings(max_roll=180.0))
+    np.testing.assert_allclose(match.transform.apply(CORNERS), truth.apply(CORNERS), atol=0.01)
+    with pytest.raises(AlignmentError):
+        match_lists(first, second, PLANE, MatchSettings(max_roll=1.0))
+
+
+def test_votes():
+    rng = np.random.default_rng(31)
+    xy, _ = field(rng, 60)
+    moved = LinearTransform.from_parameters(PLANE, (3.0, -2.0), 0.4, center=xy.mean(axis=0)).apply(xy)
+    found = vote_by_offsets(xy, xy + [3.0, -2.0], 10.0, 0.3)
+    assert found.shift == pytest.approx((3, -2))
+    assert (found.roll, found.probability < 1e-30) == (0.0, True)
+    best = min(vote_by_pairs(xy, moved, 10.0, 0.3, 0.5), key=lambda candidate: candidate.probability)
+    # a step of the rolls tried is what the farthest source notices
+    assert best.roll == pytest.approx(0.4, abs=np.degrees(0.3 / 60))
+    assert best.shift == pytest.approx((3, -2), abs=0.3)
+    assert vote_by_pairs(xy[:1], moved, 10.0, 0.3, 0.5) == []  # no pair, no vote
+    assert vote_by_pairs(xy / 100, moved, 10.0, 0.3, 0.5) == []  # too short to tell a roll
+
+
+def test_it_matches_both_ways():
+    rng = np.random.default_rng(22)
+    stars = field(rng)
+    first, _ = seen(stars, LinearTransform.from_parameters(PLANE, (7.0, -8.0), 0.2), rng)
+    second, _ = seen(stars, LinearTransform.identity(PLANE), rng)
+    there, back = match_lists(first, second, PLANE, SETTINGS), match_lists(second, first, PLANE, SETTINGS)
+    np.testing.assert_allclose(back.transform.apply(there.transform.apply(CORNERS)), CORNERS, atol=1e-4)
+    assert {tuple(p) for p in there.pairs} == {tuple(p[::-1]) for p in back.pairs}
+
+
+@pytest.mark.parametrize("n", [8, 12, 20])
+def test_few_common_stars_suffice(n):
+    rng = np.random.default_rng(23)
+    stars = field(rng, n)
+    error = LinearTransform.from_parameters(PLANE, (3.0, 4.0), 0.05)
+    first, _ = seen(stars, error, rng, found=1.0, spurious=n)
+    second, _ = seen(stars, LinearTransform.identity(PLANE), rng, found=1.0, spurious=n)
+    match = match_lists(first, second, PLANE, SETTINGS)
+    assert len(match.pairs) == n
+    assert match.probability < 1e-4
+
+
+@pytest.mark.parametrize(("n", "trials"), [(6, 40), (20, 40), (60, 15), (200, 8)])
+def test_random_lists_are_refused(n, trials):
+    """With a limit of 1e-4, a hundred pairs of lists without a common star give no match."""
+    for seed in range(trials):
+        rng = np.random.default_rng([24, n, seed])
+        with pytest.raises(AlignmentError):
+            match_lists(random_list(rng, n), random_list(rng, 2 * n), PLANE, SETTINGS)
+
+
+def test_a_doubtful_match_carries_its_numbers():
+    rng = np.random.default_rng(25)
+    xy, mag = field(rng, 30)
+    crowd, other = random_list(rng, 200, 30.0), random_list(rng, 200, 30.0)
+    with pytest.raises(UnreliableMatchError) as caught:
+        match_lists(crowd, other, PLANE, SETTINGS)
+    assert caught.value.n >= SETTINGS.min_matches
+    assert caught.value.probability > SETTINGS.max_false_match
+    accepted = match_lists(crowd, other, PLANE, MatchSettings(max_false_match=1.0))
+    assert len(accepted.pairs) == caught.value.n
+    # 5 true pairs of 6 asked for
+    with pytest.raises(TooFewMatchesError) as few:
+        match_lists(plane_list(xy[:15], mag[:15]), plane_list(xy[10:25], mag[10:25]), PLANE, SETTINGS)
+    assert (few.value.n, few.value.required) == (5, 6)
+
+
+def test_unrelated_lists_with_hardly_a_pair():
+    xy = np.array([[0.0, 0.0], [10.0, 0.0], [31.0, 0.0], [3.0, 47.0], [-17.0, 9.0], [-40.0, -50.0]])
+    turned = xy @ np.array([[0.0, -1.0], [1.0, 0.0]]) * 0.83
+    mag = np.arange(6)
+    with pytest.raises(TooFewMatchesError):
+        match_lists(plane_list(xy, mag), plane_list(turned, mag), PLANE, MatchSettings(max_roll=0.0))
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_tiny_lists_are_refused(n):
+    rng = np.random.default_rng(26)
+    tiny, full = random_list(rng, n), random_list(rng, 50)
+    for first, second in ((tiny, full), (full, tiny), (tiny, tiny)):
+        with pytest.raises(TooFewMatchesError, match="possible in the common field") as caught:
+            match_lists(first, second, PLANE, SETTINGS)
+        assert (caught.value.n, caught.value.required) == (min(n, len(second)), 6)
+
+
+def test_fields_apart_are_refused():
+    rng = np.random.default_rng(27)
+    first, second = random_list(rng, 50), random_list(rng, 50)
+    away = second.moved(LinearTransform.from_parameters(PLANE, (400.0, 0.0)))
+    with pytest.raises(TooFewMatchesError, match="0 matched sources possible"):
+        match_lists(first, away, PLANE, SETTINGS)
+
+
+def test_an_offset_beyond_the_search_radius_is_not_found():
+    rng = np.random.default_rng(28)
+    stars = field(rng)
+    first, _ = seen(stars, LinearTransform.from_parameters(PLANE, (8.0, 0.0)), rng)
+    second, _ = seen(stars, LinearTransform.identity(PLANE), rng)
+    with pytest.raises(AlignmentError):
+        match_lists(first, second, PLANE, MatchSettings(search_radius=5.0))
+    assert match_lists(first, second, PLANE, MatchSettings(search_radius=9.0)).probability < 1e-9
+
+
+def test_only_the_brightest_are_matched():
+    rng = np.random.default_rng(29)
+    stars = field(rng, 300)
+    first, _ = seen(stars, LinearTransform.identity(PLANE), rng)
+    second, _ = seen(stars, LinearTransform.identity(PLANE), rng)
+    match = match_lists(first, second, PLANE, MatchSettings(brightest=50))
+    assert len(match.pairs) <= 50
+    assert set(match.pairs[:, 0]) <= set(np.argsort(first.mag)[:50])
+
+
+def test_brightest_puts_unknown_magnitudes_last():
+    rows = plane_list(np.zeros((4, 2)), [np.nan, 20.0, 19.0, 18.0]).brightest(
+        3, np.array([True, True, True, False])
+    )
+    np.testing.assert_array_equal(rows, [2, 1, 0])
+
+
+points = st.lists(st.tuples(st.floats(-10, 10), st.floats(-10, 10)), max_size=12, unique=True)
+
+
+@settings(max_examples=60)
+@given(points, points, st.floats(0.1, 20))
+def test_mutual_nearest(first, second, radius):
+    a, b = (np.reshape(p, (-1, 2)).astype(float) for p in (first, second))
+    found = mutual_nearest(a, b, radius)
+    distance = np.hypot(*np.moveaxis(a[:, None] - b[None], -1, 0))
+    for i, j in found:
+        assert distance[i, j] <= radius
+        assert distance[i, j] == distance[i].min() == distance[:, j].min()
+    best = [] if not distance.size else np.argwhere(
+        (distance == distance.min(axis=1, keepdims=True))
+        & (distance == distance.min(axis=0, keepdims=True))
+        & (distance < radius)
+    )
+    assert len(found) <= len(best)
+    values = distance[tuple(np.transpose(best))] if len(best) else np.zeros(0)
+    if len(np.unique(distance)) == distance.size:  # no ties
+        assert len(found) == len(values)
+
+
+@given(st.integers(0, 40), st.floats(0, 30), st.floats(1, 1e6))
+def test_chance_probability(n, expected, trials):
+    probability = chance_probability(n, expected, trials)
+    assert 0 <= probability <= 1
+    assert probability >= chance_probability(n + 1, expected, trials)
+    assert probability <= chance_probability(n, expected + 1, trials)
+    if n == 0:
+        assert probability == 1
+
+
+def test_chance_probability_is_the_tail_of_a_poisson():
+    assert chance_probability(3, 0.5, 10) == pytest.approx(10 * (1 - poisson.pmf([0, 1, 2], 0.5).sum()))
+    assert chance_probability(5, 0.0, 1e6) == 0
+    assert chance_probability(1, 100.0, 50) == 1
