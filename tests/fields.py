@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
@@ -13,6 +13,9 @@ from grism_align.io.associations import build_association, write_association
 from grism_align.io.missions.hst import read_exposure
 from grism_align.simulation import Simulation, Truth, score, simulate
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Cuts that are simulated in a fraction of a second.
 SMALL = {"wfc3_ir": 96, "acs_wfc": (64, 96), "wfc3_uvis": (64, 96)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from grism_align.algorithms.cluster import Cluster, merge_all, merged_sources
 from grism_align.algorithms.joint import JointSolution, Measurements, solve_joint
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["AlignedFrame", "MemberFit", "NetworkInput", "align_network"]
 
 _ROUNDS = 4
+# Fewest common sources that tie two exposures.
+_LEAST_TIE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,15 +155,18 @@ def align_network(
     """
     clusters, reasons = merge_all(field.lists, field.visits, field.plane, match)
     clusters.sort(key=lambda c: (not any(field.fixed[n] for n in c.members), -len(c.members), min(c.members)))
-    frames = [_solved_frame(field, cluster, relative, match) for cluster in clusters]
+    frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
     alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}
     return frames, {number: reason for number, reason in reasons.items() if number in alone}
 
 
-def _solved_frame(
+def _solved_frames(
     field: NetworkInput, cluster: Cluster, relative: RelativeSettings, match: MatchSettings
-) -> AlignedFrame:
-    """Joint solution of one cluster, leaving out exposures that turn out not to fit."""
+) -> list[AlignedFrame]:
+    """Joint solution of one cluster, leaving out exposures that turn out not to fit.
+
+    What only such an exposure tied together falls apart, that of the fixed exposures first.
+    """
     rejected: dict[int, str] = {}
     while len(cluster.members) > 1:
         numbers = sorted(cluster.members)
@@ -168,12 +174,27 @@ def _solved_frame(
         frame = _joint_frame(field, cluster, fixed, relative, match)
         bad = {n: reason for n, fit in frame.members.items() if (reason := _refusal(field, n, fit, match))}
         if not bad:
-            return replace(frame, rejected=rejected)
+            return [replace(frame, rejected=rejected)]
         worst = min(bad, key=lambda n: frame.members[n].n_used)
         rejected[worst] = bad[worst]
-        kept = {n: t for n, t in cluster.members.items() if n != worst}
-        cluster = Cluster(kept, cluster.sources, cluster.count)
-    return replace(_single_frame(field, next(iter(cluster.members))), rejected=rejected)
+        parts = _tied_parts(field, cluster, [n for n in numbers if n != worst], match.tolerance)
+        if len(parts) > 1:
+            first, *others = (f for part in parts for f in _solved_frames(field, part, relative, match))
+            return [replace(first, rejected=rejected | first.rejected), *others]
+        cluster = parts[0]
+    return [replace(_single_frame(field, next(iter(cluster.members))), rejected=rejected)]
+
+
+def _tied_parts(field: NetworkInput, cluster: Cluster, numbers: list[int], radius: float) -> list[Cluster]:
+    """Some exposures of a cluster, apart where they have no common sources that tie them."""
+    merged, _, assigned = _associate(field, cluster.members, numbers, radius)
+    seen = np.zeros((len(numbers), len(merged)))
+    for row, n in enumerate(numbers):
+        seen[row, assigned[n][assigned[n] >= 0]] = 1
+    _, label = connected_components(seen @ seen.T >= _LEAST_TIE, directed=False)
+    parts = [[n for n, own in zip(numbers, label, strict=True) if own == part] for part in np.unique(label)]
+    parts.sort(key=lambda part: (not any(field.fixed[n] for n in part), -len(part), part[0]))
+    return [Cluster({n: cluster.members[n] for n in part}, cluster.sources, cluster.count) for part in parts]
 
 
 def _fixed_members(field: NetworkInput, numbers: list[int]) -> list[int]:

@@ -132,7 +132,7 @@ class DetectionSettings(Settings):
 
     threshold: float = _parameter(6.0, "Peak of the matched-filtered image, in sigma", "sigma", (1.0, None))
     kernel_sigma: float = _parameter(0.9, "Gaussian sigma of the matched filter", "pix", (0.3, 5.0))
-    window_sigma: float = _parameter(1.2, "Gaussian sigma of the centroid's window", "pix", (0.5, 10.0))
+    window_sigma: float = _parameter(1.7, "Gaussian sigma of the centroid's window", "pix", (0.5, 10.0))
     sharpest: float = _parameter(
         0.3, "Smallest width (sigma) of a real source; narrower is a cosmic ray", "pix", (0.0, 5.0)
     )

@@ -263,7 +263,7 @@ def test_cut_between_extensions(direct_path, tmp_path):
         end = hdus["DQ"].fileinfo()["hdrLoc"]
     path = tmp_path / "x_flt.fits"
     path.write_bytes(whole.read_bytes()[:end])
-    with pytest.raises(InputError, match="2 extensions of the 5 .* truncated"):
+    with pytest.raises(InputError, match=r"2 extensions of the 5 .*truncated"):
         read_exposure(path)
 
 

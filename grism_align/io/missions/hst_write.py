@@ -11,7 +11,7 @@ import hashlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-    from grism_align.values.exposure import Exposure
+    from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import LinearTransform
 
@@ -144,10 +144,9 @@ def _edited_headers(
 ) -> dict[int, fits.Header]:
     """New headers by extension number; those that stay as they are are left out."""
     edited = {0: _primary_header(hdus[0].header, fit)}
-    delta = _remaining_correction(exposure, fit)
-    if delta is not None:
+    if fit.transform is not None and not _is_applied(exposure, fit.transform):
         science = {hdu.ver: index for index, hdu in enumerate(hdus) if hdu.name == "SCI"}
-        edited.update(_science_headers(hdus, science, exposure, delta, label))
+        edited.update(_science_headers(hdus, science, exposure, fit.transform, label))
         edited.update(_follower_headers(hdus, science, edited))
     for header in edited.values():
         # The checksum of the data stays true, that of the whole extension does not.
@@ -155,13 +154,14 @@ def _edited_headers(
     return edited
 
 
-def _remaining_correction(exposure: Exposure, fit: ExposureFit) -> LinearTransform | None:
-    """What the file's WCS still lacks of the total correction."""
-    if fit.transform is None or exposure.applied is None:
-        return fit.transform
-    delta = exposure.applied.inverted().then(fit.transform)
+def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
+    """Whether the file that was read has the whole correction already."""
+    if exposure.applied is None:
+        return False
+    # a grism exposure's is written in the plane of the direct exposure that governs it
+    remaining = exposure.applied.inverted().then(total.in_plane(exposure.applied.plane))
     square = 100.0 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    return delta if np.abs(delta.apply(square) - square).max() > _NEGLIGIBLE else None
+    return bool(np.abs(remaining.apply(square) - square).max() <= _NEGLIGIBLE)
 
 
 def _primary_header(header: fits.Header, fit: ExposureFit) -> fits.Header:
@@ -180,7 +180,7 @@ def _science_headers(
     hdus: fits.HDUList,
     science: dict[int, int],
     exposure: Exposure,
-    delta: LinearTransform,
+    total: LinearTransform,
     label: WcsLabel,
 ) -> dict[int, fits.Header]:
     new = {index: hdus[index].header.copy() for index in science.values()}
@@ -189,7 +189,7 @@ def _science_headers(
     letter = archive_key(headers)
     for chip in exposure.chips:
         header = new[science[chip.extver]]
-        terms = _corrected_terms(hdus, science[chip.extver], chip.shape, delta)
+        terms = _corrected_terms(header, chip, total)
         archive_wcs(header, letter, date)
         write_wcs(header, terms, label)
         if "S_REGION" in header:
@@ -197,11 +197,9 @@ def _science_headers(
     return new
 
 
-def _corrected_terms(
-    hdus: fits.HDUList, index: int, shape: tuple[int, int], delta: LinearTransform
-) -> LinearTerms:
-    header = hdus[index].header
-    crval, cd = corrected_linear_terms(FitsWcs.from_header(header, hdus, shape), delta)
+def _corrected_terms(header: fits.Header, chip: Chip, total: LinearTransform) -> LinearTerms:
+    """From the WCS before any correction, so that none is applied twice: the file may have one by now."""
+    crval, cd = corrected_linear_terms(cast("FitsWcs", chip.wcs), total)
     return LinearTerms(np.array([header["CRPIX1"], header["CRPIX2"]]), crval, cd)
 
 
