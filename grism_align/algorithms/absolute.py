@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import SkySource
     from grism_align.values.settings import MatchSettings, ReferenceSettings
+    from grism_align.values.transform import LinearTransform
 
 __all__ = ["AbsoluteResult", "align_absolute", "select_reference"]
 
@@ -165,6 +166,8 @@ def align_absolute(
     for component in sorted({source.component for source in sources}):
         own = [source for source in sources if source.component == component]
         members = [e for e in exposures if _is_member(relative.fits.get(e.key), component)]
+        if not members:  # the frame of an exposure that failed
+            continue
         try:
             frame = _fit_frame(_confirmed(own), used, reference.fitgeometry, match, members)
         except AlignmentError as error:
@@ -211,7 +214,8 @@ def _fit_frame(
         error = np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])
         typical = float(np.median(np.hypot(error, fit.scatter)))
         radius = float(np.clip(match.clip * 2 * typical, _LEAST_RADIUS, match.tolerance))
-        before, pairs = pairs, mutual_nearest(fit.transform.apply(own.xy), reference.xy, radius)
+        near = mutual_nearest(fit.transform.apply(own.xy), reference.xy, match.tolerance)
+        before, pairs = pairs, near[_own_epoch_distance(own, catalog, near, fit.transform) < radius]
         if len(pairs) < match.min_matches:
             raise TooFewMatchesError(len(pairs), match.min_matches)
         if np.array_equal(before, pairs):
@@ -227,6 +231,15 @@ def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane
     moved = catalog.at_epoch(epoch)
     error = 1e-3 * np.sqrt((moved.error**2).mean(axis=1))
     return PlaneList(plane.to_plane(moved.sky), error, moved.mag, moved.epoch)
+
+
+def _own_epoch_distance(
+    own: PlaneList, catalog: ReferenceCatalog, pairs: NDArray[np.int64], transform: LinearTransform
+) -> NDArray[np.float64]:
+    """Distance of each pair, arcsec, with the star where it was when the source was measured."""
+    mine = own.rows(pairs[:, 0])
+    partner = catalog[pairs[:, 1]].at_epoch(mine.epoch)
+    return np.asarray(np.hypot(*(transform.apply(mine.xy) - transform.plane.to_plane(partner.sky)).T))
 
 
 def _fit_pairs(

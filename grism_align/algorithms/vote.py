@@ -23,6 +23,8 @@ __all__ = ["Candidate", "chance_probability", "vote_by_offsets", "vote_by_pairs"
 _PAIR_SOURCES = 100
 # Shorter pairs tell the roll badly; in units of the tolerance.
 _SHORTEST_PAIR = 40.0
+# Cells of the offsets' histogram from its middle to its edge: 8 million in all.
+_FINEST_GRID = 1400
 # Rolls whose shifts are looked at: the most voted for.
 _ROLLS_TRIED = 5
 
@@ -78,6 +80,7 @@ def vote_by_offsets(
         The roll of `a`, for the record.
     """
     difference = (b[None, :, :] - a[:, None, :]).reshape(-1, 2)
+    tolerance = max(tolerance, reach / _FINEST_GRID)
     half = int(np.ceil(reach / tolerance))
     side = 2 * half + 1
     cell = np.rint(difference / tolerance).astype(np.int64) + half

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -31,7 +32,7 @@ Group = TypeVar("Group", bound=Settings)
 _DATASET = "dataset"
 
 
-class GrismAlignStep(Step):
+class GrismAlignStep(Step, ABC):
     """Base of the steps and of the pipeline.
 
     Input is an association in any form, exposure files, or the `ExposureSet` that another step returned.
@@ -129,9 +130,9 @@ class GrismAlignStep(Step):
     def check_input(self, exposures: ExposureSet) -> None:
         """Raise, before any work, what of the parameters does not go with the input."""
 
+    @abstractmethod
     def work(self, exposures: ExposureSet) -> ExposureSet:
-        """Do what the step is for; every step has its own."""
-        raise NotImplementedError
+        """Do what the step is for."""
 
     def settings(self, group: type[Group]) -> Group:
         """One of the step's settings groups, with its present values."""

@@ -71,7 +71,7 @@ class Parameter:
         low = -inf if self.minimum is None else self.minimum
         high = inf if self.maximum is None else self.maximum
         # Put so that NaN, which compares false, is refused.
-        if not low <= value <= high:
+        if not low <= float(value) <= high:
             raise SettingsError(self.name, value, f"must be within {self.bounds or '[-inf, inf]'}")
         if self.kind is int and not isinstance(value, Integral):
             raise SettingsError(self.name, value, "must be a whole number")

@@ -22,7 +22,7 @@ TRUTH = {
 def pairs(geometry, rng, n=120, outliers=0, noise=None, shift=(1.3, -2.1)):
     """Source, target, error and truth; the field is off the plane's origin."""
     truth = LinearTransform(TRUTH[geometry], shift, PLANE)
-    source = rng.uniform(-60, 60, (n, 2)) + [30, -20]
+    source = rng.uniform(-60, 60, (n, 2)) + np.array([30, -20])
     error = rng.uniform(0.005, 0.02, n)
     spread = error if noise is None else np.hypot(error, noise)
     target = truth.apply(source) + spread[:, None] * rng.normal(size=(n, 2))
@@ -75,7 +75,7 @@ def test_covariance_of_shift_and_matrix_go_together():
     far = np.array([4000.0, -3000.0])
     fit = fit_linear(source + far, target + far, error, PLANE, "rscale", 4.0)
     assert fit.transform.shift_error.min() > 0.02
-    at = np.concatenate([np.eye(2), np.kron(np.eye(2), far + [30, -20])], axis=1)
+    at = np.concatenate([np.eye(2), np.kron(np.eye(2), far + np.array([30, -20]))], axis=1)
     there = np.sqrt(np.diag(at @ fit.transform.covariance @ at.T))
     assert there.max() < 0.002
 
@@ -88,7 +88,8 @@ def test_order_and_place_do_not_matter(geometry, order, east):
     shuffled = fit_linear(source[order], target[order], error[order], PLANE, geometry, 4.0)
     np.testing.assert_allclose(parameters(shuffled.transform), parameters(fit.transform), atol=1e-8)
     np.testing.assert_allclose(shuffled.weight, fit.weight[order], atol=1e-6)
-    moved = fit_linear(source + [east, 0], target + [east, 0], error, PLANE, geometry, 4.0)
+    away = np.array([east, 0.0])
+    moved = fit_linear(source + away, target + away, error, PLANE, geometry, 4.0)
     np.testing.assert_allclose(moved.transform.matrix, fit.transform.matrix, atol=1e-9)
 
 

@@ -84,7 +84,8 @@ def test_it_is_the_dense_least_squares(geometry, fixed):
     if TERMS[geometry] > 1:
         np.testing.assert_allclose(solution.scale, parameters[2 * n + g :], atol=1e-8)
     own = [
-        [e, n + e] + [2 * n + term * g + measured.group[e] for term in range(TERMS[geometry])] for e in range(n)
+        [e, n + e] + [2 * n + term * g + measured.group[e] for term in range(TERMS[geometry])]
+        for e in range(n)
     ]
     expected = np.array([covariance[np.ix_(index, index)] for index in own])
     sigma = np.sqrt(np.diagonal(expected, axis1=1, axis2=2).max(axis=0))
@@ -113,7 +114,7 @@ def test_pulls_have_unit_width(geometry, outliers):
         own = [parameters(solution, e, geometry) - parameters(truth, e, geometry) for e in range(1, 5)]
         variance = np.diagonal(solution.covariance[1:], axis1=1, axis2=2)[:, : 2 + TERMS[geometry]]
         free = variance > 1e-20  # exposure 1 has the roll of the fixed one
-        pulls.append((np.array(own)[free] / np.sqrt(variance[free])))
+        pulls.append(np.array(own)[free] / np.sqrt(variance[free]))
         good = np.setdiff1d(np.arange(len(clean)), bad)
         # of a source seen twice, one good and one bad, neither can be told to be the bad one
         assert (solution.weight[good] > 0).mean() > (0.8 if outliers else 0.98)

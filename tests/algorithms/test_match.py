@@ -64,7 +64,7 @@ def test_votes():
     rng = np.random.default_rng(31)
     xy, _ = field(rng, 60)
     moved = LinearTransform.from_parameters(PLANE, (3.0, -2.0), 0.4, center=xy.mean(axis=0)).apply(xy)
-    found = vote_by_offsets(xy, xy + [3.0, -2.0], 10.0, 0.3)
+    found = vote_by_offsets(xy, xy + np.array([3.0, -2.0]), 10.0, 0.3)
     assert found.shift == pytest.approx((3, -2))
     assert (found.roll, found.probability < 1e-30) == (0.0, True)
     best = min(vote_by_pairs(xy, moved, 10.0, 0.3, 0.5), key=lambda candidate: candidate.probability)
@@ -187,10 +187,14 @@ def test_mutual_nearest(first, second, radius):
     for i, j in found:
         assert distance[i, j] <= radius
         assert distance[i, j] == distance[i].min() == distance[:, j].min()
-    best = [] if not distance.size else np.argwhere(
-        (distance == distance.min(axis=1, keepdims=True))
-        & (distance == distance.min(axis=0, keepdims=True))
-        & (distance < radius)
+    best = (
+        []
+        if not distance.size
+        else np.argwhere(
+            (distance == distance.min(axis=1, keepdims=True))
+            & (distance == distance.min(axis=0, keepdims=True))
+            & (distance < radius)
+        )
     )
     assert len(found) <= len(best)
     values = distance[tuple(np.transpose(best))] if len(best) else np.zeros(0)

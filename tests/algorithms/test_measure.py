@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -56,9 +58,11 @@ def test_two_chips():
 
 def test_a_trailed_exposure_is_recognised():
     _, *drawn_out = chip(10.0, sigma=(1.7, 1.0))
-    catalog = measure_exposure(exposure("iaaa01d1q", 0, exposure_time=TIME), [(1, *drawn_out)], DetectionSettings())
-    assert catalog.note.startswith("trailed: mean ellipticity of its 49 brightest sources 0.2")
-    assert catalog.note.endswith("limit 0.15")
+    catalog = measure_exposure(
+        exposure("iaaa01d1q", 0, exposure_time=TIME), [(1, *drawn_out)], DetectionSettings()
+    )
+    pattern = r"trailed: mean ellipticity of its 49 brightest sources 0\.[23]\d, limit 0\.15"
+    assert re.fullmatch(pattern, catalog.note)
     assert (catalog.flags & SourceFlag.TRAILED).all()
     assert len(catalog.brightest(10)) == 0
 
@@ -74,7 +78,10 @@ def test_ellipses_of_two_directions_are_no_trail():
 
 def test_no_sources_is_a_catalog_with_a_note():
     empty = np.random.default_rng(1).normal(size=(80, 80))
-    chips = [(1, empty, np.ones((80, 80)), np.zeros((80, 80), int)), (2, empty, empty * np.nan, np.zeros((80, 80), int))]
+    chips = [
+        (1, empty, np.ones((80, 80)), np.zeros((80, 80), int)),
+        (2, empty, empty * np.nan, np.zeros((80, 80), int)),
+    ]
     catalog = measure_exposure(exposure("iaaa01d1q", 0), chips, DetectionSettings())
     assert len(catalog) == 0
     assert catalog.note == "6400 of 6400 pixels are flagged; no source above 6 sigma"

@@ -80,7 +80,9 @@ def test_what_overlaps_nothing_stays_alone():
 
 def test_what_matches_nothing_has_a_reason():
     rng = np.random.default_rng(53)
-    clusters, reasons = merge_all([*observed([error()] * 2, rng), random_list(rng, 60)], ["a"] * 3, PLANE, MATCH)
+    clusters, reasons = merge_all(
+        [*observed([error()] * 2, rng), random_list(rng, 60)], ["a"] * 3, PLANE, MATCH
+    )
     assert sorted(len(c.members) for c in clusters) == [1, 2]
     assert "matched sources" in reasons[2]
     assert merge_all([random_list(rng, 9)], ["a"], PLANE, MATCH)[1] == {}
@@ -139,7 +141,10 @@ def test_a_network_is_aligned(geometry):
         assert member.n_used > 65
         assert member.rms == pytest.approx(NOISE, rel=0.3)
         # each residual is that of its row and its source
-        expected = member.transform.apply(field_input.lists[number].xy[member.rows]) - frame.sources.xy[member.sources]
+        expected = (
+            member.transform.apply(field_input.lists[number].xy[member.rows])
+            - frame.sources.xy[member.sources]
+        )
         np.testing.assert_allclose(member.residual, expected, atol=1e-4)
     assert frame.count.max() == 4
     assert len(frame.count) == len(frame.sources)
@@ -151,7 +156,9 @@ def test_a_network_is_aligned(geometry):
 def test_several_fixed_exposures_keep_their_mean():
     rng = np.random.default_rng(56)
     errors = [error((0.2, 0.0)), error((-0.2, 0.1)), error((3.0, 3.0), 0.1)]
-    (frame,), _ = align_network(network(observed(errors, rng), ["a", "a", "b"], fixed=(0, 1)), RELATIVE, MATCH)
+    (frame,), _ = align_network(
+        network(observed(errors, rng), ["a", "a", "b"], fixed=(0, 1)), RELATIVE, MATCH
+    )
     assert frame.fixed == (0, 1)
     mean = np.mean([frame.members[n].transform.apply(CORNERS) for n in (0, 1)], axis=0)
     np.testing.assert_allclose(mean, CORNERS, atol=5e-3)
@@ -218,8 +225,7 @@ def test_of_two_that_contradict_each_other_one_is_left():
     assert reason.endswith("limit 0.1")
 
 
-def test_a_match_that_chance_could_make_is_refused_in_the_joint_fit_too():
-    """Six pairs among crowds do for the match of two, in a radius of 0.08", not for the wide joint one."""
+def test_a_match_that_chance_could_make_is_refused():
     rng = np.random.default_rng(61)
     lists = observed([error()] * 3, rng)
     field_input = network(lists)

@@ -277,13 +277,19 @@ def test_sequence_of_other_forms(tmp_path):
 
 def test_content_decides_not_the_name(tmp_path):
     exposure_file = touch(tmp_path, NAMES[0])[0]
-    compressed = tmp_path / "list_of.fits"
+    compressed = tmp_path / "list_of.names"
     compressed.write_bytes(gzip.compress(NAMES[0].encode()))
     assert names_of(read_association(compressed)) == [NAMES[0]]
     json_file = write_json(tmp_path / "asn.txt", [GOOD])
     assert read_association(json_file).product == "field"
     odd = exposure_file.rename(tmp_path / "odd.txt")
     assert names_of(read_association(odd)) == ["odd.txt"]
+
+
+def test_a_fits_name_promises_fits(tmp_path):
+    (tmp_path / "broken_flt.fits").write_text("not found")
+    with pytest.raises(AssociationError, match=r"broken_flt\.fits: not a FITS file"):
+        read_association(tmp_path / "broken_flt.fits")
 
 
 def test_home_is_expanded(tmp_path, monkeypatch):

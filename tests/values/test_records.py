@@ -69,9 +69,7 @@ def test_input_errors_name_file_problem_and_remedy():
 
 
 def shifted(east, **changes):
-    return ExposureFit(
-        FitStatus.ALIGNED, LinearTransform.from_parameters(PLANE, (east, 0.0)), **changes
-    )
+    return ExposureFit(FitStatus.ALIGNED, LinearTransform.from_parameters(PLANE, (east, 0.0)), **changes)
 
 
 def test_solutions_follow_each_other():

@@ -187,7 +187,8 @@ def test_covariances_against_monte_carlo():
     away = TangentPlane(*PLANE.to_sky([60.0, 90.0]))
     n = 1500
     drawn = [
-        rng.multivariate_normal(parameters(t), c, n) for t, c in zip((first, second), covariances, strict=True)
+        rng.multivariate_normal(parameters(t), c, n)
+        for t, c in zip((first, second), covariances, strict=True)
     ]
     sample = np.array(
         [
@@ -195,12 +196,8 @@ def test_covariances_against_monte_carlo():
             for a, b in zip(*drawn, strict=True)
         ]
     )
-    a, b = (
-        rebuilt(parameters(t), covariance=c) for t, c in zip((first, second), covariances, strict=True)
-    )
+    a, b = (rebuilt(parameters(t), covariance=c) for t, c in zip((first, second), covariances, strict=True))
     predicted = np.diag(a.then(b).inverted().in_plane(away).covariance)
     # a variance of n draws has a relative error of sqrt(2 / n) = 0.037
     np.testing.assert_allclose(sample.var(axis=0) / predicted, 1, atol=4 * np.sqrt(2 / n))
-    np.testing.assert_allclose(
-        a.then(b).shift_error, np.sqrt(np.diag(a.then(b).covariance)[:2]), rtol=1e-12
-    )
+    np.testing.assert_allclose(a.then(b).shift_error, np.sqrt(np.diag(a.then(b).covariance)[:2]), rtol=1e-12)

@@ -7,8 +7,9 @@ from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grism_align.values.pixel_sky import PixelSky
 from grism_align.values.transform import LinearTransform, TangentPlane
-from grism_align.wcs.fits import corrected_linear_terms
+from grism_align.wcs.fits import FitsWcs, corrected_linear_terms
 
 from .chip_builders import chip_wcs
 
@@ -68,7 +69,9 @@ def test_a_correction_in_the_plane_of_another_exposure():
     direct, grism = (chip_wcs("wfc3_ir", (53.0 + d, -65.0, 10.0)) for d in (0.0, 0.06))
     transform = LinearTransform.from_parameters(direct.plane, (3.0, -4.0), 0.05)
     pixels = spread(grism)
-    difference = offset(transform.apply_to_sky(grism.to_sky(pixels)), grism.corrected(transform).to_sky(pixels))
+    difference = offset(
+        transform.apply_to_sky(grism.to_sky(pixels)), grism.corrected(transform).to_sky(pixels)
+    )
     assert np.hypot(*difference.T).max() < 0.01 * MAS
 
 
@@ -123,6 +126,12 @@ def test_no_pixel_far_away():
 def test_no_pixel_where_nothing_is_near():
     wcs = chip_wcs("wfc3_ir", (0.0, -30.0, 0.0))
     assert np.isnan(wcs.to_pixel([[90.0, 80.0], [91.0, 80.0]])).all()
+
+
+def test_it_does_what_every_wcs_can():
+    wanted = [name for name in vars(PixelSky) if not name.startswith("_")]
+    assert {"plane", "pixel_scale", "to_sky", "to_pixel", "corrected", "footprint"} <= set(wanted)
+    assert all(hasattr(FitsWcs, name) for name in wanted)
 
 
 def test_no_positions():

@@ -1,0 +1,136 @@
+"""Exposures of one star field through real WCSs whose pointing is wrong by known amounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from grism_align.algorithms.relative import julian_year
+from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+from grism_align.values.exposure import Chip, Exposure
+from grism_align.values.field import SkySource
+from grism_align.values.transform import LinearTransform, TangentPlane
+
+from ..io.asn_builders import exposure
+from ..wcs.chip_builders import chip_wcs
+
+RA, DEC = 150.0, 2.2
+PLANE = TangentPlane(RA, DEC)
+PIXEL_NOISE = 0.02
+SHAPE = (1014, 1014)
+# Columns that alignment does not look at.
+REST = {"flux_error": 1.0, "mag_error": 0.01, "snr": 100.0, "fwhm": 2.0, "ellipticity": 0.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Stars:
+    """Stars at J2016, on the sky; motions in mas/yr."""
+
+    sky: np.ndarray
+    mag: np.ndarray
+    motion: np.ndarray
+
+    def at(self, year: float) -> np.ndarray:
+        """Sky positions (N, 2) at a Julian year."""
+        return self.catalog().at_epoch(year).sky
+
+    def catalog(self, noise: float = 0.0, rng: np.random.Generator | None = None) -> ReferenceCatalog:
+        """The reference catalog, with some noise, mas."""
+        n = len(self.sky)
+        sky = self.sky
+        if rng is not None:
+            offset = 1e-3 * noise * rng.normal(size=(n, 2))
+            sky = PLANE.to_sky(PLANE.to_plane(sky) + offset)
+        return ReferenceCatalog(
+            sky=sky,
+            error=np.full((n, 2), max(noise, 0.1)),
+            motion=self.motion,
+            motion_error=np.full((n, 2), 0.05),
+            epoch=np.full(n, 2016.0),
+            mag=self.mag,
+            identifier=np.array([f"S{i}" for i in range(n)]),
+            name="MADE",
+            origin="here",
+        )
+
+
+def stars(
+    rng: np.random.Generator, n: int = 150, side: float = 150.0, motion: float = 0.0, east=0.0
+) -> Stars:
+    """Stars around (RA, DEC), or so many arcsec east of it."""
+    xy = rng.uniform(-side / 2, side / 2, (n, 2)) + np.array([east, 0.0])
+    return Stars(PLANE.to_sky(xy), np.sort(rng.uniform(18, 24, n)), motion * rng.normal(size=(n, 2)))
+
+
+def observe(
+    field: Stars,
+    error: LinearTransform,
+    rng: np.random.Generator,
+    key: str,
+    *,
+    start: float = 0.0,
+    at: tuple[float, float] = (0.0, 0.0),
+    angle: float = 30.0,
+    noise: float = PIXEL_NOISE,
+    **changes: Any,
+) -> tuple[Exposure, SourceCatalog]:
+    """A WFC3/IR exposure, whose WCS puts the sky where `error` moves it, and the stars that it sees.
+
+    Parameters
+    ----------
+    start : float, s
+        After the start of the first one.
+    at : (east, north), arcsec
+        Pointing, from (RA, DEC).
+    noise : float, pix
+        Of the positions.
+    """
+    ra, dec = PLANE.to_sky(at)
+    true = chip_wcs("wfc3_ir", (float(ra), float(dec), angle))
+    frame = exposure(key, start, chips=(Chip(1, SHAPE, true.corrected(error)),), **changes)
+    xy = true.to_pixel(field.at(julian_year(frame.mid)))
+    rows = np.flatnonzero((xy > 3).all(axis=1) & (xy < 1010).all(axis=1))
+    n = len(rows)
+    columns = {
+        **{name: np.full(n, value) for name, value in REST.items()},
+        "id": 1000 + rows,
+        "chip": np.ones(n),
+        "x": xy[rows, 0] + noise * rng.normal(size=n),
+        "y": xy[rows, 1] + noise * rng.normal(size=n),
+        "x_error": np.full(n, noise),
+        "y_error": np.full(n, noise),
+        "flux": 10 ** (-0.4 * (field.mag[rows] - 26)),
+        "mag": field.mag[rows],
+        "flags": np.zeros(n),
+    }
+    return frame, SourceCatalog.from_columns(columns)
+
+
+def offset(
+    frame: Exposure, transform: LinearTransform, error: LinearTransform, goal: LinearTransform | None = None
+):
+    """Arcsec, over the chip, from where the sky should be to where the corrected WCS puts it.
+
+    `goal` is the error of the frame that all are brought to; none for the true sky.
+    """
+    x, y = np.meshgrid(np.linspace(0, 1013, 5), np.linspace(0, 1013, 5))
+    wcs = frame.chips[0].wcs
+    pixels = np.column_stack([x.ravel(), y.ravel()])
+    true = wcs.corrected(error.inverted().in_plane(error.plane)).to_sky(pixels)
+    expected = true if goal is None else goal.apply_to_sky(true)
+    found = transform.apply_to_sky(wcs.to_sky(pixels))
+    return PLANE.to_plane(found) - PLANE.to_plane(expected)
+
+
+def sky_sources(
+    field: Stars, error: LinearTransform, rng, *, noise: float = 1.0, year: float = 2016.0, component: int = 0
+):
+    """Sources of a relative frame whose sky `error` moved; noise in mas."""
+    xy = PLANE.to_plane(error.apply_to_sky(field.at(year))) + 1e-3 * noise * rng.normal(size=field.sky.shape)
+    sky = PLANE.to_sky(xy)
+    return tuple(
+        SkySource(i, float(ra), float(dec), noise, float(mag), year, component, 3)
+        for i, ((ra, dec), mag) in enumerate(zip(sky, field.mag, strict=True))
+    )

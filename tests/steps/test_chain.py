@@ -1,0 +1,154 @@
+"""The steps one after the other, in memory and through files, equal the pipeline."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from stpipe import Step
+
+from grism_align.io.provenance import read_provenance
+from grism_align.steps.absolute_align_step import AbsoluteAlignStep
+from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
+from grism_align.steps.relative_align_step import RelativeAlignStep
+from grism_align.steps.source_catalog_step import SourceCatalogStep
+from grism_align.values.errors import GrismAlignError, SettingsError
+
+from ..fields import wcs_apart
+
+STEPS = (SourceCatalogStep, RelativeAlignStep, AbsoluteAlignStep, GrismWCSPropagateStep)
+
+
+def _parameters(step, field):
+    return {"catalog": str(field.catalog)} if step is AbsoluteAlignStep else {}
+
+
+def chained(field, source, **keywords):
+    for step in STEPS:
+        source = step.call(source, configure_log=False, **_parameters(step, field), **keywords)
+    return source
+
+
+def assert_same_corrections(one, other):
+    for exposure in one.exposures:
+        corners = exposure.chips[0].wcs.footprint()
+        moved = [result.fit(exposure.key).transform.apply_to_sky(corners) for result in (one, other)]
+        np.testing.assert_allclose(*moved, atol=0.01 / 3.6e6, rtol=0)
+
+
+def test_in_memory(field_a, output_a):
+    result = chained(field_a, str(field_a.association))
+    assert_same_corrections(result, output_a[0])
+    steps = [(a.step, a.outcome) for a in result.activities]
+    assert steps == [(a.step, a.outcome) for a in output_a[0].activities]
+    assert result.parameter_file == "wfc3_ir.asdf"
+
+
+@pytest.fixture(scope="module")
+def folders(field_a, tmp_path_factory):
+    """Each step's output, made as strun makes it, each from the association of the one before."""
+    source, found = field_a.association, []
+    for number, step in enumerate(STEPS):
+        folder = tmp_path_factory.mktemp("chain") / str(number)
+        extra = [f"--{name}={value}" for name, value in _parameters(step, field_a).items()]
+        Step.from_cmdline([step.class_alias, str(source), f"--output_dir={folder}", *extra])
+        source = folder / "field_asn.json"
+        found.append(folder)
+    return found
+
+
+def test_through_files(field_a, output_a, folders):
+    for path in field_a.truth.paths:
+        assert wcs_apart(folders[-1] / path.name, output_a[1] / path.name) < 0.01
+
+
+def test_each_step_writes_what_it_found(field_a, folders):
+    names = [{path.name for path in folder.iterdir()} for folder in folders]
+    direct = {e.path.name for e in field_a.truth.exposures.values() if e.is_direct}
+    every = {path.name for path in field_a.truth.paths}
+    assert [found & every for found in names] == [set(), direct, direct, every]
+    for found in names:
+        assert {"field_asn.json", "field_provenance.asdf"} < found
+        assert sum(name.endswith("_cat.ecsv") for name in found) == 2
+
+
+def test_the_record_grows(field_a, folders, output_a):
+    trees = [read_provenance(folder / "field_provenance.asdf") for folder in folders]
+    every = ["source_catalog", "relative_align", "absolute_align", "grism_wcs_propagate"]
+    for number, tree in enumerate(trees, start=1):
+        assert [activity["step"] for activity in tree["activities"]] == every[:number]
+        assert tree["parameter_file"] == "wfc3_ir.asdf"
+    at_once = read_provenance(output_a[1] / "field_provenance.asdf")
+    assert trees[-1]["reference_catalog"] == trees[-2]["reference_catalog"] == at_once["reference_catalog"]
+    assert at_once["reference_catalog"]["sha256"]
+    for key, record in at_once["exposures"].items():
+        assert trees[-1]["exposures"][key]["total"]["status"] == record["total"]["status"]
+
+
+def test_files_then_memory(field_a, output_a, folders):
+    source = str(folders[1] / "field_asn.json")
+    absolute = AbsoluteAlignStep.call(source, catalog=str(field_a.catalog), configure_log=False)
+    assert_same_corrections(output_a[0], GrismWCSPropagateStep.call(absolute, configure_log=False))
+
+
+def test_in_place_in_memory(field_a, output_a, tmp_path):
+    """Each step replaces the files; no correction is applied twice."""
+    chained(field_a, str(field_a.copied(tmp_path / "in")), in_place=True)
+    for path in field_a.truth.paths:
+        assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
+
+
+def test_in_place_through_files(field_a, output_a, tmp_path):
+    asn = field_a.copied(tmp_path / "in")
+    for step in STEPS:
+        step.call(str(asn), in_place=True, configure_log=False, **_parameters(step, field_a))
+    for path in field_a.truth.paths:
+        assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
+
+
+def test_a_step_of_the_pipeline_that_saves_too(field_a, output_a, tmp_path):
+    from grism_align.steps.pipeline import GrismAlignPipeline
+
+    steps = {"relative_align": {"save_results": True}, "absolute_align": {"catalog": str(field_a.catalog)}}
+    asn = field_a.copied(tmp_path / "in")
+    GrismAlignPipeline.call(str(asn), in_place=True, steps=steps, configure_log=False)
+    for path in field_a.truth.paths:
+        assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
+
+
+def test_a_new_relative_frame_drops_what_was_built_on_the_old_one(field_a, output_a):
+    again = RelativeAlignStep.call(output_a[0], configure_log=False)
+    assert again.absolute.fits == {}
+    assert again.grism.fits == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (RelativeAlignStep, "run grism_source_catalog first"),
+        (AbsoluteAlignStep, "run grism_relative_align first"),
+        (GrismWCSPropagateStep, "run grism_relative_align first"),
+    ],
+)
+def test_steps_out_of_order(field_a, step, says):
+    with pytest.raises(SettingsError, match=says):
+        step.call(str(field_a.association), configure_log=False, **_parameters(step, field_a))
+
+
+def test_no_input():
+    with pytest.raises(GrismAlignError, match="give an association"):
+        SourceCatalogStep().run()
+
+
+def test_run_without_parameter_file(field_a, output_a):
+    """`run` reads no parameter file; the instrument's own detection values hold all the same."""
+    result = SourceCatalogStep().run(str(field_a.association))
+    for key, catalog in result.catalogs.items():
+        np.testing.assert_array_equal(catalog.xy, output_a[0].catalogs[key].xy)
+
+
+def test_a_list_of_files_and_a_folder(field_a):
+    for source in (str(field_a.folder / "*").replace("*", ""), [str(p) for p in field_a.truth.paths]):
+        result = SourceCatalogStep.call(source, configure_log=False)
+        assert len(result.catalogs) == 2
+    several = SourceCatalogStep().run(*map(str, field_a.truth.paths))
+    assert len(several.catalogs) == 2
