@@ -31,7 +31,7 @@ _DESCRIPTIONS = {
     "mag_error": "Standard error of mag",
     "snr": "Signal-to-noise ratio of the flux",
     "fwhm": "Full width at half maximum",
-    "ellipticity": "One minus the ratio of the axes",
+    "ellipticity": "Length of (xx - yy, 2 xy) / (xx + yy) of the windowed second moments",
     "flags": "Sum of: 1 edge, 2 saturated, 4 masked core, 8 cosmic ray, 16 trailed, 32 no centroid",
 }
 

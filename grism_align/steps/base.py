@@ -174,7 +174,9 @@ class GrismAlignStep(Step, ABC):
         in_place = bool(self.search_attr("in_place", parent_first=True))
         if folder:
             return Destination(Path(folder).expanduser().resolve(), in_place)
-        home = origin.parent if in_place and origin is not None else Path.cwd()
+        if not in_place:
+            return Destination(Path.cwd(), in_place=False)
+        home = (origin or exposures.exposures[0].path).parent.resolve()
         return Destination(home, in_place)
 
     def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:

@@ -31,7 +31,7 @@ class SkySource:
     error : float, mas
         Standard error of one axis.
     mag : float
-        Mean AB magnitude.
+        AB magnitude of its brightest measurement.
     epoch : float
         Mean Julian year of its measurements.
     component : int

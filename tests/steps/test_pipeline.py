@@ -391,6 +391,17 @@ def test_in_place(field_a, output_a, tmp_path):
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
 
 
+def test_in_place_without_an_association(field_a, tmp_path, monkeypatch):
+    """Products come beside the exposures, not where the user happens to be."""
+    field_a.copied(tmp_path / "in")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    paths = [str(tmp_path / "in" / path.name) for path in field_a.truth.paths]
+    GrismAlignPipeline.call(paths, in_place=True, configure_log=False)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert len(list((tmp_path / "in").glob("*_provenance.asdf"))) == 1
+
+
 def test_nothing_is_written_unasked(field_a, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in field_a.folder.iterdir()}
