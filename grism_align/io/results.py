@@ -44,7 +44,7 @@ class Destination:
 
     def exposure(self, exposure: Exposure) -> Path:
         """The file of an exposure."""
-        return exposure.path if self.in_place else self.folder / exposure.path.name
+        return exposure.path.resolve() if self.in_place else self.folder / exposure.path.name
 
     def association(self, product: str) -> Path:
         """The output association."""
@@ -158,6 +158,11 @@ def _geometry(exposures: ExposureSet) -> str:
     return fitted[-1] if fitted else "none"
 
 
+def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
+    """Those that gave the correction; but not one that stood in for another, which may be mended."""
+    return member.governors if fit is None or fit.reason or not fit.governed_by else fit.governed_by
+
+
 def _earlier_reference(exposures: ExposureSet) -> Mapping[str, Any] | None:
     """Identity of the reference catalog where an earlier run used it and this one only knows its fits."""
     name, origin = exposures.association.header.get("provenance"), exposures.association.origin
@@ -186,7 +191,7 @@ def _output_association(
             member,
             path=Path(output.path) if output else member.path,
             catalog=destination.catalog(exposure) if exposure.key in exposures.catalogs else member.catalog,
-            governors=fit.governed_by if fit is not None and fit.governed_by else member.governors,
+            governors=_governors(fit, member),
         )
 
     header = {**made.header, "provenance": destination.provenance(exposures.product).name}

@@ -6,6 +6,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from grism_align.values.errors import SettingsError
+
 __all__ = ["instrument_config", "instrument_values", "parameter_file_name"]
 
 
@@ -18,7 +20,12 @@ def parameter_file_name(instrument: str) -> str:
 def _loaded(instrument: str) -> Any:
     from stpipe import config_parser
 
-    with resources.as_file(resources.files("grism_align.cfg") / parameter_file_name(instrument)) as path:
+    folder = resources.files("grism_align.cfg")
+    known = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".asdf"))
+    if parameter_file_name(instrument) not in known:
+        name = "instrument_parameters"
+        raise SettingsError(name, parameter_file_name(instrument), f"there are {', '.join(known)}")
+    with resources.as_file(folder / parameter_file_name(instrument)) as path:
         return config_parser.load_config_file(str(path))
 
 

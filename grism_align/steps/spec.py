@@ -47,5 +47,10 @@ def settings_from(step: Step, group: type[Group]) -> Group:
     SettingsError
         If a value is out of bounds.
     """
-    values: dict[str, Any] = {p.name: getattr(step, p.name) for p in parameters_of(group)}
+    values: dict[str, Any] = {p.name: _given(getattr(step, p.name)) for p in parameters_of(group)}
     return group(**values)
+
+
+def _given(value: Any) -> Any:
+    """A value as it was meant: stpipe hands ``--parameter=None`` on as text."""
+    return None if isinstance(value, str) and value.lower() in ("", "none") else value

@@ -140,5 +140,6 @@ class ExposureSet:
         return self.total.fits.get(key)
 
     def with_activity(self, activity: Activity, **changes: Any) -> ExposureSet:
-        """A copy with some fields replaced and one more activity on record."""
-        return replace(self, activities=(*self.activities, activity), **changes)
+        """A copy with some fields replaced and an activity put in place of the same step's earlier one."""
+        others = (earlier for earlier in self.activities if earlier.step != activity.step)
+        return replace(self, activities=(*others, activity), **changes)
