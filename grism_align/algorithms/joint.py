@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from grism_align.algorithms.fit import extra_scatter, robust_weights
 
@@ -198,15 +199,26 @@ def _solve_weighted(
 def _constrained(
     normal: NDArray[np.float64], right: NDArray[np.float64], frame: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Solve the normal equations in the space that the frame's constraints leave free."""
-    from scipy.linalg import null_space
+    """Solve the normal equations under the frame's constraints, with the covariance.
 
-    free = null_space(frame)
-    inner = free.T @ normal @ free
+    The constraints, taken as one more measurement, make the system definite; conditioning on them then
+    makes them exact. What neither tells (the roll of a group of one source) stays zero.
+    """
     # A roll in arcsec per arcsec and a shift in arcsec differ by orders of magnitude.
-    size = 1.0 / np.sqrt(np.maximum(np.diag(inner), 1e-300))
-    inverse = np.linalg.pinv(inner * np.outer(size, size), rcond=1e-12, hermitian=True)
-    covariance = free @ (inverse * np.outer(size, size)) @ free.T
+    size = 1.0 / np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    scaled = normal * np.outer(size, size)
+    rows = frame * size
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    system = scaled + rows.T @ rows
+    try:
+        # Far below what a measurement adds, far above rounding.
+        factor = cho_factor(system + 1e-13 * np.eye(len(system)), lower=True)
+        inverse = cho_solve(factor, np.eye(len(system)))
+    except LinAlgError:
+        inverse = np.linalg.pinv(system, rcond=1e-12, hermitian=True)
+    tied = inverse @ rows.T
+    inverse = inverse - tied @ np.linalg.solve(rows @ tied, tied.T)
+    covariance = np.asarray(inverse * np.outer(size, size), dtype=np.float64)
     return covariance @ right, covariance
 
 

@@ -62,9 +62,8 @@ class PlaneList:
         """The list with its positions moved."""
         return replace(self, xy=transform.apply(self.xy))
 
-    def brightest(self, number: int, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Rows of the brightest sources among those `inside`; unknown magnitudes come last."""
-        rows = np.flatnonzero(inside)
+    def brightest(self, number: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of the brightest sources among `rows`; unknown magnitudes come last."""
         order = np.argsort(np.nan_to_num(self.mag[rows], nan=np.inf), kind="stable")
         return np.asarray(rows[order[:number]])
 
@@ -92,13 +91,24 @@ def mutual_nearest(
     first: NDArray[np.float64], second: NDArray[np.float64], radius: float
 ) -> NDArray[np.int64]:
     """Pairs of rows that are each other's nearest neighbour within a radius: (N, 2)."""
-    if len(first) == 0 or len(second) == 0:
+    # Lists of a wide field: what is out of reach of the other costs no tree.
+    rows, columns = _within_reach(first, second, radius), _within_reach(second, first, radius)
+    if len(rows) == 0 or len(columns) == 0:
         return np.zeros((0, 2), dtype=np.int64)
-    distance, partner = cKDTree(second).query(first, distance_upper_bound=radius)
-    _, back = cKDTree(first).query(second)
-    rows = np.flatnonzero(np.isfinite(distance))
-    rows = rows[back[partner[rows]] == rows]
-    return np.column_stack([rows, partner[rows]]).astype(np.int64)
+    near, others = first[rows], second[columns]
+    distance, partner = cKDTree(others).query(near, distance_upper_bound=radius)
+    _, back = cKDTree(near).query(others)
+    found = np.flatnonzero(np.isfinite(distance))
+    found = found[back[partner[found]] == found]
+    return np.column_stack([rows[found], columns[partner[found]]]).astype(np.int64)
+
+
+def _within_reach(xy: NDArray[np.float64], others: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
+    """Rows of the positions that lie within a radius of the box around others."""
+    if len(others) == 0:
+        return np.zeros(0, dtype=np.int64)
+    low, high = others.min(axis=0) - radius, others.max(axis=0) + radius
+    return np.flatnonzero(((xy >= low) & (xy <= high)).all(axis=1))
 
 
 def match_lists(
@@ -147,17 +157,10 @@ def _common_field(
     first: PlaneList, second: PlaneList, settings: MatchSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the brightest sources of each list that may have a partner in the other."""
-
-    def near(xy: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
-        if len(other) == 0:
-            return np.zeros(len(xy), dtype=bool)
-        low, high = other.min(axis=0), other.max(axis=0)
-        reach = settings.search_radius
-        return np.asarray(((xy > low - reach) & (xy < high + reach)).all(axis=1))
-
-    a = first.brightest(settings.brightest, near(first.xy, second.xy))
+    reach = settings.search_radius
+    a = first.brightest(settings.brightest, _within_reach(first.xy, second.xy, reach))
     # Fainter sources of the second list may be bright ones of another filter's first list.
-    b = second.brightest(2 * settings.brightest, near(second.xy, first.xy))
+    b = second.brightest(2 * settings.brightest, _within_reach(second.xy, first.xy, reach))
     return a, b
 
 

@@ -255,16 +255,16 @@ def _shared_rolls(
     field: NetworkInput, transforms: dict[int, LinearTransform], geometry: str
 ) -> dict[int, LinearTransform]:
     """The rough transforms with the mean roll of each group; every exposure's centre stays where it was."""
+    rolls: dict[str, list[float]] = {}
+    for number, transform in transforms.items():
+        rolls.setdefault(field.groups[number], []).append(transform.roll)
+    mean = {group: 0.0 if geometry == "shift" else float(np.mean(own)) for group, own in rolls.items()}
     shared = {}
     for number, transform in transforms.items():
-        peers = [t.roll for n, t in transforms.items() if field.groups[n] == field.groups[number]]
         center = field.lists[number].xy.mean(axis=0)
-        shared[number] = LinearTransform.from_parameters(
-            field.plane,
-            shift=transform.apply(center) - center,
-            roll=0.0 if geometry == "shift" else float(np.mean(peers)),
-            center=center,
-        )
+        shift = transform.apply(center) - center
+        roll = mean[field.groups[number]]
+        shared[number] = LinearTransform.from_parameters(field.plane, shift, roll, center=center)
     return shared
 
 
@@ -381,12 +381,12 @@ def _probability(
     own: PlaneList, mine: NDArray[np.bool_], n_used: int, solved: _Solved, match: MatchSettings
 ) -> float:
     """Probability that an unrelated exposure finds so many partners within the last radius."""
-    others = solved.measured.xy[~mine]
-    if len(others) == 0:
+    if not mine.any():
         return 1.0
-    n_sources = len(np.unique(solved.sources[~mine]))
-    area = float(np.prod(np.ptp(others, axis=0) + 2 * solved.radius))
-    expected = len(own) * n_sources / area * np.pi * solved.radius**2
+    low, high = (edge(solved.measured.xy[mine], axis=0) for edge in (np.min, np.max))
+    near = ((solved.solution.source_xy >= low) & (solved.solution.source_xy <= high)).all(axis=1)
+    area = float(np.prod(high - low + 2 * solved.radius))
+    expected = len(own) * int(near.sum()) / area * np.pi * solved.radius**2
     # A shift and a roll can always bring two pairs together.
     offsets = max(1.0, (match.search_radius / solved.radius) ** 2)
     return chance_probability(max(n_used - 2, 0), expected, offsets)

@@ -169,9 +169,7 @@ def test_only_the_brightest_are_matched():
 
 
 def test_brightest_puts_unknown_magnitudes_last():
-    rows = plane_list(np.zeros((4, 2)), [np.nan, 20.0, 19.0, 18.0]).brightest(
-        3, np.array([True, True, True, False])
-    )
+    rows = plane_list(np.zeros((4, 2)), [np.nan, 20.0, 19.0, 18.0]).brightest(3, np.array([0, 1, 2]))
     np.testing.assert_array_equal(rows, [2, 1, 0])
 
 
