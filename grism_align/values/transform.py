@@ -219,7 +219,7 @@ class LinearTransform:
     @property
     def shift_error(self) -> Floats:
         """Standard errors of the shift, (2,) arcsec."""
-        return np.asarray(np.sqrt(np.diag(self.covariance)[:2]))
+        return np.asarray(np.sqrt(np.clip(np.diag(self.covariance)[:2], 0.0, None)))
 
 
 def _composition_jacobians(first: LinearTransform, second: LinearTransform) -> tuple[Floats, Floats]:
