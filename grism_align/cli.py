@@ -72,7 +72,7 @@ def _associate(options: argparse.Namespace) -> None:
         read_association,
         write_association,
     )
-    from grism_align.io.missions.hst import read_exposure
+    from grism_align.io.missions import read_exposure
 
     output = options.output.expanduser()
     if output.exists() and not options.overwrite:

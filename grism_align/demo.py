@@ -33,7 +33,7 @@ def run_demo(folder: Path, seed: int) -> None:
         If the folder holds files that are not of a demo.
     """
     from grism_align.io.associations import build_association, write_association
-    from grism_align.io.missions.hst import read_exposure
+    from grism_align.io.missions import read_exposure
     from grism_align.simulation import case_a, simulate
     from grism_align.steps.pipeline import GrismAlignPipeline
 
@@ -66,7 +66,7 @@ def _say_progress(done: int, total: int, name: str) -> None:
 
 def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
     """Injected against recovered corrections, and what the written files are still off by."""
-    from grism_align.io.missions.hst import read_exposure
+    from grism_align.io.missions import read_exposure
     from grism_align.simulation import score
 
     written = {}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.chance import false_match_probability
+from grism_align.algorithms.cluster import ENOUGH_CONFIRMED
 from grism_align.algorithms.fit import LinearFit, fit_linear
-from grism_align.algorithms.match import PlaneList, match_lists, mutual_nearest
-from grism_align.algorithms.vote import chance_probability
+from grism_align.algorithms.match import LEAST_RADIUS, PlaneList, match_lists, mutual_nearest
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.sphere import mean_direction
@@ -29,11 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["AbsoluteResult", "align_absolute", "select_reference"]
 
 _ROUNDS = 5
-# Frames with this many sources seen twice leave out those seen once, cosmic rays among them.
-_ENOUGH_CONFIRMED = 20
 # A scale is kept where it differs from one by this many of its errors.
 _SIGNIFICANT = 3.0
-_LEAST_RADIUS = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +173,7 @@ def align_absolute(
             warnings.append(f"{', '.join(e.key for e in members)} {reason}")
             fits.update({e.key: ExposureFit.failed(reason) for e in members})
             continue
-        counts[f"reference_used_frame_{component + 1}"] = int((frame.fit.weight > 0).sum())
+        counts[f"reference_used_frame_{component + 1}"] = frame.fit.n_used
         fits.update({e.key: replace(_member_fit(e, frame, used), frame=component) for e in members})
     return AbsoluteResult(AlignmentSolution(fits, catalog.name), used, tuple(warnings), counts)
 
@@ -187,7 +185,7 @@ def _is_member(fit: ExposureFit | None, component: int) -> bool:
 def _confirmed(sources: Sequence[SkySource]) -> Sequence[SkySource]:
     """Sources seen in two exposures, where there are enough of them."""
     twice = [source for source in sources if source.n_exposures > 1]
-    return twice if len(twice) >= _ENOUGH_CONFIRMED else sources
+    return twice if len(twice) >= ENOUGH_CONFIRMED else sources
 
 
 def _fit_frame(
@@ -213,7 +211,7 @@ def _fit_frame(
         fit = _fit_pairs(own, catalog, pairs, plane, (geometry, match.clip))
         error = np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])
         typical = float(np.median(np.hypot(error, fit.scatter)))
-        radius = float(np.clip(match.clip * 2 * typical, _LEAST_RADIUS, match.tolerance))
+        radius = float(np.clip(match.clip * 2 * typical, LEAST_RADIUS, match.tolerance))
         near = mutual_nearest(fit.transform.apply(own.xy), reference.xy, match.tolerance)
         before, pairs = pairs, near[_own_epoch_distance(own, catalog, near, fit.transform) < radius]
         if len(pairs) < match.min_matches:
@@ -221,8 +219,12 @@ def _fit_frame(
         if np.array_equal(before, pairs):
             break
     fit = _fit_pairs(own, catalog, pairs, plane, (geometry, match.clip))
-    probability = _chance(own, reference, fit, radius, match)
-    _require_acceptable(fit, probability, match, min(e.pixel_scale for e in members))
+    probability = false_match_probability(
+        fit.transform.apply(own.xy), reference.xy, pairs[:, 0], fit.n_used, radius, match
+    )
+    stated = float(np.median(np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])))
+    limit = float(np.hypot(match.max_rms * min(e.pixel_scale for e in members), stated))
+    _require_acceptable(fit, probability, match, limit)
     numbers = np.array([source.number for source in sources])
     return _FrameFit(fit, np.column_stack([numbers[pairs[:, 0]], pairs[:, 1]]), probability)
 
@@ -266,24 +268,13 @@ def _scale_is_significant(fit: LinearFit) -> bool:
     return bool(abs(fit.transform.scale - 1.0) > _SIGNIFICANT * scale_error)
 
 
-def _chance(
-    own: PlaneList, reference: PlaneList, fit: LinearFit, radius: float, match: MatchSettings
-) -> float:
-    """Probability that an unrelated catalog gives as many used pairs at any offset that was open."""
-    area = float(np.prod(np.ptp(own.xy, axis=0) + 2 * radius))
-    expected = len(own) * len(reference) / area * np.pi * radius**2
-    offsets = max(1.0, (match.search_radius / radius) ** 2)
-    return chance_probability(max(int((fit.weight > 0).sum()) - 2, 0), expected, offsets)
-
-
-def _require_acceptable(fit: LinearFit, probability: float, match: MatchSettings, pixel: float) -> None:
-    used = int((fit.weight > 0).sum())
-    if used < match.min_matches:
-        raise TooFewMatchesError(used, match.min_matches)
+def _require_acceptable(fit: LinearFit, probability: float, match: MatchSettings, limit: float) -> None:
+    if fit.n_used < match.min_matches:
+        raise TooFewMatchesError(fit.n_used, match.min_matches)
     if probability > match.max_false_match:
-        raise UnreliableMatchError(used, probability, match.max_false_match)
-    if not fit.rms <= match.max_rms * pixel:
-        msg = f"rms residual {fit.rms / pixel:.2f} px, limit {match.max_rms:g}"
+        raise UnreliableMatchError(fit.n_used, probability, match.max_false_match)
+    if not fit.rms <= limit:
+        msg = f"rms residual {1e3 * fit.rms:.0f} mas, limit {1e3 * limit:.0f}"
         raise AlignmentError(msg)
 
 
@@ -294,9 +285,10 @@ def _member_fit(exposure: Exposure, frame: _FrameFit, catalog: ReferenceCatalog)
         transform=frame.fit.transform.in_plane(exposure.plane),
         reference=catalog.name,
         n_matched=len(frame.pairs),
-        n_used=int((frame.fit.weight > 0).sum()),
+        n_used=frame.fit.n_used,
         rms=1e3 * frame.fit.rms,
         false_match_probability=frame.probability,
+        geometry=frame.fit.geometry,
         residuals=Residuals(
             frame.pairs[:, 0],
             catalog.identifier[frame.pairs[:, 1]],

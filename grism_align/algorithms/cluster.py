@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["Cluster", "merge_all", "merged_sources"]
+__all__ = ["ENOUGH_CONFIRMED", "Cluster", "merge_all", "merged_sources"]
 
-# Lists of several exposures are matched with the sources that two of them saw, where there are as many.
-_ENOUGH_CONFIRMED = 20
+#: With this many sources seen by two exposures, those seen once, cosmic rays among them, are left out.
+ENOUGH_CONFIRMED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Cluster:
     def confirmed(self) -> PlaneList:
         """The sources worth matching: those seen twice, where there are enough."""
         seen = np.flatnonzero(self.count > 1)
-        return self.sources.rows(seen) if len(seen) >= _ENOUGH_CONFIRMED else self.sources
+        return self.sources.rows(seen) if len(seen) >= ENOUGH_CONFIRMED else self.sources
 
     def moved(self, transform: LinearTransform) -> Cluster:
         """The cluster with its frame moved."""

@@ -35,12 +35,20 @@ class LinearFit:
         Robust weight, 0 to 1, on top of the errors.
     scatter : float, arcsec
         Error of one axis that the given errors don't explain.
+    geometry : str
+        What was fitted.
     """
 
     transform: LinearTransform
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     scatter: float
+    geometry: str
+
+    @property
+    def n_used(self) -> int:
+        """Sources that kept weight."""
+        return int((self.weight > 0).sum())
 
     @property
     def rms(self) -> float:
@@ -141,7 +149,7 @@ def fit_linear(
         weight = new
         if done:
             break
-    return LinearFit(transform, residual, weight, scatter)
+    return LinearFit(transform, residual, weight, scatter, geometry)
 
 
 def _fit_weighted(

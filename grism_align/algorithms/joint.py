@@ -219,7 +219,8 @@ def _constrained(
     tied = inverse @ rows.T
     inverse = inverse - tied @ np.linalg.solve(rows @ tied, tied.T)
     # The variance of what the frame fixes is zero but for rounding, which may be negative.
-    np.fill_diagonal(inverse, np.where(np.diag(inverse) > 1e-12, np.diag(inverse), 0.0))
+    known = np.diag(inverse) > 1e-12
+    inverse = np.where(np.outer(known, known), inverse, 0.0)
     covariance = np.asarray(inverse * np.outer(size, size), dtype=np.float64)
     return covariance @ right, covariance
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
+from grism_align.algorithms.chance import false_match_probability
 from grism_align.algorithms.fit import fit_linear
-from grism_align.algorithms.vote import Candidate, chance_probability, vote_by_offsets, vote_by_pairs
+from grism_align.algorithms.vote import Candidate, vote_by_offsets, vote_by_pairs
 from grism_align.values.errors import TooFewMatchesError, UnreliableMatchError
 from grism_align.values.transform import LinearTransform
 
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["ListMatch", "PlaneList", "match_lists", "mutual_nearest"]
+__all__ = ["LEAST_RADIUS", "ListMatch", "PlaneList", "match_lists", "mutual_nearest"]
 
 # A match this improbable by chance ends the search.
 _CERTAIN = 1e-12
 _REFINEMENTS = 6
-# Smallest radius, arcsec, in which refined positions are paired.
-_LEAST_RADIUS = 0.08
+#: Smallest radius, arcsec, in which refined positions are paired.
+LEAST_RADIUS = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +184,9 @@ def _best_match(
             plane, shift=candidate.shift, roll=candidate.roll, center=center
         )
         transform, pairs, radius = _refine(a, b, start, settings)
-        probability = _judged(a, b, pairs, radius, settings)
+        probability = false_match_probability(
+            transform.apply(a.xy), b.xy, pairs[:, 0], len(pairs), radius, settings
+        )
         if probability < best[2] or (probability == best[2] and len(pairs) > len(best[1])):
             best = (transform, pairs, probability)
         if len(pairs) >= settings.min_matches and probability < _CERTAIN:
@@ -204,22 +207,8 @@ def _refine(
         fit = fit_linear(a.xy[pairs[:, 0]], b.xy[pairs[:, 1]], error, start.plane, "rshift", settings.clip)
         transform = fit.transform
         typical = float(np.median(np.hypot(error, fit.scatter)))
-        radius = float(np.clip(settings.clip * typical * np.sqrt(2), _LEAST_RADIUS, settings.tolerance))
+        radius = float(np.clip(settings.clip * typical * np.sqrt(2), LEAST_RADIUS, settings.tolerance))
         before, pairs = pairs, mutual_nearest(transform.apply(a.xy), b.xy, radius)
         if np.array_equal(before, pairs):
             break
     return transform, pairs, radius
-
-
-def _judged(
-    a: PlaneList, b: PlaneList, pairs: NDArray[np.int64], radius: float, settings: MatchSettings
-) -> float:
-    """Probability that chance gives as many pairs in this radius at any offset and roll that was open."""
-    low, high = b.xy.min(axis=0) - radius, b.xy.max(axis=0) + radius
-    density = len(b) / float(np.prod(high - low))
-    expected = len(a) * density * np.pi * radius**2
-    offsets = max(1.0, (settings.search_radius / radius) ** 2)
-    reach = max(float(np.hypot(*(a.xy - a.xy.mean(axis=0)).T).max()), 1.0)
-    rolls = 1.0 + 2.0 * np.radians(settings.max_roll) * reach / radius
-    # A fit of three parameters can always bring two pairs together.
-    return chance_probability(max(len(pairs) - 2, 0), expected, offsets * rolls)

@@ -22,6 +22,7 @@ __all__ = ["measure_exposure"]
 
 # Sources whose mean ellipticity tells whether an exposure is trailed, and how sure it must be.
 _TRAIL_SOURCES = 100
+_FEWEST_TRAILS = 10
 _TRAIL_SIGNIFICANCE = 5.0
 # Magnitudes per relative error: 2.5 / ln 10.
 _POGSON = 1.0857
@@ -104,7 +105,7 @@ def _trail(columns: dict[str, NDArray[Any]], ellipticity: NDArray[np.float64], l
     rows = np.flatnonzero((columns["flags"] & int(UNRELIABLE | SourceFlag.SATURATED)) == 0)
     brightest = rows[np.argsort(-columns["flux"][rows], kind="stable")[:_TRAIL_SOURCES]]
     mean, error = mean_ellipticity(ellipticity[brightest])
-    if mean > limit and mean > _TRAIL_SIGNIFICANCE * error:
+    if len(brightest) >= _FEWEST_TRAILS and mean > limit and mean > _TRAIL_SIGNIFICANCE * error:
         return (
             f"trailed: mean ellipticity of its {len(brightest)} brightest sources {mean:.2f}, limit {limit:g}"
         )

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from grism_align.algorithms.chance import false_match_probability
 from grism_align.algorithms.cluster import Cluster, merge_all, merged_sources
 from grism_align.algorithms.joint import JointSolution, Measurements, solve_joint
 from grism_align.algorithms.match import PlaneList, mutual_nearest
-from grism_align.algorithms.vote import chance_probability
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["AlignedFrame", "MemberFit", "NetworkInput", "align_network"]
 
 _ROUNDS = 4
-# Fewest common sources that tie two exposures.
-_LEAST_TIE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,24 +173,36 @@ def _solved_frames(
         frame = _joint_frame(field, cluster, fixed, relative, match)
         bad = {n: reason for n, fit in frame.members.items() if (reason := _refusal(field, n, fit, match))}
         if not bad:
-            return [replace(frame, rejected=rejected)]
-        worst = min(bad, key=lambda n: frame.members[n].n_used)
-        rejected[worst] = bad[worst]
-        parts = _tied_parts(field, cluster, [n for n in numbers if n != worst], match.tolerance)
-        if len(parts) > 1:
+            parts = _tied_parts(field, cluster, frame, match.min_matches)
+            if len(parts) == 1:
+                return [replace(frame, rejected=rejected)]
             first, *others = (f for part in parts for f in _solved_frames(field, part, relative, match))
             return [replace(first, rejected=rejected | first.rejected), *others]
-        cluster = parts[0]
+        worst = min(bad, key=lambda n: frame.members[n].n_used)
+        rejected[worst] = bad[worst]
+        kept = {n: transform for n, transform in cluster.members.items() if n != worst}
+        cluster = Cluster(kept, cluster.sources, cluster.count)
     return [replace(_single_frame(field, next(iter(cluster.members))), rejected=rejected)]
 
 
-def _tied_parts(field: NetworkInput, cluster: Cluster, numbers: list[int], radius: float) -> list[Cluster]:
-    """Some exposures of a cluster, apart where they have no common sources that tie them."""
-    merged, _, assigned = _associate(field, cluster.members, numbers, radius)
-    seen = np.zeros((len(numbers), len(merged)))
-    for row, n in enumerate(numbers):
-        seen[row, assigned[n][assigned[n] >= 0]] = 1
-    _, label = connected_components(seen @ seen.T >= _LEAST_TIE, directed=False)
+def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, least: int) -> list[Cluster]:
+    """The exposures of a frame, apart where too few sources that kept weight tie them.
+
+    Matches with neighbours say nothing of a tie that rests on a handful of chance pairs.
+    """
+    numbers = sorted(frame.members)
+    used = [fit.sources[fit.weight > 0] for fit in (frame.members[n] for n in numbers)]
+    rows = np.repeat(np.arange(len(numbers)), [len(sources) for sources in used])
+    shape = (len(numbers), len(frame.sources))
+    seen = sparse.csr_matrix((np.ones(len(rows)), (rows, np.concatenate(used))), shape=shape)
+    label, before = np.arange(len(numbers)), 0
+    # Parts grow: what too few sources tie to each exposure, enough may tie to all of them.
+    while before != label.max() + 1:
+        before = label.max() + 1
+        part = sparse.csr_matrix((np.ones(len(label)), (label, np.arange(len(label)))))
+        seen_by_part = ((part @ seen) > 0).astype(float)
+        _, joined = connected_components((seen_by_part @ seen_by_part.T) >= least, directed=False)
+        label = joined[label]
     parts = [[n for n, own in zip(numbers, label, strict=True) if own == part] for part in np.unique(label)]
     parts.sort(key=lambda part: (not any(field.fixed[n] for n in part), -len(part), part[0]))
     return [Cluster({n: cluster.members[n] for n in part}, cluster.sources, cluster.count) for part in parts]
@@ -373,23 +384,15 @@ def _member(
         sources=solved.sources[mine],
         residual=solved.solution.residual[mine],
         weight=weight,
-        probability=_probability(own, mine, int((weight > 0).sum()), solved, match),
+        probability=false_match_probability(
+            own.moved(transform).xy,
+            solved.solution.source_xy,
+            solved.rows[mine],
+            int((weight > 0).sum()),
+            solved.radius,
+            match,
+        ),
     )
-
-
-def _probability(
-    own: PlaneList, mine: NDArray[np.bool_], n_used: int, solved: _Solved, match: MatchSettings
-) -> float:
-    """Probability that an unrelated exposure finds so many partners within the last radius."""
-    if not mine.any():
-        return 1.0
-    low, high = (edge(solved.measured.xy[mine], axis=0) for edge in (np.min, np.max))
-    near = ((solved.solution.source_xy >= low) & (solved.solution.source_xy <= high)).all(axis=1)
-    area = float(np.prod(high - low + 2 * solved.radius))
-    expected = len(own) * int(near.sum()) / area * np.pi * solved.radius**2
-    # A shift and a roll can always bring two pairs together.
-    offsets = max(1.0, (match.search_radius / solved.radius) ** 2)
-    return chance_probability(max(n_used - 2, 0), expected, offsets)
 
 
 def _frame_sources(merged: PlaneList, solved: _Solved) -> PlaneList:

@@ -75,12 +75,20 @@ def _governed_fit(
             fit,
             status=FitStatus.ALIGNED,
             transform=bridge.then(fit.transform.in_plane(bridge.plane)),
-            reason=f"instead of {', '.join(passed_over)}" if passed_over else "",
+            reason="; ".join(_remarks(grism, by_key[candidate.key], passed_over)),
             governed_by=(candidate.key,),
             rule=f"{candidate.rule}, {candidate.gap:+.0f} s" + (f", {note}" if note else ""),
             residuals=None,
         )
     return ExposureFit.failed(f"no direct exposure can lend its correction: {', '.join(passed_over)}")
+
+
+def _remarks(grism: Exposure, direct: Exposure, passed_over: list[str]) -> list[str]:
+    """What to know about a correction that is not the usual one."""
+    remarks = [f"instead of {', '.join(passed_over)}"] if passed_over else []
+    if direct.group != grism.group:
+        remarks.append(f"{direct.key} is of another guide-star acquisition ({direct.group})")
+    return remarks
 
 
 def _common_start(grism: Exposure, direct: Exposure) -> tuple[LinearTransform | None, str]:
@@ -89,26 +97,17 @@ def _common_start(grism: Exposure, direct: Exposure) -> tuple[LinearTransform | 
     The archive gives direct exposures a posteriori WCSs that the grism exposures of the same pointing
     don't have. They differ by arcseconds, so a correction holds for both only from a WCS that they share.
     """
-    identity = LinearTransform.identity(direct.plane)
-    mine, theirs = _solution_name(grism), _solution_name(direct)
-    if mine == theirs or not (grism.wcs_name and direct.wcs_name):
-        return identity, ""
-    for name, wcs in direct.alternates.items():
-        if _part_after_model(name) == mine:
-            return _difference(wcs, direct.chips[0].wcs, direct), f"from its WCS {grism.wcs_name}"
-    for name, wcs in grism.alternates.items():
-        if _part_after_model(name) == theirs:
-            return _difference(grism.chips[0].wcs, wcs, grism), f"from its WCS {name}"
-    return None, f"its WCS {direct.wcs_name} and the grism's {grism.wcs_name} have no common start"
-
-
-def _solution_name(exposure: Exposure) -> str:
-    return _part_after_model(exposure.wcs_name)
-
-
-def _part_after_model(name: str) -> str:
-    """What tells solutions of one distortion model apart: ``IDC_<model>-<solution>``, empty for the first."""
-    return name.partition("-")[2]
+    mine, theirs = grism.wcs_solution, direct.wcs_solution
+    if mine == theirs:
+        return LinearTransform.identity(direct.plane), ""
+    if mine in direct.alternates:
+        return _difference(direct.alternates[mine], direct.chips[0].wcs, direct), f"from its WCS {mine}"
+    if theirs in grism.alternates:
+        return _difference(grism.chips[0].wcs, grism.alternates[theirs], grism), f"from its WCS {theirs}"
+    return (
+        None,
+        f"its WCS {theirs or 'without name'} and the grism's {mine or 'without name'} have no common start",
+    )
 
 
 def _difference(before: PixelSky, after: PixelSky, exposure: Exposure) -> LinearTransform:

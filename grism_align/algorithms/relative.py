@@ -9,6 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.match import PlaneList
 from grism_align.algorithms.network import AlignedFrame, MemberFit, NetworkInput, align_network
+from grism_align.values.association import root_name
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.field import SkySource
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RelativeResult", "align_relative", "julian_year", "reference_exposures", "source_positions"]
 
+# Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
+_SAME_ROLL = 5e-4
 _AVOID = UNRELIABLE | SourceFlag.EDGE
 
 
@@ -113,7 +116,9 @@ def align_relative(
         lone_reason = reasons.get(next(iter(frame.members)), "") if len(frame.members) == 1 else ""
         note = _frame_note(usable, frames, number, lone_reason)
         found = _frame_fits(usable, bright, frame, note, lone_reason if len(usable) > 1 else "")
-        fits.update({key: replace(fit, frame=number) for key, fit in found.items()})
+        fits.update(
+            {key: replace(f, frame=number, geometry=relative.fitgeometry) for key, f in found.items()}
+        )
         if note and not lone_reason:
             warnings.append(note)
     reference = ",".join(usable[n].key for n in frames[0].fixed)
@@ -149,14 +154,15 @@ def reference_exposures(exposures: Sequence[Exposure], reference: str | None) ->
     exposures : sequence of Exposure
         Direct exposures, in time order.
     reference : str or None
-        Root name or visit; None names all, for the first that serves.
+        Root name, file name or visit; None names all, for the first that serves.
 
     Raises
     ------
     SettingsError
         If it names none.
     """
-    named = [e for e in exposures if reference is None or reference.lower() in (e.key, e.visit)]
+    wanted = None if reference is None else root_name(reference.lower())
+    named = [e for e in exposures if wanted in (None, e.key, e.visit)]
     if not named:
         name = "reference"
         allowed = ", ".join(sorted({e.visit for e in exposures} | {e.key for e in exposures}))
@@ -195,11 +201,39 @@ def _network_input(
     return NetworkInput(
         lists=lists,
         visits=[e.visit for e in usable],
-        groups=[e.group for e in usable],
+        groups=_roll_groups(usable, plane),
         pixel_scales=[e.pixel_scale for e in usable],
         fixed=[e.key in fixed for e in usable],
         plane=plane,
     )
+
+
+def _roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[str]:
+    """Exposures that share one roll: of one guide-star acquisition, and oriented alike by their WCSs.
+
+    The roll of the telescope is one through an acquisition. WCSs that were fitted exposure by exposure,
+    or of which only some were, have rolls of their own.
+    """
+    labels = [""] * len(exposures)
+    by_group: dict[str, list[tuple[float, int]]] = {}
+    for number, exposure in enumerate(exposures):
+        name = f"{exposure.group}/{exposure.instrument}"
+        by_group.setdefault(name, []).append((_orientation(exposure, plane), number))
+    for name, members in by_group.items():
+        part, last = 0, -np.inf
+        for angle, number in sorted(members):
+            part += angle - last > _SAME_ROLL
+            last = angle
+            labels[number] = f"{name}/{part}"
+    return labels
+
+
+def _orientation(exposure: Exposure, plane: TangentPlane) -> float:
+    """Position angle of the first chip's columns at its centre, deg, in the common plane."""
+    ny, nx = exposure.chips[0].shape
+    ends = plane.to_plane(exposure.chips[0].wcs.to_sky([[nx / 2, ny / 4], [nx / 2, 3 * ny / 4]]))
+    east, north = ends[1] - ends[0]
+    return float(np.degrees(np.arctan2(east, north)))
 
 
 def _frame_note(usable: Sequence[Exposure], frames: list[AlignedFrame], number: int, lone_reason: str) -> str:

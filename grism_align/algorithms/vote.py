@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import uniform_filter
-from scipy.stats import poisson
+
+from grism_align.algorithms.chance import chance_probability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Candidate", "chance_probability", "vote_by_offsets", "vote_by_pairs"]
+__all__ = ["Candidate", "vote_by_offsets", "vote_by_pairs"]
 
 # Pairs are made of the brightest sources of each list: 4950 pairs of 100.
 _PAIR_SOURCES = 100
@@ -46,21 +47,6 @@ class Candidate:
     shift: tuple[float, float]
     roll: float
     probability: float
-
-
-def chance_probability(n_matched: int, expected: float, trials: float) -> float:
-    """Probability that chance gives so many matches in any of so many independent trials.
-
-    Parameters
-    ----------
-    n_matched : int
-        Matches found.
-    expected : float
-        Matches that chance gives in one trial (Poisson mean).
-    trials : float
-        Independent offsets and rolls that were open.
-    """
-    return float(min(1.0, trials * poisson.sf(n_matched - 1, max(expected, 1e-300))))
 
 
 def vote_by_offsets(

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grism_align.io.associations import apply_association, read_association
-from grism_align.io.missions.hst import read_exposure, read_instrument
-from grism_align.values.errors import AssociationError, GrismAlignError
+from grism_align.io.missions import read_exposure, read_instrument
+from grism_align.values.errors import AssociationError, GrismAlignError, InputError
 from grism_align.values.field import ExposureSet
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grism_align.values.association import Association
+    from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Exposure
 
 __all__ = ["load_exposures", "peek_instrument"]
@@ -55,7 +56,22 @@ def load_exposures(source: Source | Sequence[Source]) -> ExposureSet:
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
     loaded = ExposureSet(association.product, ordered, association)
-    return _with_earlier_results(_with_catalogs(loaded, exposures))
+    restored = _with_earlier_results(_with_catalogs(loaded, exposures))
+    _tell_of_products(restored)
+    return restored
+
+
+def _tell_of_products(loaded: ExposureSet) -> None:
+    """Say so where files that this package wrote come without their record."""
+    known = loaded.relative.fits.keys() | loaded.grism.fits.keys()
+    written = [e.key for e in loaded.exposures if e.is_product and e.key not in known]
+    if written:
+        logger.warning(
+            "%d exposures were aligned before and come without that record, %s among them; they are aligned "
+            "again from where they are. Give the association of those products to start from before it",
+            len(written),
+            written[0],
+        )
 
 
 def _check_kinds(exposures: Sequence[Exposure], association: Association) -> None:
@@ -85,13 +101,20 @@ def _check_unique(exposures: Sequence[Exposure], label: Path | str) -> None:
 def _with_catalogs(loaded: ExposureSet, exposures: Sequence[Exposure]) -> ExposureSet:
     from grism_align.io.source_catalogs import read_source_catalog
 
-    members = zip(exposures, loaded.association.exposures, strict=True)
-    catalogs = {
-        exposure.key: read_source_catalog(member.catalog)
-        for exposure, member in members
-        if member.catalog is not None and exposure.is_direct
-    }
+    catalogs = {}
+    for exposure, member in zip(exposures, loaded.association.exposures, strict=True):
+        if member.catalog is not None and exposure.is_direct:
+            catalogs[exposure.key] = read_source_catalog(member.catalog)
+            _check_chips(exposure, catalogs[exposure.key], member.catalog)
     return replace(loaded, catalogs=catalogs)
+
+
+def _check_chips(exposure: Exposure, catalog: SourceCatalog, path: Path) -> None:
+    chips = {chip.extver for chip in exposure.chips}
+    others = set(catalog.chip.tolist()) - chips
+    if others:
+        problem = f"it has sources of chip {min(others)}, and {exposure.key} has only {sorted(chips)}"
+        raise InputError(path, problem, "Make the catalog again with grism_source_catalog")
 
 
 def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:

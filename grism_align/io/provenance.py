@@ -44,6 +44,7 @@ _FIT_VALUES = (
     "false_match_probability",
     "reason",
     "rule",
+    "geometry",
 )
 _REMEDY = "Give the provenance file that a step of grism_align wrote"
 
@@ -245,6 +246,7 @@ def _exposure_entries(
                 "kind": exposure.kind.value,
                 **{name: str(getattr(exposure, name)) for name in ("instrument", "filter", "visit", "group")},
                 "guide_star": exposure.guide_star,
+                "wcs_solution": exposure.wcs_solution,
                 **{name: float(getattr(exposure, name)) for name in ("start", "end", "exposure_time")},
                 **asdict(files[key]),
                 "applied": _transform_entry(exposure.applied),
@@ -269,6 +271,7 @@ def _fit_entry(fit: ExposureFit | None, *, with_residuals: bool = True) -> dict[
         "false_match_probability": float(fit.false_match_probability),
         "governed_by": [str(key) for key in fit.governed_by],
         "rule": fit.rule,
+        "geometry": fit.geometry,
         "transform": _transform_entry(fit.transform),
     }
     return {**entry, "residuals": _residual_columns(fit.residuals)} if with_residuals else entry
@@ -379,7 +382,9 @@ def _restored(exposure: Exposure, record: Mapping[str, Any] | None) -> Exposure 
             return None
         total = record["total"]
         applied = (total and total["transform"]) or applied
-    return _without(exposure, _transform(applied))
+    restored = _without(exposure, _transform(applied))
+    # the headers name the solution that was written, the chips are back at the one before
+    return replace(restored, wcs_solution=record["wcs_solution"])
 
 
 def _without(exposure: Exposure, applied: LinearTransform | None) -> Exposure:

@@ -241,12 +241,13 @@ def _read_fits(path: Path) -> Table:
 
 
 def _read_parquet(path: Path) -> Table:
-    """Numbers and texts of a parquet file; with units where astropy wrote it."""
+    """Numbers and texts of a parquet file; with units where astropy wrote it.
+
+    Read with pyarrow itself, since astropy wants pandas for it.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
-    if b"table_meta_yaml" in (parquet.read_schema(path).metadata or {}):
-        return Table.read(path, format="parquet")
     table, content = Table(), parquet.read_table(path)
     for name, column in zip(content.column_names, content.columns, strict=True):
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
@@ -256,7 +257,21 @@ def _read_parquet(path: Path) -> Table:
         else:
             continue
         table[name] = MaskedColumn(values, mask=column.is_null().to_numpy())
+    _describe(table, (content.schema.metadata or {}).get(b"table_meta_yaml"))
     return table
+
+
+def _describe(table: Table, header: bytes | None) -> None:
+    """Put in the units and the meta that astropy leaves in the file's own."""
+    if header is None:
+        return
+    from astropy.table.meta import get_header_from_yaml
+
+    described = get_header_from_yaml(header.decode().splitlines())
+    table.meta.update(described.get("meta") or {})
+    for column in described["datatype"]:
+        if column["name"] in table.colnames and "unit" in column:
+            table[column["name"]].unit = column["unit"]
 
 
 def _with_plain_positions(table: Table) -> Table:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grism_align.io.associations import build_association, write_association
 from grism_align.io.checksums import sha256_of
-from grism_align.io.missions.hst_headers import WcsLabel, solution_name
-from grism_align.io.missions.hst_write import write_exposure
+from grism_align.io.missions import WcsLabel, solution_name, write_exposure
 from grism_align.io.provenance import FilePair, FileRecord, read_provenance, write_provenance
 from grism_align.io.source_catalogs import write_source_catalog
 from grism_align.values.errors import OutputError
@@ -69,7 +68,15 @@ def check_destination(exposures: ExposureSet, destination: Destination) -> None:
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    record = destination.provenance(exposures.product)
     if destination.in_place:
+        unknown = any(e.is_product for e in exposures.exposures)
+        if record.exists() and unknown and "provenance" not in exposures.association.header:
+            problem = (
+                "the record of an earlier run in place, which only the association beside it goes on from"
+            )
+            remedy = f"Give {destination.association(exposures.product).name}, or move the record away"
+            raise OutputError(record, problem, remedy)
         return
     folder = destination.folder.resolve()
     inside = [e.path for e in exposures.exposures if e.path.resolve().parent == folder]
@@ -142,20 +149,12 @@ def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
     is_tied = any(fit.is_aligned for fit in absolute.fits.values())
     names = {catalog: solution_name(catalog, taken) for catalog in {absolute.reference, "NONE"}}
-    geometry = _geometry(exposures)
 
     def label(fit: ExposureFit) -> WcsLabel:
         catalog = absolute.reference if is_tied and fit.reference == absolute.reference else "NONE"
-        return WcsLabel(catalog, names[catalog], fit.n_used, fit.rms, geometry)
+        return WcsLabel(catalog, names[catalog], fit.n_used, fit.rms, fit.geometry or "none")
 
     return label
-
-
-def _geometry(exposures: ExposureSet) -> str:
-    """Fit geometry of the last step that fitted something."""
-    done = [activity for activity in exposures.activities if activity.outcome == "done"]
-    fitted = [str(a.settings["fitgeometry"]) for a in done if "fitgeometry" in a.settings]
-    return fitted[-1] if fitted else "none"
 
 
 def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:

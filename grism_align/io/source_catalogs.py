@@ -11,7 +11,7 @@ import numpy as np
 from astropy.table import Table
 
 from grism_align.io.atomic import atomic_path
-from grism_align.values.catalog import SourceCatalog
+from grism_align.values.catalog import UNRELIABLE, SourceCatalog
 from grism_align.values.errors import InputError
 
 __all__ = ["plain", "read_source_catalog", "write_source_catalog"]
@@ -82,7 +82,9 @@ def read_source_catalog(path: Path | str) -> SourceCatalog:
         problem = f"not an ECSV table ({_first_line(error)})"
         raise InputError(path, problem, _REMEDY) from error
     _check_columns(table, path)
-    return SourceCatalog(table)
+    catalog = SourceCatalog(table)
+    _check_positions(catalog, path)
+    return catalog
 
 
 def plain(value: Any) -> Any:
@@ -133,6 +135,17 @@ def _check_columns(table: Table, path: Path) -> None:
             problem = f"column {name} is in {column.unit}, not in {model.unit or 'no unit'}"
             raise InputError(path, problem, _REMEDY)
         table[name] = column.astype(model.dtype)
+
+
+def _check_positions(catalog: SourceCatalog, path: Path) -> None:
+    """Refuse positions that can't be used and carry no flag that says so."""
+    reliable = (catalog.flags & int(UNRELIABLE)) == 0
+    measured = np.isfinite(catalog.xy).all(axis=1) & (catalog.xy_error > 0).all(axis=1)
+    measured &= np.isfinite(catalog.xy_error).all(axis=1)
+    bad = int((reliable & ~measured).sum())
+    if bad:
+        problem = f"{bad} sources without a flag have no finite position with a positive error"
+        raise InputError(path, problem, _REMEDY)
 
 
 def _first_line(error: Exception) -> str:

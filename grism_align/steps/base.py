@@ -14,7 +14,7 @@ from grism_align.steps.parameter_files import instrument_config, parameter_file_
 from grism_align.steps.progress import track
 from grism_align.steps.spec import settings_from
 from grism_align.steps.table import closing_table
-from grism_align.values.errors import GrismAlignError, SettingsError
+from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.settings import Settings
 
@@ -90,6 +90,8 @@ class GrismAlignStep(Step, ABC):
         folder = Path(self.output_dir).expanduser() if self.output_dir else None
         is_new = folder is not None and not folder.exists()
         try:
+            if folder is not None:
+                _make_folder(folder)
             return super().run(*inputs)
         except GrismAlignError:
             if folder is not None and is_new and folder.is_dir() and not any(folder.iterdir()):
@@ -216,3 +218,12 @@ class GrismAlignStep(Step, ABC):
             settings |= asdict(self.settings(group))
         activity = Activity(str(self.step_name), outcome, note, settings, counts)
         return exposures.with_activity(activity, **changes)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the output folder, or say why it can't be; stpipe makes it too, and says less."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = "a file, not a folder" if folder.exists() else f"can't be made ({error.strerror})"
+        raise OutputError(folder, problem, "Give another output_dir") from error

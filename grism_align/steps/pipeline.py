@@ -11,6 +11,7 @@ from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
+from grism_align.values.errors import SettingsError
 
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
@@ -37,7 +38,11 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
                 step.check()
 
     def check_input(self, exposures: ExposureSet) -> None:
-        """Check every step's parameters against the input."""
+        """Check every step's parameters, and what is skipped, against the input."""
+        if self.source_catalog.skip and not self.relative_align.skip:
+            _require_on_record("source_catalog", all(e.key in exposures.catalogs for e in exposures.direct))
+        if self.relative_align.skip and not (self.absolute_align.skip and self.grism_wcs_propagate.skip):
+            _require_on_record("relative_align", bool(exposures.relative.fits))
         for name in self.step_defs:
             step = getattr(self, name)
             if not step.skip:
@@ -48,3 +53,9 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
         for name in self.step_defs:
             exposures = getattr(self, name).run(exposures)
         return exposures
+
+
+def _require_on_record(step: str, is_known: bool) -> None:
+    if not is_known:
+        name, allowed = f"steps.{step}.skip", "what it finds is not on record, and a later step needs it"
+        raise SettingsError(name, True, allowed)

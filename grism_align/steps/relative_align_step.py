@@ -44,6 +44,11 @@ class RelativeAlignStep(GrismAlignStep):
                 f"no source catalog of {', '.join(missing)}; run grism_source_catalog first",
             )
             raise SettingsError(name, exposures.product, allowed)
+        if exposures.absolute.reference:
+            logger.warning(
+                "The tie to %s on record is dropped with the relative frame that it was made for",
+                exposures.absolute.reference,
+            )
         relative, match = self.settings(RelativeSettings), self.settings(MatchSettings)
         result = align_relative(exposures.direct, exposures.catalogs, relative, match)
         for warning in result.warnings:

@@ -69,7 +69,7 @@ class SourceCatalogStep(GrismAlignStep):
 
 
 def _chips(exposure: Exposure) -> Iterator[tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    from grism_align.io.missions.hst import read_pixels
+    from grism_align.io.missions import read_pixels
 
     for chip, pixels in read_pixels(exposure):
         yield chip.extver, pixels.sci, pixels.err, pixels.dq

@@ -195,7 +195,7 @@ class ReferenceCatalog:
 
     @cached_property
     def _axes(self) -> Floats:
-        return np.array([tangent_axes(ra, dec) for ra, dec in self.sky]).reshape(-1, 3, 3)
+        return tangent_axes(*self.sky.T)
 
     def at_epoch(self, epoch: float | Floats) -> ReferenceCatalog:
         """The catalog moved by its proper motions, errors grown accordingly.

@@ -82,12 +82,15 @@ class Exposure:
         The correction that the file's own WCS already has on top of `chips`' WCS; None if the same.
     governors : tuple of str
         Keys of the direct exposures that the association names for this grism exposure.
-    wcs_name : str
-        Name of the WCS (WCSNAME), empty where the headers give none.
+    wcs_solution : str
+        Which astrometric solution `chips`' WCSs are; empty where the headers don't say. A correction holds
+        for exposures whose WCSs are of one solution.
     alternates : mapping of str to PixelSky
-        Other WCSs of the first chip, by name, that share its distortion model.
+        WCSs of the first chip in other solutions, with the same distortion model.
     taken_names : tuple of str
         Names of all WCSs in the headers.
+    is_product : bool
+        Whether the file was written by this package.
     """
 
     key: str
@@ -108,9 +111,10 @@ class Exposure:
     chips: tuple[Chip, ...]
     applied: LinearTransform | None = None
     governors: tuple[str, ...] = ()
-    wcs_name: str = ""
+    wcs_solution: str = ""
     alternates: Mapping[str, PixelSky] = field(default_factory=dict)
     taken_names: tuple[str, ...] = ()
+    is_product: bool = False
 
     @property
     def is_direct(self) -> bool:

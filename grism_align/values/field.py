@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from grism_align.values.association import Association
@@ -117,7 +118,11 @@ class ExposureSet:
         return f"<ExposureSet {self.product}: {len(self.direct)} direct, {len(self.grisms)} grism>"
 
     def __getitem__(self, key: str) -> Exposure:
-        return next(exposure for exposure in self.exposures if exposure.key == key)
+        return self._by_key[key]
+
+    @cached_property
+    def _by_key(self) -> dict[str, Exposure]:
+        return {exposure.key: exposure for exposure in self.exposures}
 
     @property
     def direct(self) -> tuple[Exposure, ...]:
@@ -129,7 +134,7 @@ class ExposureSet:
         """The grism exposures, in time order."""
         return tuple(exposure for exposure in self.exposures if not exposure.is_direct)
 
-    @property
+    @cached_property
     def total(self) -> AlignmentSolution:
         """The correction of every exposure fitted so far: relative, then absolute, and the grisms'."""
         aligned = self.relative.then(self.absolute)

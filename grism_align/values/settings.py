@@ -172,7 +172,8 @@ class RelativeSettings(Settings):
     """The frame that all direct exposures are brought onto."""
 
     reference: str | None = _parameter(
-        None, "Exposure (root name) or visit that keeps its WCS; default: the first direct exposure"
+        None,
+        "Exposure that keeps its WCS, or visit whose mean shift and roll stay; default: the first direct one",
     )
     fitgeometry: str = _parameter(
         "rshift",

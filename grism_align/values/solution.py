@@ -70,6 +70,8 @@ class ExposureFit:
         Weighted rms residual of one axis.
     false_match_probability : float
         Probability that lists without a common source match as well.
+    geometry : str
+        What was fitted: shift, rshift, rscale or general.
     reason : str
         Why it failed, or what to know about it.
     governed_by : tuple of str
@@ -88,6 +90,7 @@ class ExposureFit:
     n_used: int = 0
     rms: float = float("nan")
     false_match_probability: float = float("nan")
+    geometry: str = ""
     reason: str = ""
     governed_by: tuple[str, ...] = ()
     rule: str = ""

@@ -57,22 +57,25 @@ def vector_to_sky(vector: ArrayLike) -> Floats:
     return np.stack([ra, np.degrees(np.arctan2(z, np.hypot(x, y)))], axis=-1)
 
 
-def tangent_axes(ra: float, dec: float) -> Floats:
-    """East, north and outward unit vectors at a sky position given in deg.
+def tangent_axes(ra: ArrayLike, dec: ArrayLike) -> Floats:
+    """East, north and outward unit vectors at sky positions given in deg.
+
+    Parameters
+    ----------
+    ra, dec : (...) array_like, deg
+        Positions.
 
     Returns
     -------
-    (3, 3) ndarray
+    (..., 3, 3) ndarray
         Rows: east, north, outward.
     """
-    a, d = np.radians(ra), np.radians(dec)
-    return np.array(
-        [
-            [-np.sin(a), np.cos(a), 0.0],
-            [-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)],
-            [np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)],
-        ]
-    )
+    a, d = np.radians(np.asarray(ra, dtype=float)), np.radians(np.asarray(dec, dtype=float))
+    zero = np.zeros_like(a)
+    east = np.stack([-np.sin(a), np.cos(a), zero], axis=-1)
+    north = np.stack([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)], axis=-1)
+    out = np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
+    return np.stack([east, north, out], axis=-2)
 
 
 def project(sky: ArrayLike, ra: float, dec: float) -> Floats:

@@ -150,8 +150,8 @@ def test_roll_alone_is_a_rotation_to_all_orders():
 
 def test_without_weight_there_is_no_rms():
     transform = LinearTransform.identity(PLANE)
-    assert np.isnan(LinearFit(transform, np.ones((3, 2)), np.zeros(3), 0.0).rms)
-    assert LinearFit(transform, np.ones((3, 2)), np.ones(3), 0.0).rms == 1
+    assert np.isnan(LinearFit(transform, np.ones((3, 2)), np.zeros(3), 0.0, "shift").rms)
+    assert LinearFit(transform, np.ones((3, 2)), np.ones(3), 0.0, "shift").rms == 1
 
 
 def test_nothing_agrees():

@@ -85,16 +85,16 @@ def a_posteriori_field(in_grism=False, in_direct=False):
         "iaaa01d1q",
         0,
         chips=(replace(chip, wcs=posterior),),
-        wcs_name="IDC_w3m18525i-FIT_REL_GAIAeDR3",
-        alternates={"IDC_w3m18525i": posterior, "IDC_w3m18525i-GSC240": first} if in_direct else {},
+        wcs_solution="FIT_REL_GAIAeDR3",
+        alternates={"IDC": posterior, "GSC240": first} if in_direct else {},
     )
     grism = exposure(
         "iaaa01g1q",
         300,
         grism=True,
         chips=(replace(chip, wcs=first),),
-        wcs_name="IDC_2731450pi-GSC240",
-        alternates={"IDC_2731450pi": first, "IDC_2731450pi-FIT_REL_GAIAeDR3": posterior} if in_grism else {},
+        wcs_solution="GSC240",
+        alternates={"IDC": first, "FIT_REL_GAIAeDR3": posterior} if in_grism else {},
     )
     correction = fitted.inverted().in_plane(direct.plane)
     fit = ExposureFit(FitStatus.ALIGNED, correction)

@@ -57,7 +57,9 @@ def _transform(exposure, number=1):
 def aligned(exposures):
     """One direct exposure aligned, the other failed; one grism exposure each."""
     d1, g1, _, g2 = (exposures[key] for key in KEYS)
-    fit = ExposureFit(FitStatus.ALIGNED, _transform(d1), "deep frame", n_matched=9, n_used=8, rms=4.5)
+    fit = ExposureFit(
+        FitStatus.ALIGNED, _transform(d1), "deep frame", n_matched=9, n_used=8, rms=4.5, geometry="shift"
+    )
     grism = replace(fit, governed_by=(d1.key,), rule="paired, -30 s")
     settings = {"fitgeometry": "shift", "brightest": 50}
     return replace(
@@ -197,13 +199,11 @@ def _with_absolute(aligned, path=""):
         origin=str(path),
     )
     d1 = aligned[KEYS[0]]
-    fit = ExposureFit(FitStatus.ALIGNED, _transform(d1, 2), "Gaia DR3", n_used=5, rms=2.0)
-    done = Activity("absolute_align", "done", settings={"fitgeometry": "rscale"})
+    fit = ExposureFit(FitStatus.ALIGNED, _transform(d1, 2), "Gaia DR3", n_used=5, rms=2.0, geometry="rscale")
     return replace(
         aligned,
         absolute=AlignmentSolution({d1.key: fit}, "Gaia DR3"),
         reference_catalog=catalog,
-        activities=(*aligned.activities, done),
     )
 
 

@@ -1,1 +1,10 @@
-"""Readers and writers of exposures, one module a mission."""
+"""Readers and writers of exposures, one module a mission.
+
+The rest of the package asks here, and not a mission's own modules. Today every exposure is HST's.
+"""
+
+from grism_align.io.missions.hst import read_exposure, read_instrument, read_pixels
+from grism_align.io.missions.hst_headers import WcsLabel, solution_name
+from grism_align.io.missions.hst_write import write_exposure
+
+__all__ = ["WcsLabel", "read_exposure", "read_instrument", "read_pixels", "solution_name", "write_exposure"]

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 from astropy.io import fits
 
+from grism_align.io.missions.hst_headers import STATUS_KEYWORD, model_of, solution_of
 from grism_align.io.missions.hst_keywords import (
     GRISMS,
     INSTRUMENTS,
@@ -217,30 +218,27 @@ def _build_exposure(
         ab_zero_point=ab_zero_point((science, primary)),
         counts_per_second=text_of(science, "BUNIT").upper().endswith("/S"),
         chips=chips,
-        wcs_name=text_of(science, "WCSNAME"),
+        wcs_solution=solution_of(text_of(science, "WCSNAME")),
         alternates=_alternates(science, cast("FitsWcs", chips[0].wcs)),
         taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
+        is_product=STATUS_KEYWORD in primary,
     )
 
 
 def _alternates(header: fits.Header, wcs: FitsWcs) -> dict[str, PixelSky]:
-    """Other WCSs of a science header that differ in CRVAL and CD only."""
+    """Other solutions of a science header, which differ in CRVAL and CD only."""
     found: dict[str, PixelSky] = {}
+    model = model_of(header)
     for letter in ascii_uppercase:
         name = text_of(header, f"WCSNAME{letter}")
         needed = [f"{stem}{letter}" for stem in ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")]
-        if not name.startswith("IDC_") or not all(keyword in header for keyword in needed):
+        if not all(keyword in header for keyword in needed):
             continue
         same_pixel = all(header.get(f"CRPIX{i}{letter}") == header[f"CRPIX{i}"] for i in (1, 2))
-        if same_pixel and _idc_root(name) == _idc_root(text_of(header, "WCSNAME")):
+        if same_pixel and name.partition("-")[0] == model:
             values = np.array([header[keyword] for keyword in needed], dtype=float)
-            found[name] = wcs.with_linear_terms(values[:2], values[2:].reshape(2, 2))
+            found[solution_of(name)] = wcs.with_linear_terms(values[:2], values[2:].reshape(2, 2))
     return found
-
-
-def _idc_root(name: str) -> str:
-    """The distortion model that a WCS's name tells: its part before the first dash."""
-    return name.split("-", maxsplit=1)[0]
 
 
 def _root_name(path: Path, primary: fits.Header) -> str:

@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "STATUS_KEYWORD",
     "LinearTerms",
     "WcsLabel",
     "archive_key",
     "archive_wcs",
+    "model_of",
     "plain_text",
     "solution_name",
+    "solution_of",
     "wcs_name",
     "write_linear_terms",
     "write_region",
     "write_wcs",
 ]
 
+#: Primary keyword that tells how an exposure came out.
+STATUS_KEYWORD = "GALIGN"
 # The OPUS WCS, from which updatewcs starts, is never touched.
 _RESERVED = "O"
 _LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
@@ -136,9 +141,25 @@ def archive_wcs(header: Header, letter: str, date: str) -> None:
 
 def wcs_name(header: Header, solution: str) -> str:
     """WCSNAME of a solution: ``IDC_<root>-<solution>``, with the distortion model of the header."""
+    return f"{model_of(header)}-{solution}"
+
+
+def model_of(header: Header) -> str:
+    """The distortion model, ``IDC_<root>``: from WCSNAME, else from IDCTAB."""
     found = re.match(r"IDC_[^-]+", str(header.get("WCSNAME", "")))
-    base = found.group(0) if found else "IDC_" + _idctab_root(header)
-    return f"{base}-{solution}"
+    return found.group(0) if found else "IDC_" + _idctab_root(header)
+
+
+def solution_of(name: str) -> str:
+    """Which solution a WCSNAME is: in ``IDC_<root>-<solution>`` the part after the model.
+
+    ``IDC`` for the model alone, the pointing as commanded; a name of another kind, such as TweakReg's
+    ``TWEAK``, is a solution of its own.
+    """
+    model, _, solution = name.partition("-")
+    if not model.startswith("IDC_"):
+        return name
+    return solution or "IDC"
 
 
 def solution_name(catalog: str, taken: Collection[str]) -> str:
@@ -153,7 +174,7 @@ def solution_name(catalog: str, taken: Collection[str]) -> str:
         WCSNAMEs in all exposures: the name must be the same in all, and new in each.
     """
     name = f"FIT_REL_{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
-    used = {each.partition("-")[2] for each in taken}
+    used = {solution_of(each) for each in taken}
     numbered = (f"{name}_{number}" for number in range(2, len(used) + 3))
     return name if name not in used else next(each for each in numbered if each not in used)
 
@@ -166,7 +187,7 @@ def _idctab_root(header: Header) -> str:
 def write_wcs(header: Header, terms: LinearTerms, label: WcsLabel) -> None:
     """Put a corrected WCS into a science header (in place)."""
     write_linear_terms(header, terms)
-    for keyword in _OF_THE_FIT:
+    for keyword in (*_OF_THE_FIT, "CRDER1", "CRDER2"):
         header.remove(keyword, ignore_missing=True)
     header["WCSNAME"] = (wcs_name(header, label.solution), "Coordinate system title")
     header["WCSTYPE"] = _wcs_type(label.catalog)

@@ -7,7 +7,6 @@ and a whole exposure never is in memory.
 from __future__ import annotations
 
 import gzip
-import hashlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +16,10 @@ import numpy as np
 
 from grism_align import __version__
 from grism_align.io.atomic import atomic_path
+from grism_align.io.checksums import sha256_of
 from grism_align.io.missions.hst import open_fits
 from grism_align.io.missions.hst_headers import (
+    STATUS_KEYWORD,
     LinearTerms,
     WcsLabel,
     archive_key,
@@ -88,7 +89,7 @@ def write_exposure(exposure: Exposure, fit: ExposureFit, destination: Path, labe
         with _target(temporary, destination.name) as target:
             for index, hdu in enumerate(hdus):
                 _copy_hdu((exposure.path, source), target, hdu, edited.get(index))
-        return Digests(_sha256(exposure.path), _sha256(temporary))
+        return Digests(sha256_of(exposure.path), sha256_of(temporary))
 
 
 @contextmanager
@@ -109,11 +110,6 @@ def _target(path: Path, name: str) -> Iterator[IO[bytes]]:
             return
         with gzip.GzipFile(name, "wb", fileobj=stream, mtime=0) as packed:
             yield packed  # type: ignore[misc]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _copy_hdu(
@@ -166,7 +162,7 @@ def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
 
 def _primary_header(header: fits.Header, fit: ExposureFit) -> fits.Header:
     new = header.copy()
-    new["GALIGN"] = (fit.status.value, "grism_align: status of the WCS")
+    new[STATUS_KEYWORD] = (fit.status.value, "grism_align: status of the WCS")
     new["GALVERS"] = (__version__, "grism_align: version")
     if fit.governed_by:
         new["GALGOVRN"] = (",".join(fit.governed_by)[:68], "grism_align: direct exposures")
