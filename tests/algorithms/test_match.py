@@ -214,3 +214,24 @@ def test_chance_probability_is_the_tail_of_a_poisson():
     assert chance_probability(3, 0.5, 10) == pytest.approx(10 * (1 - poisson.pmf([0, 1, 2], 0.5).sum()))
     assert chance_probability(5, 0.0, 1e6) == 0
     assert chance_probability(1, 100.0, 50) == 1
+
+
+@pytest.mark.parametrize("clumps", [1, 12])
+def test_clustered_lists_without_a_common_source_are_refused(clumps):
+    """Where sources crowd they find partners by chance, and count for what they are."""
+    accepted = 0
+    for seed in range(40):
+        rng = np.random.default_rng([seed, clumps])
+        lists = []
+        for _ in range(2):
+            centers = rng.uniform(-5, 5, (clumps, 2)) if clumps == 1 else rng.uniform(-60, 60, (clumps, 2))
+            knots = centers[rng.integers(0, clumps, 60)] + rng.normal(0, 1.0, (60, 2))
+            lists.append(
+                plane_list(np.concatenate([rng.uniform(-65, 65, (140, 2)), knots]), np.arange(200.0))
+            )
+        try:
+            match_lists(*lists, PLANE, MatchSettings())
+            accepted += 1
+        except AlignmentError:
+            pass
+    assert accepted == 0

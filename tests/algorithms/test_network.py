@@ -264,3 +264,12 @@ def test_a_single_behind_a_rejected_bridge(monkeypatch):
     assert sorted(frames[0].members) == [0, 1]
     members = [n for frame in frames for n in (*frame.members, *frame.rejected)]
     assert sorted(members) == [0, 1, 2, 3]
+
+
+def test_frames_that_only_chance_ties_are_apart(monkeypatch):
+    """Two fields, and between them no common source: no exposure may come out tied to the other field."""
+    rng = np.random.default_rng(64)
+    centers = [(-60.0, 0.0), (-60.0, 0.0), (60.0, 0.0), (60.0, 0.0)]
+    lists = observed([error()] * 4, rng, centers, stars=field(rng, 600, 300.0), side=100.0)
+    frames, _ = align_network(tied(monkeypatch, lists), RELATIVE, MATCH)
+    assert [sorted(frame.members) for frame in frames] == [[0, 1], [2, 3]]

@@ -287,9 +287,15 @@ def test_names_of_solutions():
     taken = ["IDC_a-FIT_REL_x", "IDC_b-FIT_REL_x_2", "IDC_a", "OPUS"]
     assert solution_name("x", taken) == "FIT_REL_x_3"
     assert solution_name("y", taken) == "FIT_REL_y"
-    assert wcs_name(fits.Header({"WCSNAME": "IDC_abc-FIT_IMG_z"}), "FIT_REL_x") == "IDC_abc-FIT_REL_x"
-    assert wcs_name(fits.Header({"IDCTAB": "iref$w3m18525i_idc.fits"}), "x") == "IDC_w3m18525i-x"
-    assert wcs_name(fits.Header({"WCSNAME": "mine"}), "x") == "IDC_unknown-x"
+    assert (
+        wcs_name(fits.Header({"WCSNAME": "IDC_abc-FIT_IMG_z"}), fits.Header(), "FIT_REL_x")
+        == "IDC_abc-FIT_REL_x"
+    )
+    assert (
+        wcs_name(fits.Header({"IDCTAB": "N/A"}), fits.Header({"IDCTAB": "iref$w3m18525i_idc.fits"}), "x")
+        == "IDC_w3m18525i-x"
+    )
+    assert wcs_name(fits.Header({"WCSNAME": "mine"}), fits.Header(), "x") == "IDC_unknown-x"
 
 
 @pytest.mark.parametrize("catalog", ["gaïa", "é" * 80, "x" * 200, "two\nlines"])

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from stpipe import Step
 
+from grism_align.io.missions import WcsLabel, read_exposure, write_exposure
 from grism_align.io.provenance import read_provenance
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
+from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
-from grism_align.values.errors import GrismAlignError, SettingsError
+from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
+from grism_align.values.solution import ExposureFit, FitStatus
+from grism_align.values.transform import LinearTransform
 
 from ..fields import wcs_apart
 
@@ -106,8 +111,6 @@ def test_in_place_through_files(field_a, output_a, tmp_path):
 
 
 def test_a_step_of_the_pipeline_that_saves_too(field_a, output_a, tmp_path):
-    from grism_align.steps.pipeline import GrismAlignPipeline
-
     steps = {"relative_align": {"save_results": True}, "absolute_align": {"catalog": str(field_a.catalog)}}
     asn = field_a.copied(tmp_path / "in")
     GrismAlignPipeline.call(str(asn), in_place=True, steps=steps, configure_log=False)
@@ -152,3 +155,72 @@ def test_a_list_of_files_and_a_folder(field_a):
         assert len(result.catalogs) == 2
     several = SourceCatalogStep().run(*map(str, field_a.truth.paths))
     assert len(several.catalogs) == 2
+
+
+def test_going_on_from_finished_products(field_a, output_a, tmp_path):
+    """A step done again, and then the grisms: as if all had been done at once."""
+    finished = tmp_path / "relative"
+    GrismAlignPipeline.call(str(field_a.association), output_dir=str(finished), configure_log=False)
+    source = str(finished / "field_asn.json")
+    for number, step in enumerate((AbsoluteAlignStep, GrismWCSPropagateStep, GrismWCSPropagateStep)):
+        folder = tmp_path / str(number)
+        step.call(source, output_dir=str(folder), configure_log=False, **_parameters(step, field_a))
+        source = str(folder / "field_asn.json")
+    for path in field_a.truth.paths:
+        assert wcs_apart(folder / path.name, output_a[1] / path.name) < 0.01
+
+
+def a_posteriori(field, folder, name):
+    """A copy of a field whose direct exposures were moved and rolled one by one by another tool."""
+    asn = field.copied(folder)
+    rng = np.random.default_rng(5)
+    for true in field.truth.exposures.values():
+        if not true.is_direct:
+            continue
+        exposure = read_exposure(true.path)
+        step = LinearTransform.from_parameters(
+            exposure.plane, rng.uniform(-0.9, 0.9, 2), rng.uniform(-0.02, 0.02)
+        )
+        fit = ExposureFit(FitStatus.ALIGNED, step)
+        target = folder / true.path.name
+        write_exposure(exposure, fit, target, WcsLabel("X", "FIT_IMG_X", 9, 1.0, "rshift"))
+        with fits.open(target, mode="update") as hdus:
+            del hdus[0].header["GALIGN"]
+            if name is not None:
+                hdus["SCI"].header["WCSNAME"] = name
+    return asn
+
+
+@pytest.mark.parametrize("name", [None, "TWEAK"])
+def test_direct_exposures_that_another_tool_aligned(field_a, output_a, tmp_path, name):
+    """Their grisms start elsewhere, and no two of them share a roll."""
+    asn = a_posteriori(field_a, tmp_path / "in", name)
+    catalog = {"absolute_align": {"catalog": str(field_a.catalog)}}
+    GrismAlignPipeline.call(str(asn), output_dir=str(tmp_path / "out"), steps=catalog, configure_log=False)
+    for path in field_a.truth.paths:
+        # the same sources, but each exposure's roll is now its own: some mas
+        assert wcs_apart(tmp_path / "out" / path.name, output_a[1] / path.name) < 15.0
+
+
+def test_a_second_run_in_place_keeps_the_record(field_a, tmp_path):
+    field_a.copied(tmp_path / "in")
+    (tmp_path / "in" / "field_asn.json").unlink()
+    GrismAlignPipeline.call(str(tmp_path / "in"), in_place=True, configure_log=False)
+    before = (tmp_path / "in" / "in_provenance.asdf").read_bytes()
+    with pytest.raises(OutputError, match="record of an earlier run in place"):
+        GrismAlignPipeline.call(str(tmp_path / "in"), in_place=True, configure_log=False)
+    assert (tmp_path / "in" / "in_provenance.asdf").read_bytes() == before
+
+
+@pytest.mark.parametrize("step", ["source_catalog", "relative_align"])
+def test_a_skipped_step_that_others_need(field_a, tmp_path, step):
+    with pytest.raises(SettingsError, match=f"steps.{step}.skip"):
+        GrismAlignPipeline.call(str(field_a.association), steps={step: {"skip": True}}, configure_log=False)
+
+
+def test_an_output_folder_that_is_a_file(field_a, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match="a file, not a folder"):
+        GrismAlignPipeline.call(
+            str(field_a.association), output_dir=str(tmp_path / "out"), configure_log=False
+        )

@@ -219,16 +219,16 @@ def _build_exposure(
         counts_per_second=text_of(science, "BUNIT").upper().endswith("/S"),
         chips=chips,
         wcs_solution=solution_of(text_of(science, "WCSNAME")),
-        alternates=_alternates(science, cast("FitsWcs", chips[0].wcs)),
+        alternates=_alternates(science, primary, cast("FitsWcs", chips[0].wcs)),
         taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
         is_product=STATUS_KEYWORD in primary,
     )
 
 
-def _alternates(header: fits.Header, wcs: FitsWcs) -> dict[str, PixelSky]:
+def _alternates(header: fits.Header, primary: fits.Header, wcs: FitsWcs) -> dict[str, PixelSky]:
     """Other solutions of a science header, which differ in CRVAL and CD only."""
     found: dict[str, PixelSky] = {}
-    model = model_of(header)
+    model = model_of(header, primary)
     for letter in ascii_uppercase:
         name = text_of(header, f"WCSNAME{letter}")
         needed = [f"{stem}{letter}" for stem in ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")]

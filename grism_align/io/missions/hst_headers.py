@@ -139,15 +139,19 @@ def archive_wcs(header: Header, letter: str, date: str) -> None:
     header[_ARCHIVED_ON + letter] = (date, "grism_align: archived this WCS")
 
 
-def wcs_name(header: Header, solution: str) -> str:
-    """WCSNAME of a solution: ``IDC_<root>-<solution>``, with the distortion model of the header."""
-    return f"{model_of(header)}-{solution}"
+def wcs_name(science: Header, primary: Header, solution: str) -> str:
+    """WCSNAME of a solution: ``IDC_<root>-<solution>``, with the distortion model of the headers."""
+    return f"{model_of(science, primary)}-{solution}"
 
 
-def model_of(header: Header) -> str:
-    """The distortion model, ``IDC_<root>``: from WCSNAME, else from IDCTAB."""
-    found = re.match(r"IDC_[^-]+", str(header.get("WCSNAME", "")))
-    return found.group(0) if found else "IDC_" + _idctab_root(header)
+def model_of(science: Header, primary: Header) -> str:
+    """The distortion model, ``IDC_<root>``: from WCSNAME, else from IDCTAB in either header."""
+    found = re.match(r"IDC_[^-]+", str(science.get("WCSNAME", "")))
+    if found:
+        return found.group(0)
+    tables = (str(header.get("IDCTAB", "")).split("$")[-1].split("/")[-1] for header in (science, primary))
+    roots = (name.removesuffix("_idc.fits") for name in tables if name.endswith("_idc.fits"))
+    return "IDC_" + next(roots, "unknown")
 
 
 def solution_of(name: str) -> str:
@@ -179,17 +183,12 @@ def solution_name(catalog: str, taken: Collection[str]) -> str:
     return name if name not in used else next(each for each in numbered if each not in used)
 
 
-def _idctab_root(header: Header) -> str:
-    name = str(header.get("IDCTAB", "")).split("$")[-1].split("/")[-1]
-    return name.split("_")[0] or "unknown"
-
-
-def write_wcs(header: Header, terms: LinearTerms, label: WcsLabel) -> None:
+def write_wcs(header: Header, primary: Header, terms: LinearTerms, label: WcsLabel) -> None:
     """Put a corrected WCS into a science header (in place)."""
     write_linear_terms(header, terms)
     for keyword in (*_OF_THE_FIT, "CRDER1", "CRDER2"):
         header.remove(keyword, ignore_missing=True)
-    header["WCSNAME"] = (wcs_name(header, label.solution), "Coordinate system title")
+    header["WCSNAME"] = (wcs_name(header, primary, label.solution), "Coordinate system title")
     header["WCSTYPE"] = _wcs_type(label.catalog)
     header["NMATCHES"] = (label.n_matches, "Sources used in the fit")
     header["FITGEOM"] = (label.geometry, "Fit geometry")

@@ -187,7 +187,7 @@ def _science_headers(
         header = new[science[chip.extver]]
         terms = _corrected_terms(header, chip, total)
         archive_wcs(header, letter, date)
-        write_wcs(header, terms, label)
+        write_wcs(header, hdus[0].header, terms, label)
         if "S_REGION" in header:
             write_region(header, FitsWcs.from_header(header, hdus, chip.shape).footprint())
     return new
