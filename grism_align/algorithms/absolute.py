@@ -220,7 +220,7 @@ def _fit_frame(
             break
     fit = _fit_pairs(own, catalog, pairs, plane, (geometry, match.clip))
     probability = false_match_probability(
-        fit.transform.apply(own.xy), reference.xy, pairs[:, 0], fit.n_used, radius, match
+        (fit.transform.apply(own.xy), reference.xy), pairs[:, 0], fit.n_used, radius, match, with_roll=True
     )
     stated = float(np.median(np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])))
     limit = float(np.hypot(match.max_rms * min(e.pixel_scale for e in members), stated))

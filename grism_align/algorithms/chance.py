@@ -35,12 +35,13 @@ def chance_probability(n_matched: int, expected: float, trials: float) -> float:
 
 
 def false_match_probability(
-    aligned: NDArray[np.float64],
-    others: NDArray[np.float64],
+    lists: tuple[NDArray[np.float64], NDArray[np.float64]],
     paired: NDArray[np.int64],
     n_used: int,
     radius: float,
     settings: MatchSettings,
+    *,
+    with_roll: bool,
 ) -> float:
     """Probability that lists without a common source match as well as two lists did.
 
@@ -49,8 +50,8 @@ def false_match_probability(
 
     Parameters
     ----------
-    aligned, others : (N, 2), (M, 2) ndarray, arcsec
-        The two lists, the first moved onto the second.
+    lists : ((N, 2) ndarray, (M, 2) ndarray), arcsec
+        Positions of the two lists, the first moved onto the second.
     paired : (K,) ndarray of int
         Rows of the first list that have a partner.
     n_used : int
@@ -59,7 +60,10 @@ def false_match_probability(
         Within which partners were looked for.
     settings : MatchSettings
         What offsets and rolls were open.
+    with_roll : bool
+        Whether a roll was open too; a roll that other exposures fix was not.
     """
+    aligned, others = lists
     if len(aligned) == 0 or len(others) == 0:
         return 1.0
     near = np.asarray(
@@ -71,8 +75,9 @@ def false_match_probability(
     uniform = len(aligned) * len(others) * np.pi * radius**2 / area
     # Half of the uniform rate at least: a ring may be empty by luck where sources are few.
     expected = max(local, 0.5 * min(uniform, float(len(aligned))))
-    reach = max(float(np.hypot(*(aligned - aligned.mean(axis=0)).T).max()), radius)
-    rolls = 1.0 + 2.0 * np.radians(settings.max_roll) * reach / radius
-    offsets = max(1.0, (settings.search_radius / radius) ** 2)
-    # A shift and a roll can always bring two pairs together.
-    return chance_probability(max(n_used - 2, 0), expected, offsets * rolls)
+    trials = max(1.0, (settings.search_radius / radius) ** 2)
+    if with_roll:
+        reach = max(float(np.hypot(*(aligned - aligned.mean(axis=0)).T).max()), radius)
+        trials *= 1.0 + 2.0 * np.radians(settings.max_roll) * reach / radius
+    # A shift can always bring one pair together, with a roll two.
+    return chance_probability(max(n_used - 1 - with_roll, 0), expected, trials)

@@ -185,7 +185,7 @@ def _best_match(
         )
         transform, pairs, radius = _refine(a, b, start, settings)
         probability = false_match_probability(
-            transform.apply(a.xy), b.xy, pairs[:, 0], len(pairs), radius, settings
+            (transform.apply(a.xy), b.xy), pairs[:, 0], len(pairs), radius, settings, with_roll=True
         )
         if probability < best[2] or (probability == best[2] and len(pairs) > len(best[1])):
             best = (transform, pairs, probability)

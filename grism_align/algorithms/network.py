@@ -385,12 +385,12 @@ def _member(
         residual=solved.solution.residual[mine],
         weight=weight,
         probability=false_match_probability(
-            own.moved(transform).xy,
-            solved.solution.source_xy,
+            (own.moved(transform).xy, solved.solution.source_xy),
             solved.rows[mine],
             int((weight > 0).sum()),
             solved.radius,
             match,
+            with_roll=False,
         ),
     )
 
