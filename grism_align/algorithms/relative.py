@@ -259,7 +259,8 @@ def _frame_fits(
         return {**fits, exposure.key: ExposureFit.failed(f"matches no other exposure: {lone_reason}")}
     for number, member in frame.members.items():
         exposure = usable[number]
-        fixed = number in frame.fixed
+        # Of several that fix the frame only their mean stays.
+        fixed = frame.fixed == (number,)
         fits[exposure.key] = _exposure_fit(exposure, bright[exposure.key], member, fixed, (reference, note))
     return fits
 

@@ -98,9 +98,8 @@ def test_a_visit_as_reference_keeps_its_mean(observed):
     exposures, catalogs = observed
     result = align_relative(exposures, catalogs, RelativeSettings(reference="IBBB02"), MATCH)
     assert result.solution.reference == "ibbb02d1q,ibbb02d2q"
-    assert [f.status for f in result.solution.fits.values()] == [FitStatus.ALIGNED] * 2 + [
-        FitStatus.REFERENCE
-    ] * 2
+    # each of them moves: only their mean stays
+    assert {f.status for f in result.solution.fits.values()} == {FitStatus.ALIGNED}
     shifts = [result.solution[key].transform.shift for key in KEYS[2:]]
     np.testing.assert_allclose(np.mean(shifts, axis=0), 0, atol=2e-3)
     # the two of the visit differed by (0.1, 0.02)
