@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.parsers.expat import ExpatError
 
 import numpy as np
 from astropy import units as u
-from astropy.table import MaskedColumn, Table
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from grism_align.io.atomic import atomic_path
+from grism_align.io.tables import BLANKS, read_table
 from grism_align.values.catalog import ReferenceCatalog
 from grism_align.values.errors import InputError, SettingsError
 
@@ -77,20 +77,10 @@ _UNSTATED_UNITS = {"rameanerr": "arcsec", "decmeanerr": "arcsec"}
 # What people and services write for units that astropy spells otherwise.
 _UNIT_NAMES = {"degrees": "deg", "degs": "deg", "h": "hourangle", "hr": "hourangle", "hours": "hourangle"}
 
-_BLANKS = ("", "null", "NULL", "--", "N/A", "None")
-
-_SUFFIXES = {
-    "ecsv": (".ecsv",),
-    "fits": (".fits", ".fit"),
-    "votable": (".xml", ".vot", ".votable"),
-    "parquet": (".parquet", ".pq"),
-}
-
 _NAME_THEM = (
     "Name its position columns with --steps.absolute_align.ra_column= and --steps.absolute_align.dec_column="
 )
 _GIVE_EPOCH = "Give it in Julian years with --steps.absolute_align.epoch=, as in 2016.0 for Gaia DR3"
-_FORMATS = "Give an ECSV, FITS, CSV, VOTable or parquet file with a header"
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +124,7 @@ def read_reference_catalog(
         If `columns` names an unknown role or a column that isn't there, or `default_epoch` is no year.
     """
     path = Path(path)
-    table = _with_plain_positions(_read_table(path))
+    table = _with_plain_positions(read_table(path))
     if not len(table):
         raise InputError(path, "a table without rows", "Give a reference catalog with sources")
     reader = _Columns(table, _choose(table, columns or {}, path), path)
@@ -184,94 +174,6 @@ def write_reference_catalog(catalog: ReferenceCatalog, path: Path | str) -> None
         table[name].unit, table[name].description = unit, description
     with atomic_path(Path(path)) as temporary:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
-
-
-def _read_table(path: Path) -> Table:
-    if not path.is_file():
-        raise InputError(path, "no such reference catalog", _FORMATS)
-    kind = _format_of(path)
-    try:
-        return _read_any(path, kind)
-    except ImportError as error:
-        problem = f"{kind} can't be read here ({error})"
-        raise InputError(path, problem, "Install pyarrow, or give another format") from error
-    except (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError, ExpatError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(path, f"not a readable {kind} table ({reason})", _FORMATS) from error
-
-
-def _format_of(path: Path) -> str:
-    """Format by suffix, then by content: many catalogs are called .txt, .cat or .dat."""
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    for kind, suffixes in _SUFFIXES.items():
-        if suffix.lower() in suffixes:
-            return kind
-    with path.open("rb") as stream:
-        head = stream.read(512)
-    for kind, start in (("fits", b"SIMPLE  ="), ("parquet", b"PAR1"), ("ecsv", b"# %ECSV")):
-        if head.startswith(start):
-            return kind
-    return "votable" if b"<VOTABLE" in head.upper() or head.lstrip().startswith(b"<?xml") else "text"
-
-
-def _read_any(path: Path, kind: str) -> Table:
-    if kind == "fits":
-        return _read_fits(path)
-    if kind == "parquet":
-        return _read_parquet(path)
-    if kind == "ecsv":
-        return Table.read(path, format="ascii.ecsv")
-    if kind == "votable":
-        return Table.read(str(path), format="votable", use_names_over_ids=True)
-    return Table.read(path, format="ascii", fill_values=[(blank, "0") for blank in _BLANKS])
-
-
-def _read_fits(path: Path) -> Table:
-    """The table with the most rows: a FITS_LDAC file has a small one with headers before it."""
-    from astropy.io import fits
-
-    with fits.open(path, memmap=False) as hdus:
-        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-        if not tables:
-            msg = "no table extension"
-            raise ValueError(msg)
-        table = Table.read(max(tables, key=lambda hdu: hdu.header["NAXIS2"]))
-    table.convert_bytestring_to_unicode()
-    return table
-
-
-def _read_parquet(path: Path) -> Table:
-    """Numbers and texts of a parquet file; with units where astropy wrote it.
-
-    Read with pyarrow itself, since astropy wants pandas for it.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    table, content = Table(), parquet.read_table(path)
-    for name, column in zip(content.column_names, content.columns, strict=True):
-        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            values = column.fill_null(0).to_numpy()
-        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            values = np.array(column.fill_null("").to_pylist(), dtype=str)
-        else:
-            continue
-        table[name] = MaskedColumn(values, mask=column.is_null().to_numpy())
-    _describe(table, (content.schema.metadata or {}).get(b"table_meta_yaml"))
-    return table
-
-
-def _describe(table: Table, header: bytes | None) -> None:
-    """Put in the units and the meta that astropy leaves in the file's own."""
-    if header is None:
-        return
-    from astropy.table.meta import get_header_from_yaml
-
-    described = get_header_from_yaml(header.decode().splitlines())
-    table.meta.update(described.get("meta") or {})
-    for column in described["datatype"]:
-        if column["name"] in table.colnames and "unit" in column:
-            table[column["name"]].unit = column["unit"]
 
 
 def _with_plain_positions(table: Table) -> Table:
@@ -410,7 +312,7 @@ class _Columns:
         column = self.table[self.names[role]]
         texts, stated = np.array(_texts(column), dtype=str), _unit_of(column)
         unit = stated if stated in {"deg", "hourangle"} else {"ra": "hourangle", "dec": "deg"}[role]
-        degrees, filled = np.full(len(texts), np.nan), ~np.isin(texts, _BLANKS)
+        degrees, filled = np.full(len(texts), np.nan), ~np.isin(texts, BLANKS)
         try:
             degrees[filled] = Angle(list(texts[filled]), unit=unit).deg
         except (ValueError, u.UnitsError) as error:
@@ -469,7 +371,7 @@ def _texts(column: Any) -> list[str]:
 def _floats(column: Any) -> Floats:
     """Numbers of a column, of text too, NaN where blank; ValueError if they aren't numbers."""
     if column.dtype.kind in "SUO":
-        return np.array([np.nan if text in _BLANKS else float(text) for text in _texts(column)])
+        return np.array([np.nan if text in BLANKS else float(text) for text in _texts(column)])
     return np.ma.filled(np.ma.asarray(getattr(column, "value", column), dtype=float), np.nan)
 
 
@@ -482,7 +384,7 @@ def _julian_year(value: Any) -> float:
         If it is no year, naming what it may be.
     """
     text = _text(value)
-    if text.lower() in {"nan", *map(str.lower, _BLANKS)}:
+    if text.lower() in {"nan", *map(str.lower, BLANKS)}:
         return float("nan")
     try:
         year = float(text.removeprefix("J"))
