@@ -105,15 +105,16 @@ def vote_by_pairs(
     Returns
     -------
     list of Candidate
-        One for each of the most popular rolls.
+        One for each of the most popular rolls, the least explained by chance first.
     """
     first, second = a[:_PAIR_SOURCES], b[:_PAIR_SOURCES]
     angles = _roll_votes(first, second, tolerance, max_roll)
     center = a.mean(axis=0)
-    return [
+    candidates = (
         vote_by_offsets(_turned(a, center, roll), b, reach, tolerance, roll)
         for roll in _popular(angles, first, tolerance, max_roll)
-    ]
+    )
+    return sorted(candidates, key=lambda candidate: candidate.probability)
 
 
 def _turned(xy: NDArray[np.float64], center: NDArray[np.float64], roll: float) -> NDArray[np.float64]:

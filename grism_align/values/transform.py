@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 # Half the side of the square, in arcsec, on which a map is carried from one plane to another.
 # It spans an HST detector, where the result is used.
-_CARRY_HALF_SIDE = 60.0
+_CARRY_HALF_SIDE = 100.0
 
 
 @dataclass(frozen=True)
