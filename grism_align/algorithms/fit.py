@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["LinearFit", "extra_scatter", "fit_linear", "robust_weights"]
+__all__ = ["LinearFit", "extra_scatter", "fit_linear", "robust_weights", "weighted_rms"]
 
 # Median of the chi-square distribution with one degree of freedom.
 _MEDIAN_CHI2 = 0.4549
@@ -53,10 +53,13 @@ class LinearFit:
     @property
     def rms(self) -> float:
         """Weighted rms residual of one axis, arcsec."""
-        total = self.weight.sum()
-        if total <= 0:
-            return float("nan")
-        return float(np.sqrt((self.weight[:, None] * self.residual**2).sum() / (2 * total)))
+        return weighted_rms(self.residual, self.weight)
+
+
+def weighted_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """Weighted rms of one axis of (N, 2) residuals; NaN where all weights are zero."""
+    total = weight.sum()
+    return float(np.sqrt((weight[:, None] * residual**2).sum() / (2 * total))) if total > 0 else float("nan")
 
 
 def robust_weights(pull: NDArray[np.float64], clip: float) -> NDArray[np.float64]:

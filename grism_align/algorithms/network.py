@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from grism_align.algorithms.chance import false_match_probability
 from grism_align.algorithms.cluster import Cluster, merge_all, merged_sources
+from grism_align.algorithms.fit import weighted_rms
 from grism_align.algorithms.joint import JointSolution, Measurements, solve_joint
 from grism_align.algorithms.match import PlaneList, mutual_nearest
 from grism_align.values.transform import LinearTransform
@@ -89,10 +90,7 @@ class MemberFit:
     @property
     def rms(self) -> float:
         """Weighted rms residual of one axis, arcsec."""
-        total = self.weight.sum()
-        return (
-            float(np.sqrt((self.weight[:, None] * self.residual**2).sum() / (2 * total))) if total else np.nan
-        )
+        return weighted_rms(self.residual, self.weight)
 
 
 @dataclass(frozen=True, eq=False)
