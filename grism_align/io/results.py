@@ -68,15 +68,8 @@ def check_destination(exposures: ExposureSet, destination: Destination) -> None:
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
-    record = destination.provenance(exposures.product)
     if destination.in_place:
-        unknown = any(e.is_product for e in exposures.exposures)
-        if record.exists() and unknown and "provenance" not in exposures.association.header:
-            problem = (
-                "the record of an earlier run in place, which only the association beside it goes on from"
-            )
-            remedy = f"Give {destination.association(exposures.product).name}, or move the record away"
-            raise OutputError(record, problem, remedy)
+        _check_earlier_record(exposures)
         return
     folder = destination.folder.resolve()
     inside = [e.path for e in exposures.exposures if e.path.resolve().parent == folder]
@@ -89,6 +82,18 @@ def check_destination(exposures: ExposureSet, destination: Destination) -> None:
     if origin is not None and origin.resolve() == destination.association(exposures.product).resolve():
         problem = "the output association would replace the input's"
         raise OutputError(origin, problem, "Give another output_dir")
+
+
+def _check_earlier_record(exposures: ExposureSet) -> None:
+    """Refuse to align in place, once more, files whose record lies beside them but was not given."""
+    if "provenance" in exposures.association.header:
+        return
+    for exposure in exposures.exposures:
+        beside = sorted(exposure.path.parent.glob("*_provenance.asdf")) if exposure.is_product else []
+        if beside:
+            problem = f"{exposure.path.name} beside it was aligned before, and this may be its record"
+            remedy = "Give the association of those products, which goes on from it, or move the record away"
+            raise OutputError(beside[0], problem, remedy)
 
 
 def write_results(exposures: ExposureSet, destination: Destination, progress: Progress) -> None:
