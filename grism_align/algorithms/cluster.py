@@ -13,7 +13,7 @@ from grism_align.values.errors import AlignmentError
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,6 +48,10 @@ class Cluster:
         """The sources worth matching: those seen twice, where there are enough."""
         seen = np.flatnonzero(self.count > 1)
         return self.sources.rows(seen) if len(seen) >= ENOUGH_CONFIRMED else self.sources
+
+    def part(self, numbers: Iterable[int]) -> Cluster:
+        """Some of the exposures, on the same frame."""
+        return Cluster({n: self.members[n] for n in numbers}, self.sources, self.count)
 
     def moved(self, transform: LinearTransform) -> Cluster:
         """The cluster with its frame moved."""

@@ -151,7 +151,7 @@ def align_network(
         For exposures in a frame of their own, why they matched no other.
     """
     clusters, reasons = merge_all(field.lists, field.visits, field.plane, match)
-    clusters.sort(key=lambda c: (not any(field.fixed[n] for n in c.members), -len(c.members), min(c.members)))
+    clusters.sort(key=lambda cluster: _frame_order(field, cluster))
     frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
     alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}
     return frames, {number: reason for number, reason in reasons.items() if number in alone}
@@ -178,8 +178,7 @@ def _solved_frames(
             return [replace(first, rejected=rejected | first.rejected), *others]
         worst = min(bad, key=lambda n: frame.members[n].n_used)
         rejected[worst] = bad[worst]
-        kept = {n: transform for n, transform in cluster.members.items() if n != worst}
-        cluster = Cluster(kept, cluster.sources, cluster.count)
+        cluster = cluster.part(n for n in numbers if n != worst)
     return [replace(_single_frame(field, next(iter(cluster.members))), rejected=rejected)]
 
 
@@ -201,9 +200,14 @@ def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, leas
         seen_by_part = ((part @ seen) > 0).astype(float)
         _, joined = connected_components((seen_by_part @ seen_by_part.T) >= least, directed=False)
         label = joined[label]
-    parts = [[n for n, own in zip(numbers, label, strict=True) if own == part] for part in np.unique(label)]
-    parts.sort(key=lambda part: (not any(field.fixed[n] for n in part), -len(part), part[0]))
-    return [Cluster({n: cluster.members[n] for n in part}, cluster.sources, cluster.count) for part in parts]
+    parts = [cluster.part(np.array(numbers)[label == own].tolist()) for own in np.unique(label)]
+    return sorted(parts, key=lambda part: _frame_order(field, part))
+
+
+def _frame_order(field: NetworkInput, cluster: Cluster) -> tuple[bool, int, int]:
+    """Sorts frames: that of the fixed exposures first, then the largest, then the earliest."""
+    members = cluster.members
+    return not any(field.fixed[n] for n in members), -len(members), min(members)
 
 
 def _fixed_members(field: NetworkInput, numbers: list[int]) -> list[int]:
