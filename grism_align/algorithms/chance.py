@@ -6,32 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.stats import poisson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.settings import MatchSettings
 
-__all__ = ["chance_probability", "false_match_probability"]
+__all__ = ["chance_of", "false_match_probability", "log_evidence"]
 
-# The neighbourhood in which chance partners are counted, in radii of the match.
-_RING = 10.0
-
-
-def chance_probability(n_matched: int, expected: float, trials: float) -> float:
-    """Probability that chance gives so many matches in any of so many independent trials.
-
-    Parameters
-    ----------
-    n_matched : int
-        Matches found.
-    expected : float
-        Matches that chance gives in one trial (Poisson mean).
-    trials : float
-        Independent offsets and rolls that were open.
-    """
-    return float(min(1.0, trials * poisson.sf(n_matched - 1, max(expected, 1e-300))))
+# Shares of common sources that are thought possible, equally likely.
+_SHARES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95])
+# Neighbours of a pair that tell how crowded its place is.
+_NEIGHBOURS = 8
+# Least scatter of pairs, arcsec: closer ones are no more convincing.
+_LEAST_SCATTER = 0.005
+# Of which the inverse is still a number.
+_MOST_EVIDENCE = 690.0
 
 
 def false_match_probability(
@@ -43,10 +33,7 @@ def false_match_probability(
     *,
     with_roll: bool,
 ) -> float:
-    """Probability that lists without a common source match as well as two lists did.
-
-    Chance partners are counted around every aligned source, in a ring of ten radii with the partner found
-    left out, so that clustered sources, which find partners easily, count for what they are.
+    """Probability that lists without a common source match as well as two lists did, or better.
 
     Parameters
     ----------
@@ -62,22 +49,86 @@ def false_match_probability(
         What offsets and rolls were open.
     with_roll : bool
         Whether a roll was open too; a roll that other exposures fix was not.
+
+    Returns
+    -------
+    float
+        An upper limit: the inverse of the likelihood ratio, by Markov's inequality.
+    """
+    opening = settings.search_radius, settings.max_roll if with_roll else 0.0
+    return chance_of(log_evidence(lists, paired, n_used, radius, opening))
+
+
+def chance_of(evidence: float) -> float:
+    """The largest probability that chance gives such a log evidence, or a larger one; never zero."""
+    return float(np.exp(-np.clip(evidence, 0.0, _MOST_EVIDENCE)))
+
+
+def log_evidence(
+    lists: tuple[NDArray[np.float64], NDArray[np.float64]],
+    paired: NDArray[np.int64],
+    n_used: int,
+    radius: float,
+    opening: tuple[float, float],
+) -> float:
+    """Logarithm of how much likelier positions are with common sources than without any.
+
+    The likelihood is averaged over all offsets and rolls that were open, and over the share of common
+    sources. So its mean over lists without a common source is one, however much was tried.
+
+    Parameters
+    ----------
+    lists : ((N, 2) ndarray, (M, 2) ndarray), arcsec
+        Positions of the two lists, the first moved onto the second.
+    paired : (K,) ndarray of int
+        Rows of the first list that have a partner.
+    n_used : int
+        Pairs that the fit used; the closest are taken.
+    radius : float, arcsec
+        Within which partners were looked for.
+    opening : (float, float)
+        Largest offset of an axis, arcsec, and roll, deg, that were open.
     """
     aligned, others = lists
-    if len(aligned) == 0 or len(others) == 0:
-        return 1.0
-    near = np.asarray(
-        cKDTree(others).query_ball_point(aligned, _RING * radius, return_length=True), dtype=float
-    )
-    near[paired] -= 1.0
-    local = near.sum() / (_RING**2 - 1.0)
-    area = float(np.prod(np.ptp(aligned, axis=0) + 2 * radius))
-    uniform = len(aligned) * len(others) * np.pi * radius**2 / area
-    # Half of the uniform rate at least: a ring may be empty by luck where sources are few.
-    expected = max(local, 0.5 * min(uniform, float(len(aligned))))
-    trials = max(1.0, (settings.search_radius / radius) ** 2)
-    if with_roll:
-        reach = max(float(np.hypot(*(aligned - aligned.mean(axis=0)).T).max()), radius)
-        trials *= 1.0 + 2.0 * np.radians(settings.max_roll) * reach / radius
-    # A shift can always bring one pair together, with a roll two.
-    return chance_probability(max(n_used - 1 - with_roll, 0), expected, trials)
+    if len(others) == 0 or min(len(paired), n_used) == 0:
+        return 0.0
+    probes, targets, rows = aligned, others, paired
+    if len(others) < len(aligned):
+        # The shorter list asks: each of its sources may have a partner.
+        _, partner = cKDTree(others).query(aligned[paired])
+        probes, targets, rows = others, aligned, np.unique(partner)
+    distance, density = _surroundings(probes[rows], targets)
+    used = np.argsort(distance, kind="stable")[:n_used]
+    spread = float(np.clip(np.sqrt((distance[used] ** 2).mean() / 2), _LEAST_SCATTER, radius))
+    ratio = np.exp(-0.5 * (distance[used] / spread) ** 2) / (2 * np.pi * spread**2 * density[used])
+    low, high = targets.min(axis=0) - radius, targets.max(axis=0) + radius
+    inside = int(((probes >= low) & (probes <= high)).all(axis=1).sum())
+    gain = np.log1p(_SHARES * (ratio[:, None] - 1)).sum(axis=0)
+    gain += max(inside - len(used), 0) * np.log1p(-_SHARES)
+    evidence = float(gain.max() + np.log(np.exp(gain - gain.max()).mean()))
+    return evidence + _log_precision(probes[rows[used]], spread, opening)
+
+
+def _surroundings(
+    near: NDArray[np.float64], targets: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance (arcsec) of each partner, and the density of other targets around it (arcsec^-2).
+
+    The density is the largest that any number of neighbours gives, and at least the mean of the list:
+    sources that cluster, on whatever scale, find partners easily and count for what they are.
+    """
+    number = min(_NEIGHBOURS + 1, len(targets))
+    distance, _ = cKDTree(targets).query(near, k=np.arange(1, number + 1))
+    with np.errstate(divide="ignore"):
+        local = np.arange(1, number) / (np.pi * distance[:, 1:] ** 2)
+    area = float(np.prod(np.maximum(np.ptp(targets, axis=0), 1.0)))
+    return distance[:, 0], np.maximum(local.max(axis=1, initial=0.0), len(targets) / area)
+
+
+def _log_precision(arms: NDArray[np.float64], spread: float, opening: tuple[float, float]) -> float:
+    """Logarithm of the share of the open offsets and rolls that agrees with the fit."""
+    reach, max_roll = opening
+    shift = 2 * np.pi * spread**2 / len(arms) / (2 * reach) ** 2
+    size = np.sqrt(max(float(((arms - arms.mean(axis=0)) ** 2).sum()), 1e-300))
+    roll = np.sqrt(2 * np.pi) * spread / size / (2 * np.radians(max_roll)) if max_roll > 0 else 1.0
+    return float(np.log(min(shift, 1.0)) + np.log(min(roll, 1.0)))

@@ -8,25 +8,57 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from grism_align.algorithms.chance import false_match_probability
+from grism_align.algorithms.chance import chance_of, log_evidence
 from grism_align.algorithms.fit import fit_linear
-from grism_align.algorithms.vote import Candidate, vote_by_offsets, vote_by_pairs
-from grism_align.values.errors import TooFewMatchesError, UnreliableMatchError
-from grism_align.values.transform import LinearTransform
+from grism_align.algorithms.vote import (
+    Candidate,
+    poisson_surprise,
+    rigid_motion,
+    vote_by_offsets,
+    vote_by_pairs,
+)
+from grism_align.values.errors import (
+    AmbiguousMatchError,
+    LooseMatchError,
+    TooFewMatchesError,
+    UnreliableMatchError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.values.settings import MatchSettings
-    from grism_align.values.transform import TangentPlane
+    from grism_align.values.transform import LinearTransform, TangentPlane
 
 __all__ = ["LEAST_RADIUS", "ListMatch", "PlaneList", "match_lists", "mutual_nearest"]
 
 # A match this improbable by chance ends the search.
-_CERTAIN = 1e-12
-_REFINEMENTS = 6
+_CERTAIN = 1e-9
+_REFINEMENTS = 8
+_LAST_FITS = 3
+# The a priori pointing nearly always is this good: arcsec of an axis, deg.
+_NEAR_OFFSET, _NEAR_ROLL = 3.0, 0.1
+# Rolls that a vote of offsets does not notice, deg.
+_SMALL_ROLL = 0.5
+# Looks at the lists, and openings of each, that may give a match: chance has them all.
+_TESTS = 4 * 3
+# Brightest sources of the two lists that pairs are made of, until a match is found.
+_PAIR_SOURCES = ((40, 60), (80, 140), (160, 300))
+# A look that has this share of another's sources need not be followed by the other.
+_MOSTLY = 0.8
+# Candidates whose partners are no more surprising than this, in logarithm of the chance and as a share
+# of the best one's, can't win or rival it.
+_LEAST_PROMISE, _RIVAL_PROMISE = 12.0, 0.25
+# A match must be this much more convincing than any other, in log evidence, or it is ambiguous.
+_RIVAL_EVIDENCE = 0.6
+# So is one that has a rival beyond chance with more than this share of its pairs.
+_RIVAL_PAIRS = 0.5
+# Trials with more than this share of the best one's evidence are fitted like it before they are compared.
+_NEAR_RIVAL = 0.1
+# Largest error of an axis at the corners of the first list, in units of the tolerance.
+_CORNER_ERROR = 0.25
 #: Smallest radius, arcsec, in which refined positions are paired.
 LEAST_RADIUS = 0.08
 
@@ -65,7 +97,8 @@ class PlaneList:
 
     def brightest(self, number: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of the brightest sources among `rows`; unknown magnitudes come last."""
-        order = np.argsort(np.nan_to_num(self.mag[rows], nan=np.inf), kind="stable")
+        mag = self.mag[rows]
+        order = np.argsort(np.where(np.isfinite(mag), mag, np.inf), kind="stable")
         return np.asarray(rows[order[:number]])
 
 
@@ -105,11 +138,87 @@ def mutual_nearest(
 
 
 def _within_reach(xy: NDArray[np.float64], others: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
-    """Rows of the positions that lie within a radius of the box around others."""
+    """Rows of the positions that lie within a radius of the box around others; none that are not finite."""
+    others = others[np.isfinite(others).all(axis=1)]
     if len(others) == 0:
         return np.zeros(0, dtype=np.int64)
     low, high = others.min(axis=0) - radius, others.max(axis=0) + radius
     return np.flatnonzero(((xy >= low) & (xy <= high)).all(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """The sources of two lists that are matched.
+
+    Parameters
+    ----------
+    a, b : PlaneList
+        The brightest first.
+    rows : (ndarray of int, ndarray of int)
+        Their rows in the lists.
+    tree : cKDTree
+        Of `b`.
+    rate : float
+        Chance partners of all of `a`, for the square of a radius, arcsec^-2.
+    """
+
+    a: PlaneList
+    b: PlaneList
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]]
+    tree: cKDTree
+    rate: float
+
+    @classmethod
+    def at(cls, lists: tuple[PlaneList, PlaneList], margin: float, numbers: tuple[int, int]) -> _Look:
+        """At the brightest sources of each list that lie within a margin of the other."""
+        first, second = lists
+        a = first.brightest(numbers[0], _within_reach(first.xy, second.xy, margin))
+        b = second.brightest(numbers[1], _within_reach(second.xy, first.xy, margin))
+        xy = second.xy[b]
+        area = float(np.prod(np.maximum(np.ptp(xy, axis=0), 1.0))) if len(b) else 1.0
+        return cls(first.rows(a), second.rows(b), (a, b), cKDTree(xy), np.pi * len(a) * len(b) / area)
+
+    def __len__(self) -> int:
+        return min(len(self.a), len(self.b))
+
+    def stands_for(self, other: _Look) -> bool:
+        """Whether it has most sources of another look."""
+        return len(self.a) >= _MOSTLY * len(other.a) and len(self.b) >= _MOSTLY * len(other.b)
+
+    def rows_of(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pairs as rows of the lists, those of the first list rising."""
+        rows = np.column_stack([self.rows[0][pairs[:, 0]], self.rows[1][pairs[:, 1]]])
+        return np.asarray(rows[np.argsort(rows[:, 0])])
+
+    def after(
+        self, transform: LinearTransform, lists: tuple[PlaneList, PlaneList], settings: MatchSettings
+    ) -> _Look:
+        """A look, no smaller than this one, at what is near once the first list is moved."""
+        numbers = max(settings.brightest, len(self.a)), max(2 * settings.brightest, len(self.b))
+        moved = _Look.at((lists[0].moved(transform), lists[1]), settings.tolerance, numbers)
+        return replace(moved, a=lists[0].rows(moved.rows[0]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A refined candidate: what it pairs within which radius, and the log evidence for it."""
+
+    look: _Look
+    matrix: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    pairs: NDArray[np.int64]
+    radius: float
+    evidence: float = 0.0
+
+    @property
+    def moved(self) -> NDArray[np.float64]:
+        """The look's first list, moved."""
+        return self.look.a.xy @ self.matrix.T + self.shift
+
+    def distance(self, other: _Trial) -> float:
+        """How far apart two trials put a typical source of the first list, arcsec."""
+        away = self.moved - (self.look.a.xy @ other.matrix.T + other.shift)
+        return float(np.median(np.hypot(away[:, 0], away[:, 1])))
 
 
 def match_lists(
@@ -118,8 +227,9 @@ def match_lists(
     """Find the shift and roll that take the first list onto the second.
 
     Offsets of all sources vote for a shift at the a priori roll; if that does not settle it, pairs of
-    one length vote for a roll and then a shift. The winners are refined with mutual nearest neighbours in
-    a shrinking radius, and judged after the last fit.
+    one length vote for a roll and a shift. Candidates are refined with mutual nearest neighbours, and
+    judged after the last fit: by the likelihood of the positions against chance, and against the next
+    candidate.
 
     Parameters
     ----------
@@ -140,75 +250,240 @@ def match_lists(
         If too few sources lie near each other's field or match.
     UnreliableMatchError
         If chance could have made the match.
+    AmbiguousMatchError
+        If another transform explains the lists nearly as well.
+    LooseMatchError
+        If the fit leaves the corners of the first list uncertain by a quarter of the tolerance.
     """
-    a_rows, b_rows = _common_field(first, second, settings)
-    fewest = min(len(a_rows), len(b_rows))
-    if fewest < settings.min_matches:
-        raise TooFewMatchesError(fewest, settings.min_matches, "possible in the common field")
-    a, b = first.rows(a_rows), second.rows(b_rows)
-    transform, pairs, probability = _best_match(a, b, plane, settings)
-    if len(pairs) < settings.min_matches:
-        raise TooFewMatchesError(len(pairs), settings.min_matches)
-    if probability > settings.max_false_match:
-        raise UnreliableMatchError(len(pairs), probability, settings.max_false_match)
-    return ListMatch(np.column_stack([a_rows[pairs[:, 0]], b_rows[pairs[:, 1]]]), transform, probability)
+    trials: list[_Trial] = []
+    searched = []
+    for look, candidates in _searches((first, second), settings):
+        searched.append((look, candidates))
+        if len(look) >= settings.min_matches:
+            trials += _trials(look, candidates, settings, _LEAST_PROMISE)
+        if trials and _chance(_best(trials, settings)) <= min(_CERTAIN, settings.max_false_match):
+            break
+    most, candidates = max(searched, key=lambda one: len(one[0]))
+    if len(most) < settings.min_matches:
+        raise TooFewMatchesError(len(most), settings.min_matches, "possible in the common field")
+    # What holds no promise still tells why the lists don't match.
+    trials = trials or _trials(most, candidates, settings, 0.0)
+    if not trials:
+        raise TooFewMatchesError(0, settings.min_matches)
+    trials += _trials(*_rivals((first, second), _best(trials, settings), settings), settings, _LEAST_PROMISE)
+    return _judged((first, second), trials, plane, settings)
 
 
-def _common_field(
-    first: PlaneList, second: PlaneList, settings: MatchSettings
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the brightest sources of each list that may have a partner in the other."""
-    reach = settings.search_radius
-    a = first.brightest(settings.brightest, _within_reach(first.xy, second.xy, reach))
-    # Fainter sources of the second list may be bright ones of another filter's first list.
-    b = second.brightest(2 * settings.brightest, _within_reach(second.xy, first.xy, reach))
-    return a, b
-
-
-def _candidates(a: PlaneList, b: PlaneList, settings: MatchSettings) -> Iterator[Candidate]:
-    """Shifts and rolls to try: the a priori roll first, which nearly always is right."""
+def _searches(
+    lists: tuple[PlaneList, PlaneList], settings: MatchSettings
+) -> Iterator[tuple[_Look, list[Candidate]]]:
+    """Where to look, and the shifts and rolls to try there; the likeliest to succeed first."""
     reach, tolerance = settings.search_radius, settings.tolerance
-    yield vote_by_offsets(a.xy, b.xy, reach, tolerance)
+    # Fainter sources of the second list may be bright ones of another filter's first list.
+    numbers = settings.brightest, 2 * settings.brightest
+    near_reach = min(reach, _NEAR_OFFSET)
+    near, wide = _Look.at(lists, near_reach, numbers), _widest(lists, settings)
+    if near.stands_for(wide):
+        yield near, _offsets(near, reach, tolerance)
+    else:
+        yield near, _offsets(near, near_reach, tolerance)
+        yield wide, _offsets(wide, reach, tolerance)
     if settings.max_roll > 0:
-        yield from vote_by_pairs(a.xy, b.xy, reach, tolerance, settings.max_roll)
+        for pair_sources in _PAIR_SOURCES:
+            yield wide, _turned(wide, settings, pair_sources)
+    every = _Look.at(lists, near_reach, (len(lists[0]), len(lists[1])))
+    if (len(every.a), len(every.b)) != (len(near.a), len(near.b)):
+        yield every, _offsets(every, near_reach, tolerance)
 
 
-def _best_match(
-    a: PlaneList, b: PlaneList, plane: TangentPlane, settings: MatchSettings
-) -> tuple[LinearTransform, NDArray[np.int64], float]:
-    """The refined candidate that chance explains least: transform, pairs and probability."""
-    center = a.xy.mean(axis=0)
-    best = (LinearTransform.identity(plane), np.zeros((0, 2), dtype=np.int64), 1.0)
-    for candidate in _candidates(a, b, settings):
-        start = LinearTransform.from_parameters(
-            plane, shift=candidate.shift, roll=candidate.roll, center=center
-        )
-        transform, pairs, radius = _refine(a, b, start, settings)
-        probability = false_match_probability(
-            (transform.apply(a.xy), b.xy), pairs[:, 0], len(pairs), radius, settings, with_roll=True
-        )
-        if probability < best[2] or (probability == best[2] and len(pairs) > len(best[1])):
-            best = (transform, pairs, probability)
-        if len(pairs) >= settings.min_matches and probability < _CERTAIN:
-            break
-    return best
+def _widest(lists: tuple[PlaneList, PlaneList], settings: MatchSettings) -> _Look:
+    """The look at all that may have a partner, wherever the search ends."""
+    half = [
+        0.5 * float(np.hypot(*np.ptp(xy, axis=0))) if len(xy) else 0.0
+        for xy in (_known(each) for each in lists)
+    ]
+    # A turned list reaches as far out as its corners.
+    turned = min(half) * min(2 * np.sin(np.radians(settings.max_roll) / 2), 1.0)
+    return _Look.at(lists, settings.search_radius + turned, (settings.brightest, 2 * settings.brightest))
 
 
-def _refine(
-    a: PlaneList, b: PlaneList, start: LinearTransform, settings: MatchSettings
-) -> tuple[LinearTransform, NDArray[np.int64], float]:
-    """Pair, fit and tighten; returns the transform, the pairs and the radius of the last pairing."""
-    transform, radius = start, 2 * settings.tolerance
-    pairs = mutual_nearest(transform.apply(a.xy), b.xy, radius)
+def _known(sources: PlaneList) -> NDArray[np.float64]:
+    """The positions that are finite."""
+    return sources.xy[np.isfinite(sources.xy).all(axis=1)]
+
+
+def _rivals(
+    lists: tuple[PlaneList, PlaneList], best: _Trial, settings: MatchSettings
+) -> tuple[_Look, list[Candidate]]:
+    """Other offsets, at the roll of the best trial, where the search for it did not look for them."""
+    wide = _widest(lists, settings)
+    roll = float(np.degrees(np.arctan2(best.matrix[0, 1], best.matrix[0, 0])))
+    if abs(roll) < _SMALL_ROLL and best.look.stands_for(wide):
+        return wide, []
+    center = wide.a.xy.mean(axis=0)
+    turned = (wide.a.xy - center) @ best.matrix.T + center
+    offsets = vote_by_offsets(turned, wide.b.xy, settings.search_radius, settings.tolerance)
+    return wide, [replace(candidate, roll=roll) for candidate in offsets]
+
+
+def _offsets(look: _Look, reach: float, tolerance: float) -> list[Candidate]:
+    return vote_by_offsets(look.a.xy, look.b.xy, reach, tolerance) if len(look) else []
+
+
+def _turned(look: _Look, settings: MatchSettings, numbers: tuple[int, int]) -> list[Candidate]:
+    """Candidates of any roll, from the pairs of some of the brightest sources."""
+    if len(look) < 2:
+        return []
+    error = float(np.hypot(np.median(look.a.error), np.median(look.b.error)))
+    tolerance = min(settings.clip * error, settings.tolerance)
+    a, b = look.a.xy[: numbers[0]], look.b.xy[: numbers[1]]
+    return vote_by_pairs(a, b, settings.search_radius, tolerance, settings.max_roll)
+
+
+def _trials(
+    look: _Look, candidates: Sequence[Candidate], settings: MatchSettings, least_promise: float
+) -> list[_Trial]:
+    """The candidates refined, as far as they might be the best match or rival it."""
+    started = [_started(look, candidate, 2 * settings.tolerance) for candidate in candidates]
+    promise = [_standing_out(trial, _claimed(trial, trial.radius)[1])[1] for trial in started]
+    least = max(_RIVAL_PROMISE * max(promise, default=0.0), least_promise)
+    refined = (_refined(t, settings) for t, own in zip(started, promise, strict=True) if own >= least)
+    return [_weighed(trial, settings) for trial in refined if len(trial.pairs) >= 3]
+
+
+def _started(look: _Look, candidate: Candidate, radius: float) -> _Trial:
+    angle, center = np.radians(candidate.roll), np.array(candidate.center)
+    c, s = np.cos(angle), np.sin(angle)
+    matrix = np.array([[c, s], [-s, c]])
+    return _Trial(look, matrix, center + candidate.shift - matrix @ center, np.zeros((0, 2), int), radius)
+
+
+def _claimed(trial: _Trial, radius: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pairs of rows within a radius, each source in one; and their distances, rising."""
+    distance, partner = trial.look.tree.query(trial.moved, distance_upper_bound=radius)
+    order = np.argsort(distance, kind="stable")[: int(np.isfinite(distance).sum())]
+    _, first = np.unique(partner[order], return_index=True)
+    order = order[np.sort(first)]
+    return np.column_stack([order, partner[order]]), distance[order]
+
+
+def _refined(trial: _Trial, settings: MatchSettings) -> _Trial:
+    """Fit what stands out against chance, and pair again within what that leaves of the radius."""
+    a, b = trial.look.a, trial.look.b
+    radius = trial.radius
     for _ in range(_REFINEMENTS):
+        pairs, distance = _claimed(trial, radius)
         if len(pairs) < 3:
+            return replace(trial, pairs=pairs)
+        close, _ = _standing_out(trial, distance)
+        n = max(int(np.searchsorted(distance, 1.5 * close, side="right")), 3)
+        i, j = pairs[:n].T
+        weight = 1 / (a.error[i] ** 2 + b.error[j] ** 2 + distance[n // 2] ** 2)
+        matrix, shift = rigid_motion(a.xy[i], b.xy[j], weight)
+        done = np.array_equal(trial.pairs, pairs)
+        radius = float(np.clip(2.2 * close, LEAST_RADIUS, 2 * settings.tolerance))
+        trial = replace(trial, matrix=matrix, shift=shift, pairs=pairs, radius=radius)
+        if done:
             break
-        error = np.hypot(a.error[pairs[:, 0]], b.error[pairs[:, 1]])
-        fit = fit_linear(a.xy[pairs[:, 0]], b.xy[pairs[:, 1]], error, start.plane, "rshift", settings.clip)
-        transform = fit.transform
+    return replace(trial, pairs=_claimed(trial, radius)[0])
+
+
+def _standing_out(trial: _Trial, distance: NDArray[np.float64]) -> tuple[float, float]:
+    """The radius within which partners exceed chance most significantly, and minus the log of the chance."""
+    if len(distance) == 0:
+        return 0.0, 0.0
+    surprise = poisson_surprise(np.arange(1, len(distance) + 1), trial.look.rate * distance**2)
+    most = int(np.argmax(surprise))
+    return float(distance[most]), float(surprise[most])
+
+
+def _weighed(trial: _Trial, settings: MatchSettings) -> _Trial:
+    """The trial with its evidence, for the narrowest opening that its shift and roll lie in."""
+    center = trial.look.a.xy.mean(axis=0)
+    offset = float(np.abs(trial.matrix @ center + trial.shift - center).max())
+    roll = float(np.degrees(np.abs(np.arctan2(trial.matrix[0, 1], trial.matrix[0, 0]))))
+    reach, most = settings.search_radius, settings.max_roll
+    opening = reach, most
+    for far, turned in ((_NEAR_OFFSET, _NEAR_ROLL), (reach, _SMALL_ROLL)):
+        if offset <= far <= reach and roll <= turned <= most:
+            opening = far, turned
+            break
+    evidence = log_evidence(
+        (trial.moved, trial.look.b.xy), trial.pairs[:, 0], len(trial.pairs), trial.radius, opening
+    )
+    return replace(trial, evidence=evidence - float(np.log(_TESTS)))
+
+
+def _best(trials: Sequence[_Trial], settings: MatchSettings) -> _Trial:
+    return max(trials, key=lambda trial: (len(trial.pairs) >= settings.min_matches, trial.evidence))
+
+
+def _chance(trial: _Trial) -> float:
+    """Probability that lists without a common source give such a match."""
+    return chance_of(trial.evidence)
+
+
+def _judged(
+    lists: tuple[PlaneList, PlaneList], trials: Sequence[_Trial], plane: TangentPlane, settings: MatchSettings
+) -> ListMatch:
+    """The last fit of the best trial, if neither chance nor another trial explains it."""
+    transform, best = _settled(lists, _best(trials, settings), plane, settings)
+    if len(best.pairs) < settings.min_matches:
+        raise TooFewMatchesError(len(best.pairs), settings.min_matches)
+    probability = _chance(best)
+    if probability > settings.max_false_match:
+        raise UnreliableMatchError(len(best.pairs), probability, settings.max_false_match)
+    others = [
+        max(trial, _settled(lists, trial, plane, settings)[1], key=lambda one: one.evidence)
+        for trial in trials
+        if trial.evidence > _NEAR_RIVAL * best.evidence and best.distance(trial) > settings.tolerance
+    ]
+    if others:
+        rival = max(others, key=lambda trial: trial.evidence)
+        least = max(-np.log(max(settings.max_false_match, 1e-300)), _RIVAL_EVIDENCE * best.evidence)
+        regular = chance_of(rival.evidence) <= settings.max_false_match
+        alike = len(rival.pairs) > _RIVAL_PAIRS * len(best.pairs)
+        if best.evidence - rival.evidence < least or (regular and alike):
+            raise AmbiguousMatchError(len(best.pairs), len(rival.pairs), best.distance(rival))
+        probability = min(1.0, probability + float(np.exp(rival.evidence - best.evidence)))
+    _require_firm(transform, len(best.pairs), lists[0], settings.tolerance)
+    return ListMatch(best.look.rows_of(best.pairs), transform, probability)
+
+
+def _settled(
+    lists: tuple[PlaneList, PlaneList], trial: _Trial, plane: TangentPlane, settings: MatchSettings
+) -> tuple[LinearTransform, _Trial]:
+    """The robust fit of a trial's pairs, and the trial with what that pairs and its evidence.
+
+    Pairs are those of the common field as it turned out to be.
+    """
+    look, pairs = trial.look, trial.pairs
+    before = look.rows_of(pairs)
+    for number in range(_LAST_FITS):
+        i, j = pairs.T
+        error = np.hypot(look.a.error[i], look.b.error[j])
+        fit = fit_linear(look.a.xy[i], look.b.xy[j], error, plane, "rshift", settings.clip)
         typical = float(np.median(np.hypot(error, fit.scatter)))
         radius = float(np.clip(settings.clip * typical * np.sqrt(2), LEAST_RADIUS, settings.tolerance))
-        before, pairs = pairs, mutual_nearest(transform.apply(a.xy), b.xy, radius)
-        if np.array_equal(before, pairs):
+        if number == 0:
+            look = look.after(fit.transform, lists, settings)
+        pairs = mutual_nearest(fit.transform.apply(look.a.xy), look.b.xy, radius)
+        now = look.rows_of(pairs)
+        if len(pairs) < 3 or np.array_equal(before, now):
             break
-    return transform, pairs, radius
+        before = now
+    settled = _Trial(look, fit.transform.matrix, fit.transform.shift, pairs, radius)
+    return fit.transform, _weighed(settled, settings)
+
+
+def _require_firm(transform: LinearTransform, n: int, first: PlaneList, tolerance: float) -> None:
+    """Refuse a fit of n sources that leaves the corners of the first list uncertain."""
+    low, high = np.nanmin(first.xy, axis=0), np.nanmax(first.xy, axis=0)
+    error = 0.0
+    for corner in ((low[0], low[1]), (low[0], high[1]), (high[0], low[1]), (high[0], high[1])):
+        # d(matrix @ p + shift), with p the corner
+        jacobian = np.hstack([np.eye(2), np.kron(np.eye(2), corner)])
+        variance = np.trace(jacobian @ transform.covariance @ jacobian.T) / 2
+        error = max(error, float(np.sqrt(max(variance, 0.0))))
+    if error > _CORNER_ERROR * tolerance:
+        raise LooseMatchError(n, error, _CORNER_ERROR * tolerance)

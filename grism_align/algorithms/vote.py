@@ -1,8 +1,7 @@
-"""Find the shift and roll between two lists by the votes of their pairs.
+"""Find the shift and roll between two lists by the votes of their sources.
 
-The scale is known to a part in a thousand, so the length of a pair of sources is the same in both
-lists: pairs of one length, not triangles of one shape, are what to look for. A true pair gives the
-true roll, and then the true shift, and thousands of them agree.
+The scale is known to a part in a thousand. So the length of a pair of sources is the same in both
+lists, and two pairs of one length give a roll and a shift; the true ones agree. No shapes are needed.
 """
 
 from __future__ import annotations
@@ -13,77 +12,170 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from grism_align.algorithms.chance import chance_probability
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["Candidate", "vote_by_offsets", "vote_by_pairs"]
+__all__ = ["Candidate", "poisson_surprise", "rigid_motion", "vote_by_offsets", "vote_by_pairs"]
 
-# Pairs are made of the brightest sources of each list: 4950 pairs of 100.
-_PAIR_SOURCES = 100
-# Shorter pairs tell the roll badly; in units of the tolerance.
-_SHORTEST_PAIR = 40.0
+# Candidates of one vote: the best, and those that might rival it.
+_CANDIDATES = 6
+# Differences of positions that are binned at most; longer lists give their brightest.
+_MOST_DIFFERENCES = 1_000_000
 # Cells of the offsets' histogram from its middle to its edge: 8 million in all.
 _FINEST_GRID = 1400
-# Rolls whose shifts are looked at: the most voted for.
-_ROLLS_TRIED = 5
+# Cells with fewer offsets than this share of the fullest one's are not looked at.
+_WORTH = 0.4
+# Side of the blocks of half cells in which the chance rate of offsets is counted.
+_BLOCK = 16
+# Pairs of pairs that vote at most; longer lists give their brightest.
+_MOST_VOTES = 500_000
+# Pairs used, in units of the first list's reach from its centre: short ones tell the roll badly, long
+# ones are cut by the edges of a small overlap.
+_SHORTEST, _LONGEST = 0.2, 1.0
+# Least sides of the cells in which rolls (deg) and shifts (arcsec) agree.
+_ROLL_CELL, _SHIFT_CELL = 1.0, 2.0
+# By how much the scale of the lists may differ.
+_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A shift and a roll that many pairs agree on.
+    """A shift and a roll that many sources agree on.
 
     Parameters
     ----------
     shift : (x, y), arcsec
-        Of the first list's centre.
+        How `center` moves.
     roll : float, deg
-        Growth of position angles, about the first list's centre.
-    probability : float
-        That chance gives as many votes.
+        Growth of position angles.
+    center : (x, y), arcsec
+        The first list's centre.
+    votes : int
+        How many agree.
     """
 
     shift: tuple[float, float]
     roll: float
-    probability: float
+    center: tuple[float, float]
+    votes: int
+
+
+def rigid_motion(
+    source: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rotation (2, 2) and the shift (2,) that take (N, 2) positions to others, in least squares."""
+    share = weight / weight.sum()
+    middle, goal = share @ source, share @ target
+    arm, reached = source - middle, target - goal
+    products = (share[:, None] * reached).T @ arm
+    angle = np.arctan2(products[0, 1] - products[1, 0], products[0, 0] + products[1, 1])
+    matrix = _rotation(float(angle))
+    return matrix, goal - matrix @ middle
+
+
+def _rotation(angle: float) -> NDArray[np.float64]:
+    """The matrix that lets position angles grow by an angle, rad."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, s], [-s, c]])
 
 
 def vote_by_offsets(
-    a: NDArray[np.float64], b: NDArray[np.float64], reach: float, tolerance: float, roll: float = 0.0
-) -> Candidate:
-    """The most popular offset between two lists whose roll is known.
+    a: NDArray[np.float64], b: NDArray[np.float64], reach: float, tolerance: float
+) -> list[Candidate]:
+    """The most popular offsets between two lists that are turned alike.
 
     Parameters
     ----------
     a, b : (N, 2) ndarray, arcsec
-        The lists; `a` is turned by the roll.
+        The lists, the brightest first.
     reach : float, arcsec
         Largest offset of an axis.
     tolerance : float, arcsec
         How well offsets agree.
-    roll : float, deg
-        The roll of `a`, for the record.
+
+    Returns
+    -------
+    list of Candidate
+        Apart by more than three tolerances, the least explained by chance first.
     """
-    difference = (b[None, :, :] - a[:, None, :]).reshape(-1, 2)
     tolerance = max(tolerance, reach / _FINEST_GRID)
-    half = int(np.ceil(reach / tolerance))
-    side = 2 * half + 1
-    cell = np.rint(difference / tolerance).astype(np.int64) + half
-    inside = ((cell >= 0) & (cell < side)).all(axis=1)
-    flat = np.bincount(cell[inside] @ np.array([side, 1]), minlength=side * side)
-    votes = flat.reshape(side, side).astype(float)
-    # Two by two cells, so that a peak on a border is whole in one of them.
-    summed = votes[:-1, :-1] + votes[1:, :-1] + votes[:-1, 1:] + votes[1:, 1:]
-    local = 4 * uniform_filter(votes, 31, mode="constant")[:-1, :-1]
-    expected = np.maximum(local, max(4 * float(votes.mean()), 1e-3))
-    excess = (summed - expected) / np.sqrt(expected)
-    i, j = np.unravel_index(int(np.argmax(excess)), excess.shape)
-    guess = (np.array([i, j]) + 0.5 - half) * tolerance
-    near = difference[np.abs(difference - guess).max(axis=1) <= tolerance]
-    shift = np.median(near, axis=0) if len(near) else guess
-    probability = chance_probability(int(summed[i, j]), float(expected[i, j]), summed.size)
-    return Candidate((float(shift[0]), float(shift[1])), roll, probability)
+    first = a[: max(int(_MOST_DIFFERENCES**0.5), _MOST_DIFFERENCES // len(b))]
+    second = b[: _MOST_DIFFERENCES // len(first)]
+    x, y = (np.subtract.outer(second[:, axis], first[:, axis]).ravel() for axis in (0, 1))
+    near = np.flatnonzero((np.abs(x) <= reach) & (np.abs(y) <= reach))
+    difference = np.column_stack([x[near], y[near]])
+    center = float(a[:, 0].mean()), float(a[:, 1].mean())
+    found = []
+    for guess, count in _peaks(difference, reach, tolerance):
+        # A little more than the cell, on whose very border the peak may be.
+        near = np.flatnonzero((np.abs(difference - guess) <= 1.2 * tolerance).all(axis=1))
+        x, y = np.median(difference[near], axis=0)
+        found.append(Candidate((float(x), float(y)), 0.0, center, count))
+    return found
+
+
+def _peaks(
+    difference: NDArray[np.float64], reach: float, tolerance: float
+) -> list[tuple[NDArray[np.float64], int]]:
+    """Middles and counts of the square cells, two tolerances wide, that exceed their surroundings most."""
+    if len(difference) == 0:
+        return []
+    half_cell = ((difference + reach) / tolerance).astype(np.int64)
+    rate = _chance_rate(half_cell)
+    side = int(half_cell.max()) // 2 + 2
+    corners, counts = [], []
+    # Cells that begin at every half cell, so that a peak on a border is whole in one of them.
+    for begin in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        cell = (half_cell + begin) >> 1
+        count = np.bincount(cell[:, 0] * side + cell[:, 1])
+        full = np.flatnonzero(count >= max(_WORTH * count.max(), 2))
+        corners.append(2 * np.column_stack(np.divmod(full, side)) - begin)
+        counts.append(count[full])
+    corner, count = np.concatenate(corners), np.concatenate(counts)
+    block = np.maximum(corner, 0) // _BLOCK
+    surprise = poisson_surprise(count, rate[block[:, 0], block[:, 1]])
+    found: list[int] = []
+    for k in np.argsort(-surprise, kind="stable")[: 40 * _CANDIDATES]:
+        if all(np.abs(corner[k] - corner[other]).max() > 3 for other in found):
+            found.append(int(k))
+        if len(found) == _CANDIDATES:
+            break
+    return [((corner[k] + 1) * tolerance - reach, int(count[k])) for k in found]
+
+
+def _chance_rate(half_cell: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Differences in a cell on average, for blocks of half cells with their neighbours."""
+    block = half_cell // _BLOCK
+    side = int(block.max()) + 1
+    sums = np.bincount(block[:, 0] * side + block[:, 1], minlength=side * side).reshape(side, side)
+    return np.asarray(4.0 * uniform_filter(sums.astype(float), 3, mode="constant") / _BLOCK**2)
+
+
+def poisson_surprise(count: NDArray[np.int64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How improbable counts in excess of Poisson means are: minus the logarithm of the probability."""
+    mean = np.maximum(expected, 1e-2)
+    return np.asarray(np.where(count > mean, count * np.log(np.maximum(count, 1) / mean) - count + mean, 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pairs of sources, the shortest first: rows of their ends, lengths (arcsec), angles (rad)."""
+
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    length: NDArray[np.float64]
+    angle: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Votes:
+    """Shift and roll from every two pairs of one length, and the rows that they bring together."""
+
+    roll: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    ends: NDArray[np.int64]
 
 
 def vote_by_pairs(
@@ -96,7 +188,7 @@ def vote_by_pairs(
     a, b : (N, 2) ndarray, arcsec
         The lists, the brightest first.
     reach : float, arcsec
-        Largest offset of an axis.
+        Largest offset of an axis, of the centre of `a`.
     tolerance : float, arcsec
         How well positions agree.
     max_roll : float, deg
@@ -105,59 +197,94 @@ def vote_by_pairs(
     Returns
     -------
     list of Candidate
-        One for each of the most popular rolls, the least explained by chance first.
+        The most voted for first.
     """
-    first, second = a[:_PAIR_SOURCES], b[:_PAIR_SOURCES]
-    angles = _roll_votes(first, second, tolerance, max_roll)
     center = a.mean(axis=0)
-    candidates = (
-        vote_by_offsets(_turned(a, center, roll), b, reach, tolerance, roll)
-        for roll in _popular(angles, first, tolerance, max_roll)
-    )
-    return sorted(candidates, key=lambda candidate: candidate.probability)
+    arm = float(np.hypot(*(a - center).T).max())
+    agree = tolerance + _SCALE * _LONGEST * arm
+    votes = _pair_votes(a, b, arm, agree)
+    keep = (np.abs(votes.roll) <= np.radians(max_roll) + 1e-9) & (np.abs(votes.shift) <= reach).all(axis=1)
+    votes = _Votes(votes.roll[keep], votes.shift[keep], votes.ends[keep])
+    if len(votes.roll) == 0:
+        return []
+    found: list[Candidate] = []
+    for members in _agreeing(votes, reach, max(np.radians(_ROLL_CELL), 2 * agree / (_SHORTEST * arm)), agree):
+        candidate = _agreed(a, b, votes.ends[members], agree)
+        # The two sets of cells find the same peaks.
+        if all(_differ(candidate, other, arm, 3 * agree) for other in found):
+            found.append(candidate)
+    return sorted(found, key=lambda candidate: -candidate.votes)[:_CANDIDATES]
 
 
-def _turned(xy: NDArray[np.float64], center: NDArray[np.float64], roll: float) -> NDArray[np.float64]:
-    angle = np.radians(roll)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return np.asarray((xy - center) @ turn.T + center)
+def _differ(one: Candidate, other: Candidate, arm: float, limit: float) -> bool:
+    turn = abs((one.roll - other.roll + 180.0) % 360.0 - 180.0)
+    away = float(np.hypot(*np.subtract(one.shift, other.shift)))
+    return away + float(np.radians(turn)) * arm > limit
 
 
-def _pair_table(xy: NDArray[np.float64], shortest: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Length (arcsec) and position angle (deg) of all pairs, shortest first."""
+def _pairs(xy: NDArray[np.float64], shortest: float, longest: float) -> _Pairs:
     i, j = np.triu_indices(len(xy), 1)
     step = xy[j] - xy[i]
-    length = np.hypot(*step.T)
+    length = np.hypot(step[:, 0], step[:, 1])
     order = np.argsort(length)
-    order = order[np.searchsorted(length[order], shortest) :]
-    return length[order], np.degrees(np.arctan2(step[order, 0], step[order, 1]))
+    order = order[slice(*np.searchsorted(length[order], [shortest, longest]))]
+    return _Pairs(i[order], j[order], length[order], np.arctan2(step[order, 0], step[order, 1]))
 
 
-def _roll_votes(
-    a: NDArray[np.float64], b: NDArray[np.float64], tolerance: float, max_roll: float
-) -> NDArray[np.float64]:
-    """Roll, deg in [-180, 180), of every two pairs of one length, in both directions of the second."""
-    a_length, a_angle = _pair_table(a, _SHORTEST_PAIR * tolerance)
-    b_length, b_angle = _pair_table(b, _SHORTEST_PAIR * tolerance)
-    low = np.searchsorted(b_length, a_length - tolerance)
-    count = np.searchsorted(b_length, a_length + tolerance) - low
-    start = np.repeat(low - np.concatenate([[0], np.cumsum(count)[:-1]]), count)
-    partner = start + np.arange(count.sum())
-    difference = b_angle[partner] - np.repeat(a_angle, count)
-    both = np.concatenate([difference, difference + 180.0])
-    both = (both + 180.0) % 360.0 - 180.0
-    return np.asarray(both[np.abs(both) <= max_roll])
+def _pair_votes(a: NDArray[np.float64], b: NDArray[np.float64], arm: float, agree: float) -> _Votes:
+    """The votes of pairs of one length, in both directions of the second pair."""
+    center, n, m = a.mean(axis=0), len(a), len(b)
+    while True:
+        first = _pairs(a[:n], _SHORTEST * arm, _LONGEST * arm)
+        second = _pairs(b[:m], _SHORTEST * arm - agree, _LONGEST * arm + agree)
+        low = np.searchsorted(second.length, first.length - agree)
+        count = np.searchsorted(second.length, first.length + agree) - low
+        if 2 * count.sum() <= _MOST_VOTES:
+            break
+        n, m = int(0.8 * n), int(0.8 * m)
+    mine = np.repeat(np.arange(len(count)), count)
+    theirs = np.arange(len(mine)) + np.repeat(low - np.cumsum(count) + count, count)
+    turn = second.angle[theirs] - first.angle[mine]
+    roll = (np.concatenate([turn, turn + np.pi]) + np.pi) % (2 * np.pi) - np.pi
+    c, s = np.cos(roll), np.sin(roll)
+    x, y = (0.5 * (a[first.i] + a[first.j]) - center)[np.concatenate([mine, mine])].T
+    goal = (0.5 * (b[second.i] + b[second.j]) - center)[np.concatenate([theirs, theirs])]
+    shift = goal - np.column_stack([c * x + s * y, c * y - s * x])
+    i, j, k, m2 = first.i[mine], first.j[mine], second.i[theirs], second.j[theirs]
+    ends = np.concatenate([np.column_stack([i, j, k, m2]), np.column_stack([i, j, m2, k])])
+    return _Votes(roll, shift, ends)
 
 
-def _popular(
-    angles: NDArray[np.float64], a: NDArray[np.float64], tolerance: float, max_roll: float
-) -> list[float]:
-    """The rolls with most votes above the average, in steps that no source notices by the tolerance."""
-    if len(angles) == 0:
-        return []
-    reach = max(float(np.hypot(*(a - a.mean(axis=0)).T).max()), 1.0)
-    step = float(np.degrees(tolerance / reach))
-    half = int(np.ceil(max_roll / step))
-    cell = np.rint(angles / step).astype(np.int64) + half
-    votes = np.bincount(np.clip(cell, 0, 2 * half), minlength=2 * half + 1)
-    return [(int(k) - half) * step for k in np.argsort(-votes, kind="stable")[:_ROLLS_TRIED]]
+def _agreeing(votes: _Votes, reach: float, roll_cell: float, agree: float) -> Iterator[NDArray[np.int64]]:
+    """The votes in each of the fullest cells of rolls and shifts."""
+    shift_cell = max(_SHIFT_CELL, 4 * agree)
+    rolls, side = max(int(2 * np.pi / roll_cell), 1), int(2 * reach / shift_cell) + 2
+    # A peak on the border of cells is inside one of cells that are moved by half their sides.
+    for offset in (0.0, 0.5):
+        turn = np.floor((votes.roll + np.pi) * rolls / (2 * np.pi) + offset).astype(np.int64) % rolls
+        at = np.floor((votes.shift + reach) / shift_cell + offset).astype(np.int64)
+        key = (turn * side + at[:, 0]) * side + at[:, 1]
+        ordered = np.sort(key)
+        start = np.flatnonzero(np.diff(ordered, prepend=-1))
+        count = np.diff(start, append=len(ordered))
+        for cell in ordered[start[np.argsort(-count, kind="stable")[:_CANDIDATES]]]:
+            yield np.flatnonzero(key == cell)
+
+
+def _agreed(
+    a: NDArray[np.float64], b: NDArray[np.float64], ends: NDArray[np.int64], agree: float
+) -> Candidate:
+    """What the votes of one cell say together: the motion of the sources that most of them bring together."""
+    partner, count = np.unique(
+        np.concatenate([ends[:, [0, 2]], ends[:, [1, 3]]]) @ np.array([len(b), 1]), return_counts=True
+    )
+    source, target = a[partner // len(b)], b[partner % len(b)]
+    weight = np.where(count >= 0.4 * count.max(), count, 0).astype(float)
+    matrix, shift = rigid_motion(source, target, weight)
+    near = np.hypot(*(source @ matrix.T + shift - target).T) < 3 * agree
+    if near.sum() >= 3:
+        matrix, shift = rigid_motion(source[near], target[near], count[near].astype(float))
+    center = a.mean(axis=0)
+    x, y = center @ matrix.T + shift - center
+    roll = float(np.degrees(np.arctan2(matrix[0, 1], matrix[0, 0])))
+    return Candidate((float(x), float(y)), roll, (float(center[0]), float(center[1])), len(ends))

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlignmentError",
+    "AmbiguousMatchError",
     "AssociationError",
     "GrismAlignError",
     "InputError",
+    "LooseMatchError",
     "OutputError",
     "PlaneMismatchError",
     "SettingsError",
@@ -117,4 +119,44 @@ class UnreliableMatchError(AlignmentError):
         super().__init__(
             f"{n} matched sources could be chance: "
             f"false-match probability {probability:.1e}, limit {limit:.1e}"
+        )
+
+
+class AmbiguousMatchError(AlignmentError):
+    """Two different transforms explain two lists; regular patterns do that.
+
+    Parameters
+    ----------
+    n, other : int
+        Sources matched by the best transform and by the next one.
+    offset : float, arcsec
+        How far apart the two transforms put a source.
+    """
+
+    def __init__(self, n: int, other: int, offset: float) -> None:
+        self.n = n
+        self.other = other
+        self.offset = offset
+        super().__init__(
+            f"ambiguous: {n} sources match, and {other} where the offset differs by {offset:.1f} arcsec"
+        )
+
+
+class LooseMatchError(AlignmentError):
+    """A match whose sources lie too badly for a transform of the whole list.
+
+    Parameters
+    ----------
+    n : int
+        Sources matched.
+    error, limit : float, arcsec
+        Standard error of one axis at the worst corner of the list, and the largest accepted.
+    """
+
+    def __init__(self, n: int, error: float, limit: float) -> None:
+        self.n = n
+        self.error = error
+        super().__init__(
+            f"{n} matched sources leave a corner of the list uncertain "
+            f"by {error:.2f} arcsec, limit {limit:.2f}"
         )

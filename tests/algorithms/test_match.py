@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import poisson
 
 from grism_align.algorithms.match import match_lists, mutual_nearest
-from grism_align.algorithms.vote import chance_probability, vote_by_offsets, vote_by_pairs
-from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
+from grism_align.values.errors import (
+    AlignmentError,
+    AmbiguousMatchError,
+    LooseMatchError,
+    TooFewMatchesError,
+    UnreliableMatchError,
+)
 from grism_align.values.settings import MatchSettings
 from grism_align.values.transform import LinearTransform
 
@@ -47,6 +51,27 @@ def test_offsets_and_rolls_are_found(shift, roll):
     assert match.probability < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("shift", "roll"), [((60.0, 0.0), 0.05), ((-42.0, 42.0), 0.0), ((30.0, -51.0), -137.0)]
+)
+def test_large_offsets_and_a_third_of_overlap(shift, roll):
+    """The 100 brightest of each list, 30 % of them common."""
+    rng = np.random.default_rng(40)
+    xy, mag = field(rng, 170, side=170.0)
+    stars = xy * [1.2, 0.7], mag
+    error = LinearTransform.from_parameters(PLANE, shift, roll)
+    first, first_star = seen(stars, error, rng, center=(-42.0, 0.0), found=1.0)
+    second, second_star = seen(stars, LinearTransform.identity(PLANE), rng, center=(42.0, 0.0), found=1.0)
+    common = np.intersect1d(first_star, second_star)
+    assert len(common) < 0.35 * min(len(first), len(second))
+    match = match_lists(first, second, PLANE, MatchSettings(brightest=100))
+    truth = error.inverted()
+    at = error.apply(xy[common])
+    np.testing.assert_allclose(match.transform.apply(at), truth.apply(at), atol=4 * NOISE)
+    assert (first_star[match.pairs[:, 0]] == second_star[match.pairs[:, 1]]).all()
+    assert match.probability < 1e-12
+
+
 @pytest.mark.parametrize("roll", [-178.0, -90.0, 3.0, 45.0, 180.0])
 def test_any_roll_is_found_where_it_is_searched(roll):
     rng = np.random.default_rng(30)
@@ -58,21 +83,6 @@ def test_any_roll_is_found_where_it_is_searched(roll):
     np.testing.assert_allclose(match.transform.apply(CORNERS), truth.apply(CORNERS), atol=0.01)
     with pytest.raises(AlignmentError):
         match_lists(first, second, PLANE, MatchSettings(max_roll=1.0))
-
-
-def test_votes():
-    rng = np.random.default_rng(31)
-    xy, _ = field(rng, 60)
-    moved = LinearTransform.from_parameters(PLANE, (3.0, -2.0), 0.4, center=xy.mean(axis=0)).apply(xy)
-    found = vote_by_offsets(xy, xy + np.array([3.0, -2.0]), 10.0, 0.3)
-    assert found.shift == pytest.approx((3, -2))
-    assert (found.roll, found.probability < 1e-30) == (0.0, True)
-    best = min(vote_by_pairs(xy, moved, 10.0, 0.3, 0.5), key=lambda candidate: candidate.probability)
-    # a step of the rolls tried is what the farthest source notices
-    assert best.roll == pytest.approx(0.4, abs=np.degrees(0.3 / 60))
-    assert best.shift == pytest.approx((3, -2), abs=0.3)
-    assert vote_by_pairs(xy[:1], moved, 10.0, 0.3, 0.5) == []  # no pair, no vote
-    assert vote_by_pairs(xy / 100, moved, 10.0, 0.3, 0.5) == []  # too short to tell a roll
 
 
 def test_it_matches_both_ways():
@@ -97,9 +107,9 @@ def test_few_common_stars_suffice(n):
     assert match.probability < 1e-4
 
 
-@pytest.mark.parametrize(("n", "trials"), [(6, 40), (20, 40), (60, 15), (200, 8)])
+@pytest.mark.parametrize(("n", "trials"), [(6, 40), (20, 20), (60, 10), (200, 4)])
 def test_random_lists_are_refused(n, trials):
-    """With a limit of 1e-4, a hundred pairs of lists without a common star give no match."""
+    """With a limit of 1e-4, some tens of pairs of lists without a common star give no match."""
     for seed in range(trials):
         rng = np.random.default_rng([24, n, seed])
         with pytest.raises(AlignmentError):
@@ -168,9 +178,79 @@ def test_only_the_brightest_are_matched():
     assert set(match.pairs[:, 0]) <= set(np.argsort(first.mag)[:50])
 
 
-def test_brightest_puts_unknown_magnitudes_last():
-    rows = plane_list(np.zeros((4, 2)), [np.nan, 20.0, 19.0, 18.0]).brightest(3, np.array([0, 1, 2]))
+@pytest.mark.parametrize("unknown", [np.nan, np.inf, -np.inf])
+def test_brightest_puts_unknown_magnitudes_last(unknown):
+    rows = plane_list(np.zeros((4, 2)), [unknown, 20.0, 19.0, 18.0]).brightest(3, np.array([0, 1, 2]))
     np.testing.assert_array_equal(rows, [2, 1, 0])
+
+
+def test_unknown_positions_and_magnitudes_do_no_harm():
+    rng = np.random.default_rng(41)
+    stars = field(rng, 60)
+    first, _ = seen(stars, LinearTransform.from_parameters(PLANE, (7.0, -8.0), 0.02), rng)
+    second, _ = seen(stars, LinearTransform.identity(PLANE), rng)
+    first.mag[:10] = np.resize([np.nan, np.inf, -np.inf], 10)
+    first.xy[10:15] = np.nan
+    second.mag[:] = np.nan
+    match = match_lists(first, second, PLANE, SETTINGS)
+    assert match.probability < 1e-12
+    assert np.isfinite(first.xy[match.pairs[:, 0]]).all()
+
+
+def test_filters_in_which_different_sources_are_bright():
+    """The 20 brightest of the one filter are not the brightest of the other: all near sources decide."""
+    rng = np.random.default_rng(42)
+    stars = field(rng, 1500)
+    first, _ = seen(stars, LinearTransform.from_parameters(PLANE, (0.8, -0.3), 0.01), rng)
+    second, _ = seen((stars[0], rng.permutation(stars[1])), LinearTransform.identity(PLANE), rng)
+    match = match_lists(first, second, PLANE, MatchSettings(brightest=20))
+    truth = LinearTransform.from_parameters(PLANE, (0.8, -0.3), 0.01).inverted()
+    np.testing.assert_allclose(match.transform.apply(CORNERS), truth.apply(CORNERS), atol=NOISE)
+    assert len(match.pairs) > 1000
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_regular_patterns_are_ambiguous(missing):
+    """A grid matches itself at every period; the overlap, not the truth, decides which matches best."""
+    rng = np.random.default_rng(43)
+    x, y = np.meshgrid(np.arange(10) * 12.0, np.arange(10) * 12.0)
+    grid = np.column_stack([x.ravel(), y.ravel()])
+    lists = []
+    for keep in (grid[:, 0] >= 12 * missing, grid[:, 0] <= 12 * (9 - missing)):
+        xy = grid[keep] + NOISE * rng.normal(size=(keep.sum(), 2))
+        lists.append(plane_list(xy, rng.uniform(18, 25, len(xy))))
+    with pytest.raises(AmbiguousMatchError) as caught:
+        match_lists(*lists, PLANE, SETTINGS)
+    assert caught.value.offset > 11
+    assert caught.value.other > 0.5 * caught.value.n
+
+
+@pytest.mark.parametrize("scatter", [0.02, 0.3])
+def test_unrelated_lines_are_refused(scatter):
+    """Sources on a thin line match in one coordinate wherever they are."""
+    for seed in range(6):
+        rng = np.random.default_rng([44, seed])
+        lists = []
+        for _ in range(2):
+            xy = np.column_stack([rng.uniform(-60, 60, 100), scatter * rng.normal(size=100)])
+            lists.append(plane_list(xy, np.arange(100.0)))
+        with pytest.raises(AlignmentError):
+            match_lists(*lists, PLANE, SETTINGS)
+
+
+def test_a_match_that_leaves_the_corners_uncertain_is_refused():
+    """Twelve common sources in a corner of 4 arcsec tell the roll to some milliradians."""
+    rng = np.random.default_rng(45)
+    shared = rng.uniform(50, 54, (12, 2))
+    lists = []
+    for _ in range(2):
+        alone = rng.uniform(-60, 60, (4, 2))
+        xy = np.concatenate([shared, alone]) + 0.02 * rng.normal(size=(16, 2))
+        lists.append(plane_list(xy, np.arange(16.0), noise=0.02))
+    with pytest.raises(LooseMatchError) as caught:
+        match_lists(*lists, PLANE, SETTINGS)
+    assert caught.value.n >= 6
+    assert caught.value.error > 0.25 * SETTINGS.tolerance
 
 
 points = st.lists(st.tuples(st.floats(-10, 10), st.floats(-10, 10)), max_size=12, unique=True)
@@ -200,27 +280,11 @@ def test_mutual_nearest(first, second, radius):
         assert len(found) == len(values)
 
 
-@given(st.integers(0, 40), st.floats(0, 30), st.floats(1, 1e6))
-def test_chance_probability(n, expected, trials):
-    probability = chance_probability(n, expected, trials)
-    assert 0 <= probability <= 1
-    assert probability >= chance_probability(n + 1, expected, trials)
-    assert probability <= chance_probability(n, expected + 1, trials)
-    if n == 0:
-        assert probability == 1
-
-
-def test_chance_probability_is_the_tail_of_a_poisson():
-    assert chance_probability(3, 0.5, 10) == pytest.approx(10 * (1 - poisson.pmf([0, 1, 2], 0.5).sum()))
-    assert chance_probability(5, 0.0, 1e6) == 0
-    assert chance_probability(1, 100.0, 50) == 1
-
-
 @pytest.mark.parametrize("clumps", [1, 12])
 def test_clustered_lists_without_a_common_source_are_refused(clumps):
     """Where sources crowd they find partners by chance, and count for what they are."""
     accepted = 0
-    for seed in range(40):
+    for seed in range(5):
         rng = np.random.default_rng([seed, clumps])
         lists = []
         for _ in range(2):

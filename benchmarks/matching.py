@@ -1,0 +1,388 @@
+"""How often matching finds, misses, refuses, and is wrong; how honest its probability is; how fast it is.
+
+    python benchmarks/matching.py [--trials 10000] [--seed 1] [--only trials,peers,calibration,times]
+
+Trials: pairs of lists with a known transform, and pairs of lists of no common source, over everything
+that is hard: few common sources, spurious ones, offsets to 60", any roll, scales off by up to 1e-3,
+errors of 2 to 100 mas, magnitudes of different filters, clusters, lines, grids, duplicates. Counts come
+with 95 % Wilson limits. A match is WRONG if it was accepted and puts a corner of the first list off by
+more than the tolerance; "off" counts accepted ones with a corner off by more than five of their errors.
+
+Calibration: how often lists without a common source reach a false-match probability.
+
+Peers: the same true trials with triangles in a k-d tree (astroalign, right if it puts the sources within
+1").
+
+Times: against tristars and astroalign (triangles in a k-d tree), where they are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.match import ListMatch, PlaneList, match_lists
+from grism_align.values.errors import AlignmentError, AmbiguousMatchError
+from grism_align.values.settings import MatchSettings
+from grism_align.values.transform import LinearTransform, TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLANE = TangentPlane(150.0, 2.2)
+SIDE = 130.0  # arcsec, as of WFC3/IR
+PIXEL = 0.13  # arcsec
+SETTINGS = MatchSettings()
+NATURAL = ("uniform", "clustered")
+POINTINGS = ("near", "offset", "any roll")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Two lists and what takes the first onto the second (None: nothing does)."""
+
+    first: PlaneList
+    second: PlaneList
+    truth: LinearTransform | None
+    common: int
+    name: str
+    scaled: bool = False
+
+
+def scattered(rng: np.random.Generator, n: int, kind: str, box: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Positions (n, 2) of a kind of field within a box (low corner, sides)."""
+    low, sides = box
+    if kind == "uniform":
+        return low + sides * rng.uniform(size=(n, 2))
+    if kind == "clustered":
+        centers = low + sides * rng.uniform(size=(max(n // 8, 1), 2))
+        spread = rng.choice([1.0, 3.0, 8.0])
+        knots = centers[rng.integers(0, len(centers), n)] + spread * rng.normal(size=(n, 2))
+        return np.where(rng.uniform(size=(n, 1)) < 0.5, knots, low + sides * rng.uniform(size=(n, 2)))
+    if kind == "line":
+        along = rng.uniform(0, sides[0], n)
+        return low + np.column_stack(
+            [along, 0.5 * sides[1] + rng.choice([0.03, 0.3, 1.0]) * rng.normal(size=n)]
+        )
+    step = rng.choice([5.0, 8.0, 13.0])
+    x, y = np.meshgrid(np.arange(0, sides[0], step), np.arange(0, sides[1], step))
+    nodes = np.column_stack([x.ravel(), y.ravel()]) + rng.uniform(0, step, 2)
+    return low + nodes[rng.permutation(len(nodes))[:n]]
+
+
+def listed(rng: np.random.Generator, xy: np.ndarray, mag: np.ndarray, error: float) -> PlaneList:
+    """The list of positions, measured with an error that grows for faint sources; some magnitudes unknown."""
+    rank = np.argsort(np.argsort(mag)) / max(len(mag) - 1, 1)
+    own = error * 10 ** (0.6 * rank - 0.3)
+    mag = np.where(rng.uniform(size=len(mag)) < 0.02, rng.choice([np.nan, np.inf, -np.inf], len(mag)), mag)
+    order = rng.permutation(len(xy))
+    measured = xy + own[:, None] * rng.normal(size=xy.shape)
+    return PlaneList(measured[order], own[order], mag[order], np.full(len(xy), 2016.0))
+
+
+def pointing(rng: np.random.Generator, kind: str, scaled: bool) -> LinearTransform:
+    """An error of pointing: as HST's mostly is; an offset of up to 60"; and any roll."""
+    scale = 1 + rng.uniform(-1e-3, 1e-3) if scaled else 1.0
+    if kind == "near":
+        return LinearTransform.from_parameters(PLANE, rng.normal(0, 0.5, 2), rng.normal(0, 0.02), scale)
+    angle, length = rng.uniform(0, 2 * np.pi), 60 * np.sqrt(rng.uniform())
+    shift = length * np.array([np.cos(angle), np.sin(angle)])
+    roll = rng.normal(0, 0.05) if kind == "offset" else rng.uniform(-180, 180)
+    return LinearTransform.from_parameters(PLANE, shift, roll, scale)
+
+
+def true_trial(rng: np.random.Generator, kind: str, where: str) -> Trial:
+    """Lists with common sources."""
+    common = int(np.exp(rng.uniform(np.log(6), np.log(100))))
+    overlap = rng.uniform(0.3, 1.0)
+    step = np.array([(1 - overlap) * SIDE, 0.0]) @ _turn(rng.uniform(0, 360))
+    half = np.array([SIDE, SIDE]) / 2
+    low, high = np.maximum(-half, step - half), np.minimum(half, step + half)
+    shared = scattered(rng, common, kind, (low, high - low))
+    shared = shared[((shared > low) & (shared < high)).all(axis=1)]
+    mag = rng.uniform(18, 25, len(shared))
+    change = rng.choice([0.1, 1.0, 10.0])  # of magnitudes between filters
+    scaled, lists = bool(rng.uniform() < 0.3), []
+    error = pointing(rng, where, scaled)
+    for corner, transform in ((-half, error), (step - half, LinearTransform.identity(PLANE))):
+        # Spurious ones and what only this filter or depth shows, up to twice as many as real ones.
+        others = int(len(shared) * rng.choice([0.2, 1.0, 2.0]))
+        own = scattered(rng, others, kind, (corner, 2 * half))
+        others = len(own)  # a grid has no more nodes
+        if rng.uniform() < 0.1:
+            own[: others // 5] = shared[rng.integers(0, len(shared), others // 5)] + rng.normal(
+                0, 0.1, (others // 5, 2)
+            )
+        at = transform.apply(np.concatenate([shared, own]))
+        brightness = np.concatenate([mag + change * rng.normal(size=len(mag)), rng.uniform(18, 25, others)])
+        lists.append(listed(rng, at, brightness, 10 ** rng.uniform(np.log10(0.002), -1)))
+    name = f"true, {kind}, {where}"
+    return Trial(lists[0], lists[1], error.inverted(), len(shared), name, scaled)
+
+
+def unrelated_trial(rng: np.random.Generator, kind: str) -> Trial:
+    """Lists of different sources, of one kind of field."""
+    lists = []
+    for _ in range(2):
+        n = int(np.exp(rng.uniform(np.log(6), np.log(300))))
+        xy = scattered(rng, n, kind, (np.full(2, -SIDE / 2), np.full(2, SIDE)))
+        if rng.uniform() < 0.2:  # every source twice
+            xy = np.concatenate([xy, xy + rng.normal(0, 0.05, xy.shape)])
+        lists.append(listed(rng, xy, rng.uniform(18, 25, len(xy)), 10 ** rng.uniform(np.log10(0.002), -1)))
+    return Trial(lists[0], lists[1], None, 0, f"unrelated, {kind}")
+
+
+def apart_trial(rng: np.random.Generator) -> Trial:
+    """Two exposures of one field that do not overlap; the second is listed where the first is."""
+    lists = []
+    for corner in (0.0, SIDE):
+        n = int(np.exp(rng.uniform(np.log(6), np.log(300))))
+        box = (np.array([corner, 0.0]), np.full(2, SIDE))
+        xy = scattered(rng, n, "clustered", box) - [corner, 0.0]
+        lists.append(listed(rng, xy, rng.uniform(18, 25, n), 0.01))
+    return Trial(lists[0], lists[1], None, 0, "no overlap")
+
+
+def _turn(angle: float) -> np.ndarray:
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    return np.array([[c, s], [-s, c]])
+
+
+def made(seed: int, number: int) -> Trial:
+    """The trial of a number: six of ten are true."""
+    rng = np.random.default_rng([seed, number])
+    turn = number % 20
+    if turn < 12:
+        kind = (
+            ("uniform", "clustered", "uniform", "clustered")[turn % 4]
+            if turn < 10
+            else ("line", "grid")[turn - 10]
+        )
+        return true_trial(rng, kind, POINTINGS[(number // 4) % 3])
+    if turn == 19:
+        return apart_trial(rng)
+    return unrelated_trial(rng, ("uniform", "clustered", "line", "grid")[turn % 4])
+
+
+def verdict(trial: Trial, match: ListMatch) -> str:
+    """Whether an accepted match is right, off by more than five of its errors, or wrong."""
+    if trial.truth is None:
+        return "WRONG"
+    low, high = trial.first.xy.min(axis=0), trial.first.xy.max(axis=0)
+    corners = np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])])
+    away = match.transform.apply(corners) - trial.truth.apply(corners)
+    if np.hypot(*away.T).max() > SETTINGS.tolerance:
+        return "WRONG"
+    for corner, miss in zip(corners, away, strict=True):
+        jacobian = np.hstack([np.eye(2), np.kron(np.eye(2), corner)])
+        error = np.sqrt(np.trace(jacobian @ match.transform.covariance @ jacobian.T) / 2)
+        if not trial.scaled and np.hypot(*miss) > 5 * np.sqrt(2) * error:
+            return "off"
+    return "found"
+
+
+def outcome(trial: Trial) -> str:
+    """What matching makes of a trial."""
+    try:
+        match = match_lists(trial.first, trial.second, PLANE, SETTINGS)
+    except AmbiguousMatchError:
+        return "ambiguous"
+    except AlignmentError:
+        return "refused"
+    return verdict(trial, match)
+
+
+def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % limits of a share of k in n."""
+    if n == 0:
+        return 0.0, 1.0
+    p, q = k / n, z**2 / n
+    middle, half = (p + q / 2) / (1 + q), np.sqrt(q * p * (1 - p) + q**2 / 4) / (1 + q)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def print_trials(n: int, seed: int, verbose: bool) -> None:
+    """The table of outcomes."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    enough: Counter[bool] = Counter()
+    for number in range(n):
+        trial = made(seed, number)
+        result = outcome(trial)
+        group = "" if trial.truth is None else ", 15 or more" if trial.common >= 15 else ", 6 to 14"
+        counts[trial.name + group][result] += 1
+        counts["ALL"][result] += 1
+        if trial.truth is not None and trial.common >= 15 and trial.name.split(", ")[1] in NATURAL:
+            enough[result in {"found", "off"}] += 1
+        if verbose and (
+            result in ("WRONG", "off", "ambiguous") or (trial.common >= 15 and result == "refused")
+        ):
+            sizes = f"{trial.common} of {len(trial.first)}, {len(trial.second)}"
+            print(f"  {number}: {trial.name}, {sizes}: {result}", flush=True)
+    columns = ("found", "off", "refused", "ambiguous", "WRONG")
+    print("| trials | n | " + " | ".join(columns) + " | found, 95 % | WRONG, 95 % |")
+    print("|---" * 9 + "|")
+    for name in sorted(counts):
+        own = counts[name]
+        total = own.total()
+        good, bad = wilson(own["found"] + own["off"], total), wilson(own["WRONG"], total)
+        cells = " | ".join(str(own[c]) for c in columns)
+        print(f"| {name} | {total} | {cells} | {good[0]:.4f}-{good[1]:.4f} | {bad[0]:.4f}-{bad[1]:.4f} |")
+    low, high = wilson(enough[True], enough.total())
+    share = enough[True] / max(enough.total(), 1)
+    print(f"\nFound with 15 or more common sources in natural fields: {share:.4f} ({low:.4f}-{high:.4f})\n")
+
+
+def print_calibration(n: int, seed: int) -> None:
+    """How often unrelated lists reach a probability."""
+    limits = (1e-1, 1e-2, 1e-3, 1e-4)
+    print("| unrelated lists | n | " + " | ".join(f"p < {limit:g}" for limit in limits) + " |")
+    print("|---" * (2 + len(limits)) + "|")
+    settings = MatchSettings(max_false_match=1.0, min_matches=3)
+    for kind in ("uniform", "clustered", "line", "grid"):
+        reached: list[float] = []
+        for number in range(n):
+            trial = unrelated_trial(np.random.default_rng([seed, 7, number]), kind)
+            try:
+                reached.append(match_lists(trial.first, trial.second, PLANE, settings).probability)
+            except AlignmentError:
+                reached.append(1.0)
+        shares = " | ".join(f"{np.mean(np.array(reached) < limit):.5f}" for limit in limits)
+        print(f"| {kind} | {n} | {shares} |")
+    print()
+
+
+def print_peers(n: int, seed: int) -> None:
+    """Pairs of one length against triangles: true trials of natural fields with 15 or more common sources."""
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    peers: dict[str, Callable[[Trial], str]] = {
+        "pairs of one length": outcome,
+        "astroalign": _astroalign_outcome,
+    }
+    number = 0
+    while counts["pairs of one length", "ALL"].total() < n:
+        number += 1
+        trial = made(seed, number)
+        if trial.truth is None or trial.common < 15 or trial.name.split(", ")[1] not in NATURAL:
+            continue
+        for peer, work in peers.items():
+            result = work(trial)
+            for group in (trial.name.split(", ")[2], "ALL"):
+                counts[peer, group][result] += 1
+    print("| method | pointing | n | right | WRONG | none |")
+    print("|---|---|---|---|---|---|")
+    for (peer, group), own in sorted(counts.items()):
+        right, wrong = own["found"] + own["off"], own["WRONG"]
+        print(f"| {peer} | {group} | {own.total()} | {right} | {wrong} | {own.total() - right - wrong} |")
+    print()
+
+
+def _astroalign_outcome(trial: Trial) -> str:
+    """What triangles in a k-d tree make of the 100 brightest of each list."""
+    try:
+        import astroalign
+    except ImportError:
+        return "not installed"
+    a, b = (
+        each.xy[np.argsort(np.nan_to_num(each.mag, nan=99.0))][:100] for each in (trial.first, trial.second)
+    )
+    try:
+        similarity, _ = astroalign.find_transform(a / PIXEL, b / PIXEL, max_control_points=100)
+    except Exception:  # noqa: BLE001 - whatever a peer raises is its refusal
+        return "refused"
+    away = PIXEL * similarity(trial.first.xy / PIXEL) - trial.truth.apply(trial.first.xy)
+    return "found" if np.median(np.hypot(*away.T)) < 1.0 else "WRONG"
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """The least of several durations, of the processor: other work on the machine does not count."""
+    work()
+    spent = []
+    for _ in range(repeats):
+        begin = time.process_time()
+        work()
+        spent.append(time.process_time() - begin)
+    return min(spent)
+
+
+def _crowd(rng: np.random.Generator, n: int, transform: LinearTransform) -> tuple[PlaneList, PlaneList]:
+    xy, mag = rng.uniform(-SIDE / 2, SIDE / 2, (n, 2)), rng.uniform(18, 25, n)
+    lists = []
+    for motion in (transform, LinearTransform.identity(PLANE)):
+        seen = np.sort(rng.permutation(n)[: int(0.9 * n)])
+        at = motion.apply(xy[seen] + rng.normal(0, 0.01, (len(seen), 2)))
+        lists.append(PlaneList(at, np.full(len(at), 0.01), mag[seen], np.full(len(at), 2016.0)))
+    return lists[0], lists[1]
+
+
+def _tristars(a: np.ndarray, b: np.ndarray) -> Callable[[], object] | None:
+    try:
+        from tristars.match import match_catalog_tri
+    except ImportError:
+        return None
+    return lambda: match_catalog_tri(a, b, maxKeep=10, size_limit=[5, 1000])
+
+
+def _astroalign(a: np.ndarray, b: np.ndarray) -> Callable[[], object] | None:
+    try:
+        import astroalign
+    except ImportError:
+        return None
+    return lambda: astroalign.find_transform(a, b, max_control_points=len(a))
+
+
+def print_times() -> None:
+    """Times of lists of one field, against the peers."""
+    print("| sources | pointing | time | tristars | ratio | astroalign |")
+    print("|---|---|---|---|---|---|")
+    cases = (("near", (0.3, -0.2), 0.01), ("offset", (45.0, -38.0), 0.05), ("any roll", (45.0, -38.0), 77.0))
+    for n in (50, 100, 200, 1000, 10000):
+        for name, shift, roll in cases:
+            rng = np.random.default_rng([n, 11])
+            first, second = _crowd(rng, n, LinearTransform.from_parameters(PLANE, shift, roll))
+            settings = MatchSettings(brightest=max(n, 5))
+            own = seconds(
+                lambda a=first, b=second, s=settings: match_lists(a, b, PLANE, s), 15 if n < 1000 else 3
+            )
+            triangles = _tristars(first.xy, second.xy) if n <= 100 and name == "any roll" else None
+            other = _seconds_or_nan(triangles)
+            asterisms = _astroalign(first.xy, second.xy) if n <= 100 and name == "any roll" else None
+            third = _seconds_or_nan(asterisms)
+            peers = f"{1e3 * other:.0f} ms | {other / own:.0f} | {1e3 * third:.0f} ms"
+            print(f"| {n} | {name} | {1e3 * own:.1f} ms | {peers} |", flush=True)
+    print()
+
+
+def _seconds_or_nan(work: Callable[[], object] | None) -> float:
+    """The time of a peer that may fail."""
+    try:
+        return seconds(work, 2) if work else float("nan")
+    except Exception as error:  # noqa: BLE001 - whatever a peer raises is its failure
+        print(f"  {type(error).__name__}: {error}")
+        return float("nan")
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="trials,peers,calibration,times")
+    parser.add_argument("--verbose", action="store_true", help="name the trials that are not found")
+    options = parser.parse_args()
+    if "trials" in options.only:
+        print_trials(options.trials, options.seed, options.verbose)
+    if "peers" in options.only:
+        print_peers(max(options.trials // 20, 10), options.seed)
+    if "calibration" in options.only:
+        print_calibration(max(options.trials // 10, 10), options.seed)
+    if "times" in options.only:
+        print_times()
+
+
+if __name__ == "__main__":
+    main()
