@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.floor import estimate_floor
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -14,11 +16,21 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["LinearFit", "extra_scatter", "fit_linear", "robust_weights", "weighted_rms"]
+__all__ = [
+    "LinearFit",
+    "axis_rms",
+    "biweight_variance",
+    "fit_linear",
+    "robust_weights",
+    "variance_factor",
+    "weighted_rms",
+    "weighted_transform",
+]
 
-# Median of the chi-square distribution with one degree of freedom.
-_MEDIAN_CHI2 = 0.4549
 _ITERATIONS = 12
+# Measurements that tell the variance of a fit by their own residuals, and the least that they may tell.
+_FEWEST_FOR_VARIANCE = 20
+_LEAST_VARIANCE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +74,13 @@ def weighted_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> 
     return float(np.sqrt((weight[:, None] * residual**2).sum() / (2 * total))) if total > 0 else float("nan")
 
 
+def axis_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
+    """Weighted rms of each axis of (N, 2) residuals; NaN where all weights are zero."""
+    zero = np.zeros(len(residual))
+    east, north = (np.sqrt(2) * weighted_rms(np.column_stack([axis, zero]), weight) for axis in residual.T)
+    return float(east), float(north)
+
+
 def robust_weights(pull: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
     """Tukey's biweight of normalised residual lengths; zero beyond `clip` per-axis sigmas.
 
@@ -74,35 +93,60 @@ def robust_weights(pull: NDArray[np.float64], clip: float) -> NDArray[np.float64
     return np.asarray(np.where(reduced < 1, (1 - np.minimum(reduced, 1) ** 2) ** 2, 0.0))
 
 
-def extra_scatter(residual: NDArray[np.float64], error: NDArray[np.float64], floor: float) -> float:
-    """The scatter that, added to the errors in quadrature, gives residuals of unit width.
+def variance_factor(
+    residual: NDArray[np.float64], inverse: NDArray[np.float64], weight: NDArray[np.float64], clip: float
+) -> float:
+    """Variance of a fit with robust weights, in units of what the inverse of its normal matrix says.
 
     Parameters
     ----------
     residual : (N, 2) ndarray
-        Residuals of the two axes.
-    error : (N,) ndarray
-        Known errors of one axis, same unit.
-    floor : float
-        Least value returned.
+        Residuals, each freed from what its own measurement took up of the fit.
+    inverse : (N,) ndarray
+        What was the weight in the fit: inverse squares of the errors, times `weight`.
+    weight : (N,) ndarray
+        Robust weights.
+    clip : float
+        As for `robust_weights`.
 
     Returns
     -------
     float
+        By the residuals themselves, where there are enough; else as for normal ones.
+
+    References
+    ----------
+    Huber 1981, Robust Statistics, section 7.6: E[psi^2] / E[psi']^2.
     """
+    if (weight > 0).sum() < _FEWEST_FOR_VARIANCE:
+        return biweight_variance(clip)
+    mean, slope, _ = _biweight_moments(clip)
+    seen = float((inverse**2 * (residual**2).sum(axis=1)).sum() / (2 * inverse.sum()))
+    return max(seen, _LEAST_VARIANCE) * (mean / slope) ** 2
 
-    def excess(scatter: float) -> float:
-        chi2 = residual**2 / (error**2 + scatter**2)[:, None]
-        return float(np.median(chi2)) - _MEDIAN_CHI2
 
-    if len(residual) < 3 or excess(floor) <= 0:
-        return floor
-    low, high = floor, max(floor, 2.0 * float(np.median(np.abs(residual))) / np.sqrt(_MEDIAN_CHI2)) + 1e-12
-    # To a part in ten thousand of where it began: weights need no more.
-    for _ in range(14):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-    return float(0.5 * (low + high))
+def biweight_variance(clip: float) -> float:
+    """`variance_factor` of normal residuals.
+
+    Parameters
+    ----------
+    clip : float
+        As for `robust_weights`.
+    """
+    mean, slope, square = _biweight_moments(clip)
+    return square * mean / slope**2
+
+
+@lru_cache(maxsize=8)
+def _biweight_moments(clip: float) -> tuple[float, float, float]:
+    """E[w], E[psi'] and E[psi^2] of one axis of normal two-dimensional residuals."""
+    # Half the squared length of a normal residual is exponential.
+    t = np.linspace(0.0, min(clip**2, 50.0), 4001)
+    inner = 1.0 - t / clip**2
+    density = np.exp(-t)
+    mean = float(np.trapezoid(inner**2 * density, t))
+    slope = mean - 2 * float(np.trapezoid(inner * t / clip**2 * density, t))
+    return mean, slope, float(np.trapezoid(inner**4 * t * density, t))
 
 
 def fit_linear(
@@ -142,9 +186,11 @@ def fit_linear(
         raise ValueError(msg)
     weight, scatter = np.ones(len(source)), 0.0
     for _ in range(_ITERATIONS):
-        transform = _fit_weighted((source, target), weight / np.hypot(error, scatter) ** 2, plane, geometry)
+        transform = weighted_transform(
+            (source, target), weight / np.hypot(error, scatter) ** 2, plane, geometry
+        )
         residual = transform.apply(source) - target
-        scatter = extra_scatter(residual[weight > 0], error[weight > 0], 0.0)
+        scatter = estimate_floor(residual[weight > 0], error[weight > 0], 0.0)
         new = robust_weights(np.hypot(*residual.T) / np.hypot(error, scatter), clip)
         if new.sum() < 2:
             break
@@ -152,16 +198,32 @@ def fit_linear(
         weight = new
         if done:
             break
-    return LinearFit(transform, residual, weight, scatter, geometry)
+    inverse = weight / np.hypot(error, scatter) ** 2
+    free = 1.0 - inverse / max(inverse.sum(), 1e-300)
+    factor = variance_factor(residual / np.sqrt(np.clip(free, 0.05, 1.0))[:, None], inverse, weight, clip)
+    covariance = factor * transform.covariance
+    return LinearFit(replace(transform, covariance=covariance), residual, weight, scatter, geometry)
 
 
-def _fit_weighted(
+def weighted_transform(
     pairs: tuple[NDArray[np.float64], NDArray[np.float64]],
     weight: NDArray[np.float64],
     plane: TangentPlane,
     geometry: str,
 ) -> LinearTransform:
-    """The least-squares transform for given weights, exact for any roll, with its covariance."""
+    """The least-squares transform for given weights, exact for any roll, with its covariance.
+
+    Parameters
+    ----------
+    pairs : ((N, 2) ndarray, (N, 2) ndarray), arcsec
+        Positions and what they are taken to.
+    weight : (N,) ndarray
+        Inverse squares of the errors of one axis, arcsec^-2.
+    plane : TangentPlane
+        The plane of both.
+    geometry : {'shift', 'rshift', 'rscale', 'general'}
+        What is free.
+    """
     source, target = pairs
     from_center = np.average(source, axis=0, weights=weight)
     to_center = np.average(target, axis=0, weights=weight)

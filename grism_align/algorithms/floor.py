@@ -9,11 +9,33 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["estimate_floor"]
+__all__ = ["error_factor", "estimate_floor"]
 
 # Median of the chi-square distribution with one degree of freedom.
 _MEDIAN_CHI2 = 0.4549
 _BISECTIONS = 16
+
+
+def error_factor(residual: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+    """What the errors have to be multiplied by to give residuals of unit width where it matters.
+
+    Parameters
+    ----------
+    residual : (N, 2) ndarray
+        Residuals of the two axes, each freed from what its own measurement took up of the fit.
+    error : (N,) ndarray
+        Errors of one axis, same unit.
+
+    Returns
+    -------
+    float
+        From the weighted median of the squared normalised residuals, as in `estimate_floor`.
+    """
+    weight = error**-2.0
+    chi2 = (residual**2 * weight[:, None]).ravel()
+    order = np.argsort(chi2)
+    share = np.cumsum(np.repeat(weight, 2)[order])
+    return float(np.sqrt(chi2[order][np.searchsorted(share, 0.5 * share[-1])] / _MEDIAN_CHI2))
 
 
 def estimate_floor(residual: NDArray[np.float64], error: NDArray[np.float64], least: float) -> float:
@@ -40,18 +62,11 @@ def estimate_floor(residual: NDArray[np.float64], error: NDArray[np.float64], le
     rob the few bright ones, who make the fit, of nearly all their weight.
     """
 
-    def excess(floor: float) -> float:
-        variance = error**2 + floor**2
-        chi2 = (residual**2 / variance[:, None]).ravel()
-        order = np.argsort(chi2)
-        share = np.cumsum(np.repeat(1.0 / variance, 2)[order])
-        return float(chi2[order][np.searchsorted(share, 0.5 * share[-1])]) - _MEDIAN_CHI2
-
-    if len(residual) < 3 or excess(least) <= 0:
+    if len(residual) < 3 or error_factor(residual, np.hypot(error, least)) <= 1:
         return least
     # No floor is larger than what it takes without any other error.
     low, high = least, max(least, float(np.abs(residual).max()) / np.sqrt(_MEDIAN_CHI2))
     for _ in range(_BISECTIONS):
         middle = np.sqrt(max(low, 1e-3 * high) * high)
-        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+        low, high = (middle, high) if error_factor(residual, np.hypot(error, middle)) > 1 else (low, middle)
     return float(np.sqrt(low * high)) if low > 0 else float(high)

@@ -13,15 +13,26 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from grism_align.algorithms.fit import extra_scatter, robust_weights
+from grism_align.algorithms.fit import robust_weights, variance_factor
+from grism_align.algorithms.floor import estimate_floor
+from grism_align.algorithms.prior import GENERATORS, N_TERMS, prior_normal, prior_reweighted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["JointSolution", "Measurements", "solve_joint"]
+    from grism_align.algorithms.prior import PointingPrior
+
+__all__ = ["REFERENCE", "JointSolution", "Measurements", "freedom", "group_centers", "solve_joint"]
+
+#: In place of an exposure's number: a measurement by the reference catalog, which is not corrected.
+REFERENCE = -1
 
 _ITERATIONS = 25
-_TERMS = {"shift": 0, "rshift": 1, "rscale": 2}
+_N_TERMS = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
+# Measurements of a class below which its scatter is that of all.
+_FEWEST_OF_CLASS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,23 +42,27 @@ class Measurements:
     Parameters
     ----------
     exposure : (M,) ndarray of int
-        Number of the exposure, 0 to E - 1.
+        Number of the exposure, 0 to E - 1, or `REFERENCE`.
     source : (M,) ndarray of int
         Number of the source, 0 to S - 1. Every source has two measurements or more.
     xy : (M, 2) ndarray, arcsec
         Measured position in the common tangent plane.
     error : (M,) ndarray, arcsec
         Standard error of one axis.
+    kind : (M,) ndarray of int
+        Class of the measurement, 0 to K - 1: those of one class share the scatter beyond their errors.
     group : (E,) ndarray of int
-        Number of each exposure's group, whose exposures share roll and scale.
+        Number of each exposure's group, whose exposures share roll, scale and shears.
     fixed : (E,) ndarray of bool
-        Exposures that fix the frame: their mean shift and their groups' mean roll and scale are zero.
+        Exposures that fix the frame: their mean shift and their groups' mean terms are zero. Of no
+        account where there are measurements by a reference catalog, which then is the frame.
     """
 
     exposure: NDArray[np.int64]
     source: NDArray[np.int64]
     xy: NDArray[np.float64]
     error: NDArray[np.float64]
+    kind: NDArray[np.int64]
     group: NDArray[np.int64]
     fixed: NDArray[np.bool_]
 
@@ -55,6 +70,11 @@ class Measurements:
     def n_exposures(self) -> int:
         """Number of exposures."""
         return len(self.group)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no measurement tells a common move of all exposures."""
+        return bool((self.exposure != REFERENCE).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +85,19 @@ class JointSolution:
     ----------
     shift : (E, 2) ndarray, arcsec
         Of each exposure at its group's centre.
-    roll, scale : (G,) ndarray
-        Of each group: position angles grow by `roll` rad, distances by `scale`.
+    terms : (G, 4) ndarray
+        Of each group: position angles grow by a roll (rad), distances by a scale, and two shears; zero
+        where the geometry leaves them out.
     center : (G, 2) ndarray, arcsec
         The groups' centres.
-    covariance : (E, 4, 4) ndarray
-        Of each exposure's (shift x, shift y, roll, scale).
+    covariance : (E, 6, 6) ndarray
+        Of each exposure's (shift x, shift y, roll, scale, shears).
     residual : (M, 2) ndarray, arcsec
         Corrected position minus the source's.
     weight : (M,) ndarray
         Robust weight, 0 to 1.
-    scatter : float, arcsec
-        Error of one axis that the given errors don't explain.
+    scatter : (K,) ndarray, arcsec
+        Error of one axis, of each class, that the given errors don't explain.
     source_xy : (S, 2) ndarray, arcsec
         Positions of the sources.
     source_error : (S,) ndarray, arcsec
@@ -84,30 +105,39 @@ class JointSolution:
     """
 
     shift: NDArray[np.float64]
-    roll: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    terms: NDArray[np.float64]
     center: NDArray[np.float64]
     covariance: NDArray[np.float64]
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
-    scatter: float
+    scatter: NDArray[np.float64]
     source_xy: NDArray[np.float64]
     source_error: NDArray[np.float64]
 
+    def matrices(self) -> NDArray[np.float64]:
+        """The linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
+        maps = np.eye(2) + np.einsum("gk,kij->gij", self.terms, GENERATORS)
+        return np.asarray(maps / np.sqrt(1.0 + self.terms[:, 0] ** 2)[:, None, None])
 
-def solve_joint(measured: Measurements, geometry: str, clip: float, floor: float) -> JointSolution:
+
+def solve_joint(
+    measured: Measurements,
+    geometry: str,
+    clip: float,
+    prior: PointingPrior | None = None,
+) -> JointSolution:
     """Solve for all corrections at once, with robust weights.
 
     Parameters
     ----------
     measured : Measurements
         What was measured.
-    geometry : {'shift', 'rshift', 'rscale'}
-        A shift an exposure; and a roll a group; and a scale a group.
+    geometry : {'shift', 'rshift', 'rscale', 'general'}
+        A shift an exposure; and a roll a group; and a scale a group; and two shears a group.
     clip : float
         Residuals beyond this many sigma get no weight.
-    floor : float, arcsec
-        Least error of a measurement besides the given ones.
+    prior : PointingPrior, optional
+        What is known of the pointing, about the centres of `group_centers`.
 
     Returns
     -------
@@ -117,46 +147,135 @@ def solve_joint(measured: Measurements, geometry: str, clip: float, floor: float
     -----
     With A the derivatives of the corrected positions by the corrections, S those by the sources and W the
     weights, eliminating the sources leaves N = A'WA - A'WS (S'WS)^-1 S'WA (Schur complement; Triggs et al.
-    2000, "Bundle adjustment", section 6.1).
+    2000, "Bundle adjustment", section 6.1). The prior's inverse covariance is added to N.
     """
-    n_terms = _TERMS[geometry]
-    center = _group_centers(measured)
-    design = _design(measured, center, n_terms)
-    frame = _frame_constraints(measured, n_terms)
-    weight, scatter = np.ones(len(measured.source)), floor
+    n_terms = _N_TERMS[geometry]
+    problem = _Problem(measured, group_centers(measured), n_terms)
+    scatter = np.zeros(int(measured.kind.max()) + 1)
+    weight = np.ones(len(measured.source))
     for _ in range(_ITERATIONS):
-        sigma2 = measured.error**2 + scatter**2
-        parameters, covariance, mean = _solve_weighted(measured, design, frame, weight / sigma2)
-        residual = measured.xy + (design @ parameters).reshape(2, -1).T - mean[measured.source]
-        leverage = _freedom(measured, weight / sigma2)
-        scatter = extra_scatter((residual / leverage[:, None])[weight > 0], measured.error[weight > 0], floor)
-        pull = np.hypot(*residual.T) / (leverage * np.hypot(measured.error, scatter))
-        new = robust_weights(pull, clip)
+        sigma2 = measured.error**2 + scatter[measured.kind] ** 2
+        solved = problem.solve(weight / sigma2, prior)
+        free = freedom(measured, weight / sigma2)[:, None]
+        scatter = _class_scatter(measured, solved.residual / free, weight > 0, len(scatter))
+        sigma = np.hypot(measured.error, scatter[measured.kind])
+        new = robust_weights(np.hypot(*(solved.residual / free).T) / sigma, clip)
         done = np.abs(new - weight).max() < 1e-3
         weight = new
+        if prior is not None:
+            prior = prior_reweighted(prior, solved.parameters, n_terms, is_free=measured.is_free)
         if done:
             break
-    return _assembled(measured, n_terms, (parameters, covariance, mean), (residual, weight, scatter), center)
+    honest = weight / sigma**2
+    honest /= variance_factor(solved.residual / free, honest, weight, clip)
+    solved = problem.solve(honest, prior)
+    total = np.bincount(measured.source, honest, len(solved.source_xy))
+    shift, terms = _unpacked(measured, solved.parameters, n_terms)
+    return JointSolution(
+        shift=shift,
+        terms=terms,
+        center=problem.center,
+        covariance=_exposure_covariances(solved.covariance(), measured.group, n_terms),
+        residual=solved.residual,
+        weight=weight,
+        scatter=scatter,
+        source_xy=solved.source_xy,
+        source_error=np.sqrt(1.0 / np.where(total > 0, total, np.nan)),
+    )
 
 
-def _group_centers(measured: Measurements) -> NDArray[np.float64]:
-    group = measured.group[measured.exposure]
+@dataclass(frozen=True, eq=False)
+class _WeightedSolution:
+    """The solution for given weights; its covariance when asked for."""
+
+    parameters: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    source_xy: NDArray[np.float64]
+    covariance: Callable[[], NDArray[np.float64]]
+
+
+class _Problem:
+    """What is the same for all weights."""
+
+    def __init__(self, measured: Measurements, center: NDArray[np.float64], n_terms: int) -> None:
+        self.measured = measured
+        self.center = center
+        self._n_terms = n_terms
+        self._design = _design(measured, center, n_terms)
+        self._frame = _frame_constraints(measured, n_terms)
+
+    def solve(self, weight: NDArray[np.float64], prior: PointingPrior | None) -> _WeightedSolution:
+        """Solve for given weights (M,), arcsec^-2."""
+        measured = self.measured
+        system = _normal_equations(measured, self._design, weight)
+        if prior is not None:
+            normal, right = prior_normal(prior, self._n_terms, is_free=measured.is_free)
+            system = _Normal(system.matrix + normal, system.right + right, system.source_positions)
+        parameters, covariance = _constrained(system, self._frame)
+        source_xy = system.source_positions(parameters)
+        corrected = measured.xy + (self._design @ parameters).reshape(2, -1).T
+        return _WeightedSolution(parameters, corrected - source_xy[measured.source], source_xy, covariance)
+
+
+def group_centers(measured: Measurements) -> NDArray[np.float64]:
+    """Mean position (G, 2), arcsec, of the measurements of each group."""
+    own = measured.exposure != REFERENCE
+    group = measured.group[measured.exposure[own]]
     count = np.maximum(np.bincount(group, minlength=measured.group.max() + 1), 1)
-    return np.column_stack([np.bincount(group, axis, len(count)) / count for axis in measured.xy.T])
+    return np.column_stack([np.bincount(group, axis, len(count)) / count for axis in measured.xy[own].T])
+
+
+def freedom(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected residual in units of the error: source and exposure take up part of it.
+
+    Parameters
+    ----------
+    measured : Measurements
+        M measurements.
+    weight : (M,) ndarray
+        Inverse squares of their errors, times the robust weights.
+
+    Notes
+    -----
+    The share that the source's position takes up is exact; that of the exposure's shift is what the shift
+    would take up if the other exposures stood still. Rolls, common to many exposures, take up little.
+    """
+    total = np.bincount(measured.source, weight)
+    left = 1.0 - weight / np.where(total > 0, total, 1.0)[measured.source]
+    own = measured.exposure != REFERENCE
+    tells = np.where(own, weight * left, 0.0)
+    by_exposure = np.bincount(measured.exposure[own], tells[own], measured.n_exposures)
+    of_exposure = np.where(by_exposure > 0, by_exposure, 1.0)[np.where(own, measured.exposure, 0)]
+    return np.asarray(np.sqrt(np.clip(left * (1.0 - tells / of_exposure), 0.05, 1.0)))
+
+
+def _class_scatter(
+    measured: Measurements,
+    residual: NDArray[np.float64],
+    used: NDArray[np.bool_],
+    n_kinds: int,
+) -> NDArray[np.float64]:
+    """Scatter of each class beyond the errors; that of all where a class has too few measurements."""
+    scatter = np.empty(n_kinds)
+    for kind in range(n_kinds):
+        own = used & (measured.kind == kind)
+        rows = own if own.sum() >= _FEWEST_OF_CLASS else used
+        scatter[kind] = estimate_floor(residual[rows], measured.error[rows], 0.0)
+    return scatter
 
 
 def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -> sparse.csr_matrix:
-    """Derivatives of x of all measurements, then of y, by (shifts x, shifts y, rolls, scales)."""
+    """Derivatives of x of all measurements, then of y, by (shifts x, shifts y, then each term of all groups)."""
     m, e, g = len(measured.source), measured.n_exposures, len(center)
-    group = measured.group[measured.exposure]
-    arm = measured.xy - center[group]
-    rows = np.arange(m)
-    ones = np.ones(m)
-    entries = [(rows, measured.exposure, ones), (m + rows, e + measured.exposure, ones)]
-    if n_terms > 0:
-        entries += [(rows, 2 * e + group, arm[:, 1]), (m + rows, 2 * e + group, -arm[:, 0])]
-    if n_terms > 1:
-        entries += [(rows, 2 * e + g + group, arm[:, 0]), (m + rows, 2 * e + g + group, arm[:, 1])]
+    rows = np.flatnonzero(measured.exposure != REFERENCE)
+    exposure = measured.exposure[rows]
+    group = measured.group[exposure]
+    arm = measured.xy[rows] - center[group]
+    ones = np.ones(len(rows))
+    entries = [(rows, exposure, ones), (m + rows, e + exposure, ones)]
+    for term, matrix in enumerate(GENERATORS[:n_terms]):
+        column = 2 * e + term * g + group
+        entries += [(rows, column, arm @ matrix[0]), (m + rows, column, arm @ matrix[1])]
     i, j, values = (np.concatenate(part) for part in zip(*entries, strict=True))
     return sparse.csr_matrix((values, (i, j)), shape=(2 * m, 2 * e + n_terms * g))
 
@@ -164,9 +283,12 @@ def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -
 def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float64]:
     """Rows whose products with the parameters are zero: what no measurement can tell."""
     e, g = measured.n_exposures, int(measured.group.max()) + 1
+    size = 2 * e + n_terms * g
+    if not measured.is_free:
+        return np.zeros((0, size))
     fixed_groups = np.zeros(g)
     fixed_groups[measured.group[measured.fixed]] = 1.0
-    rows = np.zeros((2 + n_terms, 2 * e + n_terms * g))
+    rows = np.zeros((2 + n_terms, size))
     for axis in (0, 1):
         rows[axis, axis * e : (axis + 1) * e] = measured.fixed / measured.fixed.sum()
     for term in range(n_terms):
@@ -174,10 +296,19 @@ def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float
     return rows
 
 
-def _solve_weighted(
-    measured: Measurements, design: sparse.csr_matrix, frame: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Parameters, their covariance and the sources' positions for given weights."""
+@dataclass(frozen=True, eq=False)
+class _Normal:
+    """Normal equations of the corrections, and the sources' positions as a function of those."""
+
+    matrix: NDArray[np.float64]
+    right: NDArray[np.float64]
+    source_positions: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _normal_equations(
+    measured: Measurements, design: sparse.csr_matrix, weight: NDArray[np.float64]
+) -> _Normal:
+    """The normal equations for given weights, the sources eliminated."""
     m = len(weight)
     n_sources = int(measured.source.max()) + 1
     both = np.concatenate([weight, weight])
@@ -187,76 +318,64 @@ def _solve_weighted(
     inverse = sparse.diags(1.0 / np.where(total > 0, total, 1.0))
     weighted = sparse.diags(both) @ design
     by_source = spread @ design
-    normal = (design.T @ weighted - by_source.T @ inverse @ by_source).toarray()
     observed = measured.xy.T.ravel()
     mean_observed = inverse @ (spread @ observed)
-    right = -(weighted.T @ observed - by_source.T @ mean_observed)
-    parameters, covariance = _constrained(normal, right, frame)
-    mean = inverse @ (spread @ (observed + design @ parameters))
-    return parameters, covariance, mean.reshape(2, -1).T
+
+    def source_positions(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((mean_observed + inverse @ (by_source @ parameters)).reshape(2, -1).T)
+
+    return _Normal(
+        (design.T @ weighted - by_source.T @ inverse @ by_source).toarray(),
+        -(weighted.T @ observed - by_source.T @ mean_observed),
+        source_positions,
+    )
 
 
 def _constrained(
-    normal: NDArray[np.float64], right: NDArray[np.float64], frame: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Solve the normal equations under the frame's constraints, with the covariance.
+    system: _Normal, frame: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], Callable[[], NDArray[np.float64]]]:
+    """Solve the normal equations under the frame's constraints; the covariance when asked for.
 
     The constraints, taken as one more measurement, make the system definite; conditioning on them then
     makes them exact. What neither tells (the roll of a group of one source) stays zero.
     """
     # A roll in arcsec per arcsec and a shift in arcsec differ by orders of magnitude.
-    size = 1.0 / np.sqrt(np.maximum(np.diag(normal), 1e-300))
-    scaled = normal * np.outer(size, size)
+    size = 1.0 / np.sqrt(np.maximum(np.diag(system.matrix), 1e-300))
     rows = frame * size
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    system = scaled + rows.T @ rows
+    solve = _solver(system.matrix * np.outer(size, size) + rows.T @ rows)
+    tied = solve(rows.T)
+    held = np.linalg.solve(rows @ tied, tied.T) if len(rows) else np.zeros((0, len(size)))
+
+    def covariance() -> NDArray[np.float64]:
+        inverse = solve(np.eye(len(size))) - tied @ held
+        # The variance of what the frame fixes is zero but for rounding, which may be negative.
+        known = np.diag(inverse) > 1e-12
+        return np.where(np.outer(known, known), inverse, 0.0) * np.outer(size, size)
+
+    scaled = size * system.right
+    return size * (solve(scaled) - tied @ (held @ scaled)), covariance
+
+
+def _solver(matrix: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Solves for any right side."""
     try:
         # Far below what a measurement adds, far above rounding.
-        factor = cho_factor(system + 1e-13 * np.eye(len(system)), lower=True)
-        inverse = cho_solve(factor, np.eye(len(system)))
+        factor = cho_factor(matrix + 1e-13 * np.eye(len(matrix)), lower=True)
     except LinAlgError:
-        inverse = np.linalg.pinv(system, rcond=1e-12, hermitian=True)
-    tied = inverse @ rows.T
-    inverse = inverse - tied @ np.linalg.solve(rows @ tied, tied.T)
-    # The variance of what the frame fixes is zero but for rounding, which may be negative.
-    known = np.diag(inverse) > 1e-12
-    inverse = np.where(np.outer(known, known), inverse, 0.0)
-    covariance = np.asarray(inverse * np.outer(size, size), dtype=np.float64)
-    return covariance @ right, covariance
+        inverse = np.linalg.pinv(matrix, rcond=1e-12, hermitian=True)
+        return lambda right: np.asarray(inverse @ right)
+    return lambda right: np.asarray(cho_solve(factor, right))
 
 
-def _freedom(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected residual in units of the error: a source's own position takes up part of it."""
-    total = np.bincount(measured.source, weight)
-    share = weight / np.where(total > 0, total, 1.0)[measured.source]
-    return np.asarray(np.sqrt(np.clip(1.0 - share, 0.05, 1.0)))
-
-
-def _assembled(
-    measured: Measurements,
-    n_terms: int,
-    solved: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-    judged: tuple[NDArray[np.float64], NDArray[np.float64], float],
-    center: NDArray[np.float64],
-) -> JointSolution:
-    parameters, covariance, mean = solved
-    residual, weight, scatter = judged
-    e, g = measured.n_exposures, len(center)
-    extra = np.zeros((2, g))
-    extra[:n_terms] = parameters[2 * e :].reshape(n_terms, g)
-    total = np.bincount(measured.source, weight / (measured.error**2 + scatter**2), len(mean))
-    return JointSolution(
-        shift=parameters[: 2 * e].reshape(2, e).T,
-        roll=extra[0],
-        scale=extra[1],
-        center=center,
-        covariance=_exposure_covariances(covariance, measured.group, n_terms),
-        residual=residual,
-        weight=weight,
-        scatter=scatter,
-        source_xy=mean,
-        source_error=np.sqrt(1.0 / np.where(total > 0, total, np.nan)),
-    )
+def _unpacked(
+    measured: Measurements, parameters: NDArray[np.float64], n_terms: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shifts (E, 2) and terms (G, 4) of the parameters."""
+    e, g = measured.n_exposures, int(measured.group.max()) + 1
+    terms = np.zeros((g, N_TERMS))
+    terms[:, :n_terms] = parameters[2 * e :].reshape(n_terms, g).T
+    return parameters[: 2 * e].reshape(2, e).T, terms
 
 
 def _exposure_covariances(
@@ -265,6 +384,6 @@ def _exposure_covariances(
     e, g = len(group), int(group.max()) + 1
     index = [np.arange(e), e + np.arange(e)] + [2 * e + term * g + group for term in range(n_terms)]
     picked = np.column_stack(index)
-    out = np.zeros((e, 4, 4))
+    out = np.zeros((e, 2 + N_TERMS, 2 + N_TERMS))
     out[:, : 2 + n_terms, : 2 + n_terms] = covariance[picked[:, :, None], picked[:, None, :]]
     return out

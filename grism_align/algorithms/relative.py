@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.fit import axis_rms
+from grism_align.algorithms.frame import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.match import PlaneList
-from grism_align.algorithms.network import AlignedFrame, MemberFit, NetworkInput, align_network
+from grism_align.algorithms.network import align_network
+from grism_align.algorithms.pointing import prior_only
+from grism_align.algorithms.positions import julian_year, source_positions
 from grism_align.values.association import root_name
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
@@ -23,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
-    from grism_align.values.settings import MatchSettings, RelativeSettings
+    from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 
-__all__ = ["RelativeResult", "align_relative", "julian_year", "reference_exposures", "source_positions"]
+__all__ = ["RelativeResult", "align_relative", "reference_exposures"]
 
 # Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
 _SAME_ROLL = 5e-4
@@ -54,28 +58,12 @@ class RelativeResult:
     counts: dict[str, int]
 
 
-def julian_year(mjd: float) -> float:
-    """Julian year of a Modified Julian Date."""
-    return 2000.0 + (mjd - 51544.5) / 365.25
-
-
-def source_positions(
-    exposure: Exposure, catalog: SourceCatalog
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
-    sky, scale = np.full((len(catalog), 2), np.nan), np.full(len(catalog), np.nan)
-    for chip in exposure.chips:
-        rows = catalog.chip == chip.extver
-        sky[rows] = chip.wcs.to_sky(catalog.xy[rows])
-        scale[rows] = chip.wcs.pixel_scale
-    return sky, scale * np.sqrt((catalog.xy_error**2).mean(axis=1))
-
-
 def align_relative(
     exposures: Sequence[Exposure],
     catalogs: Mapping[str, SourceCatalog],
     relative: RelativeSettings,
     match: MatchSettings,
+    pointing: PointingSettings,
 ) -> RelativeResult:
     """Bring direct exposures onto one frame.
 
@@ -89,6 +77,8 @@ def align_relative(
         Frame and geometry.
     match : MatchSettings
         Matching and acceptance.
+    pointing : PointingSettings
+        How well the a priori WCSs are known.
 
     Returns
     -------
@@ -109,7 +99,7 @@ def align_relative(
     counts = {"sources": sum(map(len, bright.values())), "exposures_unusable": len(unusable)}
     if not usable:
         return RelativeResult(AlignmentSolution(fits), (), ("no direct exposure has usable sources",), counts)
-    field = _network_input(usable, bright, relative, fixed)
+    field = _network_input(usable, bright, (relative, pointing), fixed)
     frames, reasons = align_network(field, relative, match)
     warnings = []
     for number, frame in enumerate(frames):
@@ -121,6 +111,9 @@ def align_relative(
         )
         if note and not lone_reason:
             warnings.append(note)
+    labels = dict(zip([e.key for e in exposures], _roll_groups(exposures, field.plane), strict=True))
+    places = [frame.sources for frame in frames]
+    fits.update(prior_only(exposures, bright, fits, (labels, places, field.plane), (pointing, match)))
     reference = ",".join(usable[n].key for n in frames[0].fixed)
     ordered = {e.key: fits[e.key] for e in exposures}
     sources = _sky_sources(frames, field.plane)
@@ -186,9 +179,10 @@ def _fixed(exposures: Sequence[Exposure], unusable: Mapping[str, str], reference
 def _network_input(
     usable: Sequence[Exposure],
     bright: Mapping[str, SourceCatalog],
-    relative: RelativeSettings,
+    settings: tuple[RelativeSettings, PointingSettings],
     fixed: set[str],
 ) -> NetworkInput:
+    relative, pointing = settings
     positions = [source_positions(e, bright[e.key]) for e in usable]
     plane = TangentPlane(*mean_direction(np.concatenate([sky for sky, _ in positions])))
     lists = []
@@ -202,9 +196,11 @@ def _network_input(
         lists=lists,
         visits=[e.visit for e in usable],
         groups=_roll_groups(usable, plane),
+        kinds=[e.instrument for e in usable],
         pixel_scales=[e.pixel_scale for e in usable],
         fixed=[e.key in fixed for e in usable],
         plane=plane,
+        pointing=pointing,
     )
 
 
@@ -278,6 +274,9 @@ def _exposure_fit(
         n_matched=0 if alone else len(member.rows),
         n_used=0 if alone else member.n_used,
         rms=float("nan") if alone else 1e3 * member.rms,
+        rms_axes=(float("nan"),) * 2 if alone else axis_rms(1e3 * member.residual, member.weight),
+        reduced_chi2=member.reduced_chi2,
+        leverage=member.leverage,
         false_match_probability=member.probability,
         reason=note,
         residuals=None if alone else Residuals(ids, member.sources, 1e3 * member.residual, member.weight),

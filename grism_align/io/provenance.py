@@ -46,6 +46,8 @@ _FIT_VALUES = (
     "rule",
     "geometry",
 )
+# Not in the first records.
+_LATER_FIT_VALUES = ("reduced_chi2", "leverage", "includes_earlier")
 _REMEDY = "Give the provenance file that a step of grism_align wrote"
 
 logger = logging.getLogger(__name__)
@@ -268,6 +270,10 @@ def _fit_entry(fit: ExposureFit | None, *, with_residuals: bool = True) -> dict[
         "n_matched": int(fit.n_matched),
         "n_used": int(fit.n_used),
         "rms": float(fit.rms),
+        "rms_axes": [float(axis) for axis in fit.rms_axes],
+        "reduced_chi2": float(fit.reduced_chi2),
+        "leverage": float(fit.leverage),
+        "includes_earlier": bool(fit.includes_earlier),
         "false_match_probability": float(fit.false_match_probability),
         "governed_by": [str(key) for key in fit.governed_by],
         "rule": fit.rule,
@@ -410,7 +416,9 @@ def _fit(entry: Mapping[str, Any]) -> ExposureFit:
         transform=_transform(entry["transform"]),
         governed_by=tuple(entry["governed_by"]),
         residuals=residuals and Residuals(**{name: np.array(values) for name, values in residuals.items()}),
+        rms_axes=tuple(entry.get("rms_axes", ExposureFit.rms_axes)),
         **{name: entry[name] for name in _FIT_VALUES},
+        **{name: entry[name] for name in _LATER_FIT_VALUES if name in entry},
     )
 
 

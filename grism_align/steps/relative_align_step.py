@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import MatchSettings, RelativeSettings, Settings
+from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings, Settings
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -24,8 +24,16 @@ class RelativeAlignStep(GrismAlignStep):
 
     class_alias = "grism_relative_align"
     step_name = "relative_align"
-    groups: ClassVar[tuple[type[Settings], ...]] = (RelativeSettings, MatchSettings)
-    spec = spec_of(RelativeSettings, MatchSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = (RelativeSettings, PointingSettings, MatchSettings)
+    spec = spec_of(RelativeSettings, PointingSettings, MatchSettings)
+
+    def check(self) -> None:
+        """The engine must be installed."""
+        from grism_align.algorithms.tweakwcs_fit import require_tweakwcs
+
+        super().check()
+        if self.settings(RelativeSettings).engine == "tweakwcs":
+            require_tweakwcs()
 
     def check_input(self, exposures: ExposureSet) -> None:
         """The reference must be among the direct exposures or their visits."""
@@ -50,7 +58,8 @@ class RelativeAlignStep(GrismAlignStep):
                 exposures.absolute.reference,
             )
         relative, match = self.settings(RelativeSettings), self.settings(MatchSettings)
-        result = align_relative(exposures.direct, exposures.catalogs, relative, match)
+        pointing = self.settings(PointingSettings)
+        result = align_relative(exposures.direct, exposures.catalogs, relative, match, pointing)
         for warning in result.warnings:
             logger.warning(warning)
         note = "; ".join(result.warnings)

@@ -17,6 +17,7 @@ __all__ = [
     "DetectionSettings",
     "MatchSettings",
     "Parameter",
+    "PointingSettings",
     "PropagationSettings",
     "ReferenceSettings",
     "RelativeSettings",
@@ -133,6 +134,12 @@ class DetectionSettings(Settings):
     threshold: float = _parameter(6.0, "Peak of the matched-filtered image, in sigma", "sigma", (1.0, None))
     kernel_sigma: float = _parameter(0.9, "Gaussian sigma of the matched filter", "pix", (0.3, 5.0))
     window_sigma: float = _parameter(1.7, "Gaussian sigma of the centroid's window", "pix", (0.5, 10.0))
+    centroid: str = _parameter(
+        "psf",
+        "Position of a star: fit of the PSF, whose widths come from the chip's own stars (psf), or windowed",
+        "",
+        choices=("psf", "windowed"),
+    )
     sharpest: float = _parameter(
         0.3, "Smallest width (sigma) of a real source; narrower is a cosmic ray", "pix", (0.0, 5.0)
     )
@@ -152,8 +159,8 @@ class MatchSettings(Settings):
     """How two lists of sources are matched and how a match is judged."""
 
     brightest: int = _parameter(200, "Sources used of each list, the brightest first", "", (5, 100000))
-    search_radius: float = _parameter(30.0, "Largest offset searched", "arcsec", (0.1, 300.0))
-    max_roll: float = _parameter(1.0, "Largest roll searched; 180 for any", "deg", (0.0, 180.0))
+    search_radius: float = _parameter(120.0, "Largest offset searched", "arcsec", (0.1, 300.0))
+    max_roll: float = _parameter(180.0, "Largest roll searched; 180 for any", "deg", (0.0, 180.0))
     tolerance: float = _parameter(
         0.3, "Distance of a pair in the first match; shrinks as the fit improves", "arcsec", (0.01, 5.0)
     )
@@ -164,6 +171,9 @@ class MatchSettings(Settings):
     clip: float = _parameter(4.0, "Residuals beyond this many sigma lose their weight", "sigma", (1.5, 20.0))
     max_rms: float = _parameter(
         0.5, "Largest rms residual of an acceptable fit, of one axis", "pix", (0.01, 5.0)
+    )
+    max_leverage: float = _parameter(
+        0.7, "Largest share of one source in the weight of an acceptable fit", "", (0.05, 1.0)
     )
 
 
@@ -177,15 +187,40 @@ class RelativeSettings(Settings):
     )
     fitgeometry: str = _parameter(
         "rshift",
-        "Fitted besides shifts: nothing (shift), a visit's roll (rshift), roll and scale (rscale)",
+        "Fitted besides shifts: nothing (shift), a visit's roll (rshift), and scale (rscale), and shears (general)",
         "",
-        choices=("shift", "rshift", "rscale"),
+        choices=("shift", "rshift", "rscale", "general"),
+    )
+    engine: str = _parameter(
+        "joint",
+        "Joint solution, or on its matches a fit of each exposure by tweakwcs",
+        "",
+        choices=("joint", "tweakwcs"),
     )
     centroid_floor: float = _parameter(
-        0.01, "Error of a centroid that photon noise does not explain", "pix", (0.0, 1.0)
+        0.005,
+        "Least error of a centroid; what errors leave unexplained is added from the data",
+        "pix",
+        (0.0, 1.0),
     )
     saturated_error: float = _parameter(
         0.2, "Error of the centroid of a saturated source; zero leaves such sources out", "pix", (0.0, 10.0)
+    )
+
+
+@dataclass(frozen=True)
+class PointingSettings(Settings):
+    """How well the telescope's pointing is known beforehand; enters the joint solution as a prior."""
+
+    dither_error: float = _parameter(
+        0.02, "Error of a dither within a guide-star acquisition, of one axis", "arcsec", (1e-4, 100.0)
+    )
+    visit_error: float = _parameter(
+        0.5, "Error of the pointing of a guide-star acquisition, of one axis", "arcsec", (1e-3, 1000.0)
+    )
+    roll_error: float = _parameter(0.02, "Error of the roll of a guide-star acquisition", "deg", (1e-5, 90.0))
+    scale_error: float = _parameter(
+        1e-4, "Error of the scale, and of the shears, of a guide-star acquisition", "", (1e-7, 0.1)
     )
 
 
@@ -216,6 +251,15 @@ class ReferenceSettings(Settings):
         "What is fitted: shift, shift and roll (rshift), and scale (rscale), or all linear terms (general)",
         "",
         choices=("shift", "rshift", "rscale", "general"),
+    )
+    solve: str = _parameter(
+        "frame",
+        "Move each relative frame as one rigid whole, or solve its exposures anew with the catalog (joint)",
+        "",
+        choices=("frame", "joint"),
+    )
+    engine: str = _parameter(
+        "joint", "Fit of a frame: this package's, or that of tweakwcs", "", choices=("joint", "tweakwcs")
     )
 
 

@@ -20,10 +20,15 @@ Floats = NDArray[np.float64]
 
 
 class FitStatus(Enum):
-    """How an exposure came out."""
+    """How an exposure came out.
+
+    REFERENCE: it fixes the frame. ALIGNED: its own sources give its correction. PRIOR_ONLY: they don't, and
+    it is corrected like the other exposures of its guide-star acquisition. FAILED: it keeps its WCS.
+    """
 
     REFERENCE = "REFERENCE"
     ALIGNED = "ALIGNED"
+    PRIOR_ONLY = "PRIOR_ONLY"
     FAILED = "FAILED"
 
 
@@ -68,6 +73,12 @@ class ExposureFit:
         Sources matched, and those of them that kept weight.
     rms : float, mas
         Weighted rms residual of one axis.
+    rms_axes : (float, float), mas
+        The same to the east and to the north.
+    reduced_chi2 : float
+        Of the used sources by their given errors; above one by what these leave unexplained.
+    leverage : float
+        Largest share of one source in the weight of the fit.
     false_match_probability : float
         Probability that lists without a common source match as well.
     geometry : str
@@ -78,6 +89,8 @@ class ExposureFit:
         For a grism exposure, the direct exposures whose correction it has.
     rule : str
         For a grism exposure, how those were chosen.
+    includes_earlier : bool
+        Whether the covariance is that of the total correction, so that an earlier step's is not added.
     residuals : Residuals or None
         The matched sources.
     """
@@ -89,11 +102,15 @@ class ExposureFit:
     n_matched: int = 0
     n_used: int = 0
     rms: float = float("nan")
+    rms_axes: tuple[float, float] = (float("nan"), float("nan"))
+    reduced_chi2: float = float("nan")
+    leverage: float = float("nan")
     false_match_probability: float = float("nan")
     geometry: str = ""
     reason: str = ""
     governed_by: tuple[str, ...] = ()
     rule: str = ""
+    includes_earlier: bool = False
     residuals: Residuals | None = None
 
     @classmethod
@@ -145,4 +162,9 @@ def _followed(first: ExposureFit, second: ExposureFit | None) -> ExposureFit:
         return first
     if second.transform is None:
         return replace(first, reason=f"{first.reason}; {second.reason}".strip("; "))
-    return replace(second, transform=first.transform.then(second.transform), frame=first.frame)
+    total = first.transform.then(second.transform)
+    if second.includes_earlier:
+        total = replace(total, covariance=second.transform.covariance)
+    if first.status is FitStatus.PRIOR_ONLY:
+        second = replace(second, status=first.status, reason=first.reason)
+    return replace(second, transform=total, frame=first.frame)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grism_align.algorithms.relative import julian_year
+from grism_align.algorithms.positions import julian_year
 from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
 from grism_align.values.exposure import Chip, Exposure
 from grism_align.values.field import SkySource

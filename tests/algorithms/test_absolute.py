@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.absolute import align_absolute, select_reference
-from grism_align.algorithms.relative import align_relative, julian_year
-from grism_align.values.settings import MatchSettings, ReferenceSettings, RelativeSettings
+from grism_align.algorithms.positions import julian_year
+from grism_align.algorithms.relative import align_relative
+from grism_align.values.settings import MatchSettings, PointingSettings, ReferenceSettings, RelativeSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -289,7 +290,7 @@ def test_relative_and_absolute_together():
         for i, (error, key) in enumerate(zip(errors, ("iaaa01d1q", "ibbb02d1q"), strict=True))
     ]
     exposures, catalogs = [e for e, _ in made], {e.key: c for e, c in made}
-    relative = align_relative(exposures, catalogs, RelativeSettings(), MATCH)
+    relative = align_relative(exposures, catalogs, RelativeSettings(), MATCH, PointingSettings())
     absolute = align(exposures, relative.solution, relative.sources, field.catalog(0.3, rng))
     total = relative.solution.then(absolute.solution)
     for frame, error in zip(exposures, errors, strict=True):

@@ -7,8 +7,9 @@ import pytest
 
 from grism_align.algorithms import network as network_module
 from grism_align.algorithms.cluster import Cluster, merge_all, merged_sources
-from grism_align.algorithms.network import NetworkInput, align_network
-from grism_align.values.settings import MatchSettings, RelativeSettings
+from grism_align.algorithms.frame import NetworkInput
+from grism_align.algorithms.network import align_network
+from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform
 
 from .list_builders import NOISE, PLANE, field, plane_list, random_list, seen
@@ -37,9 +38,11 @@ def network(lists, visits=None, groups=None, fixed=(0,), pixel=PIXEL):
         lists=lists,
         visits=visits,
         groups=visits if groups is None else groups,
+        kinds=["ir"] * n,
         pixel_scales=[pixel] * n,
         fixed=[i in fixed for i in range(n)],
         plane=PLANE,
+        pointing=PointingSettings(),
     )
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.relative import align_relative, julian_year, source_positions
+from grism_align.algorithms.positions import julian_year, source_positions
+from grism_align.algorithms.relative import align_relative
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import Chip
-from grism_align.values.settings import MatchSettings, RelativeSettings
+from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.solution import FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -18,6 +19,7 @@ from .exposure_builders import DEC, PIXEL_NOISE, PLANE, RA, observe, offset, sta
 
 MATCH = MatchSettings()
 SETTINGS = RelativeSettings()
+POINTING = PointingSettings()
 KEYS = ("iaaa01d1q", "iaaa01d2q", "ibbb02d1q", "ibbb02d2q")
 ERRORS = [
     LinearTransform.from_parameters(PLANE, shift, roll)
@@ -57,7 +59,7 @@ def without(catalogs, key, rows=0, note=""):
 @pytest.mark.parametrize("geometry", ["rshift", "rscale"])
 def test_all_are_brought_onto_the_first(observed, geometry):
     exposures, catalogs = observed
-    result = align_relative(exposures, catalogs, RelativeSettings(fitgeometry=geometry), MATCH)
+    result = align_relative(exposures, catalogs, RelativeSettings(fitgeometry=geometry), MATCH, POINTING)
     solution = result.solution
     assert list(solution.fits) == list(KEYS)
     assert solution.reference == KEYS[0]
@@ -86,7 +88,7 @@ def test_all_are_brought_onto_the_first(observed, geometry):
 def test_the_reference_keeps_its_wcs_exactly(observed):
     exposures, catalogs = observed
     for key in (None, *KEYS):
-        result = align_relative(exposures, catalogs, RelativeSettings(reference=key), MATCH)
+        result = align_relative(exposures, catalogs, RelativeSettings(reference=key), MATCH, POINTING)
         fit = result.solution[key or KEYS[0]]
         np.testing.assert_allclose(fit.transform.matrix, np.eye(2), atol=1e-12)
         np.testing.assert_allclose(fit.transform.shift, 0, atol=1e-9)
@@ -96,7 +98,7 @@ def test_the_reference_keeps_its_wcs_exactly(observed):
 
 def test_a_visit_as_reference_keeps_its_mean(observed):
     exposures, catalogs = observed
-    result = align_relative(exposures, catalogs, RelativeSettings(reference="IBBB02"), MATCH)
+    result = align_relative(exposures, catalogs, RelativeSettings(reference="IBBB02"), MATCH, POINTING)
     assert result.solution.reference == "ibbb02d1q,ibbb02d2q"
     # each of them moves: only their mean stays
     assert {f.status for f in result.solution.fits.values()} == {FitStatus.ALIGNED}
@@ -108,7 +110,7 @@ def test_a_visit_as_reference_keeps_its_mean(observed):
 
 def test_frame_sources_are_where_the_reference_sees_them(observed):
     exposures, catalogs = observed
-    result = align_relative(exposures, catalogs, SETTINGS, MATCH)
+    result = align_relative(exposures, catalogs, SETTINGS, MATCH, POINTING)
     sources = [s for s in result.sources if s.n_exposures == 4]
     assert [s.number for s in result.sources] == list(range(len(result.sources)))
     fit = result.solution[KEYS[1]]
@@ -126,27 +128,28 @@ def test_frame_sources_are_where_the_reference_sees_them(observed):
 @pytest.mark.parametrize("name", ["iaaa01d9q", "ICCC03"])
 def test_an_unknown_reference(observed, name):
     with pytest.raises(SettingsError, match="names no direct exposure or visit; there are iaaa01, iaaa01d1q"):
-        align_relative(*observed, RelativeSettings(reference=name), MATCH)
+        align_relative(*observed, RelativeSettings(reference=name), MATCH, POINTING)
 
 
 def test_an_unusable_reference(observed):
     exposures, catalogs = observed
     few = without(catalogs, KEYS[0], 3)
     with pytest.raises(SettingsError, match=r"can't fix the frame.*usable sources: 3 of 3, 6 required"):
-        align_relative(exposures, few, RelativeSettings(reference=KEYS[0]), MATCH)
+        align_relative(exposures, few, RelativeSettings(reference=KEYS[0]), MATCH, POINTING)
     # of a visit the other one does
-    result = align_relative(exposures, few, RelativeSettings(reference="iaaa01"), MATCH)
+    result = align_relative(exposures, few, RelativeSettings(reference="iaaa01"), MATCH, POINTING)
     assert result.solution.reference == KEYS[1]
 
 
 def test_unusable_exposures_fail_with_a_reason(observed):
     exposures, catalogs = observed
     catalogs = without(without(catalogs, KEYS[0], 0, "no source above 6 sigma"), KEYS[2], 4)
-    result = align_relative(exposures, catalogs, SETTINGS, MATCH)
+    result = align_relative(exposures, catalogs, SETTINGS, MATCH, POINTING)
     fits = result.solution.fits
-    assert [f.is_aligned for f in fits.values()] == [False, True, False, True]
-    assert fits[KEYS[0]].reason == "no source above 6 sigma"
-    assert fits[KEYS[2]].reason == "usable sources: 4 of 4, 6 required"
+    # the others of their guide-star acquisitions tell where they pointed
+    assert [f.status.value for f in fits.values()] == ["PRIOR_ONLY", "REFERENCE", "PRIOR_ONLY", "ALIGNED"]
+    assert fits[KEYS[0]].reason.startswith("no source above 6 sigma; corrected like iaaa01")
+    assert fits[KEYS[2]].reason.startswith("usable sources: 4 of 4, 6 required; corrected like ibbb02")
     assert result.solution.reference == KEYS[1]
     assert result.counts["exposures_unusable"] == 2
     assert np.abs(offset(exposures[3], fits[KEYS[3]].transform, ERRORS[3], ERRORS[1])).max() < LIMIT
@@ -156,7 +159,7 @@ def test_no_usable_exposure(observed):
     exposures, catalogs = observed
     for key in KEYS:
         catalogs = without(catalogs, key)
-    result = align_relative(exposures, catalogs, SETTINGS, MATCH)
+    result = align_relative(exposures, catalogs, SETTINGS, MATCH, POINTING)
     assert not any(f.is_aligned for f in result.solution.fits.values())
     assert result.sources == ()
     assert result.warnings == ("no direct exposure has usable sources",)
@@ -167,7 +170,7 @@ def test_flagged_sources_are_left_out(observed):
     table = catalogs[KEYS[1]].table.copy()
     table["flags"][::2] = int(SourceFlag.COSMIC_RAY)
     table["x"][::2] += 300.0
-    result = align_relative(exposures, {**catalogs, KEYS[1]: SourceCatalog(table)}, SETTINGS, MATCH)
+    result = align_relative(exposures, {**catalogs, KEYS[1]: SourceCatalog(table)}, SETTINGS, MATCH, POINTING)
     fit = result.solution[KEYS[1]]
     assert fit.n_matched <= len(table) // 2
     assert np.abs(offset(exposures[1], fit.transform, ERRORS[1], ERRORS[0])).max() < 1.5 * LIMIT
@@ -179,14 +182,14 @@ def test_saturated_sources_have_an_error_of_their_own(observed, saturated_error,
     table = catalogs[KEYS[1]].table.copy()
     table["flags"][:20] = int(SourceFlag.SATURATED)
     settings = RelativeSettings(saturated_error=saturated_error)
-    result = align_relative(exposures, {**catalogs, KEYS[1]: SourceCatalog(table)}, settings, MATCH)
+    result = align_relative(exposures, {**catalogs, KEYS[1]: SourceCatalog(table)}, settings, MATCH, POINTING)
     matched = set(result.solution[KEYS[1]].residuals.source)
     assert bool(matched & set(table["id"][:20])) is used
 
 
 def test_one_exposure_is_its_own_frame(observed):
     exposures, catalogs = observed
-    result = align_relative(exposures[2:3], catalogs, SETTINGS, MATCH)
+    result = align_relative(exposures[2:3], catalogs, SETTINGS, MATCH, POINTING)
     fit = result.solution[KEYS[2]]
     assert (fit.status, fit.n_matched, fit.n_used, fit.residuals) == (FitStatus.REFERENCE, 0, 0, None)
     assert np.isnan(fit.rms)
@@ -208,7 +211,7 @@ def far_apart(rng, n_far=2):
 
 
 def test_groups_that_do_not_overlap_are_frames_of_their_own():
-    result = align_relative(*far_apart(np.random.default_rng(72)), SETTINGS, MATCH)
+    result = align_relative(*far_apart(np.random.default_rng(72)), SETTINGS, MATCH, POINTING)
     fits = result.solution.fits
     assert [f.frame for f in fits.values()] == [0, 0, 1, 1]
     assert [f.reference for f in fits.values()] == [KEYS[0]] * 2 + [KEYS[2]] * 2
@@ -219,7 +222,7 @@ def test_groups_that_do_not_overlap_are_frames_of_their_own():
 
 
 def test_a_lone_exposure_elsewhere_keeps_its_wcs():
-    result = align_relative(*far_apart(np.random.default_rng(73), 1), SETTINGS, MATCH)
+    result = align_relative(*far_apart(np.random.default_rng(73), 1), SETTINGS, MATCH, POINTING)
     fit = result.solution[KEYS[2]]
     assert (fit.status, fit.frame) == (FitStatus.REFERENCE, 1)
     assert fit.reason.startswith("not tied to the frame of")
@@ -229,7 +232,7 @@ def test_an_exposure_that_matches_no_other_fails(observed):
     exposures, catalogs = observed
     rng = np.random.default_rng(74)
     other, catalog = observe(stars(rng), LinearTransform.identity(PLANE), rng, "iccc03d1q", start=9e3)
-    result = align_relative([*exposures, other], {**catalogs, other.key: catalog}, SETTINGS, MATCH)
+    result = align_relative([*exposures, other], {**catalogs, other.key: catalog}, SETTINGS, MATCH, POINTING)
     fit = result.solution[other.key]
     assert not fit.is_aligned
     assert fit.reason.startswith("matches no other exposure: ")
@@ -245,10 +248,10 @@ def test_an_exposure_that_does_not_fit_fails_with_its_reason(observed):
     table["x"] += 0.8 * noise[0]
     table["y"] += 0.8 * noise[1]
     result = align_relative(
-        exposures, {**catalogs, KEYS[3]: SourceCatalog(table)}, SETTINGS, MatchSettings(max_rms=0.1)
+        exposures, {**catalogs, KEYS[3]: SourceCatalog(table)}, SETTINGS, MatchSettings(max_rms=0.1), POINTING
     )
     fit = result.solution[KEYS[3]]
-    assert not fit.is_aligned
+    assert fit.status is FitStatus.PRIOR_ONLY
     assert "required" in fit.reason or "limit" in fit.reason
     assert all(result.solution[key].is_aligned for key in KEYS[:3])
 

@@ -1,0 +1,124 @@
+"""Exposures whose own sources don't tell their correction: what the rest of their acquisition tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from grism_align.algorithms.positions import source_positions
+from grism_align.values.catalog import SourceFlag
+from grism_align.values.solution import ExposureFit, FitStatus
+from grism_align.values.transform import LinearTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from grism_align.algorithms.match import PlaneList
+    from grism_align.values.catalog import SourceCatalog
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import MatchSettings, PointingSettings
+    from grism_align.values.transform import TangentPlane
+
+__all__ = ["prior_only"]
+
+# Sources within this many errors of the pointing count as being where it puts them.
+_NEAR = 4.0
+# Brightest sources that are looked for there.
+_LOOKED_FOR = 50
+
+
+def prior_only(
+    exposures: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    fits: Mapping[str, ExposureFit],
+    frames: tuple[Mapping[str, str], Sequence[PlaneList], TangentPlane],
+    settings: tuple[PointingSettings, MatchSettings],
+) -> dict[str, ExposureFit]:
+    """Give exposures that failed the mean correction of their guide-star acquisition.
+
+    One whose sources are elsewhere, or which is trailed, pointed elsewhere and stays FAILED.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Direct exposures.
+    catalogs : mapping of str to SourceCatalog
+        Sources that were used of each.
+    fits : mapping of str to ExposureFit
+        Of all of them.
+    frames : (mapping of str to str, sequence of PlaneList, TangentPlane)
+        The acquisition of each exposure; sources of the relative frames; the plane of those.
+    settings : (PointingSettings, MatchSettings)
+        How well a dither is known; how many sources an exposure needs.
+
+    Returns
+    -------
+    dict of str to ExposureFit
+        The new fits, PRIOR_ONLY, or FAILED with a longer reason.
+    """
+    labels, places, plane = frames
+    found: dict[str, ExposureFit] = {}
+    for exposure in exposures:
+        failed, catalog = fits[exposure.key], catalogs[exposure.key]
+        if failed.is_aligned or (catalog.flags & int(SourceFlag.TRAILED)).any():
+            continue
+        others = [e for e in exposures if labels[e.key] == labels[exposure.key] and fits[e.key].is_aligned]
+        if not others:
+            continue
+        main = min(fits[e.key].frame for e in others)
+        others = [e for e in others if fits[e.key].frame == main]
+        transform, error = _mean_correction(exposure, [fits[e.key] for e in others], settings[0])
+        if len(catalog) >= settings[1].min_matches and not _is_there(
+            exposure, catalog, transform.in_plane(plane), places[main], error
+        ):
+            reason = f"{failed.reason}; its sources are not where its guide-star acquisition puts them"
+            found[exposure.key] = ExposureFit.failed(reason)
+            continue
+        found[exposure.key] = ExposureFit(
+            status=FitStatus.PRIOR_ONLY,
+            transform=transform,
+            reference=fits[others[0].key].reference,
+            frame=main,
+            geometry=fits[others[0].key].geometry,
+            reason=f"{failed.reason}; corrected like {', '.join(e.key for e in others)}, "
+            f"error {1e3 * error:.0f} mas",
+        )
+    return found
+
+
+def _mean_correction(
+    exposure: Exposure, others: Sequence[ExposureFit], pointing: PointingSettings
+) -> tuple[LinearTransform, float]:
+    """Mean of other exposures' corrections, and its error (arcsec, one axis), that of the dither in it."""
+    moved = [fit.transform.in_plane(exposure.plane) for fit in others if fit.transform is not None]
+    shifts = np.array([transform.shift for transform in moved])
+    matrix = np.mean([transform.matrix for transform in moved], axis=0)
+    # Their own scatter tells whether this pointing was as good as it should be.
+    seen = float(shifts.std(axis=0, ddof=1).max()) if len(shifts) > 1 else 0.0
+    dither2 = max(pointing.dither_error, seen) ** 2 * (1 + 1 / len(shifts))
+    covariance = np.mean([transform.covariance for transform in moved], axis=0)
+    covariance[[0, 1], [0, 1]] += dither2
+    total = LinearTransform(matrix, shifts.mean(axis=0), exposure.plane, covariance)
+    return total, float(total.shift_error.max())
+
+
+def _is_there(
+    exposure: Exposure,
+    catalog: SourceCatalog,
+    transform: LinearTransform,
+    sources: PlaneList,
+    error: float,
+) -> bool:
+    """Whether more sources than by chance are where the correction puts them."""
+    brightest = catalog.brightest(_LOOKED_FOR)
+    xy = transform.apply(transform.plane.to_plane(source_positions(exposure, brightest)[0]))
+    if len(sources) == 0:
+        return False
+    tree = cKDTree(sources.xy)
+    radius = _NEAR * error
+    near = np.asarray(tree.query_ball_point(xy, radius, return_length=True)) > 0
+    around = np.asarray(tree.query_ball_point(xy, 5 * radius, return_length=True))
+    by_chance = float(np.clip((around - near) / 24.0, 0, 1).sum())
+    return bool(near.sum() > 2 + by_chance + 3 * np.sqrt(by_chance))

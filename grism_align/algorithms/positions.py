@@ -1,0 +1,32 @@
+"""Where and when the sources of an exposure were measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from grism_align.values.catalog import SourceCatalog
+    from grism_align.values.exposure import Exposure
+
+__all__ = ["julian_year", "source_positions"]
+
+
+def julian_year(mjd: float) -> float:
+    """Julian year of a Modified Julian Date."""
+    return 2000.0 + (mjd - 51544.5) / 365.25
+
+
+def source_positions(
+    exposure: Exposure, catalog: SourceCatalog
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
+    sky, scale = np.full((len(catalog), 2), np.nan), np.full(len(catalog), np.nan)
+    for chip in exposure.chips:
+        rows = catalog.chip == chip.extver
+        sky[rows] = chip.wcs.to_sky(catalog.xy[rows])
+        scale[rows] = chip.wcs.pixel_scale
+    return sky, scale * np.sqrt((catalog.xy_error**2).mean(axis=1))

@@ -1,0 +1,155 @@
+"""What the pointing of a telescope tells beforehand about the corrections of its exposures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["N_TERMS", "PointingPrior", "prior_normal", "prior_reweighted"]
+
+#: Linear terms of a group, of which a geometry takes the first few: roll, scale and two shears.
+N_TERMS = 4
+# Corrections beyond this many of their errors count ever less: some pointings are wrong for once.
+_USUAL = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class PointingPrior:
+    """Expected size of the corrections, all about zero, and the corrections made so far.
+
+    An exposure's shift is that of its group plus one of its own.
+
+    Parameters
+    ----------
+    shift : (E, 2) ndarray, arcsec
+        Of each exposure so far, at its group's centre.
+    terms : (G, 4) ndarray
+        Of each group so far: roll (rad), scale and two shears.
+    center : (G, 2) ndarray, arcsec
+        The groups' centres.
+    group : (E,) ndarray of int
+        Each exposure's group.
+    dither, offset : float, arcsec
+        Standard deviation, on one axis, of an exposure's own shift and of a group's.
+    term_errors : (4,) ndarray
+        Standard deviations of the terms.
+    shift_weight, offset_weight, term_weight : (E,), (G,) and (G, 4) ndarray
+        Robust weights, 0 to 1.
+    """
+
+    shift: NDArray[np.float64]
+    terms: NDArray[np.float64]
+    center: NDArray[np.float64]
+    group: NDArray[np.int64]
+    dither: float
+    offset: float
+    term_errors: NDArray[np.float64]
+    shift_weight: NDArray[np.float64]
+    offset_weight: NDArray[np.float64]
+    term_weight: NDArray[np.float64]
+
+    def precision(self, n_terms: int) -> NDArray[np.float64]:
+        """Inverse covariance of the parameters (shifts x, shifts y, then each term of all groups)."""
+        e, g = len(self.group), len(self.center)
+        own = self.shift_weight / self.dither**2
+        shared = np.bincount(self.group, own, g) + self.offset_weight / self.offset**2
+        # The group's shift is eliminated, which ties its exposures to each other.
+        same = self.group[:, None] == self.group[None, :]
+        block = np.diag(own) - same * np.outer(own, own) / shared[self.group][:, None]
+        out = np.zeros((2 * e + n_terms * g,) * 2)
+        out[:e, :e] = out[e : 2 * e, e : 2 * e] = block
+        terms = (self.term_weight / self.term_errors**2)[:, :n_terms]
+        out[range(2 * e, len(out)), range(2 * e, len(out))] = terms.T.ravel()
+        return out
+
+    def so_far(self, n_terms: int) -> NDArray[np.float64]:
+        """The corrections so far in the order of the parameters."""
+        return np.concatenate([self.shift.T.ravel(), self.terms[:, :n_terms].T.ravel()])
+
+    def common_moves(self, n_terms: int) -> NDArray[np.float64]:
+        """What a shift, roll or scale of everything does to the parameters, a column each."""
+        e, g = len(self.group), len(self.center)
+        arm = (self.center - self.center.mean(axis=0))[self.group]
+        out = np.zeros((2 * e + n_terms * g, 2 + n_terms))
+        out[:e, 0] = out[e : 2 * e, 1] = 1.0
+        for term, matrix in enumerate(GENERATORS[:n_terms]):
+            out[: 2 * e, 2 + term] = (arm @ matrix.T).T.ravel()
+            out[2 * e + term * g : 2 * e + (term + 1) * g, 2 + term] = 1.0
+        return out
+
+
+#: What each term does to a position: roll, scale, and the two shears.
+GENERATORS = np.array(
+    [
+        [[0.0, 1.0], [-1.0, 0.0]],
+        [[1.0, 0.0], [0.0, 1.0]],
+        [[1.0, 0.0], [0.0, -1.0]],
+        [[0.0, 1.0], [1.0, 0.0]],
+    ]
+)
+
+
+def prior_normal(
+    prior: PointingPrior, n_terms: int, *, is_free: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The prior's normal matrix and right side for what is added to the corrections so far.
+
+    Parameters
+    ----------
+    prior : PointingPrior
+        The prior.
+    n_terms : int
+        Terms that are fitted.
+    is_free : bool
+        Whether a common move of all exposures is unknown, as it is where exposures fix the frame: their
+        own pointing errors then are those of all. The prior is made blind to it.
+    """
+    matrix = prior.precision(n_terms)
+    if is_free:
+        moves = prior.common_moves(n_terms)
+        weighed = matrix @ moves
+        matrix = matrix - weighed @ np.linalg.pinv(moves.T @ weighed, hermitian=True) @ weighed.T
+    return matrix, -matrix @ prior.so_far(n_terms)
+
+
+def prior_reweighted(
+    prior: PointingPrior, parameters: NDArray[np.float64], n_terms: int, *, is_free: bool
+) -> PointingPrior:
+    """The prior with the weights that a solution gives it (Cauchy's, which never vanish).
+
+    Parameters
+    ----------
+    prior : PointingPrior
+        The prior.
+    parameters : ndarray
+        What the solution adds to the corrections so far.
+    n_terms, is_free
+        As for `prior_normal`.
+    """
+    e, g = len(prior.group), len(prior.center)
+    total = prior.so_far(n_terms) + parameters
+    if is_free:
+        moves, weight = prior.common_moves(n_terms), prior.precision(n_terms)
+        weighed = weight @ moves
+        total = total - moves @ (np.linalg.pinv(moves.T @ weighed, hermitian=True) @ (weighed.T @ total))
+    shift = total[: 2 * e].reshape(2, e).T
+    own = prior.shift_weight / prior.dither**2
+    shared = np.bincount(prior.group, own, g) + prior.offset_weight / prior.offset**2
+    mean = np.column_stack([np.bincount(prior.group, own * axis, g) / shared for axis in shift.T])
+    terms = np.zeros((g, N_TERMS))
+    terms[:, :n_terms] = total[2 * e :].reshape(n_terms, g).T
+    return replace(
+        prior,
+        shift_weight=_cauchy(np.hypot(*(shift - mean[prior.group]).T) / (np.sqrt(2) * prior.dither)),
+        offset_weight=_cauchy(np.hypot(*mean.T) / (np.sqrt(2) * prior.offset)),
+        term_weight=_cauchy(np.abs(terms) / prior.term_errors),
+    )
+
+
+def _cauchy(pull: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + (pull / _USUAL) ** 2))
