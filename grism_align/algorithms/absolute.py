@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.absolute_joint import FrameTie, joint_fits
 from grism_align.algorithms.chance import false_match_probability
 from grism_align.algorithms.cluster import ENOUGH_CONFIRMED
-from grism_align.algorithms.fit import LinearFit, fit_linear
+from grism_align.algorithms.fit import LinearFit, axis_rms, fit_linear
 from grism_align.algorithms.match import LEAST_RADIUS, PlaneList, match_lists, mutual_nearest
+from grism_align.algorithms.tweakwcs_fit import fit_by_tweakwcs
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.sphere import mean_direction
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import SkySource
-    from grism_align.values.settings import MatchSettings, ReferenceSettings
+    from grism_align.values.settings import MatchSettings, PointingSettings, ReferenceSettings
     from grism_align.values.transform import LinearTransform
 
 __all__ = ["AbsoluteResult", "align_absolute", "select_reference"]
@@ -58,10 +60,11 @@ class AbsoluteResult:
 
 @dataclass(frozen=True, eq=False)
 class _FrameFit:
-    """One frame's fit: pairs of (source, reference) rows, and what judges it."""
+    """One frame's fit: pairs of (source, reference) rows, their errors (arcsec), and what judges it."""
 
     fit: LinearFit
     pairs: NDArray[np.int64]
+    error: NDArray[np.float64]
     probability: float
 
 
@@ -130,32 +133,36 @@ def _in_quadrilateral(
 
 def align_absolute(
     exposures: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
     relative: AlignmentSolution,
     sources: Sequence[SkySource],
     catalog: ReferenceCatalog,
-    settings: tuple[ReferenceSettings, MatchSettings],
+    settings: tuple[ReferenceSettings, MatchSettings, PointingSettings],
 ) -> AbsoluteResult:
-    """Move each relative frame, as one rigid whole, onto a reference catalog.
+    """Move each relative frame onto a reference catalog.
 
     Parameters
     ----------
     exposures : sequence of Exposure
         Direct exposures.
+    catalogs : mapping of str to SourceCatalog
+        Their sources. Where they are not known, a frame is moved as one rigid whole.
     relative : AlignmentSolution
         Their relative corrections.
     sources : sequence of SkySource
         Sources of the relative frames.
     catalog : ReferenceCatalog
         The reference.
-    settings : (ReferenceSettings, MatchSettings)
-        What is used of the catalog and what is fitted; how it is matched and judged.
+    settings : (ReferenceSettings, MatchSettings, PointingSettings)
+        What is used of the catalog and what is fitted; how it is matched and judged; how well the a priori
+        WCSs are known.
 
     Returns
     -------
     AbsoluteResult
         Exposures of a frame that could not be tied to the catalog are FAILED with the reason.
     """
-    reference, match = settings
+    reference, match, pointing = settings
     epoch = float(np.mean([source.epoch for source in sources])) if sources else 2000.0
     rows, counts = select_reference(catalog.at_epoch(epoch), exposures, reference)
     used = catalog[rows]
@@ -167,15 +174,27 @@ def align_absolute(
         if not members:  # the frame of an exposure that failed
             continue
         try:
-            frame = _fit_frame(_confirmed(own), used, reference.fitgeometry, match, members)
+            frame = _fit_frame(_confirmed(own), used, reference, match, members)
+            found = {e.key: _member_fit(e, frame, used) for e in members}
+            if reference.solve == "joint" and _can_be_solved_anew(members, catalogs, relative):
+                tie = FrameTie(frame.fit.transform, frame.pairs, frame.probability)
+                found = joint_fits(members, catalogs, relative.fits, own, (used, tie), (match, pointing))
         except AlignmentError as error:
             reason = f"not tied to {catalog.name}: {error}"
             warnings.append(f"{', '.join(e.key for e in members)} {reason}")
             fits.update({e.key: ExposureFit.failed(reason) for e in members})
             continue
-        counts[f"reference_used_frame_{component + 1}"] = frame.fit.n_used
-        fits.update({e.key: replace(_member_fit(e, frame, used), frame=component) for e in members})
+        counts[f"reference_used_frame_{component + 1}"] = next(iter(found.values())).n_used
+        fits.update({key: replace(fit, frame=component) for key, fit in found.items()})
     return AbsoluteResult(AlignmentSolution(fits, catalog.name), used, tuple(warnings), counts)
+
+
+def _can_be_solved_anew(
+    members: Sequence[Exposure], catalogs: Mapping[str, SourceCatalog], relative: AlignmentSolution
+) -> bool:
+    """Whether the matches of a frame's exposures are known; a lone exposure has none."""
+    matched = [e for e in members if relative[e.key].residuals is not None]
+    return bool(matched) and all(e.key in catalogs for e in matched)
 
 
 def _is_member(fit: ExposureFit | None, component: int) -> bool:
@@ -191,7 +210,7 @@ def _confirmed(sources: Sequence[SkySource]) -> Sequence[SkySource]:
 def _fit_frame(
     sources: Sequence[SkySource],
     catalog: ReferenceCatalog,
-    geometry: str,
+    settings: ReferenceSettings,
     match: MatchSettings,
     members: Sequence[Exposure],
 ) -> _FrameFit:
@@ -208,7 +227,7 @@ def _fit_frame(
     reference = _reference_list(catalog, float(epoch.mean()), plane)
     pairs = match_lists(own, reference, plane, match).pairs
     for _ in range(_ROUNDS):
-        fit = _fit_pairs(own, catalog, pairs, plane, (geometry, match.clip))
+        fit = _fit_pairs(own, catalog, pairs, plane, (settings, match.clip))
         error = np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])
         typical = float(np.median(np.hypot(error, fit.scatter)))
         radius = float(np.clip(match.clip * 2 * typical, LEAST_RADIUS, match.tolerance))
@@ -218,15 +237,15 @@ def _fit_frame(
             raise TooFewMatchesError(len(pairs), match.min_matches)
         if np.array_equal(before, pairs):
             break
-    fit = _fit_pairs(own, catalog, pairs, plane, (geometry, match.clip))
+    fit = _fit_pairs(own, catalog, pairs, plane, (settings, match.clip))
     probability = false_match_probability(
         (fit.transform.apply(own.xy), reference.xy), pairs[:, 0], fit.n_used, radius, match, with_roll=True
     )
-    stated = float(np.median(np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])))
-    limit = float(np.hypot(match.max_rms * min(e.pixel_scale for e in members), stated))
+    error = np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])
+    limit = float(np.hypot(match.max_rms * min(e.pixel_scale for e in members), np.median(error)))
     _require_acceptable(fit, probability, match, limit)
     numbers = np.array([source.number for source in sources])
-    return _FrameFit(fit, np.column_stack([numbers[pairs[:, 0]], pairs[:, 1]]), probability)
+    return _FrameFit(fit, np.column_stack([numbers[pairs[:, 0]], pairs[:, 1]]), error, probability)
 
 
 def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane) -> PlaneList:
@@ -249,17 +268,19 @@ def _fit_pairs(
     catalog: ReferenceCatalog,
     pairs: NDArray[np.int64],
     plane: TangentPlane,
-    model: tuple[str, float],
+    model: tuple[ReferenceSettings, float],
 ) -> LinearFit:
     """Fit matched pairs; a scale that the data can't tell from one is not fitted."""
-    geometry, clip = model
+    settings, clip = model
+    geometry = settings.fitgeometry
+    engine = fit_by_tweakwcs if settings.engine == "tweakwcs" else fit_linear
     mine = own.rows(pairs[:, 0])
     partner = catalog[pairs[:, 1]].at_epoch(mine.epoch)
     error = np.hypot(mine.error, 1e-3 * np.sqrt((partner.error**2).mean(axis=1)))
     target = plane.to_plane(partner.sky)
-    fit = fit_linear(mine.xy, target, error, plane, geometry, clip)
+    fit = engine(mine.xy, target, error, plane, geometry, clip)
     if geometry == "rscale" and not _scale_is_significant(fit):
-        return fit_linear(mine.xy, target, error, plane, "rshift", clip)
+        return engine(mine.xy, target, error, plane, "rshift", clip)
     return fit
 
 
@@ -287,6 +308,8 @@ def _member_fit(exposure: Exposure, frame: _FrameFit, catalog: ReferenceCatalog)
         n_matched=len(frame.pairs),
         n_used=frame.fit.n_used,
         rms=1e3 * frame.fit.rms,
+        rms_axes=axis_rms(1e3 * frame.fit.residual, frame.fit.weight),
+        leverage=_leverage(frame),
         false_match_probability=frame.probability,
         geometry=frame.fit.geometry,
         residuals=Residuals(
@@ -294,5 +317,12 @@ def _member_fit(exposure: Exposure, frame: _FrameFit, catalog: ReferenceCatalog)
             catalog.identifier[frame.pairs[:, 1]],
             1e3 * frame.fit.residual,
             frame.fit.weight,
+            1e3 * frame.error,
         ),
     )
+
+
+def _leverage(frame: _FrameFit) -> float:
+    """Largest share of one reference source in the weight of the fit."""
+    weight = frame.fit.weight / (frame.error**2 + frame.fit.scatter**2)
+    return float(weight.max() / weight.sum())

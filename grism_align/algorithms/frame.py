@@ -92,6 +92,8 @@ class MemberFit:
         Corrected position minus the source's.
     weight : (N,) ndarray
         Robust weight, 0 to 1.
+    error : (N,) ndarray, arcsec
+        Given standard error of one axis.
     probability : float
         That an exposure without a common source matches as well.
     reduced_chi2 : float
@@ -105,6 +107,7 @@ class MemberFit:
     sources: NDArray[np.int64]
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
+    error: NDArray[np.float64]
     probability: float
     reduced_chi2: float = float("nan")
     leverage: float = float("nan")
@@ -178,7 +181,13 @@ def single_frame(field: NetworkInput, number: int) -> AlignedFrame:
     own = field.lists[number]
     rows = np.arange(len(own))
     fit = MemberFit(
-        LinearTransform.identity(field.plane), rows, rows, np.zeros((len(own), 2)), np.ones(len(own)), np.nan
+        LinearTransform.identity(field.plane),
+        rows,
+        rows,
+        np.zeros((len(own), 2)),
+        np.ones(len(own)),
+        own.error,
+        np.nan,
     )
     return AlignedFrame({number: fit}, (number,), own, np.ones(len(own), np.int64), {})
 
@@ -418,6 +427,7 @@ def _member(
         sources=solved.sources[mine],
         residual=solution.residual[mine],
         weight=weight,
+        error=measured.error[mine],
         probability=false_match_probability(
             (own.moved(transform).xy, solution.source_xy),
             solved.rows[mine],

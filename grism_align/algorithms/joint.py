@@ -265,7 +265,7 @@ def _class_scatter(
 
 
 def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -> sparse.csr_matrix:
-    """Derivatives of x of all measurements, then of y, by (shifts x, shifts y, then each term of all groups)."""
+    """Derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
     m, e, g = len(measured.source), measured.n_exposures, len(center)
     rows = np.flatnonzero(measured.exposure != REFERENCE)
     exposure = measured.exposure[rows]

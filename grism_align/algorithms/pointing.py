@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings, PointingSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["prior_only"]
+__all__ = ["prior_only", "roll_groups"]
 
+# Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
+_SAME_ROLL = 5e-4
 # Sources within this many errors of the pointing count as being where it puts them.
 _NEAR = 4.0
 # Brightest sources that are looked for there.
@@ -122,3 +124,45 @@ def _is_there(
     around = np.asarray(tree.query_ball_point(xy, 5 * radius, return_length=True))
     by_chance = float(np.clip((around - near) / 24.0, 0, 1).sum())
     return bool(near.sum() > 2 + by_chance + 3 * np.sqrt(by_chance))
+
+
+def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[str]:
+    """Exposures that share one roll: of one guide-star acquisition, and oriented alike by their WCSs.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Direct exposures.
+    plane : TangentPlane
+        In which orientations are compared.
+
+    Returns
+    -------
+    list of str
+        A label each.
+
+    Notes
+    -----
+    The roll of the telescope is one through an acquisition. WCSs that were fitted exposure by exposure,
+    or of which only some were, have rolls of their own.
+    """
+    labels = [""] * len(exposures)
+    by_group: dict[str, list[tuple[float, int]]] = {}
+    for number, exposure in enumerate(exposures):
+        name = f"{exposure.group}/{exposure.instrument}"
+        by_group.setdefault(name, []).append((_orientation(exposure, plane), number))
+    for name, members in by_group.items():
+        part, last = 0, -np.inf
+        for angle, number in sorted(members):
+            part += angle - last > _SAME_ROLL
+            last = angle
+            labels[number] = f"{name}/{part}"
+    return labels
+
+
+def _orientation(exposure: Exposure, plane: TangentPlane) -> float:
+    """Position angle of the first chip's columns at its centre, deg, in the common plane."""
+    ny, nx = exposure.chips[0].shape
+    ends = plane.to_plane(exposure.chips[0].wcs.to_sky([[nx / 2, ny / 4], [nx / 2, 3 * ny / 4]]))
+    east, north = ends[1] - ends[0]
+    return float(np.degrees(np.arctan2(east, north)))

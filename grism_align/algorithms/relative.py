@@ -11,7 +11,7 @@ from grism_align.algorithms.fit import axis_rms
 from grism_align.algorithms.frame import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.match import PlaneList
 from grism_align.algorithms.network import align_network
-from grism_align.algorithms.pointing import prior_only
+from grism_align.algorithms.pointing import prior_only, roll_groups
 from grism_align.algorithms.positions import julian_year, source_positions
 from grism_align.values.association import root_name
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
@@ -24,15 +24,11 @@ from grism_align.values.transform import TangentPlane
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 
 __all__ = ["RelativeResult", "align_relative", "reference_exposures"]
 
-# Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
-_SAME_ROLL = 5e-4
 _AVOID = UNRELIABLE | SourceFlag.EDGE
 
 
@@ -111,7 +107,7 @@ def align_relative(
         )
         if note and not lone_reason:
             warnings.append(note)
-    labels = dict(zip([e.key for e in exposures], _roll_groups(exposures, field.plane), strict=True))
+    labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
     places = [frame.sources for frame in frames]
     fits.update(prior_only(exposures, bright, fits, (labels, places, field.plane), (pointing, match)))
     reference = ",".join(usable[n].key for n in frames[0].fixed)
@@ -195,41 +191,13 @@ def _network_input(
     return NetworkInput(
         lists=lists,
         visits=[e.visit for e in usable],
-        groups=_roll_groups(usable, plane),
+        groups=roll_groups(usable, plane),
         kinds=[e.instrument for e in usable],
         pixel_scales=[e.pixel_scale for e in usable],
         fixed=[e.key in fixed for e in usable],
         plane=plane,
         pointing=pointing,
     )
-
-
-def _roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[str]:
-    """Exposures that share one roll: of one guide-star acquisition, and oriented alike by their WCSs.
-
-    The roll of the telescope is one through an acquisition. WCSs that were fitted exposure by exposure,
-    or of which only some were, have rolls of their own.
-    """
-    labels = [""] * len(exposures)
-    by_group: dict[str, list[tuple[float, int]]] = {}
-    for number, exposure in enumerate(exposures):
-        name = f"{exposure.group}/{exposure.instrument}"
-        by_group.setdefault(name, []).append((_orientation(exposure, plane), number))
-    for name, members in by_group.items():
-        part, last = 0, -np.inf
-        for angle, number in sorted(members):
-            part += angle - last > _SAME_ROLL
-            last = angle
-            labels[number] = f"{name}/{part}"
-    return labels
-
-
-def _orientation(exposure: Exposure, plane: TangentPlane) -> float:
-    """Position angle of the first chip's columns at its centre, deg, in the common plane."""
-    ny, nx = exposure.chips[0].shape
-    ends = plane.to_plane(exposure.chips[0].wcs.to_sky([[nx / 2, ny / 4], [nx / 2, 3 * ny / 4]]))
-    east, north = ends[1] - ends[0]
-    return float(np.degrees(np.arctan2(east, north)))
 
 
 def _frame_note(usable: Sequence[Exposure], frames: list[AlignedFrame], number: int, lone_reason: str) -> str:
@@ -279,7 +247,9 @@ def _exposure_fit(
         leverage=member.leverage,
         false_match_probability=member.probability,
         reason=note,
-        residuals=None if alone else Residuals(ids, member.sources, 1e3 * member.residual, member.weight),
+        residuals=None
+        if alone
+        else Residuals(ids, member.sources, 1e3 * member.residual, member.weight, 1e3 * member.error),
     )
 
 

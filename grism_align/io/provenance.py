@@ -293,6 +293,7 @@ def _residual_columns(residuals: Residuals | None) -> dict[str, Any] | None:
         "matched": matched if matched.dtype.kind in "iuU" else matched.astype(str),
         "offset": np.array(residuals.offset, dtype=float).reshape(-1, 2),
         "weight": np.array(residuals.weight, dtype=float),
+        "error": np.array(residuals.error, dtype=float),
     }
 
 
@@ -415,7 +416,7 @@ def _fit(entry: Mapping[str, Any]) -> ExposureFit:
         status=FitStatus(entry["status"]),
         transform=_transform(entry["transform"]),
         governed_by=tuple(entry["governed_by"]),
-        residuals=residuals and Residuals(**{name: np.array(values) for name, values in residuals.items()}),
+        residuals=residuals and _residuals(residuals),
         rms_axes=tuple(entry.get("rms_axes", ExposureFit.rms_axes)),
         **{name: entry[name] for name in _FIT_VALUES},
         **{name: entry[name] for name in _LATER_FIT_VALUES if name in entry},
@@ -433,3 +434,9 @@ def _sources(columns: Mapping[str, Any]) -> tuple[SkySource, ...]:
     names = [column.name for column in fields(SkySource)]
     rows = zip(*(np.asarray(columns[name]).tolist() for name in names), strict=True)
     return tuple(SkySource(*row) for row in rows)
+
+
+def _residuals(columns: Mapping[str, Any]) -> Residuals:
+    given = {name: np.array(values) for name, values in columns.items()}
+    # The first records have no errors.
+    return Residuals(**{"error": np.full(len(given["weight"]), np.nan), **given})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import MatchSettings, ReferenceSettings, Settings
+from grism_align.values.settings import MatchSettings, PointingSettings, ReferenceSettings, Settings
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 
 class AbsoluteAlignStep(GrismAlignStep):
-    """Align the relative frame, as one rigid whole, with a reference catalog."""
+    """Align the relative frame with a reference catalog."""
 
     class_alias = "grism_absolute_align"
     step_name = "absolute_align"
-    groups: ClassVar[tuple[type[Settings], ...]] = (ReferenceSettings, MatchSettings)
-    spec = spec_of(ReferenceSettings, MatchSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = (ReferenceSettings, PointingSettings, MatchSettings)
+    spec = spec_of(ReferenceSettings, PointingSettings, MatchSettings)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Align; without a catalog the relative frame stays as it is."""
@@ -41,7 +41,12 @@ class AbsoluteAlignStep(GrismAlignStep):
             name, allowed = "input", "no relative frame on record; run grism_relative_align first"
             raise SettingsError(name, exposures.product, allowed)
         result = align_absolute(
-            exposures.direct, exposures.relative, exposures.sources, self._catalog(), (reference, match)
+            exposures.direct,
+            exposures.catalogs,
+            exposures.relative,
+            exposures.sources,
+            self._catalog(),
+            (reference, match, self.settings(PointingSettings)),
         )
         for warning in result.warnings:
             logger.warning(warning)
@@ -55,8 +60,12 @@ class AbsoluteAlignStep(GrismAlignStep):
         )
 
     def check(self) -> None:
-        """Read the catalog, so that an error in it costs no work."""
+        """Read the catalog, so that an error in it costs no work; the engine must be installed."""
+        from grism_align.algorithms.tweakwcs_fit import require_tweakwcs
+
         super().check()
+        if self.settings(ReferenceSettings).engine == "tweakwcs":
+            require_tweakwcs()
         if self.settings(ReferenceSettings).catalog:
             self._catalog()
 

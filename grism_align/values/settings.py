@@ -187,7 +187,7 @@ class RelativeSettings(Settings):
     )
     fitgeometry: str = _parameter(
         "rshift",
-        "Fitted besides shifts: nothing (shift), a visit's roll (rshift), and scale (rscale), and shears (general)",
+        "Fitted besides shifts: nothing (shift), roll (rshift), and scale (rscale), and shears (general)",
         "",
         choices=("shift", "rshift", "rscale", "general"),
     )
@@ -253,10 +253,10 @@ class ReferenceSettings(Settings):
         choices=("shift", "rshift", "rscale", "general"),
     )
     solve: str = _parameter(
-        "frame",
-        "Move each relative frame as one rigid whole, or solve its exposures anew with the catalog (joint)",
+        "joint",
+        "Solve the exposures anew with the catalog (joint), or move each relative frame as one rigid whole",
         "",
-        choices=("frame", "joint"),
+        choices=("joint", "frame"),
     )
     engine: str = _parameter(
         "joint", "Fit of a frame: this package's, or that of tweakwcs", "", choices=("joint", "tweakwcs")

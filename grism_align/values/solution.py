@@ -47,12 +47,15 @@ class Residuals:
         Where the fit puts the source minus where it should be, east and north.
     weight : (N,) ndarray
         Weight in the fit, of 1; zero where it was clipped.
+    error : (N,) ndarray, mas
+        Standard error of one axis that was given for it.
     """
 
     source: NDArray[np.int64]
     matched: NDArray[np.generic]
     offset: Floats
     weight: Floats
+    error: Floats
 
 
 @dataclass(frozen=True, eq=False)

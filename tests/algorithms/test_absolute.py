@@ -26,8 +26,9 @@ def frame_exposures(rng, error, keys=KEYS, **options):
     return made, AlignmentSolution(fits, keys[0])
 
 
-def align(exposures, relative, sources, catalog, settings=SETTINGS, match=MATCH):
-    return align_absolute(exposures, relative, sources, catalog, (settings, match))
+def align(exposures, relative, sources, catalog, settings=SETTINGS, match=MATCH, *, catalogs=None):
+    given = (settings, match, PointingSettings())
+    return align_absolute(exposures, catalogs or {}, relative, sources, catalog, given)
 
 
 @pytest.mark.parametrize("geometry", ["shift", "rshift", "rscale", "general"])
@@ -277,23 +278,105 @@ def test_the_footprint_and_its_margin(margin):
     assert set(np.flatnonzero(on)) <= set(rows)
 
 
-def test_relative_and_absolute_together():
-    """Two visits with their own errors, measured in pixels, end up on the true sky."""
-    rng = np.random.default_rng(95)
-    field = stars(rng, motion=5.0)
-    errors = [
-        LinearTransform.from_parameters(PLANE, (0.4, -0.3), 0.02),
-        LinearTransform.from_parameters(PLANE, (-3.0, 5.0), -0.1),
-    ]
+TWO_ERRORS = [
+    LinearTransform.from_parameters(PLANE, (0.4, -0.3), 0.02),
+    LinearTransform.from_parameters(PLANE, (-3.0, 5.0), -0.1),
+]
+
+
+def two_visits(rng, field, years_apart=0.0, catalog_error=0.3):
+    """Two visits with their own errors, their relative solution, and the true catalog."""
     made = [
-        observe(field, error, rng, key, start=1e3 * i, at=(3.0 * i, 5.0 * i), angle=30 + 40.0 * i)
-        for i, (error, key) in enumerate(zip(errors, ("iaaa01d1q", "ibbb02d1q"), strict=True))
+        observe(
+            field,
+            error,
+            rng,
+            key,
+            start=1e3 * (i % 2) + 365.25 * 86400 * years_apart * (i // 2),
+            at=(3.0 * i, 5.0 * i),
+            angle=30 + 40.0 * (i // 2),
+        )
+        for i, (error, key) in enumerate(
+            zip(np.repeat(TWO_ERRORS, 2), ("iaaa01d1q", "iaaa01d2q", "ibbb02d1q", "ibbb02d2q"), strict=True)
+        )
     ]
     exposures, catalogs = [e for e, _ in made], {e.key: c for e, c in made}
     relative = align_relative(exposures, catalogs, RelativeSettings(), MATCH, PointingSettings())
-    absolute = align(exposures, relative.solution, relative.sources, field.catalog(0.3, rng))
-    total = relative.solution.then(absolute.solution)
-    for frame, error in zip(exposures, errors, strict=True):
-        difference = offset(frame, total[frame.key].transform, error)
-        assert np.abs(difference).max() < 4 * PIXEL_NOISE * 0.128 / np.sqrt(100) * 2.5
+    return exposures, catalogs, relative, field.catalog(catalog_error, rng)
+
+
+def errors_left(exposures, relative, absolute):
+    total = relative.then(absolute)
+    return np.array(
+        [
+            offset(e, total[e.key].transform, error)
+            for e, error in zip(exposures, np.repeat(TWO_ERRORS, 2), strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("solve", ["joint", "frame"])
+def test_relative_and_absolute_together(solve):
+    """Two visits with their own errors, measured in pixels, end up on the true sky."""
+    rng = np.random.default_rng(95)
+    exposures, catalogs, relative, catalog = two_visits(rng, stars(rng, motion=5.0))
+    settings = ReferenceSettings(solve=solve)
+    absolute = align(exposures, relative.solution, relative.sources, catalog, settings, catalogs=catalogs)
+    left = errors_left(exposures, relative.solution, absolute.solution)
+    assert np.abs(left).max() < 4 * PIXEL_NOISE * 0.128 / np.sqrt(100) * 2.5
     assert julian_year(exposures[0].mid) < 2016
+    fits = absolute.solution.fits.values()
+    assert {fit.includes_earlier for fit in fits} == {solve == "joint"}
+    assert {fit.geometry for fit in fits} == {"joint" if solve == "joint" else "rshift"}
+    for fit in fits:
+        assert fit.n_used > 50
+        assert fit.rms_axes == pytest.approx((fit.rms, fit.rms), rel=0.3)
+        assert len(fit.residuals.error) == fit.n_matched
+
+
+def test_claimed_errors_of_the_joint_solution_are_true():
+    pulls = []
+    for seed in range(12):
+        rng = np.random.default_rng([96, seed])
+        exposures, catalogs, relative, catalog = two_visits(rng, stars(rng))
+        absolute = align(exposures, relative.solution, relative.sources, catalog, catalogs=catalogs).solution
+        total = relative.solution.then(absolute)
+        for frame, error in zip(exposures, np.repeat(TWO_ERRORS, 2), strict=True):
+            transform = total[frame.key].transform
+            left = transform.shift - error.inverted().in_plane(frame.plane).shift
+            pulls.append(left / transform.shift_error)
+    # 96 pulls, not all independent
+    assert np.std(pulls) == pytest.approx(1, abs=0.25)
+
+
+def test_the_joint_solution_takes_proper_motions_to_each_exposure():
+    """Visits ten years apart of stars that move by up to 0.05 arcsec between them, most one way."""
+    rng = np.random.default_rng(97)
+    field = stars(rng, motion=5.0)
+    exposures, catalogs, relative, catalog = two_visits(rng, field, years_apart=10.0)
+    absolute = align(exposures, relative.solution, relative.sources, catalog, catalogs=catalogs)
+    left = errors_left(exposures, relative.solution, absolute.solution)
+    assert np.abs(left).max() < 4 * PIXEL_NOISE * 0.128 / np.sqrt(100) * 2.5
+
+
+def test_without_source_catalogs_the_frame_moves_as_a_whole():
+    rng = np.random.default_rng(98)
+    exposures, _, relative, catalog = two_visits(rng, stars(rng))
+    absolute = align(exposures, relative.solution, relative.sources, catalog)
+    assert not any(fit.includes_earlier for fit in absolute.solution.fits.values())
+
+
+def test_an_exposure_without_matches_moves_with_its_acquisition():
+    rng = np.random.default_rng(99)
+    exposures, catalogs, relative, catalog = two_visits(rng, stars(rng))
+    lost = relative.solution.fits["ibbb02d2q"]
+    fits = {
+        **relative.solution.fits,
+        "ibbb02d2q": replace(lost, status=FitStatus.PRIOR_ONLY, residuals=None, reason="few sources"),
+    }
+    solution = AlignmentSolution(fits, relative.solution.reference)
+    absolute = align(exposures, solution, relative.sources, catalog, catalogs=catalogs)
+    total = solution.then(absolute.solution)
+    assert total["ibbb02d2q"].status is FitStatus.PRIOR_ONLY
+    assert total["ibbb02d2q"].reason == "few sources"
+    assert np.abs(errors_left(exposures, solution, absolute.solution)).max() < 0.005

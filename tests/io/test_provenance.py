@@ -106,6 +106,7 @@ def _fit(exposure, number=1.0, matched=(3, 4, 8)):
         np.array(matched),
         np.arange(6.0).reshape(3, 2) - 2.5,
         np.array([1.0, 0.5, 0.0]),
+        np.array([0.4, 0.5, 2.5]),
     )
     return ExposureFit(
         FitStatus.ALIGNED,
