@@ -47,7 +47,7 @@ def prior_only(
     exposures : sequence of Exposure
         Direct exposures.
     catalogs : mapping of str to SourceCatalog
-        Sources that were used of each.
+        Their sources.
     fits : mapping of str to ExposureFit
         Of all of them.
     frames : (mapping of str to str, sequence of PlaneList, TangentPlane)
@@ -72,8 +72,9 @@ def prior_only(
         main = min(fits[e.key].frame for e in others)
         others = [e for e in others if fits[e.key].frame == main]
         transform, error = _mean_correction(exposure, [fits[e.key] for e in others], settings[0])
-        if len(catalog) >= settings[1].min_matches and not _is_there(
-            exposure, catalog, transform.in_plane(plane), places[main], error
+        usable = catalog.brightest(_LOOKED_FOR)
+        if len(usable) >= settings[1].min_matches and not _is_there(
+            exposure, usable, transform.in_plane(plane), places[main], error
         ):
             reason = f"{failed.reason}; its sources are not where its guide-star acquisition puts them"
             found[exposure.key] = ExposureFit.failed(reason)
@@ -114,8 +115,7 @@ def _is_there(
     error: float,
 ) -> bool:
     """Whether more sources than by chance are where the correction puts them."""
-    brightest = catalog.brightest(_LOOKED_FOR)
-    xy = transform.apply(transform.plane.to_plane(source_positions(exposure, brightest)[0]))
+    xy = transform.apply(transform.plane.to_plane(source_positions(exposure, catalog)[0]))
     if len(sources) == 0:
         return False
     tree = cKDTree(sources.xy)

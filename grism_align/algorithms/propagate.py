@@ -45,7 +45,8 @@ def propagate(
     Returns
     -------
     AlignmentSolution
-        A fit for every grism exposure; FAILED with the reason where none governs it.
+        A fit for every grism exposure, PRIOR_ONLY where that of the direct exposure is; FAILED with the
+        reason where none governs it.
     """
     fits = {grism.key: _governed_fit(grism, directs, solution, settings) for grism in grisms}
     return AlignmentSolution(fits, solution.reference)
@@ -73,9 +74,9 @@ def _governed_fit(
             continue
         return replace(
             fit,
-            status=FitStatus.ALIGNED,
+            status=FitStatus.PRIOR_ONLY if fit.status is FitStatus.PRIOR_ONLY else FitStatus.ALIGNED,
             transform=bridge.then(fit.transform.in_plane(bridge.plane)),
-            reason="; ".join(_remarks(grism, by_key[candidate.key], passed_over)),
+            reason="; ".join(_remarks(grism, by_key[candidate.key], fit, passed_over)),
             governed_by=(candidate.key,),
             rule=f"{candidate.rule}, {candidate.gap:+.0f} s" + (f", {note}" if note else ""),
             residuals=None,
@@ -83,9 +84,11 @@ def _governed_fit(
     return ExposureFit.failed(f"no direct exposure can lend its correction: {', '.join(passed_over)}")
 
 
-def _remarks(grism: Exposure, direct: Exposure, passed_over: list[str]) -> list[str]:
+def _remarks(grism: Exposure, direct: Exposure, fit: ExposureFit, passed_over: list[str]) -> list[str]:
     """What to know about a correction that is not the usual one."""
     remarks = [f"instead of {', '.join(passed_over)}"] if passed_over else []
+    if fit.status is FitStatus.PRIOR_ONLY:
+        remarks.append(f"{direct.key} has the correction of its guide-star acquisition")
     if direct.group != grism.group:
         remarks.append(f"{direct.key} is of another guide-star acquisition ({direct.group})")
     return remarks
