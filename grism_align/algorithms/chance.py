@@ -70,6 +70,8 @@ def log_evidence(
     n_used: int,
     radius: float,
     opening: tuple[float, float],
+    *,
+    either: bool = False,
 ) -> float:
     """Logarithm of how much likelier positions are with common sources than without any.
 
@@ -88,15 +90,33 @@ def log_evidence(
         Within which partners were looked for.
     opening : (float, float)
         Largest offset of an axis, arcsec, and roll, deg, that were open.
+    either : bool
+        Whether each list may ask for partners in the other, and the larger evidence counts; else the shorter
+        one asks. The two differ where one list has its sources twice, and what is open to doubt must not
+        hang on which one is shorter.
     """
     aligned, others = lists
     if len(others) == 0 or min(len(paired), n_used) == 0:
         return 0.0
-    probes, targets, rows = aligned, others, paired
-    if len(others) < len(aligned):
-        # The shorter list asks: each of its sources may have a partner.
+    found = []
+    # The shorter list asks: each of its sources may have a partner.
+    if either or len(aligned) <= len(others):
+        found.append(_log_evidence_of(aligned, others, paired, n_used, radius, opening))
+    if either or len(others) < len(aligned):
         _, partner = cKDTree(others).query(aligned[paired])
-        probes, targets, rows = others, aligned, np.unique(partner)
+        found.append(_log_evidence_of(others, aligned, np.unique(partner), n_used, radius, opening))
+    return max(found)
+
+
+def _log_evidence_of(
+    probes: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    n_used: int,
+    radius: float,
+    opening: tuple[float, float],
+) -> float:
+    """The log evidence of the probes, of which some rows have partners among the targets."""
     distance, density = _surroundings(probes[rows], targets)
     used = np.argsort(distance, kind="stable")[:n_used]
     spread = float(np.clip(np.sqrt((distance[used] ** 2).mean() / 2), _LEAST_SCATTER, radius))

@@ -61,7 +61,6 @@ def estimate_floor(residual: NDArray[np.float64], error: NDArray[np.float64], le
     where their errors are too small by a tenth only, it asks for a floor of half their error, which would
     rob the few bright ones, who make the fit, of nearly all their weight.
     """
-
     if len(residual) < 3 or error_factor(residual, np.hypot(error, least)) <= 1:
         return least
     # No floor is larger than what it takes without any other error.

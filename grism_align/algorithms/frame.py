@@ -247,7 +247,7 @@ def _solved(
 ) -> tuple[_Solved, dict[int, LinearTransform]]:
     """The joint solution of associated sources, and the transforms with what it adds."""
     relative, match, radius = settings
-    measured, rows, sources = _measurements(field, transforms, known, fixed)
+    measured, rows, sources = _measurements(field, transforms, known, fixed, match.max_leverage)
     prior = pointing_prior(field.pointing, measured, list(transforms.values()))
     solution = solve_joint(measured, relative.fitgeometry, match.clip, prior)
     steps = followed(measured, solution, field.plane)
@@ -314,7 +314,11 @@ def _assigned(
 
 
 def _measurements(
-    field: NetworkInput, transforms: Mapping[int, LinearTransform], known: _Associated, fixed: list[int]
+    field: NetworkInput,
+    transforms: Mapping[int, LinearTransform],
+    known: _Associated,
+    fixed: list[int],
+    max_leverage: float,
 ) -> tuple[Measurements, NDArray[np.int64], NDArray[np.int64]]:
     """Measurements of sources seen twice or more; and each one's row in its list and source in the frame."""
     numbers, twice = list(transforms), known.count > 1
@@ -329,12 +333,24 @@ def _measurements(
         exposure=exposure,
         source=source.ravel(),
         xy=np.concatenate([transforms[n].apply(own.xy) for n, own in zip(numbers, lists, strict=True)]),
-        error=np.concatenate([own.error for own in lists]),
+        error=np.concatenate([_held_down(own.error, max_leverage) for own in lists]),
         kind=kind.ravel()[exposure],
         group=group.ravel(),
         fixed=np.isin(numbers, fixed),
     )
     return measured, np.concatenate(rows), frame_source
+
+
+def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
+    """Errors of an exposure's sources, none of which has more than this share of the weight.
+
+    A star among galaxies would carry the fit, right or wrong, and clip all the others where it moved.
+    """
+    if len(error) < 2 or most >= 1:
+        return error
+    weight = error**-2.0
+    others = weight.sum() - weight
+    return np.asarray(np.maximum(error, (others * most / (1.0 - most)) ** -0.5))
 
 
 def pointing_prior(

@@ -9,14 +9,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.chance import chance_of, log_evidence
-from grism_align.algorithms.fit import fit_linear
-from grism_align.algorithms.vote import (
-    Candidate,
-    poisson_surprise,
-    rigid_motion,
-    vote_by_offsets,
-    vote_by_pairs,
-)
+from grism_align.algorithms.fit import weighted_transform
+from grism_align.algorithms.motion import rigid_motion, robust_motion_weights
+from grism_align.algorithms.vote import Candidate, poisson_surprise, vote_by_offsets, vote_by_pairs
 from grism_align.values.errors import (
     AmbiguousMatchError,
     LooseMatchError,
@@ -55,7 +50,7 @@ _LEAST_PROMISE, _RIVAL_PROMISE = 12.0, 0.25
 _RIVAL_EVIDENCE = 0.6
 # So is one that has a rival beyond chance with more than this share of its pairs.
 _RIVAL_PAIRS = 0.5
-# Trials with more than this share of the best one's evidence are fitted like it before they are compared.
+# Trials that may have more than this share of the best one's evidence are fitted like it, and then compared.
 _NEAR_RIVAL = 0.1
 # Largest error of an axis at the corners of the first list, in units of the tolerance.
 _CORNER_ERROR = 0.25
@@ -257,7 +252,8 @@ def match_lists(
     """
     trials: list[_Trial] = []
     searched = []
-    for look, candidates in _searches((first, second), settings):
+    wide = _widest((first, second), settings)
+    for look, candidates in _searches((first, second), wide, settings):
         searched.append((look, candidates))
         if len(look) >= settings.min_matches:
             trials += _trials(look, candidates, settings, _LEAST_PROMISE)
@@ -270,19 +266,19 @@ def match_lists(
     trials = trials or _trials(most, candidates, settings, 0.0)
     if not trials:
         raise TooFewMatchesError(0, settings.min_matches)
-    trials += _trials(*_rivals((first, second), _best(trials, settings), settings), settings, _LEAST_PROMISE)
+    trials += _trials(wide, _rivals(wide, _best(trials, settings), settings), settings, _LEAST_PROMISE)
     return _judged((first, second), trials, plane, settings)
 
 
 def _searches(
-    lists: tuple[PlaneList, PlaneList], settings: MatchSettings
+    lists: tuple[PlaneList, PlaneList], wide: _Look, settings: MatchSettings
 ) -> Iterator[tuple[_Look, list[Candidate]]]:
     """Where to look, and the shifts and rolls to try there; the likeliest to succeed first."""
     reach, tolerance = settings.search_radius, settings.tolerance
     # Fainter sources of the second list may be bright ones of another filter's first list.
     numbers = settings.brightest, 2 * settings.brightest
     near_reach = min(reach, _NEAR_OFFSET)
-    near, wide = _Look.at(lists, near_reach, numbers), _widest(lists, settings)
+    near = _Look.at(lists, near_reach, numbers)
     if near.stands_for(wide):
         yield near, _offsets(near, reach, tolerance)
     else:
@@ -312,18 +308,15 @@ def _known(sources: PlaneList) -> NDArray[np.float64]:
     return sources.xy[np.isfinite(sources.xy).all(axis=1)]
 
 
-def _rivals(
-    lists: tuple[PlaneList, PlaneList], best: _Trial, settings: MatchSettings
-) -> tuple[_Look, list[Candidate]]:
+def _rivals(wide: _Look, best: _Trial, settings: MatchSettings) -> list[Candidate]:
     """Other offsets, at the roll of the best trial, where the search for it did not look for them."""
-    wide = _widest(lists, settings)
     roll = float(np.degrees(np.arctan2(best.matrix[0, 1], best.matrix[0, 0])))
     if abs(roll) < _SMALL_ROLL and best.look.stands_for(wide):
-        return wide, []
+        return []
     center = wide.a.xy.mean(axis=0)
     turned = (wide.a.xy - center) @ best.matrix.T + center
     offsets = vote_by_offsets(turned, wide.b.xy, settings.search_radius, settings.tolerance)
-    return wide, [replace(candidate, roll=roll) for candidate in offsets]
+    return [replace(candidate, roll=roll) for candidate in offsets]
 
 
 def _offsets(look: _Look, reach: float, tolerance: float) -> list[Candidate]:
@@ -361,10 +354,12 @@ def _started(look: _Look, candidate: Candidate, radius: float) -> _Trial:
 def _claimed(trial: _Trial, radius: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pairs of rows within a radius, each source in one; and their distances, rising."""
     distance, partner = trial.look.tree.query(trial.moved, distance_upper_bound=radius)
-    order = np.argsort(distance, kind="stable")[: int(np.isfinite(distance).sum())]
-    _, first = np.unique(partner[order], return_index=True)
-    order = order[np.sort(first)]
-    return np.column_stack([order, partner[order]]), distance[order]
+    order = np.argsort(distance, kind="stable")[: np.count_nonzero(distance < np.inf)]
+    wanted = partner[order]
+    owner = np.empty(len(trial.look.b), dtype=np.int64)
+    owner[wanted[::-1]] = order[::-1]  # the closest is written last, and stays
+    order = order[owner[wanted] == order]
+    return np.array([order, partner[order]]).T, distance[order]
 
 
 def _refined(trial: _Trial, settings: MatchSettings) -> _Trial:
@@ -397,7 +392,7 @@ def _standing_out(trial: _Trial, distance: NDArray[np.float64]) -> tuple[float, 
     return float(distance[most]), float(surprise[most])
 
 
-def _weighed(trial: _Trial, settings: MatchSettings) -> _Trial:
+def _weighed(trial: _Trial, settings: MatchSettings, *, either: bool = False) -> _Trial:
     """The trial with its evidence, for the narrowest opening that its shift and roll lie in."""
     center = trial.look.a.xy.mean(axis=0)
     offset = float(np.abs(trial.matrix @ center + trial.shift - center).max())
@@ -408,14 +403,17 @@ def _weighed(trial: _Trial, settings: MatchSettings) -> _Trial:
         if offset <= far <= reach and roll <= turned <= most:
             opening = far, turned
             break
-    evidence = log_evidence(
-        (trial.moved, trial.look.b.xy), trial.pairs[:, 0], len(trial.pairs), trial.radius, opening
-    )
+    both, paired = (trial.moved, trial.look.b.xy), trial.pairs[:, 0]
+    evidence = log_evidence(both, paired, len(paired), trial.radius, opening, either=either)
     return replace(trial, evidence=evidence - float(np.log(_TESTS)))
 
 
 def _best(trials: Sequence[_Trial], settings: MatchSettings) -> _Trial:
     return max(trials, key=lambda trial: (len(trial.pairs) >= settings.min_matches, trial.evidence))
+
+
+def _evidence(trial: _Trial) -> float:
+    return trial.evidence
 
 
 def _chance(trial: _Trial) -> float:
@@ -427,19 +425,23 @@ def _judged(
     lists: tuple[PlaneList, PlaneList], trials: Sequence[_Trial], plane: TangentPlane, settings: MatchSettings
 ) -> ListMatch:
     """The last fit of the best trial, if neither chance nor another trial explains it."""
-    transform, best = _settled(lists, _best(trials, settings), plane, settings)
+    chosen = _best(trials, settings)
+    transform, best = _settled(lists, chosen, plane, settings)
     if len(best.pairs) < settings.min_matches:
         raise TooFewMatchesError(len(best.pairs), settings.min_matches)
     probability = _chance(best)
     if probability > settings.max_false_match:
         raise UnreliableMatchError(len(best.pairs), probability, settings.max_false_match)
+    # A rival has the benefit of the doubt: either list's evidence, and the gain of the best by its last fit.
+    least_before = _NEAR_RIVAL * best.evidence - max(best.evidence - chosen.evidence, 0.0)
+    apart = (trial for trial in trials if best.distance(trial) > settings.tolerance)
     others = [
-        max(trial, _settled(lists, trial, plane, settings)[1], key=lambda one: one.evidence)
-        for trial in trials
-        if trial.evidence > _NEAR_RIVAL * best.evidence and best.distance(trial) > settings.tolerance
+        max(trial, _weighed(_settled(lists, trial, plane, settings)[1], settings, either=True), key=_evidence)
+        for trial in (_weighed(one, settings, either=True) for one in apart)
+        if trial.evidence > least_before
     ]
     if others:
-        rival = max(others, key=lambda trial: trial.evidence)
+        rival = max(others, key=_evidence)
         least = max(-np.log(max(settings.max_false_match, 1e-300)), _RIVAL_EVIDENCE * best.evidence)
         regular = chance_of(rival.evidence) <= settings.max_false_match
         alike = len(rival.pairs) > _RIVAL_PAIRS * len(best.pairs)
@@ -458,32 +460,34 @@ def _settled(
     Pairs are those of the common field as it turned out to be.
     """
     look, pairs = trial.look, trial.pairs
-    before = look.rows_of(pairs)
+    before, motion = look.rows_of(pairs), (trial.matrix, trial.shift)
     for number in range(_LAST_FITS):
         i, j = pairs.T
+        both = look.a.xy[i], look.b.xy[j]
         error = np.hypot(look.a.error[i], look.b.error[j])
-        fit = fit_linear(look.a.xy[i], look.b.xy[j], error, plane, "rshift", settings.clip)
-        typical = float(np.median(np.hypot(error, fit.scatter)))
+        weight, total = robust_motion_weights(both, error, motion, settings.clip)
+        transform = weighted_transform(both, weight, plane, "rshift")
+        motion, typical = (transform.matrix, transform.shift), float(np.median(total))
         radius = float(np.clip(settings.clip * typical * np.sqrt(2), LEAST_RADIUS, settings.tolerance))
         if number == 0:
-            look = look.after(fit.transform, lists, settings)
-        pairs = mutual_nearest(fit.transform.apply(look.a.xy), look.b.xy, radius)
+            look = look.after(transform, lists, settings)
+        pairs = mutual_nearest(transform.apply(look.a.xy), look.b.xy, radius)
         now = look.rows_of(pairs)
         if len(pairs) < 3 or np.array_equal(before, now):
             break
         before = now
-    settled = _Trial(look, fit.transform.matrix, fit.transform.shift, pairs, radius)
-    return fit.transform, _weighed(settled, settings)
+    return transform, _weighed(_Trial(look, *motion, pairs, radius), settings)
 
 
 def _require_firm(transform: LinearTransform, n: int, first: PlaneList, tolerance: float) -> None:
     """Refuse a fit of n sources that leaves the corners of the first list uncertain."""
     low, high = np.nanmin(first.xy, axis=0), np.nanmax(first.xy, axis=0)
-    error = 0.0
-    for corner in ((low[0], low[1]), (low[0], high[1]), (high[0], low[1]), (high[0], high[1])):
-        # d(matrix @ p + shift), with p the corner
-        jacobian = np.hstack([np.eye(2), np.kron(np.eye(2), corner)])
-        variance = np.trace(jacobian @ transform.covariance @ jacobian.T) / 2
-        error = max(error, float(np.sqrt(max(variance, 0.0))))
+    corners = np.array([[low[0], low[1]], [low[0], high[1]], [high[0], low[1]], [high[0], high[1]]])
+    # d(matrix @ p + shift), with p a corner
+    jacobian = np.zeros((4, 2, 6))
+    jacobian[:, [0, 1], [0, 1]] = 1.0
+    jacobian[:, 0, 2:4] = jacobian[:, 1, 4:6] = corners
+    variance = ((jacobian @ transform.covariance) * jacobian).sum(axis=(1, 2)) / 2
+    error = float(np.sqrt(max(variance.max(), 0.0)))
     if error > _CORNER_ERROR * tolerance:
         raise LooseMatchError(n, error, _CORNER_ERROR * tolerance)

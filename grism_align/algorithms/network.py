@@ -124,8 +124,4 @@ def _refusals(
     if fit.probability > match.max_false_match:
         reason = f"false-match probability {fit.probability:.1e}, limit {match.max_false_match:.1e}"
         found.append((1.0 + np.log10(fit.probability / max(match.max_false_match, 1e-300)), reason))
-    if fit.leverage > match.max_leverage:
-        share, most = 100 * fit.leverage, 100 * match.max_leverage
-        reason = f"one source has {share:.0f} % of the weight, limit {most:.0f} %"
-        found.append((fit.leverage / match.max_leverage, reason))
     return found

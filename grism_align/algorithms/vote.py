@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from grism_align.algorithms.motion import rigid_motion
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["Candidate", "poisson_surprise", "rigid_motion", "vote_by_offsets", "vote_by_pairs"]
+__all__ = ["Candidate", "poisson_surprise", "vote_by_offsets", "vote_by_pairs"]
 
 # Candidates of one vote: the best, and those that might rival it.
 _CANDIDATES = 6
@@ -27,8 +29,12 @@ _MOST_DIFFERENCES = 1_000_000
 _FINEST_GRID = 1400
 # Cells with fewer offsets than this share of the fullest one's are not looked at.
 _WORTH = 0.4
+# The same of votes of pairs, which go with the square of the number of sources.
+_WORTH_OF_PAIRS = 0.1
 # Side of the blocks of half cells in which the chance rate of offsets is counted.
 _BLOCK = 16
+# With fewer differences than the number of cells over this, they are sorted, not counted cell by cell.
+_FEW = 4
 # Pairs of pairs that vote at most; longer lists give their brightest.
 _MOST_VOTES = 500_000
 # Pairs used, in units of the first list's reach from its centre: short ones tell the roll badly, long
@@ -62,25 +68,6 @@ class Candidate:
     votes: int
 
 
-def rigid_motion(
-    source: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The rotation (2, 2) and the shift (2,) that take (N, 2) positions to others, in least squares."""
-    share = weight / weight.sum()
-    middle, goal = share @ source, share @ target
-    arm, reached = source - middle, target - goal
-    products = (share[:, None] * reached).T @ arm
-    angle = np.arctan2(products[0, 1] - products[1, 0], products[0, 0] + products[1, 1])
-    matrix = _rotation(float(angle))
-    return matrix, goal - matrix @ middle
-
-
-def _rotation(angle: float) -> NDArray[np.float64]:
-    """The matrix that lets position angles grow by an angle, rad."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, s], [-s, c]])
-
-
 def vote_by_offsets(
     a: NDArray[np.float64], b: NDArray[np.float64], reach: float, tolerance: float
 ) -> list[Candidate]:
@@ -105,51 +92,71 @@ def vote_by_offsets(
     second = b[: _MOST_DIFFERENCES // len(first)]
     x, y = (np.subtract.outer(second[:, axis], first[:, axis]).ravel() for axis in (0, 1))
     near = np.flatnonzero((np.abs(x) <= reach) & (np.abs(y) <= reach))
-    difference = np.column_stack([x[near], y[near]])
+    x, y = x[near], y[near]
     center = float(a[:, 0].mean()), float(a[:, 1].mean())
     found = []
-    for guess, count in _peaks(difference, reach, tolerance):
+    for guess_x, guess_y, count in _peaks(x, y, reach, tolerance):
         # A little more than the cell, on whose very border the peak may be.
-        near = np.flatnonzero((np.abs(difference - guess) <= 1.2 * tolerance).all(axis=1))
-        x, y = np.median(difference[near], axis=0)
-        found.append(Candidate((float(x), float(y)), 0.0, center, count))
+        near = np.flatnonzero(np.abs(x - guess_x) <= 1.2 * tolerance)
+        near = near[np.abs(y[near] - guess_y) <= 1.2 * tolerance]
+        middle = len(near) // 2
+        shift = float(np.sort(x[near])[middle]), float(np.sort(y[near])[middle])
+        found.append(Candidate(shift, 0.0, center, count))
     return found
 
 
 def _peaks(
-    difference: NDArray[np.float64], reach: float, tolerance: float
-) -> list[tuple[NDArray[np.float64], int]]:
+    x: NDArray[np.float64], y: NDArray[np.float64], reach: float, tolerance: float
+) -> list[tuple[float, float, int]]:
     """Middles and counts of the square cells, two tolerances wide, that exceed their surroundings most."""
-    if len(difference) == 0:
+    if len(x) == 0:
         return []
-    half_cell = ((difference + reach) / tolerance).astype(np.int64)
-    rate = _chance_rate(half_cell)
-    side = int(half_cell.max()) // 2 + 2
+    half_x, half_y = (((each + reach) / tolerance).astype(np.int64) for each in (x, y))
+    rate = _chance_rate(half_x, half_y)
+    side = int(max(half_x.max(), half_y.max())) // 2 + 2
     corners, counts = [], []
     # Cells that begin at every half cell, so that a peak on a border is whole in one of them.
-    for begin in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        cell = (half_cell + begin) >> 1
-        count = np.bincount(cell[:, 0] * side + cell[:, 1])
+    for begin_x, begin_y in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        cell, count = _occupied(((half_x + begin_x) >> 1) * side + ((half_y + begin_y) >> 1), side * side)
         full = np.flatnonzero(count >= max(_WORTH * count.max(), 2))
-        corners.append(2 * np.column_stack(np.divmod(full, side)) - begin)
         counts.append(count[full])
-    corner, count = np.concatenate(corners), np.concatenate(counts)
+        column, row = np.divmod(cell[full], side)
+        corners.append(np.stack([2 * column - begin_x, 2 * row - begin_y]))
+    corner, count = np.concatenate(corners, axis=1), np.concatenate(counts)
     block = np.maximum(corner, 0) // _BLOCK
-    surprise = poisson_surprise(count, rate[block[:, 0], block[:, 1]])
-    found: list[int] = []
-    for k in np.argsort(-surprise, kind="stable")[: 40 * _CANDIDATES]:
-        if all(np.abs(corner[k] - corner[other]).max() > 3 for other in found):
-            found.append(int(k))
-        if len(found) == _CANDIDATES:
-            break
-    return [((corner[k] + 1) * tolerance - reach, int(count[k])) for k in found]
+    surprise = poisson_surprise(count, rate[block[0], block[1]])
+    best = np.argsort(-surprise, kind="stable")[: 40 * _CANDIDATES]
+    found: list[tuple[float, float, int]] = []
+    while len(best) and len(found) < _CANDIDATES:
+        at = corner[:, best[0]]
+        middle = (at + 1) * tolerance - reach
+        found.append((float(middle[0]), float(middle[1]), int(count[best[0]])))
+        best = best[np.abs(corner[:, best] - at[:, None]).max(axis=0) > 3]
+    return found
 
 
-def _chance_rate(half_cell: NDArray[np.int64]) -> NDArray[np.float64]:
+def _occupied(cell: NDArray[np.int64], number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cells, of a number in all, that are not empty, and how many each holds."""
+    if len(cell) > number // _FEW:
+        every = np.bincount(cell)
+        full = np.flatnonzero(every)
+        return full, every[full]
+    # Most cells are empty: to sort is quicker than to look at all.
+    ordered = np.sort(cell)
+    first = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    start = np.flatnonzero(first)
+    count = np.empty_like(start)
+    np.subtract(start[1:], start[:-1], out=count[:-1])
+    count[-1] = len(ordered) - start[-1]
+    return ordered[start], count
+
+
+def _chance_rate(half_x: NDArray[np.int64], half_y: NDArray[np.int64]) -> NDArray[np.float64]:
     """Differences in a cell on average, for blocks of half cells with their neighbours."""
-    block = half_cell // _BLOCK
-    side = int(block.max()) + 1
-    sums = np.bincount(block[:, 0] * side + block[:, 1], minlength=side * side).reshape(side, side)
+    block_x, block_y = half_x // _BLOCK, half_y // _BLOCK
+    side = int(max(block_x.max(), block_y.max())) + 1
+    sums = np.bincount(block_x * side + block_y, minlength=side * side).reshape(side, side)
     return np.asarray(4.0 * uniform_filter(sums.astype(float), 3, mode="constant") / _BLOCK**2)
 
 
@@ -171,11 +178,14 @@ class _Pairs:
 
 @dataclass(frozen=True, eq=False)
 class _Votes:
-    """Shift and roll from every two pairs of one length, and the rows that they bring together."""
+    """Shift and roll from every two pairs of one length, and the sources that they bring together.
+
+    These are (2, N) numbers, the row of `a` times the length of `b` plus the row of `b`.
+    """
 
     roll: NDArray[np.float64]
     shift: NDArray[np.float64]
-    ends: NDArray[np.int64]
+    joined: NDArray[np.int64]
 
 
 def vote_by_pairs(
@@ -204,12 +214,12 @@ def vote_by_pairs(
     agree = tolerance + _SCALE * _LONGEST * arm
     votes = _pair_votes(a, b, arm, agree)
     keep = (np.abs(votes.roll) <= np.radians(max_roll) + 1e-9) & (np.abs(votes.shift) <= reach).all(axis=1)
-    votes = _Votes(votes.roll[keep], votes.shift[keep], votes.ends[keep])
+    votes = _Votes(votes.roll[keep], votes.shift[keep], votes.joined[:, keep])
     if len(votes.roll) == 0:
         return []
     found: list[Candidate] = []
     for members in _agreeing(votes, reach, max(np.radians(_ROLL_CELL), 2 * agree / (_SHORTEST * arm)), agree):
-        candidate = _agreed(a, b, votes.ends[members], agree)
+        candidate = _agreed(a, b, votes.joined[:, members], agree)
         # The two sets of cells find the same peaks.
         if all(_differ(candidate, other, arm, 3 * agree) for other in found):
             found.append(candidate)
@@ -250,9 +260,10 @@ def _pair_votes(a: NDArray[np.float64], b: NDArray[np.float64], arm: float, agre
     x, y = (0.5 * (a[first.i] + a[first.j]) - center)[np.concatenate([mine, mine])].T
     goal = (0.5 * (b[second.i] + b[second.j]) - center)[np.concatenate([theirs, theirs])]
     shift = goal - np.column_stack([c * x + s * y, c * y - s * x])
-    i, j, k, m2 = first.i[mine], first.j[mine], second.i[theirs], second.j[theirs]
-    ends = np.concatenate([np.column_stack([i, j, k, m2]), np.column_stack([i, j, m2, k])])
-    return _Votes(roll, shift, ends)
+    (i, j), (p, q) = (first.i[mine], first.j[mine]), (second.i[theirs], second.j[theirs])
+    joined = np.array([np.concatenate([i, i]), np.concatenate([j, j])]) * len(b)
+    joined += np.array([np.concatenate([p, q]), np.concatenate([q, p])])
+    return _Votes(roll, shift, joined)
 
 
 def _agreeing(votes: _Votes, reach: float, roll_cell: float, agree: float) -> Iterator[NDArray[np.int64]]:
@@ -264,20 +275,17 @@ def _agreeing(votes: _Votes, reach: float, roll_cell: float, agree: float) -> It
         turn = np.floor((votes.roll + np.pi) * rolls / (2 * np.pi) + offset).astype(np.int64) % rolls
         at = np.floor((votes.shift + reach) / shift_cell + offset).astype(np.int64)
         key = (turn * side + at[:, 0]) * side + at[:, 1]
-        ordered = np.sort(key)
-        start = np.flatnonzero(np.diff(ordered, prepend=-1))
-        count = np.diff(start, append=len(ordered))
-        for cell in ordered[start[np.argsort(-count, kind="stable")[:_CANDIDATES]]]:
+        cells, count = _occupied(key, rolls * side * side)
+        fullest = np.argsort(-count, kind="stable")[:_CANDIDATES]
+        for cell in cells[fullest[count[fullest] >= _WORTH_OF_PAIRS * count[fullest[0]]]]:
             yield np.flatnonzero(key == cell)
 
 
 def _agreed(
-    a: NDArray[np.float64], b: NDArray[np.float64], ends: NDArray[np.int64], agree: float
+    a: NDArray[np.float64], b: NDArray[np.float64], joined: NDArray[np.int64], agree: float
 ) -> Candidate:
     """What the votes of one cell say together: the motion of the sources that most of them bring together."""
-    partner, count = np.unique(
-        np.concatenate([ends[:, [0, 2]], ends[:, [1, 3]]]) @ np.array([len(b), 1]), return_counts=True
-    )
+    partner, count = _occupied(joined.ravel(), len(a) * len(b))
     source, target = a[partner // len(b)], b[partner % len(b)]
     weight = np.where(count >= 0.4 * count.max(), count, 0).astype(float)
     matrix, shift = rigid_motion(source, target, weight)
@@ -287,4 +295,4 @@ def _agreed(
     center = a.mean(axis=0)
     x, y = center @ matrix.T + shift - center
     roll = float(np.degrees(np.arctan2(matrix[0, 1], matrix[0, 0])))
-    return Candidate((float(x), float(y)), roll, (float(center[0]), float(center[1])), len(ends))
+    return Candidate((float(x), float(y)), roll, (float(center[0]), float(center[1])), joined.shape[1])

@@ -173,7 +173,7 @@ class MatchSettings(Settings):
         0.5, "Largest rms residual of an acceptable fit, of one axis", "pix", (0.01, 5.0)
     )
     max_leverage: float = _parameter(
-        0.7, "Largest share of one source in the weight of an acceptable fit", "", (0.05, 1.0)
+        0.7, "Largest share of one source in the weight of an exposure; more is not given", "", (0.5, 1.0)
     )
 
 
