@@ -1,12 +1,14 @@
 """How often matching finds, misses, refuses, and is wrong; how honest its probability is; how fast it is.
 
     python benchmarks/matching.py [--trials 10000] [--seed 1] [--only trials,peers,calibration,times]
+                                  [--unrelated 2000] [--processes 2] [--verbose]
 
 Trials: pairs of lists with a known transform, and pairs of lists of no common source, over everything
 that is hard: few common sources, spurious ones, offsets to 60", any roll, scales off by up to 1e-3,
 errors of 2 to 100 mas, magnitudes of different filters, clusters, lines, grids, duplicates. Counts come
-with 95 % Wilson limits. A match is WRONG if it was accepted and puts a corner of the first list off by
-more than the tolerance; "off" counts accepted ones with a corner off by more than five of their errors.
+with 95 % Wilson limits. A match is WRONG if it was accepted and nothing is right, or if it puts a corner
+of the first list off by more than the tolerance ("far") or by more than five of its errors ("off"). Where
+the scales differ, a rigid motion can't be the truth; there the errors are those from the best one.
 
 Calibration: how often lists without a common source reach a false-match probability.
 
@@ -21,24 +23,27 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.match import ListMatch, PlaneList, match_lists
+from grism_align.algorithms.motion import rigid_motion
 from grism_align.values.errors import AlignmentError, AmbiguousMatchError
 from grism_align.values.settings import MatchSettings
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PLANE = TangentPlane(150.0, 2.2)
 SIDE = 130.0  # arcsec, as of WFC3/IR
 PIXEL = 0.13  # arcsec
 SETTINGS = MatchSettings()
 NATURAL = ("uniform", "clustered")
+KINDS = (*NATURAL, "line", "grid")
 POINTINGS = ("near", "offset", "any roll")
 
 
@@ -166,22 +171,26 @@ def made(seed: int, number: int) -> Trial:
         return true_trial(rng, kind, POINTINGS[(number // 4) % 3])
     if turn == 19:
         return apart_trial(rng)
-    return unrelated_trial(rng, ("uniform", "clustered", "line", "grid")[turn % 4])
+    return unrelated_trial(rng, KINDS[turn % 4])
 
 
 def verdict(trial: Trial, match: ListMatch) -> str:
-    """Whether an accepted match is right, off by more than five of its errors, or wrong."""
+    """Whether an accepted match is right, far off, or off by more than five of its errors."""
     if trial.truth is None:
-        return "WRONG"
+        return "far"
     low, high = trial.first.xy.min(axis=0), trial.first.xy.max(axis=0)
     corners = np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])])
     away = match.transform.apply(corners) - trial.truth.apply(corners)
     if np.hypot(*away.T).max() > SETTINGS.tolerance:
-        return "WRONG"
+        return "far"
+    if trial.scaled:
+        matched = trial.first.xy[match.pairs[:, 0]]
+        matrix, shift = rigid_motion(matched, trial.truth.apply(matched), np.ones(len(matched)))
+        away = match.transform.apply(corners) - (corners @ matrix.T + shift)
     for corner, miss in zip(corners, away, strict=True):
         jacobian = np.hstack([np.eye(2), np.kron(np.eye(2), corner)])
         error = np.sqrt(np.trace(jacobian @ match.transform.covariance @ jacobian.T) / 2)
-        if not trial.scaled and np.hypot(*miss) > 5 * np.sqrt(2) * error:
+        if np.hypot(*miss) > 5 * np.sqrt(2) * error:
             return "off"
     return "found"
 
@@ -206,30 +215,45 @@ def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def print_trials(n: int, seed: int, verbose: bool) -> None:
+def in_processes(
+    work: Callable[[tuple[int, ...]], object], jobs: list[tuple[int, ...]], number: int
+) -> Iterator:
+    """What some work makes of each of its jobs, in their order."""
+    if number == 1:
+        yield from map(work, jobs)
+        return
+    with ProcessPoolExecutor(number) as pool:
+        yield from pool.map(work, jobs, chunksize=20)
+
+
+def _numbered_outcome(job: tuple[int, int]) -> str:
+    return outcome(made(*job))
+
+
+def print_trials(n: int, seed: int, processes: int, verbose: bool) -> None:
     """The table of outcomes."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     enough: Counter[bool] = Counter()
-    for number in range(n):
+    jobs = [(seed, number) for number in range(n)]
+    for (_, number), result in zip(jobs, in_processes(_numbered_outcome, jobs, processes), strict=True):
         trial = made(seed, number)
-        result = outcome(trial)
         group = "" if trial.truth is None else ", 15 or more" if trial.common >= 15 else ", 6 to 14"
         counts[trial.name + group][result] += 1
         counts["ALL"][result] += 1
         if trial.truth is not None and trial.common >= 15 and trial.name.split(", ")[1] in NATURAL:
-            enough[result in {"found", "off"}] += 1
+            enough[result == "found"] += 1
         if verbose and (
-            result in ("WRONG", "off", "ambiguous") or (trial.common >= 15 and result == "refused")
+            result in ("far", "off", "ambiguous") or (trial.common >= 15 and result == "refused")
         ):
             sizes = f"{trial.common} of {len(trial.first)}, {len(trial.second)}"
             print(f"  {number}: {trial.name}, {sizes}: {result}", flush=True)
-    columns = ("found", "off", "refused", "ambiguous", "WRONG")
+    columns = ("found", "refused", "ambiguous", "far", "off")
     print("| trials | n | " + " | ".join(columns) + " | found, 95 % | WRONG, 95 % |")
     print("|---" * 9 + "|")
     for name in sorted(counts):
         own = counts[name]
         total = own.total()
-        good, bad = wilson(own["found"] + own["off"], total), wilson(own["WRONG"], total)
+        good, bad = wilson(own["found"], total), wilson(own["far"] + own["off"], total)
         cells = " | ".join(str(own[c]) for c in columns)
         print(f"| {name} | {total} | {cells} | {good[0]:.4f}-{good[1]:.4f} | {bad[0]:.4f}-{bad[1]:.4f} |")
     low, high = wilson(enough[True], enough.total())
@@ -237,22 +261,27 @@ def print_trials(n: int, seed: int, verbose: bool) -> None:
     print(f"\nFound with 15 or more common sources in natural fields: {share:.4f} ({low:.4f}-{high:.4f})\n")
 
 
-def print_calibration(n: int, seed: int) -> None:
+def _reached(job: tuple[int, int, int]) -> float:
+    """The probability that a pair of unrelated lists is given."""
+    seed, number, kind = job
+    trial = unrelated_trial(np.random.default_rng([seed, 7, number]), KINDS[kind])
+    settings = MatchSettings(max_false_match=1.0, min_matches=3)
+    try:
+        return match_lists(trial.first, trial.second, PLANE, settings).probability
+    except AlignmentError:
+        return 1.0
+
+
+def print_calibration(n: int, seed: int, processes: int) -> None:
     """How often unrelated lists reach a probability."""
     limits = (1e-1, 1e-2, 1e-3, 1e-4)
     print("| unrelated lists | n | " + " | ".join(f"p < {limit:g}" for limit in limits) + " |")
     print("|---" * (2 + len(limits)) + "|")
-    settings = MatchSettings(max_false_match=1.0, min_matches=3)
-    for kind in ("uniform", "clustered", "line", "grid"):
-        reached: list[float] = []
-        for number in range(n):
-            trial = unrelated_trial(np.random.default_rng([seed, 7, number]), kind)
-            try:
-                reached.append(match_lists(trial.first, trial.second, PLANE, settings).probability)
-            except AlignmentError:
-                reached.append(1.0)
-        shares = " | ".join(f"{np.mean(np.array(reached) < limit):.5f}" for limit in limits)
-        print(f"| {kind} | {n} | {shares} |")
+    for number, kind in enumerate(KINDS):
+        jobs = [(seed, k, number) for k in range(n)]
+        reached = np.array(list(in_processes(_reached, jobs, processes)))
+        shares = " | ".join(str((reached < limit).sum()) for limit in limits)
+        print(f"| {kind} | {n} | {shares} |", flush=True)
     print()
 
 
@@ -276,7 +305,7 @@ def print_peers(n: int, seed: int) -> None:
     print("| method | pointing | n | right | WRONG | none |")
     print("|---|---|---|---|---|---|")
     for (peer, group), own in sorted(counts.items()):
-        right, wrong = own["found"] + own["off"], own["WRONG"]
+        right, wrong = own["found"], own["far"] + own["off"]
         print(f"| {peer} | {group} | {own.total()} | {right} | {wrong} | {own.total() - right - wrong} |")
     print()
 
@@ -295,7 +324,7 @@ def _astroalign_outcome(trial: Trial) -> str:
     except Exception:  # noqa: BLE001 - whatever a peer raises is its refusal
         return "refused"
     away = PIXEL * similarity(trial.first.xy / PIXEL) - trial.truth.apply(trial.first.xy)
-    return "found" if np.median(np.hypot(*away.T)) < 1.0 else "WRONG"
+    return "found" if np.median(np.hypot(*away.T)) < 1.0 else "far"
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -319,12 +348,18 @@ def _crowd(rng: np.random.Generator, n: int, transform: LinearTransform) -> tupl
     return lists[0], lists[1]
 
 
-def _tristars(a: np.ndarray, b: np.ndarray) -> Callable[[], object] | None:
+def _tristars(a: np.ndarray, b: np.ndarray, turned: bool, every: bool) -> Callable[[], np.ndarray] | None:
+    """Triangles, in pixels: pairs of the ten most alike, or all that agree with the best three."""
     try:
+        from skimage.transform import EuclideanTransform
         from tristars.match import match_catalog_tri
     except ImportError:
         return None
-    return lambda: match_catalog_tri(a, b, maxKeep=10, size_limit=[5, 1000])
+    # Its `ignore_rot` says that there is no roll to speak of.
+    call = {"size_limit": [5, 1000], "ignore_rot": not turned}
+    if every:
+        call |= {"auto_keep": 3, "auto_transform": EuclideanTransform}
+    return lambda: match_catalog_tri(a / PIXEL, b / PIXEL, maxKeep=10, **call)
 
 
 def _astroalign(a: np.ndarray, b: np.ndarray) -> Callable[[], object] | None:
@@ -332,54 +367,72 @@ def _astroalign(a: np.ndarray, b: np.ndarray) -> Callable[[], object] | None:
         import astroalign
     except ImportError:
         return None
-    return lambda: astroalign.find_transform(a, b, max_control_points=len(a))
+    return lambda: astroalign.find_transform(a / PIXEL, b / PIXEL, max_control_points=len(a))
+
+
+def _cell(work: Callable[[], object] | None, right: Callable[[object], bool], own: float) -> str:
+    """The time of a peer that may fail, whether it was right, and how much longer it took than we."""
+    if work is None:
+        return "not installed"
+    try:
+        good = right(work())
+        spent = seconds(work, 3)
+    except Exception as error:  # noqa: BLE001 - whatever a peer raises is its failure
+        return type(error).__name__
+    return f"{1e3 * spent:.0f} ms ({spent / own:.0f}x), {'right' if good else 'WRONG'}"
 
 
 def print_times() -> None:
     """Times of lists of one field, against the peers."""
-    print("| sources | pointing | time | tristars | ratio | astroalign |")
+    print("| sources | pointing | time | tristars, ten triangles | tristars, all pairs | astroalign |")
     print("|---|---|---|---|---|---|")
     cases = (("near", (0.3, -0.2), 0.01), ("offset", (45.0, -38.0), 0.05), ("any roll", (45.0, -38.0), 77.0))
     for n in (50, 100, 200, 1000, 10000):
         for name, shift, roll in cases:
             rng = np.random.default_rng([n, 11])
-            first, second = _crowd(rng, n, LinearTransform.from_parameters(PLANE, shift, roll))
+            error = LinearTransform.from_parameters(PLANE, shift, roll)
+            first, second = _crowd(rng, n, error)
             settings = MatchSettings(brightest=max(n, 5))
-            own = seconds(
-                lambda a=first, b=second, s=settings: match_lists(a, b, PLANE, s), 15 if n < 1000 else 3
-            )
-            triangles = _tristars(first.xy, second.xy) if n <= 100 and name == "any roll" else None
-            other = _seconds_or_nan(triangles)
-            asterisms = _astroalign(first.xy, second.xy) if n <= 100 and name == "any roll" else None
-            third = _seconds_or_nan(asterisms)
-            peers = f"{1e3 * other:.0f} ms | {other / own:.0f} | {1e3 * third:.0f} ms"
+            repeats = 50 if n < 1000 else 3
+            own = seconds(lambda a=first, b=second, s=settings: match_lists(a, b, PLANE, s), repeats)
+            peers = _peer_cells(first.xy, second.xy, error.inverted(), own) if n <= 100 else "| |"
             print(f"| {n} | {name} | {1e3 * own:.1f} ms | {peers} |", flush=True)
     print()
 
 
-def _seconds_or_nan(work: Callable[[], object] | None) -> float:
-    """The time of a peer that may fail."""
-    try:
-        return seconds(work, 2) if work else float("nan")
-    except Exception as error:  # noqa: BLE001 - whatever a peer raises is its failure
-        print(f"  {type(error).__name__}: {error}")
-        return float("nan")
+def _peer_cells(a: np.ndarray, b: np.ndarray, truth: LinearTransform, own: float) -> str:
+    def pairs_right(pairs: np.ndarray) -> bool:
+        away = truth.apply(a[pairs[:, 0]]) - b[pairs[:, 1]]
+        return len(pairs) >= 3 and np.median(np.hypot(*away.T)) < PIXEL
+
+    def motion_right(found: tuple) -> bool:
+        away = PIXEL * found[0](a / PIXEL) - truth.apply(a)
+        return np.median(np.hypot(*away.T)) < PIXEL
+
+    triangles = [
+        _cell(_tristars(a, b, abs(truth.roll) > 1, every), pairs_right, own) for every in (False, True)
+    ]
+    return " | ".join([*triangles, _cell(_astroalign(a, b), motion_right, own)])
 
 
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=10000)
+    parser.add_argument(
+        "--unrelated", type=int, default=2000, help="pairs of lists of each kind, for calibration"
+    )
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="for trials and calibration")
     parser.add_argument("--only", default="trials,peers,calibration,times")
     parser.add_argument("--verbose", action="store_true", help="name the trials that are not found")
     options = parser.parse_args()
     if "trials" in options.only:
-        print_trials(options.trials, options.seed, options.verbose)
+        print_trials(options.trials, options.seed, options.processes, options.verbose)
     if "peers" in options.only:
         print_peers(max(options.trials // 20, 10), options.seed)
     if "calibration" in options.only:
-        print_calibration(max(options.trials // 10, 10), options.seed)
+        print_calibration(options.unrelated, options.seed, options.processes)
     if "times" in options.only:
         print_times()
 

@@ -176,7 +176,7 @@ def align_absolute(
         try:
             frame = _fit_frame(_confirmed(own), used, reference, match, members)
             found = {e.key: _member_fit(e, frame, used) for e in members}
-            if reference.solve == "joint" and _can_be_solved_anew(members, catalogs, relative):
+            if _can_be_solved_anew(members, catalogs, relative, reference):
                 tie = FrameTie(frame.fit.transform, frame.pairs, frame.probability)
                 found = joint_fits(members, catalogs, relative.fits, own, (used, tie), (match, pointing))
         except AlignmentError as error:
@@ -190,9 +190,14 @@ def align_absolute(
 
 
 def _can_be_solved_anew(
-    members: Sequence[Exposure], catalogs: Mapping[str, SourceCatalog], relative: AlignmentSolution
+    members: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    relative: AlignmentSolution,
+    settings: ReferenceSettings,
 ) -> bool:
-    """Whether the matches of a frame's exposures are known; a lone exposure has none."""
+    """Whether that is asked for, and the matches of a frame's exposures are known; a lone one has none."""
+    if settings.solve != "joint" or settings.engine == "tweakwcs":
+        return False
     matched = [e for e in members if relative[e.key].residuals is not None]
     return bool(matched) and all(e.key in catalogs for e in matched)
 

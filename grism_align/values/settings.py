@@ -259,7 +259,10 @@ class ReferenceSettings(Settings):
         choices=("joint", "frame"),
     )
     engine: str = _parameter(
-        "joint", "Fit of a frame: this package's, or that of tweakwcs", "", choices=("joint", "tweakwcs")
+        "joint",
+        "Fit by this package, or, of each frame as one rigid whole, by tweakwcs",
+        "",
+        choices=("joint", "tweakwcs"),
     )
 
 

@@ -72,6 +72,20 @@ def test_crowded_pairs_count_less():
     assert probability((a, twice), paired) > 1e6 * probability((a, b), paired)
 
 
+def test_a_rival_has_the_larger_evidence_of_the_two_lists():
+    (a, b), paired = aligned(np.random.default_rng(87), 12, 8)
+    twice = np.concatenate([b, b + np.random.default_rng(88).normal(0, 0.05, b.shape)])
+    back = mutual_nearest(twice, a, 0.1)[:, 0]
+
+    def evidence(lists, rows, *, either):
+        return log_evidence(lists, rows, len(rows), 0.1, (120.0, 180.0), either=either)
+
+    # the shorter list asks, among sources that all have a companion
+    assert evidence((a, twice), paired, either=True) > evidence((a, twice), paired, either=False) + 20
+    there, here = evidence((a, twice), paired, either=True), evidence((twice, a), back, either=True)
+    assert there == pytest.approx(here, rel=0.05)
+
+
 def test_nothing_matched_is_chance():
     lists, paired = aligned(np.random.default_rng(86), 5)
     assert probability(lists, paired[:0]) == 1

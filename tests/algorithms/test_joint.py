@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grism_align.algorithms.joint import Measurements, solve_joint
-from grism_align.algorithms.prior import GENERATORS
+from grism_align.algorithms.joint import REFERENCE, Measurements, group_centers, solve_joint
+from grism_align.algorithms.prior import GENERATORS, PointingPrior
 
 GEOMETRIES = ("shift", "rshift", "rscale", "general")
 TERMS = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
@@ -189,3 +189,123 @@ def test_order_does_not_matter(new_number, seed, geometry):
     np.testing.assert_allclose(again.covariance[new], solution.covariance, atol=1e-11)
     np.testing.assert_allclose(again.weight, solution.weight[order], atol=1e-6)
     np.testing.assert_allclose(again.source_xy[sources], solution.source_xy, atol=1e-9)
+
+
+def anchored(rng, reference_error=0.004, noise=0.005, scatter=(0.0, 0.0, 0.0), n_sources=120):
+    """Five exposures in three groups, of two kinds, and a reference catalog, kind 2.
+
+    Returns the measurements and the true shifts, in the catalog's frame; there are no rolls.
+    """
+    group = np.array([0, 0, 1, 1, 2])
+    stars = rng.uniform(-70, 70, (n_sources, 2))
+    shift = rng.normal(0, 0.2, (5, 2))
+    exposure = np.repeat([*range(5), REFERENCE], len(stars))
+    source = np.tile(np.arange(len(stars)), 6)
+    own = exposure != REFERENCE
+    kind = np.where(own, group[exposure] // 2, 2)
+    error = np.where(own, rng.uniform(0.5, 1.5, len(source)) * noise, reference_error)
+    total = np.hypot(error, np.array(scatter)[kind])
+    xy = stars[source] - np.where(own[:, None], shift[exposure], 0.0)
+    xy += total[:, None] * rng.normal(size=xy.shape)
+    return Measurements(exposure, source, xy, error, kind, group, np.arange(5) == 0), shift
+
+
+def dense_anchored(measured, geometry, center):
+    """Least squares with the sources as unknowns and the reference's rows without corrections."""
+    n, g, n_sources = measured.n_exposures, len(center), measured.source.max() + 1
+    size = 2 * n + TERMS[geometry] * g
+    rows = np.zeros((len(measured.source), 2, size + 2 * n_sources))
+    for row, exposure, source, xy in zip(rows, measured.exposure, measured.source, measured.xy, strict=True):
+        row[0, size + source] = row[1, size + n_sources + source] = -1
+        if exposure == REFERENCE:
+            continue
+        group = measured.group[exposure]
+        row[0, exposure] = row[1, n + exposure] = 1
+        for term, generator in enumerate(GENERATORS[: TERMS[geometry]]):
+            row[:, 2 * n + term * g + group] = generator @ (xy - center[group])
+    root = 1 / measured.error[:, None]
+    left = (root[:, :, None] * rows).reshape(-1, rows.shape[2])
+    found, *_ = np.linalg.lstsq(left, -(root * measured.xy).ravel(), rcond=None)
+    return found[:size], found[size:].reshape(2, -1).T, np.linalg.inv(left.T @ left)[:size, :size]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_with_a_reference_catalog_it_is_the_dense_least_squares(geometry):
+    """The catalog's positions are the frame: the exposures that would fix it are fitted like all."""
+    measured, shift = anchored(np.random.default_rng(47), n_sources=40)
+    inflated = replace(measured, error=3 * measured.error)
+    solution = solve_joint(inflated, geometry, NEVER)
+    found, sources, covariance = dense_anchored(inflated, geometry, solution.center)
+    np.testing.assert_allclose(solution.shift, found[:10].reshape(2, 5).T, atol=1e-8)
+    np.testing.assert_allclose(solution.terms[:, : TERMS[geometry]].T.ravel(), found[10:], atol=1e-10)
+    np.testing.assert_allclose(solution.source_xy, sources, atol=1e-8)
+    ratio = solution.covariance[:, 0, 0] / np.diag(covariance)[:5]
+    # the residuals tell that the errors are three times too large
+    np.testing.assert_allclose(ratio, 1 / 9, rtol=0.25)
+    error = np.sqrt(np.diagonal(solution.covariance, axis1=1, axis2=2)[:, :2])
+    assert (error > 0).all()
+    assert np.abs((solution.shift - shift) / error).max() < 4.5
+
+
+@pytest.mark.parametrize("scatter", [(0.0, 0.02, 0.01), (0.02, 0.0, 0.0), (0.015, 0.015, 0.03)])
+def test_each_kind_has_its_own_scatter(scatter):
+    """Of 480, 120 and 120 measurements; a source's position takes part of each up."""
+    found = [
+        solve_joint(anchored(np.random.default_rng([48, seed]), scatter=scatter)[0], "rshift", 4.0).scatter
+        for seed in range(8)
+    ]
+    # what is not there is found as no more than the errors themselves
+    np.testing.assert_allclose(np.median(found, axis=0), scatter, rtol=0.25, atol=0.005)
+
+
+@pytest.mark.parametrize(
+    "reference_error",
+    [
+        0.01,
+        0.003,
+        pytest.param(
+            0.0001,
+            marks=pytest.mark.xfail(strict=True, reason="residuals of what fixes a source say nothing"),
+        ),
+    ],
+)
+def test_errors_are_true_whatever_those_of_the_reference(reference_error):
+    pulls = []
+    for seed in range(25):
+        measured, shift = anchored(np.random.default_rng([49, seed]), reference_error)
+        solution = solve_joint(measured, "shift", 4.0)
+        error = np.sqrt(np.diagonal(solution.covariance, axis1=1, axis2=2)[:, :2])
+        pulls.append((solution.shift - shift) / error)
+    # 250 pulls, those of one solution correlated by the reference's errors
+    assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_a_group_of_one_source_has_its_roll_from_the_prior(reference):
+    measured, _ = anchored(np.random.default_rng(50))
+    one = np.flatnonzero((measured.exposure != 4) | (measured.source == 7))
+    rows = one if reference else one[measured.exposure[one] != REFERENCE]
+    columns = ("exposure", "source", "xy", "error", "kind")
+    measured = replace(measured, **{name: getattr(measured, name)[rows] for name in columns})
+    prior = PointingPrior(
+        shift=np.zeros((5, 2)),
+        terms=np.zeros((3, 4)),
+        center=group_centers(measured),
+        group=measured.group,
+        dither=0.3,
+        offset=0.5,
+        term_errors=np.array([3e-4, 1e-4, 1e-4, 1e-4]),
+        shift_weight=np.ones(5),
+        offset_weight=np.ones(3),
+        term_weight=np.ones((3, 4)),
+    )
+    solution = solve_joint(measured, "rscale", 4.0, prior)
+    assert np.sqrt(solution.covariance[4, 2, 2]) == pytest.approx(3e-4, rel=0.05 if reference else 0.5)
+    assert np.sqrt(solution.covariance[4, 3, 3]) == pytest.approx(1e-4, rel=0.05 if reference else 0.5)
+    if reference:
+        np.testing.assert_allclose(solution.terms[2], 0, atol=1e-10)
+    # those of the others come from their sources: a noise over 70" and the root of 200
+    assert (np.sqrt(solution.covariance[2:4, 2, 2]) < 4e-5).all()
+    assert np.isfinite(solution.covariance).all()
+    # its shift comes from its source, and the prior adds little
+    assert np.sqrt(solution.covariance[4, 0, 0]) < 0.02

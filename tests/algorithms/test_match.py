@@ -225,6 +225,24 @@ def test_regular_patterns_are_ambiguous(missing):
     assert caught.value.other > 0.5 * caught.value.n
 
 
+def test_unrelated_grids_are_refused_whichever_list_has_its_sources_twice():
+    """A rival's evidence must not hang on which list is shorter in the common field."""
+    x, y = np.meshgrid(np.arange(17) * 8.0, np.arange(17) * 8.0)
+    grid = np.column_stack([x.ravel(), y.ravel()])
+    for seed in range(4):
+        rng = np.random.default_rng([46, seed])
+        lists = []
+        for n, twice, noise in ((249, False, 0.04), (114, True, 0.02)):
+            xy = grid[rng.permutation(len(grid))[:n]] + rng.uniform(0, 8, 2)
+            if twice:
+                xy = np.concatenate([xy, xy + rng.normal(0, 0.05, xy.shape)])
+            xy = xy + noise * rng.normal(size=xy.shape)
+            lists.append(plane_list(xy, rng.uniform(18, 25, len(xy)), noise))
+        for first, second in (lists, lists[::-1]):
+            with pytest.raises(AlignmentError):
+                match_lists(first, second, PLANE, SETTINGS)
+
+
 @pytest.mark.parametrize("scatter", [0.02, 0.3])
 def test_unrelated_lines_are_refused(scatter):
     """Sources on a thin line match in one coordinate wherever they are."""

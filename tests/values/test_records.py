@@ -130,3 +130,44 @@ def test_exposure_set():
     np.testing.assert_allclose(done.fit("iaaa01d1q").transform.shift, [3, 0])
     np.testing.assert_allclose(done.fit("iaaa01g1q").transform.shift, [7, 0])
     assert done.total.reference == "GAIA"
+
+
+def with_error(status, sigma, **changes):
+    covariance = np.diag([sigma**2, sigma**2, 0, 0, 0, 0])
+    transform = LinearTransform(np.eye(2), (1.0, 0.0), PLANE, covariance)
+    return ExposureFit(status, transform, **changes)
+
+
+@pytest.mark.parametrize(("includes", "variance"), [(False, 25.0), (True, 16.0)])
+def test_a_covariance_of_the_total_is_not_added_to(includes, variance):
+    first = AlignmentSolution({"a": with_error(FitStatus.ALIGNED, 3.0)})
+    later = AlignmentSolution({"a": with_error(FitStatus.ALIGNED, 4.0, includes_earlier=includes)})
+    total = first.then(later)["a"]
+    np.testing.assert_allclose(total.transform.shift, [2, 0])
+    np.testing.assert_allclose(np.diag(total.transform.covariance)[:2], variance)
+    assert total.includes_earlier is includes
+
+
+@pytest.mark.parametrize("status", [FitStatus.ALIGNED, FitStatus.REFERENCE])
+def test_what_only_the_pointing_tells_stays_so(status):
+    """The frame's own move does not make a source of it; other exposures have the later status."""
+    first = AlignmentSolution(
+        {
+            "prior": with_error(FitStatus.PRIOR_ONLY, 3.0, reason="no sources", frame=1),
+            "own": with_error(FitStatus.REFERENCE, 0.0, reason="first"),
+        }
+    )
+    later = AlignmentSolution({key: with_error(status, 4.0, reason="GAIA") for key in first.fits})
+    total = first.then(later)
+    assert (total["prior"].status, total["prior"].reason, total["prior"].frame) == (
+        FitStatus.PRIOR_ONLY,
+        "no sources",
+        1,
+    )
+    np.testing.assert_allclose(total["prior"].transform.shift, [2, 0])
+    np.testing.assert_allclose(np.diag(total["prior"].transform.covariance)[:2], 25.0)
+    assert (total["own"].status, total["own"].reason) == (status, "GAIA")
+    # a later failure leaves it what it was
+    lost = first.then(AlignmentSolution({"prior": ExposureFit.failed("no match")}))["prior"]
+    assert (lost.status, lost.reason) == (FitStatus.PRIOR_ONLY, "no sources; no match")
+    assert lost.is_aligned
