@@ -104,8 +104,9 @@ def joint_fits(
     labels = roll_groups(matched, tie.transform.plane)
     measured, references = _measurements(matched, labels, own, sources, (catalog, tie))
     prior = pointing_prior(pointing, measured, [one.before for one in own])
-    solution = solve_joint(measured, relative[matched[0].key].geometry, match.clip, prior)
-    judged = _judged(measured, solution, references, (catalog, tie))
+    geometry = relative[matched[0].key].geometry
+    solution = solve_joint(measured, geometry, match.clip, prior)
+    judged = replace(_judged(measured, solution, references, (catalog, tie)), geometry=geometry)
     if judged.n_used < match.min_matches:
         raise TooFewMatchesError(judged.n_used, match.min_matches)
     fits: dict[str, ExposureFit] = {}
@@ -187,21 +188,33 @@ def _judged(
     references: NDArray[np.int64],
     reference: tuple[ReferenceCatalog, FrameTie],
 ) -> ExposureFit:
-    """What the residuals of the catalog's measurements tell; without a transform."""
+    """What the catalog's measurements tell of the fit; without a transform.
+
+    A source that the catalog knows well follows it, so its residual says little. What is judged is where
+    the exposures alone put the source minus where the catalog has it.
+    """
     catalog, tie = reference
     rows = measured.exposure == REFERENCE
-    # The other way round: where the frame puts the source minus where the catalog has it.
-    residual, weight = -1e3 * solution.residual[rows], solution.weight[rows]
+    variance = measured.error**2 + solution.scatter[measured.kind] ** 2
+    inverse = solution.weight / variance
+    total = np.bincount(measured.source, inverse)[measured.source[rows]]
+    alone = np.maximum(total - inverse[rows], 1e-12 * total)
+    residual = -1e3 * solution.residual[rows] * (total / alone)[:, None]
+    weight, used = solution.weight[rows], solution.weight[rows] > 0
+    expected = measured.error[rows] ** 2 + 1.0 / np.where(alone > 0, alone, np.inf)
+    chi2 = (1e-6 * residual**2).mean(axis=1) / expected
+    heavy = np.where(used, 1.0 / expected, 0.0)
     return ExposureFit(
         status=FitStatus.ALIGNED,
         transform=None,
         reference=catalog.name,
         n_matched=len(references),
-        n_used=int((weight > 0).sum()),
+        n_used=int(used.sum()),
         rms=weighted_rms(residual, weight),
         rms_axes=axis_rms(residual, weight),
+        reduced_chi2=float(chi2[used].mean()) if used.any() else float("nan"),
+        leverage=float(heavy.max() / heavy.sum()) if used.any() else float("nan"),
         false_match_probability=tie.probability,
-        geometry="joint",
         residuals=Residuals(
             tie.pairs[references, 0],
             catalog.identifier[tie.pairs[references, 1]],

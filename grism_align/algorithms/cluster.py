@@ -93,7 +93,8 @@ def merge_all(
     reasons: dict[int, str] = {}
     tried: set[tuple[int, int, int, int]] = set()
     for i, j in _neighbours(lists, visits, settings):
-        a, b = home[i], home[j]
+        # The smaller moves: it is less to move.
+        b, a = sorted((home[i], home[j]), key=lambda number: len(clusters[number].members))
         attempt = (a, len(clusters[a].members), b, len(clusters[b].members))
         if a == b or attempt in tried:
             continue

@@ -94,16 +94,20 @@ def robust_weights(pull: NDArray[np.float64], clip: float) -> NDArray[np.float64
 
 
 def variance_factor(
-    residual: NDArray[np.float64], inverse: NDArray[np.float64], weight: NDArray[np.float64], clip: float
+    residual: NDArray[np.float64],
+    known: tuple[NDArray[np.float64], NDArray[np.float64]],
+    weight: NDArray[np.float64],
+    clip: float,
 ) -> float:
     """Variance of a fit with robust weights, in units of what the inverse of its normal matrix says.
 
     Parameters
     ----------
     residual : (N, 2) ndarray
-        Residuals, each freed from what its own measurement took up of the fit.
-    inverse : (N,) ndarray
-        What was the weight in the fit: inverse squares of the errors, times `weight`.
+        Residuals.
+    known : ((N,) ndarray, (N,) ndarray)
+        What was the weight in the fit (inverse squares of the errors, times `weight`), and the expected
+        squares of the residuals in units of the squared errors, as the fit takes up part of them.
     weight : (N,) ndarray
         Robust weights.
     clip : float
@@ -121,7 +125,9 @@ def variance_factor(
     if (weight > 0).sum() < _FEWEST_FOR_VARIANCE:
         return biweight_variance(clip)
     mean, slope, _ = _biweight_moments(clip)
-    seen = float((inverse**2 * (residual**2).sum(axis=1)).sum() / (2 * inverse.sum()))
+    inverse, free = known
+    # A ratio of sums: what fixes a source all by itself has no residual, and tells nothing.
+    seen = float((inverse**2 * (residual**2).sum(axis=1)).sum() / max(2 * (inverse * free).sum(), 1e-300))
     return max(seen, _LEAST_VARIANCE) * (mean / slope) ** 2
 
 
@@ -200,7 +206,7 @@ def fit_linear(
             break
     inverse = weight / np.hypot(error, scatter) ** 2
     free = 1.0 - inverse / max(inverse.sum(), 1e-300)
-    factor = variance_factor(residual / np.sqrt(np.clip(free, 0.05, 1.0))[:, None], inverse, weight, clip)
+    factor = variance_factor(residual, (inverse, free), weight, clip)
     covariance = factor * transform.covariance
     return LinearFit(replace(transform, covariance=covariance), residual, weight, scatter, geometry)
 

@@ -226,8 +226,9 @@ def joint_frame(
             known = _assigned(field, transforms, _frame_sources(known.sources, solved), solved.radius)
         solved, transforms = _solved(field, transforms, known, fixed, (relative, match, solved.radius))
     frame_sources = _frame_sources(known.sources, solved)
+    judge = _Judge(solved, match)
     members = {
-        number: _member(field.lists[number], index, transforms[number], solved, match)
+        number: judge.member(field.lists[number], index, transforms[number])
         for index, number in enumerate(numbers)
     }
     if relative.engine == "tweakwcs":
@@ -427,34 +428,41 @@ def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float
     return np.asarray(jacobian @ covariance @ jacobian.T)
 
 
-def _member(
-    own: PlaneList, index: int, transform: LinearTransform, solved: _Solved, match: MatchSettings
-) -> MemberFit:
-    mine = solved.measured.exposure == index
-    solution, measured = solved.solution, solved.measured
-    weight, used = solution.weight[mine], solution.weight[mine] > 0
-    variance = measured.error**2 + solution.scatter[measured.kind] ** 2
-    free = freedom(measured, solution.weight / variance)
-    share = (solution.weight / variance)[mine]
-    pull2 = ((solution.residual / (free * measured.error)[:, None]) ** 2)[mine]
-    return MemberFit(
-        transform=transform,
-        rows=solved.rows[mine],
-        sources=solved.sources[mine],
-        residual=solution.residual[mine],
-        weight=weight,
-        error=measured.error[mine],
-        probability=false_match_probability(
-            (own.moved(transform).xy, solution.source_xy),
-            solved.rows[mine],
-            int(used.sum()),
-            solved.radius,
-            match,
-            with_roll=False,
-        ),
-        reduced_chi2=float(pull2[used].mean()) if used.any() else float("nan"),
-        leverage=float(share.max() / share.sum()) if used.any() else float("nan"),
-    )
+class _Judge:
+    """Tells the quality of each exposure's fit; what all of them need is computed once."""
+
+    def __init__(self, solved: _Solved, match: MatchSettings) -> None:
+        self._solved, self._match = solved, match
+        measured, solution = solved.measured, solved.solution
+        self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.kind] ** 2)
+        free = freedom(measured, self._weight)
+        self._pull2 = (solution.residual / (free * measured.error)[:, None]) ** 2
+        self._order = np.argsort(measured.exposure, kind="stable")
+        self._ends = np.searchsorted(measured.exposure[self._order], np.arange(measured.n_exposures + 1))
+
+    def member(self, own: PlaneList, index: int, transform: LinearTransform) -> MemberFit:
+        """The fit of one exposure, by its place among those solved."""
+        solved, solution = self._solved, self._solved.solution
+        mine = self._order[self._ends[index] : self._ends[index + 1]]
+        weight, used, share = solution.weight[mine], solution.weight[mine] > 0, self._weight[mine]
+        return MemberFit(
+            transform=transform,
+            rows=solved.rows[mine],
+            sources=solved.sources[mine],
+            residual=solution.residual[mine],
+            weight=weight,
+            error=solved.measured.error[mine],
+            probability=false_match_probability(
+                (own.moved(transform).xy, solution.source_xy),
+                solved.rows[mine],
+                int(used.sum()),
+                solved.radius,
+                self._match,
+                with_roll=False,
+            ),
+            reduced_chi2=float(self._pull2[mine][used].mean()) if used.any() else float("nan"),
+            leverage=float(share.max() / share.sum()) if used.any() else float("nan"),
+        )
 
 
 def _by_tweakwcs(

@@ -30,6 +30,7 @@ __all__ = ["REFERENCE", "JointSolution", "Measurements", "freedom", "group_cente
 REFERENCE = -1
 
 _ITERATIONS = 25
+_PRIOR_ITERATIONS = 10
 _N_TERMS = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
 # Measurements of a class below which its scatter is that of all.
 _FEWEST_OF_CLASS = 20
@@ -153,6 +154,11 @@ def solve_joint(
     problem = _Problem(measured, group_centers(measured), n_terms)
     scatter = np.zeros(int(measured.kind.max()) + 1)
     weight = np.ones(len(measured.source))
+    if prior is not None:
+        # What a match found counts from the start, lest an exposure far off lose its sources.
+        for _ in range(_PRIOR_ITERATIONS):
+            nothing = np.zeros_like(prior.so_far(n_terms))
+            prior = prior_reweighted(prior, nothing, n_terms, is_free=measured.is_free)
     for _ in range(_ITERATIONS):
         sigma2 = measured.error**2 + scatter[measured.kind] ** 2
         solved = problem.solve(weight / sigma2, prior)
@@ -163,11 +169,14 @@ def solve_joint(
         done = np.abs(new - weight).max() < 1e-3
         weight = new
         if prior is not None:
-            prior = prior_reweighted(prior, solved.parameters, n_terms, is_free=measured.is_free)
+            before = prior
+            prior = prior_reweighted(before, solved.parameters, n_terms, is_free=measured.is_free)
+            done = done and np.abs(prior.shift_weight - before.shift_weight).max() < 1e-3
         if done:
             break
     honest = weight / sigma**2
-    honest /= variance_factor(solved.residual / free, honest, weight, clip)
+    left = _left_free(measured, honest)
+    honest /= variance_factor(solved.residual, (honest, left), weight, clip)
     solved = problem.solve(honest, prior)
     total = np.bincount(measured.source, honest, len(solved.source_xy))
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
@@ -240,13 +249,18 @@ def freedom(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.f
     The share that the source's position takes up is exact; that of the exposure's shift is what the shift
     would take up if the other exposures stood still. Rolls, common to many exposures, take up little.
     """
+    return np.asarray(np.sqrt(np.clip(_left_free(measured, weight), 0.05, 1.0)))
+
+
+def _left_free(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected squared residual in units of the squared error."""
     total = np.bincount(measured.source, weight)
     left = 1.0 - weight / np.where(total > 0, total, 1.0)[measured.source]
     own = measured.exposure != REFERENCE
     tells = np.where(own, weight * left, 0.0)
     by_exposure = np.bincount(measured.exposure[own], tells[own], measured.n_exposures)
     of_exposure = np.where(by_exposure > 0, by_exposure, 1.0)[np.where(own, measured.exposure, 0)]
-    return np.asarray(np.sqrt(np.clip(left * (1.0 - tells / of_exposure), 0.05, 1.0)))
+    return np.asarray(left * (1.0 - tells / of_exposure))
 
 
 def _class_scatter(

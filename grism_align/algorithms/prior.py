@@ -59,10 +59,11 @@ class PointingPrior:
         own = self.shift_weight / self.dither**2
         shared = np.bincount(self.group, own, g) + self.offset_weight / self.offset**2
         # The group's shift is eliminated, which ties its exposures to each other.
-        same = self.group[:, None] == self.group[None, :]
-        block = np.diag(own) - same * np.outer(own, own) / shared[self.group][:, None]
         out = np.zeros((2 * e + n_terms * g,) * 2)
-        out[:e, :e] = out[e : 2 * e, e : 2 * e] = block
+        for number in range(g):
+            rows = np.flatnonzero(self.group == number)
+            block = np.diag(own[rows]) - np.outer(own[rows], own[rows]) / shared[number]
+            out[np.ix_(rows, rows)] = out[np.ix_(e + rows, e + rows)] = block
         terms = (self.term_weight / self.term_errors**2)[:, :n_terms]
         out[range(2 * e, len(out)), range(2 * e, len(out))] = terms.T.ravel()
         return out

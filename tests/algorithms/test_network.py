@@ -283,7 +283,7 @@ def test_a_blurred_bridge_goes_before_its_good_neighbours(monkeypatch):
     """In a chain of single exposures the neighbours of a bad one look bad too; they are kept."""
     stars = field(np.random.default_rng(65), 900, 400.0)
     centers = [(-100.0, 0.0), (-60.0, 0.0), (-20.0, 0.0), (20.0, 0.0), (60.0, 0.0)]
-    for seed in range(5):
+    for seed in range(3):
         rng = np.random.default_rng([66, seed])
         lists = observed([error()] * 5, rng, centers, stars=stars, side=100.0)
         lists[2] = blurred(lists[2], rng, 0.1)
@@ -292,18 +292,22 @@ def test_a_blurred_bridge_goes_before_its_good_neighbours(monkeypatch):
         assert sorted(frame.members) == [0, 1, 3, 4]
 
 
-def test_one_source_that_has_all_the_weight_is_refused():
+def test_one_source_does_not_carry_the_fit():
     rng = np.random.default_rng(67)
     lists = observed([error()] * 3, rng)
     errors = np.full(len(lists[2]), 100 * NOISE)
     heavy = int(np.argmin(np.hypot(*lists[2].xy.T)))
     errors[heavy] = NOISE
     lists[2] = PlaneList(lists[2].xy, errors, lists[2].mag, lists[2].epoch)
-    (frame,), _ = align_network(network(lists), RELATIVE, MATCH)
-    assert list(frame.rejected) == [2]
-    assert frame.rejected[2].startswith("one source has 99 % of the weight, limit 70 %")
-    (frame,), _ = align_network(network(lists), RELATIVE, MatchSettings(max_leverage=1.0))
-    assert sorted(frame.members) == [0, 1, 2]
+    leverage = {}
+    for most in (0.5, 0.7, 1.0):
+        (frame,), _ = align_network(network(lists), RELATIVE, MatchSettings(max_leverage=most))
+        assert sorted(frame.members) == [0, 1, 2]
+        leverage[most] = frame.members[2].leverage
+    # its 10 000 times the weight of each other is held down to the share allowed; clipping changes it a bit
+    assert leverage[1.0] > 0.98
+    assert leverage[0.7] == pytest.approx(0.7, abs=0.05)
+    assert leverage[0.5] == pytest.approx(0.5, abs=0.05)
 
 
 def hard_field(rng):
@@ -313,9 +317,9 @@ def hard_field(rng):
     visit_error = rng.normal(0, [[0.5], [3.0]], (2, 2))
     roll = rng.normal(0, 0.02, 2)
     errors = [error(visit_error[v] + rng.normal(0, 0.02, 2), roll[v]) for v in visit]
-    stars = field(rng, int(rng.integers(8, 40)), 150.0)
+    stars = field(rng, int(rng.integers(8, 30)), 150.0)
     centers = [tuple(rng.uniform(-15, 15, 2)) for _ in range(n)]
-    options = {"spurious": int(rng.integers(0, 20)), "found": rng.uniform(0.6, 1.0)}
+    options = {"spurious": int(rng.integers(0, 12)), "found": rng.uniform(0.6, 1.0)}
     lists = observed(errors, rng, centers, stars, **options)
     for own in lists:
         bad = rng.uniform(size=len(own)) < rng.uniform(0, 0.2)
