@@ -177,7 +177,7 @@ def align_absolute(
             frame = _fit_frame(_confirmed(own), used, reference, match, members)
             found = {e.key: _member_fit(e, frame, used) for e in members}
             if _can_be_solved_anew(members, catalogs, relative, reference):
-                tie = FrameTie(frame.fit.transform, frame.pairs, frame.probability)
+                tie = FrameTie(frame.fit.transform, frame.pairs, frame.fit.scatter, frame.probability)
                 found = joint_fits(members, catalogs, relative.fits, own, (used, tie), (match, pointing))
         except AlignmentError as error:
             reason = f"not tied to {catalog.name}: {error}"

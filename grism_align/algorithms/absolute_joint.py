@@ -40,12 +40,15 @@ class FrameTie:
         From the frame to the catalog.
     pairs : (N, 2) ndarray of int
         Number of the frame's source, row of the catalog.
+    scatter : float, arcsec
+        Error of one axis that the errors of both don't explain.
     probability : float
         That chance made the match.
     """
 
     transform: LinearTransform
     pairs: NDArray[np.int64]
+    scatter: float
     probability: float
 
 
@@ -105,7 +108,9 @@ def joint_fits(
     measured, references = _measurements(matched, labels, own, sources, (catalog, tie))
     prior = pointing_prior(pointing, measured, [one.before for one in own])
     geometry = relative[matched[0].key].geometry
-    solution = solve_joint(measured, geometry, match.clip, prior)
+    # The catalog may be worse than it says; how much of the frame's scatter is its own, the residuals tell.
+    start = np.append(np.zeros(measured.kind.max()), tie.scatter)
+    solution = solve_joint(measured, geometry, match.clip, prior, start)
     judged = replace(_judged(measured, solution, references, (catalog, tie)), geometry=geometry)
     if judged.n_used < match.min_matches:
         raise TooFewMatchesError(judged.n_used, match.min_matches)
@@ -198,10 +203,11 @@ def _judged(
     variance = measured.error**2 + solution.scatter[measured.kind] ** 2
     inverse = solution.weight / variance
     total = np.bincount(measured.source, inverse)[measured.source[rows]]
-    alone = np.maximum(total - inverse[rows], 1e-12 * total)
+    alone = np.maximum(total - inverse[rows], 1e-12 * np.maximum(total, 1.0))
     residual = -1e3 * solution.residual[rows] * (total / alone)[:, None]
-    weight, used = solution.weight[rows], solution.weight[rows] > 0
-    expected = measured.error[rows] ** 2 + 1.0 / np.where(alone > 0, alone, np.inf)
+    used = (solution.weight[rows] > 0) & (alone > 1e-6 * total)
+    weight = np.where(used, solution.weight[rows], 0.0)
+    expected = measured.error[rows] ** 2 + 1.0 / alone
     chi2 = (1e-6 * residual**2).mean(axis=1) / expected
     heavy = np.where(used, 1.0 / expected, 0.0)
     return ExposureFit(

@@ -32,8 +32,8 @@ REFERENCE = -1
 _ITERATIONS = 25
 _PRIOR_ITERATIONS = 10
 _N_TERMS = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
-# Measurements of a class below which its scatter is that of all.
-_FEWEST_OF_CLASS = 20
+# Measurements of a class that tell its scatter.
+_FEWEST_OF_CLASS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,7 @@ def solve_joint(
     geometry: str,
     clip: float,
     prior: PointingPrior | None = None,
+    start: NDArray[np.float64] | None = None,
 ) -> JointSolution:
     """Solve for all corrections at once, with robust weights.
 
@@ -139,6 +140,8 @@ def solve_joint(
         Residuals beyond this many sigma get no weight.
     prior : PointingPrior, optional
         What is known of the pointing, about the centres of `group_centers`.
+    start : (K,) ndarray, arcsec, optional
+        First guess of the scatter of each class, which a class with few measurements keeps; default: zero.
 
     Returns
     -------
@@ -152,7 +155,7 @@ def solve_joint(
     """
     n_terms = _N_TERMS[geometry]
     problem = _Problem(measured, group_centers(measured), n_terms)
-    scatter = np.zeros(int(measured.kind.max()) + 1)
+    scatter = np.zeros(int(measured.kind.max()) + 1) if start is None else start
     weight = np.ones(len(measured.source))
     if prior is not None:
         # What a match found counts from the start, lest an exposure far off lose its sources.
@@ -163,7 +166,7 @@ def solve_joint(
         sigma2 = measured.error**2 + scatter[measured.kind] ** 2
         solved = problem.solve(weight / sigma2, prior)
         free = freedom(measured, weight / sigma2)[:, None]
-        scatter = _class_scatter(measured, solved.residual / free, weight > 0, len(scatter))
+        scatter = _class_scatter(measured, solved.residual / free, weight > 0, scatter)
         sigma = np.hypot(measured.error, scatter[measured.kind])
         new = robust_weights(np.hypot(*(solved.residual / free).T) / sigma, clip)
         done = np.abs(new - weight).max() < 1e-3
@@ -249,7 +252,7 @@ def freedom(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.f
     The share that the source's position takes up is exact; that of the exposure's shift is what the shift
     would take up if the other exposures stood still. Rolls, common to many exposures, take up little.
     """
-    return np.asarray(np.sqrt(np.clip(_left_free(measured, weight), 0.05, 1.0)))
+    return np.asarray(np.sqrt(np.clip(_left_free(measured, weight), 1e-3, 1.0)))
 
 
 def _left_free(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -267,14 +270,14 @@ def _class_scatter(
     measured: Measurements,
     residual: NDArray[np.float64],
     used: NDArray[np.bool_],
-    n_kinds: int,
+    before: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Scatter of each class beyond the errors; that of all where a class has too few measurements."""
-    scatter = np.empty(n_kinds)
-    for kind in range(n_kinds):
+    """Scatter of each class beyond the errors; a class with too few measurements keeps its own."""
+    scatter = before.copy()
+    for kind in range(len(before)):
         own = used & (measured.kind == kind)
-        rows = own if own.sum() >= _FEWEST_OF_CLASS else used
-        scatter[kind] = estimate_floor(residual[rows], measured.error[rows], 0.0)
+        if own.sum() >= _FEWEST_OF_CLASS:
+            scatter[kind] = estimate_floor(residual[own], measured.error[own], 0.0)
     return scatter
 
 
