@@ -244,7 +244,7 @@ class ReferenceSettings(Settings):
     faint_limit: float | None = _parameter(None, "Faintest magnitude used")
     max_sources: int = _parameter(2000, "Reference sources used, the brightest first", "", (3, 1000000))
     margin: float = _parameter(
-        10.0, "Margin around the exposures within which reference sources are used", "arcsec", (0.0, 600.0)
+        120.0, "Margin around the exposures within which reference sources are used", "arcsec", (0.0, 600.0)
     )
     fitgeometry: str = _parameter(
         "rscale",
