@@ -176,8 +176,9 @@ def align_absolute(
         try:
             frame = _fit_frame(_confirmed(own), used, reference, match, members)
             found = {e.key: _member_fit(e, frame, used) for e in members}
-            if _can_be_solved_anew(members, catalogs, relative, reference):
-                tie = FrameTie(frame.fit.transform, frame.pairs, frame.fit.scatter, frame.probability)
+            if _can_be_solved_anew(members, catalogs, relative, frame, (reference, match)):
+                fit = frame.fit
+                tie = FrameTie(fit.transform, frame.pairs, fit.geometry, fit.scatter, frame.probability)
                 found = joint_fits(members, catalogs, relative.fits, own, (used, tie), (match, pointing))
         except AlignmentError as error:
             reason = f"not tied to {catalog.name}: {error}"
@@ -193,13 +194,25 @@ def _can_be_solved_anew(
     members: Sequence[Exposure],
     catalogs: Mapping[str, SourceCatalog],
     relative: AlignmentSolution,
-    settings: ReferenceSettings,
+    frame: _FrameFit,
+    settings: tuple[ReferenceSettings, MatchSettings],
 ) -> bool:
-    """Whether that is asked for, and the matches of a frame's exposures are known; a lone one has none."""
-    if settings.solve != "joint" or settings.engine == "tweakwcs":
+    """Whether that is asked for, and the exposures' matches are known and tie most of the frame's pairs.
+
+    A lone exposure has no matches; sources that one exposure saw are in none.
+    """
+    if settings[0].solve != "joint" or settings[0].engine == "tweakwcs":
         return False
-    matched = [e for e in members if relative[e.key].residuals is not None]
-    return bool(matched) and all(e.key in catalogs for e in matched)
+    known: list[NDArray[np.int64]] = []
+    for exposure in members:
+        residuals, catalog = relative[exposure.key].residuals, catalogs.get(exposure.key)
+        if residuals is None:
+            continue
+        if catalog is None or not np.isin(residuals.source, catalog.table["id"]).all():
+            return False
+        known.append(np.asarray(residuals.matched, dtype=np.int64))
+    tied = int(np.isin(frame.pairs[:, 0], np.concatenate(known)).sum()) if known else 0
+    return tied >= max(settings[1].min_matches, len(frame.pairs) / 2)
 
 
 def _is_member(fit: ExposureFit | None, component: int) -> bool:

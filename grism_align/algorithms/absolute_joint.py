@@ -9,9 +9,10 @@ import numpy as np
 
 from grism_align.algorithms.fit import axis_rms, weighted_rms
 from grism_align.algorithms.frame import followed, pointing_prior
-from grism_align.algorithms.joint import REFERENCE, Measurements, solve_joint
+from grism_align.algorithms.joint import LEAST_WEIGHT, N_TERMS_OF, REFERENCE, Measurements, solve_joint
 from grism_align.algorithms.pointing import roll_groups
 from grism_align.algorithms.positions import julian_year, source_positions
+from grism_align.algorithms.prior import GENERATORS
 from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
 
@@ -40,6 +41,8 @@ class FrameTie:
         From the frame to the catalog.
     pairs : (N, 2) ndarray of int
         Number of the frame's source, row of the catalog.
+    geometry : str
+        What of it was fitted.
     scatter : float, arcsec
         Error of one axis that the errors of both don't explain.
     probability : float
@@ -48,6 +51,7 @@ class FrameTie:
 
     transform: LinearTransform
     pairs: NDArray[np.int64]
+    geometry: str
     scatter: float
     probability: float
 
@@ -104,29 +108,45 @@ def joint_fits(
     match, pointing = settings
     matched = [e for e in exposures if relative[e.key].residuals is not None]
     own = [_own_measurements(e, catalogs[e.key], relative[e.key], tie.transform) for e in matched]
-    labels = roll_groups(matched, tie.transform.plane)
+    groups = roll_groups(exposures, tie.transform.plane)
+    labels = [label for e, label in zip(exposures, groups, strict=True) if e in matched]
     measured, references = _measurements(matched, labels, own, sources, (catalog, tie))
     prior = pointing_prior(pointing, measured, [one.before for one in own])
-    geometry = relative[matched[0].key].geometry
+    # The first records of a kind of their own have no geometry.
+    geometry = relative[matched[0].key].geometry or "rshift"
     # The catalog may be worse than it says; how much of the frame's scatter is its own, the residuals tell.
-    start = np.append(np.zeros(measured.kind.max()), tie.scatter)
+    start = np.zeros(measured.kind.max() + 1)
+    start[-1] = tie.scatter
     solution = solve_joint(measured, geometry, match.clip, prior, start)
-    judged = replace(_judged(measured, solution, references, (catalog, tie)), geometry=geometry)
+    judged = replace(
+        _judged(measured, solution, references, (catalog, tie)),
+        geometry=max(geometry, tie.geometry, key=N_TERMS_OF.__getitem__),
+    )
     if judged.n_used < match.min_matches:
         raise TooFewMatchesError(judged.n_used, match.min_matches)
     fits: dict[str, ExposureFit] = {}
     by_group: dict[str, LinearTransform] = {}
-    for exposure, label, step in zip(
-        matched, labels, followed(measured, solution, tie.transform.plane), strict=True
-    ):
-        total = replace(tie.transform.then(step), covariance=step.covariance)
+    steps = followed(measured, solution, tie.transform.plane)
+    for exposure, label, group, step in zip(matched, labels, measured.group, steps, strict=True):
+        kept = _frame_terms(tie, solution.center[group], N_TERMS_OF[geometry])
+        total = replace(tie.transform.then(step), covariance=step.covariance + kept)
         by_group.setdefault(label, total)
         fits[exposure.key] = replace(judged, transform=total.in_plane(exposure.plane), includes_earlier=True)
-    others = [e for e in exposures if e.key not in fits]
-    for exposure, label in zip(others, roll_groups(others, tie.transform.plane), strict=True):
-        total = by_group.get(label, tie.transform)
-        fits[exposure.key] = replace(judged, transform=total.in_plane(exposure.plane))
+    for exposure, label in zip(exposures, groups, strict=True):
+        if exposure.key not in fits:
+            total = by_group.get(label, tie.transform)
+            fits[exposure.key] = replace(judged, transform=total.in_plane(exposure.plane))
     return fits
+
+
+def _frame_terms(tie: FrameTie, center: NDArray[np.float64], n_terms: int) -> NDArray[np.float64]:
+    """Covariance (6, 6) of the terms that only the frame as a whole was fitted for, about a point."""
+    out = np.zeros((6, 6))
+    for matrix in GENERATORS[n_terms : N_TERMS_OF[tie.geometry]]:
+        along = 0.5 * matrix.ravel()
+        derivative = np.concatenate([-matrix @ center, matrix.ravel()])
+        out += (along @ tie.transform.covariance[2:, 2:] @ along) * np.outer(derivative, derivative)
+    return out
 
 
 def _own_measurements(
@@ -201,9 +221,9 @@ def _judged(
     catalog, tie = reference
     rows = measured.exposure == REFERENCE
     variance = measured.error**2 + solution.scatter[measured.kind] ** 2
-    inverse = solution.weight / variance
+    inverse = np.maximum(solution.weight, LEAST_WEIGHT) / variance
     total = np.bincount(measured.source, inverse)[measured.source[rows]]
-    alone = np.maximum(total - inverse[rows], 1e-12 * np.maximum(total, 1.0))
+    alone = np.maximum(total - inverse[rows], 1e-3 * LEAST_WEIGHT * total)
     residual = -1e3 * solution.residual[rows] * (total / alone)[:, None]
     used = (solution.weight[rows] > 0) & (alone > 1e-6 * total)
     weight = np.where(used, solution.weight[rows], 0.0)

@@ -20,6 +20,7 @@ from grism_align.algorithms.joint import (
 from grism_align.algorithms.match import PlaneList, mutual_nearest
 from grism_align.algorithms.prior import GENERATORS, N_TERMS, PointingPrior
 from grism_align.algorithms.tweakwcs_fit import fit_by_tweakwcs
+from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -213,6 +214,11 @@ def joint_frame(
         Frame and geometry.
     match : MatchSettings
         Matching.
+
+    Raises
+    ------
+    TooFewMatchesError
+        If no source is common to two of them.
     """
     numbers = sorted(rough)
     shared = _shared_rolls(field, {n: rough[n] for n in numbers}, relative.fitgeometry)
@@ -233,7 +239,9 @@ def joint_frame(
     }
     if relative.engine == "tweakwcs":
         members = {
-            n: m if n in fixed else _by_tweakwcs(field.lists[n], m, frame_sources, relative, match)
+            n: m
+            if n in fixed or len(m.rows) < match.min_matches
+            else _by_tweakwcs(field.lists[n], m, frame_sources, relative, match)
             for n, m in members.items()
         }
     return AlignedFrame(members, tuple(fixed), frame_sources, known.count, {})
@@ -248,6 +256,8 @@ def _solved(
 ) -> tuple[_Solved, dict[int, LinearTransform]]:
     """The joint solution of associated sources, and the transforms with what it adds."""
     relative, match, radius = settings
+    if (known.count > 1).sum() == 0:
+        raise TooFewMatchesError(0, match.min_matches)
     measured, rows, sources = _measurements(field, transforms, known, fixed, match.max_leverage)
     prior = pointing_prior(field.pointing, measured, list(transforms.values()))
     solution = solve_joint(measured, relative.fitgeometry, match.clip, prior)
@@ -265,7 +275,7 @@ def _shared_rolls(
     rolls: dict[str, list[float]] = {}
     for number, transform in transforms.items():
         rolls.setdefault(field.groups[number], []).append(transform.roll)
-    mean = {group: 0.0 if geometry == "shift" else float(np.mean(own)) for group, own in rolls.items()}
+    mean = {group: 0.0 if geometry == "shift" else _mean_angle(own) for group, own in rolls.items()}
     shared = {}
     for number, transform in transforms.items():
         center = field.lists[number].xy.mean(axis=0)
@@ -273,6 +283,11 @@ def _shared_rolls(
         roll = mean[field.groups[number]]
         shared[number] = LinearTransform.from_parameters(field.plane, shift, roll, center=center)
     return shared
+
+
+def _mean_angle(angles: Sequence[float]) -> float:
+    """Mean of angles, deg, that may lie on both sides of 180."""
+    return float(np.degrees(np.angle(np.exp(1j * np.radians(angles)).mean())))
 
 
 def _on_fixed_frame(
@@ -284,7 +299,7 @@ def _on_fixed_frame(
     back = LinearTransform.from_parameters(
         field.plane,
         shift=(centers - moved).mean(axis=0),
-        roll=-float(np.mean([transforms[n].roll for n in fixed])),
+        roll=-_mean_angle([transforms[n].roll for n in fixed]),
         center=moved.mean(axis=0),
     )
     return {n: transform.then(back) for n, transform in transforms.items()}

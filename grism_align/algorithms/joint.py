@@ -24,14 +24,26 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.prior import PointingPrior
 
-__all__ = ["REFERENCE", "JointSolution", "Measurements", "freedom", "group_centers", "solve_joint"]
+__all__ = [
+    "LEAST_WEIGHT",
+    "N_TERMS_OF",
+    "REFERENCE",
+    "JointSolution",
+    "Measurements",
+    "freedom",
+    "group_centers",
+    "solve_joint",
+]
 
 #: In place of an exposure's number: a measurement by the reference catalog, which is not corrected.
 REFERENCE = -1
 
+#: Robust weight of a clipped measurement: it tells nothing, but a source that has no other keeps a position.
+LEAST_WEIGHT = 1e-10
 _ITERATIONS = 25
 _PRIOR_ITERATIONS = 10
-_N_TERMS = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
+#: Terms of a group besides its shift, by geometry.
+N_TERMS_OF = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
 # Measurements of a class that tell its scatter.
 _FEWEST_OF_CLASS = 8
 
@@ -153,7 +165,7 @@ def solve_joint(
     weights, eliminating the sources leaves N = A'WA - A'WS (S'WS)^-1 S'WA (Schur complement; Triggs et al.
     2000, "Bundle adjustment", section 6.1). The prior's inverse covariance is added to N.
     """
-    n_terms = _N_TERMS[geometry]
+    n_terms = N_TERMS_OF[geometry]
     problem = _Problem(measured, group_centers(measured), n_terms)
     scatter = np.zeros(int(measured.kind.max()) + 1) if start is None else start
     weight = np.ones(len(measured.source))
@@ -164,7 +176,7 @@ def solve_joint(
             prior = prior_reweighted(prior, nothing, n_terms, is_free=measured.is_free)
     for _ in range(_ITERATIONS):
         sigma2 = measured.error**2 + scatter[measured.kind] ** 2
-        solved = problem.solve(weight / sigma2, prior)
+        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT) / sigma2, prior)
         free = freedom(measured, weight / sigma2)[:, None]
         scatter = _class_scatter(measured, solved.residual / free, weight > 0, scatter)
         sigma = np.hypot(measured.error, scatter[measured.kind])
@@ -180,7 +192,7 @@ def solve_joint(
     honest = weight / sigma**2
     left = _left_free(measured, honest)
     honest /= variance_factor(solved.residual, (honest, left), weight, clip)
-    solved = problem.solve(honest, prior)
+    solved = problem.solve(np.maximum(honest, LEAST_WEIGHT / sigma**2), prior)
     total = np.bincount(measured.source, honest, len(solved.source_xy))
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
     return JointSolution(

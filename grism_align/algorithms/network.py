@@ -17,11 +17,14 @@ from grism_align.algorithms.frame import (
     joint_frame,
     single_frame,
 )
+from grism_align.values.errors import TooFewMatchesError
 
 if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings, RelativeSettings
 
 __all__ = ["align_network"]
+
+_BENEFIT_OF_FIXED = 0.7
 
 
 def align_network(
@@ -63,7 +66,11 @@ def _solved_frames(
     while len(cluster.members) > 1:
         numbers = sorted(cluster.members)
         fixed = _fixed_members(field, numbers)
-        frame = joint_frame(field, cluster.members, fixed, relative, match)
+        try:
+            frame = joint_frame(field, cluster.members, fixed, relative, match)
+        except TooFewMatchesError as error:
+            rejected |= {n: str(error) for n in numbers if n != fixed[0]}
+            return [replace(single_frame(field, fixed[0]), rejected=rejected)]
         bad = {n: why for n, fit in frame.members.items() if (why := _refusals(field, n, fit, match))}
         if not bad:
             parts = _tied_parts(field, cluster, frame, match.min_matches)
@@ -71,7 +78,8 @@ def _solved_frames(
                 return [replace(frame, rejected=rejected)]
             first, *others = (f for part in parts for f in _solved_frames(field, part, relative, match))
             return [replace(first, rejected=rejected | first.rejected), *others]
-        worst = max(bad, key=lambda n: max(bad[n])[0])
+        # Of two that contradict each other the one that fixes the frame stays.
+        worst = max(bad, key=lambda n: max(bad[n])[0] * (_BENEFIT_OF_FIXED if n in fixed else 1.0))
         rejected[worst] = max(bad[worst])[1]
         cluster = cluster.part(n for n in numbers if n != worst)
     return [replace(single_frame(field, next(iter(cluster.members))), rejected=rejected)]

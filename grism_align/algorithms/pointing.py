@@ -153,7 +153,10 @@ def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[str]
         by_group.setdefault(name, []).append((_orientation(exposure, plane), number))
     for name, members in by_group.items():
         part, last = 0, -np.inf
-        for angle, number in sorted(members):
+        # From the first one's, so that angles on both sides of 180 deg are neighbours.
+        first = members[0][0]
+        turned = [((angle - first + 180.0) % 360.0, number) for angle, number in members]
+        for angle, number in sorted(turned):
             part += angle - last > _SAME_ROLL
             last = angle
             labels[number] = f"{name}/{part}"
