@@ -10,16 +10,11 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from grism_align.algorithms.cluster import Cluster, merge_all
-from grism_align.algorithms.frame import (
-    AlignedFrame,
-    MemberFit,
-    NetworkInput,
-    joint_frame,
-    single_frame,
-)
+from grism_align.algorithms.frame import joint_frame, single_frame
 from grism_align.values.errors import TooFewMatchesError
 
 if TYPE_CHECKING:
+    from grism_align.algorithms.members import AlignedFrame, MemberFit, NetworkInput
     from grism_align.values.settings import MatchSettings, RelativeSettings
 
 __all__ = ["align_network"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.fit import axis_rms
-from grism_align.algorithms.frame import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.match import PlaneList
+from grism_align.algorithms.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.network import align_network
 from grism_align.algorithms.pointing import prior_only, roll_groups
 from grism_align.algorithms.positions import julian_year, source_positions

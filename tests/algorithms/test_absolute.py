@@ -10,7 +10,7 @@ from grism_align.algorithms.positions import julian_year
 from grism_align.algorithms.relative import align_relative
 from grism_align.values.settings import MatchSettings, PointingSettings, ReferenceSettings, RelativeSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
-from grism_align.values.transform import LinearTransform
+from grism_align.values.transform import LinearTransform, TangentPlane
 
 from .exposure_builders import PIXEL_NOISE, PLANE, observe, offset, sky_sources, stars
 
@@ -380,3 +380,26 @@ def test_an_exposure_without_matches_moves_with_its_acquisition():
     assert total["ibbb02d2q"].status is FitStatus.PRIOR_ONLY
     assert total["ibbb02d2q"].reason == "few sources"
     assert np.abs(errors_left(exposures, solution, absolute.solution)).max() < 0.005
+
+
+def test_a_tie_of_sources_that_one_exposure_saw_is_that_of_the_frame():
+    """They are in no match of the relative solution, so there is nothing to solve anew."""
+    rng = np.random.default_rng(100)
+    exposures, catalogs, relative, catalog = two_visits(rng, stars(rng))
+    once = [replace(source, number=source.number + 10000, n_exposures=1) for source in relative.sources]
+    absolute = align(exposures, relative.solution, once, catalog, catalogs=catalogs)
+    assert all(fit.is_aligned and not fit.includes_earlier for fit in absolute.solution.fits.values())
+
+
+def test_the_joint_covariance_has_the_scale_of_the_frame():
+    rng = np.random.default_rng(101)
+    field = stars(rng)
+    exposures, catalogs, relative, _ = two_visits(rng, field)
+    true = field.catalog(0.3, rng)
+    plane = TangentPlane(*true.sky.mean(axis=0))
+    larger = replace(true, sky=plane.to_sky(1.0004 * plane.to_plane(true.sky)))
+    fits = align(exposures, relative.solution, relative.sources, larger, catalogs=catalogs).solution.fits
+    for fit in fits.values():
+        assert fit.geometry == "rscale"
+        assert fit.transform.scale == pytest.approx(1.0004, abs=3e-5)
+        assert 1e-7 < np.sqrt(fit.transform.covariance[2, 2]) < 3e-5

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.frame import NetworkInput, joint_frame, single_frame
+from grism_align.algorithms.frame import joint_frame, single_frame
+from grism_align.algorithms.members import NetworkInput
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform
 

@@ -299,3 +299,17 @@ def test_a_group_of_one_source_has_its_roll_from_the_prior(reference):
     assert np.isfinite(solution.covariance).all()
     # its shift comes from its source, and the prior adds little
     assert np.sqrt(solution.covariance[4, 0, 0]) < 0.02
+
+
+def test_a_source_whose_measurements_are_all_clipped_keeps_a_sane_position():
+    measured, clean, _ = network("shift", np.random.default_rng(48))
+    moved = measured.source == 3
+    wrong = (
+        clean[moved]
+        + np.array([[0.4, 0.0], [-0.4, 0.3], [0.0, -0.4], [0.3, 0.3], [-0.3, -0.4]])[: moved.sum()]
+    )
+    xy = measured.xy.copy()
+    xy[moved] = wrong
+    solution = solve_joint(replace(measured, xy=xy), "shift", 4.0)
+    assert not solution.weight[moved].any()
+    assert np.abs(solution.residual[moved]).max() < 1

@@ -7,8 +7,8 @@ import pytest
 
 from grism_align.algorithms import network as network_module
 from grism_align.algorithms.cluster import Cluster, merge_all, merged_sources
-from grism_align.algorithms.frame import NetworkInput
 from grism_align.algorithms.match import PlaneList
+from grism_align.algorithms.members import NetworkInput
 from grism_align.algorithms.network import align_network
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform
@@ -348,3 +348,21 @@ def test_no_exposure_is_aligned_and_wrong():
     assert [pull for pull in pulls if pull[2] > 5] == []
     # most do come out
     assert aligned > 100
+
+
+def test_exposures_without_a_common_source_are_apart(monkeypatch):
+    """The rough matching may err; what is left then is the exposure that fixes the frame."""
+    rng = np.random.default_rng(66)
+    lists = [random_list(rng, 30), random_list(rng, 30).moved(error((500.0, 0.0)))]
+    (frame,), _ = align_network(tied(monkeypatch, lists), RELATIVE, MATCH)
+    assert (sorted(frame.members), list(frame.rejected)) == ([0], [1])
+    assert "0 matched" in frame.rejected[1]
+
+
+def test_rolls_on_both_sides_of_half_a_turn():
+    rng = np.random.default_rng(67)
+    errors = [error(), error(), error((1.0, 2.0), 179.9995), error((1.0, 2.0), -179.9995)]
+    lists = observed(errors, rng, DITHERS)
+    (frame,), _ = align_network(network(lists, ["a", "a", "b", "b"]), RELATIVE, MATCH)
+    assert sorted(frame.members) == [0, 1, 2, 3]
+    assert abs(frame.members[2].transform.roll) == pytest.approx(180, abs=0.002)
