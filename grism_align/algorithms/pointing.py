@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
+from grism_align.algorithms.common_start import common_start
 from grism_align.algorithms.positions import source_positions
 from grism_align.values.catalog import SourceFlag
 from grism_align.values.solution import ExposureFit, FitStatus
@@ -66,12 +67,12 @@ def prior_only(
         failed, catalog = fits[exposure.key], catalogs[exposure.key]
         if failed.is_aligned or (catalog.flags & int(SourceFlag.TRAILED)).any():
             continue
-        others = [e for e in exposures if labels[e.key] == labels[exposure.key] and fits[e.key].is_aligned]
-        if not others:
+        lent = _lent_corrections(exposure, exposures, fits, labels)
+        if not lent:
             continue
-        main = min(fits[e.key].frame for e in others)
-        others = [e for e in others if fits[e.key].frame == main]
-        transform, error = _mean_correction(exposure, [fits[e.key] for e in others], settings[0])
+        main = min(fits[key].frame for key in lent)
+        lent = {key: transform for key, transform in lent.items() if fits[key].frame == main}
+        transform, error = _mean_correction(exposure, list(lent.values()), settings[0])
         usable = catalog.brightest(_LOOKED_FOR)
         if len(usable) >= settings[1].min_matches and not _is_there(
             exposure, usable, transform.in_plane(plane), places[main], error
@@ -82,20 +83,39 @@ def prior_only(
         found[exposure.key] = ExposureFit(
             status=FitStatus.PRIOR_ONLY,
             transform=transform,
-            reference=fits[others[0].key].reference,
+            reference=fits[next(iter(lent))].reference,
             frame=main,
-            geometry=fits[others[0].key].geometry,
-            reason=f"{failed.reason}; corrected like {', '.join(e.key for e in others)}, "
-            f"error {1e3 * error:.0f} mas",
+            geometry=fits[next(iter(lent))].geometry,
+            reason=f"{failed.reason}; corrected like {', '.join(lent)}, error {1e3 * error:.0f} mas",
         )
     return found
 
 
+def _lent_corrections(
+    exposure: Exposure,
+    exposures: Sequence[Exposure],
+    fits: Mapping[str, ExposureFit],
+    labels: Mapping[str, str],
+) -> dict[str, LinearTransform]:
+    """Corrections of the others of its acquisition, from the WCS that this exposure starts from."""
+    lent = {}
+    for other in exposures:
+        transform = fits[other.key].transform
+        acquisition = (other.group, other.instrument) == (exposure.group, exposure.instrument)
+        if transform is None or not acquisition:
+            continue
+        bridge, note = common_start(exposure, other)
+        # WCSs of one name but two orientations were fitted one by one.
+        if bridge is None or (not note and labels[other.key] != labels[exposure.key]):
+            continue
+        lent[other.key] = bridge.then(transform.in_plane(bridge.plane)).in_plane(exposure.plane)
+    return lent
+
+
 def _mean_correction(
-    exposure: Exposure, others: Sequence[ExposureFit], pointing: PointingSettings
+    exposure: Exposure, moved: Sequence[LinearTransform], pointing: PointingSettings
 ) -> tuple[LinearTransform, float]:
     """Mean of other exposures' corrections, and its error (arcsec, one axis), that of the dither in it."""
-    moved = [fit.transform.in_plane(exposure.plane) for fit in others if fit.transform is not None]
     shifts = np.array([transform.shift for transform in moved])
     matrix = np.mean([transform.matrix for transform in moved], axis=0)
     # Their own scatter tells whether this pointing was as good as it should be.

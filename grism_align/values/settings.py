@@ -273,3 +273,9 @@ class PropagationSettings(Settings):
     pairing_radius: float = _parameter(
         1.0, "Two exposures nearer than this on the sky share a pointing", "arcsec", (0.0, 60.0)
     )
+    substitute_error: float = _parameter(
+        0.02,
+        "Error of a dither, of one axis, where another direct exposure stands in for one that failed",
+        "arcsec",
+        (0.0, 100.0),
+    )

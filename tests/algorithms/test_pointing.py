@@ -167,3 +167,35 @@ def test_of_two_frames_the_first_is_followed():
 def test_where_nothing_failed_nothing_is_new():
     exposures, catalogs, errors = acquisition(np.random.default_rng(118))
     assert found(exposures, catalogs, fitted(exposures, errors, failed=())) == {}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_corrections_that_start_from_another_wcs_are_not_mixed(shared):
+    """The archive fitted the good exposures' WCSs, which the poor one's lacks."""
+    exposures, catalogs, errors = acquisition(np.random.default_rng(57))
+    fits = fitted(exposures, errors)
+    moved = LinearTransform.from_parameters(PLANE, (1.4, -0.7))
+    mixed = [
+        replace(
+            e,
+            wcs_solution="IDC" if e.key == KEYS[3] else "FIT_REL_GAIADR2",
+            alternates={"IDC": e.chips[0].wcs} if shared and e.key != KEYS[3] else {},
+            chips=e.chips
+            if e.key == KEYS[3]
+            else tuple(
+                replace(chip, wcs=chip.wcs.corrected(moved.in_plane(chip.wcs.plane))) for chip in e.chips
+            ),
+        )
+        for e in exposures
+    ]
+    # what is left to correct once the archive's fit is applied
+    for e in mixed[:3]:
+        left = moved.inverted().then(fits[e.key].transform.in_plane(PLANE)).in_plane(e.plane)
+        fits[e.key] = replace(fits[e.key], transform=left)
+    got = found(mixed, emptied(catalogs, KEYS[3]), fits).get(KEYS[3])
+    if not shared:
+        assert got is None
+        return
+    assert got.status is FitStatus.PRIOR_ONLY
+    left = got.transform.shift - errors[3].inverted().in_plane(exposures[3].plane).shift
+    assert (np.abs(left) < 5 * got.transform.shift_error).all()

@@ -31,7 +31,13 @@ def test_the_paired_exposure_lends_its_correction():
     np.testing.assert_array_equal(got.transform.matrix, fit.transform.matrix)
     np.testing.assert_array_equal(got.transform.shift, fit.transform.shift)
     assert (got.status, got.governed_by, got.rule) == (FitStatus.ALIGNED, (direct.key,), "paired, -100 s")
-    assert (got.frame, got.n_matched, got.rms, got.reference, got.reason) == (2, 50, 3.0, "GAIA", "")
+    assert (got.frame, got.n_matched, got.rms, got.reference, got.reason) == (
+        2,
+        50,
+        3.0,
+        "GAIA",
+        "iaaa01d1q: x",
+    )
     assert got.residuals is None
 
 
@@ -46,6 +52,9 @@ def test_the_next_best_takes_over(state):
     assert got.governed_by == (first.key,)
     assert got.rule == "previous, -500 s"
     assert got.reason == "instead of iaaa01d2q (not aligned)"
+    # both dithers are in its error
+    extra = got.transform.covariance - fits[first.key].transform.covariance
+    np.testing.assert_allclose(np.diag(extra), [8e-4, 8e-4, 0, 0, 0, 0], atol=1e-12)
 
 
 def test_failures_say_why():
