@@ -111,6 +111,10 @@ def align_relative(
     places = [frame.sources for frame in frames]
     fits.update(prior_only(exposures, catalogs, fits, (labels, places, field.plane), (pointing, match)))
     reference = ",".join(usable[n].key for n in frames[0].fixed)
+    if relative.reference and not fixed & {usable[n].key for n in frames[0].fixed}:
+        warnings.append(
+            f"the reference {relative.reference} fits no other exposure; {reference} fixes the frame"
+        )
     ordered = {e.key: fits[e.key] for e in exposures}
     sources = _sky_sources(frames, field.plane)
     counts |= {"frames": len(frames), "common_sources": int(sum((f.count > 1).sum() for f in frames))}

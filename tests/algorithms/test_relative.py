@@ -276,3 +276,15 @@ def test_positions_of_both_chips():
 def test_julian_year():
     assert julian_year(51544.5) == 2000
     assert julian_year(51544.5 + 3652.5) == 2010
+
+
+def test_a_reference_that_does_not_fit_is_named(observed):
+    exposures, catalogs = observed
+    table = catalogs[KEYS[1]].table.copy()
+    noise = np.random.default_rng(78).normal(size=(2, len(table)))
+    table["x"] += 2.5 * noise[0]
+    table["y"] += 2.5 * noise[1]
+    settings = RelativeSettings(reference=KEYS[1])
+    result = align_relative(exposures, {**catalogs, KEYS[1]: SourceCatalog(table)}, settings, MATCH, POINTING)
+    assert result.solution.reference != KEYS[1]
+    assert any(f"the reference {KEYS[1]} fits no other exposure" in text for text in result.warnings)
