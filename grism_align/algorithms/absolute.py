@@ -10,7 +10,7 @@ import numpy as np
 from grism_align.algorithms.absolute_joint import FrameTie, joint_fits
 from grism_align.algorithms.chance import false_match_probability
 from grism_align.algorithms.cluster import ENOUGH_CONFIRMED
-from grism_align.algorithms.fit import LinearFit, axis_rms, fit_linear
+from grism_align.algorithms.fit import LinearFit, axis_rms, fit_linear, leverage
 from grism_align.algorithms.match import LEAST_RADIUS, PlaneList, match_lists, mutual_nearest
 from grism_align.algorithms.tweakwcs_fit import fit_by_tweakwcs
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
@@ -175,11 +175,12 @@ def align_absolute(
             continue
         try:
             frame = _fit_frame(_confirmed(own), used, reference, match, members)
-            found = {e.key: _member_fit(e, frame, used) for e in members}
             if _can_be_solved_anew(members, catalogs, relative, frame, (reference, match)):
                 fit = frame.fit
                 tie = FrameTie(fit.transform, frame.pairs, fit.geometry, fit.scatter, frame.probability)
                 found = joint_fits(members, catalogs, relative.fits, own, (used, tie), (match, pointing))
+            else:
+                found = {e.key: _member_fit(e, frame, used) for e in members}
         except AlignmentError as error:
             reason = f"not tied to {catalog.name}: {error}"
             warnings.append(f"{', '.join(e.key for e in members)} {reason}")
@@ -327,7 +328,7 @@ def _member_fit(exposure: Exposure, frame: _FrameFit, catalog: ReferenceCatalog)
         n_used=frame.fit.n_used,
         rms=1e3 * frame.fit.rms,
         rms_axes=axis_rms(1e3 * frame.fit.residual, frame.fit.weight),
-        leverage=_leverage(frame),
+        leverage=leverage(frame.fit.weight / (frame.error**2 + frame.fit.scatter**2)),
         false_match_probability=frame.probability,
         geometry=frame.fit.geometry,
         residuals=Residuals(
@@ -338,9 +339,3 @@ def _member_fit(exposure: Exposure, frame: _FrameFit, catalog: ReferenceCatalog)
             1e3 * frame.error,
         ),
     )
-
-
-def _leverage(frame: _FrameFit) -> float:
-    """Largest share of one reference source in the weight of the fit."""
-    weight = frame.fit.weight / (frame.error**2 + frame.fit.scatter**2)
-    return float(weight.max() / weight.sum())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.fit import axis_rms, weighted_rms
+from grism_align.algorithms.fit import axis_rms, leverage, weighted_rms
 from grism_align.algorithms.frame import followed, pointing_prior
 from grism_align.algorithms.joint import LEAST_WEIGHT, N_TERMS_OF, REFERENCE, Measurements, solve_joint
 from grism_align.algorithms.pointing import roll_groups
@@ -229,7 +229,6 @@ def _judged(
     weight = np.where(used, solution.weight[rows], 0.0)
     expected = measured.error[rows] ** 2 + 1.0 / alone
     chi2 = (1e-6 * residual**2).mean(axis=1) / expected
-    heavy = np.where(used, 1.0 / expected, 0.0)
     return ExposureFit(
         status=FitStatus.ALIGNED,
         transform=None,
@@ -239,7 +238,7 @@ def _judged(
         rms=weighted_rms(residual, weight),
         rms_axes=axis_rms(residual, weight),
         reduced_chi2=float(chi2[used].mean()) if used.any() else float("nan"),
-        leverage=float(heavy.max() / heavy.sum()) if used.any() else float("nan"),
+        leverage=leverage(np.where(used, 1.0 / expected, 0.0)),
         false_match_probability=tie.probability,
         residuals=Residuals(
             tie.pairs[references, 0],

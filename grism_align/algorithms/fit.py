@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LinearFit",
+    "WeightedResiduals",
     "axis_rms",
     "biweight_variance",
     "fit_linear",
+    "leverage",
     "robust_weights",
     "variance_factor",
     "weighted_rms",
@@ -33,8 +35,25 @@ _FEWEST_FOR_VARIANCE = 20
 _LEAST_VARIANCE = 0.1
 
 
+class WeightedResiduals:
+    """What the residuals (N, 2), arcsec, and the robust weights (N,) of a fit tell."""
+
+    residual: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @property
+    def n_used(self) -> int:
+        """Sources that kept weight."""
+        return int((self.weight > 0).sum())
+
+    @property
+    def rms(self) -> float:
+        """Weighted rms residual of one axis, arcsec."""
+        return weighted_rms(self.residual, self.weight)
+
+
 @dataclass(frozen=True, eq=False)
-class LinearFit:
+class LinearFit(WeightedResiduals):
     """A fitted transform and how well it fits.
 
     Parameters
@@ -57,16 +76,6 @@ class LinearFit:
     scatter: float
     geometry: str
 
-    @property
-    def n_used(self) -> int:
-        """Sources that kept weight."""
-        return int((self.weight > 0).sum())
-
-    @property
-    def rms(self) -> float:
-        """Weighted rms residual of one axis, arcsec."""
-        return weighted_rms(self.residual, self.weight)
-
 
 def weighted_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
     """Weighted rms of one axis of (N, 2) residuals; NaN where all weights are zero."""
@@ -79,6 +88,12 @@ def axis_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> tupl
     zero = np.zeros(len(residual))
     east, north = (np.sqrt(2) * weighted_rms(np.column_stack([axis, zero]), weight) for axis in residual.T)
     return float(east), float(north)
+
+
+def leverage(weight: NDArray[np.float64]) -> float:
+    """Largest share of one measurement in the weight (N,) of a fit; NaN where all weights are zero."""
+    total = weight.sum()
+    return float(weight.max() / total) if total > 0 else float("nan")
 
 
 def robust_weights(pull: NDArray[np.float64], clip: float) -> NDArray[np.float64]:

@@ -9,14 +9,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["error_factor", "estimate_floor"]
+__all__ = ["estimate_floor"]
 
 # Median of the chi-square distribution with one degree of freedom.
 _MEDIAN_CHI2 = 0.4549
 _BISECTIONS = 16
 
 
-def error_factor(residual: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+def _error_factor(residual: NDArray[np.float64], error: NDArray[np.float64]) -> float:
     """What the errors have to be multiplied by to give residuals of unit width where it matters.
 
     Parameters
@@ -61,11 +61,11 @@ def estimate_floor(residual: NDArray[np.float64], error: NDArray[np.float64], le
     where their errors are too small by a tenth only, it asks for a floor of half their error, which would
     rob the few bright ones, who make the fit, of nearly all their weight.
     """
-    if len(residual) < 3 or error_factor(residual, np.hypot(error, least)) <= 1:
+    if len(residual) < 3 or _error_factor(residual, np.hypot(error, least)) <= 1:
         return least
     # No floor is larger than what it takes without any other error.
     low, high = least, max(least, float(np.abs(residual).max()) / np.sqrt(_MEDIAN_CHI2))
     for _ in range(_BISECTIONS):
         middle = np.sqrt(max(low, 1e-3 * high) * high)
-        low, high = (middle, high) if error_factor(residual, np.hypot(error, middle)) > 1 else (low, middle)
+        low, high = (middle, high) if _error_factor(residual, np.hypot(error, middle)) > 1 else (low, middle)
     return float(np.sqrt(low * high)) if low > 0 else float(high)

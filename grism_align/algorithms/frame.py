@@ -9,6 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.chance import false_match_probability
 from grism_align.algorithms.cluster import merged_sources
+from grism_align.algorithms.fit import leverage
 from grism_align.algorithms.joint import (
     JointSolution,
     Measurements,
@@ -354,7 +355,7 @@ class _Judge:
         """The fit of one exposure, by its place among those solved."""
         solved, solution = self._solved, self._solved.solution
         mine = self._order[self._ends[index] : self._ends[index + 1]]
-        weight, used, share = solution.weight[mine], solution.weight[mine] > 0, self._weight[mine]
+        weight, used = solution.weight[mine], solution.weight[mine] > 0
         return MemberFit(
             transform=transform,
             rows=solved.rows[mine],
@@ -371,7 +372,7 @@ class _Judge:
                 with_roll=False,
             ),
             reduced_chi2=float(self._pull2[mine][used].mean()) if used.any() else float("nan"),
-            leverage=float(share.max() / share.sum()) if used.any() else float("nan"),
+            leverage=leverage(self._weight[mine]),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grism_align.algorithms.fit import weighted_rms
+from grism_align.algorithms.fit import WeightedResiduals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class NetworkInput:
 
 
 @dataclass(frozen=True, eq=False)
-class MemberFit:
+class MemberFit(WeightedResiduals):
     """The result for one exposure.
 
     Parameters
@@ -85,16 +85,6 @@ class MemberFit:
     probability: float
     reduced_chi2: float = float("nan")
     leverage: float = float("nan")
-
-    @property
-    def n_used(self) -> int:
-        """Sources that kept weight."""
-        return int((self.weight > 0).sum())
-
-    @property
-    def rms(self) -> float:
-        """Weighted rms residual of one axis, arcsec."""
-        return weighted_rms(self.residual, self.weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,8 +56,7 @@ class PointingPrior:
     def precision(self, n_terms: int) -> NDArray[np.float64]:
         """Inverse covariance of the parameters (shifts x, shifts y, then each term of all groups)."""
         e, g = len(self.group), len(self.center)
-        own = self.shift_weight / self.dither**2
-        shared = np.bincount(self.group, own, g) + self.offset_weight / self.offset**2
+        own, shared = self.shift_precisions()
         # The group's shift is eliminated, which ties its exposures to each other.
         out = np.zeros((2 * e + n_terms * g,) * 2)
         for number in range(g):
@@ -67,6 +66,12 @@ class PointingPrior:
         terms = (self.term_weight / self.term_errors**2)[:, :n_terms]
         out[range(2 * e, len(out)), range(2 * e, len(out))] = terms.T.ravel()
         return out
+
+    def shift_precisions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Inverse variances, arcsec^-2, of each exposure's own shift (E,), and of the groups' means (G,)."""
+        own = self.shift_weight / self.dither**2
+        shared = np.bincount(self.group, own, len(self.center)) + self.offset_weight / self.offset**2
+        return own, np.asarray(shared)
 
     def so_far(self, n_terms: int) -> NDArray[np.float64]:
         """The corrections so far in the order of the parameters."""
@@ -139,8 +144,7 @@ def prior_reweighted(
         weighed = weight @ moves
         total = total - moves @ (np.linalg.pinv(moves.T @ weighed, hermitian=True) @ (weighed.T @ total))
     shift = total[: 2 * e].reshape(2, e).T
-    own = prior.shift_weight / prior.dither**2
-    shared = np.bincount(prior.group, own, g) + prior.offset_weight / prior.offset**2
+    own, shared = prior.shift_precisions()
     mean = np.column_stack([np.bincount(prior.group, own * axis, g) / shared for axis in shift.T])
     terms = np.zeros((g, N_TERMS))
     terms[:, :n_terms] = total[2 * e :].reshape(n_terms, g).T

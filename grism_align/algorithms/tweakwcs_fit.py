@@ -40,14 +40,8 @@ def fit_by_tweakwcs(
 
     Parameters
     ----------
-    source, target : (N, 2) ndarray, arcsec
-        Matched positions in the tangent plane.
-    error : (N,) ndarray, arcsec
-        Standard error of one axis of their difference.
-    plane : TangentPlane
-        The plane of both.
-    geometry : {'shift', 'rshift', 'rscale', 'general'}
-        What is free.
+    source, target, error, plane, geometry
+        As for `fit_linear`.
     clip : float
         Sources beyond this many times the rms residual are clipped.
 

@@ -127,6 +127,10 @@ class Settings:
             parameter.check(getattr(self, parameter.name))
 
 
+_GEOMETRIES = ("shift", "rshift", "rscale", "general")
+_ENGINES = ("joint", "tweakwcs")
+
+
 @dataclass(frozen=True)
 class DetectionSettings(Settings):
     """How sources are found and measured on one chip."""
@@ -189,13 +193,13 @@ class RelativeSettings(Settings):
         "rshift",
         "Fitted besides shifts: nothing (shift), roll (rshift), and scale (rscale), and shears (general)",
         "",
-        choices=("shift", "rshift", "rscale", "general"),
+        choices=_GEOMETRIES,
     )
     engine: str = _parameter(
         "joint",
         "Joint solution, or on its matches a fit of each exposure by tweakwcs",
         "",
-        choices=("joint", "tweakwcs"),
+        choices=_ENGINES,
     )
     centroid_floor: float = _parameter(
         0.005,
@@ -250,7 +254,7 @@ class ReferenceSettings(Settings):
         "rscale",
         "What is fitted: shift, shift and roll (rshift), and scale (rscale), or all linear terms (general)",
         "",
-        choices=("shift", "rshift", "rscale", "general"),
+        choices=_GEOMETRIES,
     )
     solve: str = _parameter(
         "joint",
@@ -262,7 +266,7 @@ class ReferenceSettings(Settings):
         "joint",
         "Fit by this package, or, of each frame as one rigid whole, by tweakwcs",
         "",
-        choices=("joint", "tweakwcs"),
+        choices=_ENGINES,
     )
 
 

@@ -79,5 +79,7 @@ def test_without_tweakwcs_the_setting_is_refused(monkeypatch):
 
 
 def test_with_tweakwcs_it_is_allowed(monkeypatch):
-    monkeypatch.setattr(tweakwcs_fit, "find_spec", lambda name: name)
+    asked = []
+    monkeypatch.setattr(tweakwcs_fit, "find_spec", lambda name: asked.append(name) or name)
     require_tweakwcs()
+    assert asked == ["tweakwcs"]
