@@ -8,6 +8,7 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 from astropy.table import MaskedColumn, Table
 
+from grism_align.io.votables import votable_to_table
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ def _read_any(path: Path, kind: str) -> Table:
     if kind == "ecsv":
         return Table.read(path, format="ascii.ecsv")
     if kind == "votable":
-        return Table.read(str(path), format="votable", use_names_over_ids=True)
+        from astropy.io.votable import parse
+
+        return votable_to_table(parse(str(path)))
     return Table.read(path, format="ascii", fill_values=[(blank, "0") for blank in BLANKS])
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
-from grism_align.values.sphere import tangent_axes, vector_to_sky
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-__all__ = ["UNRELIABLE", "ReferenceCatalog", "SourceCatalog", "SourceFlag"]
+__all__ = [
+    "ASTROMETRIC_PARAMETERS",
+    "QUALITIES",
+    "UNRELIABLE",
+    "CatalogAttempt",
+    "ReferenceCatalog",
+    "SourceCatalog",
+    "SourceFlag",
+    "astrometric_covariance",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-MAS_PER_RADIAN = float(np.degrees(1) * 3.6e6)
 
 
 class SourceFlag(IntFlag):
@@ -140,22 +147,51 @@ class SourceCatalog:
         return self.selected(order[:number])
 
 
+#: Order of the astrometric parameters in `ReferenceCatalog.covariance`.
+ASTROMETRIC_PARAMETERS = ("ra", "dec", "parallax", "pmra", "pmdec")
+
+
+def astrometric_covariance(
+    error: Floats, motion_error: Floats | None = None, parallax_error: Floats | None = None
+) -> Floats:
+    """Covariances (N, 5, 5) of sources whose errors are not correlated.
+
+    Parameters
+    ----------
+    error : (N, 2) ndarray, mas
+        Standard errors of RA x cos(Dec) and Dec.
+    motion_error : (N, 2) ndarray, mas/yr, optional
+        Of the proper motion.
+    parallax_error : (N,) ndarray, mas, optional
+        Of the parallax.
+    """
+    out = np.zeros((len(error), 5, 5))
+    out[:, (0, 1), (0, 1)] = np.square(error)
+    if motion_error is not None:
+        out[:, (3, 4), (3, 4)] = np.square(motion_error)
+    if parallax_error is not None:
+        out[:, 2, 2] = np.square(parallax_error)
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class ReferenceCatalog:
-    """Positions on the sky to align to.
+    """Positions on the sky to align to, as seen from the barycentre of the solar system.
 
     Parameters
     ----------
     sky : (N, 2) ndarray, deg
         RA and Dec (ICRS) at `epoch`.
-    error : (N, 2) ndarray, mas
-        Standard errors of RA x cos(Dec) and Dec.
+    covariance : (N, 5, 5) ndarray, mas and mas/yr
+        Of RA x cos(Dec), Dec, parallax, and proper motion in RA x cos(Dec) and Dec.
     motion : (N, 2) ndarray, mas/yr
-        Proper motion in RA x cos(Dec) and Dec; zero where unknown.
-    motion_error : (N, 2) ndarray, mas/yr
-        Its standard errors.
+        Proper motion in RA x cos(Dec) and Dec; NaN where unknown.
+    parallax : (N,) ndarray, mas
+        Zero where unknown.
+    radial_velocity : (N,) ndarray, km/s
+        Zero where unknown.
     epoch : (N,) ndarray
-        Julian years.
+        Julian years; NaN where unknown.
     mag : (N,) ndarray
         Magnitudes, in any band; NaN where unknown.
     identifier : (N,) ndarray of str
@@ -164,65 +200,83 @@ class ReferenceCatalog:
         What the catalog is called in headers and reports.
     origin : str
         File or service that it came from.
+    quality : mapping of str to (N,) ndarray
+        What selection looks at, of `QUALITIES`; NaN where unknown.
     """
 
     sky: Floats
-    error: Floats
+    covariance: Floats
     motion: Floats
-    motion_error: Floats
+    parallax: Floats
+    radial_velocity: Floats
     epoch: Floats
     mag: Floats
     identifier: NDArray[np.str_]
     name: str
     origin: str
+    quality: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sky)
 
     def __getitem__(self, rows: NDArray[Any]) -> ReferenceCatalog:
         """The catalog of some rows (an index array or a boolean mask)."""
-        return ReferenceCatalog(
-            self.sky[rows],
-            self.error[rows],
-            self.motion[rows],
-            self.motion_error[rows],
-            self.epoch[rows],
-            self.mag[rows],
-            self.identifier[rows],
-            self.name,
-            self.origin,
-        )
+        quality = {name: values[rows] for name, values in self.quality.items()}
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ROW_FIELDS}, quality=quality)
 
-    @cached_property
-    def _axes(self) -> Floats:
-        return tangent_axes(*self.sky.T)
+    @property
+    def error(self) -> Floats:
+        """Standard errors of RA x cos(Dec) and Dec at `epoch`, (N, 2), mas."""
+        return np.sqrt(self.covariance[:, (0, 1), (0, 1)])
 
-    def at_epoch(self, epoch: float | Floats) -> ReferenceCatalog:
-        """The catalog moved by its proper motions, errors grown accordingly.
+    @property
+    def motion_error(self) -> Floats:
+        """Standard errors of the proper motion, (N, 2), mas/yr."""
+        return np.sqrt(self.covariance[:, (3, 4), (3, 4)])
 
-        Parameters
-        ----------
-        epoch : float or (N,) ndarray
-            Julian years.
+    @property
+    def has_motion(self) -> NDArray[np.bool_]:
+        """Whether the proper motion is known, (N,)."""
+        return np.asarray(np.isfinite(self.motion).all(axis=1))
 
-        Notes
-        -----
-        Uniform motion on the tangent plane of each source; exact to 1e-3 mas for 10"/yr over a decade.
-        """
-        target = np.broadcast_to(np.asarray(epoch, dtype=float), self.epoch.shape)
-        years = (target - self.epoch)[:, None]
-        step = self.motion * years / MAS_PER_RADIAN
-        east, north, out = np.moveaxis(self._axes, 1, 0)
-        moved = vector_to_sky(out + step[:, :1] * east + step[:, 1:] * north)
-        error = np.hypot(self.error, self.motion_error * years)
-        return ReferenceCatalog(
-            moved,
-            error,
-            self.motion,
-            self.motion_error,
-            target.copy(),
-            self.mag,
-            self.identifier,
-            self.name,
-            self.origin,
-        )
+
+#: Columns of a reference catalog by which sources are chosen: Gaia's renormalised unit weight error; its
+#: excess noise (mas); whether a source is a duplicate; whether it is extended, as galaxies are (0 or 1).
+QUALITIES = ("ruwe", "excess_noise", "duplicated", "extended")
+
+_ROW_FIELDS = ("sky", "covariance", "motion", "parallax", "radial_velocity", "epoch", "mag", "identifier")
+
+
+@dataclass(frozen=True)
+class CatalogAttempt:
+    """One try to get a reference catalog or to align to it.
+
+    Parameters
+    ----------
+    catalog : str
+        Its name.
+    service : str
+        The service, or the mirror of it, or a file.
+    url : str
+        Where it is; the file's path.
+    outcome : str
+        ``fetched``, ``cached`` or ``read``, where its rows came; ``tied`` or ``not tied``, where exposures
+        were aligned to it; else that of the `CatalogServiceError`: ``unreachable``, ``refused``, and so on.
+    reason : str
+        Why it failed, or what to know.
+    n_rows : int
+        Rows that came.
+    query : str
+        The ADQL.
+    date : str
+        When the rows were sent by the service, ISO 8601, UTC.
+    """
+
+    catalog: str
+    service: str
+    url: str
+    outcome: str
+    reason: str = ""
+    n_rows: int = 0
+    query: str = ""
+    date: str = ""

@@ -5,19 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from grism_align.values.catalog import CatalogAttempt
 
 __all__ = [
     "AlignmentError",
     "AmbiguousMatchError",
     "AssociationError",
+    "CatalogServiceError",
     "GrismAlignError",
     "InputError",
     "LooseMatchError",
+    "NoRowsError",
+    "NotCachedError",
     "OutputError",
     "PlaneMismatchError",
+    "ServiceAnswerError",
+    "ServiceRefusedError",
+    "ServiceUnreachableError",
     "SettingsError",
     "TooFewMatchesError",
+    "TooManyRowsError",
     "UnreliableMatchError",
 ]
 
@@ -71,6 +81,69 @@ class SettingsError(GrismAlignError):
         self.name = name
         self.value = value
         super().__init__(f"parameter {name}={value!r}: {allowed}")
+
+
+class CatalogServiceError(GrismAlignError):
+    """A reference catalog that a service did not give.
+
+    Parameters
+    ----------
+    catalog : str
+        Name of the catalog.
+    problem : str
+        What went wrong, of which service, with the numbers.
+    remedy : str
+        What the user can do.
+    attempts : sequence of CatalogAttempt
+        Every try that led to it.
+    """
+
+    outcome = "failed"
+
+    def __init__(
+        self, catalog: str, problem: str, remedy: str = "", attempts: Sequence[CatalogAttempt] = ()
+    ) -> None:
+        self.catalog = catalog
+        self.problem = problem
+        self.remedy = remedy
+        self.attempts = tuple(attempts)
+        super().__init__(f"{catalog}: {problem}." + (f" {remedy}." if remedy else ""))
+
+
+class ServiceUnreachableError(CatalogServiceError):
+    """No answer: no network, no such host, a time limit, or a server that says it can't now."""
+
+    outcome = "unreachable"
+
+
+class ServiceRefusedError(CatalogServiceError):
+    """The service answered, and will not do what was asked."""
+
+    outcome = "refused"
+
+
+class NoRowsError(CatalogServiceError):
+    """The service answered that it has no source there."""
+
+    outcome = "no rows"
+
+
+class TooManyRowsError(CatalogServiceError):
+    """More sources than asked for at most; what came is not all."""
+
+    outcome = "too many rows"
+
+
+class ServiceAnswerError(CatalogServiceError):
+    """An answer that is no table, or not the table that was asked for."""
+
+    outcome = "not understood"
+
+
+class NotCachedError(CatalogServiceError):
+    """Nothing in the cache, and the network was not to be used."""
+
+    outcome = "not cached"
 
 
 class PlaneMismatchError(GrismAlignError):

@@ -12,7 +12,7 @@ from grism_align.values.solution import AlignmentSolution
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+    from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, SourceCatalog
     from grism_align.values.exposure import Exposure
     from grism_align.values.solution import ExposureFit
 
@@ -60,13 +60,15 @@ class Activity:
     step : str
         Name of the step.
     outcome : str
-        ``done`` or ``skipped``.
+        ``done``; ``failed``, where it changed nothing though it was asked to; or ``skipped``.
     note : str
         What to know about it.
     settings : mapping
         Every parameter and its value.
     counts : mapping
         Counts of every cut.
+    attempts : tuple of CatalogAttempt
+        Every try to get a reference catalog and to align to it, in order.
     """
 
     step: str
@@ -74,6 +76,7 @@ class Activity:
     note: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    attempts: tuple[CatalogAttempt, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

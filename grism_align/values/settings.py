@@ -14,13 +14,17 @@ from typing import Any
 from grism_align.values.errors import SettingsError
 
 __all__ = [
+    "AbsoluteSettings",
     "DetectionSettings",
     "MatchSettings",
     "Parameter",
     "PointingSettings",
     "PropagationSettings",
+    "ReferenceMatchSettings",
     "ReferenceSettings",
     "RelativeSettings",
+    "SelectionSettings",
+    "ServiceSettings",
     "Settings",
     "parameters_of",
 ]
@@ -182,6 +186,13 @@ class MatchSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ReferenceMatchSettings(MatchSettings):
+    """How sources are matched with a reference catalog, which often has but few stars of a field."""
+
+    min_matches: int = _parameter(4, "Fewest reference sources of an acceptable fit", "", (3, 1000))
+
+
+@dataclass(frozen=True)
 class RelativeSettings(Settings):
     """The frame that all direct exposures are brought onto."""
 
@@ -230,10 +241,11 @@ class PointingSettings(Settings):
 
 @dataclass(frozen=True)
 class ReferenceSettings(Settings):
-    """The catalog that the relative frame is aligned to, and what is used of it."""
+    """The catalog that the relative frame is aligned to, and what is fitted."""
 
     catalog: str | None = _parameter(
-        None, "Catalog file (ECSV, FITS, CSV, VOTable, parquet); none: the step is skipped"
+        None,
+        "A service (GAIADR3, ...), auto, a catalog file, or a run's provenance; none: the step is skipped",
     )
     catalog_name: str | None = _parameter(
         None, "What to call the catalog in headers; default: the file's name"
@@ -244,12 +256,6 @@ class ReferenceSettings(Settings):
     epoch: float | None = _parameter(
         None, "Epoch of the positions where the file does not give it", "Julian year", (1800.0, 2200.0)
     )
-    bright_limit: float | None = _parameter(None, "Brightest magnitude used")
-    faint_limit: float | None = _parameter(None, "Faintest magnitude used")
-    max_sources: int = _parameter(2000, "Reference sources used, the brightest first", "", (3, 1000000))
-    margin: float = _parameter(
-        120.0, "Margin around the exposures within which reference sources are used", "arcsec", (0.0, 600.0)
-    )
     fitgeometry: str = _parameter(
         "rscale",
         "What is fitted: shift, shift and roll (rshift), and scale (rscale), or all linear terms (general)",
@@ -258,16 +264,77 @@ class ReferenceSettings(Settings):
     )
     solve: str = _parameter(
         "joint",
-        "Solve the exposures anew with the catalog (joint), or move each relative frame as one rigid whole",
+        "Solve the exposures anew with the catalog (joint), or move as one rigid whole each relative frame, "
+        "each visit or each exposure",
         "",
-        choices=("joint", "frame"),
+        choices=("joint", "frame", "visit", "exposure"),
     )
     engine: str = _parameter(
         "joint",
-        "Fit by this package, or, of each frame as one rigid whole, by tweakwcs",
+        "Fit by this package, or, of rigid wholes, by tweakwcs",
         "",
         choices=_ENGINES,
     )
+
+
+@dataclass(frozen=True)
+class SelectionSettings(Settings):
+    """Which sources of a reference catalog are used."""
+
+    bright_limit: float | None = _parameter(None, "Brightest magnitude used")
+    faint_limit: float | None = _parameter(None, "Faintest magnitude used")
+    margin: float = _parameter(
+        120.0, "Margin around the exposures within which reference sources are used", "arcsec", (0.0, 600.0)
+    )
+    max_sources: int = _parameter(2000, "Reference sources used, the brightest first", "", (3, 1000000))
+    max_density: float | None = _parameter(
+        None,
+        "Most reference sources used of any square arcmin, the brightest first",
+        "arcmin^-2",
+        (0.1, None),
+    )
+    galaxies: bool = _parameter(True, "Use sources that the catalog calls extended")
+    max_ruwe: float = _parameter(1.4, "Largest RUWE used, where the catalog has it", "", (0.0, None))
+    max_excess_noise: float = _parameter(
+        2.0, "Largest excess noise used, where the catalog has it", "mas", (0.0, None)
+    )
+    duplicated: bool = _parameter(False, "Use sources that the catalog flags as duplicated")
+    without_motion: str = _parameter(
+        "inflate",
+        "Sources without a proper motion, but for extended ones, which have none: use them with an inflated "
+        "error, or drop them",
+        "",
+        choices=("inflate", "drop"),
+    )
+    unknown_motion: float = _parameter(
+        5.0,
+        "Error of a proper motion that is not known, of one axis; zero for galaxies",
+        "mas/yr",
+        (0.0, 1e4),
+    )
+
+
+@dataclass(frozen=True)
+class ServiceSettings(Settings):
+    """How catalog services are asked."""
+
+    offline: bool = _parameter(False, "Use the cache and files only")
+    cache_dir: str | None = _parameter(
+        None, "Where fetched catalogs are kept; default: $GRISM_ALIGN_CACHE, else the user's cache folder"
+    )
+    services: str | None = _parameter(
+        None, "TOML file of further services, or of other settings of those that are known"
+    )
+    service_url: str | None = _parameter(None, "TAP endpoint asked instead of the service's own")
+    auto_order: str = _parameter(
+        "GAIADR3, PS1DR2, LSDR10, NSCDR2, SDSSDR16, HSCV3, 2MASS",
+        "Services that catalog=auto tries, until one ties every frame",
+    )
+    timeout: float = _parameter(
+        60.0, "Longest wait for a service's answer, and as long again for a job's", "s", (0.1, 3600.0)
+    )
+    retries: int = _parameter(2, "Times that a service that does not answer is asked again", "", (0, 20))
+    max_rows: int = _parameter(100000, "More rows than this are refused", "", (10, 3000000))
 
 
 @dataclass(frozen=True)
@@ -283,3 +350,25 @@ class PropagationSettings(Settings):
         "arcsec",
         (0.0, 100.0),
     )
+
+
+@dataclass(frozen=True)
+class AbsoluteSettings:
+    """What the absolute alignment goes by.
+
+    Parameters
+    ----------
+    reference : ReferenceSettings
+        What is fitted.
+    selection : SelectionSettings
+        What is used of the catalog.
+    pointing : PointingSettings
+        How well the a priori WCSs are known.
+    match : ReferenceMatchSettings
+        How the catalog is matched and the match judged.
+    """
+
+    reference: ReferenceSettings = ReferenceSettings()
+    selection: SelectionSettings = SelectionSettings()
+    pointing: PointingSettings = PointingSettings()
+    match: ReferenceMatchSettings = ReferenceMatchSettings()

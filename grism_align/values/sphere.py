@@ -12,6 +12,7 @@ __all__ = [
     "ARCSEC_PER_RADIAN",
     "mean_direction",
     "project",
+    "separation",
     "sky_to_vector",
     "tangent_axes",
     "unproject",
@@ -125,3 +126,10 @@ def mean_direction(sky: ArrayLike) -> tuple[float, float]:
     """Direction of the mean unit vector of (N, 2) sky positions in deg."""
     ra, dec = vector_to_sky(sky_to_vector(sky).reshape(-1, 3).mean(axis=0))
     return float(ra), float(dec)
+
+
+def separation(first: ArrayLike, second: ArrayLike) -> Floats:
+    """Angle between (..., 2) sky positions in deg; (...,), deg, exact for small angles and opposite ones."""
+    one, other = sky_to_vector(first), sky_to_vector(second)
+    across = np.linalg.norm(np.cross(one, other), axis=-1)
+    return np.asarray(np.degrees(np.arctan2(across, (one * other).sum(axis=-1))))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from grism_align.algorithms.epoch import positions_at
 from grism_align.algorithms.positions import julian_year
-from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
 from grism_align.values.exposure import Chip, Exposure
 from grism_align.values.field import SkySource
 from grism_align.values.transform import LinearTransform, TangentPlane
@@ -26,15 +27,17 @@ REST = {"flux_error": 1.0, "mag_error": 0.01, "snr": 100.0, "fwhm": 2.0, "ellipt
 
 @dataclass(frozen=True, eq=False)
 class Stars:
-    """Stars at J2016, on the sky; motions in mas/yr."""
+    """Stars at J2016, on the sky, around the point of a plane; motions in mas/yr, parallaxes in mas."""
 
     sky: np.ndarray
     mag: np.ndarray
     motion: np.ndarray
+    parallax: float | np.ndarray = 0.0
+    plane: TangentPlane = PLANE
 
     def at(self, year: float) -> np.ndarray:
         """Sky positions (N, 2) at a Julian year."""
-        return self.catalog().at_epoch(year).sky
+        return positions_at(self.catalog(), year)
 
     def catalog(self, noise: float = 0.0, rng: np.random.Generator | None = None) -> ReferenceCatalog:
         """The reference catalog, with some noise, mas."""
@@ -42,12 +45,13 @@ class Stars:
         sky = self.sky
         if rng is not None:
             offset = 1e-3 * noise * rng.normal(size=(n, 2))
-            sky = PLANE.to_sky(PLANE.to_plane(sky) + offset)
+            sky = self.plane.to_sky(self.plane.to_plane(sky) + offset)
         return ReferenceCatalog(
             sky=sky,
-            error=np.full((n, 2), max(noise, 0.1)),
+            covariance=astrometric_covariance(np.full((n, 2), max(noise, 0.1)), np.full((n, 2), 0.05)),
             motion=self.motion,
-            motion_error=np.full((n, 2), 0.05),
+            parallax=np.broadcast_to(np.asarray(self.parallax, dtype=float), n).copy(),
+            radial_velocity=np.zeros(n),
             epoch=np.full(n, 2016.0),
             mag=self.mag,
             identifier=np.array([f"S{i}" for i in range(n)]),
@@ -57,11 +61,16 @@ class Stars:
 
 
 def stars(
-    rng: np.random.Generator, n: int = 150, side: float = 150.0, motion: float = 0.0, east=0.0
+    rng: np.random.Generator,
+    n: int = 150,
+    side: float = 150.0,
+    motion: float = 0.0,
+    east: float = 0.0,
+    plane: TangentPlane = PLANE,
 ) -> Stars:
-    """Stars around (RA, DEC), or so many arcsec east of it."""
-    xy = rng.uniform(-side / 2, side / 2, (n, 2)) + np.array([east, 0.0])
-    return Stars(PLANE.to_sky(xy), np.sort(rng.uniform(18, 24, n)), motion * rng.normal(size=(n, 2)))
+    """Stars around the point of a plane, or so many arcsec east of it."""
+    sky = plane.to_sky(rng.uniform(-side / 2, side / 2, (n, 2)) + np.array([east, 0.0]))
+    return Stars(sky, np.sort(rng.uniform(18, 24, n)), motion * rng.normal(size=(n, 2)), plane=plane)
 
 
 def observe(
@@ -83,11 +92,11 @@ def observe(
     start : float, s
         After the start of the first one.
     at : (east, north), arcsec
-        Pointing, from (RA, DEC).
+        Pointing, from the point of the stars' plane.
     noise : float, pix
         Of the positions.
     """
-    ra, dec = PLANE.to_sky(at)
+    ra, dec = field.plane.to_sky(at)
     true = chip_wcs("wfc3_ir", (float(ra), float(dec), angle))
     frame = exposure(key, start, chips=(Chip(1, SHAPE, true.corrected(error)),), **changes)
     xy = true.to_pixel(field.at(julian_year(frame.mid)))
@@ -116,20 +125,21 @@ def offset(
     `goal` is the error of the frame that all are brought to; none for the true sky.
     """
     x, y = np.meshgrid(np.linspace(0, 1013, 5), np.linspace(0, 1013, 5))
-    wcs = frame.chips[0].wcs
+    wcs, plane = frame.chips[0].wcs, error.plane
     pixels = np.column_stack([x.ravel(), y.ravel()])
     true = wcs.corrected(error.inverted().in_plane(error.plane)).to_sky(pixels)
     expected = true if goal is None else goal.apply_to_sky(true)
     found = transform.apply_to_sky(wcs.to_sky(pixels))
-    return PLANE.to_plane(found) - PLANE.to_plane(expected)
+    return plane.to_plane(found) - plane.to_plane(expected)
 
 
 def sky_sources(
     field: Stars, error: LinearTransform, rng, *, noise: float = 1.0, year: float = 2016.0, component: int = 0
 ):
     """Sources of a relative frame whose sky `error` moved; noise in mas."""
-    xy = PLANE.to_plane(error.apply_to_sky(field.at(year))) + 1e-3 * noise * rng.normal(size=field.sky.shape)
-    sky = PLANE.to_sky(xy)
+    plane = field.plane
+    xy = plane.to_plane(error.apply_to_sky(field.at(year))) + 1e-3 * noise * rng.normal(size=field.sky.shape)
+    sky = plane.to_sky(xy)
     return tuple(
         SkySource(i, float(ra), float(dec), noise, float(mag), year, component, 3)
         for i, ((ra, dec), mag) in enumerate(zip(sky, field.mag, strict=True))

@@ -1,5 +1,6 @@
 import gzip
 import logging
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -9,13 +10,14 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.time import Time
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 from grism_align.io.reference_catalogs import (
     DEFAULT_ERROR,
     read_reference_catalog,
+    reference_catalog_from,
     write_reference_catalog,
 )
 from grism_align.values.catalog import ReferenceCatalog
@@ -184,7 +186,7 @@ def test_named_columns_override(tmp_path):
     with pytest.raises(SettingsError, match=r"ra_column='RA2'.*ra, dec, MYRA, MYDEC, g, key"):
         read_reference_catalog(tmp_path / "a.csv", {"ra": "RA2"})
     with pytest.raises(SettingsError, match="one of ra, dec, mag"):
-        read_reference_catalog(tmp_path / "a.csv", {"parallax": "g"})
+        read_reference_catalog(tmp_path / "a.csv", {"colour": "g"})
 
 
 def test_defaults_of_a_bare_list(tmp_path, caplog):
@@ -192,9 +194,12 @@ def test_defaults_of_a_bare_list(tmp_path, caplog):
     catalog = read_reference_catalog(tmp_path / "a.csv")
     np.testing.assert_array_equal(catalog.sky, [[359.0, 2.0], [3.0, 4.0]])
     assert (catalog.error == DEFAULT_ERROR).all()
-    assert not catalog.motion.any()
+    assert np.isnan(catalog.motion).all()
     assert not catalog.motion_error.any()
-    assert (catalog.epoch == 2000.0).all()
+    assert not catalog.parallax.any()
+    assert not catalog.radial_velocity.any()
+    assert np.isnan(catalog.epoch).all()
+    assert catalog.quality == {}
     assert np.isnan(catalog.mag).all()
     assert catalog.identifier.tolist() == ["1", "2"]
     assert "10 mas is taken" in caplog.text
@@ -215,8 +220,8 @@ def test_blanks_are_dropped_or_filled(tmp_path, caplog):
     catalog = read_reference_catalog(tmp_path / "a.ecsv", default_epoch=2016.0)
     assert len(catalog) == 4
     np.testing.assert_array_equal(catalog.error, [[1, 1], [2, 2], [2, 4], [6, 2]])
-    np.testing.assert_array_equal(catalog.motion, [[1, 4], [0, 0], [1, 4], [1, 4]])
-    np.testing.assert_array_equal(catalog.motion_error[:, 0], [0.01, 0, 0, 0.01])
+    np.testing.assert_array_equal(catalog.motion, [[1, 4], [np.nan] * 2, [1, 4], [1, 4]])
+    np.testing.assert_array_equal(catalog.motion_error[:, 0], [0.01, 0, 0.015, 0.01])
     assert "1 sources without a proper motion" in caplog.text
     assert "1 of 5 rows without a position" in caplog.text
     assert "2 blank or impossible values of ra_error" in caplog.text
@@ -226,7 +231,7 @@ def test_nulls_of_the_gaia_archive(tmp_path):
     text = "source_id,ra,dec,pmra,pmdec,ref_epoch\n1,10.0,20.0,null,null,2016.0\n2,11.0,21.0,1.5,2.5,2016.0\n"
     (tmp_path / "a.csv").write_text(text)
     catalog = read_reference_catalog(tmp_path / "a.csv")
-    np.testing.assert_array_equal(catalog.motion, [[0.0, 0.0], [1.5, 2.5]])
+    np.testing.assert_array_equal(catalog.motion, [[np.nan, np.nan], [1.5, 2.5]])
 
 
 @pytest.mark.parametrize(
@@ -267,14 +272,14 @@ def test_epochs_that_matter_are_demanded(tmp_path):
         read_reference_catalog(tmp_path / "a.ecsv", default_epoch=57388.0)
     table.remove_columns(["pmra", "pmdec"])
     table.write(tmp_path / "c.ecsv")
-    assert (read_reference_catalog(tmp_path / "c.ecsv").epoch == 2000.0).all()
+    assert np.isnan(read_reference_catalog(tmp_path / "c.ecsv").epoch).all()
 
 
 def test_half_a_proper_motion_is_none(tmp_path, caplog):
     table = _gaia()
     table.remove_column("pmdec")
     table.write(tmp_path / "a.ecsv")
-    assert not read_reference_catalog(tmp_path / "a.ecsv").motion.any()
+    assert np.isnan(read_reference_catalog(tmp_path / "a.ecsv").motion).all()
     assert "one axis only" in caplog.text
 
 
@@ -326,37 +331,252 @@ def test_missing_file_image_and_unrecognised_columns(tmp_path):
         read_reference_catalog(tmp_path / "a.csv")
 
 
+_FIELDS = (
+    "sky",
+    "error",
+    "motion",
+    "motion_error",
+    "parallax",
+    "radial_velocity",
+    "epoch",
+    "mag",
+    "identifier",
+)
+_unknown = st.just(float("nan"))
 _numbers = st.floats(-1e4, 1e4, allow_subnormal=False)
-_rows = st.tuples(
-    st.floats(0, 360, exclude_max=True),
-    st.floats(-90, 90),
-    st.floats(1e-3, 1e4),
-    _numbers,
-    st.floats(0, 100),
-    st.floats(1800, 2200),
-    st.floats(5, 30) | st.just(float("nan")),
-    st.text("abcXYZ 0123+-.,\"'#", min_size=1, max_size=12).map(str.strip),
+_errors = st.floats(1e-3, 1e4)
+_rows = st.fixed_dictionaries(
+    {
+        "sky": st.tuples(st.floats(0, 360, exclude_max=True), st.floats(-90, 90)),
+        "error": st.tuples(_errors, _errors, st.just(0.0) | _errors, _errors, _errors),
+        "motion": st.tuples(_numbers, _numbers) | st.tuples(_unknown, _unknown),
+        "parallax": _numbers,
+        "radial_velocity": _numbers,
+        "epoch": st.floats(1800, 2200),
+        "mag": st.floats(5, 30) | _unknown,
+        "identifier": st.text("abcXYZ 0123+-.,\"'#", min_size=1, max_size=12).map(str.strip),
+        "ruwe": st.floats(0, 30) | _unknown,
+        "extended": st.sampled_from([0.0, 1.0, float("nan")]),
+    }
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
-@given(st.lists(_rows, min_size=1, max_size=5))
-def test_round_trip_is_exact(tmp_path_factory, rows):
-    ra, dec, error, motion, motion_error, epoch, mag, identifier = map(np.array, zip(*rows, strict=True))
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(st.lists(_rows, min_size=1, max_size=5), st.integers(0, 2**32 - 1))
+def test_round_trip_is_exact(tmp_path_factory, rows, seed):
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    error, quality = columns.pop("error"), {name: columns.pop(name) for name in ("ruwe", "extended")}
+    error[np.isnan(columns["motion"]).any(axis=1), 3:] = 0.0
+    factor = np.random.default_rng(seed).normal(size=(len(rows), 5, 7))
+    factor /= np.linalg.norm(factor, axis=2)[..., None]
+    covariance = factor @ factor.swapaxes(1, 2) * error[:, :, None] * error[:, None, :]
+    covariance[:, range(5), range(5)] = error**2
     catalog = ReferenceCatalog(
-        np.column_stack([ra, dec]),
-        np.column_stack([error, 2 * error]),
-        np.column_stack([motion, -motion]),
-        np.column_stack([motion_error, motion_error]),
-        epoch,
-        mag,
-        identifier,
-        "Gaia DR3",
-        "TAP service",
+        covariance=covariance, **columns, name="Gaia DR3", origin="TAP service", quality=quality
     )
     path = tmp_path_factory.mktemp("round") / "a.ecsv"
     write_reference_catalog(catalog, path)
     read = read_reference_catalog(path)
-    for name in ("sky", "error", "motion", "motion_error", "epoch", "mag", "identifier"):
+    for name in _FIELDS:
         np.testing.assert_array_equal(getattr(read, name), getattr(catalog, name), err_msg=name)
+    # a correlation is a quotient, and a covariance its product with two errors: each rounds once or twice
+    scale = error[:, :, None] * error[:, None, :]
+    assert (np.abs(read.covariance - covariance) <= 4 * np.finfo(float).eps * scale).all()
+    assert read.quality.keys() == quality.keys()
+    for name, values in quality.items():
+        np.testing.assert_array_equal(read.quality[name], values)
     assert (read.name, read.origin) == ("Gaia DR3", "TAP service")
+    write_reference_catalog(read, path)
+    again = read_reference_catalog(path)
+    assert (np.abs(again.covariance - read.covariance) <= 4 * np.finfo(float).eps * scale).all()
+
+
+def _correlated(**columns):
+    table = _gaia()
+    table["parallax"], table["parallax_error"] = [1.0, np.nan, 2.0], [0.1, np.nan, 0.2]
+    for name, values in columns.items():
+        table[name] = values
+    return table
+
+
+def test_the_five_parameter_covariance_of_gaia():
+    rng = np.random.default_rng(5)
+    names = list(combinations(("ra", "dec", "parallax", "pmra", "pmdec"), 2))
+    factor = rng.normal(size=(3, 5, 9))
+    factor /= np.linalg.norm(factor, axis=2)[..., None]
+    matrix = factor @ factor.swapaxes(1, 2)
+    places = list(combinations(range(5), 2))
+    table = _correlated(
+        **{f"{a}_{b}_corr": matrix[:, i, j] for (a, b), (i, j) in zip(names, places, strict=True)}
+    )
+    catalog = reference_catalog_from(table, "Gaia")
+    order = ("ra_error", "dec_error", "parallax_error", "pmra_error", "pmdec_error")
+    error = np.nan_to_num(np.column_stack([table[name] for name in order]))
+    expected = matrix * error[:, :, None] * error[:, None, :]
+    np.testing.assert_allclose(catalog.covariance, expected, rtol=1e-14, atol=1e-16)
+    np.testing.assert_array_equal(catalog.parallax, [1.0, 0.0, 2.0])
+    vizier = dict(
+        zip(("ra", "dec", "parallax", "pmra", "pmdec"), ["RA", "DE", "Plx", "pmRA", "pmDE"], strict=True)
+    )
+    for a, b in names:
+        table.rename_column(f"{a}_{b}_corr", f"{vizier[a]}{vizier[b]}cor")
+    np.testing.assert_array_equal(reference_catalog_from(table, "VizieR").covariance, catalog.covariance)
+
+
+def test_blank_and_impossible_correlations_count_as_none():
+    correlation = MaskedColumn([0.5, 1.5, np.nan], mask=[1, 0, 0])
+    catalog = reference_catalog_from(_correlated(ra_dec_corr=correlation), "a")
+    assert not catalog.covariance[:, 0, 1].any()
+
+
+@given(st.lists(st.floats(-1, 1), min_size=10, max_size=10))
+@example([0.9, 0.9, 0, 0, -0.9, 0, 0, 0, 0, 0])
+def test_a_covariance_is_never_negative(values):
+    names = [f"{a}_{b}_corr" for a, b in combinations(("ra", "dec", "parallax", "pmra", "pmdec"), 2)]
+    table = _correlated(**{name: [value, 0.0, 0.1] for name, value in zip(names, values, strict=True)})
+    catalog = reference_catalog_from(table, "a")
+    error = np.sqrt(np.diagonal(catalog.covariance, axis1=1, axis2=2))
+    np.testing.assert_allclose(error[0], [0.1, 0.4, 0.1, 0.01, 0.04], rtol=1e-14)
+    scaled = catalog.covariance[0] / np.outer(error[0], error[0])
+    least = np.linalg.eigvalsh(scaled)[0]
+    assert least > -1e-11
+    stated = np.eye(5)
+    stated[np.triu_indices(5, 1)] = values
+    stated = np.maximum(stated, -1) + np.triu(stated, 1).T
+    if np.linalg.eigvalsh(stated)[0] > 0:
+        np.testing.assert_allclose(scaled, stated, atol=1e-15)
+    else:  # all are scaled down by one number
+        assert abs(least) < 1e-11
+        share = (scaled - np.eye(5))[np.triu_indices(5, 1)] @ np.array(values) / np.dot(values, values)
+        np.testing.assert_allclose(scaled - np.eye(5), share * (stated - np.eye(5)), atol=1e-14)
+
+
+def test_motion_without_an_error_of_its_own():
+    table = _gaia()
+    table["pmra_error"][:] = [0.01, np.nan, 0.03]
+    np.testing.assert_allclose(reference_catalog_from(table, "a").motion_error[:, 0], [0.01, 0.02, 0.03])
+    table.remove_columns(["pmra_error", "pmdec_error"])
+    assert not reference_catalog_from(table, "a").motion_error.any()
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"RUWE": [1.0, np.nan], "epsi": [0.3, 0.4]}, {"ruwe": [1, np.nan], "excess_noise": [0.3, 0.4]}),
+        ({"astrometric_excess_noise": [1.0, 2.0]}, {"excess_noise": [1, 2]}),
+        ({"duplicated_source": [True, False]}, {"duplicated": [1, 0]}),
+        ({"duplicated_source": ["False", "true"]}, {"duplicated": [0, 1]}),
+        ({"Dup": [0, 1]}, {"duplicated": [0, 1]}),
+        ({"Dup": MaskedColumn([1, 1], mask=[0, 1])}, {"duplicated": [1, np.nan]}),
+        ({"type": ["PSF", "REX"]}, {"extended": [0, 1]}),
+        ({"type": [b"PSF ", b"DEV "]}, {"extended": [0, 1]}),
+        ({"type": [6, 3]}, {"extended": [0, 1]}),
+        ({"kind": ["galaxy", "star"]}, {"extended": [1, 0]}),
+        ({"class": ["QSO", "unsure"]}, {"extended": [0, np.nan]}),
+        ({"extended": [1, 0], "kind": ["star", "star"]}, {"extended": [1, 0]}),
+        ({"extended": [1.0, np.nan], "kind": ["star", "star"]}, {"extended": [1, 0]}),
+        ({"type": ["a", "b"], "CLASS_STAR": [0.0, 1.0]}, {}),
+    ],
+)
+def test_qualities(columns, expected):
+    table = Table({"ra": [1.0, 2.0], "dec": [3.0, 4.0], **columns})
+    quality = reference_catalog_from(table, "a").quality
+    assert quality.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(quality[name], values)
+
+
+def test_what_stands_for_nothing(caplog):
+    caplog.set_level(logging.INFO)
+    nothing = [np.nan, np.inf, -np.inf, -999.0]
+    table = Table({"ra": [1.0, *nothing, 2.0, 3.0, 4.0], "dec": [1.0, *nothing, np.inf, 3.0, 4.0]})
+    table["mag"] = [20.0, *nothing, 20.0, 99.0, -9999.0]
+    table["ra_error"] = np.full(8, np.nan)
+    table["rv"] = np.array([None] * 8, dtype=object)
+    catalog = reference_catalog_from(table, "a")
+    np.testing.assert_array_equal(catalog.sky, [[1, 1], [3, 3], [4, 4]])
+    np.testing.assert_array_equal(catalog.mag, [20, np.nan, np.nan])
+    assert (catalog.error == DEFAULT_ERROR).all()
+    assert not catalog.radial_velocity.any()
+    assert "5 of 8 rows without a position" in caplog.text
+
+
+def test_velocities_and_parallaxes_have_units():
+    table = _gaia()
+    table["RV"], table["Plx"] = [1000.0, 2.0, np.nan] * u.m / u.s, [1e-3, 2e-3, 3e-3] * u.arcsec
+    catalog = reference_catalog_from(QTable(table), "a")
+    np.testing.assert_allclose(catalog.radial_velocity, [1.0, 2e-3, 0.0])
+    np.testing.assert_allclose(catalog.parallax, [1.0, 2.0, 3.0])
+
+
+def test_an_array_in_a_row_is_no_number():
+    table = Table({"ra": [1.0], "dec": [2.0], "mag": [[1.0, 2.0]]})
+    with pytest.raises(InputError, match="column mag isn't numbers"):
+        reference_catalog_from(table, "somewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "unit"),
+    [
+        ("epochMean", [55197.0], None),
+        ("mjd", [55197.0], "d"),
+        ("epoch", [55197.0], "d"),
+        ("epoch", [55197.0], "day"),
+        ("jdate", [2455197.5], None),
+        ("epoch", ["J2010.0"], None),
+    ],
+)
+def test_epochs_in_days(name, values, unit):
+    table = Table({"ra": [1.0], "dec": [2.0], name: values})
+    table[name].unit = unit
+    # MJD 55197.0 is 2010-01-01
+    np.testing.assert_allclose(reference_catalog_from(table, "a").epoch, 2010.0, atol=2e-3)
+
+
+_VOTABLE = """<?xml version="1.0"?>
+<VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE type="results">
+{systems}<TABLE>
+<FIELD ID="f0" name="ra" datatype="double" unit="deg" {ref}/>
+<FIELD ID="f1" name="dec" datatype="double" unit="deg" {ref}/>
+<FIELD ID="f2" name="pmra" datatype="double" unit="mas.yr**-1"/>
+<FIELD ID="f3" name="pmdec" datatype="double" unit="mas.yr**-1"/>
+<FIELD ID="f4" name="extended" datatype="boolean"/>
+<DATA><TABLEDATA>
+<TR><TD>10</TD><TD>20</TD><TD/><TD/><TD>true</TD></TR>
+<TR><TD>11</TD><TD>21</TD><TD>1.5</TD><TD>2.5</TD><TD/></TR>
+</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>
+"""
+_SYSTEMS = '<COOSYS ID="J2000" system="ICRS" epoch="2000.0"/><COOSYS ID="own" system="ICRS" epoch="{}"/>'
+
+
+@pytest.mark.parametrize(
+    ("systems", "ref", "year"),
+    [
+        ('<COOSYS ID="a" system="ICRS" epoch="J2016.0"/>', "", 2016.0),
+        ('<RESOURCE><COOSYS ID="a" system="ICRS" epoch="2015.5"/></RESOURCE>', "", 2015.5),
+        (_SYSTEMS.format("J2016.0"), 'ref="own"', 2016.0),
+        (_SYSTEMS.format("2015.5"), 'ref="own"', 2015.5),
+        (_SYSTEMS.format("B1950"), 'ref="own"', 1949.99979),
+    ],
+)
+def test_epochs_of_votables(tmp_path, systems, ref, year):
+    (tmp_path / "a.vot").write_text(_VOTABLE.format(systems=systems, ref=ref))
+    catalog = read_reference_catalog(tmp_path / "a.vot", default_epoch=1990.0)
+    np.testing.assert_allclose(catalog.epoch, year, atol=1e-5)
+    np.testing.assert_array_equal(catalog.motion, [[np.nan, np.nan], [1.5, 2.5]])
+    np.testing.assert_array_equal(catalog.quality["extended"], [1, np.nan])
+
+
+@pytest.mark.parametrize("systems", ["", _SYSTEMS.format("J2016.0"), '<COOSYS ID="a" system="ICRS"/>'])
+def test_votables_that_name_no_one_epoch(tmp_path, systems):
+    (tmp_path / "a.vot").write_text(_VOTABLE.format(systems=systems, ref=""))
+    with pytest.raises(InputError, match="no epoch"):
+        read_reference_catalog(tmp_path / "a.vot")
+    assert (read_reference_catalog(tmp_path / "a.vot", default_epoch=1990.0).epoch == 1990).all()
+
+
+def test_errors_name_where_a_table_came_from():
+    with pytest.raises(InputError, match=r"^https://somewhere/tap: no columns recognised"):
+        reference_catalog_from(Table({"x": [1.0]}), "https://somewhere/tap")
+    catalog = reference_catalog_from(Table({"ra": [1.0], "dec": [2.0]}), "https://somewhere/tap", name="X")
+    assert (catalog.name, catalog.origin) == ("X", "https://somewhere/tap")

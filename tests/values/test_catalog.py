@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.coordinates import SkyCoord
 from astropy.table import Table
-from astropy.time import Time
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, SourceFlag
+from grism_align.values.catalog import (
+    ASTROMETRIC_PARAMETERS,
+    ReferenceCatalog,
+    SourceCatalog,
+    SourceFlag,
+    astrometric_covariance,
+)
+
+from ..reference_builders import reference
 
 NAMES = SourceCatalog.empty().table.colnames
 
@@ -17,22 +25,6 @@ NAMES = SourceCatalog.empty().table.colnames
 def source_catalog(flux, flags, meta=None):
     columns = {name: np.arange(len(flux)) for name in NAMES}
     return SourceCatalog.from_columns({**columns, "flux": flux, "flags": flags}, meta)
-
-
-def reference(sky, motion=0.0, epoch=2016.0, error=0.3, motion_error=0.1):
-    sky = np.asarray(sky, dtype=float).reshape(-1, 2)
-    n = len(sky)
-    return ReferenceCatalog(
-        sky=sky,
-        error=np.full((n, 2), error),
-        motion=np.broadcast_to(np.asarray(motion, dtype=float), (n, 2)),
-        motion_error=np.full((n, 2), motion_error),
-        epoch=np.full(n, epoch),
-        mag=np.linspace(15, 20, n),
-        identifier=np.array([f"star {i}" for i in range(n)]),
-        name="MADE",
-        origin="here",
-    )
 
 
 def test_columns_have_types_and_units():
@@ -81,49 +73,39 @@ def test_unknown_flux_comes_last():
     np.testing.assert_array_equal(chosen.flux, [5, 3, np.nan])
 
 
-@settings(max_examples=30)
-@given(
-    st.floats(0, 360, exclude_max=True),
-    st.floats(-89.9, 89.9),
-    st.tuples(st.floats(-10000, 10000), st.floats(-10000, 10000)),
-    st.floats(-10, 10),
-)
-def test_proper_motion_agrees_with_astropy(ra, dec, motion, years):
-    moved = reference([ra, dec], motion).at_epoch(2016.0 + years)
-    # A small distance keeps the light-time terms of astropy, motion^3 x distance, below 1e-4 mas.
-    star = SkyCoord(
-        ra * u.deg,
-        dec * u.deg,
-        pm_ra_cosdec=motion[0] * u.mas / u.yr,
-        pm_dec=motion[1] * u.mas / u.yr,
-        distance=0.01 * u.pc,
-        radial_velocity=0 * u.km / u.s,
-        obstime=Time(2016.0, format="jyear", scale="tdb"),
-    )
-    there = star.apply_space_motion(new_obstime=Time(2016.0 + years, format="jyear", scale="tdb"))
-    found = SkyCoord(*moved.sky[0], unit="deg")
-    assert found.separation(there).mas < 1e-3
-
-
-def test_errors_grow_with_the_years():
-    catalog = reference([[10, 20], [350, -89.9]], (3.0, 4.0))
-    moved = catalog.at_epoch(np.array([2016.0, 2026.0]))
-    np.testing.assert_allclose(moved.error, [[0.3, 0.3], [np.hypot(0.3, 1.0)] * 2])
-    np.testing.assert_array_equal(moved.epoch, [2016, 2026])
-    separation = SkyCoord(catalog.sky, unit="deg").separation(SkyCoord(moved.sky, unit="deg"))
-    np.testing.assert_allclose(separation.mas, [0, 50], atol=1e-6)
-    np.testing.assert_array_equal(catalog.epoch, 2016)
-    assert (moved.name, moved.origin) == ("MADE", "here")
-
-
-def test_an_empty_reference_moves_too():
-    assert len(reference(np.zeros((0, 2))).at_epoch(2020.0)) == 0
-
-
 @pytest.mark.parametrize("rows", [np.array([2, 0]), np.array([True, False, True])])
 def test_rows(rows):
-    catalog = reference([[1, 2], [3, 4], [5, 6]])
+    catalog = reference(
+        [[1, 2], [3, 4], [5, 6]],
+        motion=[[1.0, 2.0], [np.nan, np.nan], [3.0, 4.0]],
+        parallax=[0.1, 0.2, 0.3],
+        radial_velocity=[10.0, 20.0, 30.0],
+        epoch=[2014.0, 2015.0, 2016.0],
+        quality={"ruwe": [1.0, 2.0, np.nan]},
+    )
     part = catalog[rows]
     assert len(part) == 2
-    for name in ("sky", "error", "motion", "motion_error", "epoch", "mag", "identifier"):
+    names = {field.name for field in fields(ReferenceCatalog)} - {"name", "origin", "quality"}
+    for name in (*names, "error", "motion_error", "has_motion"):
         np.testing.assert_array_equal(getattr(part, name), getattr(catalog, name)[rows])
+    np.testing.assert_array_equal(part.quality["ruwe"], catalog.quality["ruwe"][rows])
+    assert (part.name, part.origin) == (catalog.name, catalog.origin)
+
+
+def test_errors_are_the_roots_of_the_diagonal():
+    rng = np.random.default_rng(2)
+    error, motion_error, parallax_error = rng.uniform(0.1, 5, (3, 4, 2))
+    covariance = astrometric_covariance(error, motion_error, parallax_error[:, 0])
+    catalog = reference(rng.uniform(0, 80, (4, 2)), covariance=covariance)
+    # the root of a square is the number itself
+    np.testing.assert_array_equal(catalog.error, error)
+    np.testing.assert_array_equal(catalog.motion_error, motion_error)
+    place = ASTROMETRIC_PARAMETERS.index("parallax")
+    np.testing.assert_array_equal(np.sqrt(covariance[:, place, place]), parallax_error[:, 0])
+    assert np.count_nonzero(covariance) == 4 * 5
+    assert np.count_nonzero(astrometric_covariance(error)) == 4 * 2
+
+
+def test_motion_is_known_of_both_axes_or_not():
+    motion = [[0.0, 0.0], [np.nan, 1.0], [1.0, np.nan], [np.nan, np.nan]]
+    assert reference(np.zeros((4, 2)), motion=motion).has_motion.tolist() == [True, False, False, False]

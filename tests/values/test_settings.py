@@ -9,13 +9,27 @@ from grism_align.values.errors import SettingsError
 from grism_align.values.settings import (
     DetectionSettings,
     MatchSettings,
+    PointingSettings,
     PropagationSettings,
+    ReferenceMatchSettings,
     ReferenceSettings,
     RelativeSettings,
+    SelectionSettings,
+    ServiceSettings,
     parameters_of,
 )
 
-GROUPS = [DetectionSettings, MatchSettings, RelativeSettings, ReferenceSettings, PropagationSettings]
+GROUPS = [
+    DetectionSettings,
+    MatchSettings,
+    PointingSettings,
+    PropagationSettings,
+    ReferenceMatchSettings,
+    ReferenceSettings,
+    RelativeSettings,
+    SelectionSettings,
+    ServiceSettings,
+]
 ALL = [(group, parameter) for group in GROUPS for parameter in parameters_of(group)]
 NAMES = [f"{group.__name__}.{parameter.name}" for group, parameter in ALL]
 
@@ -68,8 +82,8 @@ def test_numpy_numbers_are_numbers():
 
 
 def test_optional_parameters():
-    settings = ReferenceSettings(epoch=None, bright_limit=-1.5, catalog=None)
-    assert settings.bright_limit == -1.5
+    assert SelectionSettings(bright_limit=-1.5, max_ruwe=9.0).bright_limit == -1.5
+    assert ReferenceSettings(epoch=None, catalog=None).catalog is None
     with pytest.raises(SettingsError, match="epoch=1700"):
         ReferenceSettings(epoch=1700.0)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from grism_align.values.sphere import (
     mean_direction,
     project,
+    separation,
     sky_to_vector,
     tangent_axes,
     unproject,
@@ -88,3 +89,31 @@ def test_mean_direction_across_the_meridian_and_the_pole():
 )
 def test_planes_coincide_within_a_microarcsecond(ra, expected):
     assert TangentPlane(10.0, 0.0).coincides(TangentPlane(ra, 0.0)) is expected
+
+
+@settings(max_examples=50)
+@given(ras, decs, ras, decs)
+@example(0.0, 90.0, 180.0, -90.0)
+@example(10.0, 20.0, 10.0, 20.0)
+@example(0.0, 0.0, 180.0, 1e-9)
+def test_separation_agrees_with_astropy(ra, dec, other_ra, other_dec):
+    expected = SkyCoord(ra, dec, unit="deg").separation(SkyCoord(other_ra, other_dec, unit="deg"))
+    found = separation([ra, dec], [other_ra, other_dec])
+    # a unit vector holds 1e-16 rad, and astropy's angles in deg no better
+    assert found == pytest.approx(expected.deg, abs=1e-13)
+    assert separation([other_ra, other_dec], [ra, dec]) == found
+
+
+@given(ras, decs, st.floats(-9, 1), st.floats(0, 360))
+def test_separation_of_a_small_step(ra, dec, size, angle):
+    step = 10**size * np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+    there = unproject(step, ra, dec)
+    # of an angle of 360 deg a double leaves 6e-14
+    expected = np.degrees(np.arctan(10**size / 206264.80624709636))
+    assert separation([ra, dec], there) == pytest.approx(expected, abs=2e-13)
+
+
+def test_separations_of_many():
+    sky = np.array([[0.0, 0.0], [90.0, 0.0], [0.0, -90.0]])
+    np.testing.assert_allclose(separation(sky[:, None], sky), 90 * (1 - np.eye(3)), atol=1e-13)
+    assert separation(sky[0], np.zeros((0, 2))).shape == (0,)
