@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grism_align.algorithms.source_list import solved_sources
 from grism_align.io.associations import build_association, write_association
+from grism_align.io.atomic import atomic_path
+from grism_align.io.catalog_entries import file_of
 from grism_align.io.checksums import sha256_of
 from grism_align.io.missions import WcsLabel, solution_name, write_exposure
-from grism_align.io.provenance import FilePair, FileRecord, read_provenance, write_provenance
+from grism_align.io.provenance import (
+    Companions,
+    FilePair,
+    FileRecord,
+    read_provenance,
+    write_provenance,
+)
+from grism_align.io.reference_catalogs import write_reference_catalog
 from grism_align.io.source_catalogs import write_source_catalog
 from grism_align.values.errors import OutputError
 
@@ -24,6 +36,9 @@ if TYPE_CHECKING:
     Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 __all__ = ["Destination", "check_destination", "write_results"]
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,21 +68,42 @@ class Destination:
         """The record of what was done."""
         return self.folder / f"{product}_provenance.asdf"
 
+    def sources(self, product: str) -> Path:
+        """The sources of the solution, as a reference catalog."""
+        return self.folder / f"{product}_sources.ecsv"
+
+    def reference(self, product: str) -> Path:
+        """The reference catalog as used."""
+        return self.folder / f"{product}_refcat.ecsv"
+
     def catalog(self, exposure: Exposure) -> Path:
         """The source catalog of an exposure."""
         return self.folder / f"{exposure.key}_cat.ecsv"
 
 
-def check_destination(exposures: ExposureSet, destination: Destination) -> None:
+def check_destination(
+    exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path] = ()
+) -> None:
     """Refuse, before any work, outputs that would replace inputs.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    destination : Destination
+        Where results are to go.
+    catalogs : iterable of Path, optional
+        Files of reference catalogs that will be read.
 
     Raises
     ------
     OutputError
-        If the output folder is that of an input and `in_place` was not asked for.
+        If the output folder is that of an input and `in_place` was not asked for, or if a product would
+        replace a reference catalog.
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    _keep_catalogs(exposures, destination, [*catalogs, *_catalogs_read(exposures)])
     if destination.in_place:
         _check_earlier_record(exposures)
         return
@@ -82,6 +118,26 @@ def check_destination(exposures: ExposureSet, destination: Destination) -> None:
     if origin is not None and origin.resolve() == destination.association(exposures.product).resolve():
         problem = "the output association would replace the input's"
         raise OutputError(origin, problem, "Give another output_dir")
+
+
+def _keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path]) -> None:
+    """Refuse to replace a reference catalog, which may be the product of an earlier run."""
+    targets = (destination.sources, destination.reference, destination.provenance, destination.association)
+    products = {target(exposures.product).resolve() for target in targets}
+    products |= {destination.catalog(exposure).resolve() for exposure in exposures.direct}
+    for path in catalogs:
+        if path.expanduser().resolve() in products:
+            problem = "it is the reference catalog, and a product of that name would replace it"
+            raise OutputError(path, problem, "Give another output_dir, or the catalog under another name")
+
+
+def _catalogs_read(exposures: ExposureSet) -> list[Path]:
+    """Files that reference catalogs came from, in this run and in those on record."""
+    catalog = exposures.reference_catalog
+    origins = [] if catalog is None else [catalog.origin]
+    for activity in exposures.activities:
+        origins += [str(activity.settings.get("catalog") or ""), *(one.url for one in activity.attempts)]
+    return [path for path in map(file_of, origins) if path]
 
 
 def _check_earlier_record(exposures: ExposureSet) -> None:
@@ -115,6 +171,7 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
     GrismAlignError
         If a file can't be read or written.
     """
+    _keep_catalogs(exposures, destination, _catalogs_read(exposures))
     try:
         destination.folder.mkdir(parents=True, exist_ok=True)
         labels = _labels(exposures)
@@ -124,8 +181,8 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
         }
         for key, catalog in exposures.catalogs.items():
             write_source_catalog(catalog, destination.catalog(exposures[key]))
-        earlier = _earlier_reference(exposures)
-        write_provenance(destination.provenance(exposures.product), exposures, files, earlier)
+        companions = _write_companions(exposures, destination)
+        write_provenance(destination.provenance(exposures.product), exposures, files, companions)
         association = _output_association(exposures, files, destination)
         write_association(association, destination.association(exposures.product))
     except OSError as error:
@@ -167,15 +224,55 @@ def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
     return member.governors if fit is None or fit.reason or not fit.governed_by else fit.governed_by
 
 
-def _earlier_reference(exposures: ExposureSet) -> Mapping[str, Any] | None:
-    """Identity of the reference catalog where an earlier run used it and this one only knows its fits."""
+def _write_companions(exposures: ExposureSet, destination: Destination) -> Companions:
+    """The catalogs beside the record: the solution's sources, and the reference catalog as used."""
+    sources, target = solved_sources(exposures), destination.sources(exposures.product)
+    if sources is not None:
+        write_reference_catalog(sources, target)
+    earlier = _earlier_record(exposures)
+    return Companions(
+        aligned=sources,
+        aligned_file=target.name,
+        reference_file=_write_reference(exposures, destination, earlier),
+        earlier_reference=earlier and earlier[1],
+    )
+
+
+def _write_reference(
+    exposures: ExposureSet, destination: Destination, earlier: tuple[Path, Mapping[str, Any]] | None
+) -> str | None:
+    """Write the reference catalog as used, or bring it from beside the earlier record; the file's name."""
+    target = destination.reference(exposures.product)
+    if exposures.reference_catalog is not None:
+        write_reference_catalog(exposures.reference_catalog, target)
+        return target.name
+    if earlier is None or not earlier[1].get("file"):
+        return None
+    source = earlier[0].parent / Path(earlier[1]["file"]).name
+    if not source.is_file():
+        logger.warning(
+            "%s: the reference catalog as used is no longer beside the record %s", source, earlier[0]
+        )
+        return None
+    if source.resolve() != target.resolve():
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+    return target.name
+
+
+def _earlier_record(exposures: ExposureSet) -> tuple[Path, Mapping[str, Any]] | None:
+    """The record of an earlier run that used a reference catalog of which this one only knows the fits.
+
+    Its path, and what it has of that catalog.
+    """
     name, origin = exposures.association.header.get("provenance"), exposures.association.origin
     if exposures.reference_catalog is not None or not exposures.absolute.fits:
         return None
     if not isinstance(name, str) or origin is None:
         return None
-    found: Mapping[str, Any] | None = read_provenance(origin.parent / name).get("reference_catalog")
-    return found
+    path = origin.parent / name
+    entry: Mapping[str, Any] | None = read_provenance(path).get("reference_catalog")
+    return None if entry is None else (path, entry)
 
 
 def _output_association(

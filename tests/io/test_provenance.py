@@ -13,8 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grism_align.algorithms.epoch import errors_at, positions_at
+from grism_align.algorithms.positions import julian_year
+from grism_align.algorithms.source_list import solved_sources
 from grism_align.io.checksums import sha256_of
 from grism_align.io.provenance import (
+    Companions,
     FilePair,
     FileRecord,
     read_provenance,
@@ -22,7 +26,7 @@ from grism_align.io.provenance import (
     write_provenance,
 )
 from grism_align.values.association import Association
-from grism_align.values.catalog import ReferenceCatalog
+from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 from grism_align.values.field import Activity, ExposureSet, SkySource
@@ -30,6 +34,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 from grism_align.values.transform import LinearTransform, TangentPlane
 
+GAIA = ("Gaia 1", "Gaia 22", "Gaia 333")
 PIXELS = np.array([[0.0, 0.0], [1013.0, 0.0], [500.0, 400.0], [3.0, 1000.0]])
 
 
@@ -100,7 +105,7 @@ def _transform(plane, number=1.0):
     return replace(moved, covariance=covariance)
 
 
-def _fit(exposure, number=1.0, matched=(3, 4, 8)):
+def _fit(exposure, number=1.0, matched=(4, 5, 8)):
     residuals = Residuals(
         np.array([7, 8, 9]),
         np.array(matched),
@@ -127,7 +132,6 @@ def field(tmp_path):
     first, second, failed = (_exposure(tmp_path, f"direct{n}") for n in (1, 2, 3))
     grism = _exposure(tmp_path, "grism4", ExposureKind.GRISM)
     reference = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(first.plane), "itself")
-    gaia = ("Gaia 1", "Gaia 22", "Gaia 333")
     (tmp_path / "gaia.ecsv").write_text("positions")
     return ExposureSet(
         product="uds-f140w",
@@ -146,7 +150,7 @@ def field(tmp_path):
             "direct1",
         ),
         absolute=AlignmentSolution(
-            {first.key: _fit(first, 2.0, gaia), second.key: _fit(second, 2.0, gaia)}, "Gaia DR3"
+            {first.key: _fit(first, 2.0, GAIA), second.key: _fit(second, 2.0, GAIA)}, "Gaia DR3"
         ),
         grism=AlignmentSolution(
             {
@@ -171,6 +175,7 @@ def field(tmp_path):
                     "path": tmp_path,
                 },
                 {"matched": np.int64(12)},
+                (CatalogAttempt("Gaia DR3", "ESA", "https://gea/tap", "unreachable", "no answer in 60 s"),),
             ),
             Activity("visit_mosaic", "skipped"),
         ),
@@ -178,11 +183,21 @@ def field(tmp_path):
     )
 
 
-def _reference(origin, n=2):
-    zeros = np.zeros((n, 2))
-    ids = np.array(["a"] * n)
+def _reference(origin, n=4):
+    """Moving stars; the fits match the first three."""
+    zeros = np.zeros(n)
+    sky = np.column_stack([34.0 + 0.01 * np.arange(n), np.full(n, -5.0)])
     return ReferenceCatalog(
-        zeros, zeros, zeros, zeros, np.zeros(n), np.zeros(n), ids, "Gaia DR3", str(origin)
+        sky=sky,
+        covariance=astrometric_covariance(np.full((n, 2), 0.3), np.full((n, 2), 0.1)),
+        motion=np.tile([20.0, -30.0], (n, 1)),
+        parallax=zeros,
+        radial_velocity=zeros,
+        epoch=np.full(n, 2016.0),
+        mag=np.linspace(18, 20, n),
+        identifier=np.array([*GAIA, "Gaia 4444", "Gaia 55555"][:n]),
+        name="Gaia DR3",
+        origin=str(origin),
     )
 
 
@@ -251,12 +266,10 @@ def test_the_record(field, tmp_path):
         "path": str(tmp_path),
     }
     assert tree["activities"][0]["counts"] == {"matched": 12}
-    assert tree["reference_catalog"] == {
-        "name": "Gaia DR3",
-        "origin": str(tmp_path / "gaia.ecsv"),
-        "n": 2,
-        "sha256": sha256_of(tmp_path / "gaia.ecsv"),
-    }
+    attempt = tree["activities"][0]["attempts"][0]
+    assert (attempt["service"], attempt["outcome"], attempt["n_rows"]) == ("ESA", "unreachable", 0)
+    assert set(tree["activities"][0]) == {one.name for one in fields(Activity)}
+    assert set(attempt) == {one.name for one in fields(CatalogAttempt)}
     entry = tree["exposures"]["direct2"]
     assert (entry["kind"], entry["filter"], entry["guide_star"]) == ("direct", "F140W", None)
     assert entry["input"]["path"] == str(field["direct2"].path)
@@ -287,12 +300,91 @@ def test_a_set_of_which_nothing_is_known(field, tmp_path):
 
 def test_reference_of_a_service_and_of_an_earlier_record(field, tmp_path):
     remote = replace(field, reference_catalog=_reference("TAP service", 5))
-    write_provenance(tmp_path / "p.asdf", remote, _inputs(field))
-    identity = read_provenance(tmp_path / "p.asdf")["reference_catalog"]
-    assert identity == {"name": "Gaia DR3", "origin": "TAP service", "n": 5, "sha256": None}
+    beside = Companions(reference_file="uds_refcat.ecsv")
+    write_provenance(tmp_path / "p.asdf", remote, _inputs(field), beside)
+    entry = read_provenance(tmp_path / "p.asdf")["reference_catalog"]
+    known = [entry[name] for name in ("name", "origin", "n", "sha256", "file")]
+    assert known == ["Gaia DR3", "TAP service", 5, None, "uds_refcat.ecsv"]
     later = replace(field, reference_catalog=None)
-    write_provenance(tmp_path / "q.asdf", later, _inputs(field), reference=identity)
-    assert read_provenance(tmp_path / "q.asdf")["reference_catalog"] == identity
+    beside = Companions(reference_file="new_refcat.ecsv", earlier_reference=entry)
+    write_provenance(tmp_path / "q.asdf", later, _inputs(field), beside)
+    again = read_provenance(tmp_path / "q.asdf")["reference_catalog"]
+    assert again.pop("file") == "new_refcat.ecsv"
+    np.testing.assert_equal(again, {name: entry[name] for name in again})
+    assert set(again) == set(entry) - {"file"}
+
+
+def test_the_reference_sources(field, tmp_path):
+    """Where they were at the mean epoch, and at the time of each exposure those of its fit."""
+    write_provenance(tmp_path / "p.asdf", field, _inputs(field))
+    entry, catalog = read_provenance(tmp_path / "p.asdf")["reference_catalog"], field.reference_catalog
+    assert entry["sha256"] == sha256_of(tmp_path / "gaia.ecsv")
+    assert entry["file"] is None
+    years = {key: julian_year(field[key].mid) for key in ("direct1", "direct2")}
+    assert entry["mean_epoch"] == pytest.approx(np.mean(list(years.values())))
+    columns = entry["sources"]
+    assert columns["identifier"].tolist() == catalog.identifier.tolist()
+    sky = np.column_stack([columns["ra"], columns["dec"]])
+    np.testing.assert_array_equal(sky, positions_at(catalog, entry["mean_epoch"]))
+    np.testing.assert_array_equal(columns["error"], errors_at(catalog, entry["mean_epoch"]))
+    # The third pair was clipped in both fits.
+    assert columns["n_fits"].tolist() == [2, 2, 0, 0]
+    np.testing.assert_array_equal(columns["mag"], catalog.mag)
+    assert set(entry["exposures"]) == set(years)
+    for key, year in years.items():
+        assert entry["exposures"][key]["epoch"] == year
+        expected = positions_at(catalog[[0, 1, 2]], year)
+        np.testing.assert_array_equal(entry["exposures"][key]["reference_position"], expected)
+
+
+def test_a_matched_source_that_the_catalog_does_not_have(field, tmp_path):
+    fewer = replace(field, reference_catalog=_reference("TAP service", 2))
+    write_provenance(tmp_path / "p.asdf", fewer, _inputs(field))
+    entry = read_provenance(tmp_path / "p.asdf")["reference_catalog"]["exposures"]["direct1"]
+    assert np.isnan(entry["reference_position"]).any(axis=1).tolist() == [False, False, True]
+
+
+def test_an_empty_reference_catalog(field, tmp_path):
+    """As where no star of a service lies in the field."""
+    empty = replace(
+        field, reference_catalog=_reference("SELECT " + "ra, " * 2000, 0), absolute=AlignmentSolution()
+    )
+    write_provenance(tmp_path / "p.asdf", empty, _inputs(field))
+    entry = read_provenance(tmp_path / "p.asdf")["reference_catalog"]
+    assert entry["n"] == len(entry["sources"]["ra"]) == 0
+    assert entry["exposures"] == {}
+
+
+def test_the_aligned_sources(field, tmp_path):
+    found = solved_sources(field)
+    write_provenance(tmp_path / "p.asdf", field, _inputs(field), Companions(found, "uds_sources.ecsv"))
+    entry = read_provenance(tmp_path / "p.asdf")["aligned_sources"]
+    assert (entry["name"], entry["file"]) == ("UDSF140W", "uds_sources.ecsv")
+    np.testing.assert_array_equal(np.column_stack([entry["ra"], entry["dec"]]), found.sky)
+    np.testing.assert_array_equal(np.column_stack([entry["ra_error"], entry["dec_error"]]), found.error)
+    assert entry["identifier"].tolist() == found.identifier.tolist()
+
+
+def test_records_of_before_these_were_on_it(field, tmp_path):
+    """They have neither attempts nor sources, and number the matches of each frame from zero."""
+
+    def older(tree):
+        del tree["aligned_sources"]
+        for activity in tree["activities"]:
+            del activity["attempts"]
+        for name in ("file", "mean_epoch", "sources", "exposures"):
+            del tree["reference_catalog"][name]
+        residuals = tree["exposures"]["direct2"]["relative"]["residuals"]
+        residuals["matched"] = np.array([0, 1, 2])
+
+    numbered = tuple(SkySource(n, 34.01, -5.0, 0.7, 21.5, 2014.9, int(n > 3), 2) for n in range(9))
+    field = replace(field, sources=numbered)
+    write_provenance(tmp_path / "p.asdf", field, _inputs(field))
+    _altered(tmp_path / "p.asdf", older)
+    read = ExposureSet(field.product, field.exposures, association=field.association)
+    restored = restore(read, read_provenance(tmp_path / "p.asdf"))
+    assert restored.activities[0].attempts == ()
+    assert restored.relative["direct2"].residuals.matched.tolist() == [4, 5, 6]
 
 
 def test_readable_without_the_package(field, tmp_path):
@@ -333,7 +425,7 @@ _coordinate = st.tuples(st.floats(0, 360), st.floats(-90, 90))
     st.floats(-0.01, 0.01),
 )
 def test_the_model_is_the_transform(point, shift, roll, scale, skew):
-    from grism_align.io.provenance import _sky_model
+    from grism_align.io.record_entries import _sky_model
 
     plane = TangentPlane(*point)
     matrix = LinearTransform.from_parameters(plane, roll=roll, scale=scale).matrix @ [[1.0, skew], [0.0, 1.0]]
@@ -363,6 +455,7 @@ def test_restore_from_inputs(field, tmp_path):
     assert restored.exposures == field.exposures
     assert restored.parameter_file == "wfc3_ir.asdf"
     assert [activity.step for activity in restored.activities] == ["relative_align", "visit_mosaic"]
+    assert [a.attempts for a in restored.activities] == [a.attempts for a in field.activities]
     assert not read.relative.fits
 
 
@@ -463,6 +556,10 @@ def test_unusable_files(field, tmp_path):
         ("version", lambda tree: tree.update(schema_version="2.0.0"), "version 2.0.0 of the schema"),
         ("lacking", lambda tree: tree.pop("sources"), "doesn't follow the schema ('sources'"),
         ("shape", lambda tree: tree["sources"].update(ra=np.zeros((2, 2))), "doesn't follow the schema"),
+        ("outcome", lambda tree: tree["activities"][0].update(outcome="perhaps"), "doesn't follow"),
+        ("attempt", lambda tree: tree["activities"][0]["attempts"][0].pop("url"), "doesn't follow"),
+        ("columns", lambda tree: tree["reference_catalog"]["sources"].pop("mag"), "doesn't follow"),
+        ("aligned", lambda tree: tree.update(aligned_sources={}), "doesn't follow"),
         (
             "status",
             lambda tree: tree["exposures"]["direct1"]["relative"].update(status="FINE"),

@@ -12,10 +12,11 @@ from grism_align.io import results
 from grism_align.io.checksums import sha256_of
 from grism_align.io.load import load_exposures
 from grism_align.io.provenance import read_provenance
+from grism_align.io.reference_catalogs import read_reference_catalog
 from grism_align.io.results import Destination, check_destination, write_results
-from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError, OutputError
-from grism_align.values.field import Activity
+from grism_align.values.field import Activity, SkySource
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -91,6 +92,8 @@ def test_names_of_products(exposures, out):
     assert Destination(out, in_place=True).exposure(exposure) == exposure.path
     assert beside.association("deep") == out / "deep_asn.json"
     assert beside.provenance("deep") == out / "deep_provenance.asdf"
+    assert beside.sources("deep") == out / "deep_sources.ecsv"
+    assert beside.reference("deep") == out / "deep_refcat.ecsv"
     assert beside.catalog(exposure) == out / "iaaa01d1q_cat.ecsv"
 
 
@@ -117,6 +120,26 @@ def test_the_input_association_is_not_replaced(exposures, tmp_path):
     with pytest.raises(OutputError, match="would replace the input's"):
         check_destination(moved, Destination(origin.parent, in_place=False))
     check_destination(moved, Destination(origin.parent, in_place=True))
+
+
+@pytest.mark.parametrize("name", ["deep_sources.ecsv", "deep_refcat.ecsv", "deep_provenance.asdf"])
+def test_a_reference_catalog_is_not_replaced(aligned, out, name):
+    """Be it told beforehand, on record, or seen when the results are there."""
+    out.mkdir()
+    (out / name).write_text("positions of an earlier run")
+    destination = Destination(out, in_place=False)
+    with pytest.raises(OutputError, match="it is the reference catalog"):
+        check_destination(aligned, destination, [out / name])
+    check_destination(aligned, destination, [out / "other.ecsv"])
+    used = Activity("absolute_align", "done", settings={"catalog": str(out / name)})
+    for known in (_with_absolute(aligned, out / name), aligned.with_activity(used)):
+        with pytest.raises(OutputError, match="it is the reference catalog"):
+            check_destination(known, destination)
+        with pytest.raises(OutputError, match="it is the reference catalog") as caught:
+            write_results(known, destination, quietly)
+        assert "another output_dir" in caught.value.remedy
+    assert (out / name).read_text() == "positions of an earlier run"
+    assert _names(out) == [name]
 
 
 # --- what is written ---
@@ -191,9 +214,10 @@ def _with_absolute(aligned, path=""):
         name="Gaia DR3",
         sky=np.array([[53.0, -27.8]]),
         epoch=np.array([2016.0]),
+        covariance=astrometric_covariance(np.ones((1, 2))),
         motion=np.zeros((1, 2)),
-        error=np.ones((1, 2)),
-        motion_error=np.zeros((1, 2)),
+        parallax=np.zeros(1),
+        radial_velocity=np.zeros(1),
         mag=np.array([18.0]),
         identifier=np.array(["1"]),
         origin=str(path),
@@ -213,6 +237,53 @@ def test_labels_of_an_absolute_alignment(aligned, out):
     assert header["WCSNAME"].endswith("-FIT_REL_GaiaDR3")
     assert (header["NMATCHES"], header["FITGEOM"]) == (5, "rscale")
     assert "GAIA DR3" in header["WCSTYPE"]
+
+
+def _with_sources(aligned):
+    """Two sources of the frame."""
+    ra, dec = aligned[KEYS[0]].plane.ra, aligned[KEYS[0]].plane.dec
+    sources = tuple(SkySource(n, ra + 0.001 * n, dec, 2.0 + n, 21.0 + n, 2014.9, 0, 2) for n in range(2))
+    return replace(aligned, sources=sources)
+
+
+def test_the_sources_as_a_reference_catalog(aligned, out):
+    write_results(_with_sources(aligned), Destination(out, in_place=False), quietly)
+    assert "deep_sources.ecsv" in _names(out)
+    assert "deep_refcat.ecsv" not in _names(out)
+    catalog = read_reference_catalog(out / "deep_sources.ecsv")
+    entry = read_provenance(out / "deep_provenance.asdf")["aligned_sources"]
+    assert (catalog.name, entry["name"], entry["file"]) == ("DEEP", "DEEP", "deep_sources.ecsv")
+    assert catalog.identifier.tolist() == entry["identifier"].tolist() == ["DEEP-0-0", "DEEP-0-1"]
+    np.testing.assert_allclose(catalog.sky[:, 0], entry["ra"], rtol=1e-15)
+    np.testing.assert_allclose(catalog.error[:, 1], entry["dec_error"])
+    np.testing.assert_allclose(catalog.epoch, 2014.9)
+    assert not catalog.has_motion.any()
+
+
+def test_the_reference_catalog_as_used(aligned, out, tmp_path):
+    """It lies beside the record of the step that used it, and of those after it."""
+    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), quietly)
+    catalog = read_reference_catalog(out / "deep_refcat.ecsv")
+    assert (catalog.name, catalog.origin, len(catalog)) == ("Gaia DR3", "TAP service", 1)
+    first = read_provenance(out / "deep_provenance.asdf")["reference_catalog"]
+    assert first["file"] == "deep_refcat.ecsv"
+    again = load_exposures(out / "deep_asn.json")
+    before = (out / "deep_refcat.ecsv").read_bytes()
+    for folder, in_place in ((out, True), (tmp_path / "next", False)):
+        write_results(again, Destination(folder, in_place=in_place), quietly)
+        assert (folder / "deep_refcat.ecsv").read_bytes() == before
+        entry = read_provenance(folder / "deep_provenance.asdf")["reference_catalog"]
+        np.testing.assert_equal(entry, first)
+
+
+def test_a_reference_catalog_that_is_gone(aligned, out, tmp_path, caplog):
+    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), quietly)
+    again = load_exposures(out / "deep_asn.json")
+    (out / "deep_refcat.ecsv").unlink()
+    write_results(again, Destination(tmp_path / "next", in_place=False), quietly)
+    assert "no longer beside the record" in caplog.text
+    entry = read_provenance(tmp_path / "next" / "deep_provenance.asdf")["reference_catalog"]
+    assert (entry["file"], entry["name"]) == (None, "Gaia DR3")
 
 
 def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
@@ -235,7 +306,7 @@ def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
         for folder in (out, tmp_path / "again")
     )
     assert first["sha256"] == sha256_of(tmp_path / "gaia.ecsv")
-    assert second == first
+    np.testing.assert_equal(second, first)
 
 
 def test_in_place(aligned, tmp_path):
