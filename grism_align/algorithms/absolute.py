@@ -6,34 +6,37 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-from grism_align.algorithms.absolute_joint import FrameTie, joint_fits
-from grism_align.algorithms.chance import false_match_probability
+from grism_align.algorithms.absolute_joint import TiedFrame, joint_fits
+from grism_align.algorithms.absolute_units import epoch_parts, unit_ties
 from grism_align.algorithms.cluster import ENOUGH_CONFIRMED
-from grism_align.algorithms.fit import LinearFit, axis_rms, fit_linear, leverage
-from grism_align.algorithms.match import LEAST_RADIUS, PlaneList, match_lists, mutual_nearest
-from grism_align.algorithms.tweakwcs_fit import fit_by_tweakwcs
-from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
+from grism_align.algorithms.fit import axis_rms, leverage
+from grism_align.algorithms.frame_tie import FrameSources, FrameTie, match_frame
+from grism_align.algorithms.joint import N_TERMS_OF
+from grism_align.algorithms.match import PlaneList
+from grism_align.algorithms.measured import MeasuredSources, measured_sources, only_saturated
+from grism_align.algorithms.positions import julian_year
+from grism_align.algorithms.selection import describe_miss, select_reference
+from grism_align.values.errors import AlignmentError
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
-from grism_align.values.sphere import mean_direction
+from grism_align.values.sphere import mean_direction, sky_to_vector
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+    from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import SkySource
-    from grism_align.values.settings import MatchSettings, PointingSettings, ReferenceSettings
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.field import ExposureSet, SkySource
+    from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
 
-__all__ = ["AbsoluteResult", "align_absolute", "select_reference"]
+__all__ = ["AbsoluteResult", "align_absolute"]
 
-_ROUNDS = 5
-# A scale is kept where it differs from one by this many of its errors.
-_SIGNIFICANT = 3.0
+# Exposures whose centres are no further apart, deg, may have sources in common.
+_NEXT_TO = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,285 +60,228 @@ class AbsoluteResult:
     warnings: tuple[str, ...]
     counts: dict[str, int]
 
+    @property
+    def n_tied(self) -> int:
+        """Exposures that are on the catalog."""
+        return sum(fit.is_aligned for fit in self.solution.fits.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every exposure of the relative frames is on the catalog."""
+        return 0 < len(self.solution.fits) == self.n_tied
+
 
 @dataclass(frozen=True, eq=False)
-class _FrameFit:
-    """One frame's fit: pairs of (source, reference) rows, their errors (arcsec), and what judges it."""
+class _Frame:
+    """One relative frame: its number, its exposures, its sources, and what each exposure measured of them."""
 
-    fit: LinearFit
-    pairs: NDArray[np.int64]
-    error: NDArray[np.float64]
-    probability: float
+    number: int
+    members: Sequence[Exposure]
+    sources: Sequence[SkySource]
+    measured: list[MeasuredSources] | None
+    plane: TangentPlane
+    geometry: str
 
+    def failed(self, reason: str) -> dict[str, ExposureFit]:
+        """The fits of its exposures if none is to be had."""
+        return {member.key: ExposureFit.failed(reason) for member in self.members}
 
-def select_reference(
-    catalog: ReferenceCatalog, exposures: Sequence[Exposure], settings: ReferenceSettings
-) -> tuple[NDArray[np.int64], dict[str, int]]:
-    """The part of a catalog that can serve: on the exposures, within the magnitudes, the brightest.
-
-    Parameters
-    ----------
-    catalog : ReferenceCatalog
-        At the epoch of the exposures, so that fast stars are not lost at the border.
-    exposures : sequence of Exposure
-        Direct exposures.
-    settings : ReferenceSettings
-        The parameters.
-
-    Returns
-    -------
-    rows : (N,) ndarray of int
-        Rows of the catalog.
-    counts : dict of str to int
-        Sources left after each cut.
-    """
-    low = -np.inf if settings.bright_limit is None else settings.bright_limit
-    high = np.inf if settings.faint_limit is None else settings.faint_limit
-    unlimited = bool(np.isinf([low, high]).all())
-    within = ((catalog.mag >= low) & (catalog.mag <= high)) | (unlimited & np.isnan(catalog.mag))
-    near = _on_exposures(catalog.sky, exposures, settings.margin)
-    rows = np.flatnonzero(near & within)
-    order = np.argsort(np.nan_to_num(catalog.mag[rows], nan=np.inf), kind="stable")
-    kept = np.sort(rows[order[: settings.max_sources]])
-    counts = {
-        "reference_in_catalog": len(catalog),
-        "reference_on_exposures": int(near.sum()),
-        "reference_within_magnitudes": len(rows),
-        "reference_brightest": len(kept),
-    }
-    return kept, counts
-
-
-def _on_exposures(
-    sky: NDArray[np.float64], exposures: Sequence[Exposure], margin: float
-) -> NDArray[np.bool_]:
-    """Whether positions lie on a chip of any exposure, or within the margin of it."""
-    inside = np.zeros(len(sky), dtype=bool)
-    for exposure in exposures:
-        for chip in exposure.chips:
-            corners = chip.wcs.footprint()
-            plane = TangentPlane(*mean_direction(corners))
-            inside |= _in_quadrilateral(plane.to_plane(sky), plane.to_plane(corners), margin)
-    return inside
-
-
-def _in_quadrilateral(
-    xy: NDArray[np.float64], corners: NDArray[np.float64], margin: float
-) -> NDArray[np.bool_]:
-    """Whether points (N, 2) are on the inner side of every edge, or outside by no more than the margin."""
-    edges = np.roll(corners, -1, axis=0) - corners
-    normals = np.column_stack([edges[:, 1], -edges[:, 0]]) / np.hypot(*edges.T)[:, None]
-    outward = normals * np.sign((normals * (corners - corners.mean(axis=0))).sum(axis=1))[:, None]
-    distance = ((xy[:, None, :] - corners) * outward).sum(axis=2)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((distance <= margin).all(axis=1))
+    def is_solved_anew(self, reference: ReferenceSettings) -> bool:
+        """Whether its exposures are solved one by one; not where less is to be fitted than they were for."""
+        as_much = N_TERMS_OF[reference.fitgeometry] >= N_TERMS_OF[self.geometry]
+        by_us = reference.solve == "joint" and reference.engine != "tweakwcs"
+        return bool(self.measured) and by_us and as_much
 
 
 def align_absolute(
-    exposures: Sequence[Exposure],
-    catalogs: Mapping[str, SourceCatalog],
-    relative: AlignmentSolution,
-    sources: Sequence[SkySource],
-    catalog: ReferenceCatalog,
-    settings: tuple[ReferenceSettings, MatchSettings, PointingSettings],
+    exposures: ExposureSet, catalog: ReferenceCatalog, settings: AbsoluteSettings
 ) -> AbsoluteResult:
     """Move each relative frame onto a reference catalog.
 
     Parameters
     ----------
-    exposures : sequence of Exposure
-        Direct exposures.
-    catalogs : mapping of str to SourceCatalog
-        Their sources. Where they are not known, a frame is moved as one rigid whole.
-    relative : AlignmentSolution
-        Their relative corrections.
-    sources : sequence of SkySource
-        Sources of the relative frames.
+    exposures : ExposureSet
+        With the relative solution. Where source catalogs are not at hand, a frame moves as one rigid whole.
     catalog : ReferenceCatalog
         The reference.
-    settings : (ReferenceSettings, MatchSettings, PointingSettings)
-        What is used of the catalog and what is fitted; how it is matched and judged; how well the a priori
-        WCSs are known.
+    settings : AbsoluteSettings
+        The parameters.
 
     Returns
     -------
     AbsoluteResult
         Exposures of a frame that could not be tied to the catalog are FAILED with the reason.
     """
-    reference, match, pointing = settings
-    epoch = float(np.mean([source.epoch for source in sources])) if sources else 2000.0
-    rows, counts = select_reference(catalog.at_epoch(epoch), exposures, reference)
-    used = catalog[rows]
+    epochs = [julian_year(exposure.mid) for exposure in exposures.direct]
+    used, counts = select_reference(
+        catalog, exposures.direct, float(np.mean(epochs)) if epochs else 2000.0, settings.selection
+    )
+    frames = _frames(exposures)
+    ties: list[tuple[_Frame, FrameTie]] = []
     fits: dict[str, ExposureFit] = {}
-    warnings: list[str] = []
-    for component in sorted({source.component for source in sources}):
-        own = [source for source in sources if source.component == component]
-        members = [e for e in exposures if _is_member(relative.fits.get(e.key), component)]
-        if not members:  # the frame of an exposure that failed
-            continue
+    notes: list[str] = []
+    for frame in frames:
         try:
-            frame = _fit_frame(_confirmed(own), used, reference, match, members)
-            if _can_be_solved_anew(members, catalogs, relative, frame, (reference, match)):
-                fit = frame.fit
-                tie = FrameTie(fit.transform, frame.pairs, fit.geometry, fit.scatter, frame.probability)
-                found = joint_fits(members, catalogs, relative.fits, own, (used, tie), (match, pointing))
-            else:
-                found = {e.key: _member_fit(e, frame, used) for e in members}
+            _require_some(used, catalog, exposures.direct, counts)
+            own, counts[f"saturated_frame_{frame.number + 1}"] = _frame_sources(frame)
+            parts = epoch_parts(own, frame.measured or ())
+            ties.append((frame, match_frame(own, used, settings, parts)))
         except AlignmentError as error:
-            reason = f"not tied to {catalog.name}: {error}"
-            warnings.append(f"{', '.join(e.key for e in members)} {reason}")
-            fits.update({e.key: ExposureFit.failed(reason) for e in members})
+            fits.update(frame.failed(str(error)))
+    for frame, tie in ties:
+        if not frame.is_solved_anew(settings.reference):
+            rigid, why = _rigid_fits(frame, tie, used, settings)
+            fits.update(rigid)
+            notes += why
+    anew = [one for one in ties if one[0].is_solved_anew(settings.reference)]
+    for neighbours in _neighbours(anew):
+        fits.update(_solved_anew(neighbours, used, settings))
+    warnings = []
+    for frame in frames:
+        keys = [member.key for member in frame.members]
+        failed = fits[keys[0]]
+        if not failed.is_aligned:
+            reason = f"not tied to {catalog.name}: {failed.reason}"
+            fits.update(frame.failed(reason))
+            warnings.append(f"{', '.join(keys)} {reason}")
+        else:
+            counts[f"reference_used_frame_{frame.number + 1}"] = max(fits[key].n_used for key in keys)
+    found = {e.key: replace(fits[e.key], frame=exposures.relative[e.key].frame) for e in _members(frames)}
+    return AbsoluteResult(AlignmentSolution(found, catalog.name), used, (*warnings, *notes), counts)
+
+
+def _members(frames: Sequence[_Frame]) -> list[Exposure]:
+    return [member for frame in frames for member in frame.members]
+
+
+def _require_some(
+    used: ReferenceCatalog,
+    catalog: ReferenceCatalog,
+    exposures: Sequence[Exposure],
+    counts: Mapping[str, int],
+) -> None:
+    if len(used) == 0:
+        raise AlignmentError(describe_miss(catalog, exposures, counts))
+
+
+def _frames(exposures: ExposureSet) -> list[_Frame]:
+    """The relative frames that have both sources and exposures: that of an exposure that failed has none."""
+    frames = []
+    for number in sorted({source.component for source in exposures.sources}):
+        sources = [source for source in exposures.sources if source.component == number]
+        members = [e for e in exposures.direct if _is_member(exposures.relative.fits.get(e.key), number)]
+        if not members:
             continue
-        counts[f"reference_used_frame_{component + 1}"] = next(iter(found.values())).n_used
-        fits.update({key: replace(fit, frame=component) for key, fit in found.items()})
-    return AbsoluteResult(AlignmentSolution(fits, catalog.name), used, tuple(warnings), counts)
-
-
-def _can_be_solved_anew(
-    members: Sequence[Exposure],
-    catalogs: Mapping[str, SourceCatalog],
-    relative: AlignmentSolution,
-    frame: _FrameFit,
-    settings: tuple[ReferenceSettings, MatchSettings],
-) -> bool:
-    """Whether that is asked for, and the exposures' matches are known and tie most of the frame's pairs.
-
-    A lone exposure has no matches; sources that one exposure saw are in none.
-    """
-    if settings[0].solve != "joint" or settings[0].engine == "tweakwcs":
-        return False
-    known: list[NDArray[np.int64]] = []
-    for exposure in members:
-        residuals, catalog = relative[exposure.key].residuals, catalogs.get(exposure.key)
-        if residuals is None:
-            continue
-        if catalog is None or not np.isin(residuals.source, catalog.table["id"]).all():
-            return False
-        known.append(np.asarray(residuals.matched, dtype=np.int64))
-    tied = int(np.isin(frame.pairs[:, 0], np.concatenate(known)).sum()) if known else 0
-    return tied >= max(settings[1].min_matches, len(frame.pairs) / 2)
+        plane = TangentPlane(*mean_direction([(source.ra, source.dec) for source in sources]))
+        measured = measured_sources(members, exposures.catalogs, exposures.relative.fits, sources, plane)
+        # The first records of a kind of their own have no geometry.
+        geometry = exposures.relative[members[0].key].geometry or "rshift"
+        frames.append(_Frame(number, members, sources, measured, plane, geometry))
+    return frames
 
 
 def _is_member(fit: ExposureFit | None, component: int) -> bool:
     return fit is not None and fit.is_aligned and fit.frame == component
 
 
-def _confirmed(sources: Sequence[SkySource]) -> Sequence[SkySource]:
-    """Sources seen in two exposures, where there are enough of them."""
+def _rigid_fits(
+    frame: _Frame, tie: FrameTie, catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> tuple[dict[str, ExposureFit], list[str]]:
+    """Fits of a frame that moves as one rigid whole, or of which each visit or exposure does; and notes."""
+    fits = {member.key: _rigid_fit(member, tie, catalog) for member in frame.members}
+    solve = settings.reference.solve
+    if solve not in ("visit", "exposure"):
+        return fits, []
+    if frame.measured is None:
+        keys = ", ".join(fits)
+        return fits, [f"solve={solve}: {keys} move as one, since their source catalogs are not at hand"]
+    ties, reasons = unit_ties(frame.measured, catalog, tie, settings)
+    for member in frame.members:
+        if member.key in ties:
+            fits[member.key] = _rigid_fit(member, ties[member.key], catalog)
+        else:
+            fits[member.key] = replace(
+                fits[member.key], status=FitStatus.PRIOR_ONLY, reason=reasons[member.key]
+            )
+    return fits, sorted(set(reasons.values()))
+
+
+def _neighbours(ties: Sequence[tuple[_Frame, FrameTie]]) -> list[list[tuple[_Frame, FrameTie]]]:
+    """Groups of frames that may share sources."""
+    if len(ties) < 2:
+        return [list(ties)] if ties else []
+    owner = np.array([n for n, (frame, _) in enumerate(ties) for _ in frame.members])
+    where = np.array([(e.plane.ra, e.plane.dec) for frame, _ in ties for e in frame.members])
+    pairs = cKDTree(sky_to_vector(where)).query_pairs(np.radians(_NEXT_TO), output_type="ndarray")
+    linked = coo_matrix((np.ones(len(pairs)), owner[pairs].T), shape=(len(ties), len(ties)))
+    number, label = connected_components(linked, directed=False)
+    return [[one for one, mine in zip(ties, label, strict=True) if mine == n] for n in range(number)]
+
+
+def _solved_anew(
+    ties: Sequence[tuple[_Frame, FrameTie]], catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> dict[str, ExposureFit]:
+    """The joint solution of neighbouring frames; without those that it shows not to be on the catalog."""
+    out: dict[str, ExposureFit] = {}
+    left = [TiedFrame(frame.measured or (), tie, frame.geometry) for frame, tie in ties]
+    while left:
+        found = joint_fits(left, catalog, settings)
+        for fits in found:
+            out.update(fits)
+        good = [
+            frame
+            for frame, fits in zip(left, found, strict=True)
+            if all(fit.is_aligned for fit in fits.values())
+        ]
+        if len(good) == len(left):
+            break
+        left = good
+    return out
+
+
+def _frame_sources(frame: _Frame) -> tuple[FrameSources, int]:
+    """The sources to match, and how many were left out as saturated.
+
+    Where there are enough, those that one exposure saw, cosmic rays among them, and those that were
+    saturated wherever they were seen, are left out.
+    """
+    sources = list(frame.sources)
+    burnt = only_saturated(frame.measured or [])
+    clean = [source for source in sources if source.number not in burnt]
+    n_saturated = len(sources) - len(clean) if len(clean) >= ENOUGH_CONFIRMED else 0
+    sources = clean if n_saturated else sources
     twice = [source for source in sources if source.n_exposures > 1]
-    return twice if len(twice) >= ENOUGH_CONFIRMED else sources
-
-
-def _fit_frame(
-    sources: Sequence[SkySource],
-    catalog: ReferenceCatalog,
-    settings: ReferenceSettings,
-    match: MatchSettings,
-    members: Sequence[Exposure],
-) -> _FrameFit:
-    """Match one frame with the catalog and fit it, each reference star at its partner's epoch."""
-    sky = np.array([(source.ra, source.dec) for source in sources])
-    plane = TangentPlane(*mean_direction(sky))
-    epoch = np.array([source.epoch for source in sources])
-    own = PlaneList(
-        plane.to_plane(sky),
+    sources = twice if len(twice) >= ENOUGH_CONFIRMED else sources
+    positions = PlaneList(
+        frame.plane.to_plane(np.array([(source.ra, source.dec) for source in sources])),
         1e-3 * np.array([source.error for source in sources]),
         np.array([source.mag for source in sources]),
-        epoch,
+        np.array([source.epoch for source in sources]),
     )
-    reference = _reference_list(catalog, float(epoch.mean()), plane)
-    pairs = match_lists(own, reference, plane, match).pairs
-    for _ in range(_ROUNDS):
-        fit = _fit_pairs(own, catalog, pairs, plane, (settings, match.clip))
-        error = np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])
-        typical = float(np.median(np.hypot(error, fit.scatter)))
-        radius = float(np.clip(match.clip * 2 * typical, LEAST_RADIUS, match.tolerance))
-        near = mutual_nearest(fit.transform.apply(own.xy), reference.xy, match.tolerance)
-        before, pairs = pairs, near[_own_epoch_distance(own, catalog, near, fit.transform) < radius]
-        if len(pairs) < match.min_matches:
-            raise TooFewMatchesError(len(pairs), match.min_matches)
-        if np.array_equal(before, pairs):
-            break
-    fit = _fit_pairs(own, catalog, pairs, plane, (settings, match.clip))
-    probability = false_match_probability(
-        (fit.transform.apply(own.xy), reference.xy), pairs[:, 0], fit.n_used, radius, match, with_roll=True
-    )
-    error = np.hypot(own.error[pairs[:, 0]], reference.error[pairs[:, 1]])
-    limit = float(np.hypot(match.max_rms * min(e.pixel_scale for e in members), np.median(error)))
-    _require_acceptable(fit, probability, match, limit)
-    numbers = np.array([source.number for source in sources])
-    return _FrameFit(fit, np.column_stack([numbers[pairs[:, 0]], pairs[:, 1]]), error, probability)
+    number = np.array([source.number for source in sources], dtype=np.int64)
+    scale = min(member.pixel_scale for member in frame.members)
+    return FrameSources(positions, number, frame.plane, scale), n_saturated
 
 
-def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane) -> PlaneList:
-    moved = catalog.at_epoch(epoch)
-    error = 1e-3 * np.sqrt((moved.error**2).mean(axis=1))
-    return PlaneList(plane.to_plane(moved.sky), error, moved.mag, moved.epoch)
-
-
-def _own_epoch_distance(
-    own: PlaneList, catalog: ReferenceCatalog, pairs: NDArray[np.int64], transform: LinearTransform
-) -> NDArray[np.float64]:
-    """Distance of each pair, arcsec, with the star where it was when the source was measured."""
-    mine = own.rows(pairs[:, 0])
-    partner = catalog[pairs[:, 1]].at_epoch(mine.epoch)
-    return np.asarray(np.hypot(*(transform.apply(mine.xy) - transform.plane.to_plane(partner.sky)).T))
-
-
-def _fit_pairs(
-    own: PlaneList,
-    catalog: ReferenceCatalog,
-    pairs: NDArray[np.int64],
-    plane: TangentPlane,
-    model: tuple[ReferenceSettings, float],
-) -> LinearFit:
-    """Fit matched pairs; a scale that the data can't tell from one is not fitted."""
-    settings, clip = model
-    geometry = settings.fitgeometry
-    engine = fit_by_tweakwcs if settings.engine == "tweakwcs" else fit_linear
-    mine = own.rows(pairs[:, 0])
-    partner = catalog[pairs[:, 1]].at_epoch(mine.epoch)
-    error = np.hypot(mine.error, 1e-3 * np.sqrt((partner.error**2).mean(axis=1)))
-    target = plane.to_plane(partner.sky)
-    fit = engine(mine.xy, target, error, plane, geometry, clip)
-    if geometry == "rscale" and not _scale_is_significant(fit):
-        return engine(mine.xy, target, error, plane, "rshift", clip)
-    return fit
-
-
-def _scale_is_significant(fit: LinearFit) -> bool:
-    scale_error = float(np.sqrt(fit.transform.covariance[2, 2]))
-    return bool(abs(fit.transform.scale - 1.0) > _SIGNIFICANT * scale_error)
-
-
-def _require_acceptable(fit: LinearFit, probability: float, match: MatchSettings, limit: float) -> None:
-    if fit.n_used < match.min_matches:
-        raise TooFewMatchesError(fit.n_used, match.min_matches)
-    if probability > match.max_false_match:
-        raise UnreliableMatchError(fit.n_used, probability, match.max_false_match)
-    if not fit.rms <= limit:
-        msg = f"rms residual {1e3 * fit.rms:.0f} mas, limit {1e3 * limit:.0f}"
-        raise AlignmentError(msg)
-
-
-def _member_fit(exposure: Exposure, frame: _FrameFit, catalog: ReferenceCatalog) -> ExposureFit:
-    """The frame's correction in one exposure's own tangent plane."""
+def _rigid_fit(exposure: Exposure, tie: FrameTie, catalog: ReferenceCatalog) -> ExposureFit:
+    """A tie's correction in one exposure's own tangent plane."""
+    fit = tie.fit
     return ExposureFit(
         status=FitStatus.ALIGNED,
-        transform=frame.fit.transform.in_plane(exposure.plane),
+        transform=fit.transform.in_plane(exposure.plane),
         reference=catalog.name,
-        n_matched=len(frame.pairs),
-        n_used=frame.fit.n_used,
-        rms=1e3 * frame.fit.rms,
-        rms_axes=axis_rms(1e3 * frame.fit.residual, frame.fit.weight),
-        leverage=leverage(frame.fit.weight / (frame.error**2 + frame.fit.scatter**2)),
-        false_match_probability=frame.probability,
-        geometry=frame.fit.geometry,
+        n_matched=len(tie.pairs),
+        n_used=fit.n_used,
+        rms=1e3 * fit.rms,
+        rms_axes=axis_rms(1e3 * fit.residual, fit.weight),
+        leverage=leverage(fit.weight / (tie.error**2 + fit.scatter**2)),
+        false_match_probability=tie.probability,
+        geometry=fit.geometry,
         residuals=Residuals(
-            frame.pairs[:, 0],
-            catalog.identifier[frame.pairs[:, 1]],
-            1e3 * frame.fit.residual,
-            frame.fit.weight,
-            1e3 * frame.error,
+            tie.pairs[:, 0],
+            catalog.identifier[tie.pairs[:, 1]],
+            1e3 * fit.residual,
+            fit.weight,
+            1e3 * tie.error,
         ),
     )

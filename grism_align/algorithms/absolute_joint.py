@@ -7,244 +7,283 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.epoch import errors_at, positions_at
 from grism_align.algorithms.fit import axis_rms, leverage, weighted_rms
 from grism_align.algorithms.frame import followed, pointing_prior
+from grism_align.algorithms.frame_tie import require_right_epoch
+from grism_align.algorithms.identify import identified, on_catalog
 from grism_align.algorithms.joint import LEAST_WEIGHT, N_TERMS_OF, REFERENCE, Measurements, solve_joint
 from grism_align.algorithms.pointing import roll_groups
-from grism_align.algorithms.positions import julian_year, source_positions
 from grism_align.algorithms.prior import GENERATORS
-from grism_align.values.errors import TooFewMatchesError
+from grism_align.values.errors import AlignmentError, TooFewMatchesError
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
+from grism_align.values.sphere import mean_direction
+from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.frame_tie import FrameTie
     from grism_align.algorithms.joint import JointSolution
-    from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+    from grism_align.algorithms.measured import MeasuredSources
+    from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import SkySource
-    from grism_align.values.settings import MatchSettings, PointingSettings
+    from grism_align.values.settings import AbsoluteSettings, MatchSettings
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["FrameTie", "joint_fits"]
+__all__ = ["TiedFrame", "joint_fits"]
+
+# A source that no catalog knows may have moved between measurements further apart than this, in years.
+_YEARS_APART = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class FrameTie:
-    """How a relative frame lies on a reference catalog.
+class TiedFrame:
+    """A relative frame that was matched with the catalog as a whole.
 
     Parameters
     ----------
-    transform : LinearTransform
-        From the frame to the catalog.
-    pairs : (N, 2) ndarray of int
-        Number of the frame's source, row of the catalog.
-    geometry : str
-        What of it was fitted.
-    scatter : float, arcsec
-        Error of one axis that the errors of both don't explain.
-    probability : float
-        That chance made the match.
+    sources : sequence of MeasuredSources
+        What each of its exposures measured, on the relative frame.
+    tie : FrameTie
+        How it lies on the catalog.
+    geometry : {'shift', 'rshift', 'rscale', 'general'}
+        What its relative alignment fitted.
     """
 
-    transform: LinearTransform
-    pairs: NDArray[np.int64]
+    sources: Sequence[MeasuredSources]
+    tie: FrameTie
     geometry: str
-    scatter: float
-    probability: float
 
 
 @dataclass(frozen=True, eq=False)
-class _Own:
-    """Measurements of one exposure on the catalog's frame, M of each; times are those of the exposure."""
+class _Tied:
+    """All measurements on the catalog's frame, each source at one epoch, those by the catalog last.
 
+    Parameters
+    ----------
+    measured : Measurements
+        All of them.
+    scatter : (K,) ndarray, arcsec
+        First guess of the scatter of each kind of them.
+    rows : (R,) ndarray of int
+        The row of the catalog that each of the last R is.
+    number : (R,) ndarray of int
+        The source of the relative frame that each of these is, -1 where it is none.
+    """
+
+    measured: Measurements
+    scatter: NDArray[np.float64]
+    rows: NDArray[np.int64]
     number: NDArray[np.int64]
-    xy: NDArray[np.float64]
-    error: NDArray[np.float64]
-    before: LinearTransform
 
 
 def joint_fits(
-    exposures: Sequence[Exposure],
-    catalogs: Mapping[str, SourceCatalog],
-    relative: Mapping[str, ExposureFit],
-    sources: Sequence[SkySource],
-    reference: tuple[ReferenceCatalog, FrameTie],
-    settings: tuple[MatchSettings, PointingSettings],
-) -> dict[str, ExposureFit]:
-    """Corrections of a frame's exposures, each by its own, that follow the relative ones.
+    frames: Sequence[TiedFrame], catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> list[dict[str, ExposureFit]]:
+    """Corrections of the exposures of neighbouring frames, each by its own, that follow the relative ones.
 
-    Every measurement is brought to the epoch of its source by the reference's proper motion.
+    Every measurement is brought to the epoch of its source by the reference's proper motion and parallax.
+    Sources that several frames saw are one.
 
     Parameters
     ----------
-    exposures : sequence of Exposure
-        The frame's exposures.
-    catalogs : mapping of str to SourceCatalog
-        Their sources.
-    relative : mapping of str to ExposureFit
-        Their relative corrections, with the matches.
-    sources : sequence of SkySource
-        The frame's sources.
-    reference : (ReferenceCatalog, FrameTie)
-        The catalog, and how the frame as a whole lies on it.
-    settings : (MatchSettings, PointingSettings)
+    frames : sequence of TiedFrame
+        The frames.
+    catalog : ReferenceCatalog
+        The reference.
+    settings : AbsoluteSettings
         Weights; how well the a priori WCSs are known.
 
     Returns
     -------
-    dict of str to ExposureFit
-        Their covariances are those of the total corrections. An exposure without matches has the
-        correction of another of its guide-star acquisition, or of the frame.
-
-    Raises
-    ------
-    TooFewMatchesError
-        If too few reference sources keep their weight.
+    list of dict of str to ExposureFit
+        Of each frame, by exposure key. Their covariances are those of the total corrections. An exposure
+        without matches has the correction of another of its guide-star acquisition, or of the frame. All of a
+        frame are FAILED if too few reference sources keep their weight, or if their residuals are those of a
+        wrong epoch: what it did to other frames is not undone here.
     """
-    catalog, tie = reference
-    match, pointing = settings
-    matched = [e for e in exposures if relative[e.key].residuals is not None]
-    own = [_own_measurements(e, catalogs[e.key], relative[e.key], tie.transform) for e in matched]
-    groups = roll_groups(exposures, tie.transform.plane)
-    labels = [label for e, label in zip(exposures, groups, strict=True) if e in matched]
-    measured, references = _measurements(matched, labels, own, sources, (catalog, tie))
-    prior = pointing_prior(pointing, measured, [one.before for one in own])
-    # The first records of a kind of their own have no geometry.
-    geometry = relative[matched[0].key].geometry or "rshift"
-    # The catalog may be worse than it says; how much of the frame's scatter is its own, the residuals tell.
-    start = np.zeros(measured.kind.max() + 1)
-    start[-1] = tie.scatter
-    solution = solve_joint(measured, geometry, match.clip, prior, start)
-    judged = replace(
-        _judged(measured, solution, references, (catalog, tie)),
-        geometry=max(geometry, tie.geometry, key=N_TERMS_OF.__getitem__),
-    )
-    if judged.n_used < match.min_matches:
-        raise TooFewMatchesError(judged.n_used, match.min_matches)
-    fits: dict[str, ExposureFit] = {}
+    touching = [frame.tie.transform.plane for frame in frames]
+    plane = TangentPlane(*mean_direction([(one.ra, one.dec) for one in touching]))
+    home = np.repeat(np.arange(len(frames)), [len(frame.sources) for frame in frames]).tolist()
+    sources = on_catalog([(frame.sources, frame.tie.transform) for frame in frames], plane)
+    groups = roll_groups([one.exposure for one in sources], plane)
+    rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
+    # An exposure that its own sources could not align stays with its acquisition.
+    solved = [n for n, one in enumerate(sources) if (rows[n] >= 0).any() or one.matched.any()]
+    own, labels = [sources[n] for n in solved], [groups[n] for n in solved]
+    tied = _tied(own, [rows[n] for n in solved], labels, (catalog, plane), settings.selection.unknown_motion)
+    # The catalog may be worse than it says; how much of the frames' scatter is its own, the residuals tell.
+    tied.scatter[-1] = np.median([frame.tie.fit.scatter for frame in frames])
+    geometry = max((frame.geometry for frame in frames), key=N_TERMS_OF.__getitem__)
+    prior = pointing_prior(settings.pointing, tied.measured, [one.transform for one in own])
+    solution = solve_joint(tied.measured, geometry, settings.match.clip, prior, tied.scatter)
+    steps: dict[int, LinearTransform] = {}
     by_group: dict[str, LinearTransform] = {}
-    steps = followed(measured, solution, tie.transform.plane)
-    for exposure, label, group, step in zip(matched, labels, measured.group, steps, strict=True):
-        kept = _frame_terms(tie, solution.center[group], N_TERMS_OF[geometry])
-        total = replace(tie.transform.then(step), covariance=step.covariance + kept)
-        by_group.setdefault(label, total)
-        fits[exposure.key] = replace(judged, transform=total.in_plane(exposure.plane), includes_earlier=True)
-    for exposure, label in zip(exposures, groups, strict=True):
-        if exposure.key not in fits:
-            total = by_group.get(label, tie.transform)
-            fits[exposure.key] = replace(judged, transform=total.in_plane(exposure.plane))
-    return fits
+    for n, group, step in zip(
+        solved, tied.measured.group, followed(tied.measured, solution, plane), strict=True
+    ):
+        kept = _frame_terms(frames[home[n]].tie, solution.center[group], N_TERMS_OF[geometry])
+        steps[n] = replace(step, covariance=step.covariance + kept)
+        by_group.setdefault(groups[n], steps[n])
+    verdict = _Verdict(tied, solution, catalog, plane)
+    out: list[dict[str, ExposureFit]] = []
+    for number, frame in enumerate(frames):
+        mine = [n for n in range(len(sources)) if home[n] == number]
+        try:
+            judged = verdict.fit([solved.index(n) for n in mine if n in steps], frame, settings.match)
+        except AlignmentError as error:
+            failed = ExposureFit.failed(str(error))
+            out.append(dict.fromkeys((sources[n].exposure.key for n in mine), failed))
+            continue
+        judged = replace(judged, geometry=max(geometry, judged.geometry, key=N_TERMS_OF.__getitem__))
+        fits = {}
+        for n in mine:
+            found = steps.get(n, by_group.get(groups[n]))
+            fit = _followed(judged, frame, sources[n].exposure, found)
+            fits[sources[n].exposure.key] = replace(fit, includes_earlier=n in steps)
+        out.append(fits)
+    return out
+
+
+def _followed(
+    judged: ExposureFit, frame: TiedFrame, exposure: Exposure, step: LinearTransform | None
+) -> ExposureFit:
+    """The fit of one exposure: its frame's tie and then a step, with the covariance of the step."""
+    tie = frame.tie.transform.in_plane(exposure.plane)
+    if step is None:
+        return replace(judged, transform=tie)
+    own = step.in_plane(exposure.plane)
+    return replace(judged, transform=replace(tie.then(own), covariance=own.covariance))
 
 
 def _frame_terms(tie: FrameTie, center: NDArray[np.float64], n_terms: int) -> NDArray[np.float64]:
     """Covariance (6, 6) of the terms that only the frame as a whole was fitted for, about a point."""
     out = np.zeros((6, 6))
-    for matrix in GENERATORS[n_terms : N_TERMS_OF[tie.geometry]]:
+    for matrix in GENERATORS[n_terms : N_TERMS_OF[tie.fit.geometry]]:
         along = 0.5 * matrix.ravel()
         derivative = np.concatenate([-matrix @ center, matrix.ravel()])
         out += (along @ tie.transform.covariance[2:, 2:] @ along) * np.outer(derivative, derivative)
     return out
 
 
-def _own_measurements(
-    exposure: Exposure, catalog: SourceCatalog, fit: ExposureFit, frame: LinearTransform
-) -> _Own:
-    """What one exposure measured of its matched sources, corrected so far."""
-    residuals, transform = fit.residuals, fit.transform
-    assert residuals is not None
-    assert transform is not None
-    ids = np.asarray(catalog.table["id"], dtype=np.int64)
-    order = np.argsort(ids)
-    rows = order[np.searchsorted(ids, residuals.source, sorter=order)]
-    sky, noise = source_positions(exposure, catalog.selected(rows))
-    # The first records have no errors.
-    error = np.where(np.isfinite(residuals.error), 1e-3 * residuals.error, noise)
-    xy = frame.apply(frame.plane.to_plane(transform.apply_to_sky(sky)))
-    before = transform.in_plane(frame.plane).then(frame)
-    return _Own(np.asarray(residuals.matched, dtype=np.int64), xy, error, before)
-
-
-def _measurements(
-    exposures: Sequence[Exposure],
+def _tied(
+    own: Sequence[MeasuredSources],
+    rows: Sequence[NDArray[np.int64]],
     labels: Sequence[str],
-    own: Sequence[_Own],
-    sources: Sequence[SkySource],
-    reference: tuple[ReferenceCatalog, FrameTie],
-) -> tuple[Measurements, NDArray[np.int64]]:
-    """All measurements, those by the catalog last; and which pair of the tie each of these is."""
-    catalog, tie = reference
+    reference: tuple[ReferenceCatalog, TangentPlane],
+    unknown_motion: float,
+) -> _Tied:
+    """Measurements of all sources that more than one exposure, or an exposure and the catalog, measured."""
+    catalog, plane = reference
+    exposure, row = np.repeat(np.arange(len(own)), [len(one) for one in own]), np.concatenate(rows)
     number = np.concatenate([one.number for one in own])
-    seen = np.flatnonzero(np.isin(tie.pairs[:, 0], number))
-    exposure = np.repeat(np.arange(len(own)), [len(one.number) for one in own])
-    epoch = {source.number: source.epoch for source in sources}
-    at_source = np.array([epoch[n] for n in tie.pairs[seen, 0].tolist()])
-    stars = catalog[tie.pairs[seen, 1]]
-    anchor = stars.at_epoch(at_source)
-    plane = tie.transform.plane
-    anchor_xy = plane.to_plane(anchor.sky)
-    moved = np.concatenate([one.xy for one in own])
-    row_of = {n: row for row, n in enumerate(tie.pairs[seen, 0].tolist())}
-    star = np.array([row_of.get(n, -1) for n in number.tolist()])
-    times = np.array([julian_year(e.mid) for e in exposures])[exposure]
-    known = star >= 0
-    then = stars[star[known]].at_epoch(times[known])
-    moved[known] -= plane.to_plane(then.sky) - anchor_xy[star[known]]
-    _, source = np.unique(np.concatenate([number, tie.pairs[seen, 0]]), return_inverse=True)
+    matched = np.concatenate([one.matched for one in own])
+    # Rows of the catalog come first, then sources that it does not have.
+    identity = np.where(row >= 0, row, len(catalog) + number)
+    kept = np.flatnonzero((row >= 0) | matched)
+    exposure, row, number = exposure[kept], row[kept], number[kept]
+    identities, source = np.unique(identity[kept], return_inverse=True)
+    source = source.ravel()
+    time = np.array([one.time for one in own])[exposure]
+    epoch = np.bincount(source, time) / np.bincount(source)
+    known = identities < len(catalog)
+    stars = catalog[identities[known]]
+    anchor = plane.to_plane(positions_at(stars, epoch[known]))
+    xy = np.concatenate([one.xy for one in own])[kept]
+    error = np.concatenate([one.error for one in own])[kept]
+    seen = row >= 0
+    star = np.cumsum(known)[source[seen]] - 1
+    xy[seen] -= plane.to_plane(positions_at(stars[star], time[seen])) - anchor[star]
+    error[seen] = np.hypot(error[seen], _motion_error(stars, star, time[seen] - epoch[source[seen]]))
+    instruments, instrument = np.unique([one.exposure.instrument for one in own], return_inverse=True)
+    kind = instrument.ravel()[exposure]
+    # What nobody knows to stay is a class of its own: the residuals tell how much its sources move.
+    adrift = ~seen & (np.abs(time - epoch[source]) > _YEARS_APART)
+    kind[adrift] += len(instruments)
+    scatter = np.zeros(2 * len(instruments) + 1)
+    for number_of_kind in np.unique(kind[adrift]).tolist():
+        years = np.abs(time - epoch[source])[kind == number_of_kind]
+        scatter[number_of_kind] = 1e-3 * unknown_motion * float(np.median(years))
     _, group = np.unique(labels, return_inverse=True)
-    instruments, kind = np.unique([e.instrument for e in exposures], return_inverse=True)
     measured = Measurements(
-        exposure=np.concatenate([exposure, np.full(len(seen), REFERENCE)]),
-        source=source.ravel(),
-        xy=np.concatenate([moved, anchor_xy]),
-        error=np.concatenate([*[one.error for one in own], 1e-3 * np.sqrt((anchor.error**2).mean(axis=1))]),
-        kind=np.concatenate([kind.ravel()[exposure], np.full(len(seen), len(instruments))]),
+        exposure=np.concatenate([exposure, np.full(len(stars), REFERENCE)]),
+        source=np.concatenate([source, np.flatnonzero(known)]),
+        xy=np.concatenate([xy, anchor]),
+        error=np.concatenate([error, 1e-3 * errors_at(stars, epoch[known])]),
+        kind=np.concatenate([kind, np.full(len(stars), len(scatter) - 1)]),
         group=group.ravel(),
         fixed=np.zeros(len(own), dtype=bool),
     )
-    return measured, seen
+    in_frame = np.full(len(identities), -1)
+    in_frame[source[number >= 0]] = number[number >= 0]
+    return _Tied(measured, scatter, identities[known], in_frame[known])
 
 
-def _judged(
-    measured: Measurements,
-    solution: JointSolution,
-    references: NDArray[np.int64],
-    reference: tuple[ReferenceCatalog, FrameTie],
-) -> ExposureFit:
-    """What the catalog's measurements tell of the fit; without a transform.
+def _motion_error(
+    stars: ReferenceCatalog, star: NDArray[np.int64], years: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Error, arcsec, of bringing each measurement of a star over some years.
+
+    It is the same for all of one time, which together must not beat it down.
+    """
+    motion = np.sqrt((stars.motion_error**2).mean(axis=1))
+    _, place, times = np.unique(
+        np.column_stack([star, np.round(years, 1)]), axis=0, return_inverse=True, return_counts=True
+    )
+    return np.asarray(1e-3 * motion[star] * years * np.sqrt(times[place.ravel()]))
+
+
+class _Verdict:
+    """Tells how each frame's exposures agree with the catalog.
 
     A source that the catalog knows well follows it, so its residual says little. What is judged is where
     the exposures alone put the source minus where the catalog has it.
     """
-    catalog, tie = reference
-    rows = measured.exposure == REFERENCE
-    variance = measured.error**2 + solution.scatter[measured.kind] ** 2
-    inverse = np.maximum(solution.weight, LEAST_WEIGHT) / variance
-    total = np.bincount(measured.source, inverse)[measured.source[rows]]
-    alone = np.maximum(total - inverse[rows], 1e-3 * LEAST_WEIGHT * total)
-    residual = -1e3 * solution.residual[rows] * (total / alone)[:, None]
-    used = (solution.weight[rows] > 0) & (alone > 1e-6 * total)
-    weight = np.where(used, solution.weight[rows], 0.0)
-    expected = measured.error[rows] ** 2 + 1.0 / alone
-    chi2 = (1e-6 * residual**2).mean(axis=1) / expected
-    return ExposureFit(
-        status=FitStatus.ALIGNED,
-        transform=None,
-        reference=catalog.name,
-        n_matched=len(references),
-        n_used=int(used.sum()),
-        rms=weighted_rms(residual, weight),
-        rms_axes=axis_rms(residual, weight),
-        reduced_chi2=float(chi2[used].mean()) if used.any() else float("nan"),
-        leverage=leverage(np.where(used, 1.0 / expected, 0.0)),
-        false_match_probability=tie.probability,
-        residuals=Residuals(
-            tie.pairs[references, 0],
-            catalog.identifier[tie.pairs[references, 1]],
-            residual,
-            weight,
-            1e3 * measured.error[rows],
-        ),
-    )
+
+    def __init__(
+        self, tied: _Tied, solution: JointSolution, catalog: ReferenceCatalog, plane: TangentPlane
+    ) -> None:
+        measured = tied.measured
+        rows = measured.exposure == REFERENCE
+        variance = measured.error**2 + solution.scatter[measured.kind] ** 2
+        inverse = np.maximum(solution.weight, LEAST_WEIGHT) / variance
+        total = np.bincount(measured.source, inverse)[measured.source[rows]]
+        alone = np.maximum(total - inverse[rows], 1e-3 * LEAST_WEIGHT * total)
+        used = (solution.weight[rows] > 0) & (alone > 1e-6 * total)
+        self._tied, self._catalog, self._plane = tied, catalog, plane
+        self._residual = -solution.residual[rows] * (total / alone)[:, None]
+        self._weight = np.where(used, solution.weight[rows], 0.0)
+        self._error = measured.error[rows]
+        self._expected = self._error**2 + 1.0 / alone
+
+    def fit(self, members: Sequence[int], frame: TiedFrame, match: MatchSettings) -> ExposureFit:
+        """What the catalog's measurements tell of some exposures' fits; without a transform."""
+        measured = self._tied.measured
+        mine = np.unique(measured.source[np.isin(measured.exposure, members)])
+        at = np.flatnonzero(np.isin(measured.source[measured.exposure == REFERENCE], mine))
+        residual, weight, expected = self._residual[at], self._weight[at], self._expected[at]
+        n_used = int((weight > 0).sum())
+        if n_used < match.min_matches:
+            raise TooFewMatchesError(n_used, match.min_matches)
+        partner = self._catalog[self._tied.rows[at]]
+        require_right_epoch(residual, partner, weight / expected, self._plane)
+        used = weight > 0
+        return ExposureFit(
+            status=FitStatus.ALIGNED,
+            transform=None,
+            reference=self._catalog.name,
+            n_matched=len(at),
+            n_used=n_used,
+            rms=1e3 * weighted_rms(residual, weight),
+            rms_axes=axis_rms(1e3 * residual, weight),
+            reduced_chi2=float(((residual**2).mean(axis=1) / expected)[used].mean()),
+            leverage=leverage(np.where(used, 1.0 / expected, 0.0)),
+            false_match_probability=frame.tie.probability,
+            geometry=frame.tie.fit.geometry,
+            residuals=Residuals(
+                self._tied.number[at], partner.identifier, 1e3 * residual, weight, 1e3 * self._error[at]
+            ),
+        )

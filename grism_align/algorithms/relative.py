@@ -102,9 +102,10 @@ def align_relative(
         lone_reason = reasons.get(next(iter(frame.members)), "") if len(frame.members) == 1 else ""
         note = _frame_note(usable, frames, number, lone_reason)
         found = _frame_fits(usable, bright, frame, note, lone_reason if len(usable) > 1 else "")
-        fits.update(
-            {key: replace(f, frame=number, geometry=relative.fitgeometry) for key, f in found.items()}
-        )
+        first = sum(len(before.sources) for before in frames[:number])
+        for key, fit in found.items():
+            numbered = _numbered_through(fit.residuals, first)
+            fits[key] = replace(fit, frame=number, geometry=relative.fitgeometry, residuals=numbered)
         if note and not lone_reason:
             warnings.append(note)
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
@@ -202,6 +203,11 @@ def _network_input(
         plane=plane,
         pointing=pointing,
     )
+
+
+def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | None:
+    """Matches of a frame whose first source has a number, as `_sky_sources` gives them."""
+    return None if residuals is None else replace(residuals, matched=first + residuals.matched)
 
 
 def _frame_note(usable: Sequence[Exposure], frames: list[AlignedFrame], number: int, lone_reason: str) -> str:

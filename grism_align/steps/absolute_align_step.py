@@ -5,21 +5,37 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import MatchSettings, PointingSettings, ReferenceSettings, Settings
-from grism_align.values.solution import AlignmentSolution
+from grism_align.values.settings import (
+    AbsoluteSettings,
+    PointingSettings,
+    ReferenceMatchSettings,
+    ReferenceSettings,
+    SelectionSettings,
+    ServiceSettings,
+    Settings,
+)
+from grism_align.values.solution import AlignmentSolution, ExposureFit
 
 if TYPE_CHECKING:
-    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.io.catalog_sources import AbsoluteOutcome, CatalogSource
     from grism_align.values.field import ExposureSet
 
 __all__ = ["AbsoluteAlignStep"]
 
 logger = logging.getLogger(__name__)
+
+_GROUPS: tuple[type[Settings], ...] = (
+    ReferenceSettings,
+    SelectionSettings,
+    ServiceSettings,
+    PointingSettings,
+    ReferenceMatchSettings,
+)
 
 
 class AbsoluteAlignStep(GrismAlignStep):
@@ -27,60 +43,86 @@ class AbsoluteAlignStep(GrismAlignStep):
 
     class_alias = "grism_absolute_align"
     step_name = "absolute_align"
-    groups: ClassVar[tuple[type[Settings], ...]] = (ReferenceSettings, PointingSettings, MatchSettings)
-    spec = spec_of(ReferenceSettings, PointingSettings, MatchSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = _GROUPS
+    spec = spec_of(*_GROUPS)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Align; without a catalog the relative frame stays as it is."""
-        from grism_align.algorithms.absolute import align_absolute
+        from grism_align.io.catalog_sources import align_to_first
 
-        reference, match = self.settings(ReferenceSettings), self.settings(MatchSettings)
-        if not reference.catalog:
-            return self.skipped(exposures, "no catalog given (--steps.absolute_align.catalog=FILE)")
+        if not self.settings(ReferenceSettings).catalog:
+            reason = (
+                "no catalog given (--steps.absolute_align.catalog=GAIADR3, another service, auto or a file)"
+            )
+            return self.skipped(exposures, reason)
         if not exposures.relative.fits:
             name, allowed = "input", "no relative frame on record; run grism_relative_align first"
             raise SettingsError(name, exposures.product, allowed)
-        result = align_absolute(
-            exposures.direct,
-            exposures.catalogs,
-            exposures.relative,
-            exposures.sources,
-            self._catalog(),
-            (reference, match, self.settings(PointingSettings)),
+        settings = AbsoluteSettings(
+            self.settings(ReferenceSettings),
+            self.settings(SelectionSettings),
+            self.settings(PointingSettings),
+            self.settings(ReferenceMatchSettings),
         )
+        return self._concluded(exposures, align_to_first(exposures, self._sources(), settings))
+
+    def _concluded(self, exposures: ExposureSet, outcome: AbsoluteOutcome) -> ExposureSet:
+        """The set with what came of all catalogs that were tried."""
+        result = outcome.result
+        if result is None:
+            note = "no reference catalog: " + " ".join(outcome.reasons)
+            members = [e.key for e in exposures.direct if exposures.relative.fits[e.key].is_aligned]
+            solution = AlignmentSolution(dict.fromkeys(members, ExposureFit.failed(note)))
+            activity = self.activity("failed", note, attempts=outcome.attempts)
+            return exposures.with_activity(
+                activity, absolute=solution, reference_catalog=None, grism=AlignmentSolution()
+            )
         for warning in result.warnings:
             logger.warning(warning)
-        return self.done(
-            exposures,
-            "; ".join(result.warnings),
-            result.counts,
+        note = "; ".join([*outcome.reasons, *result.warnings])
+        verdict = "done" if result.n_tied else "failed"
+        return exposures.with_activity(
+            self.activity(verdict, note, result.counts, outcome.attempts),
             absolute=result.solution,
             reference_catalog=result.reference,
             grism=AlignmentSolution(),
         )
 
     def check(self) -> None:
-        """Read the catalog, so that an error in it costs no work; the engine must be installed."""
+        """Read the catalog, or know the service, so that an error in it costs no work."""
         from grism_align.algorithms.tweakwcs_fit import require_tweakwcs
 
         super().check()
         if self.settings(ReferenceSettings).engine == "tweakwcs":
             require_tweakwcs()
         if self.settings(ReferenceSettings).catalog:
-            self._catalog()
+            self._sources()
 
-    def _catalog(self) -> ReferenceCatalog:
-        """The catalog, read once for each choice of settings and state of the file."""
-        settings = self.settings(ReferenceSettings)
-        path = Path(str(settings.catalog)).expanduser()
-        state = path.stat() if path.is_file() else None
-        return _read(path, settings, state and (state.st_mtime_ns, state.st_size))
+    def input_files(self) -> tuple[Path, ...]:
+        """The catalog, where it is a file."""
+        path = Path(str(self.settings(ReferenceSettings).catalog)).expanduser()
+        return (path,) if path.is_file() else ()
+
+    def _sources(self) -> tuple[CatalogSource, ...]:
+        """The catalogs to try; files are read once for each choice of settings and state of the file."""
+        reference, service = self.settings(ReferenceSettings), self.settings(ServiceSettings)
+        named = [reference.catalog, service.services]
+        return _opened(reference, service, tuple(_state(name) for name in named))
+
+
+def _state(name: str | None) -> tuple[int, int] | None:
+    """What changes with a file."""
+    path = Path(str(name)).expanduser()
+    if not path.is_file():
+        return None
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, settings: ReferenceSettings, _state: tuple[int, int] | None) -> ReferenceCatalog:
-    from grism_align.io.reference_catalogs import read_reference_catalog
+def _opened(
+    reference: ReferenceSettings, service: ServiceSettings, _states: tuple[Any, ...]
+) -> tuple[CatalogSource, ...]:
+    from grism_align.io.catalog_sources import catalog_sources
 
-    given = {"ra": settings.ra_column, "dec": settings.dec_column, "mag": settings.mag_column}
-    columns = {role: name for role, name in given.items() if name}
-    return read_reference_catalog(path, columns, settings.catalog_name, settings.epoch)
+    return catalog_sources(reference, service)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from grism_align.io.results import Destination
+    from grism_align.values.catalog import CatalogAttempt
 
 __all__ = ["GrismAlignStep"]
 
@@ -121,7 +122,7 @@ class GrismAlignStep(Step, ABC):
         if self._saves:
             from grism_align.io.results import check_destination
 
-            check_destination(exposures, self._destination(exposures))
+            check_destination(exposures, self._destination(exposures), self.input_files())
         return self.work(exposures)
 
     def check(self) -> None:
@@ -131,6 +132,10 @@ class GrismAlignStep(Step, ABC):
 
     def check_input(self, exposures: ExposureSet) -> None:
         """Raise, before any work, what of the parameters does not go with the input."""
+
+    def input_files(self) -> tuple[Path, ...]:
+        """Files besides the exposures that the step reads, which no product may replace."""
+        return ()
 
     @abstractmethod
     def work(self, exposures: ExposureSet) -> ExposureSet:
@@ -198,26 +203,25 @@ class GrismAlignStep(Step, ABC):
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any
     ) -> ExposureSet:
         """The set with what the step found and the step on record."""
-        return self._recorded(exposures, "done", note, counts or {}, changes)
+        return exposures.with_activity(self.activity("done", note, counts), **changes)
 
     def skipped(self, exposures: ExposureSet, reason: str) -> ExposureSet:
         """The set as it was, with the step on record as skipped."""
         logger.info("%s: skipped, %s", self.step_name, reason)
-        return self._recorded(exposures, "skipped", reason, {}, {})
+        return exposures.with_activity(self.activity("skipped", reason))
 
-    def _recorded(
+    def activity(
         self,
-        exposures: ExposureSet,
         outcome: str,
         note: str,
-        counts: Mapping[str, int],
-        changes: Mapping[str, Any],
-    ) -> ExposureSet:
+        counts: Mapping[str, int] | None = None,
+        attempts: tuple[CatalogAttempt, ...] = (),
+    ) -> Activity:
+        """The step's record, with its present parameters."""
         settings: dict[str, Any] = {}
         for group in self.groups:
             settings |= asdict(self.settings(group))
-        activity = Activity(str(self.step_name), outcome, note, settings, counts)
-        return exposures.with_activity(activity, **changes)
+        return Activity(str(self.step_name), outcome, note, settings, counts or {}, attempts)
 
 
 def _make_folder(folder: Path) -> None:

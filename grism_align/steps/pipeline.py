@@ -14,6 +14,8 @@ from grism_align.steps.source_catalog_step import SourceCatalogStep
 from grism_align.values.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from grism_align.values.field import ExposureSet
 
 __all__ = ["GrismAlignPipeline"]
@@ -47,6 +49,11 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
             step = getattr(self, name)
             if not step.skip:
                 step.check_input(exposures)
+
+    def input_files(self) -> tuple[Path, ...]:
+        """Files besides the exposures that the steps read."""
+        steps = (getattr(self, name) for name in self.step_defs)
+        return tuple(path for step in steps if not step.skip for path in step.input_files())
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Run the steps one after the other."""

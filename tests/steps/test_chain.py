@@ -83,7 +83,8 @@ def test_the_record_grows(field_a, folders, output_a):
         assert [activity["step"] for activity in tree["activities"]] == every[:number]
         assert tree["parameter_file"] == "wfc3_ir.asdf"
     at_once = read_provenance(output_a[1] / "field_provenance.asdf")
-    assert trees[-1]["reference_catalog"] == trees[-2]["reference_catalog"] == at_once["reference_catalog"]
+    for tree in trees[-2:]:
+        np.testing.assert_equal(tree["reference_catalog"], at_once["reference_catalog"])
     assert at_once["reference_catalog"]["sha256"]
     for key, record in at_once["exposures"].items():
         assert trees[-1]["exposures"][key]["total"]["status"] == record["total"]["status"]

@@ -102,7 +102,8 @@ def test_products(field_a, output_a):
     names = {path.name for path in folder.iterdir()}
     catalogs = {f"{e.key}_cat.ecsv" for e in result.direct}
     exposures = {path.name for path in field_a.truth.paths}
-    assert names == exposures | catalogs | {"field_asn.json", "field_provenance.asdf"}
+    tables = {"field_asn.json", "field_provenance.asdf", "field_refcat.ecsv", "field_sources.ecsv"}
+    assert names == exposures | catalogs | tables
     for path in field_a.truth.paths:
         before, after = raw_hdus(path), raw_hdus(folder / path.name)
         assert [data for _, _, data in before] == [data for _, _, data in after]
@@ -391,7 +392,8 @@ def test_in_place(field_a, output_a, tmp_path):
     before = {path.name for path in (tmp_path / "in").iterdir()}
     result = run(asn, in_place=True, steps={"absolute_align": {"catalog": str(field_a.catalog)}})
     added = {path.name for path in (tmp_path / "in").iterdir()} - before
-    assert added == {"field_provenance.asdf", *(f"{e.key}_cat.ecsv" for e in result.direct)}
+    tables = {"field_provenance.asdf", "field_refcat.ecsv", "field_sources.ecsv"}
+    assert added == tables | {f"{e.key}_cat.ecsv" for e in result.direct}
     for path in field_a.truth.paths:
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 1e-4
     # a second time: nothing changes
