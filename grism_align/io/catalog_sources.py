@@ -65,6 +65,10 @@ class AbsoluteOutcome:
     attempts: tuple[CatalogAttempt, ...]
     reasons: tuple[str, ...]
 
+    def last_attempts(self) -> tuple[CatalogAttempt, ...]:
+        """The last try of each catalog."""
+        return tuple({attempt.catalog: attempt for attempt in self.attempts}.values())
+
 
 def catalog_sources(reference: ReferenceSettings, service: ServiceSettings) -> tuple[CatalogSource, ...]:
     """The catalogs that the settings name, in the order in which they are tried.

@@ -71,8 +71,10 @@ class AbsoluteAlignStep(GrismAlignStep):
         result = outcome.result
         if result is None:
             note = "no reference catalog: " + " ".join(outcome.reasons)
+            why = "; ".join(f"{one.catalog} {one.outcome}" for one in outcome.last_attempts())
+            failed = ExposureFit.failed(f"no reference catalog ({why})")
             members = [e.key for e in exposures.direct if exposures.relative.fits[e.key].is_aligned]
-            solution = AlignmentSolution(dict.fromkeys(members, ExposureFit.failed(note)))
+            solution = AlignmentSolution(dict.fromkeys(members, failed))
             activity = self.activity("failed", note, attempts=outcome.attempts)
             return exposures.with_activity(
                 activity, absolute=solution, reference_catalog=None, grism=AlignmentSolution()

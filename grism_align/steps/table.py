@@ -57,10 +57,14 @@ def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
 
 
 def _ties(exposures: ExposureSet) -> list[str]:
-    """How each relative frame is tied to the sky."""
-    frames = {fit.frame: fit for fit in exposures.absolute.fits.values() if fit.is_aligned}
-    return [
-        f"frame {number + 1} on {fit.reference}: {fit.n_used} of {fit.n_matched} matched stars used, "
-        f"rms {fit.rms:.1f} mas"
-        for number, fit in sorted(frames.items())
-    ]
+    """How each relative frame is tied to the sky, or why it is not."""
+    lines = {}
+    for key, fit in exposures.absolute.fits.items():
+        number = exposures.relative[key].frame
+        if fit.is_aligned:
+            used = f"{fit.n_used} of {fit.n_matched} matched stars used"
+            text = f"on {fit.reference}: {used}, rms {fit.rms:.1f} mas"
+        else:
+            text = fit.reason
+        lines[number, text] = f"frame {number + 1} {text}"
+    return [lines[key] for key in sorted(lines)]

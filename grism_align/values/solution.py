@@ -117,9 +117,9 @@ class ExposureFit:
     residuals: Residuals | None = None
 
     @classmethod
-    def failed(cls, reason: str, n_matched: int = 0) -> ExposureFit:
-        """The fit of an exposure that keeps its WCS."""
-        return cls(FitStatus.FAILED, None, reason=reason, n_matched=n_matched)
+    def failed(cls, reason: str, reference: str = "") -> ExposureFit:
+        """The fit of an exposure that keeps its WCS, though it was to be fitted to a reference."""
+        return cls(FitStatus.FAILED, None, reference, reason=reason)
 
     @property
     def is_aligned(self) -> bool:
@@ -164,7 +164,9 @@ def _followed(first: ExposureFit, second: ExposureFit | None) -> ExposureFit:
     if second is None or first.transform is None:
         return first
     if second.transform is None:
-        return replace(first, reason=f"{first.reason}; {second.reason}".strip("; "))
+        # The whole reason is one of the later step, often the same for all exposures.
+        why = f"not tied to {second.reference}" if second.reference else second.reason
+        return replace(first, reason=f"{first.reason}; {why}".strip("; "))
     total = first.transform.then(second.transform)
     if second.includes_earlier:
         total = replace(total, covariance=second.transform.covariance)
