@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.absolute_joint import TiedFrame, joint_fits
-from grism_align.algorithms.absolute_units import epoch_parts, unit_ties
+from grism_align.algorithms.absolute_units import at_each_epoch, unit_ties
 from grism_align.algorithms.cluster import ENOUGH_CONFIRMED
 from grism_align.algorithms.fit import axis_rms, leverage
 from grism_align.algorithms.frame_tie import FrameSources, FrameTie, match_frame
@@ -82,9 +82,9 @@ class _Frame:
     plane: TangentPlane
     geometry: str
 
-    def failed(self, reason: str) -> dict[str, ExposureFit]:
+    def failed(self, reason: str, reference: str = "") -> dict[str, ExposureFit]:
         """The fits of its exposures if none is to be had."""
-        return {member.key: ExposureFit.failed(reason) for member in self.members}
+        return {member.key: ExposureFit.failed(reason, reference) for member in self.members}
 
     def is_solved_anew(self, reference: ReferenceSettings) -> bool:
         """Whether its exposures are solved one by one; not where less is to be fitted than they were for."""
@@ -124,7 +124,7 @@ def align_absolute(
         try:
             _require_some(used, catalog, exposures.direct, counts)
             own, counts[f"saturated_frame_{frame.number + 1}"] = _frame_sources(frame)
-            parts = epoch_parts(own, frame.measured or ())
+            own, parts = at_each_epoch(own, frame.measured or ())
             ties.append((frame, match_frame(own, used, settings, parts)))
         except AlignmentError as error:
             fits.update(frame.failed(str(error)))
@@ -142,7 +142,7 @@ def align_absolute(
         failed = fits[keys[0]]
         if not failed.is_aligned:
             reason = f"not tied to {catalog.name}: {failed.reason}"
-            fits.update(frame.failed(reason))
+            fits.update(frame.failed(reason, catalog.name))
             warnings.append(f"{', '.join(keys)} {reason}")
         else:
             counts[f"reference_used_frame_{frame.number + 1}"] = max(fits[key].n_used for key in keys)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.epoch import errors_at, positions_at
+from grism_align.algorithms.epoch import covariance_at, errors_at, positions_at
 from grism_align.algorithms.fit import axis_rms, leverage, weighted_rms
 from grism_align.algorithms.frame import followed, pointing_prior
 from grism_align.algorithms.frame_tie import require_right_epoch
@@ -17,7 +17,13 @@ from grism_align.algorithms.pointing import roll_groups
 from grism_align.algorithms.prior import GENERATORS
 from grism_align.values.errors import AlignmentError, TooFewMatchesError
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
-from grism_align.values.sphere import mean_direction
+from grism_align.values.sphere import (
+    ARCSEC_PER_RADIAN,
+    mean_direction,
+    sky_to_vector,
+    tangent_axes,
+    vector_to_sky,
+)
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
@@ -35,8 +41,16 @@ if TYPE_CHECKING:
 
 __all__ = ["TiedFrame", "joint_fits"]
 
+# Radians, to tell the direction of an axis by.
+_STEP = 1e-7
 # A source that no catalog knows may have moved between measurements further apart than this, in years.
 _YEARS_APART = 0.5
+# A catalog overstates its errors if the scatter of as many pairs tells it, to so many of its own errors.
+_FEWEST_FOR_SCATTER, _CERTAIN = 20, 3.0
+# Median squared length of residuals of unit variance, and the error of that of N as a share, times root N.
+_MEDIAN_SQUARE, _MEDIAN_ERROR = 2 * np.log(2.0), 1 / np.log(2.0)
+# Stars of less than this share of the typical variance are others, of which the scatter tells nothing.
+_OTHERS = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +128,9 @@ def joint_fits(
     # An exposure that its own sources could not align stays with its acquisition.
     solved = [n for n, one in enumerate(sources) if (rows[n] >= 0).any() or one.matched.any()]
     own, labels = [sources[n] for n in solved], [groups[n] for n in solved]
-    tied = _tied(own, [rows[n] for n in solved], labels, (catalog, plane), settings.selection.unknown_motion)
+    year = float(np.mean([one.time for one in own]))
+    stated = _as_the_scatter_tells(catalog, [frame.tie for frame in frames], year)
+    tied = _tied(own, [rows[n] for n in solved], labels, (stated, plane), settings.selection.unknown_motion)
     # The catalog may be worse than it says; how much of the frames' scatter is its own, the residuals tell.
     tied.scatter[-1] = np.median([frame.tie.fit.scatter for frame in frames])
     geometry = max((frame.geometry for frame in frames), key=N_TERMS_OF.__getitem__)
@@ -146,6 +162,30 @@ def joint_fits(
             fits[sources[n].exposure.key] = replace(fit, includes_earlier=n in steps)
         out.append(fits)
     return out
+
+
+def _as_the_scatter_tells(
+    catalog: ReferenceCatalog, ties: Sequence[FrameTie], year: float
+) -> ReferenceCatalog:
+    """The catalog with smaller errors, if its sources scatter clearly less than those it states.
+
+    What scatters more, the solution itself finds.
+    """
+    used = [tie.fit.weight > 0 for tie in ties]
+    number = sum(int(mine.sum()) for mine in used)
+    if number < _FEWEST_FOR_SCATTER:
+        return catalog
+    square = np.concatenate([(t.fit.residual[u] ** 2).sum(axis=1) for t, u in zip(ties, used, strict=True)])
+    total = np.concatenate([tie.error[mine] for tie, mine in zip(ties, used, strict=True)]) ** 2
+    own = np.concatenate([tie.own_error[mine] for tie, mine in zip(ties, used, strict=True)]) ** 2
+    share = float(np.median(square / total)) / _MEDIAN_SQUARE
+    if share > 1.0 - _CERTAIN * _MEDIAN_ERROR / np.sqrt(number):
+        return catalog
+    theirs = float(np.median(total - own))
+    left = max(share * float(np.median(total)) - float(np.median(own)), 0.01 * theirs)
+    alike = (1e-3 * errors_at(catalog, year)) ** 2 > _OTHERS * theirs
+    factor = np.where(alike, left / theirs, 1.0)
+    return replace(catalog, covariance=catalog.covariance * factor[:, None, None])
 
 
 def _followed(
@@ -195,31 +235,57 @@ def _tied(
     xy = np.concatenate([one.xy for one in own])[kept]
     error = np.concatenate([one.error for one in own])[kept]
     seen = row >= 0
-    star = np.cumsum(known)[source[seen]] - 1
+    star, apart = np.cumsum(known)[source[seen]] - 1, time - epoch[source]
     xy[seen] -= plane.to_plane(positions_at(stars[star], time[seen])) - anchor[star]
-    error[seen] = np.hypot(error[seen], _motion_error(stars, star, time[seen] - epoch[source[seen]]))
-    instruments, instrument = np.unique([one.exposure.instrument for one in own], return_inverse=True)
-    kind = instrument.ravel()[exposure]
-    # What nobody knows to stay is a class of its own: the residuals tell how much its sources move.
-    adrift = ~seen & (np.abs(time - epoch[source]) > _YEARS_APART)
-    kind[adrift] += len(instruments)
-    scatter = np.zeros(2 * len(instruments) + 1)
-    for number_of_kind in np.unique(kind[adrift]).tolist():
-        years = np.abs(time - epoch[source])[kind == number_of_kind]
-        scatter[number_of_kind] = 1e-3 * unknown_motion * float(np.median(years))
+    error[seen] = np.hypot(error[seen], _motion_error(stars, star, apart[seen]))
+    kind, scatter = _kinds(own, exposure, np.where(seen, 0.0, np.abs(apart)), unknown_motion)
+    axes = _axis_errors(stars, epoch[known], plane)
     _, group = np.unique(labels, return_inverse=True)
     measured = Measurements(
         exposure=np.concatenate([exposure, np.full(len(stars), REFERENCE)]),
         source=np.concatenate([source, np.flatnonzero(known)]),
         xy=np.concatenate([xy, anchor]),
-        error=np.concatenate([error, 1e-3 * errors_at(stars, epoch[known])]),
+        error=np.concatenate([error, np.sqrt((axes**2).mean(axis=1))]),
         kind=np.concatenate([kind, np.full(len(stars), len(scatter) - 1)]),
         group=group.ravel(),
         fixed=np.zeros(len(own), dtype=bool),
+        axis_error=np.concatenate([error[:, None].repeat(2, axis=1), axes]),
     )
     in_frame = np.full(len(identities), -1)
     in_frame[source[number >= 0]] = number[number >= 0]
     return _Tied(measured, scatter, identities[known], in_frame[known])
+
+
+def _kinds(
+    own: Sequence[MeasuredSources],
+    exposure: NDArray[np.int64],
+    years: NDArray[np.float64],
+    unknown_motion: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Class of each measurement, and the first guess of each class's scatter (K,), that of a catalog last.
+
+    What nobody knows to stay over some `years` is a class of its own: the residuals tell how much it moves.
+    """
+    instruments, instrument = np.unique([one.exposure.instrument for one in own], return_inverse=True)
+    kind = instrument.ravel()[exposure]
+    kind[years > _YEARS_APART] += len(instruments)
+    scatter = np.zeros(2 * len(instruments) + 1)
+    for number in np.unique(kind[years > _YEARS_APART]).tolist():
+        scatter[number] = 1e-3 * unknown_motion * float(np.median(years[kind == number]))
+    return kind, scatter
+
+
+def _axis_errors(
+    stars: ReferenceCatalog, years: NDArray[np.float64], plane: TangentPlane
+) -> NDArray[np.float64]:
+    """Standard errors (N, 2), arcsec, of stars along the axes of a plane, which near a pole aren't theirs."""
+    east, north, _ = np.moveaxis(tangent_axes(*stars.sky.T), 1, 0)
+    out = sky_to_vector(stars.sky)
+    origin = plane.to_plane(stars.sky)
+    steps = [plane.to_plane(vector_to_sky(out + _STEP * axis)) - origin for axis in (east, north)]
+    turn = np.stack(steps, axis=-1) / (_STEP * ARCSEC_PER_RADIAN)
+    covariance = turn @ covariance_at(stars, years) @ turn.swapaxes(1, 2)
+    return np.asarray(1e-3 * np.sqrt(np.maximum(covariance[:, (0, 1), (0, 1)], 0.0)))
 
 
 def _motion_error(

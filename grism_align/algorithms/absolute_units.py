@@ -19,14 +19,23 @@ if TYPE_CHECKING:
     from grism_align.values.settings import AbsoluteSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["epoch_parts", "unit_ties"]
+__all__ = ["at_each_epoch", "unit_ties"]
 
-# Within so many years stars stay where they are, for a search; and the parts that are searched.
-_ONE_EPOCH, _MOST_PARTS = 0.25, 3
+# Within so many years stars stay where they are, for a search; and for a fit, even one of 1"/yr.
+_ONE_EPOCH, _ONE_TIME = 0.25, 1e-4
+# Epochs that are searched.
+_MOST_PARTS = 3
+# Share of the sources that must be known by their measurements.
+_MOSTLY = 0.8
 
 
-def epoch_parts(own: FrameSources, sources: Sequence[MeasuredSources]) -> list[FrameSources]:
-    """The sources of a frame where they were at each epoch of its exposures.
+def at_each_epoch(
+    own: FrameSources, sources: Sequence[MeasuredSources]
+) -> tuple[FrameSources, list[FrameSources]]:
+    """The sources of a frame, and where they were at each epoch of its exposures.
+
+    Of exposures of several epochs the sources are the means of what was measured, since a robust position of
+    one that moves is that of whichever epoch it agrees with.
 
     Parameters
     ----------
@@ -37,8 +46,10 @@ def epoch_parts(own: FrameSources, sources: Sequence[MeasuredSources]) -> list[F
 
     Returns
     -------
+    FrameSources
+        The sources.
     list of FrameSources
-        Three at most, those of most measurements first; none where all exposures are of one epoch.
+        Three epochs at most, that of most measurements first; none where all exposures are of one epoch.
     """
     groups: list[list[MeasuredSources]] = []
     for one in sorted(sources, key=lambda each: each.time):
@@ -46,17 +57,19 @@ def epoch_parts(own: FrameSources, sources: Sequence[MeasuredSources]) -> list[F
             groups.append([])
         groups[-1].append(one)
     if len(groups) < 2:
-        return []
+        return own, []
     groups.sort(key=lambda members: -sum(map(len, members)))
-    parts = (_merged(members, own.plane) for members in groups[:_MOST_PARTS])
-    return [_known(part, own) for part in parts]
+    merged = (_merged(members, own.plane) for members in (sources, *groups[:_MOST_PARTS]))
+    means, *parts = (_known(part, own) for part in merged)
+    # A record without matches doesn't tell what was measured.
+    return means if len(means) > _MOSTLY * len(own) else own, [part for part in parts if len(part)]
 
 
 def _known(part: FrameSources, own: FrameSources) -> FrameSources:
     """Those of some sources that are among others, with the magnitudes of these."""
     _, mine, theirs = np.intersect1d(part.number, own.number, return_indices=True)
-    positions = replace(part.positions.rows(mine), mag=own.positions.mag[theirs])
-    return replace(part, positions=positions, number=part.number[mine])
+    known = part.rows(mine)
+    return replace(known, positions=replace(known.positions, mag=own.positions.mag[theirs]))
 
 
 def unit_ties(
@@ -99,7 +112,7 @@ def unit_ties(
         except AlignmentError as error:
             reasons.update(dict.fromkeys(keys, f"{unit} moves with its frame: {error}"))
             continue
-        found = FrameTie(tie.fit, tie.pairs, tie.error, tie.radius, frame.probability)
+        found = replace(tie, probability=frame.probability)
         ties.update(dict.fromkeys(keys, found))
     return ties, reasons
 
@@ -118,9 +131,13 @@ def _merged(members: Sequence[MeasuredSources], plane: TangentPlane) -> FrameSou
     columns = (*np.concatenate([one.xy for one in members]).T, time)
     x, y, epoch = (np.bincount(index, weight * column) / total for column in columns)
     positions = PlaneList(np.column_stack([x, y]), 1.0 / np.sqrt(total), np.full(len(labels), np.nan), epoch)
+    times, when = np.unique(np.round(time / _ONE_TIME) * _ONE_TIME, return_inverse=True)
+    share = np.zeros((len(labels), len(times)))
+    np.add.at(share, (index, when.ravel()), weight / total[index])
     return FrameSources(
         positions,
         np.maximum(labels, -1),
         plane,
         min(one.exposure.pixel_scale for one in members),
+        (times, share),
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.catalog import ReferenceCatalog
 
-__all__ = ["errors_at", "positions_at"]
+__all__ = ["covariance_at", "errors_at", "positions_at"]
 
 _MAS_PER_RADIAN = float(np.degrees(1) * 3.6e6)
 # One astronomical unit a Julian year, km/s.
@@ -53,8 +53,36 @@ def positions_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) 
     return vector_to_sky(moved - (catalog.parallax / _MAS_PER_RADIAN)[:, None] * earth)
 
 
+def covariance_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariances of the positions of `positions_at`, by that of all five parameters.
+
+    Parameters
+    ----------
+    catalog : ReferenceCatalog
+        N sources.
+    years : float or (N,) ndarray
+        Julian years.
+
+    Returns
+    -------
+    (N, 2, 2) ndarray, mas^2
+        East and north. An unknown proper motion adds nothing.
+
+    Notes
+    -----
+    To first order in the angle that a source moves: that of a star of 1"/yr over 20 years is right to 1e-4.
+    """
+    east, north, _, time, earth = _geometry(catalog, years)
+    derivative = np.zeros((len(catalog), 2, 5))
+    for axis, (direction, motion) in enumerate(((east, 3), (north, 4))):
+        derivative[:, axis, axis] = 1.0
+        derivative[:, axis, 2] = -(direction * earth).sum(axis=1)
+        derivative[:, axis, motion] = time
+    return np.asarray(derivative @ catalog.covariance @ derivative.swapaxes(1, 2))
+
+
 def errors_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard errors of the positions of `positions_at`, by the covariance of all five parameters.
+    """Standard errors of the positions of `positions_at`, of one axis.
 
     Parameters
     ----------
@@ -66,21 +94,10 @@ def errors_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> 
     Returns
     -------
     (N,) ndarray, mas
-        Of one axis: root of the mean variance of the two. An unknown proper motion adds nothing.
-
-    Notes
-    -----
-    To first order in the angle that a source moves: that of a star of 1"/yr over 20 years is right to 1e-4.
+        Root of the mean variance of the two axes of `covariance_at`.
     """
-    east, north, _, time, earth = _geometry(catalog, years)
-    variance = np.zeros(len(catalog))
-    for axis, position, motion in ((east, 0, 3), (north, 1, 4)):
-        derivative = np.zeros((len(catalog), 5))
-        derivative[:, position] = 1.0
-        derivative[:, 2] = -(axis * earth).sum(axis=1)
-        derivative[:, motion] = time
-        variance += np.einsum("ni,nij,nj->n", derivative, catalog.covariance, derivative)
-    return np.sqrt(np.maximum(0.5 * variance, 0.0))
+    variance = np.trace(covariance_at(catalog, years), axis1=1, axis2=2) / 2
+    return np.sqrt(np.maximum(variance, 0.0))
 
 
 def _geometry(

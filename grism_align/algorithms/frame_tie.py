@@ -36,6 +36,10 @@ _YEARS_OFF = 1.0
 _LEAST_MOTION, _FEWEST_MOVING = 0.1, 5
 
 
+class _WrongEpochError(AlignmentError):
+    """A catalog whose epochs or proper motions are wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class FrameSources:
     """Sources whose relative positions are known.
@@ -50,12 +54,24 @@ class FrameSources:
         The plane.
     pixel_scale : float, arcsec
         The smallest one of the exposures that saw them.
+    seen : ((T,) ndarray, (N, T) ndarray), optional
+        Julian years of the measurements that a position is the mean of, and their shares of it; without them
+        all are of the position's epoch.
     """
 
     positions: PlaneList
     number: NDArray[np.int64]
     plane: TangentPlane
     pixel_scale: float
+    seen: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def rows(self, index: NDArray[np.int64]) -> FrameSources:
+        """The sources of some rows."""
+        seen = None if self.seen is None else (self.seen[0], self.seen[1][index])
+        return replace(self, positions=self.positions.rows(index), number=self.number[index], seen=seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +86,8 @@ class FrameTie:
         Number of the source, row of the catalog.
     error : (N,) ndarray, arcsec
         Standard error of one axis that the pairs were given.
+    own_error : (N,) ndarray, arcsec
+        That of the source alone.
     radius : float, arcsec
         Within which they were looked for.
     probability : float
@@ -79,6 +97,7 @@ class FrameTie:
     fit: LinearFit
     pairs: NDArray[np.int64]
     error: NDArray[np.float64]
+    own_error: NDArray[np.float64]
     radius: float
     probability: float
 
@@ -127,7 +146,30 @@ def match_frame(
             return _judged(tie, look, catalog, settings.match, tries=1 + len(parts))
         except AlignmentError as error:
             failures.append(error)
-    raise failures[0]
+    told = next((failure for failure in failures if isinstance(failure, _WrongEpochError)), None)
+    raise told or _explained(failures[0], own, catalog, settings.match)
+
+
+def _explained(
+    failure: AlignmentError, own: FrameSources, catalog: ReferenceCatalog, match: MatchSettings
+) -> AlignmentError:
+    """The failure, or, if so it is, that the catalog would match if its stars stood still."""
+    year = float(own.positions.epoch.mean())
+    still = PlaneList(
+        own.plane.to_plane(catalog.sky), 1e-3 * catalog.error.max(axis=1), catalog.mag, catalog.epoch
+    )
+    moved = np.hypot(*(_reference_list(catalog, year, own.plane).xy - still.xy).T)
+    if np.median(moved) < LEAST_RADIUS:
+        return failure
+    try:
+        match_lists(own.positions, still, own.plane, match)
+    except AlignmentError:
+        return failure
+    msg = (
+        f"its sources match where they stand, and not where they were in {year:.1f}: "
+        f"its epoch, {np.median(catalog.epoch):.1f}, or its proper motions are wrong"
+    )
+    return _WrongEpochError(msg)
 
 
 def _judged(
@@ -179,6 +221,8 @@ def refine_tie(
         If there are too few pairs or their fit is not acceptable.
     """
     match = settings.match
+    if len(own) < match.min_matches:
+        raise TooFewMatchesError(len(own), match.min_matches)
     reference = _reference_list(catalog, float(own.positions.epoch.mean()), own.plane)
     transform, radius = start, match.tolerance
     pairs, fit = np.zeros((0, 2), dtype=np.int64), None
@@ -202,7 +246,7 @@ def refine_tie(
     require_right_epoch(fit.residual, catalog[pairs[:, 1]], weight, own.plane)
     _require_small(own, fit, match, float(np.median(error)))
     _require_better(own, fit.transform, settings.pointing)
-    return FrameTie(fit, numbered, error, radius, float("nan"))
+    return FrameTie(fit, numbered, error, own.positions.error[pairs[:, 0]], radius, float("nan"))
 
 
 def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane) -> PlaneList:
@@ -213,8 +257,12 @@ def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane
 
 def _partners(own: FrameSources, catalog: ReferenceCatalog, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
     """Where the star of each pair was, (N, 2), arcsec, when its source was measured."""
-    epoch = own.positions.epoch[pairs[:, 0]]
-    return own.plane.to_plane(positions_at(catalog[pairs[:, 1]], epoch))
+    mine, partner = own.rows(pairs[:, 0]), catalog[pairs[:, 1]]
+    if mine.seen is None:
+        return own.plane.to_plane(positions_at(partner, mine.positions.epoch))
+    # Parallax is not linear in time, and so its mean is none of the mean time.
+    at = np.array([own.plane.to_plane(positions_at(partner, time)) for time in mine.seen[0]])
+    return np.asarray(np.einsum("nt,tnk->nk", mine.seen[1], at))
 
 
 def _fit_pairs(
@@ -233,8 +281,12 @@ def _fit_pairs(
 
 
 def _scale_is_significant(fit: LinearFit) -> bool:
+    """Whether a scale is one that chance does not make; few stars tell its error badly."""
+    from scipy.stats import norm, t
+
     scale_error = float(np.sqrt(fit.transform.covariance[2, 2]))
-    return bool(abs(fit.transform.scale - 1.0) > _SIGNIFICANT * scale_error)
+    limit = t.ppf(norm.cdf(_SIGNIFICANT), max(2 * fit.n_used - 4, 1))
+    return bool(abs(fit.transform.scale - 1.0) > limit * scale_error)
 
 
 def _require_small(own: FrameSources, fit: LinearFit, match: MatchSettings, error: float) -> None:
@@ -292,7 +344,7 @@ def require_right_epoch(
             f"the residuals follow the proper motions: the positions are those of {stated - years:.1f} "
             f"(+- {uncertain:.1f}), and the catalog says {stated:.1f}"
         )
-        raise AlignmentError(msg)
+        raise _WrongEpochError(msg)
 
 
 def _require_better(own: FrameSources, transform: LinearTransform, pointing: PointingSettings) -> None:

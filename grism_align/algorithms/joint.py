@@ -61,7 +61,7 @@ class Measurements:
     xy : (M, 2) ndarray, arcsec
         Measured position in the common tangent plane.
     error : (M,) ndarray, arcsec
-        Standard error of one axis.
+        Standard error of one axis; the rms of the two where they differ.
     kind : (M,) ndarray of int
         Class of the measurement, 0 to K - 1: those of one class share the scatter beyond their errors.
     group : (E,) ndarray of int
@@ -69,6 +69,8 @@ class Measurements:
     fixed : (E,) ndarray of bool
         Exposures that fix the frame: their mean shift and their groups' mean terms are zero. Of no
         account where there are measurements by a reference catalog, which then is the frame.
+    axis_error : (M, 2) ndarray, arcsec, or None
+        Standard errors of x and y; None where they are the same.
     """
 
     exposure: NDArray[np.int64]
@@ -78,6 +80,12 @@ class Measurements:
     kind: NDArray[np.int64]
     group: NDArray[np.int64]
     fixed: NDArray[np.bool_]
+    axis_error: NDArray[np.float64] | None = None
+
+    def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
+        error = self.error[:, None].repeat(2, axis=1) if self.axis_error is None else self.axis_error
+        return np.asarray(error**2 + scatter[self.kind][:, None] ** 2)
 
     @property
     def n_exposures(self) -> int:
@@ -175,12 +183,12 @@ def solve_joint(
             nothing = np.zeros_like(prior.so_far(n_terms))
             prior = prior_reweighted(prior, nothing, n_terms, is_free=measured.is_free)
     for _ in range(_ITERATIONS):
-        sigma2 = measured.error**2 + scatter[measured.kind] ** 2
-        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT) / sigma2, prior)
-        free = freedom(measured, weight / sigma2)[:, None]
+        variance = measured.variance(scatter)
+        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior)
+        free = freedom(measured, weight * (1.0 / variance).mean(axis=1))[:, None]
         scatter = _class_scatter(measured, solved.residual / free, weight > 0, scatter)
-        sigma = np.hypot(measured.error, scatter[measured.kind])
-        new = robust_weights(np.hypot(*(solved.residual / free).T) / sigma, clip)
+        variance = measured.variance(scatter)
+        new = robust_weights(np.sqrt(((solved.residual / free) ** 2 / variance).sum(axis=1)), clip)
         done = np.abs(new - weight).max() < 1e-3
         weight = new
         if prior is not None:
@@ -189,11 +197,12 @@ def solve_joint(
             done = done and np.abs(prior.shift_weight - before.shift_weight).max() < 1e-3
         if done:
             break
-    honest = weight / sigma**2
-    left = _left_free(measured, honest)
-    honest /= variance_factor(solved.residual, (honest, left), weight, clip)
-    solved = problem.solve(np.maximum(honest, LEAST_WEIGHT / sigma**2), prior)
-    total = np.bincount(measured.source, honest, len(solved.source_xy))
+    inverse = (1.0 / variance).mean(axis=1)
+    honest = weight * inverse
+    pull = solved.residual / np.sqrt(variance * inverse[:, None])
+    factor = variance_factor(pull, (honest, _left_free(measured, honest)), weight, clip)
+    solved = problem.solve(np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance, prior)
+    total = np.bincount(measured.source, honest / factor, len(solved.source_xy))
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
     return JointSolution(
         shift=shift,
@@ -229,7 +238,7 @@ class _Problem:
         self._frame = _frame_constraints(measured, n_terms)
 
     def solve(self, weight: NDArray[np.float64], prior: PointingPrior | None) -> _WeightedSolution:
-        """Solve for given weights (M,), arcsec^-2."""
+        """Solve for given weights of x and y, (M, 2), arcsec^-2."""
         measured = self.measured
         system = _normal_equations(measured, self._design, weight)
         if prior is not None:
@@ -340,7 +349,7 @@ def _normal_equations(
     """The normal equations for given weights, the sources eliminated."""
     m = len(weight)
     n_sources = int(measured.source.max()) + 1
-    both = np.concatenate([weight, weight])
+    both = weight.T.ravel()
     where = np.concatenate([measured.source, n_sources + measured.source])
     spread = sparse.csr_matrix((both, (where, np.arange(2 * m))), shape=(2 * n_sources, 2 * m))
     total = np.asarray(spread.sum(axis=1)).ravel()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,26 @@ def stars(
     """Stars around the point of a plane, or so many arcsec east of it."""
     sky = plane.to_sky(rng.uniform(-side / 2, side / 2, (n, 2)) + np.array([east, 0.0]))
     return Stars(sky, np.sort(rng.uniform(18, 24, n)), motion * rng.normal(size=(n, 2)), plane=plane)
+
+
+def together(*fields: Stars) -> Stars:
+    """The stars of several fields around the point of the first one's plane."""
+    columns = [(f.sky, f.mag, f.motion, np.broadcast_to(f.parallax, f.mag.shape)) for f in fields]
+    return Stars(*(np.concatenate(column) for column in zip(*columns, strict=True)), plane=fields[0].plane)
+
+
+def with_errors(
+    field: Stars, rng: np.random.Generator, position: float = 0.3, motion: float = 0.05
+) -> ReferenceCatalog:
+    """The reference catalog with errors of positions, mas, and motions, mas/yr, which it states."""
+    true, plane = field.catalog(), field.plane
+    noise = rng.normal(size=(2, *true.sky.shape))
+    return replace(
+        true,
+        sky=plane.to_sky(plane.to_plane(true.sky) + 1e-3 * position * noise[0]),
+        motion=true.motion + motion * noise[1],
+        covariance=astrometric_covariance(np.full(true.sky.shape, position), np.full(true.sky.shape, motion)),
+    )
 
 
 def observe(
