@@ -1,0 +1,669 @@
+"""How near to the true sky does a reference catalog bring a field, and how near could it?
+
+    python benchmarks/absolute.py                           # all of it, a quarter of an hour
+    python benchmarks/absolute.py --parts catalogs --seeds 1 --draws 2
+    python benchmarks/absolute.py FOLDER... --seeds 0 --parts catalogs,thinned      # sets of your own
+
+**catalogs**: the fields are Case A (two visits of four F140W exposures of WFC3/IR, full chips), seen some
+years before 2016 (``--years``), with stars that move by 6 mas/yr an axis. They are measured and aligned with
+each other once, and then with three catalogs, as one rigid whole (frame) and each exposure anew (joint):
+
+* dense: all sources to 24 mag, their positions exact;
+* gaia: the brightest stars on the exposures, 40 at most, at epoch 2016.0, with errors of 0.5 to 2 mas an axis
+  and proper motions with errors of 0.05 to 0.25 mas/yr. Its errors are drawn anew ``--draws`` times;
+* gaia, no motion: the same, its proper motions blank and taken for zero.
+
+A set of your own is a folder with RAW/*.fits, truth.ecsv, whose columns `benchmarks/_truth.py` describes, and
+two catalogs in any form that the pipeline reads (``--dense``, ``--gaia``). It has one draw.
+
+*absolute* is the rms over a grid of pixels of all usable direct exposures of the distance to the true sky, in
+mas, and that of the draws. *allowed* is what the catalog's errors and number allow a shift and roll of the
+whole field (in brackets, a shift, roll and scale). With A the derivatives of a star's position by these terms
+and C its 2 x 2 covariance at the epoch of the exposures, the covariance of the terms is
+P = (sum A' C^-1 A)^-1, and the mean square error of a pixel tr(A P A'); of which the mean over the grid, and
+then the root. A simulation of the errors checks every one. *with positions* is the same where C has the error
+of the star's measured position besides, as the relative alignment states it, without stars that it does not
+have. *relative* is the error without a catalog, after one shift, roll and scale. The ratios are to *allowed*;
+to that and *relative* in quadrature; to *with positions* and *relative* in quadrature. One draw scatters by
+a third, so a ratio means something where there are many.
+
+**thinned**: gaia with so many stars left, by chance. Refused draws are counted and have no error.
+
+**mosaic**: six pointings of two exposures, 2' apart, every other one ten years later, each with an error of
+its pointing and roll; of galaxies that no catalog has and of stars that move, most of them one way. Lists of
+positions with 0.01 pixel of noise; a catalog of the stars with 0.5 mas. *step*: the largest difference, along
+the seam of two neighbours, between where the two put the sky. The rows of images are one such mosaic each
+through the whole pipeline (``--no-pixels`` leaves them out).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from _truth import write_truth
+from astropy.io import fits
+from astropy.table import Table
+from astropy.time import Time
+from scipy.spatial import cKDTree
+
+from grism_align.algorithms.absolute import align_absolute
+from grism_align.algorithms.epoch import positions_at
+from grism_align.algorithms.positions import julian_year
+from grism_align.algorithms.relative import align_relative
+from grism_align.simulation import (
+    SceneSettings,
+    SimulatedExposure,
+    SimulatedVisit,
+    Simulation,
+    case_a,
+    simulate,
+    usual_scene,
+)
+from grism_align.simulation.scene import draw_scene
+from grism_align.simulation.schedule import chip_wcs, planned_exposures
+from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
+from grism_align.values.exposure import Chip, Exposure, ExposureKind
+from grism_align.values.field import ExposureSet
+from grism_align.values.settings import (
+    AbsoluteSettings,
+    MatchSettings,
+    PointingSettings,
+    ReferenceSettings,
+    RelativeSettings,
+    SelectionSettings,
+)
+from grism_align.values.sphere import mean_direction, sky_to_vector, vector_to_sky
+from grism_align.values.transform import TangentPlane
+from grism_align.wcs.fits import FitsWcs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.simulation import Truth
+    from grism_align.simulation.scene import Scene
+    from grism_align.simulation.schedule import PlannedExposure
+    from grism_align.values.solution import AlignmentSolution
+
+    Floats = NDArray[np.float64]
+
+_LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+_SAMPLES = np.linspace(0.04, 0.96, 9)
+_PARTS = ("catalogs", "thinned", "mosaic")
+_SOLVES = ("joint", "frame")
+_THINNED = (10, 6, 4)
+# The Gaia-like catalog: its epoch, the most stars, and the proper motions of stars, mas/yr.
+_EPOCH, _MOST_STARS, _MOTION = 2016.0, 40, 6.0
+# The dense catalog: faintest magnitude, and the error that it states, mas.
+_FAINTEST, _DENSE_ERROR = 24.0, 0.5
+_CHECKS = 4000
+# Distance within which a source is a star, arcsec.
+_SAME = 0.15
+# The mosaic: distance of pointings, arcsec; years apart; noise of a list, pixels; error of its catalog, mas;
+# motion that most stars share, mas/yr; pixels at the edge of a chip that no list has.
+_STEP, _APART, _NOISE, _CATALOG_ERROR = 120.0, 10.0, 0.01, 0.5
+_STREAM, _EDGE = (-3.0, -5.0), 5.0
+_SEAM = np.linspace(-60.0, 60.0, 5)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A field, aligned with itself, and its truth.
+
+    Parameters
+    ----------
+    name : str
+        Of the field.
+    exposures : ExposureSet
+        With the relative solution.
+    pixels : dict of str to ndarray
+        Sky (N, 2) in deg of a grid of pixels of each usable direct exposure, by its written WCS.
+    sky : dict of str to ndarray
+        The true sky of the same pixels.
+    chips : dict of str to list of FitsWcs
+        True WCSs of the same exposures.
+    dense : ReferenceCatalog
+        All sources, positions exact.
+    gaia : list of ReferenceCatalog
+        Draws of a Gaia-like one.
+    """
+
+    name: str
+    exposures: ExposureSet
+    pixels: dict[str, Floats]
+    sky: dict[str, Floats]
+    chips: dict[str, list[FitsWcs]]
+    dense: ReferenceCatalog
+    gaia: list[ReferenceCatalog]
+
+    @property
+    def plane(self) -> TangentPlane:
+        """Tangent to the field."""
+        return TangentPlane(*mean_direction(np.concatenate(list(self.sky.values()))))
+
+    def grid(self) -> Floats:
+        """True positions of all pixels in the plane, arcsec."""
+        return self.plane.to_plane(np.concatenate(list(self.sky.values())))
+
+    def errors(self, solution: AlignmentSolution) -> Floats:
+        """What a solution leaves of every pixel's error, mas; NaN if it leaves out an exposure."""
+        moved = []
+        for key, written in self.pixels.items():
+            fit = solution.fits.get(key)
+            if fit is None or fit.transform is None:
+                return np.full((1, 2), np.nan)
+            moved.append(fit.transform.apply_to_sky(written))
+        return 1e3 * (self.plane.to_plane(np.concatenate(moved)) - self.grid())
+
+    def relative(self) -> float:
+        """Rms error, mas, of the relative solution after one shift, roll and scale of all."""
+        true, given = self._complex()
+        slope, shift = self._similarity()
+        return float(1e3 * np.sqrt(np.mean(np.abs(true - slope * given - shift) ** 2)))
+
+    def position_errors(self, xy: Floats) -> Floats:
+        """Errors, mas, of one axis, of the sources at places of the plane; infinite where there is none."""
+        slope, shift = self._similarity()
+        sources = self.exposures.sources
+        found = self.plane.to_plane(np.array([(one.ra, one.dec) for one in sources])) @ [1, 1j]
+        found = slope * found + shift
+        distance, row = cKDTree(np.column_stack([found.real, found.imag])).query(xy)
+        return np.where(distance < _SAME, np.array([one.error for one in sources])[row], np.inf)
+
+    def _complex(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+        """True and relative positions of all pixels, xi + i eta, arcsec."""
+        true = self.grid() @ [1, 1j]
+        return true, true + 1e-3 * (self.errors(self.exposures.relative) @ [1, 1j])
+
+    def _similarity(self) -> tuple[complex, complex]:
+        """Slope and shift that bring the relative frame closest to the truth."""
+        true, given = self._complex()
+        design = np.stack([given, np.ones(len(given))], axis=1)
+        slope, shift = np.linalg.lstsq(design, true, rcond=None)[0]
+        return complex(slope), complex(shift)
+
+    def seen(self, catalog: ReferenceCatalog) -> tuple[NDArray[np.int64], Floats]:
+        """Rows of a catalog that lie on the exposures, and the mean years of these."""
+        total, count = np.zeros(len(catalog)), np.zeros(len(catalog))
+        for key, chips in self.chips.items():
+            year = julian_year(self.exposures[key].mid)
+            sky = positions_at(catalog, year)
+            for chip in chips:
+                xy, shape = chip.to_pixel(sky), np.array(chip.grid().max(axis=0))
+                inside = ((xy > 0) & (xy < shape)).all(axis=1)
+                total[inside] += year
+                count[inside] += 1
+        rows = np.flatnonzero(count)
+        return rows, total[rows] / count[rows]
+
+
+def allowed(field: Measured, catalog: ReferenceCatalog, n_terms: int, *, measured: bool = False) -> float:
+    """Rms error, mas, that a catalog allows a fit of the whole field; NaN if it has too few stars.
+
+    Parameters
+    ----------
+    field : Measured
+        The field.
+    catalog : ReferenceCatalog
+        The catalog.
+    n_terms : int
+        How many of roll and scale are fitted besides a shift.
+    measured : bool
+        Whether the errors of the measured positions count.
+    """
+    rows, years = field.seen(catalog)
+    at = field.plane.to_plane(positions_at(catalog[rows], years))
+    own = field.position_errors(at) if measured else np.zeros(len(rows))
+    kept = np.isfinite(own)
+    stars, at, years, own = catalog[rows[kept]], at[kept], years[kept], own[kept]
+    if 2 * len(stars) < 2 + n_terms:
+        return np.nan
+    lever = np.zeros((len(stars), 2, 5))
+    lever[:, 0, 0] = lever[:, 1, 1] = 1.0
+    lever[:, (0, 1), (3, 4)] = (years - stars.epoch)[:, None]
+    covariance = lever @ stars.covariance @ lever.swapaxes(1, 2) + own[:, None, None] ** 2 * np.eye(2)
+    design, inverse = _design(at, n_terms), np.linalg.inv(covariance)
+    normal = np.einsum("nip,nij,njq->pq", design, inverse, design)
+    pixels = _design(field.grid(), n_terms)
+    # Mean of A'A over the grid: what makes a mean square error of the pixels of one of the terms.
+    square = np.einsum("nip,niq->pq", pixels, pixels) / len(pixels)
+    expected = float(np.trace(square @ np.linalg.inv(normal)))
+    noise = np.random.default_rng(0).normal(size=(_CHECKS, len(stars), 2))
+    noise = np.einsum("nij,knj->kni", np.linalg.cholesky(covariance), noise)
+    terms = np.linalg.solve(normal, np.einsum("nip,nij,knj->pk", design, inverse, noise))
+    drawn = np.einsum("pk,pq,qk->k", terms, square, terms)
+    if abs(drawn.mean() - expected) > 5 * drawn.std() / np.sqrt(_CHECKS):
+        msg = f"simulated {drawn.mean():.4g} mas^2, expected {expected:.4g}"
+        raise ArithmeticError(msg)
+    return float(np.sqrt(expected))
+
+
+def _design(xy: Floats, n_terms: int) -> Floats:
+    """Derivatives (N, 2, 2 + n_terms) of positions by a shift, a roll and a scale."""
+    out = np.zeros((len(xy), 2, 4))
+    out[:, 0, 0] = out[:, 1, 1] = 1.0
+    out[:, :, 2] = xy @ [[0.0, -1.0], [1.0, 0.0]]
+    out[:, :, 3] = xy
+    return out[:, :, : 2 + n_terms]
+
+
+def simulated(seed: int, years: float, draws: int, work: Path) -> Measured:
+    """A field of Case A that was seen so many years before 2016."""
+    scene = replace(usual_scene("wfc3_ir"), motion=_MOTION)
+    plan = case_a(n_pairs=4, scene=scene)
+    first = Time(_EPOCH - years, format="jyear").mjd - plan.visits[0].start
+    visits = tuple(replace(visit, start=visit.start + first) for visit in plan.visits)
+    direct = tuple(
+        replace(visit, exposures=tuple(e for e in visit.exposures if e.element == "F140W"))
+        for visit in visits
+    )
+    folder = work / f"case_a_{seed}"
+    truth = simulate(replace(plan, visits=direct), folder / "RAW", np.random.default_rng(seed))
+    write_truth(truth, folder / "truth.ecsv")
+    sources = truth.scene
+    bright = np.flatnonzero(sources.mag < _FAINTEST)
+    dense = _catalog(sources, bright, np.full((len(bright), 2), _DENSE_ERROR), np.zeros((len(bright), 2)))
+    field = _measured(f"case_a {seed}", folder, dense, [])
+    stars = np.flatnonzero(sources.is_star & (sources.mag < _FAINTEST))
+    zero = np.zeros((len(stars), 2))
+    stars = stars[field.seen(_catalog(sources, stars, zero, zero))[0]][:_MOST_STARS]
+    rngs = np.random.default_rng([seed, 2016]).spawn(draws)
+    return replace(field, gaia=[_gaia(sources, stars, rng) for rng in rngs])
+
+
+def _catalog(scene: Scene, rows: NDArray[np.int64], error: Floats, motion_error: Floats) -> ReferenceCatalog:
+    """True positions and motions of some sources, at 2016.0."""
+    n = len(rows)
+    return ReferenceCatalog(
+        sky=scene.sky_at(_EPOCH)[rows],
+        covariance=astrometric_covariance(error, motion_error),
+        motion=scene.motion[rows],
+        parallax=np.zeros(n),
+        radial_velocity=np.zeros(n),
+        epoch=np.full(n, _EPOCH),
+        mag=scene.mag[rows],
+        identifier=rows.astype(str),
+        name="SIMULATED",
+        origin="",
+    )
+
+
+def _gaia(scene: Scene, rows: NDArray[np.int64], rng: np.random.Generator) -> ReferenceCatalog:
+    error, motion_error = rng.uniform(0.5, 2.0, (len(rows), 2)), rng.uniform(0.05, 0.25, (len(rows), 2))
+    return _scattered(_catalog(scene, rows, error, motion_error), rng)
+
+
+def _scattered(catalog: ReferenceCatalog, rng: np.random.Generator) -> ReferenceCatalog:
+    """A catalog with the errors that it states."""
+    offset = rng.normal(size=(2, len(catalog), 2)) * [catalog.error, catalog.motion_error]
+    step = offset[0] / 3.6e6
+    step[:, 0] /= np.cos(np.radians(catalog.sky[:, 1]))
+    return replace(catalog, sky=catalog.sky + step, motion=catalog.motion + offset[1])
+
+
+def given(folder: Path, dense: str, gaia: str) -> Measured:
+    """A set of the user's."""
+    from grism_align.io.reference_catalogs import read_reference_catalog
+
+    catalogs = [read_reference_catalog(folder / name) for name in (dense, gaia)]
+    return _measured(folder.name, folder, catalogs[0], catalogs[1:])
+
+
+def _measured(name: str, folder: Path, dense: ReferenceCatalog, gaia: list[ReferenceCatalog]) -> Measured:
+    """Measure the exposures of a folder, and align them with each other."""
+    exposures = _aligned(sorted((folder / "RAW").glob("*.fits")))
+    by_file = {exposure.path.name: exposure for exposure in exposures.direct}
+    pixels, sky, chips = {}, {}, {}
+    for row in Table.read(folder / "truth.ecsv"):
+        if row["kind"] != "direct" or not row["usable"]:
+            continue
+        exposure = by_file[row["file"]]
+        chip = next(one for one in exposure.chips if one.extver == row["extver"])
+        true = _true_wcs(exposure.path, row, chip.shape)
+        axes = [_SAMPLES * (n - 1) for n in chip.shape[::-1]]
+        xy = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+        for found, wcs in ((pixels, chip.wcs), (sky, true)):
+            found.setdefault(exposure.key, []).append(wcs.to_sky(xy))
+        chips.setdefault(exposure.key, []).append(true)
+    joined = ({key: np.concatenate(parts) for key, parts in side.items()} for side in (pixels, sky))
+    return Measured(name, exposures, *joined, chips, dense, gaia)
+
+
+def _aligned(paths: list[Path]) -> ExposureSet:
+    """Exposures measured and aligned with each other, without what comes after that."""
+    from grism_align.steps.pipeline import GrismAlignPipeline
+
+    later = set(GrismAlignPipeline.step_defs) - {"source_catalog", "relative_align"}
+    skipped = {name: {"skip": True} for name in later}
+    return GrismAlignPipeline.call([str(path) for path in paths], steps=skipped)
+
+
+def _true_wcs(path: Path, row: Table.Row, shape: tuple[int, int]) -> FitsWcs:
+    with fits.open(path) as hdus:
+        header = hdus["SCI", int(row["extver"])].header.copy()
+        header.update({key: float(row[key.lower()]) for key in _LINEAR})
+        return FitsWcs.from_header(header, hdus, shape)
+
+
+def _settings(solve: str, *, has_motion: bool = True) -> AbsoluteSettings:
+    selection = SelectionSettings() if has_motion else SelectionSettings(unknown_motion=0.0)
+    return AbsoluteSettings(ReferenceSettings(solve=solve), selection)
+
+
+def _tied(
+    field: Measured, catalog: ReferenceCatalog, solve: str, *, has_motion: bool = True
+) -> tuple[float, int]:
+    """Absolute rms, mas, NaN where the catalog was refused; and reference sources used."""
+    result = align_absolute(field.exposures, catalog, _settings(solve, has_motion=has_motion))
+    errors = field.errors(field.exposures.relative.then(result.solution))
+    if not result.is_complete:
+        return np.nan, 0
+    used = max(fit.n_used for fit in result.solution.fits.values())
+    return float(np.sqrt((errors**2).sum(axis=1).mean())), used
+
+
+def _motionless(catalog: ReferenceCatalog) -> ReferenceCatalog:
+    covariance = catalog.covariance.copy()
+    covariance[:, 3:] = covariance[:, :, 3:] = 0.0
+    return replace(catalog, motion=np.full_like(catalog.motion, np.nan), covariance=covariance)
+
+
+def _rms(values: Sequence[float] | Floats) -> float:
+    finite = np.array([value for value in values if np.isfinite(value)])
+    return float(np.sqrt(np.mean(finite**2))) if len(finite) else np.nan
+
+
+def report_catalogs(field: Measured) -> list[str]:
+    """A row for each catalog and way to solve."""
+    relative, lines = field.relative(), []
+    for name, catalogs in (("dense", [field.dense]), ("gaia", field.gaia), ("gaia, no motion", field.gaia)):
+        # The dense catalog is exact, whatever errors it states: nothing but the relative error bounds it.
+        limits = np.zeros(3) if name == "dense" else _limits(field, catalogs)
+        both, full = np.hypot(limits[[0, 2]], relative)
+        stars = np.mean([len(field.seen(catalog)[0]) for catalog in catalogs])
+        has_motion = "no motion" not in name
+        used = [catalog if has_motion else _motionless(catalog) for catalog in catalogs]
+        for solve in _SOLVES:
+            runs = [_tied(field, catalog, solve, has_motion=has_motion) for catalog in used]
+            absolute = _rms([error for error, _ in runs])
+            ratios = [absolute / limit if limit else np.nan for limit in (limits[0], both, full)]
+            lines.append(
+                f"| {field.name} | {name} | {solve} | {stars:.0f}, {np.mean([n for _, n in runs]):.0f} "
+                f"| {absolute:.2f} | {limits[0]:.2f} ({limits[1]:.2f}) | {limits[2]:.2f} | {relative:.2f} "
+                f"| {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |"
+            )
+    return lines
+
+
+def _limits(field: Measured, catalogs: list[ReferenceCatalog]) -> Floats:
+    """Rms of what the catalogs allow a shift and roll; these and scale; and the first with positions."""
+    kinds = ((1, False), (2, False), (1, True))
+    return np.array([_rms([allowed(field, one, n, measured=own) for one in catalogs]) for n, own in kinds])
+
+
+def report_thinned(field: Measured) -> list[str]:
+    """A row for each number of stars left."""
+    relative, lines = field.relative(), []
+    for number in _THINNED:
+        rng = np.random.default_rng(number)
+        thin = []
+        for catalog in field.gaia:
+            rows, _ = field.seen(catalog)
+            thin.append(catalog[np.sort(rng.permutation(rows)[:number])])
+        for solve in _SOLVES:
+            runs = [_tied(field, catalog, solve)[0] for catalog in thin]
+            good = [n for n, error in enumerate(runs) if np.isfinite(error)]
+            limits = np.array(
+                [[allowed(field, thin[n], 1, measured=own) for n in good] for own in (False, True)]
+            )
+            ratios = [_rms([runs[n] for n in good] / np.hypot(limit, relative)) for limit in limits]
+            lines.append(
+                f"| {field.name} | {number} | {solve} | {len(runs) - len(good)} of {len(runs)} "
+                f"| {_rms(runs):.2f} "
+                f"| {max((runs[n] for n in good), default=np.nan):.2f} | {_rms(limits[0]):.2f} "
+                f"| {_rms(limits[1]):.2f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |"
+            )
+    return lines
+
+
+def mosaic_plan(stars: float) -> Simulation:
+    """Six pointings, every other one ten years later, with so many stars each."""
+    dithers = tuple(SimulatedExposure("F140W", 250.0, dither) for dither in ((0.0, 0.0), (3.05, 5.1)))
+    start = Time(2010.0, format="jyear").mjd
+    visits = tuple(
+        SimulatedVisit(
+            f"{row}{column}",
+            dithers,
+            angle=0.0,
+            offset=(_STEP * (column - 1), _STEP * (row - 0.5)),
+            start=start + 0.2 * (3 * row + column) + 365.25 * _APART * ((row + column) % 2),
+        )
+        for row in range(2)
+        for column in range(3)
+    )
+    area = (1014 * 0.128 / 60) ** 2
+    scene = SceneSettings(
+        star_density=stars / area,
+        galaxy_density=32.0 / area,
+        star_magnitudes=(18.0, 24.0),
+        galaxy_magnitudes=(18.0, 24.0),
+        motion=_MOTION,
+    )
+    return Simulation("wfc3_ir", visits, scene=scene)
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """A mosaic aligned with itself: its pointing errors (``written = rotation @ true``), and its stars."""
+
+    exposures: ExposureSet
+    rotations: dict[str, Floats]
+    catalog: ReferenceCatalog
+
+
+def listed_mosaic(stars: float, seed: int) -> Mosaic:
+    """A mosaic of lists of positions."""
+    plan, rng = mosaic_plan(stars), np.random.default_rng([seed, int(stars)])
+    planned = planned_exposures(plan, rng)
+    epoch = julian_year(planned[0].mid)
+    scene = draw_scene(plan.scene, (plan.ra, plan.dec), 2.4 * _STEP, epoch, rng)
+    scene = replace(scene, motion=scene.motion + np.outer(scene.is_star, _STREAM))
+    made = [_listed(one, scene, rng) for one in planned]
+    exposures, catalogs = [one for one, _ in made], {one.key: seen for one, seen in made}
+    relative = align_relative(exposures, catalogs, RelativeSettings(), MatchSettings(), PointingSettings())
+    known = ExposureSet(
+        "mosaic", tuple(exposures), catalogs=catalogs, sources=relative.sources, relative=relative.solution
+    )
+    rotations = {one.facts.rootname: one.rotation for one in planned}
+    return Mosaic(known, rotations, _star_catalog(scene, rng))
+
+
+def _listed(
+    planned: PlannedExposure, scene: Scene, rng: np.random.Generator
+) -> tuple[Exposure, SourceCatalog]:
+    """An exposure with a wrong pointing, and what is on it."""
+    facts, chip = planned.facts, planned.chips[0]
+    written, true = chip_wcs(chip, [], planned.rotation), chip_wcs(chip, [])
+    exposure = Exposure(
+        key=facts.rootname,
+        path=Path(facts.filename),
+        kind=ExposureKind.DIRECT,
+        instrument="wfc3_ir",
+        filter=facts.element_name,
+        visit=facts.rootname[:6],
+        group=facts.rootname[:6],
+        guide_star=facts.guide_star,
+        target="MOSAIC",
+        postarg=facts.dither,
+        start=facts.start,
+        end=2 * planned.mid - facts.start,
+        exposure_time=facts.exposure_time,
+        ab_zero_point=26.0,
+        counts_per_second=True,
+        chips=(Chip(1, chip.shape, FitsWcs(written.wcs, chip.shape)),),
+    )
+    xy = true.to_pixel(scene.sky_at(julian_year(planned.mid)))
+    rows = np.flatnonzero(((xy > _EDGE) & (xy < np.array(chip.shape[::-1]) - _EDGE)).all(axis=1))
+    n = len(rows)
+    x, y = (xy[rows] + _NOISE * rng.normal(size=(n, 2))).T
+    usual = {"flux_error": 1.0, "mag_error": 0.01, "snr": 100.0, "fwhm": 2.0, "ellipticity": 0.0}
+    columns = {name: np.full(n, value) for name, value in usual.items()} | {
+        "id": np.arange(n),
+        "chip": np.ones(n),
+        "x": x,
+        "y": y,
+        "x_error": np.full(n, _NOISE),
+        "y_error": np.full(n, _NOISE),
+        "flux": 10 ** (-0.4 * (scene.mag[rows] - 26.0)),
+        "mag": scene.mag[rows],
+        "flags": np.zeros(n),
+    }
+    return exposure, SourceCatalog.from_columns(columns)
+
+
+def _star_catalog(scene: Scene, rng: np.random.Generator) -> ReferenceCatalog:
+    stars = np.flatnonzero(scene.is_star)
+    errors = np.full((len(stars), 2), _CATALOG_ERROR), np.full((len(stars), 2), 0.05)
+    return _scattered(_catalog(scene, stars, *errors), rng)
+
+
+def imaged_mosaic(stars: float, seed: int, work: Path) -> Mosaic:
+    """The same as images, through the whole pipeline; without the stars' common motion."""
+    truth: Truth = simulate(mosaic_plan(stars), work / f"mosaic_{seed}", np.random.default_rng(seed))
+    rotations = {key: exposure.rotation for key, exposure in truth.exposures.items()}
+    catalog = _star_catalog(truth.scene, np.random.default_rng([seed, 7]))
+    return Mosaic(_aligned(truth.paths), rotations, catalog)
+
+
+def mosaic_steps(mosaic: Mosaic, plan: Simulation) -> tuple[list[float], list[float]]:
+    """Largest step of each seam of two exposures, and rms error of each exposure that was tied; mas."""
+    result = align_absolute(mosaic.exposures, mosaic.catalog, _settings("joint"))
+    solution = mosaic.exposures.relative.then(result.solution)
+    tied = [key for key, fit in result.solution.fits.items() if fit.is_aligned]
+    plane = TangentPlane(plan.ra, plan.dec)
+
+    def error(key: str, points: Floats) -> Floats:
+        """Of points of the plane, mas."""
+        written = vector_to_sky(sky_to_vector(plane.to_sky(points)) @ mosaic.rotations[key].T)
+        return 1e3 * (plane.to_plane(solution[key].transform.apply_to_sky(written)) - points)
+
+    pointing = {visit.name: np.array(visit.offset) for visit in plan.visits}
+    where = {key: pointing[key[4:6]] for key in tied}
+    square = np.stack(np.meshgrid(_SEAM, _SEAM), axis=-1).reshape(-1, 2)
+    rms = [float(np.sqrt((error(key, where[key] + square) ** 2).sum(axis=1).mean())) for key in tied]
+    steps = []
+    for first, second in combinations(tied, 2):
+        apart = where[second] - where[first]
+        if 0 < np.hypot(*apart) < 1.1 * _STEP:
+            along = np.outer(_SEAM, [-apart[1], apart[0]]) / np.hypot(*apart)
+            seam = 0.5 * (where[first] + where[second]) + along
+            steps.append(float(np.hypot(*(error(first, seam) - error(second, seam)).T).max()))
+    return steps, rms
+
+
+def report_mosaics(stars: float, made: list[Mosaic], name: str) -> str:
+    """A row for mosaics of so many stars a pointing."""
+    plan, steps, errors, refused = mosaic_plan(stars), [], [], 0
+    for mosaic in made:
+        found, rms = mosaic_steps(mosaic, plan)
+        refused += len(mosaic.rotations) - len(rms)
+        steps += found
+        errors += rms
+    middle, most, worst = np.percentile(steps, [50, 95, 100]) if steps else (np.nan,) * 3
+    over = np.mean(np.array(steps) > 2.0) if steps else np.nan
+    return (
+        f"| {name} | {stars:g} | {len(made)} | {refused} of {refused + len(errors)} "
+        f"| {_rms(errors):.2f} | {middle:.2f} | {most:.2f} "
+        f"| {worst:.2f} | {100 * over:.1f} % |"
+    )
+
+
+def _rows(title: str, rows: list[str]) -> list[str]:
+    return [title, "|" + "---|" * (title.count("|") - 1), *rows, ""]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("folders", nargs="*", type=Path, help="sets of your own")
+    add("--seeds", type=int, default=5, help="simulated fields")
+    add("--first-seed", type=int, default=1)
+    add("--draws", type=int, default=10, help="Gaia-like catalogs of each simulated field")
+    add("--years", type=float, default=6.0, help="before 2016 that the simulated fields were seen")
+    add("--dense", default="dense.ecsv", help="catalog of exact positions in a folder")
+    add("--gaia", default="gaia.ecsv", help="Gaia-like catalog in a folder")
+    add("--parts", default=",".join(_PARTS), help="which, with commas between")
+    add("--mosaics", type=int, default=25, help="mosaics of each kind")
+    add("--no-pixels", action="store_true", help="leave out the mosaic of images")
+    arguments = parser.parse_args()
+    arguments.parts = arguments.parts.split(",")
+    if unknown := set(arguments.parts) - set(_PARTS):
+        parser.error(f"no parts {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}")
+    return arguments
+
+
+def report_fields(arguments: argparse.Namespace, work: Path) -> None:
+    """Print the tables of all fields."""
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    fields: list[Callable[[], Measured]] = [
+        lambda seed=seed: simulated(seed, arguments.years, arguments.draws, work) for seed in seeds
+    ]
+    fields += [
+        lambda folder=folder: given(folder, arguments.dense, arguments.gaia) for folder in arguments.folders
+    ]
+    catalogs, thinned = [], []
+    for field in (make() for make in fields):
+        catalogs += report_catalogs(field) if "catalogs" in arguments.parts else []
+        thinned += report_thinned(field) if "thinned" in arguments.parts else []
+    limits = "with positions | {}absolute / allowed and relative | absolute / with positions and relative |"
+    title = (
+        "| field | catalog | solve | stars on exposures, used | absolute | allowed (with scale) | "
+        + limits.format("relative | absolute / allowed | ")
+    )
+    if catalogs:
+        print("\n".join(_rows(title, catalogs)))
+    title = "| field | stars | solve | refused | absolute | worst draw | allowed | " + limits.format("")
+    if thinned:
+        print("\n".join(_rows(title, thinned)))
+
+
+def report_all_mosaics(number: int, work: Path, *, pixels: bool) -> None:
+    """Print the table of mosaics."""
+    rows = []
+    for stars in (8.0, 25.0):
+        rows.append(report_mosaics(stars, [listed_mosaic(stars, seed) for seed in range(number)], "lists"))
+        if pixels:
+            rows.append(report_mosaics(stars, [imaged_mosaic(stars, 1, work)], "images"))
+    title = (
+        "| mosaic of | stars a pointing | mosaics | exposures refused | absolute | step, median | step, 95 % "
+        "| step, worst | above 2 mas |"
+    )
+    print("\n".join(_rows(title, rows)))
+
+
+def main() -> None:
+    """Run and print."""
+    arguments = _arguments()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as work:
+        if {"catalogs", "thinned"} & set(arguments.parts):
+            report_fields(arguments, Path(work))
+        if "mosaic" in arguments.parts:
+            report_all_mosaics(arguments.mosaics, Path(work), pixels=not arguments.no_pixels)
+
+
+if __name__ == "__main__":
+    main()
