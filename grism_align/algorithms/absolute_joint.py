@@ -125,6 +125,10 @@ def joint_fits(
     sources = on_catalog([(frame.sources, frame.tie.transform) for frame in frames], plane)
     groups = roll_groups([one.exposure for one in sources], plane)
     rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
+    if not any((row >= 0).any() for row in rows):
+        # The whole was near the catalog at one epoch, and no exposure is at its own.
+        failed = ExposureFit.failed("no star of the catalog is where it should be at the exposures' times")
+        return [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
     # An exposure that its own sources could not align stays with its acquisition.
     solved = [n for n, one in enumerate(sources) if (rows[n] >= 0).any() or one.matched.any()]
     own, labels = [sources[n] for n in solved], [groups[n] for n in solved]

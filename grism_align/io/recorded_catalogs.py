@@ -96,5 +96,10 @@ def _tell_of_frames(catalog: ReferenceCatalog, tree: dict[str, Any], path: Path)
     logger.info(
         "%s: %d sources of %d frames, %d tied to a catalog", path, len(catalog), len(frames), len(tied)
     )
+    if not tied:
+        logger.warning(
+            "%s: it was aligned to no catalog; exposures aligned to it are not on the sky, but on its frame",
+            path,
+        )
     if len(frames - tied) > (0 if tied else 1):
         logger.warning("%s: its frames %s are not tied to the others", path, sorted(frames - tied))

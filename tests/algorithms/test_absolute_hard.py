@@ -686,3 +686,27 @@ def test_claimed_errors_of_few_stars_are_true(solve):
     assert np.abs(pulls).max() < 5
     # some 24 pulls, not all independent
     assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.5
+
+
+def test_motions_that_leave_no_star_where_it_should_be():
+    """Thirty arcsec a year on every star: it is refused with a reason, whatever part of it matches."""
+    rng = np.random.default_rng(977)
+    field = stars(rng)
+    made = [
+        observe(field, LinearTransform.identity(PLANE), rng, key, start=15.8e6 * i)
+        for i, key in enumerate(("iaaa01d1q", "ibbb02d1q"))
+    ]
+    catalog = field.catalog(0.3, rng)
+    moving = replace(catalog, motion=np.full((len(catalog), 2), 30000.0))
+    exposures, catalogs = [e for e, _ in made], {e.key: c for e, c in made}
+    relative = align_relative(exposures, catalogs, RelativeSettings(), MatchSettings(), PointingSettings())
+    known = ExposureSet(
+        "field",
+        tuple(exposures),
+        catalogs=catalogs,
+        sources=relative.sources,
+        relative=relative.solution,
+    )
+    result = align_absolute(known, moving, AbsoluteSettings())
+    assert not any(fit.is_aligned for fit in result.solution.fits.values())
+    assert all(fit.reason for fit in result.solution.fits.values())
