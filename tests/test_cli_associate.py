@@ -30,13 +30,14 @@ def test_associate_a_folder(field, capsys):
     lines = [line.split() for line in printed.out.splitlines()]
     assert lines[0] == ["visit", "exposure", "kind", "filter", "start", "governed", "by"]
     start = "2014-12-09T00:05:00"
-    assert lines[2] == ["iaaa01", "iaaa01g1q", "grism", "G141", start, "iaaa01d1q", "(paired)"]
+    governors = ["iaaa01d1q,", "iaaa01d2q", "(interpolated)"]
+    assert lines[2] == ["iaaa01", "iaaa01g1q", "grism", "G141", start, *governors]
     assert lines[1][-1] == "-"
     assert lines[4][-1] == "none"
     found = read_association(output)
     assert found.product == "goods"
     assert [member.root for member in found.members] == ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q", "ibbb02g1q"]
-    assert found.members[1].governors == ("iaaa01d1q",)
+    assert found.members[1].governors == ("iaaa01d1q", "iaaa01d2q")
     assert found.product_extra["overlaps"] == [["iaaa01", "ibbb02"]]
 
 

@@ -96,8 +96,8 @@ def errors_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> 
     (N,) ndarray, mas
         Root of the mean variance of the two axes of `covariance_at`.
     """
-    variance = np.trace(covariance_at(catalog, years), axis1=1, axis2=2) / 2
-    return np.sqrt(np.maximum(variance, 0.0))
+    variance = covariance_at(catalog, years)
+    return np.sqrt(np.maximum((variance[:, 0, 0] + variance[:, 1, 1]) / 2, 0.0))
 
 
 def _geometry(

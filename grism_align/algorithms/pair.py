@@ -1,8 +1,11 @@
-"""Which direct exposures can lend their correction to a grism exposure."""
+"""How direct exposures stand to a grism exposure: in time, in pointing and in guide stars."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,91 +17,181 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.values.exposure import Exposure
+    from grism_align.values.exposure import Chip, Exposure
 
-__all__ = ["Governor", "candidate_governors"]
+__all__ = ["Lender", "Relation", "lender", "lenders", "same_pointing"]
 
-_SAME_POSTARG = 0.05  # arcsec on each axis
+# Two exposures of one kind within this, arcsec, were taken without an offset of the telescope.
+_SAME_POINTING = 0.05
+# Longer idle times, s, are occultations, after which the guide stars are acquired again. Overheads within
+# an orbit, buffer dumps among them, are shorter.
+_OCCULTATION = 1500.0
+# Orientations nearer than this, deg, are one roll: those of a filter and a grism differ by their distortion.
+_SAME_ROLL = 0.2
+# And this, deg, is another roll of the telescope whatever the headers call the acquisition.
+_ROLLED = 1.0
+# Days for which the instrument stays aligned with the cameras of the guide stars.
+_SAME_ALIGNMENT = 10.0
 _SECONDS_PER_DAY = 86400.0
 
 
+class Relation(IntEnum):
+    """What lies between a direct and a grism exposure, the least first.
+
+    Attributes
+    ----------
+    SAME_POINTING
+        Nothing but time.
+    OFFSET
+        An offset of the telescope, or an occultation, in one guide-star acquisition.
+    REACQUIRED
+        Another acquisition of the same guide stars at the same roll.
+    OTHER
+        Other guide stars, another roll, or nobody knows.
+    """
+
+    SAME_POINTING = 0
+    OFFSET = 1
+    REACQUIRED = 2
+    OTHER = 3
+
+
 @dataclass(frozen=True)
-class Governor:
-    """A direct exposure whose correction a grism exposure can take.
+class Lender:
+    """A direct exposure as a grism exposure sees it.
 
     Parameters
     ----------
-    key : str
-        Root name of the direct exposure.
-    rule : str
-        Why it: ``association`` (named there), ``paired`` (next to it in time, same pointing),
-        ``previous`` or ``next``.
+    exposure : Exposure
+        The direct exposure.
+    relation : Relation
+        What lies between the two.
     gap : float, s
         Idle time between the two; negative when the direct exposure came first.
+    hours : float
+        From the middle of the grism exposure to that of the direct one.
+    mismatch : float, arcsec
+        How far apart their pointings are; infinite where they are not the same.
+    is_solid : bool
+        Whether its own sources gave its correction.
+    frame : int
+        Number of its relative frame.
     """
 
-    key: str
-    rule: str
+    exposure: Exposure
+    relation: Relation
     gap: float
+    hours: float
+    mismatch: float
+    is_solid: bool = True
+    frame: int = 0
+
+    @property
+    def key(self) -> str:
+        """Root name of the direct exposure."""
+        return self.exposure.key
+
+    @property
+    def came_first(self) -> bool:
+        """Whether it was taken before the grism exposure."""
+        return self.gap < 0 or (self.gap == 0 and self.hours <= 0)
 
 
-def candidate_governors(
-    grism: Exposure, directs: Sequence[Exposure], pairing_radius: float
-) -> tuple[Governor, ...]:
-    """The direct exposures that can govern a grism exposure, best first.
+def lenders(grism: Exposure, exposures: Sequence[Exposure], pairing_radius: float) -> tuple[Lender, ...]:
+    """The direct exposures of the grism exposure's own guide-star acquisition, in the order of time.
 
     Parameters
     ----------
     grism : Exposure
         The dispersed exposure.
-    directs : sequence of Exposure
-        Direct exposures of any visit, in any order.
+    exposures : sequence of Exposure
+        Direct and grism exposures of any visit, in any order. The grism ones tell where the telescope
+        was in between.
     pairing_radius : float, arcsec
         Exposures whose chip centres are nearer than this share a pointing.
-
-    Returns
-    -------
-    tuple of Governor
-        First those that the association names, in its order. Then those of the same instrument, visit
-        and guide-star acquisition: the neighbours in time that share the pointing (the smaller gap
-        first), the earlier ones from the latest on, because a correction holds until the next direct
-        exposure, then the later ones. Empty if there is none.
-
-    Notes
-    -----
-    Nearest on the sky alone fails, since visits return to a pointing; nearest in time alone fails at
-    a dither, where the direct exposure of the next pointing can be as close as that of this one.
     """
-    known = {direct.key: direct for direct in directs}
-    named = [known[key] for key in dict.fromkeys(grism.governors) if key in known]
-    usable = sorted(
-        (direct for direct in directs if _same_pointing_error(grism, direct)),
-        key=lambda direct: (direct.start, direct.key),
+    acquisition = sorted(
+        (exposure for exposure in exposures if _one_acquisition(exposure, grism)), key=_by_time
     )
-    before = [direct for direct in reversed(usable) if direct.start <= grism.start]
-    after = [direct for direct in usable if direct.start > grism.start]
-    paired = [direct for direct in before[:1] + after[:1] if _shares_pointing(grism, direct, pairing_radius)]
-    # To the millisecond, so that rounding of MJD breaks no tie; sorting leaves the earlier one first.
-    paired.sort(key=lambda direct: round(abs(_gap(grism, direct)), 3))
-    rules = {direct.key: rule for rule, group in (("previous", before), ("next", after)) for direct in group}
-    rules |= {direct.key: "paired" for direct in paired}
-    # Where the association names what the rules choose anyway, the rule says more.
-    by_rule = (*paired, *before, *after)[:1]
-    rules |= {direct.key: "association" for direct in named if direct not in by_rule}
-    ordered = {direct.key: direct for direct in (*named, *paired, *before, *after)}
-    return tuple(Governor(key, rules[key], _gap(grism, direct)) for key, direct in ordered.items())
+    return tuple(
+        lender(grism, exposure, acquisition, pairing_radius) for exposure in acquisition if exposure.is_direct
+    )
 
 
-def _same_pointing_error(grism: Exposure, direct: Exposure) -> bool:
+def lender(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], pairing_radius: float) -> Lender:
+    """A direct exposure as a grism exposure sees it.
+
+    Parameters
+    ----------
+    grism, direct : Exposure
+        The two, of any visits.
+    exposures : sequence of Exposure
+        Those that tell where the telescope was in between.
+    pairing_radius : float, arcsec
+        As for `lenders`.
+    """
+    mismatch = _mismatch(grism, direct, pairing_radius)
+    return Lender(
+        exposure=direct,
+        relation=_relation(grism, direct, exposures, mismatch),
+        gap=_gap(grism, direct),
+        hours=24.0 * (direct.mid - grism.mid),
+        mismatch=mismatch,
+    )
+
+
+def same_pointing(first: Exposure, second: Exposure) -> bool:
+    """Whether two exposures of one kind, direct or grism, were taken at one pointing."""
+    if _distance(first, second) <= _SAME_POINTING:
+        return True
+    # Two filters need not have one reference pixel.
+    return first.filter != second.filter and _commanded_alike(first, second)
+
+
+def _by_time(exposure: Exposure) -> tuple[float, str]:
+    return exposure.start, exposure.key
+
+
+def _one_acquisition(first: Exposure, second: Exposure) -> bool:
     """Whether one correction can hold for both: guide stars fix it, and each instrument has its own.
 
     A visit holds two instruments where one observes in parallel to the other.
     """
     return (
-        direct.is_direct
-        and direct.instrument == grism.instrument
-        and direct.visit == grism.visit
-        and direct.group == grism.group
+        first.visit == second.visit
+        and first.group == second.group
+        and first.instrument == second.instrument
+        and _turn(first, second) < _ROLLED
+    )
+
+
+def _relation(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], mismatch: float) -> Relation:
+    if _one_acquisition(grism, direct):
+        stayed = np.isfinite(mismatch) and _is_undisturbed(grism, direct, exposures)
+        return Relation.SAME_POINTING if stayed else Relation.OFFSET
+    is_alike = (
+        grism.instrument == direct.instrument
+        and grism.guide_star is not None
+        and grism.guide_star == direct.guide_star
+        and abs(grism.mid - direct.mid) < _SAME_ALIGNMENT
+        and _turn(grism, direct) < _SAME_ROLL
+    )
+    return Relation.REACQUIRED if is_alike else Relation.OTHER
+
+
+def _is_undisturbed(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure]) -> bool:
+    """Whether no exposure between the two was taken elsewhere, and no occultation lies between."""
+    first, last = sorted((grism, direct), key=_by_time)
+    between = [
+        exposure
+        for exposure in exposures
+        if _one_acquisition(exposure, grism) and _by_time(first) < _by_time(exposure) < _by_time(last)
+    ]
+    chain = [first, *sorted(between, key=_by_time), last]
+    return all(
+        (after.start - before.end) * _SECONDS_PER_DAY < _OCCULTATION for before, after in pairwise(chain)
+    ) and all(
+        same_pointing(exposure, grism if exposure.kind is grism.kind else direct) for exposure in between
     )
 
 
@@ -113,22 +206,49 @@ def _gap(grism: Exposure, direct: Exposure) -> float:
     return max(direct.start - grism.end, 0.0) * _SECONDS_PER_DAY
 
 
-def _shares_pointing(grism: Exposure, direct: Exposure, pairing_radius: float) -> bool:
-    """Whether both look at the same sky or were commanded to.
+def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float:
+    """How far apart two pointings are, arcsec; infinite unless they see the same sky or were commanded to.
 
     Either suffices. A filter and a grism have their own reference pixels, so observers who want the
     same sky on the same pixels offset one of them with POSTARG (8.8" in WFC3/IR), and those who
     don't have the same POSTARG and a sky that differs by as much.
     """
-    chord = float(np.linalg.norm(_center(grism) - _center(direct))) * ARCSEC_PER_RADIAN
-    if chord <= pairing_radius:
-        return True
-    offset = np.abs(np.subtract(grism.postarg, direct.postarg))
-    return bool(grism.target) and grism.target == direct.target and bool((offset <= _SAME_POSTARG).all())
+    distance = _distance(grism, direct)
+    offset = float(np.abs(np.subtract(grism.postarg, direct.postarg)).max())
+    return min(
+        distance if distance <= pairing_radius else np.inf,
+        offset if _commanded_alike(grism, direct) else np.inf,
+    )
+
+
+def _commanded_alike(first: Exposure, second: Exposure) -> bool:
+    offset = np.abs(np.subtract(first.postarg, second.postarg))
+    return bool(first.target) and first.target == second.target and bool((offset <= _SAME_POINTING).all())
+
+
+def _distance(first: Exposure, second: Exposure) -> float:
+    """Between the centres of the first chips, arcsec."""
+    return float(np.linalg.norm(_center(first) - _center(second))) * ARCSEC_PER_RADIAN
 
 
 def _center(exposure: Exposure) -> NDArray[np.float64]:
     """Direction of the centre of the first chip, (3,) unit vector."""
-    chip = exposure.chips[0]
+    return _pose(exposure.chips[0])[0]
+
+
+# Each exposure is compared with all others of its visit.
+@lru_cache(maxsize=256)
+def _pose(chip: Chip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
     ny, nx = chip.shape
-    return sky_to_vector(chip.wcs.to_sky([[0.5 * (nx - 1), 0.5 * (ny - 1)]])).reshape(3)
+    x, y = 0.5 * (nx - 1), 0.5 * (ny - 1)
+    center, low, high = sky_to_vector(chip.wcs.to_sky([[x, y], [x, 0.5 * y], [x, 1.5 * y]]))
+    return center, (high - low) / np.linalg.norm(high - low)
+
+
+def _turn(first: Exposure, second: Exposure) -> float:
+    """By how much one is turned against the other, deg."""
+    (here, mine), (there, theirs) = (_pose(exposure.chips[0]) for exposure in (first, second))
+    # carried along the great circle from the one to the other
+    carried = mine - (mine @ there) / (1.0 + here @ there) * (here + there)
+    return float(np.degrees(np.arccos(np.clip(carried @ theirs, -1.0, 1.0))))

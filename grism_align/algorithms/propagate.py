@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from grism_align.algorithms.carry import carried_covariance, mean_transform, weights_of, with_carried_error
 from grism_align.algorithms.common_start import common_start
-from grism_align.algorithms.pair import candidate_governors
+from grism_align.algorithms.govern import Choice, choose, choose_elsewhere, named_lenders
+from grism_align.algorithms.pair import Relation, lender, lenders
+from grism_align.values.settings import PointingSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.pair import Lender
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import PropagationSettings
     from grism_align.values.transform import LinearTransform
 
 __all__ = ["propagate"]
+
+_POINTING = PointingSettings()
 
 
 def propagate(
@@ -24,11 +34,13 @@ def propagate(
     directs: Sequence[Exposure],
     solution: AlignmentSolution,
     settings: PropagationSettings,
+    pointing: PointingSettings = _POINTING,
 ) -> AlignmentSolution:
-    """Give each grism exposure the total correction of the direct exposure that governs it.
+    """Give each grism exposure the total correction of the direct exposures that govern it.
 
     The transform is a map of the sky, written in the tangent plane of the direct exposure before its
-    correction, so it holds for the grism exposure whatever its CRPIX, POSTARG or roll.
+    correction, or, as a mean of several, in that of the grism exposure. So it holds for the grism exposure
+    whatever its CRPIX, POSTARG or roll.
 
     Parameters
     ----------
@@ -37,67 +49,172 @@ def propagate(
     solution : AlignmentSolution
         Total corrections of the direct exposures.
     settings : PropagationSettings
-        The parameters.
+        Which direct exposures govern, and how fast the pointing drifts.
+    pointing : PointingSettings
+        Errors of dithers and visits.
 
     Returns
     -------
     AlignmentSolution
-        A fit for every grism exposure, PRIOR_ONLY where that of the direct exposure is; FAILED with the
-        reason where none governs it.
+        A fit for every grism exposure: PRIOR_ONLY where that of a direct exposure is, or where that is of
+        another guide-star acquisition and nobody named it; FAILED with the reason where none governs it.
     """
-    fits = {grism.key: _governed_fit(grism, directs, solution, settings) for grism in grisms}
+    exposures = (*directs, *grisms)
+    fits = {grism.key: _governed_fit(grism, exposures, solution, (settings, pointing)) for grism in grisms}
     return AlignmentSolution(fits, solution.reference)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """What a direct exposure can lend.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        Its own.
+    transform : LinearTransform
+        The correction, from the WCS that the grism exposure starts from.
+    note : str
+        Which WCS they have in common, where they start from different ones.
+    """
+
+    fit: ExposureFit
+    transform: LinearTransform
+    note: str
 
 
 def _governed_fit(
     grism: Exposure,
-    directs: Sequence[Exposure],
+    exposures: Sequence[Exposure],
     solution: AlignmentSolution,
-    settings: PropagationSettings,
+    settings: tuple[PropagationSettings, PointingSettings],
 ) -> ExposureFit:
-    candidates = candidate_governors(grism, directs, settings.pairing_radius)
-    if not candidates:
-        return ExposureFit.failed(f"no direct exposure in its guide-star acquisition ({grism.group})")
-    by_key = {direct.key: direct for direct in directs}
-    passed_over: list[str] = []
+    radius, method = settings[0].pairing_radius, settings[0].method
+    named, own = named_lenders(grism, exposures, radius), lenders(grism, exposures, radius)
+    offers, refusals = _asked(grism, (*named, *own), solution)
+    choice = choose(_usable(named, offers), _usable(own, offers), method)
+    missing = [key for key in choose(named, own, method).keys if key not in choice.keys]
+    if not choice.lenders:
+        others = [lender(grism, each, exposures, radius) for each in exposures if each.is_direct]
+        offers, _ = _asked(grism, [each for each in others if each.relation is Relation.REACQUIRED], solution)
+        choice = choose_elsewhere(_usable(others, offers))
+    if not choice.lenders:
+        return ExposureFit.failed(_why_nobody(grism, refusals))
+    if choice.rule == "association":
+        missing = [each.key for each in named[: [each.key for each in named].index(choice.keys[0])]]
+    passed_over = [f"{key} ({refusals.get(key) or _why_not(offers[key])})" for key in missing]
+    remarks = _remarks(grism, choice, offers, passed_over)
+    return _combined(grism, choice, offers, settings, remarks)
+
+
+def _why_not(offer: _Offer) -> str:
+    """Why another was preferred to an exposure that can lend."""
+    is_weak = offer.fit.status is FitStatus.PRIOR_ONLY
+    return "not aligned by its own sources" if is_weak else "in another frame"
+
+
+def _asked(
+    grism: Exposure, candidates: Iterable[Lender], solution: AlignmentSolution
+) -> tuple[dict[str, _Offer], dict[str, str]]:
+    """What direct exposures offer a grism exposure, and why others of them can't."""
+    offers: dict[str, _Offer] = {}
+    refusals: dict[str, str] = {}
     for candidate in candidates:
         fit = solution.fits.get(candidate.key)
         if fit is None or fit.transform is None:
-            passed_over.append(f"{candidate.key} (not aligned)")
+            refusals[candidate.key] = "not aligned"
             continue
-        bridge, note = common_start(grism, by_key[candidate.key])
+        bridge, note = common_start(grism, candidate.exposure)
         if bridge is None:
-            passed_over.append(f"{candidate.key} ({note})")
+            refusals[candidate.key] = note
             continue
         transform = bridge.then(fit.transform.in_plane(bridge.plane))
-        if passed_over:
-            transform = _as_substitute(transform, settings.substitute_error)
-        return replace(
-            fit,
-            status=FitStatus.PRIOR_ONLY if fit.status is FitStatus.PRIOR_ONLY else FitStatus.ALIGNED,
-            transform=transform,
-            reason="; ".join(_remarks(grism, by_key[candidate.key], fit, passed_over)),
-            governed_by=(candidate.key,),
-            rule=f"{candidate.rule}, {candidate.gap:+.0f} s" + (f", {note}" if note else ""),
-            residuals=None,
+        offers[candidate.key] = _Offer(fit, transform, note)
+    return offers, refusals
+
+
+def _usable(candidates: Iterable[Lender], offers: dict[str, _Offer]) -> tuple[Lender, ...]:
+    """Those that offer a correction, and how good it is."""
+    return tuple(
+        replace(
+            each,
+            is_solid=offers[each.key].fit.status is not FitStatus.PRIOR_ONLY,
+            frame=offers[each.key].fit.frame,
         )
-    return ExposureFit.failed(f"no direct exposure can lend its correction: {', '.join(passed_over)}")
+        for each in candidates
+        if each.key in offers
+    )
 
 
-def _as_substitute(transform: LinearTransform, error: float) -> LinearTransform:
-    """A correction with the error of both dithers: that of the lender and that of the exposure itself."""
-    covariance = transform.covariance.copy()
-    covariance[[0, 1], [0, 1]] += 2 * error**2
-    return replace(transform, covariance=covariance)
+def _why_nobody(grism: Exposure, refusals: dict[str, str]) -> str:
+    if not refusals:
+        return f"no direct exposure in its guide-star acquisition ({grism.group})"
+    listed = ", ".join(f"{key} ({reason})" for key, reason in refusals.items())
+    return f"no direct exposure can lend its correction: {listed}"
 
 
-def _remarks(grism: Exposure, direct: Exposure, fit: ExposureFit, passed_over: list[str]) -> list[str]:
+def _combined(
+    grism: Exposure,
+    choice: Choice,
+    offers: dict[str, _Offer],
+    settings: tuple[PropagationSettings, PointingSettings],
+    remarks: list[str],
+) -> ExposureFit:
+    """The fit of a grism exposure: the mean correction of those that govern it."""
+    chosen = [offers[key] for key in choice.keys]
+    transforms = [offer.transform for offer in chosen]
+    weights = weights_of(choice, transforms, *settings)
+    relation = max(each.relation for each in choice.lenders)
+    variance = float(weights @ carried_covariance(choice.lenders, *settings) @ weights)
+    if relation >= Relation.REACQUIRED:
+        transforms = [transform.in_plane(grism.plane) for transform in transforms]
+    mean = mean_transform(transforms, weights, grism.plane)
+    transform = with_carried_error(mean, variance, relation, settings[1])
+    if relation >= Relation.REACQUIRED:
+        remarks = [*remarks, f"error {1e3 * transform.shift_error.max():.0f} mas"]
+    is_sure = choice.rule == "association" or relation < Relation.REACQUIRED
+    main = chosen[int(weights.argmax())].fit
+    return replace(
+        main,
+        status=_status(chosen) if is_sure else FitStatus.PRIOR_ONLY,
+        transform=transform,
+        reason="; ".join(remarks),
+        governed_by=choice.keys,
+        rule=_rule_text(choice, weights, chosen),
+        weights=tuple(weights.tolist()),
+        gaps=tuple(each.gap for each in choice.lenders),
+        carried_error=1e3 * float(np.sqrt(variance)),
+        residuals=None,
+    )
+
+
+def _status(chosen: Sequence[_Offer]) -> FitStatus:
+    is_prior = any(offer.fit.status is FitStatus.PRIOR_ONLY for offer in chosen)
+    return FitStatus.PRIOR_ONLY if is_prior else FitStatus.ALIGNED
+
+
+def _rule_text(choice: Choice, weights: NDArray[np.float64], chosen: Sequence[_Offer]) -> str:
+    """The rule with the idle times, and the weights where there are several."""
+    times = [f"{each.gap:+.0f} s" for each in choice.lenders]
+    if len(times) > 1:
+        times = [f"{time} ({weight:.2f})" for time, weight in zip(times, weights, strict=True)]
+    return ", ".join([choice.rule, *times, *dict.fromkeys(offer.note for offer in chosen if offer.note)])
+
+
+def _remarks(grism: Exposure, choice: Choice, offers: dict[str, _Offer], passed_over: list[str]) -> list[str]:
     """What to know about a correction that is not the usual one."""
     remarks = [f"instead of {', '.join(passed_over)}"] if passed_over else []
-    if fit.status is FitStatus.PRIOR_ONLY:
-        remarks.append(f"{direct.key} has the correction of its guide-star acquisition")
-    elif fit.reason:
-        remarks.append(f"{direct.key}: {fit.reason}")
-    if direct.group != grism.group:
-        remarks.append(f"{direct.key} is of another guide-star acquisition ({direct.group})")
+    for each in choice.lenders:
+        fit = offers[each.key].fit
+        if fit.status is FitStatus.PRIOR_ONLY:
+            remarks.append(f"{each.key} has the correction of its guide-star acquisition")
+        elif fit.reason:
+            remarks.append(f"{each.key}: {fit.reason}")
+        if each.relation >= Relation.REACQUIRED:
+            same = (
+                "the same guide stars" if each.relation is Relation.REACQUIRED else "others or another roll"
+            )
+            remarks.append(f"{each.key} is of another guide-star acquisition ({each.exposure.group}; {same})")
+        if each.relation is not Relation.SAME_POINTING and each.exposure.target != grism.target:
+            remarks.append(f"{each.key} is of another target ({each.exposure.target})")
     return remarks

@@ -58,8 +58,9 @@ def write_provenance(
     import asdf
 
     tree = {_ROOT: record_tree(exposures, files, companions, SCHEMA_VERSION)}
-    with _schema() as schema, atomic_path(Path(path)) as temporary:
-        asdf.AsdfFile(tree, custom_schema=schema).write_to(temporary)
+    # given a path, asdf would make a temporary file of its own, which a kill leaves behind
+    with _schema() as schema, atomic_path(Path(path)) as temporary, temporary.open("rb+") as stream:
+        asdf.AsdfFile(tree, custom_schema=schema).write_to(stream)
 
 
 def read_provenance(path: Path | str) -> dict[str, Any]:

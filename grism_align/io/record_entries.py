@@ -13,6 +13,7 @@ import numpy as np
 from grism_align.io.catalog_entries import aligned_entry, reference_entry
 from grism_align.io.checksums import sha256_of
 from grism_align.io.source_catalogs import plain
+from grism_align.io.starting_wcs import start_entry
 from grism_align.values.field import SkySource
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def _exposure_entries(
                 **{name: str(getattr(exposure, name)) for name in ("instrument", "filter", "visit", "group")},
                 "guide_star": exposure.guide_star,
                 "wcs_solution": exposure.wcs_solution,
+                "starting_wcs": start_entry(exposure),
                 **{name: float(getattr(exposure, name)) for name in ("start", "end", "exposure_time")},
                 **asdict(files[key]),
                 "applied": _transform_entry(exposure.applied),
@@ -190,6 +192,9 @@ def _fit_entry(fit: ExposureFit | None, *, with_residuals: bool = True) -> dict[
         "false_match_probability": float(fit.false_match_probability),
         "governed_by": [str(key) for key in fit.governed_by],
         "rule": fit.rule,
+        "weights": [float(weight) for weight in fit.weights],
+        "gaps": [float(gap) for gap in fit.gaps],
+        "carried_error": float(fit.carried_error),
         "geometry": fit.geometry,
         "transform": _transform_entry(fit.transform),
     }

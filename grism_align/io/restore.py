@@ -35,7 +35,7 @@ _FIT_VALUES = (
     "geometry",
 )
 # Not in the first records.
-_LATER_FIT_VALUES = ("reduced_chi2", "leverage", "includes_earlier")
+_LATER_FIT_VALUES = ("reduced_chi2", "leverage", "includes_earlier", "carried_error")
 
 logger = logging.getLogger(__name__)
 
@@ -124,9 +124,11 @@ def _fit(entry: Mapping[str, Any]) -> ExposureFit:
     return ExposureFit(
         status=FitStatus(entry["status"]),
         transform=_transform(entry["transform"]),
-        governed_by=tuple(entry["governed_by"]),
         residuals=residuals and _residuals(residuals),
         rms_axes=tuple(entry.get("rms_axes", ExposureFit.rms_axes)),
+        governed_by=tuple(entry["governed_by"]),
+        weights=tuple(entry.get("weights", ())),
+        gaps=tuple(entry.get("gaps", ())),
         **{name: entry[name] for name in _FIT_VALUES},
         **{name: entry[name] for name in _LATER_FIT_VALUES if name in entry},
     )

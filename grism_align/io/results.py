@@ -1,4 +1,9 @@
-"""Write what was found: exposures with new WCSs, catalogs, the association and the provenance."""
+"""Write what was found: exposures with new WCSs, catalogs, the association and the provenance.
+
+All are on disk before the first takes its name, and exposures take theirs last. So a full disk, an error or a
+kill leaves everything as it was, or, within the instant in which names change, a record that knows each
+exposure both as it was and as it will be.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from grism_align.algorithms.source_list import solved_sources
 from grism_align.io.associations import build_association, write_association
-from grism_align.io.atomic import atomic_path
+from grism_align.io.atomic import all_or_nothing, atomic_path, remove_leftovers
 from grism_align.io.catalog_entries import file_of
 from grism_align.io.checksums import sha256_of
-from grism_align.io.missions import WcsLabel, solution_name, write_exposure
+from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
 from grism_align.io.provenance import (
     Companions,
     FilePair,
@@ -51,10 +58,13 @@ class Destination:
         For every product; also for the exposures unless `in_place`.
     in_place : bool
         Whether exposures replace their inputs.
+    headerlets : str
+        ``none``, ``file`` (one beside the products for each exposure) or ``attach`` (an extension of it).
     """
 
     folder: Path
     in_place: bool
+    headerlets: str = "none"
 
     def exposure(self, exposure: Exposure) -> Path:
         """The file of an exposure."""
@@ -79,6 +89,11 @@ class Destination:
     def catalog(self, exposure: Exposure) -> Path:
         """The source catalog of an exposure."""
         return self.folder / f"{exposure.key}_cat.ecsv"
+
+    def headerlet(self, exposure: Exposure) -> HeaderletWanted:
+        """Where the headerlet of an exposure goes."""
+        file = self.folder / f"{exposure.key}_hlet.fits" if self.headerlets == "file" else None
+        return HeaderletWanted(file, attach=self.headerlets == "attach")
 
 
 def check_destination(
@@ -147,13 +162,16 @@ def _check_earlier_record(exposures: ExposureSet) -> None:
     for exposure in exposures.exposures:
         beside = sorted(exposure.path.parent.glob("*_provenance.asdf")) if exposure.is_product else []
         if beside:
-            problem = f"{exposure.path.name} beside it was aligned before, and this may be its record"
+            problem = (
+                f"{exposure.path.name} beside it was aligned before, and this may be its record, though not "
+                "of the file as it is"
+            )
             remedy = "Give the association of those products, which goes on from it, or move the record away"
             raise OutputError(beside[0], problem, remedy)
 
 
 def write_results(exposures: ExposureSet, destination: Destination, progress: Progress) -> None:
-    """Write every product of a set of exposures; each file is whole or not there.
+    """Write every product of a set of exposures: all of them, or none.
 
     Exposures that no step has fitted yet are not written; the association points to their inputs.
 
@@ -172,24 +190,32 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
         If a file can't be read or written.
     """
     _keep_catalogs(exposures, destination, _catalogs_read(exposures))
+    targets = {destination.exposure(exposure) for exposure in exposures.exposures}
     try:
         destination.folder.mkdir(parents=True, exist_ok=True)
-        labels = _labels(exposures)
-        files = {
-            exposure.key: _write_one(exposure, exposures.fit(exposure.key), labels, destination)
-            for exposure in progress(exposures.exposures, "Writing")
-        }
-        for key, catalog in exposures.catalogs.items():
-            write_source_catalog(catalog, destination.catalog(exposures[key]))
-        companions = _write_companions(exposures, destination)
-        write_provenance(destination.provenance(exposures.product), exposures, files, companions)
-        association = _output_association(exposures, files, destination)
-        write_association(association, destination.association(exposures.product))
+        for path in remove_leftovers({destination.folder, *(target.parent for target in targets)}):
+            logger.info("Removed %s, which a run that was killed left", path)
+        with all_or_nothing(last=targets):
+            _write_all(exposures, destination, progress)
     except OSError as error:
-        remedy = "Free space or give another output_dir; files that are there are whole"
+        remedy = "Free space or give another output_dir; files that were there are as they were"
         raise OutputError(
             error.filename or destination.folder, f"can't be written ({error})", remedy
         ) from error
+
+
+def _write_all(exposures: ExposureSet, destination: Destination, progress: Progress) -> None:
+    labels = _labels(exposures)
+    files = {
+        exposure.key: _write_one(exposure, exposures.fit(exposure.key), labels, destination)
+        for exposure in progress(exposures.exposures, "Writing")
+    }
+    for key, catalog in exposures.catalogs.items():
+        write_source_catalog(catalog, destination.catalog(exposures[key]))
+    companions = _write_companions(exposures, destination)
+    write_provenance(destination.provenance(exposures.product), exposures, files, companions)
+    association = _output_association(exposures, files, destination)
+    write_association(association, destination.association(exposures.product))
 
 
 def _write_one(
@@ -201,7 +227,7 @@ def _write_one(
     if fit is None:
         return FilePair(FileRecord(str(exposure.path), sha256_of(exposure.path)), None)
     target = destination.exposure(exposure)
-    digests = write_exposure(exposure, fit, target, labels(fit))
+    digests = write_exposure(exposure, fit, target, labels(fit), destination.headerlet(exposure))
     return FilePair(FileRecord(str(exposure.path), digests.input), FileRecord(str(target), digests.output))
 
 
@@ -210,13 +236,28 @@ def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:
     absolute = exposures.absolute
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
     is_tied = any(fit.is_aligned for fit in absolute.fits.values())
-    names = {catalog: solution_name(catalog, taken) for catalog in {absolute.reference, "NONE"}}
+    names = {"NONE": solution_name("NONE", taken)}
+    if absolute.reference:
+        by_exposure = _is_by_exposure(exposures)
+        names[absolute.reference] = solution_name(absolute.reference, taken, by_exposure=by_exposure)
 
     def label(fit: ExposureFit) -> WcsLabel:
         catalog = absolute.reference if is_tied and fit.reference == absolute.reference else "NONE"
-        return WcsLabel(catalog, names[catalog], fit.n_used, fit.rms, fit.geometry or "none")
+        return WcsLabel(catalog, names[catalog], fit.n_used, _rms_of(fit), fit.geometry or "none")
 
     return label
+
+
+def _is_by_exposure(exposures: ExposureSet) -> bool:
+    """Whether each exposure was fitted to the catalog on its own."""
+    done = [one.settings for one in exposures.activities if one.step == "absolute_align"]
+    return bool(done) and done[-1].get("solve") == "exposure"
+
+
+def _rms_of(fit: ExposureFit) -> tuple[float, float]:
+    """By axis; the same for both where only that is on record."""
+    known = all(np.isfinite(value) for value in fit.rms_axes)
+    return fit.rms_axes if known else (fit.rms, fit.rms)
 
 
 def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:

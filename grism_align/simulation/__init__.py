@@ -3,7 +3,7 @@
 >>> truth = simulate(case_a(size=400), Path("demo"), np.random.default_rng(1))   # doctest: +SKIP
 """
 
-from grism_align.simulation.cases import case_a, case_b, case_c, usual_scene
+from grism_align.simulation.cases import case_a, case_b, case_c, interleaved, usual_scene
 from grism_align.simulation.plan import (
     PointingErrors,
     SceneSettings,
@@ -29,6 +29,7 @@ __all__ = [
     "case_a",
     "case_b",
     "case_c",
+    "interleaved",
     "score",
     "simulate",
     "usual_scene",

@@ -1,4 +1,4 @@
-"""The usual programs: pairs of a direct and a grism exposure, in one or two visits."""
+"""The usual programs: pairs of a direct and a grism exposure, and others, in one or two visits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grism_align.simulation.plan import (
     Simulation,
 )
 
-__all__ = ["case_a", "case_b", "case_c", "usual_scene"]
+__all__ = ["case_a", "case_b", "case_c", "interleaved", "usual_scene"]
 
 # Filter and grism of the first and the second visit
 _ELEMENTS = {
@@ -148,3 +148,31 @@ def case_c(
     first, second = (SimulatedExposure(direct, direct_time, dither) for dither in (_WIDE[0], _WIDE[2]))
     exposures = ((first, *grisms), (first, *grisms[:2], second, *grisms[2:]))
     return _simulation(instrument, size, exposures, errors, scene)
+
+
+def interleaved(
+    instrument: str = "wfc3_ir",
+    size: int | tuple[int, int] | None = None,
+    n_grisms: int = 2,
+    errors: PointingErrors | None = None,
+    scene: SceneSettings | None = None,
+) -> Simulation:
+    """Direct and grism exposures in turns at one pointing, which drifts; see `case_a`.
+
+    Each of two visits begins and ends with a direct exposure; with two grism exposures it fills an orbit.
+
+    Parameters
+    ----------
+    instrument, size, scene
+        As for `case_a`.
+    n_grisms : int
+        Grism exposures in a visit.
+    errors : PointingErrors, optional
+        How wrong the pointings are; by default those of the other cases and a drift of 0.2 pixel/hour.
+    """
+    direct, grism = (
+        SimulatedExposure(element, time)
+        for element, time in zip(_ELEMENTS[instrument][0], _TIMES[instrument], strict=True)
+    )
+    exposures = (direct, *(exposure for _ in range(n_grisms) for exposure in (grism, direct)))
+    return _simulation(instrument, size, (exposures,) * 2, errors or PointingErrors(drift=0.2), scene)

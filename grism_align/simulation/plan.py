@@ -103,11 +103,16 @@ class PointingErrors:
     roll : (low, high), deg
         Of a visit; the sign is drawn.
     jitter : float, pixels
-        Standard deviation of an axis, of each direct exposure.
+        Standard deviation of an axis, of each pointing: direct exposures that follow each other at one
+        dither, with nothing at another in between, share it.
     grism_jitter : float, pixels
         The same, of what a grism exposure has of its own.
     grism_drift : float, pixels/hour
         Drift of a grism exposure away from the exposure that governs it, in a direction drawn by visit.
+    drift : float, pixels/hour
+        Drift of all exposures of a visit from its start on, in a direction drawn by visit.
+    drift_change : float, pixels/hour^2
+        How fast the drift changes, in the same direction.
     """
 
     shift: tuple[float, float] = (0.3, 1.5)
@@ -115,6 +120,8 @@ class PointingErrors:
     jitter: float = 0.15
     grism_jitter: float = 0.0
     grism_drift: float = 0.0
+    drift: float = 0.0
+    drift_change: float = 0.0
 
 
 @dataclass(frozen=True)

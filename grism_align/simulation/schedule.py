@@ -127,32 +127,51 @@ def _rotations(
     governors: list[int | None],
     rng: np.random.Generator,
 ) -> list[Floats]:
-    """Pointing errors of a visit's exposures: the visit's, and each direct exposure's own."""
+    """Pointing errors of a visit's exposures: the visit's, each pointing's own, and drift."""
     errors, pixel = simulation.errors, simulation.camera.pixel
     common = _visit_rotation(simulation, visit, rng)
-    drift = _direction(rng) * errors.grism_drift * pixel
+    grism_drift = _direction(rng) * errors.grism_drift * pixel
     own = rng.normal(0, 1, (len(pointings), 2)) * pixel
-    jitters = [
-        pointing_rotation(ra, dec, own[number] * errors.jitter)
-        for number, (ra, dec, _) in enumerate(pointings)
-    ]
+    drifts = _drifts(simulation, visit, rng)
+    offsets = _stays(visit, governors)
     rotations = []
-    for number, (exposure, governor) in enumerate(zip(visit.exposures, governors, strict=True)):
-        if not simulation.element(exposure).is_grism:
-            rotations.append(common @ jitters[number])
-            continue
-        shared = common if governor is None else common @ jitters[governor]
-        hours = 0.0 if governor is None else _hours(visit, governor, number)
-        shift = own[number] * errors.grism_jitter + drift * hours
-        rotations.append(shared @ pointing_rotation(*pointings[number][:2], shift))
+    for number, governor in enumerate(governors):
+        ra, dec = pointings[number][:2]
+        shared, shift = common, drifts[number]
+        if governor is None and simulation.element(visit.exposures[number]).is_grism:
+            shift = shift + own[number] * errors.grism_jitter
+        elif governor is None:
+            shift = shift + own[offsets[number]] * errors.jitter
+        else:
+            there = pointings[governor][:2]
+            shared = common @ pointing_rotation(*there, own[offsets[governor]] * errors.jitter)
+            hours = _hours(visit)[number] - _hours(visit)[governor]
+            shift = shift + own[number] * errors.grism_jitter + grism_drift * hours
+        rotations.append(shared @ pointing_rotation(ra, dec, shift))
     return rotations
 
 
-def _hours(visit: SimulatedVisit, first: int, second: int) -> float:
-    """Time from the middle of one exposure of a visit to that of another."""
+def _stays(visit: SimulatedVisit, governors: list[int | None]) -> list[int]:
+    """For each exposure, the first direct one of those between which the telescope was not moved."""
+    first: list[int] = []
+    for number, exposure in enumerate(visit.exposures):
+        last = next((i for i in range(number - 1, -1, -1) if governors[i] is None), None)
+        stayed = last is not None and all(e.dither == exposure.dither for e in visit.exposures[last:number])
+        first.append(first[last] if last is not None and stayed else number)
+    return first
+
+
+def _drifts(simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator) -> Floats:
+    """How far the pointing has drifted by the middle of each exposure, (N, 2) arcsec east and north."""
+    errors, hours = simulation.errors, _hours(visit)
+    length = errors.drift * hours + 0.5 * errors.drift_change * hours**2
+    return simulation.camera.pixel * length[:, None] * _direction(rng)
+
+
+def _hours(visit: SimulatedVisit) -> Floats:
+    """Hours from the start of a visit to the middle of each of its exposures."""
     durations = np.array([exposure.exposure_time for exposure in visit.exposures])
-    middles = np.cumsum(durations + _OVERHEAD) - 0.5 * durations
-    return float(middles[second] - middles[first]) / 3600
+    return np.asarray((np.cumsum(durations + _OVERHEAD) - _OVERHEAD - 0.5 * durations) / 3600)
 
 
 def _direction(rng: np.random.Generator) -> Floats:

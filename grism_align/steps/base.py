@@ -42,6 +42,7 @@ class GrismAlignStep(Step, ABC):
     spec = """
     output_ext = string(default='fits')  # Exposures keep their names
     in_place = boolean(default=False)  # Replace the input files, each atomically, the old WCS archived
+    headerlets = option('none', 'file', 'attach', default='none')  # As ROOT_hlet.fits or extensions
     instrument_parameters = string(default=None)  # Parameter file of the instrument; chosen by the data
     """
 
@@ -118,6 +119,10 @@ class GrismAlignStep(Step, ABC):
         """
         self.check()
         exposures = self._opened(inputs)
+        if self._saves:
+            from grism_align.io.continued import continued
+
+            exposures = continued(exposures, self._destination(exposures))
         self.check_input(exposures)
         if self._saves:
             from grism_align.io.results import check_destination
@@ -179,12 +184,13 @@ class GrismAlignStep(Step, ABC):
         folder = self.search_attr("output_dir")
         origin = exposures.association.origin
         in_place = bool(self.search_attr("in_place", parent_first=True))
+        headerlets = str(self.search_attr("headerlets", parent_first=True))
+        home = Path.cwd()
         if folder:
-            return Destination(Path(folder).expanduser().resolve(), in_place)
-        if not in_place:
-            return Destination(Path.cwd(), in_place=False)
-        home = (origin or exposures.exposures[0].path).parent.resolve()
-        return Destination(home, in_place)
+            home = Path(folder).expanduser().resolve()
+        elif in_place:
+            home = (origin or exposures.exposures[0].path).parent.resolve()
+        return Destination(home, in_place, headerlets)
 
     def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
         """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import PropagationSettings, Settings
+from grism_align.values.settings import PointingSettings, PropagationSettings, Settings
 
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
@@ -23,8 +23,8 @@ class GrismWCSPropagateStep(GrismAlignStep):
 
     class_alias = "grism_wcs_propagate"
     step_name = "grism_wcs_propagate"
-    groups: ClassVar[tuple[type[Settings], ...]] = (PropagationSettings,)
-    spec = spec_of(PropagationSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = (PropagationSettings, PointingSettings)
+    spec = spec_of(PropagationSettings, PointingSettings)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Propagate the total corrections found so far."""
@@ -36,7 +36,16 @@ class GrismWCSPropagateStep(GrismAlignStep):
         if not exposures.grisms:
             return self.skipped(exposures, "no grism exposure")
         aligned = exposures.relative.then(exposures.absolute)
-        solution = propagate(exposures.grisms, exposures.direct, aligned, self.settings(PropagationSettings))
+        solution = propagate(
+            exposures.grisms,
+            exposures.direct,
+            aligned,
+            self.settings(PropagationSettings),
+            self.settings(PointingSettings),
+        )
+        named = sum(fit.rule.startswith("association") for fit in solution.fits.values())
+        if named and self.method != PropagationSettings.method:
+            logger.warning("the association names what governs %d grism exposures, not method", named)
         for key, fit in solution.fits.items():
             if not fit.is_aligned or fit.reason:
                 logger.warning("%s: %s %s", key, fit.status.value, fit.reason)

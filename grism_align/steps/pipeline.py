@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stpipe import Pipeline
+from stpipe.utilities import _not_set
 
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
+from grism_align.steps.visit_mosaic_step import VisitMosaicStep, with_mosaics
 from grism_align.values.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -28,9 +30,17 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
     step_defs: ClassVar[dict[str, type[GrismAlignStep]]] = {
         "source_catalog": SourceCatalogStep,
         "relative_align": RelativeAlignStep,
+        "visit_mosaic": VisitMosaicStep,
         "absolute_align": AbsoluteAlignStep,
         "grism_wcs_propagate": GrismWCSPropagateStep,
     }
+
+    @classmethod
+    def load_spec_file(cls, preserve_comments: Any = _not_set) -> Any:
+        """The spec of all steps; the mosaics, which take time and space, are made on request only."""
+        spec = super().load_spec_file(preserve_comments=preserve_comments)
+        spec["steps"]["visit_mosaic"]["skip"] = "boolean(default=True)"
+        return spec
 
     def check(self) -> None:
         """Check every step's parameters before the first step runs."""
@@ -60,6 +70,10 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
         for name in self.step_defs:
             exposures = getattr(self, name).run(exposures)
         return exposures
+
+    def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
+        """Make the mosaics with the final WCSs, where results are written."""
+        super().finalize_result(with_mosaics(self, result), reference_files_used)
 
 
 def _require_on_record(step: str, is_known: bool) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "AbsoluteSettings",
     "DetectionSettings",
     "MatchSettings",
+    "MosaicSettings",
     "Parameter",
     "PointingSettings",
     "PropagationSettings",
@@ -26,6 +27,7 @@ __all__ = [
     "SelectionSettings",
     "ServiceSettings",
     "Settings",
+    "TraceSettings",
     "parameters_of",
 ]
 
@@ -338,18 +340,130 @@ class ServiceSettings(Settings):
 
 
 @dataclass(frozen=True)
-class PropagationSettings(Settings):
-    """Which direct exposure governs a grism exposure."""
+class MosaicSettings(Settings):
+    """How direct exposures are combined, and how sources are found on the mosaic."""
 
+    extent: str = _parameter(
+        "visit",
+        "A mosaic of each visit and filter, of the whole field in each filter, or both",
+        "",
+        choices=("visit", "field", "both"),
+    )
+    engine: str = _parameter(
+        "drizzle",
+        "The drizzle package, or drizzlepac's AstroDrizzle",
+        "",
+        choices=("drizzle", "astrodrizzle"),
+    )
+    scale: float = _parameter(0.06, "Side of a pixel of the mosaic", "arcsec", (0.001, 10.0))
+    orientation: float = _parameter(
+        0.0, "Position angle of +y of the mosaic, north through east", "deg", (-360.0, 360.0)
+    )
+    grid_image: str | None = _parameter(
+        None, "FITS image without distortion whose pixels are used, in place of scale and orientation"
+    )
+    pixfrac: float = _parameter(0.8, "Side of a drop, in pixels of the exposure", "", (0.01, 1.0))
+    kernel: str = _parameter(
+        "square", "Form of a drop", "", choices=("square", "turbo", "point", "gaussian", "lanczos3")
+    )
+    weights: str = _parameter(
+        "background",
+        "Weight: inverse variance of the chip's sky (background), of each pixel (error), or exposure time",
+        "",
+        choices=("background", "error", "exposure"),
+    )
+    level_background: bool = _parameter(True, "Subtract the level of the sky of each chip")
+    good_bits: int = _parameter(8768, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
+    cosmic_rays: str = _parameter(
+        "auto",
+        "Reject by the median of the exposures, by a Laplacian filter in each, not at all; auto: median of "
+        "several, Laplacian of a single exposure of a CCD",
+        "",
+        choices=("auto", "median", "laplacian", "none"),
+    )
+    cr_snr: float = _parameter(4.0, "Excess over the median that is a cosmic ray", "sigma", (1.0, 100.0))
+    cr_snr_beside: float = _parameter(3.0, "The same beside another cosmic ray", "sigma", (1.0, 100.0))
+    cr_scale: float = _parameter(
+        1.2, "Share of the median's local gradient that is added to that limit", "", (0.0, 10.0)
+    )
+    cr_scale_beside: float = _parameter(0.7, "The same beside another cosmic ray", "", (0.0, 10.0))
+    flag_exposures: bool = _parameter(
+        False, "Set DQ bit 4096 of cosmic rays in the exposures that are written"
+    )
+    make_catalog: bool = _parameter(True, "Write the mosaic's source catalog and segmentation image")
+    detect_snr: float = _parameter(
+        3.0, "Signal-to-noise ratio of a pixel of a source, in the filtered mosaic", "sigma", (1.0, 100.0)
+    )
+    detect_fwhm: float = _parameter(0.15, "FWHM of the Gaussian filter of detection", "arcsec", (0.01, 10.0))
+    detect_area: int = _parameter(9, "Fewest pixels of a source", "pix", (1, 10000))
+    deblend_contrast: float = _parameter(
+        0.05,
+        "Height above the saddle, in its peak's, at which a blended source is one of its own",
+        "",
+        (0.0, 1.0),
+    )
+    aperture: float = _parameter(0.36, "Radius of the aperture of the magnitudes", "arcsec", (0.01, 60.0))
+    background_box: float = _parameter(
+        8.0, "Box of the background that is subtracted for detection and magnitudes", "arcsec", (0.5, 600.0)
+    )
+    tile: int = _parameter(4096, "Side of the part of a mosaic that is in memory", "pix", (64, 65536))
+
+
+@dataclass(frozen=True)
+class PropagationSettings(Settings):
+    """Which direct exposures govern a grism exposure, and how far their correction holds."""
+
+    method: str = _parameter(
+        "auto",
+        "Between the direct exposures of its pointing, else the one of its pointing, else the one before "
+        "(auto); the one before, or else the first (previous); the nearest in time, of its pointing if there "
+        "is one (nearest); between those before and after (interpolate); the mean of its acquisition (visit)",
+        "",
+        choices=("auto", "previous", "nearest", "interpolate", "visit"),
+    )
     pairing_radius: float = _parameter(
         1.0, "Two exposures nearer than this on the sky share a pointing", "arcsec", (0.0, 60.0)
     )
-    substitute_error: float = _parameter(
-        0.02,
-        "Error of a dither, of one axis, where another direct exposure stands in for one that failed",
+    drift_error: float = _parameter(
+        0.01,
+        "Drift of the pointing in an hour, of one axis; grows with the square root of time",
         "arcsec",
-        (0.0, 100.0),
+        (0.0, 10.0),
     )
+
+
+@dataclass(frozen=True)
+class TraceSettings(Settings):
+    """How corrections are verified on the traces of spectra, and what may be changed by them."""
+
+    verify_traces: bool = _parameter(False, "Measure how far spectra lie from where the WCSs put them")
+    trace_config: str | None = _parameter(
+        None,
+        "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:EXTVER=file, commas between; "
+        "default: exposures of a grism are compared with each other",
+    )
+    refine_grism: bool = _parameter(
+        False, "Correct exposures without a direct partner in time by a measured cross-dispersion drift"
+    )
+    trace_sources: int = _parameter(60, "Sources used of each exposure, the brightest first", "", (5, 1000))
+    trace_fwhm: float = _parameter(5.0, "Widest source used, in direct exposures", "pix", (1.0, 50.0))
+    trace_isolation: float = _parameter(
+        8.0, "Spectra nearer to another of not much fainter light are not used", "pix", (0.0, 100.0)
+    )
+    trace_contrast: float = _parameter(
+        3.0, "Magnitudes by which another source is fainter and does not disturb", "mag", (0.0, 10.0)
+    )
+    trace_window: float = _parameter(
+        1.5, "Gaussian sigma of the window of the centroid across a trace", "pix", (0.5, 10.0)
+    )
+    trace_snr: float = _parameter(10.0, "Least signal-to-noise ratio of a piece of a trace", "", (3.0, 1e4))
+    partner_gap: float = _parameter(
+        600.0, "Idle time up to which a direct exposure is a partner in time", "s", (0.0, 1e6)
+    )
+    refine_significance: float = _parameter(
+        3.0, "Least drift that is corrected, in its errors", "sigma", (1.0, 100.0)
+    )
+    refine_limit: float = _parameter(0.5, "Largest drift that is believed and corrected", "pix", (0.0, 10.0))
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,12 @@ class ExposureFit:
         For a grism exposure, the direct exposures whose correction it has.
     rule : str
         For a grism exposure, how those were chosen.
+    weights : tuple of float
+        For a grism exposure, the weight of each of those; they sum to one.
+    gaps : tuple of float, s
+        For a grism exposure, the idle time between it and each of those; negative when that came first.
+    carried_error : float, mas
+        For a grism exposure, what the way from those adds to the error of the shift, of one axis.
     includes_earlier : bool
         Whether the covariance is that of the total correction, so that an earlier step's is not added.
     residuals : Residuals or None
@@ -113,6 +119,9 @@ class ExposureFit:
     reason: str = ""
     governed_by: tuple[str, ...] = ()
     rule: str = ""
+    weights: tuple[float, ...] = ()
+    gaps: tuple[float, ...] = ()
+    carried_error: float = float("nan")
     includes_earlier: bool = False
     residuals: Residuals | None = None
 

@@ -3,136 +3,123 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from grism_align.algorithms.pair import candidate_governors
+from grism_align.algorithms.pair import Relation, lender, lenders
+from grism_align.values.exposure import Chip
 
-from ..io.asn_builders import SECOND, exposure
+from ..io.asn_builders import exposure
+from ..wcs.chip_builders import chip_wcs
 
-
-def rules(grism, directs):
-    return [(governor.key, governor.rule) for governor in candidate_governors(grism, directs, 1.0)]
+HERE, MOVED = Relation.SAME_POINTING, Relation.OFFSET
 
 
-def keys(grism, directs):
-    return [governor.key for governor in candidate_governors(grism, directs, 1.0)]
-
-
-def test_previous_exposure_of_the_pointing():
-    grism = exposure("iaaa01g1q", 300, grism=True, length=1000)
-    first, second = exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 1400, east=20, target="OTHER")
-    assert rules(grism, [second, first]) == [("iaaa01d1q", "paired"), ("iaaa01d2q", "next")]
-
-
-def test_next_exposure_where_the_previous_looks_elsewhere():
-    grism = exposure("iaaa01g1q", 300, grism=True, postarg=(8.8, 0))
-    before = exposure("iaaa01d1q", 0, east=20, postarg=(-3.0, 0))
-    after = exposure("iaaa01d2q", 900, postarg=(0, 0))
-    assert rules(grism, [before, after]) == [("iaaa01d2q", "paired"), ("iaaa01d1q", "previous")]
+def relations(grism, exposures):
+    return {each.key: each.relation for each in lenders(grism, exposures, 1.0)}
 
 
 @pytest.mark.parametrize(
-    ("east", "postarg", "target", "paired"),
+    ("east", "postarg", "target", "relation"),
     [
-        (0.9, (8.8, 0.0), "OTHER", True),  # same sky, the offset makes up for the apertures
-        (1.1, (8.8, 0.0), "FIELD", False),
-        (8.8, (0.04, -0.04), "FIELD", True),  # commanded alike, the sky differs by the apertures
-        (8.8, (0.04, -0.06), "FIELD", False),
-        (8.8, (0.0, 0.0), "OTHER", False),
+        (0.9, (8.8, 0.0), "OTHER", HERE),  # same sky, the offset makes up for the apertures
+        (1.1, (8.8, 0.0), "FIELD", MOVED),
+        (8.8, (0.04, -0.04), "FIELD", HERE),  # commanded alike, the sky differs by the apertures
+        (8.8, (0.04, -0.06), "FIELD", MOVED),
+        (8.8, (0.0, 0.0), "OTHER", MOVED),
     ],
 )
-def test_sharing_a_pointing(east, postarg, target, paired):
+def test_sharing_a_pointing(east, postarg, target, relation):
     grism = exposure("iaaa01g1q", 300, grism=True)
     direct = exposure("iaaa01d1q", 0, east=east, postarg=postarg, target=target)
-    assert rules(grism, [direct]) == [("iaaa01d1q", "paired" if paired else "previous")]
+    assert relations(grism, [direct]) == {"iaaa01d1q": relation}
 
 
 def test_no_target_is_no_common_target():
     grism = exposure("iaaa01g1q", 300, grism=True, target="")
-    assert rules(grism, [exposure("iaaa01d1q", 0, east=8.8, target="")]) == [("iaaa01d1q", "previous")]
+    assert relations(grism, [exposure("iaaa01d1q", 0, east=8.8, target="")]) == {"iaaa01d1q": MOVED}
 
 
-def test_of_two_paired_neighbours_the_smaller_idle_time_wins():
-    # Start to start the previous one is closer, but an occultation lies between.
+@pytest.mark.parametrize(
+    ("between", "relation"),
+    [
+        ([], HERE),
+        ([exposure("iaaa01g8q", 300, grism=True)], HERE),
+        ([exposure("iaaa01d8q", 300, filter="F105W")], HERE),
+        ([exposure("iaaa01g8q", 300, grism=True, east=0.9, postarg=(0.9, 0))], MOVED),
+        ([exposure("iaaa01d8q", 300, east=20, postarg=(20, 0))], MOVED),
+        # of another visit, another instrument, or before both
+        ([exposure("iaaa02d8q", 300, east=20, postarg=(20, 0))], HERE),
+        ([exposure("iaaa01p8q", 300, east=20, instrument="acs_wfc")], HERE),
+        ([exposure("iaaa01d7q", -300, east=20, postarg=(20, 0))], HERE),
+    ],
+)
+def test_an_offset_in_between(between, relation):
+    direct, grism = exposure("iaaa01d1q", 0), exposure("iaaa01g1q", 600, grism=True)
+    assert relations(grism, [direct, grism, *between])["iaaa01d1q"] is relation
+
+
+def test_two_filters_may_have_two_reference_pixels():
+    directs = [exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 300, filter="F105W", east=0.3)]
+    grism = exposure("iaaa01g1q", 600, grism=True)
+    assert relations(grism, directs) == {"iaaa01d1q": HERE, "iaaa01d2q": HERE}
+
+
+@pytest.mark.parametrize(("idle", "relation"), [(1400, HERE), (1600, MOVED)])
+def test_an_occultation_ends_a_pointing(idle, relation):
+    direct = exposure("iaaa01d1q", 0)
+    grism = exposure("iaaa01g1q", 200 + idle, grism=True)
+    assert relations(grism, [direct]) == {"iaaa01d1q": relation}
+
+
+def test_times():
     before, after = exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 3030)
     grism = exposure("iaaa01g1q", 1500, grism=True, length=1500)
-    found = candidate_governors(grism, [before, after], 1.0)
-    assert [governor.key for governor in found] == ["iaaa01d2q", "iaaa01d1q"]
-    assert {governor.rule for governor in found} == {"paired"}
-    assert [governor.gap for governor in found] == pytest.approx([30, -1300], abs=1e-3)
-
-
-def test_a_tie_goes_to_the_previous():
-    grism = exposure("iaaa01g1q", 250, grism=True, length=1000)
-    directs = [exposure("iaaa01d2q", 1300), exposure("iaaa01d1q", 0)]
-    assert keys(grism, directs) == ["iaaa01d1q", "iaaa01d2q"]
-
-
-def test_order_behind_the_pair():
-    directs = [exposure(f"iaaa01d{i}q", 1000 * i, east=20 * i, postarg=(i, 0)) for i in range(6)]
-    grism = exposure("iaaa01g1q", 2300, grism=True, east=60, postarg=(3, 0))
-    assert rules(grism, directs) == [
-        ("iaaa01d3q", "paired"),
-        ("iaaa01d2q", "previous"),
-        ("iaaa01d1q", "previous"),
-        ("iaaa01d0q", "previous"),
-        ("iaaa01d4q", "next"),
-        ("iaaa01d5q", "next"),
-    ]
-
-
-def test_a_far_exposure_of_the_same_pointing_is_no_pair():
-    directs = [exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 1000, east=20, postarg=(5, 0))]
-    grism = exposure("iaaa01g1q", 2000, grism=True)
-    assert rules(grism, directs) == [("iaaa01d2q", "previous"), ("iaaa01d1q", "previous")]
-
-
-def test_a_grism_before_the_first_direct_takes_the_first():
-    directs = [exposure(f"iaaa01d{i}q", 1000 * i, east=50, postarg=(5, 0)) for i in (1, 2)]
-    assert rules(exposure("iaaa01g1q", 0, grism=True), directs) == [
-        ("iaaa01d1q", "next"),
-        ("iaaa01d2q", "next"),
-    ]
+    found = lenders(grism, [after, before, grism], 1.0)
+    assert [each.key for each in found] == ["iaaa01d1q", "iaaa01d2q"]
+    assert [each.gap for each in found] == pytest.approx([-1300, 30], abs=1e-3)
+    assert [3600 * each.hours for each in found] == pytest.approx([-2150, 880], abs=1e-3)
+    assert [each.came_first for each in found] == [True, False]
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"visit": "iaaa02"}, {"group": "iaaa01:OTHERSTAR"}, {"instrument": "wfc3_uvis"}, {"grism": True}],
 )
-def test_others_never_govern(changes):
+def test_others_are_none_of_the_acquisition(changes):
     direct = exposure("iaaa01d1q", 0, **changes)
-    assert candidate_governors(exposure("iaaa01g1q", 300, grism=True), [direct], 1.0) == ()
+    assert lenders(exposure("iaaa01g1q", 300, grism=True), [direct], 1.0) == ()
 
 
-def test_the_association_decides():
-    grism = exposure("iaaa01g1q", 300, grism=True, governors=("ibbb01d2q", "iaaa01d9q", "iaaa01d1q"))
-    directs = [exposure("iaaa01d1q", 0), exposure("iaaa01d3q", 250), exposure("ibbb01d2q", 9000)]
-    # those that it names in its order, then the others, should the named ones not be aligned
-    assert rules(grism, directs) == [
-        ("ibbb01d2q", "association"),
-        ("iaaa01d1q", "association"),
-        ("iaaa01d3q", "paired"),
-    ]
+def rolled(made, angle):
+    chip = Chip(1, (1014, 1014), chip_wcs("wfc3_ir", (53.0, -27.8, angle)))
+    return replace(made, chips=(chip,))
 
 
-direct_exposures = st.lists(
-    st.tuples(st.integers(0, 5000), st.integers(0, 3), st.sampled_from(["iaaa01", "iaaa02"])), max_size=8
+@pytest.mark.parametrize(
+    ("changes", "angle", "days", "relation"),
+    [
+        ({}, 20.0, 2, Relation.REACQUIRED),
+        ({}, 20.1, -9, Relation.REACQUIRED),
+        ({}, 20.0, 11, Relation.OTHER),
+        ({}, 20.3, 2, Relation.OTHER),
+        ({"guide_star": "S2"}, 20.0, 2, Relation.OTHER),
+        ({"guide_star": None}, 20.0, 2, Relation.OTHER),
+        ({"instrument": "acs_wfc"}, 20.0, 2, Relation.OTHER),
+    ],
 )
+def test_other_acquisitions(changes, angle, days, relation):
+    grism = rolled(exposure("iaaa01g1q", 0, grism=True, guide_star="S1"), 20.0)
+    direct = exposure("iaaa02d1q", days * 86400, **{"guide_star": "S1", **changes})
+    found = lender(grism, rolled(direct, angle), [], 1.0)
+    assert found.relation is relation
+    assert found.hours == pytest.approx(24 * days, abs=0.1)
 
 
-@given(direct_exposures, st.integers(0, 5000), st.randoms(use_true_random=False))
-def test_laws(drawn, start, random):
-    directs = [
-        exposure(f"{visit}d{i}q", time, east=15.0 * place, postarg=(float(place), 0.0), visit=visit)
-        for i, (time, place, visit) in enumerate(drawn)
-    ]
-    grism = exposure("iaaa01g1q", start, grism=True, length=500)
-    found = candidate_governors(grism, directs, 1.0)
-    # all of the visit, each once, whatever the order; and a shift of all times changes nothing
-    assert sorted(g.key for g in found) == sorted(d.key for d in directs if d.visit == "iaaa01")
-    random.shuffle(directs)
-    assert candidate_governors(grism, directs, 1.0) == found
-    later = [replace(d, start=d.start + 3600 * SECOND, end=d.end + 3600 * SECOND) for d in directs]
-    moved = replace(grism, start=grism.start + 3600 * SECOND, end=grism.end + 3600 * SECOND)
-    assert keys(moved, later) == [g.key for g in found]
+def test_a_roll_ends_an_acquisition():
+    grism = rolled(exposure("iaaa01g1q", 0, grism=True), 179.9)
+    directs = [rolled(exposure(f"iaaa01d{i}q", 300 * i), angle) for i, angle in ((1, -179.9), (2, 178.0))]
+    assert relations(grism, directs) == {"iaaa01d1q": HERE}
+
+
+def test_nobody_knows_the_guide_stars():
+    grism, direct = (exposure(f"iaaa0{i}x1q", 0, grism=i == 1) for i in (1, 2))
+    assert lender(grism, direct, [], 1.0).relation is Relation.OTHER

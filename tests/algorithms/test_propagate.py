@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grism_align.algorithms.propagate import propagate
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -30,6 +32,10 @@ def test_the_paired_exposure_lends_its_correction():
     got = found[grism.key]
     np.testing.assert_array_equal(got.transform.matrix, fit.transform.matrix)
     np.testing.assert_array_equal(got.transform.shift, fit.transform.shift)
+    assert (got.weights, got.gaps) == ((1.0,), pytest.approx((-100.0,), abs=1e-3))
+    # 300 s between the middles of the two
+    assert got.carried_error == pytest.approx(10 * np.sqrt(300 / 3600))
+    np.testing.assert_allclose(np.diag(got.transform.covariance)[:3], [1e-4 / 12, 1e-4 / 12, 0], rtol=1e-6)
     assert (got.status, got.governed_by, got.rule) == (FitStatus.ALIGNED, (direct.key,), "paired, -100 s")
     assert (got.frame, got.n_matched, got.rms, got.reference, got.reason) == (
         2,
@@ -41,20 +47,181 @@ def test_the_paired_exposure_lends_its_correction():
     assert got.residuals is None
 
 
+def offset_error(found, hours):
+    """What is in the error of a correction beyond drift, arcsec^2."""
+    return (1e-3 * found.carried_error) ** 2 - 1e-4 * hours
+
+
 @pytest.mark.parametrize("state", ["failed", "unknown"])
-def test_the_next_best_takes_over(state):
+@pytest.mark.parametrize(("east", "rule", "extra"), [(0.0, "paired", 0.0), (20.0, "previous", 8e-4)])
+def test_the_next_best_takes_over(state, east, rule, extra):
     grism = exposure("iaaa01g1q", 700, grism=True)
-    first, second = exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 400)
+    first = exposure("iaaa01d1q", 0, east=east, postarg=(east, 0))
+    second = exposure("iaaa01d2q", 400)
     fits = {first.key: aligned(first)}
     if state == "failed":
         fits[second.key] = ExposureFit.failed("no sources")
     got = propagate([grism], [first, second], AlignmentSolution(fits), SETTINGS)[grism.key]
     assert got.governed_by == (first.key,)
-    assert got.rule == "previous, -500 s"
+    assert got.rule == f"{rule}, -500 s"
     assert got.reason == "instead of iaaa01d2q (not aligned)"
-    # both dithers are in its error
-    extra = got.transform.covariance - fits[first.key].transform.covariance
-    np.testing.assert_allclose(np.diag(extra), [8e-4, 8e-4, 0, 0, 0, 0], atol=1e-12)
+    # both dithers are in its error, where it is of another one
+    assert offset_error(got, 700 / 3600) == pytest.approx(extra, abs=1e-9)
+    covariance = got.transform.covariance - fits[first.key].transform.covariance
+    np.testing.assert_allclose(np.diag(covariance)[:2], (1e-3 * got.carried_error) ** 2)
+
+
+def test_another_pointing_has_the_errors_of_two_dithers():
+    grism = exposure("iaaa01g1q", 300, grism=True)
+    direct = exposure("iaaa01d1q", 0, east=20, postarg=(20, 0))
+    solution = AlignmentSolution({direct.key: aligned(direct)})
+    got = propagate([grism], [direct], solution, SETTINGS)[grism.key]
+    assert (got.rule, got.reason, got.status) == ("previous, -100 s", "", FitStatus.ALIGNED)
+    assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
+    tight = propagate([grism], [direct], solution, SETTINGS, PointingSettings(dither_error=0.001))[grism.key]
+    assert offset_error(tight, 300 / 3600) == pytest.approx(2e-6)
+
+
+def drifting(places=(0, 0, 0), drift=(0.02, -0.01), **changes):
+    """Two direct exposures around a grism exposure; the pointing drifts by so many arcsec in an hour."""
+    made = [
+        exposure(
+            f"iaaa01{name}q", start, grism=name == "g1", length=length, east=20.0 * place, postarg=(place, 0)
+        )
+        for (name, start, length), place in zip(
+            (("d1", 0, 200), ("g1", 300, 1000), ("d2", 1400, 200)), places, strict=True
+        )
+    ]
+    shifts = [np.array([1.0, -2.0]) + 24 * (each.mid - made[0].mid) * np.array(drift) for each in made]
+    fits = {each.key: aligned(each, shift, 0.0, **changes) for each, shift in zip(made, shifts, strict=True)}
+    true = fits.pop(made[1].key).transform
+    return made[1], (made[0], made[2]), AlignmentSolution(fits), true
+
+
+def test_interpolation_takes_drift_out():
+    grism, directs, solution, true = drifting()
+    got = propagate([grism], directs, solution, SETTINGS)[grism.key]
+    np.testing.assert_allclose(got.transform.in_plane(true.plane).shift, true.shift, atol=1e-6)
+    assert got.governed_by == ("iaaa01d1q", "iaaa01d2q")
+    assert got.rule == "interpolated, -100 s (0.50), +100 s (0.50)"
+    assert got.weights == pytest.approx((0.5, 0.5))
+    assert got.gaps == pytest.approx((-100, 100), abs=1e-3)
+    assert (got.status, got.reason) == (FitStatus.ALIGNED, "")
+    # a random walk that is tied on both sides
+    assert got.carried_error == pytest.approx(10 * np.sqrt(700 / 3600 / 2))
+    previous = propagate([grism], directs, solution, PropagationSettings(method="previous"))[grism.key]
+    off = np.hypot(*(previous.transform.shift - true.shift))
+    assert off == pytest.approx(np.hypot(0.02, 0.01) * 700 / 3600, rel=1e-6)
+    assert previous.rule == "previous, -100 s"
+
+
+def test_without_drift_errors_alone_weigh():
+    grism, directs, solution, _ = drifting(drift=(0, 0))
+    first = solution["iaaa01d1q"]
+    covariance = np.diag([4e-6, 4e-6, 0, 0, 0, 0])
+    worse = replace(first, transform=replace(first.transform, covariance=covariance))
+    fits = AlignmentSolution({**solution.fits, "iaaa01d1q": worse})
+    got = propagate([grism], directs, fits, PropagationSettings(drift_error=0.0))[grism.key]
+    assert got.weights[0] < 1e-5
+    assert got.carried_error == 0.0
+
+
+def test_one_side_failed():
+    grism, directs, solution, _ = drifting()
+    fits = AlignmentSolution({**solution.fits, "iaaa01d2q": ExposureFit.failed("trailed")})
+    got = propagate([grism], directs, fits, SETTINGS)[grism.key]
+    assert (got.governed_by, got.weights) == (("iaaa01d1q",), (1.0,))
+    assert got.reason == "instead of iaaa01d2q (not aligned)"
+
+
+@pytest.mark.parametrize("method", ["auto", "interpolate"])
+def test_one_side_has_a_correction_of_its_acquisition_only(method):
+    grism, directs, solution, _ = drifting()
+    prior = replace(solution["iaaa01d1q"], status=FitStatus.PRIOR_ONLY)
+    fits = AlignmentSolution({**solution.fits, "iaaa01d1q": prior})
+    got = propagate([grism], directs, fits, PropagationSettings(method=method))[grism.key]
+    assert (got.governed_by, got.status) == (("iaaa01d2q",), FitStatus.ALIGNED)
+    assert got.reason == "instead of iaaa01d1q (not aligned by its own sources)"
+    both = AlignmentSolution({**fits.fits, "iaaa01d2q": replace(prior, status=FitStatus.PRIOR_ONLY)})
+    got = propagate([grism], directs, both, PropagationSettings(method=method))[grism.key]
+    assert (got.governed_by, got.status) == (("iaaa01d1q",), FitStatus.PRIOR_ONLY)
+    assert "iaaa01d1q has the correction of its guide-star acquisition" in got.reason
+
+
+def test_frames_that_are_not_tied_are_not_averaged():
+    grism, directs, solution, _ = drifting()
+    other = replace(solution["iaaa01d2q"], frame=3)
+    fits = AlignmentSolution({**solution.fits, "iaaa01d2q": other})
+    got = propagate([grism], directs, fits, SETTINGS)[grism.key]
+    assert got.governed_by == ("iaaa01d1q",)
+    assert got.reason == "instead of iaaa01d2q (in another frame)"
+
+
+def test_the_mean_of_a_visit():
+    grism, directs, solution, true = drifting((0, 1, 2))
+    got = propagate([grism], directs, solution, PropagationSettings(method="visit"))[grism.key]
+    assert got.rule == "visit, -100 s (0.50), +100 s (0.50)"
+    # the direct exposures are 10" and 20" off: their planes are the sky's only to second order
+    np.testing.assert_allclose(got.transform.in_plane(true.plane).shift, true.shift, atol=1e-5)
+    # its own dither, and the mean of two
+    assert offset_error(got, 700 / 3600 / 2) == pytest.approx(1.5 * 0.02**2)
+
+
+def test_two_acquisitions_in_a_visit_and_two_instruments():
+    grism, directs, solution, _ = drifting()
+    second = replace(directs[1], group="iaaa01:OTHER")
+    got = propagate([grism], (directs[0], second), solution, SETTINGS)[grism.key]
+    assert got.governed_by == ("iaaa01d1q",)
+    second = replace(directs[1], instrument="acs_wfc")
+    got = propagate([grism], (directs[0], second), solution, SETTINGS)[grism.key]
+    assert got.governed_by == ("iaaa01d1q",)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_visit_without_direct_exposures_takes_one_of_the_same_guide_stars(failed):
+    grism = exposure("iaaa01g1q", 0, grism=True, guide_star="S1")
+    directs = [
+        exposure(f"iaaa02d{i}q", 86400 + 600 * i, guide_star="S1", east=20 * i, postarg=(i, 0))
+        for i in (1, 2)
+    ]
+    solution = AlignmentSolution({each.key: aligned(each, roll=0.0) for each in directs})
+    own = [exposure("iaaa01d1q", 300, guide_star="S1")] if failed else []
+    got = propagate([grism], [*own, *directs], solution, SETTINGS)[grism.key]
+    assert (got.status, got.governed_by) == (FitStatus.PRIOR_ONLY, ("iaaa02d1q", "iaaa02d2q"))
+    assert got.rule.startswith("visit, +")
+    assert "of another guide-star acquisition (iaaa02; the same guide stars)" in got.reason
+    assert ("instead of iaaa01d1q (not aligned)" in got.reason) == failed
+    # drift of an orbit, own offset and acquisition, theirs, and the mean of two offsets
+    assert offset_error(got, 1.6) == pytest.approx(3.5 * 0.02**2)
+    assert f"error {1e3 * got.transform.shift_error.max():.0f} mas" in got.reason
+    np.testing.assert_allclose(got.transform.shift, [1.0, -2.0], atol=5e-4)
+
+
+def test_another_target_of_the_same_acquisition_is_told():
+    grism = exposure("iaaa01g1q", 600, grism=True)
+    direct = exposure("iaaa01d1q", 0, target="OTHER", east=30.0)
+    got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
+    assert (got.rule, got.reason) == ("previous, -400 s", "iaaa01d1q is of another target (OTHER)")
+    assert offset_error(got, 600 / 3600) == pytest.approx(2 * 0.02**2)
+
+
+def test_another_target_of_the_same_guide_stars_is_told():
+    grism = exposure("iaaa01g1q", 0, grism=True, guide_star="S1")
+    direct = exposure("iaaa02d1q", 600, guide_star="S1", target="OTHER")
+    got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
+    assert "iaaa02d1q is of another target (OTHER)" in got.reason
+
+
+@given(st.permutations(range(5)), st.sampled_from(["auto", "previous", "nearest", "interpolate", "visit"]))
+def test_the_order_of_exposures_is_irrelevant(order, method):
+    directs = [exposure(f"iaaa01d{i}q", 700 * i, east=20.0 * (i // 2), postarg=(i // 2, 0)) for i in range(5)]
+    grism = exposure("iaaa01g1q", 950, grism=True)
+    solution = AlignmentSolution({d.key: aligned(d, (1.0 + 0.01 * i, 0)) for i, d in enumerate(directs)})
+    settings = PropagationSettings(method=method)
+    found = propagate([grism], directs, solution, settings)[grism.key]
+    again = propagate([grism], [directs[i] for i in order], solution, settings)[grism.key]
+    assert (again.governed_by, again.weights, again.rule) == (found.governed_by, found.weights, found.rule)
+    np.testing.assert_array_equal(again.transform.shift, found.transform.shift)
 
 
 def test_failures_say_why():
@@ -75,6 +242,13 @@ def test_the_association_decides():
     got = propagate([grism], [near, named], AlignmentSolution(fits), SETTINGS)[grism.key]
     assert got.governed_by == ("ibbb01d1q",)
     assert got.rule.startswith("association, +")
+    # with a warning and the errors of two visits, roll too
+    assert "ibbb01d1q is of another guide-star acquisition (ibbb01; others or another roll)" in got.reason
+    assert got.carried_error == pytest.approx(1e3 * np.sqrt(2 * 0.5**2 + 2 * 0.02**2), rel=1e-3)
+    assert got.transform.covariance[3, 3] == pytest.approx(2 * np.radians(0.02) ** 2)
+    named_failed = propagate([grism], [near, named], AlignmentSolution({near.key: aligned(near)}), SETTINGS)
+    assert named_failed[grism.key].governed_by == (near.key,)
+    assert named_failed[grism.key].reason == "instead of ibbb01d1q (not aligned)"
 
 
 POINTING = (53.0, -65.0, 20.0)

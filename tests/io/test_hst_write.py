@@ -12,9 +12,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from grism_align.io.checksums import sha256_of
-from grism_align.io.missions import hst_write
+from grism_align.io.missions import hst_rewrite, hst_write
 from grism_align.io.missions.hst import read_exposure
-from grism_align.io.missions.hst_headers import WcsLabel, archive_key, plain_text, solution_name, wcs_name
+from grism_align.io.missions.hst_alternates import archive_key
+from grism_align.io.missions.hst_headers import WcsLabel, plain_text, solution_name, wcs_name
 from grism_align.io.missions.hst_write import write_exposure
 from grism_align.values.errors import InputError
 from grism_align.values.solution import ExposureFit, FitStatus
@@ -26,8 +27,11 @@ from ..fields import apart, edited, grid, raw_hdus, wcs_apart
 LINEAR = [
     "CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2",
 ]  # fmt: skip
-OF_THE_FIT = {"WCSNAME", "WCSTYPE", "NMATCHES", "FITGEOM", "RMS_RA", "RMS_DEC", "ORIENTAT"}
-LABEL = WcsLabel("gaia", "FIT_REL_gaia", 50, 5.25, "rscale")
+OF_THE_FIT = {
+    *("WCSNAME", "WCSTYPE", "HDRNAME", "NMATCHES", "FITGEOM", "CATALOG", "RMS_RA", "RMS_DEC"),
+    *("CRDER1", "CRDER2", "ORIENTAT", "GALPREV"),
+}
+LABEL = WcsLabel("gaia", "FIT_REL_gaia", 50, (5.25, 4.5), "rscale")
 
 
 def move(exposure, shift=(0.8, -1.3), roll=0.02, scale=1.0002):
@@ -190,9 +194,13 @@ def test_labels(direct_path, tmp_path):
     assert header["WCSNAME"] == "IDC_w3m18525i-FIT_REL_gaia"
     assert header["WCSTYPE"] == "undistorted a posteriori solution relatively aligned to GAIA"
     assert (header["NMATCHES"], header["FITGEOM"]) == (50, "rscale")
-    assert (header["RMS_RA"], header["RMS_DEC"]) == (5.25, 5.25)
-    assert "HDRNAME" not in header
+    assert (header["RMS_RA"], header["RMS_DEC"]) == (5.25, 4.5)
+    np.testing.assert_allclose([header["CRDER1"], header["CRDER2"]], np.array([5.25, 4.5]) / 3.6e6)
+    assert header["CATALOG"] == "gaia"
+    assert header["HDRNAME"].startswith("idem01a1q_gal")
+    assert len(header["HDRNAME"]) <= 24
     assert header["HDRNAMEA"] == "of the old WCS"
+    assert header["GALPREV"] == "A"
     primary = fits.getheader(target)
     assert primary["GALIGN"] == "ALIGNED"
     assert primary["GALVERS"]
@@ -302,11 +310,12 @@ def test_names_of_solutions():
 def test_any_catalog_name_fits_into_a_header(direct_path, tmp_path, catalog):
     exposure = read_exposure(direct_path)
     target = tmp_path / direct_path.name
-    label = WcsLabel(catalog, solution_name(catalog, ()), 5, float("nan"), "shift")
+    label = WcsLabel(catalog, solution_name(catalog, ()), 5, (float("nan"), float("nan")), "shift")
     write_exposure(exposure, replace(fit_of(exposure), reason=f"{catalog}: …"), target, label)
     header = fits.getheader(target, "SCI")
     assert header["WCSTYPE"].endswith(plain_text(catalog).upper())
-    assert header["RMS_RA"] == 0.0
+    assert header["RMS_RA"] == -1.0
+    assert "CRDER1" not in header
     assert fits.getheader(target)["GALIGN"] == "ALIGNED"
 
 
@@ -459,7 +468,7 @@ def test_names_that_lie_about_compression(direct_path, tmp_path, frozen_clock):
 @pytest.fixture
 def full_disk(monkeypatch):
     """A disk that is full after the first extension."""
-    copy, calls = hst_write._copy_hdu, []
+    copy, calls = hst_rewrite._copy_hdu, []
 
     def failing(*arguments):
         calls.append(arguments)
@@ -467,7 +476,7 @@ def full_disk(monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         copy(*arguments)
 
-    monkeypatch.setattr(hst_write, "_copy_hdu", failing)
+    monkeypatch.setattr(hst_rewrite, "_copy_hdu", failing)
 
 
 @pytest.mark.parametrize("in_place", [True, False])
@@ -498,14 +507,13 @@ def test_a_source_that_vanishes(direct_path, tmp_path):
 def test_a_source_that_is_cut_while_it_is_copied(direct_path, tmp_path, monkeypatch):
     path = edited(direct_path, tmp_path / direct_path.name)
     exposure = read_exposure(path)
-    headers = hst_write._edited_headers
+    tell = hst_write._tell
 
     def cut(*arguments):
-        found = headers(*arguments)
+        tell(*arguments)
         path.write_bytes(direct_path.read_bytes()[:20000])
-        return found
 
-    monkeypatch.setattr(hst_write, "_edited_headers", cut)
+    monkeypatch.setattr(hst_write, "_tell", cut)
     with pytest.raises(InputError, match=r"it ended \d+ bytes early") as caught:
         write_exposure(exposure, fit_of(exposure), tmp_path / "out" / path.name, LABEL)
     assert caught.value.path == str(path)

@@ -145,7 +145,7 @@ def field(tmp_path):
             {
                 first.key: reference,
                 second.key: _fit(second),
-                failed.key: ExposureFit.failed("4 matched sources, 10 required", 4),
+                failed.key: ExposureFit.failed("4 matched sources, 10 required"),
             },
             "direct1",
         ),
@@ -159,6 +159,9 @@ def field(tmp_path):
                     _transform(grism.plane, 3.0),
                     governed_by=("direct1", "direct2"),
                     rule="same guide stars",
+                    weights=(0.25, 0.75),
+                    gaps=(-300.0, 100.0),
+                    carried_error=4.5,
                 )
             }
         ),
@@ -222,11 +225,15 @@ def _with_outputs(exposures, folder):
     return pairs, ExposureSet(exposures.product, tuple(read), association=exposures.association)
 
 
+GRISM_ONLY = ("governed_by", "rule", "weights", "gaps")
+
+
 def _assert_same_fit(first, second):
-    for name in ("status", "reference", "frame", "n_matched", "n_used", "reason", "governed_by", "rule"):
+    for name in ("status", "reference", "frame", "n_matched", "n_used", "reason", *GRISM_ONLY):
         assert getattr(first, name) == getattr(second, name)
     np.testing.assert_equal(
-        (first.rms, first.false_match_probability), (second.rms, second.false_match_probability)
+        (first.rms, first.false_match_probability, first.carried_error),
+        (second.rms, second.false_match_probability, second.carried_error),
     )
     assert (first.transform is None) == (second.transform is None)
     if first.transform is not None:
@@ -374,6 +381,8 @@ def test_records_of_before_these_were_on_it(field, tmp_path):
             del activity["attempts"]
         for name in ("file", "mean_epoch", "sources", "exposures"):
             del tree["reference_catalog"][name]
+        for name in ("weights", "gaps", "carried_error"):
+            del tree["exposures"]["grism4"]["grism"][name]
         residuals = tree["exposures"]["direct2"]["relative"]["residuals"]
         residuals["matched"] = np.array([0, 1, 2])
 
@@ -384,6 +393,8 @@ def test_records_of_before_these_were_on_it(field, tmp_path):
     read = ExposureSet(field.product, field.exposures, association=field.association)
     restored = restore(read, read_provenance(tmp_path / "p.asdf"))
     assert restored.activities[0].attempts == ()
+    assert restored.grism["grism4"].governed_by == ("direct1", "direct2")
+    assert (restored.grism["grism4"].weights, restored.grism["grism4"].gaps) == ((), ())
     assert restored.relative["direct2"].residuals.matched.tolist() == [4, 5, 6]
 
 

@@ -231,6 +231,30 @@ def _with_absolute(aligned, path=""):
     )
 
 
+def test_each_exposure_fitted_to_the_catalog(aligned, out):
+    """drizzlepac calls that IMG, and reads the name."""
+    fit = replace(_with_absolute(aligned).absolute[KEYS[0]], rms_axes=(2.5, 1.5))
+    absolute = AlignmentSolution({KEYS[0]: fit}, "Gaia DR3")
+    done = Activity("absolute_align", "done", settings={"solve": "exposure"})
+    exposures = replace(_with_absolute(aligned), absolute=absolute).with_activity(done)
+    write_results(exposures, Destination(out, in_place=False), quietly)
+    header = fits.getheader(out / f"{KEYS[0]}_flt.fits", "SCI")
+    assert header["WCSNAME"].endswith("-FIT_IMG_GaiaDR3")
+    assert "aligned image-by-image to GAIA DR3" in header["WCSTYPE"]
+    assert (header["RMS_RA"], header["RMS_DEC"]) == (2.5, 1.5)
+
+
+@pytest.mark.parametrize("headerlets", ["none", "file", "attach"])
+def test_headerlets(aligned, out, headerlets):
+    write_results(aligned, Destination(out, in_place=False, headerlets=headerlets), quietly)
+    files = [name for name in _names(out) if name.endswith("_hlet.fits")]
+    assert files == ([f"{key}_hlet.fits" for key in sorted(KEYS[:2])] if headerlets == "file" else [])
+    for key in KEYS:
+        with fits.open(out / f"{key}_flt.fits") as hdus:
+            attached = sum(hdu.name == "HDRLET" for hdu in hdus)
+        assert attached == (headerlets == "attach" and key in KEYS[:2])
+
+
 def test_labels_of_an_absolute_alignment(aligned, out):
     write_results(_with_absolute(aligned), Destination(out, in_place=False), quietly)
     header = fits.getheader(out / f"{KEYS[0]}_flt.fits", "SCI")
@@ -342,7 +366,23 @@ def test_a_full_disk(aligned, out, monkeypatch):
     with pytest.raises(OutputError, match="No space left") as caught:
         write_results(aligned, Destination(out, in_place=False), quietly)
     assert caught.value.remedy
-    assert _names(out) == [f"{key}_flt.fits" for key in sorted(KEYS[:2])]
+    assert _names(out) == []
+
+
+def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
+    """Wherever it strikes: not one exposure is new while others are old."""
+    folder = tmp_path / "in"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def failing(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write_source_catalog", "write_provenance", "write_association"):
+        with monkeypatch.context() as patch:
+            patch.setattr(results, name, failing)
+            with pytest.raises(OutputError, match="files that were there are as they were"):
+                write_results(aligned, Destination(folder, in_place=True), quietly)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_an_input_that_vanishes(aligned, out):
@@ -350,7 +390,7 @@ def test_an_input_that_vanishes(aligned, out):
     with pytest.raises(InputError, match="no such file") as caught:
         write_results(aligned, Destination(out, in_place=False), quietly)
     assert caught.value.path.endswith("iaaa01g1q_flt.fits")
-    assert _names(out) == ["iaaa01d1q_flt.fits"]
+    assert _names(out) == []
 
 
 def test_progress_is_told_of_every_exposure(aligned, out):

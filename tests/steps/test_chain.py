@@ -18,7 +18,7 @@ from grism_align.values.errors import GrismAlignError, OutputError, SettingsErro
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
-from ..fields import wcs_apart
+from ..fields import apart, wcs_apart, written_wcs
 
 STEPS = (SourceCatalogStep, RelativeAlignStep, AbsoluteAlignStep, GrismWCSPropagateStep)
 
@@ -184,7 +184,7 @@ def a_posteriori(field, folder, name):
         )
         fit = ExposureFit(FitStatus.ALIGNED, step)
         target = folder / true.path.name
-        write_exposure(exposure, fit, target, WcsLabel("X", "FIT_IMG_X", 9, 1.0, "rshift"))
+        write_exposure(exposure, fit, target, WcsLabel("X", "FIT_IMG_X", 9, (1.0, 1.0), "rshift"))
         with fits.open(target, mode="update") as hdus:
             del hdus[0].header["GALIGN"]
             if name is not None:
@@ -204,14 +204,29 @@ def test_direct_exposures_that_another_tool_aligned(field_a, output_a, tmp_path,
 
 
 @pytest.mark.parametrize("as_files", [False, True])
-def test_a_second_run_in_place_keeps_the_record(field_a, tmp_path, as_files):
+def test_a_second_run_in_place_goes_on_from_the_record(field_a, tmp_path, as_files):
+    """Every fit starts from the WCS before the first run, though nobody named the record."""
+    field_a.copied(tmp_path / "in")
+    folder, names = tmp_path / "in", [path.name for path in field_a.truth.paths]
+    (folder / "field_asn.json").unlink()
+    GrismAlignPipeline.call(str(folder), in_place=True, configure_log=False)
+    before = written_wcs(folder, names)
+    source = sorted(map(str, folder.glob("*_flt.fits"))) if as_files else str(folder)
+    result = GrismAlignPipeline.call(source, in_place=True, configure_log=False)
+    for (key, extver), wcs in written_wcs(folder, names).items():
+        assert apart(wcs.to_sky(wcs.grid()), before[key, extver].to_sky(wcs.grid())) < 1e-3
+        assert result[key].applied is not None
+        assert "WCSNAMEB" not in fits.getheader(folder / result[key].path.name, "SCI", extver)
+
+
+def test_a_second_run_in_place_of_changed_files_is_refused(field_a, tmp_path):
     field_a.copied(tmp_path / "in")
     (tmp_path / "in" / "field_asn.json").unlink()
     GrismAlignPipeline.call(str(tmp_path / "in"), in_place=True, configure_log=False)
     before = (tmp_path / "in" / "in_provenance.asdf").read_bytes()
-    source = sorted(map(str, (tmp_path / "in").glob("*_flt.fits"))) if as_files else str(tmp_path / "in")
+    fits.setval(tmp_path / "in" / field_a.truth.paths[0].name, "COMMENT", value="edited")
     with pytest.raises(OutputError, match="was aligned before, and this may be its record"):
-        GrismAlignPipeline.call(source, in_place=True, configure_log=False)
+        GrismAlignPipeline.call(str(tmp_path / "in"), in_place=True, configure_log=False)
     assert (tmp_path / "in" / "in_provenance.asdf").read_bytes() == before
 
 

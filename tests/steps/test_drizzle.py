@@ -1,4 +1,4 @@
-"""AstroDrizzle takes the new WCS as it is."""
+"""AstroDrizzle takes the new WCS as it is, and drizzlepac its name."""
 
 from __future__ import annotations
 
@@ -85,3 +85,11 @@ def test_astrodrizzle_puts_sources_where_the_new_wcs_says(field_a, output_a, tmp
     assert len(offsets) > 30
     assert np.abs(np.median(offsets, axis=0)).max() < 0.05
     assert np.median(np.abs(offsets)) < 0.2
+
+
+@pytest.mark.parametrize("name", ["FIT_REL_NONE", "FIT_REL_GaiaDR3_2", "FIT_IMG_GaiaDR3", "FIT_IMG_x_3"])
+def test_drizzlepac_interprets_the_names(name):
+    updatehdr = pytest.importorskip("drizzlepac.updatehdr", exc_type=ImportError)
+    words = updatehdr.interpret_wcsname_type(f"IDC_w3m18525i-{name}")
+    how = "aligned image-by-image to" if "IMG" in name else "relatively aligned to"
+    assert words == f"undistorted a posteriori solution {how} {name.split('_')[2].upper()}"

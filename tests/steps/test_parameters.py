@@ -18,12 +18,14 @@ from grism_align.steps.parameter_files import instrument_config, instrument_valu
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
+from grism_align.steps.visit_mosaic_step import VisitMosaicStep
 from grism_align.values.errors import GrismAlignError
 from grism_align.values.settings import DetectionSettings, parameters_of
 
 STEPS = {
     "source_catalog": SourceCatalogStep,
     "relative_align": RelativeAlignStep,
+    "visit_mosaic": VisitMosaicStep,
     "absolute_align": AbsoluteAlignStep,
     "grism_wcs_propagate": GrismWCSPropagateStep,
 }

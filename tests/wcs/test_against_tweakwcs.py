@@ -1,11 +1,16 @@
 """The corrected WCS against an independent implementation of the same correction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
+from grism_align.algorithms.propagate import propagate
 from grism_align.io.missions.hst import read_exposure
-from grism_align.simulation import case_a, simulate
+from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, simulate
+from grism_align.values.settings import PropagationSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
 correctors = pytest.importorskip("tweakwcs.correctors")
@@ -36,8 +41,14 @@ def test_a_grism_in_the_plane_of_its_direct_exposure(tmp_path, instrument):
     truth = simulate(simulation, tmp_path, np.random.default_rng(3))
     direct, grism = (read_exposure(path) for path in truth.paths)
     transform = LinearTransform.from_parameters(direct.plane, shift=(3.0, -2.0), roll=0.03)
+    assert largest_difference(direct, grism, transform, transform) < 0.01
+
+
+def largest_difference(direct, grism, map_of_sky, transform):
+    """Between a grism's corrected WCS and tweakwcs's with a map in the direct exposure's plane, mas."""
     reference = corrector(direct.path, direct.chips[0].extver)
-    matrix, shift = in_tangent_plane(reference, transform)
+    matrix, shift = in_tangent_plane(reference, map_of_sky)
+    largest = 0.0
     for chip in grism.chips:
         theirs = corrector(grism.path, chip.extver)
         theirs.set_correction(matrix, shift, ref_tpwcs=reference)
@@ -45,4 +56,49 @@ def test_a_grism_in_the_plane_of_its_direct_exposure(tmp_path, instrument):
         expected = theirs.wcs.all_pix2world(xy, 0)
         found = chip.wcs.corrected(transform).to_sky(xy)
         difference = direct.plane.to_plane(found) - direct.plane.to_plane(expected)
-        assert 1e3 * np.abs(difference).max() < 0.01
+        largest = max(largest, 1e3 * float(np.abs(difference).max()))
+    return largest
+
+
+FILTERS = {
+    "wfc3_ir": ("F140W", "F105W", "G141"),
+    "acs_wfc": ("F814W", "F606W", "G800L"),
+    "wfc3_uvis": ("F606W", "F814W", "G280"),
+}
+
+
+@pytest.fixture(scope="module", params=sorted(FILTERS))
+def dithered(request, tmp_path_factory):
+    """Two direct exposures in two filters around a grism exposure, and one at another roll, all dithered."""
+    first, second, disperser = FILTERS[request.param]
+    exposures = (
+        SimulatedExposure(first, 100.0),
+        SimulatedExposure(disperser, 200.0, (3.0, -2.0)),
+        SimulatedExposure(second, 100.0, (-4.0, 5.0)),
+    )
+    turned = (SimulatedExposure(second, 100.0, (2.0, 1.0)),)
+    visits = (
+        SimulatedVisit("01", exposures, angle=35.0, roll=0.02),
+        SimulatedVisit("02", turned, angle=97.0, start=57001.0, roll=0.02),
+    )
+    size = 200 if request.param == "wfc3_ir" else (128, 256)
+    simulation = Simulation(request.param, visits, size=size, ra=31.0, dec=-64.0)
+    truth = simulate(simulation, tmp_path_factory.mktemp(request.param), np.random.default_rng(3))
+    return [read_exposure(path) for path in truth.paths]
+
+
+@pytest.mark.parametrize(("shift", "roll"), [((0.4, -0.3), 0.01), ((3.0, -2.0), 0.05), ((10.0, -7.0), 0.3)])
+@pytest.mark.parametrize("method", ["previous", "interpolate", "visit", "association"])
+def test_propagated_equal_corrections(dithered, shift, roll, method):
+    before, grism, after, turned = dithered
+    sky = LinearTransform.from_parameters(before.plane, shift, roll)
+    fits = {
+        each.key: ExposureFit(FitStatus.ALIGNED, sky.in_plane(each.plane)) for each in (before, after, turned)
+    }
+    governors = (turned.key,) if method == "association" else ()
+    grism = replace(grism, governors=governors)
+    settings = PropagationSettings() if governors else PropagationSettings(method=method)
+    found = propagate([grism], [before, after, turned], AlignmentSolution(fits), settings)[grism.key]
+    number = {"previous": 1, "association": 1}.get(method, 2)
+    assert len(found.governed_by) == number
+    assert largest_difference(before, grism, sky, found.transform) < 0.01

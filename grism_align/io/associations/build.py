@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from grism_align.algorithms.pair import candidate_governors
+from grism_align.algorithms.govern import governors
 from grism_align.io.associations.files import check_product_name, located
 from grism_align.io.associations.overlap import any_overlap
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
@@ -157,13 +157,8 @@ def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mappi
 
 
 def _governors(grism: Exposure, exposures: Sequence[Exposure]) -> tuple[str, ...]:
-    """What the association names, else the best candidate."""
-    candidates = candidate_governors(
-        grism,
-        [exposure for exposure in exposures if exposure.is_direct],
-        PropagationSettings().pairing_radius,
-    )
-    return grism.governors or tuple(candidate.key for candidate in candidates[:1])
+    """What the association names, else what the rules choose."""
+    return grism.governors or governors(grism, exposures, PropagationSettings()).keys
 
 
 def _header(exposures: Sequence[Exposure]) -> dict[str, Any]:

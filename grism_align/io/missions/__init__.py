@@ -5,6 +5,18 @@ The rest of the package asks here, and not a mission's own modules. Today every 
 
 from grism_align.io.missions.hst import read_exposure, read_instrument, read_pixels
 from grism_align.io.missions.hst_headers import WcsLabel, solution_name
-from grism_align.io.missions.hst_write import write_exposure
+from grism_align.io.missions.hst_undo import Undone, check_undo, undo_exposure
+from grism_align.io.missions.hst_write import HeaderletWanted, write_exposure
 
-__all__ = ["WcsLabel", "read_exposure", "read_instrument", "read_pixels", "solution_name", "write_exposure"]
+__all__ = [
+    "HeaderletWanted",
+    "Undone",
+    "WcsLabel",
+    "check_undo",
+    "read_exposure",
+    "read_instrument",
+    "read_pixels",
+    "solution_name",
+    "undo_exposure",
+    "write_exposure",
+]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
-from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 import numpy as np
+from astropy.io import fits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -19,8 +20,7 @@ __all__ = [
     "STATUS_KEYWORD",
     "LinearTerms",
     "WcsLabel",
-    "archive_key",
-    "archive_wcs",
+    "headerlet_name",
     "model_of",
     "plain_text",
     "solution_name",
@@ -33,32 +33,14 @@ __all__ = [
 
 #: Primary keyword that tells how an exposure came out.
 STATUS_KEYWORD = "GALIGN"
-# The OPUS WCS, from which updatewcs starts, is never touched.
-_RESERVED = "O"
 _LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
-_ARCHIVED = (
-    "WCSAXES",
-    *_LINEAR,
-    "CTYPE1",
-    "CTYPE2",
-    "CUNIT1",
-    "CUNIT2",
-    "LONPOLE",
-    "LATPOLE",
-    "RADESYS",
-    "EQUINOX",
-    "WCSNAME",
-    "WCSTYPE",
-    "HDRNAME",
-    "RMS_RA",
-    "RMS_DEC",
-    "CRDER1",
-    "CRDER2",
+# Describe the fit that is replaced, and are written anew or not at all.
+_OF_THE_FIT = (
+    *("WCSTYPE", "HDRNAME", "FITNAME", "NMATCHES", "FITGEOM", "CATALOG"),
+    *("RMS_RA", "RMS_DEC", "CRDER1", "CRDER2"),
 )
-# Describe the fit that is replaced; stwcs shortens the second of them in alternates.
-_OF_THE_FIT = {"HDRNAME": "HDRNAME", "NMATCHES": "NMATCH", "FITGEOM": "FITGEOM", "CATALOG": "CATALOG"}
-# With an alternate's letter: when we archived it.
-_ARCHIVED_ON = "GALDT"
+_UNKNOWN = -1.0
+_MAS_PER_DEGREE = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -92,8 +74,8 @@ class WcsLabel:
         Name of the solution, as `solution_name` gives it.
     n_matches : int
         Sources used.
-    rms : float, mas
-        Of one axis.
+    rms : (float, float), mas
+        Weighted rms residual to the east and to the north; NaN where unknown.
     geometry : str
         Fit geometry: shift, rshift, rscale or general.
     """
@@ -101,42 +83,8 @@ class WcsLabel:
     catalog: str
     solution: str
     n_matches: int
-    rms: float
+    rms: tuple[float, float]
     geometry: str
-
-
-def archive_key(headers: Sequence[Header]) -> str:
-    """The letter under which the replaced WCS of a file is kept.
-
-    The next letter that is free in all science headers; when none is, the one that we archived first.
-
-    Parameters
-    ----------
-    headers : sequence of Header
-        All science headers of the file.
-    """
-    letters = [letter for letter in ascii_uppercase if letter != _RESERVED]
-    free = [k for k in letters if not any(f"CRVAL1{k}" in header for header in headers)]
-    if free:
-        return free[0]
-    # "~" sorts behind every date: alternates of others go last.
-    return min(letters, key=lambda letter: str(headers[0].get(_ARCHIVED_ON + letter, "~")))
-
-
-def archive_wcs(header: Header, letter: str, date: str) -> None:
-    """Copy the primary WCS of a science header under an alternate letter (in place).
-
-    The distortion is shared by all alternates, so only linear terms and labels are copied.
-    """
-    for keyword in _ARCHIVED:
-        header.remove(keyword + letter, ignore_missing=True)
-        if keyword in header and len(keyword) < 8:
-            header[keyword + letter] = (header[keyword], header.comments[keyword])
-    for keyword, short in _OF_THE_FIT.items():
-        if keyword in header:
-            header[short + letter] = header[keyword]
-    header[f"WCSNAME{letter}"] = header.get("WCSNAME", "unnamed")
-    header[_ARCHIVED_ON + letter] = (date, "grism_align: archived this WCS")
 
 
 def wcs_name(science: Header, primary: Header, solution: str) -> str:
@@ -166,8 +114,8 @@ def solution_of(name: str) -> str:
     return solution or "IDC"
 
 
-def solution_name(catalog: str, taken: Collection[str]) -> str:
-    """``FIT_REL_<catalog>``, numbered where a WCS of that name is in use.
+def solution_name(catalog: str, taken: Collection[str], *, by_exposure: bool = False) -> str:
+    """``FIT_REL_<catalog>`` or ``FIT_IMG_<catalog>``, numbered where a WCS of that name is in use.
 
     Parameters
     ----------
@@ -176,28 +124,62 @@ def solution_name(catalog: str, taken: Collection[str]) -> str:
         letters and digits.
     taken : collection of str
         WCSNAMEs in all exposures: the name must be the same in all, and new in each.
+    by_exposure : bool, optional
+        Whether each exposure was fitted to the catalog on its own (IMG); else they were aligned to each
+        other and, as one, to the catalog (REL).
     """
-    name = f"FIT_REL_{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
+    name = f"FIT_{'IMG' if by_exposure else 'REL'}_{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
     used = {solution_of(each) for each in taken}
     numbered = (f"{name}_{number}" for number in range(2, len(used) + 3))
     return name if name not in used else next(each for each in numbered if each not in used)
 
 
 def write_wcs(header: Header, primary: Header, terms: LinearTerms, label: WcsLabel) -> None:
-    """Put a corrected WCS into a science header (in place)."""
-    write_linear_terms(header, terms)
-    for keyword in (*_OF_THE_FIT, "CRDER1", "CRDER2"):
+    """Put a corrected WCS into a science header (in place).
+
+    HDRNAME comes later, by `headerlet_name`, when all chips have theirs.
+    """
+    write_linear_terms(header, _as_written(terms))
+    for keyword in _OF_THE_FIT:
         header.remove(keyword, ignore_missing=True)
     header["WCSNAME"] = (wcs_name(header, primary, label.solution), "Coordinate system title")
-    header["WCSTYPE"] = _wcs_type(label.catalog)
+    header["WCSTYPE"] = _wcs_type(label)
     header["NMATCHES"] = (label.n_matches, "Sources used in the fit")
     header["FITGEOM"] = (label.geometry, "Fit geometry")
-    for keyword in ("RMS_RA", "RMS_DEC"):
-        header[keyword] = (label.rms if np.isfinite(label.rms) else 0.0, "[mas] rms residual of the fit")
+    header["CATALOG"] = plain_text(label.catalog)
+    for axis, rms in zip(("RA", "DEC"), label.rms, strict=True):
+        known = np.isfinite(rms)
+        header[f"RMS_{axis}"] = (
+            float(rms) if known else _UNKNOWN,
+            f"[mas] rms residual of the fit in {axis}",
+        )
+        if known:
+            number = 1 if axis == "RA" else 2
+            header[f"CRDER{number}"] = (float(rms) / _MAS_PER_DEGREE, f"[deg] rms residual in {axis}")
 
 
-def _wcs_type(catalog: str) -> str:
-    return f"undistorted a posteriori solution relatively aligned to {plain_text(catalog).upper()}"
+def _wcs_type(label: WcsLabel) -> str:
+    """In drizzlepac's words."""
+    how = "aligned image-by-image" if label.solution.startswith("FIT_IMG") else "relatively aligned"
+    return f"undistorted a posteriori solution {how} to {plain_text(label.catalog).upper()}"
+
+
+def headerlet_name(root: str, headers: Sequence[Header]) -> str:
+    """HDRNAME of the solution in the science headers of a file: ``<root>_gal<sum>``.
+
+    The sum is that of WCSNAME, CRVAL and CD of all chips, so that every solution of an exposure has its own
+    name, and a WCS that has changed since does not have the name that it goes by. It fits into the 24
+    characters of WCSCORR.
+
+    Parameters
+    ----------
+    root : str
+        Root name of the exposure.
+    headers : sequence of Header
+        All its science headers.
+    """
+    values = [repr(header.get(keyword)) for header in headers for keyword in ("WCSNAME", *_LINEAR)]
+    return f"{root[:12]}_gal{zlib.crc32(' '.join(values).encode()):08x}"
 
 
 def plain_text(text: str) -> str:
@@ -220,3 +202,13 @@ def write_linear_terms(header: Header, terms: LinearTerms) -> None:
         header[keyword] = float(value)
     if "ORIENTAT" in header:
         header["ORIENTAT"] = float(np.degrees(np.arctan2(terms.cd[0, 1], terms.cd[1, 1])))
+
+
+def _as_written(terms: LinearTerms) -> LinearTerms:
+    """Numbers as they will be read: a card has room for twenty characters."""
+
+    def read(value: float) -> float:
+        return float(fits.Card.fromstring(fits.Card("VALUE", float(value)).image).value)
+
+    crval, cd = (np.array([read(x) for x in values.flat]) for values in (terms.crval, terms.cd))
+    return LinearTerms(terms.crpix, crval, cd.reshape(2, 2))

@@ -1,39 +1,42 @@
 """Write HST exposures: the same file with a new WCS.
 
-Headers are rewritten; every data block is copied byte for byte, so pixels and tables cannot change
-and a whole exposure never is in memory.
+Headers are rewritten, with what HST's conventions want besides: the replaced WCS as an alternate, a row of
+WCSCORR, a headerlet. All other data stay as they are, byte for byte.
 """
 
 from __future__ import annotations
 
-import gzip
-from contextlib import ExitStack, contextmanager
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from grism_align import __version__
 from grism_align.io.atomic import atomic_path
-from grism_align.io.checksums import sha256_of
 from grism_align.io.missions.hst import open_fits
+from grism_align.io.missions.hst_alternates import archive_key, archive_wcs
+from grism_align.io.missions.hst_changes import Changes
+from grism_align.io.missions.hst_headerlets import (
+    attached,
+    distortion_names,
+    headerlet_bytes,
+    headerlet_extension,
+)
 from grism_align.io.missions.hst_headers import (
     STATUS_KEYWORD,
     LinearTerms,
     WcsLabel,
-    archive_key,
-    archive_wcs,
+    headerlet_name,
     plain_text,
-    write_linear_terms,
-    write_region,
     write_wcs,
 )
-from grism_align.values.errors import InputError
+from grism_align.io.missions.hst_rewrite import Digests, rewrite
+from grism_align.io.missions.hst_wcscorr import wcscorr_row, with_rows
 from grism_align.wcs.fits import FitsWcs, corrected_linear_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from astropy.io import fits
@@ -42,24 +45,40 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["Digests", "write_exposure"]
+__all__ = ["Digests", "HeaderletWanted", "write_exposure"]
 
-_BLOCK = 1 << 20
-_GZIP = b"\x1f\x8b"
 # Below this, in arcsec, a correction is the one that the file already has.
 _NEGLIGIBLE = 1e-6
-_FOLLOWERS = ("ERR", "DQ")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Digests:
-    """SHA-256 of a file as read and as written."""
+class HeaderletWanted:
+    """Where the headerlet of an exposure goes.
 
-    input: str
-    output: str
+    Parameters
+    ----------
+    file : Path or None
+        A file of its own.
+    attach : bool
+        Whether it becomes an extension of the exposure.
+    """
+
+    file: Path | None = None
+    attach: bool = False
 
 
-def write_exposure(exposure: Exposure, fit: ExposureFit, destination: Path, label: WcsLabel) -> Digests:
+_NO_HEADERLET = HeaderletWanted()
+
+
+def write_exposure(
+    exposure: Exposure,
+    fit: ExposureFit,
+    destination: Path,
+    label: WcsLabel,
+    headerlet: HeaderletWanted = _NO_HEADERLET,
+) -> Digests:
     """Write an exposure with its correction, atomically.
 
     Parameters
@@ -72,6 +91,8 @@ def write_exposure(exposure: Exposure, fit: ExposureFit, destination: Path, labe
         The file to make. It may be the source itself.
     label : WcsLabel
         What the headers say of the fit.
+    headerlet : HeaderletWanted, optional
+        Where its headerlet goes; an exposure without a correction has none.
 
     Returns
     -------
@@ -82,72 +103,14 @@ def write_exposure(exposure: Exposure, fit: ExposureFit, destination: Path, labe
     InputError
         If the source can't be read.
     """
-    with open_fits(exposure.path) as hdus, ExitStack() as stack:
-        edited = _edited_headers(hdus, exposure, fit, label)
-        temporary = stack.enter_context(atomic_path(destination))
-        source = stack.enter_context(_source(exposure.path))
-        with _target(temporary, destination.name) as target:
-            for index, hdu in enumerate(hdus):
-                _copy_hdu((exposure.path, source), target, hdu, edited.get(index))
-        return Digests(sha256_of(exposure.path), sha256_of(temporary))
-
-
-@contextmanager
-def _source(path: Path) -> Iterator[IO[bytes]]:
-    """A file as its bytes say, compressed or not: browsers decompress some and keep their names."""
-    with path.open("rb") as stream:
-        compressed = stream.read(2) == _GZIP
-        stream.seek(0)
-        yield gzip.GzipFile(fileobj=stream) if compressed else stream  # type: ignore[misc]
-
-
-@contextmanager
-def _target(path: Path, name: str) -> Iterator[IO[bytes]]:
-    """A new file, compressed where its name says so; equal content gives equal bytes."""
-    with path.open("wb") as stream:
-        if not name.endswith(".gz"):
-            yield stream
-            return
-        with gzip.GzipFile(name, "wb", fileobj=stream, mtime=0) as packed:
-            yield packed  # type: ignore[misc]
-
-
-def _copy_hdu(
-    source: tuple[Path, IO[bytes]], target: IO[bytes], hdu: Any, header: fits.Header | None
-) -> None:
-    info = hdu.fileinfo()
-    start, data, span = info["hdrLoc"], info["datLoc"], info["datSpan"]
-    if header is None:
-        _copy_range(source, target, start, data - start)
-    else:
-        target.write(header.tostring().encode("ascii"))
-    _copy_range(source, target, data, span)
-
-
-def _copy_range(source: tuple[Path, IO[bytes]], target: IO[bytes], start: int, length: int) -> None:
-    path, stream = source
-    stream.seek(start)
-    while length > 0:
-        block = stream.read(min(_BLOCK, length))
-        if not block:
-            raise InputError(path, f"it ended {length} bytes early", "Fetch the file again")
-        target.write(block)
-        length -= len(block)
-
-
-def _edited_headers(
-    hdus: fits.HDUList, exposure: Exposure, fit: ExposureFit, label: WcsLabel
-) -> dict[int, fits.Header]:
-    """New headers by extension number; those that stay as they are are left out."""
-    edited = {0: _primary_header(hdus[0].header, fit)}
-    if fit.transform is not None and not _is_applied(exposure, fit.transform):
-        science = {hdu.ver: index for index, hdu in enumerate(hdus) if hdu.name == "SCI"}
-        edited.update(_science_headers(hdus, science, exposure, fit.transform, label))
-        edited.update(_follower_headers(hdus, science, edited))
-    for header in edited.values():
-        # The checksum of the data stays true, that of the whole extension does not.
-        header.remove("CHECKSUM", ignore_missing=True)
-    return edited
+    with open_fits(exposure.path) as hdus:
+        changes = Changes(hdus)
+        if fit.transform is not None and not _is_applied(exposure, fit.transform):
+            _correct(changes, exposure, fit.transform, label)
+        _tell(changes.primary, fit)
+        if fit.transform is not None:
+            _make_headerlet(changes, exposure, headerlet)
+        return rewrite(exposure.path, hdus, changes.edits(), destination)
 
 
 def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
@@ -160,37 +123,38 @@ def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
     return bool(np.abs(remaining.apply(square) - square).max() <= _NEGLIGIBLE)
 
 
-def _primary_header(header: fits.Header, fit: ExposureFit) -> fits.Header:
-    new = header.copy()
-    new[STATUS_KEYWORD] = (fit.status.value, "grism_align: status of the WCS")
-    new["GALVERS"] = (__version__, "grism_align: version")
+def _tell(header: fits.Header, fit: ExposureFit) -> None:
+    """Say in the primary header how the exposure came out (in place)."""
+    header[STATUS_KEYWORD] = (fit.status.value, "grism_align: status of the WCS")
+    header["GALVERS"] = (__version__, "grism_align: version")
+    header.remove("GALGOVRN", ignore_missing=True)
     if fit.governed_by:
-        new["GALGOVRN"] = (",".join(fit.governed_by)[:68], "grism_align: direct exposures")
+        header["GALGOVRN"] = (",".join(fit.governed_by)[:68], "grism_align: direct exposures")
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     words = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}"
-    new["HISTORY"] = plain_text(words).strip()
-    return new
+    header["HISTORY"] = plain_text(words).strip()
 
 
-def _science_headers(
-    hdus: fits.HDUList,
-    science: dict[int, int],
-    exposure: Exposure,
-    total: LinearTransform,
-    label: WcsLabel,
-) -> dict[int, fits.Header]:
-    new = {index: hdus[index].header.copy() for index in science.values()}
-    headers = list(new.values())
-    date = datetime.now(UTC).isoformat(timespec="seconds")
+def _correct(changes: Changes, exposure: Exposure, total: LinearTransform, label: WcsLabel) -> None:
+    """Put the correction into all headers and into WCSCORR (in place)."""
+    science = changes.science()
+    headers = list(science.values())
     letter = archive_key(headers)
+    if letter is None:
+        logger.warning("%s: all letters are taken by others; the WCS it replaces is not kept", exposure.path)
+    archive_wcs(changes.primary, headers, letter, datetime.now(UTC).isoformat(timespec="microseconds"))
     for chip in exposure.chips:
-        header = new[science[chip.extver]]
-        terms = _corrected_terms(header, chip, total)
-        archive_wcs(header, letter, date)
-        write_wcs(header, hdus[0].header, terms, label)
-        if "S_REGION" in header:
-            write_region(header, FitsWcs.from_header(header, hdus, chip.shape).footprint())
-    return new
+        header = science[chip.extver]
+        write_wcs(header, changes.primary, _corrected_terms(header, chip, total), label)
+    _name_headerlet(headers, exposure)
+    changes.finish_wcs()
+    table = changes.table()
+    if table is not None:
+        index, hdu = table
+        names = distortion_names(changes.primary)
+        rows = [wcscorr_row(changes.primary, header, names) for header in headers]
+        new = with_rows(hdu, rows)
+        changes.replaced |= {} if new is None else {index: new}
 
 
 def _corrected_terms(header: fits.Header, chip: Chip, total: LinearTransform) -> LinearTerms:
@@ -199,19 +163,24 @@ def _corrected_terms(header: fits.Header, chip: Chip, total: LinearTransform) ->
     return LinearTerms(np.array([header["CRPIX1"], header["CRPIX2"]]), crval, cd)
 
 
-def _follower_headers(
-    hdus: fits.HDUList, science: dict[int, int], edited: dict[int, fits.Header]
-) -> dict[int, fits.Header]:
-    """Headers of the arrays that go with a science array and carry a WCS."""
-    new = {}
-    for index, hdu in enumerate(hdus):
-        if hdu.name in _FOLLOWERS and hdu.ver in science and "CRVAL1" in hdu.header:
-            header = hdu.header.copy()
-            main = edited[science[hdu.ver]]
-            cd = np.array([[main[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
-            crpix, crval = (np.array([main[f"{stem}{i}"] for i in (1, 2)]) for stem in ("CRPIX", "CRVAL"))
-            write_linear_terms(header, LinearTerms(crpix, crval, cd))
-            if "WCSNAME" in header:
-                header["WCSNAME"] = main["WCSNAME"]
-            new[index] = header
-    return new
+def _name_headerlet(headers: list[fits.Header], exposure: Exposure) -> None:
+    name = headerlet_name(exposure.key, headers)
+    for header in headers:
+        header["HDRNAME"] = (name, "Headerlet name of this WCS")
+
+
+def _make_headerlet(changes: Changes, exposure: Exposure, wanted: HeaderletWanted) -> None:
+    """Write the headerlet of the WCS that the headers now have, or attach it."""
+    if wanted.file is None and not wanted.attach:
+        return
+    headers = list(changes.science().values())
+    if "HDRNAME" not in headers[0]:
+        _name_headerlet(headers, exposure)
+    made = headerlet_bytes(changes.primary, headers, changes.hdus)
+    if wanted.file is not None:
+        with atomic_path(wanted.file) as temporary:
+            temporary.write_bytes(made)
+    there = attached(changes.hdus)
+    if wanted.attach and headers[0]["HDRNAME"] not in there.values():
+        number = 1 + max((changes.hdus[index].ver for index in there), default=0)
+        changes.appended.append(headerlet_extension(made, number))

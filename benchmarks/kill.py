@@ -1,0 +1,287 @@
+"""Kill -9 at random moments: is every file whole, and does a second run finish the job?
+
+    python benchmarks/kill.py                       # 50 kills of writing 20 files, and 50 in place
+    python benchmarks/kill.py --pipeline --kills 10 # the whole pipeline instead of its last part
+
+Twenty exposures of Case A are simulated. A child process writes them with a correction each, as the last
+part of the pipeline does (`--pipeline`: it runs the whole pipeline), and is killed: half of the times at
+a moment of the clock, half of the times within the instant in which the new files take their names,
+before or after one of the renamings (the clock would hardly ever find it). After each kill the script
+looks at every exposure: it must open, have its pixels bit for bit, and the WCS from before or the
+corrected one (in an output folder: be absent or corrected). Then the same run is started again and must
+end with all corrected, the record fitting the files, and no temporary file left.
+
+The table counts runs; *mixed* are those after which some files were new and others old.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.io import fits
+
+from grism_align.io.continued import continued
+from grism_align.io.load import load_exposures
+from grism_align.io.missions import read_exposure
+from grism_align.io.provenance import read_provenance
+from grism_align.io.results import Destination, check_destination, write_results
+from grism_align.simulation import case_a, simulate
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.sphere import separation
+from grism_align.values.transform import LinearTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+
+# How near a WCS is to the one it should be, mas; the pipeline measures anew, on the same pixels.
+_SAME = 0.01
+_PRODUCT = "raw"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: where its exposures are, and where results go.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the exposures.
+    output : Path or None
+        Of the products; None in place.
+    pipeline : bool
+        Whether the whole pipeline runs.
+    """
+
+    folder: Path
+    output: Path | None
+    pipeline: bool
+
+    @property
+    def products(self) -> Path:
+        return self.output or self.folder
+
+    def run(self) -> None:
+        if self.pipeline:
+            self._run_pipeline()
+            return
+        destination = Destination(self.products, in_place=self.output is None)
+        loaded = continued(load_exposures(self.folder), destination)
+        check_destination(loaded, destination)
+        write_results(_corrected(loaded), destination, lambda exposures, label: exposures)
+
+    def _run_pipeline(self) -> None:
+        from grism_align.steps.pipeline import GrismAlignPipeline
+
+        where = {"in_place": True} if self.output is None else {"output_dir": str(self.output)}
+        GrismAlignPipeline.call(str(self.folder), configure_log=False, **where)
+
+
+def _corrected(loaded: ExposureSet) -> ExposureSet:
+    """The exposures with a correction each, the same in every run."""
+
+    def fits_of(exposures: tuple[Exposure, ...]) -> AlignmentSolution:
+        return AlignmentSolution({e.key: _fit(e) for e in exposures}, "made up")
+
+    return loaded.with_activity(
+        loaded.activities[0] if loaded.activities else _activity(),
+        relative=fits_of(loaded.direct),
+        absolute=AlignmentSolution(),
+        grism=fits_of(loaded.grisms),
+    )
+
+
+def _activity():
+    from grism_align.values.field import Activity
+
+    return Activity("relative_align", "done")
+
+
+def _fit(exposure: Exposure) -> ExposureFit:
+    number = int.from_bytes(hashlib.sha256(exposure.key.encode()).digest()[:2], "big") / 65536
+    move = LinearTransform.from_parameters(exposure.plane, (0.3 + number, -0.5), 0.01 * number)
+    return ExposureFit(FitStatus.ALIGNED, move, "made up", n_used=9, rms=4.0)
+
+
+def _child(job: Job, rename: tuple[int, bool] | None) -> None:
+    """Run in a process that is killed from outside, or kills itself at a renaming."""
+    with open(os.devnull, "w") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+    warnings.simplefilter("ignore")
+    if rename is not None:
+        _die_at(*rename)
+    job.run()
+
+
+def _die_at(count: int, after: bool) -> None:
+    original, seen = Path.replace, []
+
+    def replace(self: Path, target: Path) -> Path:
+        seen.append(target)
+        if len(seen) == count and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = original(self, target)
+        if len(seen) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    Path.replace = replace  # type: ignore[method-assign]
+
+
+def _start(job: Job, rename: tuple[int, bool] | None = None):
+    process = get_context("fork").Process(target=_child, args=(job, rename))
+    process.start()
+    return process
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the files must be: sums of the data, and WCSs before and after, by file name."""
+
+    data: dict[str, str]
+    before: dict[str, list[np.ndarray]]
+    after: dict[str, list[np.ndarray]]
+
+    def state(self, path: Path) -> str:
+        """``old``, ``new``, ``absent`` or ``broken``."""
+        if not path.exists():
+            return "absent"
+        try:
+            if _data_sum(path) != self.data[path.name]:
+                return "broken"
+            found = _sky(path)
+        except Exception:  # noqa: BLE001
+            return "broken"
+        for name, known in (("old", self.before), ("new", self.after)):
+            pairs = zip(found, known[path.name], strict=True)
+            if max(3.6e6 * separation(one, other).max() for one, other in pairs) < _SAME:
+                return name
+        return "broken"
+
+
+def _data_sum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with fits.open(path) as hdus:
+        for hdu in hdus:
+            if hdu.data is not None:
+                digest.update(np.ascontiguousarray(hdu.data).tobytes())
+    return digest.hexdigest()
+
+
+def _sky(path: Path) -> list[np.ndarray]:
+    return [chip.wcs.to_sky(chip.wcs.grid()) for chip in read_exposure(path).chips]
+
+
+def _finished(job: Job, truth: Truth) -> str:
+    """What is wrong after the second run; empty if nothing is."""
+    states = {name: truth.state(job.products / name) for name in truth.data}
+    if set(states.values()) != {"new"}:
+        return f"after the second run: {dict(Counter(states.values()))}"
+    records = read_provenance(job.products / f"{_PRODUCT}_provenance.asdf")["exposures"]
+    for record in records.values():
+        path = Path(record["output"]["path"])
+        if hashlib.sha256(path.read_bytes()).hexdigest() != record["output"]["sha256"]:
+            return f"{path.name} is not the file on record"
+    left = [path.name for path in job.products.iterdir() if path.name.startswith(".")]
+    return f"left over: {left}" if left else ""
+
+
+def kills(make: Callable[[int], Job], truth: Truth, count: int, rng: np.random.Generator) -> dict[str, int]:
+    """Kill runs and look at what they leave; the counts of the table."""
+    whole = make(-1)
+    began = time.perf_counter()
+    _start(whole).join()
+    length = time.perf_counter() - began
+    problem = _finished(whole, truth)
+    if problem:
+        msg = f"a run that was not killed: {problem}"
+        raise SystemExit(msg)
+    renames = len(truth.data) + 2
+    counts = Counter(kills=0, all_old=0, mixed=0, all_new=0, broken=0, not_finished=0)
+    number = -1
+    # a run that ended before its moment came does not count
+    while counts["kills"] < count:
+        number += 1
+        job, at_rename = make(number), number % 2 == 1
+        rename = (int(rng.integers(1, renames + 1)), bool(rng.integers(2))) if at_rename else None
+        process = _start(job, rename)
+        if not at_rename:
+            time.sleep(rng.uniform(0.0, length))
+            process.kill()
+        process.join()
+        if process.exitcode != -signal.SIGKILL:
+            shutil.rmtree(job.folder.parent)
+            continue
+        states = {truth.state(job.products / name) for name in truth.data}
+        counts["kills"] += 1
+        counts["broken"] += "broken" in states
+        kind = {
+            frozenset({"new"}): "all_new",
+            frozenset({"old"}): "all_old",
+            frozenset({"absent"}): "all_old",
+        }
+        counts[kind.get(frozenset(states), "mixed")] += "broken" not in states
+        again = _start(job)
+        again.join()
+        problem = _finished(job, truth) if again.exitcode == 0 else f"exit code {again.exitcode}"
+        if problem:
+            print(f"run {number} ({'rename ' + str(rename) if rename else 'clock'}): {problem}")
+        counts["not_finished"] += bool(problem)
+        shutil.rmtree(job.folder.parent)
+    return dict(counts)
+
+
+def main() -> None:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50, help="of each kind of run (50)")
+    parser.add_argument("--size", type=int, default=300, help="side of the exposures, pixels (300)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pipeline", action="store_true", help="the whole pipeline")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rng = np.random.default_rng(options.seed)
+    print("| results | runs killed | all old | mixed | all new | broken files | second run not finished |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        simulate(case_a(size=options.size, n_pairs=5, n_visits=2), base / "start" / _PRODUCT, rng)
+        for in_place in (False, True):
+
+            def make(number: int, in_place: bool = in_place) -> Job:
+                home = base / f"{in_place}{number}"
+                shutil.copytree(base / "start", home)
+                return Job(home / _PRODUCT, None if in_place else home / "out" / "aligned", options.pipeline)
+
+            counts = kills(make, _truth(make(-2)), options.kills, rng)
+            name = "in place" if in_place else "into a folder"
+            print(f"| {name} | " + " | ".join(str(value) for value in counts.values()) + " |")
+
+
+def _truth(job: Job) -> Truth:
+    """From one run that is left in peace."""
+    paths = sorted(job.folder.glob("*_flt.fits"))
+    before = {path.name: _sky(path) for path in paths}
+    data = {path.name: _data_sum(path) for path in paths}
+    _start(job).join()
+    return Truth(data, before, {path.name: _sky(job.products / path.name) for path in paths})
+
+
+if __name__ == "__main__":
+    main()

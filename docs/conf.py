@@ -1,0 +1,15 @@
+"""The site: ``sphinx-build -W docs site``."""
+
+from importlib import metadata
+
+project = "grism_align"
+author = copyright = "The grism_align developers"  # noqa: A001
+release = metadata.version("grism_align")
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown"}
+root_doc = "index"
+exclude_patterns = ["parameters.py"]
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = "grism_align"

@@ -1,0 +1,83 @@
+"""``grism-align associate``: write the association of some exposures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.commands.columns import in_columns
+from grism_align.values.errors import OutputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from grism_align.commands import Subparsers
+    from grism_align.values.exposure import Exposure
+
+
+__all__ = ["add_associate"]
+
+
+def add_associate(subparsers: Subparsers) -> None:
+    """Add the parser of ``associate``."""
+    parser = subparsers.add_parser(
+        "associate",
+        help="write the association of some exposures",
+        description="Group exposures by visit, find which direct exposure governs which grism exposure "
+        "and which visits overlap, and write it as an association to run the pipeline on.",
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="exposures, folders, lists, associations or poller files"
+    )
+    parser.add_argument("-o", "--output", required=True, type=Path, help="the association to write (JSON)")
+    parser.add_argument("--product", help="name of the product (default: the output's, without _asn)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    parser.set_defaults(run=_associate)
+
+
+def _associate(options: argparse.Namespace) -> None:
+    # Imported here: astropy takes longer than all the rest of --help.
+    from grism_align.io.associations import (
+        apply_association,
+        build_association,
+        read_association,
+        write_association,
+    )
+    from grism_align.io.missions import read_exposure
+
+    output = options.output.expanduser()
+    if output.exists() and not options.overwrite:
+        raise OutputError(output, "it exists", "Choose another name or give --overwrite")
+    product = options.product if options.product is not None else output.stem.removesuffix("_asn")
+    known = read_association(options.files)
+    exposures = apply_association([read_exposure(member.path) for member in known.exposures], known)
+    association = build_association(exposures, product, known)
+    write_association(association, output)
+    by_path = {exposure.path: exposure for exposure in exposures}
+    print(_exposure_table([by_path[member.path] for member in association.exposures]))
+    print(f"{len(exposures)} exposures -> {output}")
+
+
+def _exposure_table(exposures: Sequence[Exposure]) -> str:
+    """One line an exposure, in columns."""
+    from grism_align.io.associations.build import start_of
+
+    rows = [("visit", "exposure", "kind", "filter", "start", "governed by")]
+    for exposure in exposures:
+        kind, governor = exposure.kind.value, _governor_text(exposure, exposures)
+        rows.append((exposure.visit, exposure.key, kind, exposure.filter, start_of(exposure), governor))
+    return in_columns(rows)
+
+
+def _governor_text(exposure: Exposure, exposures: Sequence[Exposure]) -> str:
+    from grism_align.algorithms.govern import governors
+    from grism_align.values.settings import PropagationSettings
+
+    if exposure.is_direct:
+        return "-"
+    choice = governors(exposure, exposures, PropagationSettings())
+    if not choice.keys:
+        return "none"
+    keys = exposure.governors if choice.rule == "association" else choice.keys
+    return f"{', '.join(keys)} ({choice.rule})"

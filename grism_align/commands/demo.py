@@ -1,0 +1,35 @@
+"""``grism-align demo``: simulate visits with known errors and align them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from grism_align.commands import Subparsers
+
+
+__all__ = ["add_demo"]
+
+
+def add_demo(subparsers: Subparsers) -> None:
+    """Add the parser of ``demo``."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="simulate two visits with known WCS errors and align them",
+        description="Simulate two WFC3/IR visits of direct and grism exposures whose WCSs are wrong by known "
+        "shifts and rolls, run the pipeline on them and print what it recovered.",
+    )
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers (%(default)s)")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from grism_align.demo import run_demo
+
+    run_demo(options.output_dir.expanduser(), options.seed)

@@ -1,0 +1,94 @@
+"""``grism-align fetch-catalog``: fill the cache of reference catalogs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.values.errors import OutputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from grism_align.commands import Subparsers
+    from grism_align.values.errors import CatalogServiceError
+    from grism_align.values.settings import Parameter
+
+
+__all__ = ["add_fetch_catalog"]
+
+
+def add_fetch_catalog(subparsers: Subparsers) -> None:
+    """Add the parser of ``fetch-catalog``."""
+    parser = subparsers.add_parser(
+        "fetch-catalog",
+        help="fetch reference catalogs of a field into the cache",
+        description="Fetch the reference catalogs of a field, so that later runs find them in the cache, "
+        "also where there is no network (offline).",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="an association, or exposures")
+    parser.add_argument(
+        "--catalog",
+        action="append",
+        metavar="NAME",
+        help="what to fetch; may be given several times; auto for all of auto_order (default: GAIADR3)",
+    )
+    for parameter in _fetch_parameters():
+        shown = "" if parameter.default is None else f" (default: {parameter.default})"
+        unit = f", {parameter.unit}" if parameter.unit else ""
+        parser.add_argument(
+            f"--{parameter.name}", type=parameter.kind, metavar="VALUE", help=f"{parameter.help}{unit}{shown}"
+        )
+    parser.add_argument("--refresh", action="store_true", help="fetch anew what the cache has")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="write the catalog, of which there must be one, as ECSV"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    parser.set_defaults(run=_fetch_catalog)
+
+
+def _fetch_parameters() -> list[Parameter]:
+    """The parameters of the pipeline that are options here, with their defaults."""
+    from grism_align.values.settings import SelectionSettings, ServiceSettings, parameters_of
+
+    services = [parameter for parameter in parameters_of(ServiceSettings) if parameter.name != "offline"]
+    return [*services, *(p for p in parameters_of(SelectionSettings) if p.name == "margin")]
+
+
+def _fetch_catalog(options: argparse.Namespace) -> None:
+    from grism_align.algorithms.selection import field_cones
+    from grism_align.io.load import load_exposures
+    from grism_align.io.prefetch import prefetch, services_of
+    from grism_align.io.reference_catalogs import write_reference_catalog
+    from grism_align.values.settings import SelectionSettings, ServiceSettings
+
+    names = [p.name for p in _fetch_parameters() if getattr(options, p.name) is not None]
+    given = {name: getattr(options, name) for name in names}
+    margin = {"margin": given.pop("margin")} if "margin" in given else {}
+    settings, selection = ServiceSettings(**given), SelectionSettings(**margin)
+    services = services_of(options.catalog or ["GAIADR3"], settings)
+    _check_catalog_output(options, len(services))
+    cones = field_cones(load_exposures(options.files).direct, selection.margin)
+    failed: list[CatalogServiceError] = []
+    for result in prefetch(services, cones, settings, options.refresh):
+        print(result.text)
+        if result.error is not None:
+            failed.append(result.error)
+        elif result.catalog is not None and options.output is not None:
+            write_reference_catalog(result.catalog, options.output)
+            print(f"{result.name} -> {options.output}")
+    for error in failed[:-1]:
+        print(error, file=sys.stderr)
+    if failed:
+        raise failed[-1]
+
+
+def _check_catalog_output(options: argparse.Namespace, n_catalogs: int) -> None:
+    if options.output is None:
+        return
+    options.output = options.output.expanduser()
+    if n_catalogs > 1:
+        raise OutputError(options.output, f"{n_catalogs} catalogs for one file", "Ask for one catalog")
+    if options.output.exists() and not options.overwrite:
+        raise OutputError(options.output, "it exists", "Choose another name or give --overwrite")

@@ -1,0 +1,124 @@
+"""Put the WCS back that an HST exposure had before our latest correction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from grism_align import __version__
+from grism_align.io.missions.hst import open_fits
+from grism_align.io.missions.hst_alternates import LOST, PREVIOUS, restore_wcs
+from grism_align.io.missions.hst_changes import Changes
+from grism_align.io.missions.hst_headerlets import attached
+from grism_align.io.missions.hst_headers import STATUS_KEYWORD, headerlet_name
+from grism_align.io.missions.hst_rewrite import rewrite
+from grism_align.io.missions.hst_wcscorr import without_rows
+from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from astropy.io import fits
+
+__all__ = ["Undone", "check_undo", "undo_exposure"]
+
+_FRESH = "Fetch the file from the archive again to start from its first WCS"
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What was undone in one exposure.
+
+    Parameters
+    ----------
+    path, output : Path
+        The file as read and as written.
+    undone, restored : str
+        WCSNAME before and after.
+    remaining : bool
+        Whether the restored WCS is a correction of ours too, which can be undone in turn.
+    """
+
+    path: Path
+    output: Path
+    undone: str
+    restored: str
+    remaining: bool
+
+
+def check_undo(path: Path) -> None:
+    """Refuse an exposure whose latest correction can't be undone.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, has no correction of ours, was changed since, or no longer has the WCS
+        before.
+    """
+    with open_fits(path) as hdus:
+        _letter(path, hdus[0].header, [hdu.header for hdu in hdus if hdu.name == "SCI"])
+
+
+def undo_exposure(path: Path, destination: Path) -> Undone:
+    """Write an exposure with the WCS that it had before our latest correction.
+
+    Parameters
+    ----------
+    path : Path
+        The exposure.
+    destination : Path
+        The file to make. It may be the same.
+
+    Returns
+    -------
+    Undone
+
+    Raises
+    ------
+    InputError
+        As `check_undo`.
+    """
+    with open_fits(path) as hdus:
+        changes = Changes(hdus)
+        headers = list(changes.science().values())
+        letter = _letter(path, changes.primary, headers)
+        undone, headerlet = str(headers[0].get("WCSNAME", "")), str(headers[0]["HDRNAME"])
+        restore_wcs(changes.primary, headers, letter)
+        changes.finish_wcs()
+        _drop_traces(changes, headerlet)
+        restored = str(headers[0].get("WCSNAME", ""))
+        date = datetime.now(UTC).strftime("%Y-%m-%d")
+        changes.primary["HISTORY"] = f"grism_align {__version__} {date}: undone {undone}, back to {restored}"
+        rewrite(path, hdus, changes.edits(), destination)
+        return Undone(path, destination, undone, restored, PREVIOUS in headers[0])
+
+
+def _letter(path: Path, primary: fits.Header, headers: list[fits.Header]) -> str:
+    """The letter of the WCS to restore."""
+    letters = {header.get(PREVIOUS) for header in headers} or {None}
+    if letters == {None}:
+        words = "aligned by a version that did not note it" if STATUS_KEYWORD in primary else "never aligned"
+        raise InputError(path, f"no correction of grism_align to undo ({words})", _FRESH)
+    root = str(primary.get("ROOTNAME", "")).strip().lower()
+    if headers[0].get("HDRNAME") != headerlet_name(root, headers):
+        name = headers[0].get("WCSNAME", "unnamed")
+        problem = f"its WCS, {name}, was changed by another tool after grism_align"
+        raise InputError(path, problem, "Undo that first, or fetch the file from the archive again")
+    letter = letters.pop()
+    if letters or not all(f"CRVAL1{letter}" in header for header in headers):
+        problem = "the WCS before its latest correction is no longer archived"
+        if letter == LOST:
+            problem += ": the letters for alternates had run out"
+        raise InputError(path, problem, _FRESH)
+    return str(letter)
+
+
+def _drop_traces(changes: Changes, headerlet: str) -> None:
+    """Take the undone solution's rows out of WCSCORR, and its headerlet out of the file (in place)."""
+    table = changes.table()
+    if table is not None:
+        index, hdu = table
+        new = without_rows(hdu, headerlet)
+        changes.replaced |= {} if new is None else {index: new}
+    changes.replaced |= {i: b"" for i, name in attached(changes.hdus).items() if name == headerlet}

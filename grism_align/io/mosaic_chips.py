@@ -1,0 +1,176 @@
+"""The chips of exposures as they enter mosaics: electrons per second above the sky, weights, masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.mosaic_background import clipped_level
+from grism_align.algorithms.mosaic_drizzle import ChipImage
+from grism_align.algorithms.mosaic_map import PixelMap, PlaneMap
+from grism_align.io.missions import read_pixels
+from grism_align.io.missions.hst import open_fits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.io.missions.hst import ChipPixels
+    from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.mosaic import MosaicGrid
+    from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.settings import MosaicSettings
+
+__all__ = ["ChipFacts", "ChipRates", "Chips"]
+
+
+@dataclass(frozen=True, eq=False)
+class ChipRates:
+    """One chip in electrons per second, (ny, nx) each.
+
+    Parameters
+    ----------
+    chip : Chip
+        Its place in the exposure.
+    image, error : ndarray
+        Values and standard errors.
+    good : ndarray of bool
+        Usable pixels.
+    """
+
+    chip: Chip
+    image: NDArray[np.float32]
+    error: NDArray[np.float32]
+    good: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ChipFacts:
+    """What is known of a chip once it has been looked at.
+
+    Parameters
+    ----------
+    level : float, electrons/s
+        Of the sky.
+    variance : float
+        Of a pixel of the sky, in the square of that.
+    rays : bytes or None
+        Pixels hit by cosmic rays, as packed bits; None before they were looked for.
+    """
+
+    level: float
+    variance: float
+    rays: NDArray[np.uint8] | None = None
+
+    def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Pixels hit by cosmic rays, (ny, nx)."""
+        if self.rays is None:
+            return np.zeros(shape, dtype=bool)
+        return np.unpackbits(self.rays, count=shape[0] * shape[1]).reshape(shape).astype(bool)
+
+
+@dataclass(eq=False)
+class Chips:
+    """Opens exposures one at a time and remembers what was found of their chips, pixels apart.
+
+    Parameters
+    ----------
+    exposures : mapping of str to (Exposure, WCSs of its chips)
+        By key, with corrected WCSs.
+    settings : MosaicSettings
+        The parameters.
+    good_bits : mapping of str to int
+        By instrument.
+    """
+
+    exposures: Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
+    settings: MosaicSettings
+    good_bits: Mapping[str, int]
+    facts: dict[tuple[str, int], ChipFacts] = field(default_factory=dict)
+    _scales: dict[str, dict[int, float]] = field(default_factory=dict)
+    _maps: dict[tuple[str, int], PlaneMap] = field(default_factory=dict)
+
+    def rates(self, key: str) -> Iterator[ChipRates]:
+        """The chips of an exposure, one at a time; their sky is looked at when they are first read."""
+        exposure, _ = self.exposures[key]
+        for chip, pixels in read_pixels(exposure):
+            found = self._rates(exposure, chip, pixels)
+            if (key, chip.extver) not in self.facts:
+                self.facts[key, chip.extver] = self._sky(found)
+            yield found
+
+    def _rates(self, exposure: Exposure, chip: Chip, pixels: ChipPixels) -> ChipRates:
+        time = 1.0 if exposure.counts_per_second else exposure.exposure_time
+        accepted = self.good_bits.get(exposure.instrument, self.settings.good_bits)
+        flagged = (pixels.dq.astype(np.int64) & ~accepted & 0xFFFF) != 0
+        good = ~flagged & np.isfinite(pixels.sci) & np.isfinite(pixels.err) & (pixels.err > 0)
+        image = np.where(good, pixels.sci, 0).astype(np.float32) / np.float32(time)
+        error = np.where(good, pixels.err, 1).astype(np.float32) / np.float32(time)
+        return ChipRates(chip, image, error, good)
+
+    def _sky(self, rates: ChipRates) -> ChipFacts:
+        if not rates.good.any():
+            return ChipFacts(0.0, 1.0)
+        level = clipped_level(rates.image[rates.good])[0] if self.settings.level_background else 0.0
+        return ChipFacts(level, float(np.median(rates.error[rates.good])) ** 2)
+
+    def to_grid(self, key: str, chip: Chip, grid: MosaicGrid) -> PixelMap:
+        """From a chip to a grid; what was computed for another grid of that plane is used again."""
+        known = self._maps.get((key, chip.extver))
+        if known is None or not known.plane.coincides(grid.plane):
+            known = PlaneMap(self._wcs(key, chip), chip.shape, grid.plane)
+            self._maps[key, chip.extver] = known
+        return PixelMap(known, grid)
+
+    def _wcs(self, key: str, chip: Chip) -> PixelSky:
+        exposure, wcss = self.exposures[key]
+        return wcss[[one.extver for one in exposure.chips].index(chip.extver)]
+
+    def forget_maps(self) -> None:
+        """Free the memory of the maps."""
+        self._maps.clear()
+
+    def footprint(self, keys: Sequence[str]) -> NDArray[np.float64]:
+        """Corners of all chips of some exposures, (N, 2) deg."""
+        return np.concatenate([wcs.footprint() for key in keys for wcs in self.exposures[key][1]])
+
+    def image(self, key: str, rates: ChipRates, grid: MosaicGrid, zero_point: float) -> ChipImage:
+        """A chip as it enters a mosaic whose fluxes have a zero point (AB; NaN for any)."""
+        exposure, _ = self.exposures[key]
+        facts = self.facts[key, rates.chip.extver]
+        good = rates.good & ~facts.mask(rates.chip.shape)
+        factor = _factor(exposure.ab_zero_point, zero_point)
+        return ChipImage(
+            (rates.image - np.float32(facts.level)) * np.float32(factor),
+            self._weight(exposure, rates, good, facts.variance) / np.float32(factor**2),
+            self.to_grid(key, rates.chip, grid),
+            self.native_scale(key, rates.chip),
+        )
+
+    def _weight(
+        self, exposure: Exposure, rates: ChipRates, good: NDArray[np.bool_], variance: float
+    ) -> NDArray[np.float32]:
+        if self.settings.weights == "error":
+            return np.where(good, 1 / np.square(rates.error), 0).astype(np.float32)
+        value = exposure.exposure_time if self.settings.weights == "exposure" else 1 / variance
+        return np.where(good, np.float32(value), np.float32(0))
+
+    def native_scale(self, key: str, chip: Chip) -> float:
+        """Side of the pixel that fluxes are calibrated for, arcsec: IDCSCALE, else that of the WCS."""
+        if key not in self._scales:
+            exposure, _ = self.exposures[key]
+            with open_fits(exposure.path) as hdus:
+                stated = {hdu.ver: hdu.header.get("IDCSCALE") for hdu in hdus if hdu.name == "SCI"}
+            self._scales[key] = {
+                one.extver: float(stated.get(one.extver) or one.wcs.pixel_scale) for one in exposure.chips
+            }
+        return self._scales[key][chip.extver]
+
+
+def _factor(own: float, wanted: float) -> float:
+    """What brings fluxes from one zero point to another."""
+    factor = 10 ** (0.4 * (wanted - own))
+    return float(factor) if np.isfinite(factor) else 1.0

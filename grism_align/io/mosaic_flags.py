@@ -1,0 +1,59 @@
+"""Cosmic rays that the mosaics found, handed back to the exposures."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+
+from grism_align.io.atomic import atomic_path
+from grism_align.io.checksums import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["COSMIC_RAY_BIT", "flag_rays"]
+
+#: The DQ bit that AstroDrizzle and its readers use.
+COSMIC_RAY_BIT = 4096
+
+
+def flag_rays(path: Path, rays: Mapping[int, NDArray[np.bool_]]) -> str:
+    """Set DQ bit 4096 in an exposure that was written; nothing else of the file changes.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is the old one or the whole new one.
+    rays : mapping of int to (ny, nx) ndarray of bool
+        Pixels hit, by chip.
+
+    Returns
+    -------
+    str
+        SHA-256 of the new file.
+    """
+    with atomic_path(path) as temporary:
+        shutil.copyfile(path, temporary)
+        with fits.open(temporary, mode="update", memmap=False, do_not_scale_image_data=True) as hdus:
+            for extver, mask in rays.items():
+                if mask.any():
+                    _flag(hdus["DQ", extver], mask)
+        return sha256_of(temporary)
+
+
+def _flag(hdu: Any, mask: NDArray[np.bool_]) -> None:
+    if hdu.data is None:
+        # a constant extension has no pixels of its own
+        hdu.data = np.full(mask.shape, hdu.header["PIXVALUE"], np.int16)
+        for keyword in ("PIXVALUE", "NPIX1", "NPIX2"):
+            hdu.header.remove(keyword, ignore_missing=True)
+    hdu.data = hdu.data | np.where(mask, COSMIC_RAY_BIT, 0).astype(hdu.data.dtype)
+    hdu.header.remove("CHECKSUM", ignore_missing=True)
+    if "DATASUM" in hdu.header:
+        hdu.add_datasum()

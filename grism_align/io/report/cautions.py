@@ -1,0 +1,282 @@
+"""What is to be said against a run, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.io.report.words import count, fixed, listed, probability
+from grism_align.values.solution import FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from grism_align.io.report.contents import Contents, Entry, Tie
+
+__all__ = ["Caution", "cautions_of"]
+
+# Residuals that are this many times what the errors allow.
+_LARGE_CHI2 = 4.0
+# Ties of fewer stars, or with more of the weight on one, stand on little.
+_FEW_STARS = 8
+_LARGE_LEVERAGE = 0.5
+_LARGE_PROBABILITY = 1e-6
+# Exposures of one acquisition differ by tens of mas; arcsec.
+_LARGE_JUMP = 0.15
+_LARGE_SHIFT = 5.0
+# Spectra this far from where they should be, and by as many errors; pixels.
+_LARGE_TRACE, _TRACE_ERRORS = 0.1, 3.0
+
+# What to do about a failure, by the words of its reason.
+_REMEDIES = (
+    ("trailed", "Leave it out: guiding was lost, and its spectra are trailed as well"),
+    (
+        "pixels are flagged",
+        "Look at the file; if its pixels are good, the step source_catalog needs other good_bits",
+    ),
+    (
+        "usable sources|no source above",
+        "Look at the file; if it shows sources, lower the threshold of source_catalog",
+    ),
+    (
+        "matches no other exposure",
+        "See if it overlaps the others; if it may be far off, give a larger search_radius",
+    ),
+    (
+        "matched sources|kept their weight",
+        "Give deeper source lists (threshold, brightest), or fewer min_matches if you can check the result",
+    ),
+    (
+        "ambiguous",
+        "Give a smaller search_radius, so that only one of the solutions is left",
+    ),
+    (
+        "false-match probability",
+        "Don't use it unchecked: so few or so loose matches come about by chance",
+    ),
+    (
+        "rms",
+        "See whether it is trailed or of another filter; max_rms may be too strict for it",
+    ),
+    (
+        "no direct exposure|can lend",
+        "Name a direct exposure of another acquisition for it in the association",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing to know.
+
+    Parameters
+    ----------
+    text : str
+        What it is.
+    remedy : str
+        What to do about it.
+    is_problem : bool
+        Whether it speaks against using the result; else it is for information.
+    exposures : tuple of str
+        Those that it is about; empty for all.
+    """
+
+    text: str
+    remedy: str
+    is_problem: bool = True
+    exposures: tuple[str, ...] = ()
+
+
+def cautions_of(contents: Contents) -> list[Caution]:
+    """All that is to be known of a record before its products are used, the worst first."""
+    finders: tuple[Callable[[Contents], Iterator[Caution]], ...] = (
+        _failures,
+        _priors,
+        _substitutes,
+        _ties,
+        _frames,
+        _steps,
+        _traces,
+        _jumps,
+        _large_shifts,
+        _missing_files,
+        _mixed_solutions,
+        _earlier,
+    )
+    found = [caution for finder in finders for caution in finder(contents)]
+    return sorted(found, key=lambda caution: not caution.is_problem)
+
+
+def _remedy(reason: str) -> str:
+    return next(
+        (text for words, text in _REMEDIES if re.search(words, reason)), "Look at the file and the log"
+    )
+
+
+def _by_reason(entries: list[Entry]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for entry in entries:
+        grouped.setdefault(entry.reason or "no reason on record", []).append(entry.key)
+    return grouped
+
+
+def _failures(contents: Contents) -> Iterator[Caution]:
+    failed = [entry for entry in contents.entries if entry.status is FitStatus.FAILED]
+    for reason, keys in _by_reason(failed).items():
+        keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs"
+        yield Caution(f"{listed(keys)} {keeps}: {reason}", _remedy(reason), exposures=tuple(keys))
+    unfitted = tuple(entry.key for entry in contents.entries if entry.status is None)
+    if unfitted:
+        remedy = "Run the pipeline to its end, from the association beside this record"
+        yield Caution(
+            f"{count(len(unfitted), 'exposure')} not fitted by any step yet", remedy, exposures=unfitted
+        )
+
+
+def _priors(contents: Contents) -> Iterator[Caution]:
+    prior = [entry for entry in contents.direct if entry.status is FitStatus.PRIOR_ONLY]
+    for reason, keys in _by_reason(prior).items():
+        yield Caution(
+            f"{listed(keys)} PRIOR_ONLY: {reason}",
+            "Good to tens of mas: fine for extracting spectra, not for stacking",
+            exposures=tuple(keys),
+        )
+
+
+def _substitutes(contents: Contents) -> Iterator[Caution]:
+    odd = [entry for entry in contents.grisms if entry.reason and entry.status is not FitStatus.FAILED]
+    keys = tuple(entry.key for entry in odd)
+    if keys:
+        reasons = listed([f"{entry.key} ({entry.reason})" for entry in odd], 3)
+        remedy = "See whether the direct exposure can be mended; if not, check the spectra's zero point"
+        text = f"{count(len(keys), 'grism exposure')} corrected with reservations: {reasons}"
+        yield Caution(text, remedy, exposures=keys)
+
+
+def _ties(contents: Contents) -> Iterator[Caution]:
+    for tie in contents.ties:
+        yield from _weak_tie(tie)
+    for entry in contents.direct:
+        chance = float(entry.value("relative", "false_match_probability"))
+        if entry.is_aligned and chance > _LARGE_PROBABILITY:
+            text = f"{entry.key} may be matched by chance: false-match probability {probability(chance)}"
+            yield Caution(text, "Look at its residuals below before you use it", exposures=(entry.key,))
+
+
+def _weak_tie(tie: Tie) -> Iterator[Caution]:
+    name = f"The tie to {tie.reference} ({count(tie.n_exposures, 'exposure')})"
+    if tie.n_used < _FEW_STARS:
+        remedy = "Give a deeper catalog (LSDR10, PS1DR2, HSCV3), or an aligned visit's record as the catalog"
+        yield Caution(f"{name} rests on {count(tie.n_used, 'star')}", remedy)
+    if tie.leverage > _LARGE_LEVERAGE:
+        remedy = "See in the catalog whether this star's position and motion can be believed"
+        yield Caution(f"{name} has {100 * tie.leverage:.0f} % of its weight on one star", remedy)
+    if tie.reduced_chi2 > _LARGE_CHI2:
+        excess = fixed(float(np.sqrt(tie.reduced_chi2)))
+        remedy = "Look at the residuals below: the catalog's errors are too small, or its epoch is wrong"
+        yield Caution(f"{name} has residuals {excess} times what the given errors allow", remedy)
+    if tie.probability > _LARGE_PROBABILITY:
+        text = f"{name} may be by chance: false-match probability {probability(tie.probability)}"
+        yield Caution(text, "Compare with another catalog before you use it")
+
+
+def _frames(contents: Contents) -> Iterator[Caution]:
+    tied = {tie.frame for tie in contents.ties}
+    if len(contents.frames) > 1:
+        loose = len([frame for frame in contents.frames if frame not in tied])
+        yield Caution(
+            f"{len(contents.frames)} groups of exposures share no sources, {loose} of them not on a catalog",
+            "Groups that are not tied may be off from each other as the pointing is: tie them to a catalog",
+            is_problem=loose > 0,
+        )
+    untied = tuple(e.key for e in contents.direct if e.is_aligned and e.record["absolute"] and not e.is_tied)
+    step = contents.activity("absolute_align")
+    if untied and not (step and step["outcome"] == "failed"):
+        why = str(contents.record["exposures"][untied[0]]["absolute"]["reason"])
+        text = f"{count(len(untied), 'exposure')} aligned, but not tied to the catalog: {why}"
+        remedy = "Give a deeper catalog or a larger search_radius; relative to each other they are good"
+        yield Caution(text, remedy, exposures=untied)
+
+
+def _steps(contents: Contents) -> Iterator[Caution]:
+    for activity in contents.record["activities"]:
+        step, note, outcome = activity["step"], activity["note"], activity["outcome"]
+        if outcome == "failed":
+            yield Caution(
+                f"{step} changed nothing: {note}", "Mend what it names, then run from this association"
+            )
+        elif step == "absolute_align" and outcome == "skipped":
+            text = "Not tied to a catalog: the alignment is relative"
+            remedy = (
+                "If you need positions on the sky, give the step absolute_align a catalog, such as GAIADR3"
+            )
+            yield Caution(text, remedy, is_problem=False)
+        elif note:
+            verb = "was skipped" if outcome == "skipped" else "says"
+            yield Caution(f"{step} {verb}: {note}", "Read whether it matters to you", is_problem=False)
+
+
+def _traces(contents: Contents) -> Iterator[Caution]:
+    """Spectra that do not lie where the corrected WCSs say."""
+    for entry in contents.grisms:
+        check = entry.record.get("traces") or {}
+        value, error = (float(check.get(f"after_{name}", np.nan)) for name in ("px", "error"))
+        if abs(value) > max(_LARGE_TRACE, _TRACE_ERRORS * error):
+            text = f"{entry.key}: its spectra lie {fixed(value, 2, sign=True)} pixels from where they should"
+            remedy = "Use refine_grism, or let the extraction fit the offset across the dispersion"
+            yield Caution(text, remedy, exposures=(entry.key,))
+
+
+def _jumps(contents: Contents) -> Iterator[Caution]:
+    """Exposures that lie apart from the others of their guide-star acquisition."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in contents.direct:
+        if entry.is_aligned:
+            groups.setdefault(entry.record["group"], []).append(entry)
+    for group, entries in groups.items():
+        shifts = np.array([entry.shift for entry in entries]) / 1e3
+        away = np.hypot(*(shifts - np.median(shifts, axis=0)).T)
+        for entry, distance in zip(entries, away, strict=True):
+            if len(entries) > 2 and distance > _LARGE_JUMP:
+                text = f"{entry.key} lies {distance:.2f}″ from the others of its acquisition ({group})"
+                remedy = "See whether the guide star was lost or changed; its grism exposures moved as well"
+                yield Caution(text, remedy, exposures=(entry.key,))
+
+
+def _large_shifts(contents: Contents) -> Iterator[Caution]:
+    far = [e for e in contents.direct if e.transform and np.hypot(*e.shift) > 1e3 * _LARGE_SHIFT]
+    if far:
+        largest = max(float(np.hypot(*entry.shift)) for entry in far) / 1e3
+        moved = count(len(far), "direct exposure")
+        text = f"{moved} moved by more than {_LARGE_SHIFT:g}″ (up to {largest:.1f}″)"
+        remedy = "Check the false-match probability and the residuals; such an offset is rare for HST"
+        yield Caution(text, remedy, is_problem=False, exposures=tuple(entry.key for entry in far))
+
+
+def _missing_files(contents: Contents) -> Iterator[Caution]:
+    """Exposures with a correction that no file has."""
+    if all(entry.record["output"] is None for entry in contents.entries):
+        return
+    missing = tuple(e.key for e in contents.entries if e.transform and e.record["output"] is None)
+    if missing:
+        text = f"{count(len(missing), 'exposure')} with a correction, but no file written"
+        yield Caution(text, "Run the step again with room to write", exposures=missing)
+
+
+def _mixed_solutions(contents: Contents) -> Iterator[Caution]:
+    names = sorted({entry.record["wcs_solution"] or "unnamed" for entry in contents.entries})
+    if len(names) > 1:
+        text = f"The exposures came with WCSs of different solutions: {listed(names)}"
+        remedy = "Corrections count from each exposure's own, so compare final positions and not shifts"
+        yield Caution(text, remedy, is_problem=False)
+
+
+def _earlier(contents: Contents) -> Iterator[Caution]:
+    keys = tuple(entry.key for entry in contents.entries if entry.record["applied"] is not None)
+    if keys:
+        text = f"{count(len(keys), 'file')} had an earlier correction when read"
+        remedy = "Nothing to do: shifts and rolls here count from the WCS before any correction"
+        yield Caution(text, remedy, is_problem=False, exposures=keys)

@@ -1,0 +1,91 @@
+"""Settings that differ from the defaults that the package declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from grism_align.io.report.words import setting
+from grism_align.values import settings as declared
+from grism_align.values.settings import Settings, parameters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from grism_align.io.report.contents import Contents
+    from grism_align.values.settings import Parameter
+
+__all__ = ["SettingRow", "changed_settings"]
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """A parameter with another value than its default.
+
+    Parameters
+    ----------
+    step, name, value, default, unit, help : str
+        The parameter.
+    origin : str
+        Who set it: the instrument's parameter file, or whoever ran it.
+    """
+
+    step: str
+    name: str
+    value: str
+    default: str
+    unit: str
+    help: str
+    origin: str
+
+
+def changed_settings(contents: Contents) -> list[SettingRow]:
+    """Every parameter of every step on record that isn't at its default."""
+    files = [name for name in contents.record["parameter_file"].split(" + ") if name]
+    shipped = _shipped(PurePath(files[0]).name) if files else {}
+    return [row for activity in contents.record["activities"] for row in _rows(activity, shipped)]
+
+
+def _rows(activity: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[SettingRow]:
+    step, given = activity["step"], activity["settings"]
+    known = _parameters(step, given)
+    for name, value in given.items():
+        parameter = known.get(name)
+        if parameter is None or value == parameter.default:
+            continue
+        in_file = shipped.get(step, {}).get(name)
+        origin = "instrument's parameter file" if value == in_file else "user"
+        yield SettingRow(
+            step, name, setting(value), setting(parameter.default), parameter.unit, parameter.help, origin
+        )
+
+
+def _parameters(step: str, given: Mapping[str, Any]) -> dict[str, Parameter]:
+    """The declarations of a step's parameters; of the same name in two groups that of the step's own."""
+    shared = "MatchSettings" if step == "absolute_align" else "ReferenceMatchSettings"
+    groups = [parameters_of(group) for group in _groups() if group.__name__ != shared]
+    # all parameters of the step's own groups are given, though a record of an earlier version may lack some
+    groups.sort(key=lambda group: sum(one.name in given for one in group) / len(group))
+    return {one.name: one for group in groups for one in group}
+
+
+def _groups() -> list[type[Settings]]:
+    values = vars(declared).values()
+    return [
+        one for one in values if isinstance(one, type) and issubclass(one, Settings) and one is not Settings
+    ]
+
+
+@cache
+def _shipped(name: str) -> dict[str, dict[str, Any]]:
+    """The parameters of an instrument's file, by step; empty if the package has no such file."""
+    import asdf
+
+    file = resources.files("grism_align.cfg").joinpath(name)
+    if not name.endswith(".asdf") or not file.is_file():
+        return {}
+    with resources.as_file(file) as path, asdf.open(path, lazy_load=False, memmap=False) as content:
+        return {step["name"]: dict(step["parameters"]) for step in content.tree.get("steps", [])}

@@ -1,0 +1,93 @@
+"""How far spectra lie from where the WCSs put them, where that was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align.io.report.figures import EAST, FAINT, NORTH
+from grism_align.io.report.residual_plots import Panel
+from grism_align.io.report.words import count, fixed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from markupsafe import Markup
+
+    from grism_align.io.report.contents import Contents
+    from grism_align.io.report.figures import Plotter
+
+__all__ = ["Traces", "traces_of"]
+
+_LABELLED = 30
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What is on record of the traces.
+
+    Parameters
+    ----------
+    panel : Panel or None
+        Residuals before and after; None where nothing could be measured.
+    rows : tuple of (str, str, str, str, str)
+        Exposure, sources used, residual before and after with their errors, and what to know.
+    """
+
+    panel: Panel | None
+    rows: tuple[tuple[str, ...], ...]
+
+
+def traces_of(contents: Contents, plotter: Plotter) -> Traces | None:
+    """The verification of the grism exposures' corrections on their spectra; None where there was none."""
+    checks = {e.key: check for e in contents.grisms if (check := e.record.get("traces")) is not None}
+    if not checks:
+        return None
+    measured = {key: one for key, one in checks.items() if np.isfinite(one["after_px"])}
+    panel = None
+    if measured:
+        text = (
+            f"Residuals across the dispersion of {count(len(measured), 'grism exposure')}, before and after"
+        )
+        caption = "Measured minus predicted row, with its error: open before, filled after the correction."
+        panel = Panel("Traces", caption, _plot(measured, text, plotter))
+    return Traces(panel, tuple(_row(key, check) for key, check in checks.items()))
+
+
+def _row(key: str, check: Mapping[str, Any]) -> tuple[str, ...]:
+    before, after = (
+        f"{fixed(check[f'{when}_px'], 3, sign=True)} ± {fixed(check[f'{when}_error'], 3)}"
+        if np.isfinite(check[f"{when}_px"])
+        else fixed(float("nan"))
+        for when in ("before", "after")
+    )
+    return (key, str(check["n_sources"]), before, after, str(check["note"]))
+
+
+def _plot(measured: Mapping[str, Mapping[str, Any]], text: str, plotter: Plotter) -> Markup:
+    names = list(measured)
+    with plotter.style():
+        figure = plotter.figure(560, 250)
+        axes = plotter.axes(figure, (56, 74, 494, 166))
+        for when, color, face, shift in (("before", NORTH, "none", -0.12), ("after", EAST, EAST, 0.12)):
+            place = np.arange(len(names)) + shift
+            value, error = (
+                np.array([float(measured[k][f"{when}_{x}"]) for k in names]) for x in ("px", "error")
+            )
+            axes.vlines(place, value - error, value + error, color=color, lw=0.9)
+            axes.plot(place, value, "o", color=color, mfc=face, ms=5, label=when)
+        axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
+        axes.set_ylabel("across [pix]")
+        _name_exposures(axes, names)
+        axes.legend(ncols=2, loc="best")
+        return plotter.svg(figure, text)
+
+
+def _name_exposures(axes: Any, names: Sequence[str]) -> None:
+    if len(names) > _LABELLED:
+        axes.set_xlabel("grism exposure, in time order")
+        return
+    axes.set_xticks(range(len(names)))
+    axes.set_xticklabels(names, rotation=60, ha="right", rotation_mode="anchor", parse_math=False, fontsize=9)

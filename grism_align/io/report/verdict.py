@@ -1,0 +1,211 @@
+"""What was done and whether to trust it, in words with the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.io.report.words import UNKNOWN, count, fixed, listed, probability, span
+from grism_align.values.solution import FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grism_align.io.report.cautions import Caution
+    from grism_align.io.report.contents import Contents, Entry, Tie
+
+__all__ = ["Figure", "Verdict", "verdict_of"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the first screenful.
+
+    Parameters
+    ----------
+    label, value, note : str
+        What it is, the number, and what to know about it.
+    """
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to trust a run.
+
+    Parameters
+    ----------
+    level : str
+        ``good``, ``care`` or ``bad``.
+    headline : str
+        The verdict.
+    sentences : tuple of str
+        What was done.
+    figures : tuple of Figure
+        The numbers it rests on.
+    """
+
+    level: str
+    headline: str
+    sentences: tuple[str, ...]
+    figures: tuple[Figure, ...]
+
+
+def verdict_of(contents: Contents, cautions: Sequence[Caution]) -> Verdict:
+    """The verdict on a record.
+
+    Parameters
+    ----------
+    contents : Contents
+        The record.
+    cautions : sequence of Caution
+        What is to be said against it.
+    """
+    level = _level(contents, cautions)
+    sentences = (_direct_sentence(contents), *_tie_sentences(contents), _grism_sentence(contents))
+    return Verdict(
+        level,
+        _headline(contents, cautions, level),
+        tuple(sentence for sentence in sentences if sentence),
+        (_exposures(contents), _tie(contents), _errors(contents), _chance(contents), _shifts(contents)),
+    )
+
+
+def _level(contents: Contents, cautions: Sequence[Caution]) -> str:
+    if not any(entry.is_aligned for entry in contents.entries):
+        return "bad"
+    return "care" if any(caution.is_problem for caution in cautions) else "good"
+
+
+def _headline(contents: Contents, cautions: Sequence[Caution], level: str) -> str:
+    if level == "bad":
+        return "Not aligned: no exposure has a correction of its own."
+    problems = sum(caution.is_problem for caution in cautions)
+    frame = "with each other and with the sky" if contents.ties else "with each other, not with a catalog"
+    if level == "good":
+        return f"Aligned {frame}; no warnings."
+    unusable = [e.key for e in contents.entries if e.status in {FitStatus.FAILED, None}]
+    left = f" {count(len(unusable), 'exposure')} did not get a correction." if unusable else ""
+    return f"Aligned {frame}, with {count(problems, 'thing')} to look at before you use it.{left}"
+
+
+def _tally(entries: Sequence[Entry]) -> str:
+    """How many came out how, those that are aligned first."""
+    aligned = sum(entry.is_aligned for entry in entries)
+    parts = [f"{aligned} of {len(entries)} ALIGNED"]
+    for status in (FitStatus.PRIOR_ONLY, FitStatus.FAILED):
+        number = sum(entry.status is status for entry in entries)
+        parts += [f"{number} {status.value}"] if number else []
+    unfitted = sum(entry.status is None for entry in entries)
+    return ", ".join([*parts, *([f"{unfitted} not fitted"] if unfitted else [])])
+
+
+def _direct_sentence(contents: Contents) -> str:
+    direct = contents.direct
+    aligned = [entry for entry in direct if entry.is_aligned]
+    if not aligned:
+        return f"None of the {count(len(direct), 'direct exposure')} could be aligned."
+    matched = [float(entry.value("relative", "n_matched")) for entry in aligned]
+    rms = [float(entry.value("relative", "rms")) for entry in aligned]
+    all_of = "All" if len(aligned) == len(direct) else f"{len(aligned)} of"
+    return (
+        f"{all_of} {count(len(direct), 'direct exposure')} of {count(len(contents.visits), 'visit')} "
+        f"are aligned with each other: {span(matched, 0)} matched sources each, rms {span(rms)} mas an axis."
+    )
+
+
+def _tie_sentences(contents: Contents) -> list[str]:
+    if not contents.ties:
+        reference = contents.record["solutions"]["relative"]["reference"] or "the first exposure"
+        return [
+            f"They are not tied to a catalog: the frame is that of the pointing of {reference}, "
+            "which on the sky may be off by some tenths of an arcsecond and a few hundredths of a degree."
+        ]
+    number = {frame: at + 1 for at, frame in enumerate(contents.frames)}
+    several = len(contents.ties) > 1
+    return [_tied(tie, number.get(tie.frame, 1) if several else 0) for tie in contents.ties[:4]]
+
+
+def _tied(tie: Tie, number: int) -> str:
+    who = f"Frame {number} ({count(tie.n_exposures, 'exposure')}) is" if number else "They are"
+    rms = f"rms {fixed(tie.rms)} mas an axis"
+    return f"{who} tied to {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
+
+
+def _grism_sentence(contents: Contents) -> str:
+    grisms = contents.grisms
+    if not grisms:
+        return ""
+    aligned = [entry for entry in grisms if entry.is_aligned]
+    governors = {name for entry in aligned for name in entry.value("total", "governed_by", [])}
+    if not aligned:
+        return f"None of the {count(len(grisms), 'grism exposure')} has the correction of a direct exposure."
+    of_all = "All" if len(aligned) == len(grisms) else f"{len(aligned)} of"
+    are = "is" if len(grisms) == 1 else "are"
+    return (
+        f"{of_all} {count(len(grisms), 'grism exposure')} {are} corrected, "
+        f"by {count(len(governors), 'direct exposure')}."
+    )
+
+
+def _exposures(contents: Contents) -> Figure:
+    aligned = sum(entry.is_aligned for entry in contents.entries)
+    note = f"direct: {_tally(contents.direct)}"
+    if contents.grisms:
+        note += f"; grism: {_tally(contents.grisms)}"
+    return Figure("Exposures aligned", f"{aligned} of {len(contents.entries)}", note)
+
+
+def _tie(contents: Contents) -> Figure:
+    if not contents.ties:
+        return Figure("Tie to the sky", "none", "relative alignment only")
+    stars = span([float(tie.n_used) for tie in contents.ties], 0)
+    rms = span([tie.rms for tie in contents.ties])
+    names = listed(sorted({tie.reference for tie in contents.ties}))
+    return Figure("Tie to the sky", f"{stars} stars", f"{names}, rms {rms} mas an axis")
+
+
+def _errors(contents: Contents) -> Figure:
+    direct, grism = ([e.error for e in part] for part in (contents.direct, contents.grisms))
+    known = [[value for value in part if np.isfinite(value)] for part in (direct, grism)]
+    if not known[0]:
+        return Figure("Claimed error", UNKNOWN, "not on record")
+    middle = [f"{fixed(float(np.median(part)))} mas" for part in known if part]
+    frame = "on the sky" if contents.ties else "within the frame"
+    note = f"of one axis, {frame}: median of the direct exposures, worst {fixed(max(known[0]))}"
+    if known[1]:
+        note += f"; grism {middle[1]}, worst {fixed(max(known[1]))}"
+    return Figure("Claimed error", middle[0], note)
+
+
+def _chance(contents: Contents) -> Figure:
+    relative = [
+        float(e.value("relative", "false_match_probability")) for e in contents.direct if e.is_aligned
+    ]
+    tie = [tie.probability for tie in contents.ties]
+    worst = [float(np.nanmax(part)) for part in (relative, tie) if np.isfinite(part).any()]
+    if not worst:
+        return Figure("False match", UNKNOWN, "not on record")
+    shown = [probability(one) for one in worst]
+    note = "worst probability that a match is by chance"
+    if len(set(shown)) > 1:
+        note += f": with each other {shown[0]}, with the catalog {shown[1]}"
+    return Figure("False match", probability(max(worst)), note)
+
+
+def _shifts(contents: Contents) -> Figure:
+    lengths = [float(np.hypot(*entry.shift)) for entry in contents.entries if entry.transform]
+    if not lengths:
+        return Figure("Corrections", UNKNOWN, "no exposure has one")
+    rolls = [abs(entry.roll) for entry in contents.entries if entry.transform]
+    value = f"{fixed(float(np.median(lengths)) / 1e3, 2)}″"
+    return Figure(
+        "Corrections",
+        value,
+        f"median shift; largest {fixed(max(lengths) / 1e3, 2)}″, roll {fixed(max(rolls), 4)}°",
+    )

@@ -1,0 +1,60 @@
+"""Numbers and lists as the report writes them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["UNKNOWN", "count", "fixed", "listed", "probability", "setting", "span"]
+
+#: Stands for what nobody knows.
+UNKNOWN = "\N{EN DASH}"
+
+_LONGEST_LIST = 6
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: ``1 exposure``, ``2 exposures``."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
+def fixed(value: float, digits: int = 1, *, sign: bool = False) -> str:
+    """A number with so many decimals, a dash where nobody knows it; nothing reads -0.0."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def span(values: Sequence[float], digits: int = 1) -> str:
+    """From the least to the largest of numbers, those that nobody knows left out."""
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
+        return UNKNOWN
+    low, high = fixed(min(known), digits), fixed(max(known), digits)
+    return low if low == high else f"{low} to {high}"
+
+
+def probability(value: float) -> str:
+    """A probability as a power of ten; what is below any meaning is said to be less."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    if value < 1e-99:
+        return "< 1e-99"
+    return f"{value:.0e}" if value < 0.01 else f"{value:.2f}"
+
+
+def listed(names: Sequence[str], longest: int = _LONGEST_LIST) -> str:
+    """Names in a row, the many cut short."""
+    more = len(names) - longest
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:longest])} and {more} more"
+
+
+def setting(value: Any) -> str:
+    """The value of a parameter."""
+    if value is None or value == "":
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

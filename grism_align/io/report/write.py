@@ -1,0 +1,130 @@
+"""Make the page from a record and write it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grism_align.io.atomic import atomic_path
+from grism_align.io.provenance import read_provenance
+from grism_align.io.report.blink import blink_of
+from grism_align.io.report.cautions import cautions_of
+from grism_align.io.report.contents import Contents
+from grism_align.io.report.cuts import step_cuts
+from grism_align.io.report.figures import Plotter
+from grism_align.io.report.residual_plots import (
+    MOST_PANELS,
+    absolute_panels,
+    relative_panels,
+    relative_summary,
+)
+from grism_align.io.report.rows import COLUMNS, exposure_rows
+from grism_align.io.report.settings_rows import changed_settings
+from grism_align.io.report.sky_plots import sky_panel
+from grism_align.io.report.time_plots import time_panels
+from grism_align.io.report.traces import traces_of
+from grism_align.io.report.verdict import verdict_of
+from grism_align.values.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jinja2 import Template
+
+__all__ = ["report_html", "report_path", "write_report"]
+
+
+def report_path(provenance: Path | str) -> Path:
+    """Where the report of a record is, if it is beside it: ``PRODUCT_report.html``."""
+    path = Path(provenance)
+    return path.with_name(path.stem.removesuffix("_provenance") + "_report.html")
+
+
+def write_report(record: Mapping[str, Any] | Path | str, destination: Path | str | None = None) -> Path:
+    """Write the report of a run, one file that needs nothing else.
+
+    Parameters
+    ----------
+    record : mapping or path-like
+        The tree that `read_provenance` gives, or the file.
+    destination : path-like, optional
+        The page; beside the file by default.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the record can't be read.
+    OutputError
+        If the page can't be written.
+    """
+    if isinstance(record, str | Path):
+        target = report_path(record) if destination is None else Path(destination)
+        page = report_html(read_provenance(record))
+    elif destination is None:
+        msg = "a destination is needed where the record is no file"
+        raise ValueError(msg)
+    else:
+        target, page = Path(destination), report_html(record)
+    try:
+        with atomic_path(target) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(target, f"can't be written ({error})", "Give another file") from error
+    return target
+
+
+def report_html(tree: Mapping[str, Any]) -> str:
+    """The page of a record.
+
+    Parameters
+    ----------
+    tree : mapping
+        What `read_provenance` gives; what optional entries it lacks, the page leaves out.
+    """
+    contents, plotter = Contents(tree), Plotter()
+    cautions = cautions_of(contents)
+    return _template().render(
+        record=tree,
+        contents=contents,
+        verdict=verdict_of(contents, cautions),
+        cautions=cautions,
+        columns=COLUMNS,
+        rows=exposure_rows(contents),
+        blink=blink_of(contents),
+        summary=relative_summary(contents, plotter),
+        relative=relative_panels(contents, plotter),
+        absolute=absolute_panels(contents, plotter),
+        most_panels=MOST_PANELS,
+        sky=sky_panel(contents, plotter),
+        times=time_panels(contents, plotter),
+        traces=traces_of(contents, plotter),
+        cuts=step_cuts(contents),
+        settings=changed_settings(contents),
+        style=_resource("page.css"),
+        script=_resource("page.js"),
+    )
+
+
+def _resource(name: str) -> str:
+    return resources.files("grism_align.io.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")

@@ -1,0 +1,172 @@
+"""Mosaics: what is to be drizzled, and onto which pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.values.field import Activity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from grism_align.values.transform import TangentPlane
+
+__all__ = ["MosaicCards", "MosaicGrid", "MosaicPlan", "MosaicRequest", "Tile"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of a grid: rows ``bottom`` to ``top - 1``, columns ``left`` to ``right - 1``."""
+
+    bottom: int
+    top: int
+    left: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels (ny, nx)."""
+        return self.top - self.bottom, self.right - self.left
+
+    @property
+    def corner(self) -> NDArray[np.float64]:
+        """Pixel (x, y) of the grid that is the tile's first, (2,)."""
+        return np.array([self.left, self.bottom], dtype=float)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What cuts it from an array of the whole grid."""
+        return slice(self.bottom, self.top), slice(self.left, self.right)
+
+    def grown(self, margin: int, shape: tuple[int, int]) -> Tile:
+        """The tile with a margin, within a grid of (ny, nx) pixels."""
+        return Tile(
+            max(self.bottom - margin, 0),
+            min(self.top + margin, shape[0]),
+            max(self.left - margin, 0),
+            min(self.right + margin, shape[1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MosaicGrid:
+    """Square or oblong pixels of a tangent plane, without distortion.
+
+    Parameters
+    ----------
+    plane : TangentPlane
+        The plane; its tangent point is CRVAL.
+    origin : (2,) ndarray
+        Zero-based pixel (x, y) of the tangent point.
+    matrix : (2, 2) ndarray, arcsec per pixel
+        From pixels to xi (east) and eta (north).
+    shape : (ny, nx)
+        Pixels.
+    """
+
+    plane: TangentPlane
+    origin: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+    shape: tuple[int, int]
+
+    @property
+    def scale(self) -> float:
+        """Side of a pixel, arcsec."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+
+    def to_pixel(self, sky: ArrayLike) -> NDArray[np.float64]:
+        """Zero-based pixels (N, 2) of (N, 2) sky positions in deg."""
+        return np.asarray(self.plane.to_plane(sky) @ np.linalg.inv(self.matrix).T + self.origin)
+
+    def to_sky(self, xy: ArrayLike) -> NDArray[np.float64]:
+        """Sky positions (N, 2) in deg of (N, 2) zero-based pixels."""
+        return self.plane.to_sky((np.asarray(xy, dtype=float) - self.origin) @ self.matrix.T)
+
+    def coarser(self, scale: float) -> MosaicGrid:
+        """The same area with pixels of another size, in arcsec."""
+        ratio = scale / self.scale
+        shape = (int(np.ceil(self.shape[0] / ratio)), int(np.ceil(self.shape[1] / ratio)))
+        # the outer corner of the first pixel stays where it is
+        return MosaicGrid(self.plane, (self.origin + 0.5) / ratio - 0.5, self.matrix * ratio, shape)
+
+    def around(self, sky: ArrayLike, margin: int) -> MosaicGrid:
+        """The same pixels, only those around (N, 2) sky positions in deg."""
+        xy = self.to_pixel(sky)
+        low, high = np.floor(xy.min(axis=0)) - margin, np.ceil(xy.max(axis=0)) + margin
+        nx, ny = (high - low + 1).astype(int).tolist()
+        return MosaicGrid(self.plane, self.origin - low, self.matrix, (ny, nx))
+
+    def tiles(self, side: int) -> tuple[Tile, ...]:
+        """Rectangles of at most `side` x `side` pixels that cover the grid, row by row."""
+        ny, nx = self.shape
+        return tuple(
+            Tile(bottom, min(bottom + side, ny), left, min(left + side, nx))
+            for bottom in range(0, ny, side)
+            for left in range(0, nx, side)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MosaicPlan:
+    """One mosaic to be made.
+
+    Parameters
+    ----------
+    name : str
+        What its products are called: visit, or product of the whole field, and filter.
+    filter : str
+        The filter.
+    keys : tuple of str
+        The exposures, in time order.
+    grid : MosaicGrid
+        The pixels.
+    """
+
+    name: str
+    filter: str
+    keys: tuple[str, ...]
+    grid: MosaicGrid
+
+
+@dataclass(frozen=True)
+class MosaicCards:
+    """What a mosaic's header says of its exposures.
+
+    Parameters
+    ----------
+    exposure_time : float, s
+        Sum of the exposures'.
+    start, end : float, MJD (UTC)
+        Of the first and the last exposure.
+    epoch : float, Julian year
+        Mean mid time, weighted by exposure time.
+    ab_zero_point : float
+        AB magnitude of one electron per second.
+    keywords : mapping
+        Further keywords, which the first exposure has, with values and comments.
+    """
+
+    exposure_time: float
+    start: float
+    end: float
+    epoch: float
+    ab_zero_point: float
+    keywords: Mapping[str, tuple[object, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MosaicRequest(Activity):
+    """A mosaic step that is done when results are written, with the WCSs that are then final.
+
+    Parameters
+    ----------
+    good_bits : mapping of str to int
+        By instrument, the DQ bits that leave a pixel usable.
+    """
+
+    good_bits: Mapping[str, int] = field(default_factory=dict)

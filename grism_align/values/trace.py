@@ -1,0 +1,139 @@
+"""Where the spectra of a grism lie, and how far from there they were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["TraceCheck", "TraceModel"]
+
+Floats = NDArray[np.float64]
+
+_SAMPLES = 129  # of a trace, between which it is taken as straight
+
+
+@dataclass(frozen=True)
+class TraceCheck:
+    """How far the spectra of one exposure lie from where its WCS says, across the dispersion.
+
+    Parameters
+    ----------
+    n_sources : int
+        Sources whose spectra were used.
+    before_px, after_px : float, pixels
+        Measured minus predicted row with the WCS before the correction and after it; NaN where it could
+        not be measured.
+    before_error, after_error : float, pixels
+        Standard errors.
+    note : str
+        What the residuals are relative to, or why there are none.
+    """
+
+    n_sources: int
+    before_px: float
+    before_error: float
+    after_px: float
+    after_error: float
+    note: str = ""
+
+    @classmethod
+    def missing(cls, note: str) -> TraceCheck:
+        """The check of an exposure that could not be measured."""
+        nan = float("nan")
+        return cls(0, nan, nan, nan, nan, note)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is a residual."""
+        return bool(np.isfinite(self.after_px))
+
+
+def _terms(rows: ArrayLike) -> Floats:
+    array = np.array(rows, dtype=float, ndmin=2)
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class TraceModel:
+    """The trace of one spectral order: offsets from a source's place to its spectrum.
+
+    Offsets are polynomials of a parameter t, and their coefficients are polynomials of the source's place
+    (x, y) on the chip, with the terms 1, x, y, x^2, xy, y^2, x^3, ...
+
+    Parameters
+    ----------
+    dx, dy : (n, m) array_like, pixels
+        Coefficients of the offsets, a row for each power of t.
+    span : (low, high)
+        Range of t.
+    origin : (1, m) array_like
+        What is taken off t in `dy`, a polynomial of the source's place.
+    wedges : dict of str to (x, y), pixels
+        Displacement of positions measured in a filter, which is taken off the offsets.
+    name : str
+        Where it comes from; empty for the coarse built-in ones.
+    """
+
+    dx: Floats
+    dy: Floats
+    span: tuple[float, float]
+    origin: Floats = field(default_factory=lambda: np.zeros((1, 1)))
+    wedges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("dx", "dy", "origin"):
+            object.__setattr__(self, name, _terms(getattr(self, name)))
+
+    @classmethod
+    def straight(cls, start: float, end: float, offset: float, slope: float = 0.0) -> TraceModel:
+        """A trace along x from `start` to `end`, `offset` above the source's row and growing by `slope`."""
+        return cls(_terms([[0.0], [1.0]]), _terms([[offset], [slope]]), (start, end))
+
+    def offsets(self, xy: ArrayLike, band: str = "") -> tuple[Floats, Floats]:
+        """Points of the traces of sources, in the order of x.
+
+        Parameters
+        ----------
+        xy : (N, 2) array_like, zero-based pixels
+            Where the sources are in a direct image.
+        band : str
+            The filter that their positions were measured in.
+
+        Returns
+        -------
+        dx, dy : (N, K) ndarray, pixels
+            Offsets from the sources.
+        """
+        places = np.asarray(xy, dtype=float).reshape(-1, 2)
+        t = np.linspace(*self.span, _SAMPLES)
+        wedge = self.wedges.get(band, (0.0, 0.0))
+        dx = _polynomial(_at(self.dx, places), t[None, :]) - wedge[0]
+        dy = _polynomial(_at(self.dy, places), t[None, :] - _at(self.origin, places)) - wedge[1]
+        order = np.argsort(dx, axis=1, kind="stable")
+        return np.take_along_axis(dx, order, axis=1), np.take_along_axis(dy, order, axis=1)
+
+
+def _at(terms: Floats, xy: Floats) -> Floats:
+    """Polynomials of a place: (N, n) of (n, m) coefficients at (N, 2) places."""
+    x, y = xy.T
+    total, degree = np.zeros((len(xy), len(terms))), 0
+    index = 0
+    while index < terms.shape[1]:
+        for power in range(degree + 1):
+            if index < terms.shape[1]:
+                total += (x ** (degree - power) * y**power)[:, None] * terms[None, :, index]
+            index += 1
+        degree += 1
+    return total
+
+
+def _polynomial(coefficients: Floats, t: Floats) -> Floats:
+    """Values (N, K) of polynomials with (N, n) coefficients, by Horner's rule."""
+    value = np.zeros(np.broadcast_shapes(t.shape, (len(coefficients), 1)))
+    for power in reversed(range(coefficients.shape[1])):
+        value = value * t + coefficients[:, power, None]
+    return value

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grism_align.algorithms.carry import carried_covariance, mean_transform, weights_of, with_carried_error
+from grism_align.algorithms.govern import Choice
+from grism_align.algorithms.pair import Lender, Relation
+from grism_align.values.settings import PointingSettings, PropagationSettings
+from grism_align.values.transform import LinearTransform, TangentPlane
+
+from ..io.asn_builders import exposure
+
+PLANE = TangentPlane(53.0, -27.8)
+DRIFT = PropagationSettings(drift_error=0.01)
+POINTING = PointingSettings(dither_error=0.02, visit_error=0.5, roll_error=0.02, scale_error=1e-4)
+
+
+def at(number, hours, relation=Relation.SAME_POINTING, place=0, visit="iaaa01"):
+    made = exposure(f"{visit}d{number}q", 3600 * hours, east=20.0 * place, postarg=(place, 0), visit=visit)
+    return Lender(made, relation, 3600 * hours, hours, 0.0)
+
+
+def fitted(sigma=0.0, shift=(1.0, -2.0), roll=0.05, plane=PLANE):
+    made = LinearTransform.from_parameters(plane, shift, roll)
+    covariance = np.diag([sigma**2, sigma**2, 0, 0, 0, 0])
+    return LinearTransform(made.matrix, made.shift, plane, covariance)
+
+
+def weights(lenders, transforms, rule="interpolated"):
+    return weights_of(Choice(rule, tuple(lenders)), transforms, DRIFT, POINTING)
+
+
+def test_without_errors_weights_are_linear_in_time():
+    found = weights([at(1, -0.3), at(2, 0.1)], [fitted(), fitted()])
+    np.testing.assert_allclose(found, [0.25, 0.75], rtol=1e-6)
+
+
+def test_errors_count_as_well_as_time():
+    # 10 mas in an hour: 0.16 h is 4 mas, and with 3 mas 5 mas
+    found = weights([at(1, -0.16), at(2, 0.16)], [fitted(0.003), fitted()])
+    np.testing.assert_allclose(found, [16 / 41, 25 / 41], rtol=1e-6)
+
+
+def test_weights_of_a_visit_do_not_depend_on_time():
+    found = weights([at(1, -0.1), at(2, 3.0), at(3, 4.0)], [fitted(), fitted(), fitted(0.02)], "visit")
+    np.testing.assert_allclose(found, [0.4, 0.4, 0.2], rtol=1e-6)
+
+
+def test_interpolation_is_the_best_linear_unbiased_estimate():
+    rng = np.random.default_rng(5)
+    lenders, noise = [at(1, -0.2), at(2, 0.5)], np.array([0.002, 0.005])
+    found = weights(lenders, [fitted(sigma) for sigma in noise])
+    carried = carried_covariance(lenders, DRIFT, POINTING)
+    total = carried + np.diag(noise**2)
+    variance = found @ total @ found
+    for other in np.linspace(-0.5, 1.5, 41):
+        w = np.array([other, 1 - other])
+        assert w @ total @ w >= variance * (1 - 1e-9)
+    # and as large as a random walk really makes it
+    steps = 0.01 * rng.normal(size=(40000, 2)) * np.sqrt([0.2, 0.5])
+    errors = (np.array([-1, 1]) * steps + noise * rng.normal(size=steps.shape)) @ found
+    assert errors.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / 40000))
+
+
+def test_drift_on_one_side_is_shared():
+    found = carried_covariance([at(1, -0.2), at(2, -0.5), at(3, 0.3)], DRIFT, POINTING)
+    np.testing.assert_allclose(1e4 * found, [[0.2, 0.2, 0], [0.2, 0.5, 0], [0, 0, 0.3]], atol=1e-12)
+
+
+def test_drift_ends_with_the_orbit():
+    found = carried_covariance([at(1, -48.0), at(2, -2.0)], DRIFT, POINTING)
+    np.testing.assert_allclose(1e4 * found, 1.6)
+
+
+@pytest.mark.parametrize(
+    ("relation", "expected"),
+    [
+        (Relation.SAME_POINTING, 0.0),
+        (Relation.OFFSET, 2 * 0.02**2),
+        (Relation.REACQUIRED, 4 * 0.02**2),
+        (Relation.OTHER, 2 * 0.02**2 + 2 * 0.5**2),
+    ],
+)
+def test_each_move_of_the_telescope_has_an_error_at_both_ends(relation, expected):
+    [[found]] = carried_covariance([at(1, 0.0, relation)], DRIFT, POINTING)
+    assert found == pytest.approx(expected)
+
+
+def test_offsets_of_several():
+    moved = [at(i, 0.0, Relation.OFFSET, place) for i, place in ((1, 0), (2, 0), (3, 1))]
+    found = carried_covariance([*moved, at(4, 0.0)], DRIFT, POINTING) / 0.02**2
+    # its own offset in all; that of the first two is one
+    np.testing.assert_allclose(found, [[2, 2, 1, 0], [2, 2, 1, 0], [1, 1, 2, 0], [0, 0, 0, 0]], atol=1e-12)
+    assert np.linalg.eigvalsh(found).min() > -1e-12
+
+
+def test_two_acquisitions_of_the_same_guide_stars():
+    moved = [
+        at(i, 0.0, Relation.REACQUIRED, i, visit=f"iaaa0{visit}") for i, visit in ((1, 2), (2, 2), (3, 3))
+    ]
+    found = carried_covariance(moved, DRIFT, POINTING) / 0.02**2
+    # the grism's offset and acquisition in all, the others' acquisition in two, each one's own offset
+    np.testing.assert_allclose(found, [[4, 3, 2], [3, 4, 2], [2, 2, 4]], atol=1e-12)
+
+
+def test_other_guide_stars_have_another_roll_and_scale():
+    found = with_carried_error(fitted(0.003), 0.25, Relation.OTHER, POINTING).covariance
+    assert found[0, 0] == found[1, 1] == pytest.approx(0.25 + 9e-6)
+    roll = np.array([0, 0, 0, 0.5, -0.5, 0])
+    scale = np.array([0, 0, 0.5, 0, 0, 0.5])
+    assert np.sqrt(roll @ found @ roll) == pytest.approx(np.sqrt(2) * np.radians(0.02))
+    assert np.sqrt(scale @ found @ scale) == pytest.approx(np.sqrt(2) * 1e-4)
+    near = with_carried_error(fitted(0.003), 0.25, Relation.REACQUIRED, POINTING).covariance
+    np.testing.assert_array_equal(near[2:, 2:], 0)
+
+
+NEIGHBOURS = st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 20.0), st.floats(0.0, 0.5))
+
+
+@given(st.lists(NEIGHBOURS, min_size=1, max_size=6), st.sampled_from(["interpolated", "visit"]))
+def test_laws(drawn, rule):
+    lenders = [
+        at(i, hours if i % 2 else -hours, Relation(i % 3), i // 2) for i, (hours, _, _) in enumerate(drawn)
+    ]
+    transforms = [fitted(sigma) for _, _, sigma in drawn]
+    found = weights(lenders, transforms, rule)
+    assert (found >= 0).all()
+    assert found.sum() == pytest.approx(1)
+    carried = carried_covariance(lenders, DRIFT, POINTING)
+    np.testing.assert_allclose(carried, carried.T)
+    assert np.linalg.eigvalsh(carried).min() > -1e-9
+    # equal corrections interpolate to themselves, with no smaller an error than the best one
+    mean = mean_transform(transforms, found, PLANE)
+    np.testing.assert_allclose(mean.matrix, transforms[0].matrix, atol=1e-14)
+    np.testing.assert_allclose(mean.shift, transforms[0].shift, atol=1e-13)
+    assert mean.shift_error[0] >= min(sigma for _, _, sigma in drawn) - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("shift", "roll"), [((0.4, -0.3), 0.01), ((12.0, -9.0), 0.3), ((-30.0, 30.0), 20.0), ((0.5, 0.2), 179.0)]
+)
+def test_equal_corrections_in_planes_of_their_own(shift, roll):
+    """One map of the sky, fitted in three exposures' planes, comes out as itself to 0.01 mas."""
+    sky = LinearTransform.from_parameters(PLANE, shift, roll)
+    places = [PLANE.to_sky(xy) for xy in ([8.8, -3.0], [-6.0, 4.0], [2.0, 11.0])]
+    planes = [TangentPlane(*(float(value) for value in place)) for place in places]
+    moved = [sky.in_plane(plane) for plane in planes[:2]]
+    mean = mean_transform(moved, np.array([0.3, 0.7]), planes[2])
+    side = np.linspace(-60, 60, 5)
+    grid = planes[2].to_sky(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2))
+    expected = sky.in_plane(planes[2]).apply_to_sky(grid)
+    difference = PLANE.to_plane(mean.apply_to_sky(grid)) - PLANE.to_plane(expected)
+    assert 1e3 * np.abs(difference).max() < 0.01
+    one = mean_transform(moved[:1], np.ones(1), planes[2])
+    assert one is moved[0]
+
+
+def test_interpolated_shift_and_roll_are_those_of_the_time():
+    """A linear drift of shift and roll, met half-way and at a third."""
+    first, last = fitted(shift=(1.0, -2.0), roll=0.02), fitted(shift=(1.02, -1.97), roll=0.03)
+    mean = mean_transform([first, last], np.array([2 / 3, 1 / 3]), PLANE)
+    np.testing.assert_allclose(mean.shift, [1.0 + 0.02 / 3, -2.0 + 0.03 / 3], atol=1e-12)
+    assert mean.roll == pytest.approx(0.02 + 0.01 / 3, abs=1e-9)
+    assert mean.scale == pytest.approx(1.0, abs=1e-8)

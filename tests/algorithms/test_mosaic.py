@@ -1,0 +1,336 @@
+"""Mosaics: grids, maps, cosmic rays, drizzling, sources; each with a known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grism_align.algorithms.mosaic_background import clipped_level, smooth_background
+from grism_align.algorithms.mosaic_catalog import FindSettings, measure_mosaic
+from grism_align.algorithms.mosaic_cosmic_rays import (
+    Model,
+    blotted,
+    combined_median,
+    compared,
+    laplacian_rays,
+)
+from grism_align.algorithms.mosaic_drizzle import ChipImage, Drop, TileSum, noise_correlation
+from grism_align.algorithms.mosaic_grid import grid_around, plan_mosaics
+from grism_align.algorithms.mosaic_map import PixelMap, PlaneMap
+from grism_align.algorithms.mosaic_segments import find_segments
+from grism_align.values.mosaic import Tile
+from grism_align.values.settings import MosaicSettings
+
+from .exposure_builders import exposure
+
+SIDE = 120
+FIND = FindSettings(sigma=1.5, threshold=3.0, area=5, contrast=0.05, aperture=6.0, box=64)
+DROP = Drop("square", 0.8, is_variance=True)
+
+
+class Plain:
+    """A chip without distortion, turned by an angle, whose pixels are 0.1 arcsec."""
+
+    pixel_scale = 0.1
+
+    def __init__(self, grid, angle=0.0, offset=(0.0, 0.0), ripple=0.0):
+        self._grid, self._offset, self._ripple = grid, np.array(offset), ripple
+        turn = np.radians(angle)
+        self._turn = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+
+    def to_sky(self, xy):
+        xy = np.asarray(xy, float) - (SIDE - 1) / 2
+        xy = xy + self._ripple * np.sin(xy[:, ::-1] / 9)
+        place = xy @ self._turn.T * 0.1 / self._grid.scale + self._grid.origin + self._offset
+        return self._grid.to_sky(place)
+
+    def footprint(self):
+        return self.to_sky([[0, 0], [SIDE - 1, 0], [SIDE - 1, SIDE - 1], [0, SIDE - 1]])
+
+
+@pytest.fixture
+def grid():
+    ra, dec = 150.0, 2.0
+    half = 0.1 * SIDE / 2 / 3600
+    corners = [[ra + i * half, dec + j * half] for i in (-1, 1) for j in (-1, 1)]
+    return grid_around(corners, 0.06, 30.0)
+
+
+def _chip(image, grid, weight=1.0, **place):
+    to_plane = PlaneMap(Plain(grid, **place), image.shape, grid.plane)
+    return ChipImage(
+        image.astype(np.float32), np.full(image.shape, weight, np.float32), PixelMap(to_plane, grid), 0.1
+    )
+
+
+def _mosaic(chips, grid, drop=DROP, side=4096):
+    image, weight = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    for tile in grid.tiles(side):
+        total = TileSum(tile, drop, whole=side > max(grid.shape))
+        for chip in chips:
+            total.add(chip)
+        image[tile.slices], weight[tile.slices] = total.image, total.weight
+    return image, weight
+
+
+def _gaussian(x, y, flux=1000.0, sigma=1.2, shape=(SIDE, SIDE)):
+    rows, columns = np.indices(shape)
+    return flux / (2 * np.pi * sigma**2) * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+
+
+# --- grids and maps ---
+
+
+@given(ra=st.floats(0, 360), dec=st.floats(-89, 89), angle=st.floats(-180, 180), scale=st.floats(0.02, 0.2))
+def test_a_grid_holds_what_it_was_made_for(ra, dec, angle, scale):
+    offsets = np.array([[-20.0, -10.0], [15.0, 3.0], [0.0, 12.0]]) / 3600
+    sky = np.column_stack([ra + offsets[:, 0] / np.cos(np.radians(dec)), dec + offsets[:, 1]])
+    found = grid_around(sky, scale, angle)
+    xy = found.to_pixel(sky)
+    assert (xy > 0).all()
+    assert (xy < np.array(found.shape[::-1]) - 1).all()
+    assert np.allclose(found.to_pixel(found.to_sky(xy)), xy, atol=1e-6)
+    assert found.scale == pytest.approx(scale)
+    north = found.to_pixel([found.plane.ra, found.plane.dec + 1 / 3600]) - found.origin
+    assert np.degrees(np.arctan2(north[0], north[1])) == pytest.approx(angle, abs=1e-3) or abs(angle) > 179.9
+
+
+def test_other_pixels_of_the_same_place(grid):
+    coarse = grid.coarser(0.1)
+    corner = [[-0.5, -0.5]]
+    assert np.allclose(coarse.to_sky(corner), grid.to_sky(corner), atol=1e-10)
+    part = coarse.around(coarse.to_sky([[40, 50], [60, 80]]), 2)
+    assert np.allclose(part.to_sky([[2, 2]]), coarse.to_sky([[40, 50]]), atol=1e-9)
+
+
+@pytest.mark.parametrize("side", [7, 64, 1000])
+def test_tiles_cover_a_grid_once(grid, side):
+    seen = np.zeros(grid.shape, int)
+    for tile in grid.tiles(side):
+        seen[tile.slices] += 1
+    assert (seen == 1).all()
+
+
+def test_the_map_is_exact_and_finer_where_it_must_be(grid):
+    for ripple, step in ((0.0, 16), (0.05, 4)):
+        wcs = Plain(grid, 12.0, (3.0, -2.0), ripple)
+        to_plane = PlaneMap(wcs, (SIDE, SIDE), grid.plane)
+        assert to_plane.step <= step
+        xy = np.random.default_rng(2).integers(0, SIDE, (50, 2))
+        found = PixelMap(to_plane, grid).whole()[xy[:, 1], xy[:, 0]]
+        assert np.abs(found - grid.to_pixel(wcs.to_sky(xy))).max() < 1e-3 * (ripple > 0) + 1e-6
+
+
+def test_a_part_of_a_chip_holds_all_that_falls_on_a_tile(grid):
+    to_grid = PixelMap(PlaneMap(Plain(grid, 20.0), (SIDE, SIDE), grid.plane), grid)
+    whole = to_grid.whole()
+    tile = Tile(40, 90, 100, 160)
+    inside = (whole >= tile.corner - 1).all(axis=-1) & (whole <= tile.corner + np.array([61, 51])).all(
+        axis=-1
+    )
+    part = to_grid.part_on(tile)
+    seen = np.zeros(inside.shape, bool)
+    seen[part.slices] = True
+    assert seen[inside].all()
+    assert not seen.all()
+    assert to_grid.part_on(Tile(0, 4, 0, 4)) is None
+
+
+def test_plans_by_visit_and_filter(grid):
+    wcs = (Plain(grid),)
+    members = [(exposure(f"e{i}", 57000.0 + i, visit=f"v{i // 2}", filter="F140W"), wcs) for i in range(4)]
+    names = {
+        extent: [plan.name for plan in plan_mosaics(members, "field", MosaicSettings(extent=extent))]
+        for extent in ("visit", "field", "both")
+    }
+    assert names["visit"] == ["v0-f140w", "v1-f140w"]
+    assert names["field"] == ["field-f140w"]
+    assert names["both"] == names["visit"] + names["field"]
+
+
+# --- the sky ---
+
+
+def test_levels_are_found_under_sources():
+    rng = np.random.default_rng(3)
+    image = 5 + rng.normal(0, 0.5, (200, 200))
+    for x, y in rng.uniform(10, 190, (40, 2)):
+        image += _gaussian(x, y, 200, 2, image.shape)
+    level, scatter = clipped_level(image)
+    assert level == pytest.approx(5, abs=0.05)
+    assert scatter == pytest.approx(0.5, rel=0.1)
+    ramp = np.linspace(0, 3, 200)[None, :] + rng.normal(0, 0.5, (200, 200))
+    left = ramp - smooth_background(ramp, np.ones(ramp.shape, bool), 25)
+    assert np.abs(left[:, 20:-20].mean(axis=0)).max() < 0.25
+    assert np.isnan(clipped_level(np.zeros(0))[0])
+    assert not smooth_background(image, np.zeros(image.shape, bool), 64).any()
+
+
+# --- drizzling ---
+
+
+def test_flux_noise_and_tiles(grid):
+    rng = np.random.default_rng(4)
+    source = _gaussian(58.3, 61.8)
+    places = [{"angle": a, "offset": o} for a, o in ((10, (0, 0)), (10, (0.7, 0.4)), (12, (0.3, 1.1)))]
+    image, weight = _mosaic([_chip(source, grid, **place) for place in places], grid)
+    assert image.sum() == pytest.approx(1000, rel=2e-3)
+    parts = _mosaic([_chip(source, grid, **place) for place in places], grid, side=50)
+    assert np.allclose(parts[0], image, atol=1e-5)
+    assert np.allclose(parts[1], weight, rtol=1e-5)
+    # variances of pixels add up to that of a sum over many, as weights promise
+    sums = []
+    inner = (slice(90, 130), slice(90, 130))
+    for _ in range(60):
+        chips = [_chip(rng.normal(0, 2, (SIDE, SIDE)), grid, 0.25, **place) for place in places]
+        noise, own = _mosaic(chips, grid)
+        sums.append(noise[inner].sum())
+    expected = np.sqrt((1 / own[inner]).sum())
+    assert np.std(sums) == pytest.approx(expected, rel=4 / np.sqrt(2 * 60))
+    # single pixels scatter less, by the correlation of their noise
+    ratio = np.sqrt(np.mean(1 / own[inner])) / noise[inner].std()
+    assert ratio == pytest.approx(noise_correlation(0.8, 0.6), rel=0.15)
+    assert noise_correlation(0.3, 0.6) == pytest.approx(1.2)
+
+
+# --- cosmic rays ---
+
+
+def test_the_median_of_few():
+    stack = np.full((4, 1, 5), np.nan, np.float32)
+    for column, values in enumerate(([1, 2, 3, 9], [1, 5, 9], [2, 8], [4], [])):
+        stack[: len(values), 0, column] = values
+    median, number = combined_median(stack)
+    assert number[0].tolist() == [4, 3, 2, 1, 0]
+    assert median[0, :4].tolist() == [2.5, 5, 2, 4]
+    assert np.isnan(median[0, 4])
+
+
+def test_cosmic_rays_are_found_and_stars_kept(grid):
+    """A scene with stars, three dithers, rays in one of them."""
+    rng = np.random.default_rng(5)
+    stars = rng.uniform(20, 100, (12, 2))
+    coarse = grid.coarser(0.1)
+    places = [(0.0, 0.0), (2.3, 1.2), (-1.6, 2.7)]
+    chips, images, maps = [], [], []
+    for place in places:
+        wcs = Plain(coarse, 5.0, place)
+        maps.append(PixelMap(PlaneMap(wcs, (SIDE, SIDE), coarse.plane), coarse))
+        turned = Plain(coarse, 5.0)
+        # where the stars of the first exposure fall in this one
+        sky = turned.to_sky(stars)
+        linear = maps[-1].whole()[0, 0], maps[-1].whole()[0, 1] - maps[-1].whole()[0, 0]
+        step = np.column_stack([linear[1], maps[-1].whole()[1, 0] - linear[0]])
+        xy = (coarse.to_pixel(sky) - linear[0]) @ np.linalg.inv(step).T
+        image = sum(_gaussian(x, y, 3000, 0.8) for x, y in xy) + rng.normal(0, 1, (SIDE, SIDE))
+        images.append(image.astype(np.float32))
+    rays = np.zeros((SIDE, SIDE), bool)
+    for x, y in rng.integers(15, 105, (30, 2)):
+        rays[y, x : x + 3] = True
+    images[0][rays] += 40
+    good = np.ones((SIDE, SIDE), bool)
+    stack = []
+    for image, to_grid in zip(images, maps, strict=True):
+        chips = TileSum(Tile(0, coarse.shape[0], 0, coarse.shape[1]), Drop("square", 1.0, is_variance=False))
+        chips.add(ChipImage(image, good.astype(np.float32), to_grid, 0.1))
+        stack.append(np.where(chips.weight > 0, chips.image, np.nan))
+    median, number = combined_median(np.stack(stack))
+    model = blotted(median, number, maps[0], 1.0)
+    noise = np.sqrt(1 + np.clip(model.image, 0, None) * 0)
+    found = compared(images[0], good, model, noise, MosaicSettings())
+    seen = rays & model.known
+    assert found[seen].mean() > 0.9
+    assert (found & ~rays).mean() < 2e-3
+    cores = np.rint(stars).astype(int)
+    assert (found & ~rays)[cores[:, 1], cores[:, 0]].sum() <= 1
+
+
+def test_a_laplacian_finds_rays_of_one_exposure():
+    rng = np.random.default_rng(6)
+    stars = rng.uniform(15, 105, (15, 2))
+    image = rng.normal(0, 1, (SIDE, SIDE)) + sum(_gaussian(x, y, 800, 1.1) for x, y in stars)
+    noise = np.sqrt(1 + 0.02 * np.clip(image, 0, None))
+    rays = np.zeros((SIDE, SIDE), bool)
+    for x, y in rng.integers(10, 110, (25, 2)):
+        rays[y, x : x + 2] = True
+    distance = np.min([np.hypot(*(np.indices(rays.shape)[::-1] - s[:, None, None])) for s in stars], axis=0)
+    rays &= distance > 6
+    image[rays] += 60
+    good = rng.random((SIDE, SIDE)) > 0.01
+    found = laplacian_rays(image.astype(np.float32), good, noise.astype(np.float32))
+    assert found[rays & good].mean() > 0.9
+    assert (found & ~rays & (distance < 4)).sum() <= 2
+    assert (found & ~rays).mean() < 5e-3
+    assert not found[~good].any()
+
+
+def test_nothing_is_marked_where_nothing_is_known():
+    image = np.zeros((20, 20), np.float32)
+    image[5, 5] = 100
+    unknown = Model(np.zeros_like(image), np.zeros_like(image), np.zeros(image.shape, bool))
+    found = compared(image, np.ones(image.shape, bool), unknown, np.ones_like(image), MosaicSettings())
+    assert not found.any()
+
+
+# --- sources ---
+
+
+def test_blends_are_parted_and_noise_is_not():
+    ratio = (_gaussian(40, 40, 3e4, 3) + _gaussian(52, 40, 2e4, 3)).astype(np.float32)
+    segments, peaks = find_segments(ratio, 3.0, 5, 0.05)
+    assert peaks.tolist() == [[40, 40], [52, 40]]
+    assert segments[40, 38] == 1
+    assert segments[40, 55] == 2
+    assert set(np.unique(segments)) == {0, 1, 2}
+    together, _ = find_segments(ratio, 3.0, 5, 0.9)
+    assert together.max() == 1
+    assert np.array_equal(together > 0, segments > 0)
+    assert find_segments(np.zeros((9, 9), np.float32), 3.0, 5, 0.05)[1].shape == (0, 2)
+    speck = np.zeros((9, 9), np.float32)
+    speck[4, 4] = 100
+    assert find_segments(speck, 3.0, 5, 0.05)[0].max() == 0
+
+
+def test_positions_magnitudes_and_errors():
+    """Stars of known place and flux; errors that hold."""
+    rng = np.random.default_rng(7)
+    pulls, fluxes, krons = [], [], []
+    for _ in range(12):
+        xy = np.array([[30 + 45 * i, 30 + 45 * j] for i in range(4) for j in range(4)]) + rng.uniform(
+            0, 1, (16, 2)
+        )
+        image = rng.normal(0, 1, (200, 200)) + sum(_gaussian(x, y, 400, 2, (200, 200)) for x, y in xy)
+        found = measure_mosaic(image, np.ones(image.shape), 0.0, FIND)
+        nearest = [np.argmin(np.hypot(*(found.xy - place).T)) for place in xy]
+        pulls.append((found.xy[nearest] - xy) / found.xy_error[nearest])
+        fluxes.append(found.aperture[nearest])
+        krons.append(found.kron[nearest])
+    pulls, fluxes, krons = (np.concatenate(one) for one in (pulls, fluxes, krons))
+    n = len(pulls)
+    assert np.abs(pulls.mean(axis=0)).max() < 4 / np.sqrt(n)
+    assert np.std(pulls) == pytest.approx(1, abs=4 / np.sqrt(2 * 2 * n) + 0.05)
+    inside = 400 * (1 - np.exp(-(6.0**2) / (2 * 2**2)))
+    assert fluxes[:, 0].mean() == pytest.approx(inside, rel=0.03)
+    assert fluxes[:, 0].std() == pytest.approx(fluxes[:, 1].mean(), rel=0.25)
+    assert np.median(krons[:, 0]) == pytest.approx(400, rel=0.08)
+
+
+def test_shapes_flags_and_an_empty_mosaic():
+    rows, columns = np.indices((100, 100))
+    angle = np.radians(30)
+    u = (columns - 50) * np.cos(angle) + (rows - 50) * np.sin(angle)
+    v = (rows - 50) * np.cos(angle) - (columns - 50) * np.sin(angle)
+    image = 300 * np.exp(-(u**2 / 50 + v**2 / 12.5))
+    weight = np.full(image.shape, 25.0)
+    weight[:, 64:] = 0
+    found = measure_mosaic(image, weight, 0.0, FIND)
+    assert len(found.label) == 1
+    assert found.axes[0, 0] / found.axes[0, 1] == pytest.approx(2, rel=0.15)
+    assert found.theta[0] == pytest.approx(30, abs=3)
+    assert found.flags[0] == 2, found.kron_radius
+    assert found.isophotal[0, 0] == pytest.approx(image[:, :64].sum(), rel=0.1)
+    empty = measure_mosaic(np.zeros((50, 50)), np.ones((50, 50)), 0.0, FIND)
+    assert len(empty.label) == 0
+    assert empty.kron.shape == (0, 2)

@@ -1,0 +1,209 @@
+"""Mosaics of simulated exposures: places, fluxes, files, catalogs, and the same by AstroDrizzle."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from grism_align.io.load import load_exposures
+from grism_align.io.mosaic_files import read_grid
+from grism_align.io.mosaic_flags import flag_rays
+from grism_align.io.mosaics import check_products, write_mosaics
+from grism_align.io.reference_catalogs import read_reference_catalog
+from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, usual_scene
+from grism_align.values.errors import InputError, OutputError
+from grism_align.values.mosaic import MosaicRequest
+from grism_align.values.settings import MosaicSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+
+from ..fields import make_field
+
+SIZE = 200
+GOOD = {"wfc3_ir": 8768, "acs_wfc": 480}
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    """Two visits of three direct exposures."""
+    dithers = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212))
+    exposures = tuple(SimulatedExposure("F140W", 250.0, dither) for dither in dithers)
+    visits = (
+        SimulatedVisit("01", exposures),
+        SimulatedVisit("02", exposures, angle=52.0, offset=(2.0, -1.0), start=57061.7),
+    )
+    simulation = Simulation("wfc3_ir", visits, size=SIZE, scene=usual_scene("wfc3_ir", SIZE))
+    return make_field(simulation, tmp_path_factory.mktemp("mosaic"))
+
+
+@pytest.fixture(scope="module")
+def truly(field):
+    """The exposures with the corrections that make their WCSs true."""
+    return _corrected(field)
+
+
+def _corrected(field):
+    exposures = load_exposures(field.association)
+    fits_ = {}
+    for one in exposures.direct:
+        correction = field.truth[one.key].correction(one.plane)
+        fits_[one.key] = ExposureFit(
+            FitStatus.ALIGNED, replace(correction, covariance=np.diag([1e-6, 1e-6, 0, 0, 0, 0]))
+        )
+    return exposures.with_activity(_request(), relative=AlignmentSolution(fits_))
+
+
+def _request(**values):
+    values = {"scale": 0.1, **values}
+    return MosaicRequest("visit_mosaic", "done", "", asdict(MosaicSettings(**values)), good_bits=GOOD)
+
+
+def _made(exposures, folder, **values):
+    return write_mosaics(exposures.with_activity(_request(**values)), folder, lambda items, _: items)
+
+
+@pytest.fixture(scope="module")
+def made(truly, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    return _made(truly, folder), folder
+
+
+def _matched(catalog, sky, limit=0.1):
+    """Offsets east and north, mas, of the sources of a catalog from the nearest true position."""
+    ra, dec = np.asarray(catalog["ra"]), np.asarray(catalog["dec"])
+    east = (ra[:, None] - sky[:, 0]) * np.cos(np.radians(dec))[:, None] * 3600
+    north = (dec[:, None] - sky[:, 1]) * 3600
+    nearest = np.argmin(np.hypot(east, north), axis=1)
+    rows = np.arange(len(ra))
+    offset = np.column_stack([east[rows, nearest], north[rows, nearest]])
+    return 1e3 * offset, np.hypot(*offset.T) < limit
+
+
+def test_what_is_written(made, truly):
+    outcome, folder = made
+    assert {path.name for path in outcome.files} == {path.name for path in folder.iterdir()}
+    assert len(outcome.files) == 8
+    assert not isinstance(outcome.exposures.activities[-1], MosaicRequest)
+    assert outcome.exposures.activities[-1].counts["mosaics"] == 2
+    assert not outcome.rays
+    name = outcome.files[0].name
+    with fits.open(outcome.files[0]) as hdus:
+        hdus.verify("exception")
+        header = hdus[0].header
+        members = [one for one in truly.direct if one.visit == name[:6]]
+        assert header["EXPTIME"] == sum(one.exposure_time for one in members)
+        assert header["NDRIZIM"] == len(members) == 3
+        assert header["BUNIT"] == "ELECTRONS/S"
+        for keyword in ("PHOTFLAM", "PHOTPLAM", "TELESCOP", "INSTRUME"):
+            assert header[keyword]
+        grid = read_grid(outcome.files[0])
+        xy = np.array([[3.0, 4.0], [100.0, 50.0]])
+        assert np.allclose(WCS(header).all_pix2world(xy, 0), grid.to_sky(xy), atol=1e-10)
+        assert grid.shape == hdus[0].data.shape
+
+
+def test_sources_are_where_they_are(made, field):
+    """Positions on the true sky, within errors; magnitudes of stars; a reference catalog for others."""
+    outcome, _ = made
+    truth = field.truth.catalog
+    sky = np.column_stack([truth["ra"], truth["dec"]])
+    for path in outcome.files:
+        if path.suffix != ".ecsv":
+            continue
+        table = Table.read(path)
+        offset, found = _matched(table, sky)
+        good = found & (table["flags"] == 0) & (table["mag_error"] < 0.02) & (table["ra_error"] < 10)
+        assert good.sum() > 10
+        assert np.abs(np.median(offset[good], axis=0)).max() < 4
+        reference = read_reference_catalog(path)
+        assert np.allclose(reference.sky[:, 0], table["ra"])
+        assert np.allclose(reference.error[:, 0][good], table["ra_error"][good])
+        assert np.allclose(reference.epoch, table["ref_epoch"])
+        assert np.allclose(reference.mag, table["mag"], equal_nan=True)
+
+
+def test_segments_are_those_of_the_catalog(made):
+    outcome, _ = made
+    table = Table.read(next(path for path in outcome.files if path.name.endswith("cat.ecsv")))
+    segments = fits.getdata(next(path for path in outcome.files if path.name.endswith("seg.fits")))
+    area = np.bincount(segments.ravel(), minlength=len(table) + 1)[1:]
+    assert np.array_equal(area, table["isophotal_area"])
+    assert np.array_equal(table["label"], np.arange(1, len(table) + 1))
+
+
+def test_tiles_make_no_difference(made, truly, tmp_path):
+    _, folder = made
+    other = _made(truly, tmp_path, tile=64, make_catalog=False)
+    for path in other.files:
+        assert np.allclose(fits.getdata(path), fits.getdata(folder / path.name), rtol=1e-4, atol=1e-4)
+
+
+def test_cosmic_rays_are_handed_back(truly, tmp_path):
+    outcome = _made(truly, tmp_path, flag_exposures=True, make_catalog=False)
+    assert outcome.exposures.activities[-1].counts["cosmic_ray_pixels"] == sum(
+        int(mask.sum()) for own in outcome.rays.values() for mask in own.values()
+    )
+    key, rays = next((key, own) for key, own in outcome.rays.items() if own[1].any())
+    copy = tmp_path / truly[key].path.name
+    copy.write_bytes(truly[key].path.read_bytes())
+    flag_rays(copy, rays)
+    with fits.open(copy) as new, fits.open(truly[key].path) as old:
+        assert np.array_equal(new["DQ"].data & 4096 > 0, rays[1] | (old["DQ"].data & 4096 > 0))
+        assert np.array_equal(new["SCI"].data, old["SCI"].data)
+        assert np.array_equal(new["DQ"].data & ~4096, old["DQ"].data & ~4096)
+
+
+def test_the_pixels_of_a_given_image(made, truly, tmp_path):
+    outcome, _ = made
+    wanted = outcome.files[0]
+    other = _made(truly, tmp_path, grid_image=str(wanted), extent="field", make_catalog=False)
+    assert [path.name for path in other.files] == ["field-f140w_drz_sci.fits", "field-f140w_drz_wht.fits"]
+    assert np.allclose(WCS(fits.getheader(other.files[0])).wcs.crpix, WCS(fits.getheader(wanted)).wcs.crpix)
+    assert fits.getdata(other.files[0]).shape == fits.getdata(wanted).shape
+    with pytest.raises(InputError, match="CTYPE"):
+        read_grid(truly.direct[0].path)
+
+
+def test_products_replace_no_input(truly, tmp_path):
+    settings = MosaicSettings()
+    wanted = tmp_path / f"{truly.direct[0].visit}-f140w_cat.ecsv"
+    with pytest.raises(OutputError, match="is read"):
+        check_products(truly, settings, tmp_path, [wanted])
+    check_products(truly, settings, tmp_path, [tmp_path / "other.ecsv"])
+
+
+def test_one_exposure_of_two_chips(tmp_path):
+    """A CCD's single exposure: the Laplacian filter, counts, lookup tables."""
+    field = make_field(case_a("acs_wfc", size=(128, 256), n_pairs=1, n_visits=1), tmp_path)
+    exposures = load_exposures(field.association)
+    out = _made(exposures, tmp_path / "out", scale=0.05, weights="exposure")
+    with fits.open(out.files[0]) as hdus, fits.open(out.files[1]) as weights:
+        image, weight = hdus[0].data, weights[0].data
+    assert (weight > 0).mean() > 0.3
+    assert np.isfinite(image).all()
+    assert out.exposures.activities[-1].counts["cosmic_ray_pixels"] > 0
+    table = Table.read(next(path for path in out.files if path.name.endswith("cat.ecsv")))
+    assert len(table) > 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_astrodrizzle_makes_the_same(truly, tmp_path):
+    """Same WCSs, weights and kernel: no difference beyond 1e-3 of the noise in 99.9 % of the pixels."""
+    pytest.importorskip("drizzlepac.astrodrizzle", exc_type=ImportError)
+    common = {"level_background": False, "cosmic_rays": "none", "make_catalog": False, "weights": "error"}
+    ours = _made(truly, tmp_path / "ours", **common)
+    theirs = _made(truly, tmp_path / "theirs", engine="astrodrizzle", **common)
+    gc.collect()
+    for path, other in zip(ours.files, theirs.files, strict=True):
+        one, two = fits.getdata(path), fits.getdata(other)
+        weight = fits.getdata(str(path).replace("sci", "wht"))
+        used = weight > 0
+        noise = 1 / np.sqrt(weight[used]) if "sci" in path.name else weight[used]
+        difference = (two[used] - one[used]) / noise
+        assert np.median(difference) == 0
+        assert np.mean(np.abs(difference) < 1e-3) > 0.999

@@ -1,0 +1,88 @@
+"""The step on exposures that drift: what it takes out, records, and does again from files."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grism_align.io.provenance import read_provenance
+from grism_align.simulation import PointingErrors, interleaved
+from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
+from grism_align.steps.pipeline import GrismAlignPipeline
+
+from ..fields import make_field, score_of, wcs_apart
+
+# Between the middles of a grism exposure and its neighbours this makes 14 mas.
+DRIFT = 0.5
+
+
+@pytest.fixture(scope="module")
+def drifting(tmp_path_factory):
+    """A direct, a grism and a direct exposure at one pointing; their alignment, and its files."""
+    simulation = interleaved(size=200, n_grisms=1, errors=PointingErrors(drift=DRIFT))
+    simulation = replace(simulation, visits=simulation.visits[:1])
+    folder = tmp_path_factory.mktemp("drifting")
+    field = make_field(simulation, folder)
+    out = folder / "out"
+    result = GrismAlignPipeline.call(str(field.association), output_dir=str(out), configure_log=False)
+    return field, result, out
+
+
+def test_drift_is_taken_out(drifting):
+    field, result, out = drifting
+    [grism] = result.grisms
+    fit = result.fit(grism.key)
+    assert fit.governed_by == tuple(direct.key for direct in result.direct)
+    assert fit.rule.startswith("interpolated, -90 s (0.5")
+    scores = score_of(field.truth, out)
+    assert scores[grism.key].relative < 3.0
+
+
+def test_methods(drifting, caplog):
+    _, result, _ = drifting
+    [grism] = result.grisms
+    # without what `associate` wrote into the association
+    free = replace(result, exposures=tuple(replace(e, governors=()) for e in result.exposures))
+    shifts = {}
+    for method in ("auto", "previous", "nearest", "interpolate", "visit"):
+        found = GrismWCSPropagateStep.call(free, method=method, configure_log=False)
+        shifts[method] = found.fit(grism.key).transform.in_plane(grism.plane).shift
+    np.testing.assert_array_equal(shifts["auto"], shifts["interpolate"])
+    moved = 1e3 * np.hypot(*(shifts["previous"] - shifts["auto"]))
+    assert moved == pytest.approx(1e3 * DRIFT * 0.12825 * 765 / 3600, abs=3.0)
+    np.testing.assert_allclose(shifts["visit"], shifts["auto"], atol=2e-3)
+    assert "association" not in caplog.text
+
+
+def test_the_association_comes_before_the_method(drifting, caplog):
+    _, result, _ = drifting
+    [grism] = result.grisms
+    caplog.set_level(logging.WARNING)
+    last = result.direct[1].key
+    named = tuple(e if e.is_direct else replace(e, governors=(last,)) for e in result.exposures)
+    found = GrismWCSPropagateStep.call(
+        replace(result, exposures=named), method="previous", configure_log=False
+    )
+    assert found.fit(grism.key).governed_by == (last,)
+    assert found.fit(grism.key).rule.startswith("association")
+    assert "names what governs 1 grism exposures, not method" in caplog.text
+
+
+def test_on_record_and_again_from_files(drifting, tmp_path):
+    _, result, out = drifting
+    [grism] = result.grisms
+    fit = result.fit(grism.key)
+    [record] = out.glob("*_provenance.asdf")
+    entry = read_provenance(record)["exposures"][grism.key]["grism"]
+    assert tuple(entry["governed_by"]) == fit.governed_by
+    assert entry["weights"] == pytest.approx(fit.weights)
+    assert entry["gaps"] == pytest.approx(fit.gaps)
+    assert entry["carried_error"] == pytest.approx(fit.carried_error)
+    again = GrismWCSPropagateStep.call(
+        str(out / "field_asn.json"), output_dir=str(tmp_path), configure_log=False
+    )
+    assert again.fit(grism.key).rule == fit.rule
+    assert wcs_apart(tmp_path / grism.path.name, out / grism.path.name) < 0.01
