@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grism_align.io.results import Destination
     from grism_align.values.field import ExposureSet
 
-__all__ = ["continued"]
+__all__ = ["continued", "tell_of_products"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,25 @@ def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
         if tree is not None and all(_knows(tree, key, checksum) for key, checksum in sums.items()):
             return _from_record(exposures, path, tree)
     return exposures
+
+
+def tell_of_products(exposures: ExposureSet) -> None:
+    """Say so where files that this package wrote come without their record.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        As read, with the results on record.
+    """
+    known = exposures.relative.fits.keys() | exposures.grism.fits.keys()
+    written = [e.key for e in exposures.exposures if e.is_product and e.key not in known]
+    if written:
+        logger.warning(
+            "%d exposures were aligned before and come without that record, %s among them; they are aligned "
+            "again from where they are. Give the association of those products to start from before it",
+            len(written),
+            written[0],
+        )
 
 
 def _candidates(exposures: ExposureSet, destination: Destination) -> list[Path]:

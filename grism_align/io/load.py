@@ -56,22 +56,7 @@ def load_exposures(source: Source | Sequence[Source]) -> ExposureSet:
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
     loaded = ExposureSet(association.product, ordered, association)
-    restored = _with_earlier_results(_with_catalogs(loaded, exposures))
-    _tell_of_products(restored)
-    return restored
-
-
-def _tell_of_products(loaded: ExposureSet) -> None:
-    """Say so where files that this package wrote come without their record."""
-    known = loaded.relative.fits.keys() | loaded.grism.fits.keys()
-    written = [e.key for e in loaded.exposures if e.is_product and e.key not in known]
-    if written:
-        logger.warning(
-            "%d exposures were aligned before and come without that record, %s among them; they are aligned "
-            "again from where they are. Give the association of those products to start from before it",
-            len(written),
-            written[0],
-        )
+    return _with_earlier_results(_with_catalogs(loaded, exposures))
 
 
 def _check_kinds(exposures: Sequence[Exposure], association: Association) -> None:

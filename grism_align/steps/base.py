@@ -43,6 +43,8 @@ class GrismAlignStep(Step, ABC):
     output_ext = string(default='fits')  # Exposures keep their names
     in_place = boolean(default=False)  # Replace the input files, each atomically, the old WCS archived
     headerlets = option('none', 'file', 'attach', default='none')  # As ROOT_hlet.fits or extensions
+    report = boolean(default=True)  # PRODUCT_report.html, the page that shows what was done
+    regions = boolean(default=False)  # ROOT.reg, DS9 regions of each direct exposure's sources
     instrument_parameters = string(default=None)  # Parameter file of the instrument; chosen by the data
     """
 
@@ -119,10 +121,7 @@ class GrismAlignStep(Step, ABC):
         """
         self.check()
         exposures = self._opened(inputs)
-        if self._saves:
-            from grism_align.io.continued import continued
-
-            exposures = continued(exposures, self._destination(exposures))
+        exposures = self._continued(exposures, is_read=not isinstance(inputs[0], ExposureSet))
         self.check_input(exposures)
         if self._saves:
             from grism_align.io.results import check_destination
@@ -166,6 +165,16 @@ class GrismAlignStep(Step, ABC):
         files = [name for name in (self.instrument_parameters, self.config_file) if name]
         return replace(exposures, parameter_file=" + ".join(map(str, files)) or exposures.parameter_file)
 
+    def _continued(self, exposures: ExposureSet, *, is_read: bool) -> ExposureSet:
+        """The set with the results of an earlier run in place; files of one that has no record are told."""
+        from grism_align.io.continued import continued, tell_of_products
+
+        if self._saves:
+            exposures = continued(exposures, self._destination(exposures))
+        if is_read:
+            tell_of_products(exposures)
+        return exposures
+
     def _located(self, source: Any) -> Any:
         """The input's path with `input_dir`, as stpipe users expect it."""
         if isinstance(source, list | tuple):
@@ -190,7 +199,8 @@ class GrismAlignStep(Step, ABC):
             home = Path(folder).expanduser().resolve()
         elif in_place:
             home = (origin or exposures.exposures[0].path).parent.resolve()
-        return Destination(home, in_place, headerlets)
+        report, regions = (bool(self.search_attr(name, parent_first=True)) for name in ("report", "regions"))
+        return Destination(home, in_place, headerlets, report, regions)
 
     def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
         """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""
@@ -202,6 +212,8 @@ class GrismAlignStep(Step, ABC):
             destination = self._destination(result)
             write_results(result, destination, track)
             logger.info("Results are in %s", destination.folder)
+            if destination.with_report:
+                logger.info("Look at %s", destination.report(result.product))
         if self.parent is None and result.total.fits:
             logger.info("Result:\n%s", closing_table(result))
 

@@ -284,6 +284,7 @@ def test_half_a_proper_motion_is_none(tmp_path, caplog):
 
 
 def test_errors_that_look_like_arcsec(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     Table({"ra": [1.0], "dec": [2.0], "raErr": [0.002], "decErr": [0.002]}).write(tmp_path / "a.csv")
     read_reference_catalog(tmp_path / "a.csv")
     assert "is its unit right?" in caplog.text
