@@ -35,10 +35,18 @@ def table(group: str) -> str:
 
 
 def _row(parameter: Parameter) -> tuple[str, ...]:
-    default = "none" if parameter.default is None else f"`{parameter.default}`"
+    default = f"`{_text(parameter.default)}`" if parameter.default not in (None, ()) else "none"
     choices = ", ".join(f"`{choice}`" for choice in parameter.choices)
-    allowed = choices or parameter.bounds or {bool: "true, false", str: "text"}.get(parameter.kind, "any")
+    allowed = (
+        choices
+        or parameter.bounds
+        or {bool: "true, false", str: "text", tuple: "texts"}.get(parameter.kind, "any")
+    )
     return (f"`{parameter.name}`", default, parameter.unit or "-", allowed, parameter.help)
+
+
+def _text(default: object) -> str:
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
 
 
 def updated(page: str) -> str:

@@ -72,7 +72,7 @@ class FilePair:
 
 @dataclass(frozen=True, eq=False)
 class Companions:
-    """The catalogs that lie beside a record.
+    """What a record has besides the exposures: the catalogs that lie beside it, pictures for the report.
 
     Parameters
     ----------
@@ -85,12 +85,15 @@ class Companions:
     earlier_reference : mapping or None
         What an earlier record has of the reference catalog (``tree["reference_catalog"]``), for a set that
         was restored and so has fits, but not the catalog itself.
+    stamps : mapping or None
+        Pictures of stars before and after, as `star_stamps` makes them.
     """
 
     aligned: ReferenceCatalog | None = None
     aligned_file: str | None = None
     reference_file: str | None = None
     earlier_reference: Mapping[str, Any] | None = None
+    stamps: Mapping[str, Any] | None = None
 
 
 def record_tree(
@@ -123,6 +126,7 @@ def record_tree(
         "reference_catalog": reference_entry(
             exposures, companions.reference_file, companions.earlier_reference
         ),
+        "stamps": None if companions.stamps is None else dict(companions.stamps),
         "exposures": dict(_exposure_entries(exposures, files)),
     }
 
@@ -164,12 +168,14 @@ def _exposure_entries(
                 "guide_star": exposure.guide_star,
                 "wcs_solution": exposure.wcs_solution,
                 "starting_wcs": start_entry(exposure),
+                "plane": {"ra": float(exposure.plane.ra), "dec": float(exposure.plane.dec)},
                 **{name: float(getattr(exposure, name)) for name in ("start", "end", "exposure_time")},
                 **asdict(files[key]),
                 "applied": _transform_entry(exposure.applied),
                 # the residuals of the total are those of its last step, which has them
                 "total": _fit_entry(total.get(key), with_residuals=False),
                 **{step: _fit_entry(getattr(exposures, step).fits.get(key)) for step in STEPS},
+                "traces": asdict(exposures.traces[key]) if key in exposures.traces else None,
             },
         )
 

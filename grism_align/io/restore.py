@@ -14,6 +14,7 @@ from grism_align.io.record_entries import STEPS
 from grism_align.values.catalog import CatalogAttempt
 from grism_align.values.field import Activity, ExposureSet, SkySource
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
+from grism_align.values.trace import TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def restore(exposures: ExposureSet, tree: Mapping[str, Any]) -> ExposureSet:
     if not known:
         return exposures
     relative, absolute, grism = (_solution(tree, step, known) for step in STEPS)
+    traces = {key: TraceCheck(**found) for key in known if (found := records[key].get("traces"))}
     sources = _sources(tree["sources"])
     return replace(
         exposures,
@@ -74,6 +76,7 @@ def restore(exposures: ExposureSet, tree: Mapping[str, Any]) -> ExposureSet:
         relative=_numbered_through(relative, sources),
         absolute=absolute,
         grism=grism,
+        traces=traces,
         activities=tuple(map(_activity, tree["activities"])),
         parameter_file=tree["parameter_file"],
     )

@@ -13,7 +13,7 @@ from grism_align.values.errors import InputError
 from grism_align.values.trace import TraceModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,15 +28,15 @@ _PREFIX = re.compile(r"([A-Za-z]\w+)(?::(\d+))?=(.+)")
 _CHIP = re.compile(r"(?:CHIP|CCD)_?([12])(?!\d)", re.IGNORECASE)
 
 
-def read_trace_configs(text: str | None) -> TraceModels:
+def read_trace_configs(names: Sequence[str]) -> TraceModels:
     """Read the configurations that a user names.
 
     Parameters
     ----------
-    text : str or None
-        Files with commas between, each perhaps with ``GRISM=`` or ``GRISM:EXTVER=`` before it. What is not
-        said is taken from the file: the grism from GFILTER or its name, and the chip from CCDCHIP (OPTVAL1)
-        or ``CHIP1``, ``CCD2`` and so on in its name, CCDCHIP 1 being EXTVER 2.
+    names : sequence of str
+        Files, each perhaps with ``GRISM=`` or ``GRISM:EXTVER=`` before it. What is not said is taken from
+        the file: the grism from GFILTER or its name, and the chip from CCDCHIP (OPTVAL1) or ``CHIP1``,
+        ``CCD2`` and so on in its name, CCDCHIP 1 being EXTVER 2.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def read_trace_configs(text: str | None) -> TraceModels:
         If a file can't be read.
     """
     models: TraceModels = {}
-    for item in filter(None, map(str.strip, (text or "").split(","))):
+    for item in names:
         named = _PREFIX.fullmatch(item)
         path = Path(named[3] if named else item).expanduser()
         values = _read_values(path)

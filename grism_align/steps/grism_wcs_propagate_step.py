@@ -5,17 +5,26 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from grism_align.steps.base import GrismAlignStep
+from grism_align.steps.progress import track
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import PointingSettings, PropagationSettings, Settings
+from grism_align.values.settings import PointingSettings, PropagationSettings, Settings, TraceSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from grism_align.values.field import ExposureSet
+    from grism_align.values.solution import AlignmentSolution
+    from grism_align.values.trace import TraceCheck
 
 __all__ = ["GrismWCSPropagateStep"]
 
 logger = logging.getLogger(__name__)
+
+_TRACE_ALLOWANCE = 0.01  # pixels: what the verification itself can be off by
 
 
 class GrismWCSPropagateStep(GrismAlignStep):
@@ -23,8 +32,8 @@ class GrismWCSPropagateStep(GrismAlignStep):
 
     class_alias = "grism_wcs_propagate"
     step_name = "grism_wcs_propagate"
-    groups: ClassVar[tuple[type[Settings], ...]] = (PropagationSettings, PointingSettings)
-    spec = spec_of(PropagationSettings, PointingSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = (PropagationSettings, PointingSettings, TraceSettings)
+    spec = spec_of(PropagationSettings, PointingSettings, TraceSettings)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Propagate the total corrections found so far."""
@@ -36,13 +45,9 @@ class GrismWCSPropagateStep(GrismAlignStep):
         if not exposures.grisms:
             return self.skipped(exposures, "no grism exposure")
         aligned = exposures.relative.then(exposures.absolute)
-        solution = propagate(
-            exposures.grisms,
-            exposures.direct,
-            aligned,
-            self.settings(PropagationSettings),
-            self.settings(PointingSettings),
-        )
+        errors, note = self._errors(exposures)
+        solution = propagate(exposures.grisms, exposures.direct, aligned, *errors, exposures.relative)
+        solution, traces = self._on_traces(exposures, solution)
         named = sum(fit.rule.startswith("association") for fit in solution.fits.values())
         if named and self.method != PropagationSettings.method:
             logger.warning("the association names what governs %d grism exposures, not method", named)
@@ -53,4 +58,65 @@ class GrismWCSPropagateStep(GrismAlignStep):
             "grisms": len(solution.fits),
             "grisms_aligned": sum(f.is_aligned for f in solution.fits.values()),
         }
-        return self.done(exposures, counts=counts, grism=solution)
+        return self.done(exposures, note, counts=counts, grism=solution, traces=traces)
+
+    def _errors(self, exposures: ExposureSet) -> tuple[tuple[PropagationSettings, PointingSettings], str]:
+        """How large drift and dither errors are, as given or learnt, and a note on that."""
+        from grism_align.algorithms.drift import learnt_errors
+
+        given = self.settings(PropagationSettings), self.settings(PointingSettings)
+        if not given[0].learn_errors:
+            return given, ""
+        found = learnt_errors(exposures.exposures, exposures.relative, *given)
+        drift, dither = 1e3 * found[0].drift_error, 1e3 * found[1].dither_error
+        note = f"drift of {drift:.2g} mas, dithers good to {dither:.2g} mas"
+        logger.info("%s: %s", self.step_name, note)
+        return found, note
+
+    def check(self) -> None:
+        """Know the grism configurations before any work."""
+        super().check()
+        settings = self.settings(TraceSettings)
+        if settings.reads_traces and settings.trace_config:
+            from grism_align.io.trace_configs import read_trace_configs
+
+            read_trace_configs(settings.trace_config)
+
+    def _on_traces(
+        self, exposures: ExposureSet, solution: AlignmentSolution
+    ) -> tuple[AlignmentSolution, Mapping[str, TraceCheck]]:
+        """The corrections, changed where spectra show a drift and that was asked for; what spectra show."""
+        settings = self.settings(TraceSettings)
+        if not settings.reads_traces:
+            return solution, {}
+        if not exposures.catalogs:
+            name, allowed = (
+                "verify_traces",
+                "no source catalogs to predict spectra from; run grism_source_catalog",
+            )
+            raise SettingsError(name, settings.verify_traces, allowed)
+        from grism_align.io.trace_images import refine_on_traces, verify_traces
+
+        found = verify_traces(exposures, solution, settings, track)
+        if settings.refine_grism:
+            refined = refine_on_traces(exposures, solution, found, settings)
+            if any(refined[key] is not fit for key, fit in solution.fits.items()):
+                solution, found = refined, verify_traces(exposures, refined, settings, track)
+        _tell_of_spectra(found.checks, settings)
+        return solution, found.checks
+
+
+def _tell_of_spectra(checks: Mapping[str, TraceCheck], settings: TraceSettings) -> None:
+    """Say how well the spectra agree, and which do not."""
+    measured = {key: check for key, check in checks.items() if check.is_measured}
+    if measured:
+        rms = np.sqrt(np.mean([check.after_px**2 for check in measured.values()]))
+        logger.info("Spectra of %d grism exposures lie off by %.3f px rms", len(measured), rms)
+    for key, check in checks.items():
+        if not check.is_measured:
+            logger.warning("%s: spectra not verified, %s", key, check.note)
+        elif abs(check.after_px) > settings.refine_significance * np.hypot(
+            check.after_error, _TRACE_ALLOWANCE
+        ):
+            text = f"{check.after_px:+.3f} +- {check.after_error:.3f} px"
+            logger.warning("%s: spectra lie off by %s across the dispersion, %s", key, text, check.note)

@@ -13,7 +13,7 @@ __all__ = ["settings_from", "spec_of"]
 
 Group = TypeVar("Group", bound=Settings)
 
-_VALIDATORS = {int: "integer", float: "float", bool: "boolean", str: "string"}
+_VALIDATORS = {int: "integer", float: "float", bool: "boolean", str: "string", tuple: "force_list"}
 
 
 def spec_of(*groups: type[Settings]) -> str:
@@ -35,7 +35,7 @@ def _validator(parameter: Parameter) -> str:
         for name, bound in (("min", parameter.minimum), ("max", parameter.maximum))
         if bound is not None
     ]
-    default = f"'{parameter.default}'" if isinstance(parameter.default, str) else parameter.default
+    default = _quoted(parameter.default)
     return f"{_VALIDATORS[parameter.kind]}({', '.join([*arguments, f'default={default}'])})"
 
 
@@ -47,10 +47,24 @@ def settings_from(step: Step, group: type[Group]) -> Group:
     SettingsError
         If a value is out of bounds.
     """
-    values: dict[str, Any] = {p.name: _given(getattr(step, p.name)) for p in parameters_of(group)}
+    values: dict[str, Any] = {p.name: _given(getattr(step, p.name), p) for p in parameters_of(group)}
     return group(**values)
 
 
-def _given(value: Any) -> Any:
-    """A value as it was meant: stpipe hands ``--parameter=None`` on as text."""
+def _quoted(default: Any) -> str:
+    """A default as ConfigObj's specs have it."""
+    if isinstance(default, tuple):
+        return f"list({', '.join(map(_quoted, default))})"
+    return f"'{default}'" if isinstance(default, str) else str(default)
+
+
+def _given(value: Any, parameter: Parameter) -> Any:
+    """A value as it was meant.
+
+    stpipe hands ``--parameter=None`` on as text. A list is a list, or a text with commas.
+    """
+    if parameter.kind is tuple:
+        items = [value] if isinstance(value, str) else value or ()
+        names = (name.strip() for item in items for name in str(item).split(","))
+        return tuple(name for name in names if name and name.lower() != "none")
     return None if isinstance(value, str) and value.lower() in ("", "none") else value

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.values.solution import agreement
+
 if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -22,6 +24,7 @@ _HEADINGS = (
     "[px]",
     "roll [deg]",
     "rms [mas]",
+    "error [mas]",
     "status",
 )
 
@@ -29,9 +32,13 @@ _HEADINGS = (
 def closing_table(exposures: ExposureSet) -> str:
     """One line an exposure, in time order; below it the tie to the reference catalog.
 
-    Matches and residuals are those of the relative alignment, which each exposure has of its own.
+    Where spectra were measured, a column has how far they lie off across the dispersion. Matches and
+    residuals are those of the relative alignment, which each exposure has of its own. The error is the
+    standard error of one axis of the whole correction at CRVAL; of an exposure that fixes the frame it is none.
     """
     rows = [_HEADINGS, *(_row(exposures, exposure) for exposure in exposures.exposures)]
+    if exposures.traces:
+        rows = [(*row[:-1], trace, row[-1]) for row, trace in zip(rows, _traces(exposures), strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *_ties(exposures)])
@@ -41,30 +48,55 @@ def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
     fit, own = exposures.fit(exposure.key), exposures.relative.fits.get(exposure.key)
     head = (exposure.key, exposure.kind.value, exposure.filter)
     if fit is None:
-        return (*head, "-", "-", "-", "-", "-", "-", "not fitted yet")
+        return (*head, *["-"] * 7, "not fitted yet")
     governors = ",".join(fit.governed_by) or "-"
     status = f"{fit.status.value}: {fit.reason}" if fit.reason else fit.status.value
     matched = str(own.n_matched) if own else "-"
     if fit.transform is None:
-        return (*head, governors, matched, "-", "-", "-", "-", status)
+        return (*head, governors, matched, *["-"] * 5, status)
     # Rounded first, and zero added, so that nothing reads -0.0.
     east, north = np.round(1e3 * fit.transform.in_plane(exposure.plane).shift, 1) + 0.0
     roll = round(fit.transform.roll, 5) + 0.0
     pixels = np.hypot(east, north) / 1e3 / exposure.pixel_scale
     rms = f"{own.rms:.1f}" if own and np.isfinite(own.rms) else "-"
     moved = (f"{east:+.1f},{north:+.1f}", f"{pixels:.3f}", f"{roll:+.5f}")
-    return (*head, governors, matched, *moved, rms, status)
+    error = 1e3 * np.sqrt(np.mean(fit.transform.shift_error**2))
+    return (*head, governors, matched, *moved, rms, f"{error:.1f}" if error > 0 else "-", status)
+
+
+def _traces(exposures: ExposureSet) -> list[str]:
+    """How far spectra lie from where the corrected WCSs say, below a heading."""
+    checks = [exposures.traces.get(exposure.key) for exposure in exposures.exposures]
+    found = [
+        "-" if check is None or not check.is_measured else f"{check.after_px:+.3f}+-{check.after_error:.3f}"
+        for check in checks
+    ]
+    return ["trace [px]", *found]
 
 
 def _ties(exposures: ExposureSet) -> list[str]:
-    """How each relative frame is tied to the sky, or why it is not."""
-    lines = {}
+    """How each relative frame, or each part that was tied by itself, is tied to the sky, or why it is not."""
+    parts: dict[tuple[int, str], list[str]] = {}
     for key, fit in exposures.absolute.fits.items():
         number = exposures.relative[key].frame
-        if fit.is_aligned:
-            used = f"{fit.n_used} of {fit.n_matched} matched stars used"
-            text = f"on {fit.reference}: {used}, rms {fit.rms:.1f} mas"
+        part = _part(exposures, key) if fit.is_aligned else f": {fit.reason}"
+        parts.setdefault((number, part), []).append(key)
+    lines = []
+    for (number, part), keys in sorted(parts.items()):
+        fits = [exposures.absolute[key] for key in keys]
+        if fits[0].is_aligned:
+            whole = agreement(fits)
+            used = f"{whole.n_used} of {whole.n_matched} matched stars used"
+            text = f"{part} on {fits[0].reference}: {used}, rms {whole.rms:.1f} mas"
         else:
-            text = fit.reason
-        lines[number, text] = f"frame {number + 1} {text}"
-    return [lines[key] for key in sorted(lines)]
+            text = part.removeprefix(":")
+        lines.append(f"frame {number + 1}{text}")
+    return lines
+
+
+def _part(exposures: ExposureSet, key: str) -> str:
+    """The visit or the exposure, where these were tied each by itself."""
+    done = [one.settings for one in exposures.activities if one.step == "absolute_align"]
+    solve = done[-1].get("solve") if done else None
+    names = {"visit": exposures[key].visit, "exposure": key}
+    return f", {names[solve]}," if solve in names else ""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, SourceCatalog
     from grism_align.values.exposure import Exposure
     from grism_align.values.solution import ExposureFit
+    from grism_align.values.trace import TraceCheck
 
 __all__ = ["Activity", "ExposureSet", "SkySource"]
 
@@ -97,6 +98,8 @@ class ExposureSet:
         The sources of the relative frame.
     relative, absolute, grism : AlignmentSolution
         What each step found; empty before it ran.
+    traces : mapping of str to TraceCheck
+        How well the grisms' corrections agree with the spectra, by exposure key; empty where not asked.
     reference_catalog : ReferenceCatalog or None
         What the absolute step aligned to, as used.
     activities : tuple of Activity
@@ -113,6 +116,7 @@ class ExposureSet:
     relative: AlignmentSolution = field(default_factory=AlignmentSolution)
     absolute: AlignmentSolution = field(default_factory=AlignmentSolution)
     grism: AlignmentSolution = field(default_factory=AlignmentSolution)
+    traces: Mapping[str, TraceCheck] = field(default_factory=dict)
     reference_catalog: ReferenceCatalog | None = None
     activities: tuple[Activity, ...] = ()
     parameter_file: str = ""

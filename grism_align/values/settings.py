@@ -40,14 +40,14 @@ class Parameter:
     ----------
     name : str
         Keyword.
-    default : int, float, str, bool or None
+    default : int, float, str, bool, tuple of str or None
         Its type is the parameter's type; None is allowed for text and for optional numbers.
     help : str
         One line.
     unit : str
         Empty where there is none.
     kind : type
-        int, float, str or bool.
+        int, float, str, bool or tuple.
     minimum, maximum : float or None
         Bounds, included.
     choices : tuple of str
@@ -93,7 +93,7 @@ class Parameter:
         return f"[{low}, {high}]"
 
 
-_KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+_KINDS = {"int": int, "float": float, "str": str, "bool": bool, "tuple[str, ...]": tuple}
 
 
 def _parameter(
@@ -415,7 +415,7 @@ class PropagationSettings(Settings):
 
     method: str = _parameter(
         "auto",
-        "Between the direct exposures of its pointing, else the one of its pointing, else the one before "
+        "Between direct exposures where that is worth it, else the one of its pointing, else the one before "
         "(auto); the one before, or else the first (previous); the nearest in time, of its pointing if there "
         "is one (nearest); between those before and after (interpolate); the mean of its acquisition (visit)",
         "",
@@ -426,9 +426,12 @@ class PropagationSettings(Settings):
     )
     drift_error: float = _parameter(
         0.01,
-        "Drift of the pointing in an hour, of one axis; grows with the square root of time",
+        "Drift of the pointing, standard deviation of one axis; it changes within half an hour or more",
         "arcsec",
         (0.0, 10.0),
+    )
+    learn_errors: bool = _parameter(
+        True, "Let the direct exposures tell drift_error and dither_error; those given are a first guess"
     )
 
 
@@ -437,8 +440,8 @@ class TraceSettings(Settings):
     """How corrections are verified on the traces of spectra, and what may be changed by them."""
 
     verify_traces: bool = _parameter(False, "Measure how far spectra lie from where the WCSs put them")
-    trace_config: str | None = _parameter(
-        None,
+    trace_config: tuple[str, ...] = _parameter(
+        (),
         "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:EXTVER=file, commas between; "
         "default: exposures of a grism are compared with each other",
     )
@@ -464,6 +467,11 @@ class TraceSettings(Settings):
         3.0, "Least drift that is corrected, in its errors", "sigma", (1.0, 100.0)
     )
     refine_limit: float = _parameter(0.5, "Largest drift that is believed and corrected", "pix", (0.0, 10.0))
+
+    @property
+    def reads_traces(self) -> bool:
+        """Whether spectra are measured."""
+        return self.verify_traces or self.refine_grism
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_a_grismconf_configuration_gives_the_trace_in_the_order_of_x_less_the_we
 def test_several_configurations_are_told_apart_by_what_they_say(tmp_path):
     first = write(tmp_path, "first.conf", AXE)
     chips = [write(tmp_path, f"ACS.WFC.CHIP{n}.conf", f"BEAMA 0 9\nDYDX_A_0 {n}\n") for n in (1, 2)]
-    models = read_trace_configs(f"{first}, G800L={chips[0]}, G800L={chips[1]}, G102:1={first}")
+    models = read_trace_configs((str(first), f"G800L={chips[0]}", f"G800L={chips[1]}", f"G102:1={first}"))
     assert sorted(models) == [("G102", 1), ("G141", 0), ("G800L", 1), ("G800L", 2)]
     # CCDCHIP 2 is EXTVER 1.
     assert model_for(models, "G800L", 1).dy[0, 0] == 2
@@ -70,10 +70,10 @@ def test_several_configurations_are_told_apart_by_what_they_say(tmp_path):
 
 def test_the_chip_is_taken_from_ccdchip_and_an_unnamed_grism_fits_all(tmp_path):
     text = "OPTKEY1 CCDCHIP\nOPTVAL1 1\nBEAMA 0 9\nDYDX_A_0 0\n"
-    models = read_trace_configs(str(write(tmp_path, "any.conf", text)))
+    models = read_trace_configs([str(write(tmp_path, "any.conf", text))])
     assert list(models) == [("", 2)]
     assert model_for(models, "G280", 2) is not None
-    assert read_trace_configs(None) == {}
+    assert read_trace_configs(()) == {}
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path, text, problem)
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"none\.conf"):
-        read_trace_configs(f"G141={tmp_path / 'none.conf'}")
+        read_trace_configs([f"G141={tmp_path / 'none.conf'}"])

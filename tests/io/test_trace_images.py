@@ -117,7 +117,7 @@ def test_a_drift_across_the_dispersion_is_measured_within_its_error(infrared):
 
 def test_with_a_configuration_residuals_are_absolute(infrared, tmp_path):
     exposures, _ = infrared
-    settings = TraceSettings(trace_config=configuration(tmp_path, offset=-0.3))
+    settings = TraceSettings(trace_config=(configuration(tmp_path, offset=-0.3),))
     found = verify_traces(exposures, exposures.grism, settings)
     for check in found.checks.values():
         assert check.note == "against G141.conf"
@@ -188,7 +188,7 @@ def test_one_exposure_needs_a_configuration(infrared, tmp_path):
     check = verify_traces(one, exposures.grism, TraceSettings()).checks[exposures.grisms[0].key]
     assert not check.is_measured
     assert check.note == "no other exposure of the grism, nor a configuration"
-    settings = TraceSettings(trace_config=configuration(tmp_path))
+    settings = TraceSettings(trace_config=(configuration(tmp_path),))
     check = verify_traces(one, exposures.grism, settings).checks[exposures.grisms[0].key]
     assert abs(check.after_px) < 4 * check.after_error
 

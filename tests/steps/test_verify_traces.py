@@ -1,0 +1,89 @@
+"""Verification on the spectra as part of the step: on record, in the table, taken up again, refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grism_align.io.load import load_exposures
+from grism_align.io.provenance import read_provenance
+from grism_align.simulation import PointingErrors, SceneSettings, case_a
+from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
+from grism_align.steps.pipeline import GrismAlignPipeline
+from grism_align.steps.table import closing_table
+from grism_align.values.errors import InputError, SettingsError
+
+from ..fields import make_field
+
+SCENE = SceneSettings(
+    star_density=60.0, galaxy_density=20.0, star_magnitudes=(17.0, 23.0), galaxy_magnitudes=(20.0, 24.0)
+)
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory):
+    """Two visits, aligned and verified; the result, its files and what was logged."""
+    folder = tmp_path_factory.mktemp("verified")
+    errors = PointingErrors(jitter=0.2)
+    simulation = case_a(size=(300, 420), n_pairs=2, n_visits=2, errors=errors, scene=SCENE)
+    field = make_field(simulation, folder)
+    out = folder / "out"
+    steps = {"absolute_align": {"skip": True}, "grism_wcs_propagate": {"verify_traces": True}}
+    result = GrismAlignPipeline.call(
+        str(field.association), output_dir=str(out), steps=steps, configure_log=False
+    )
+    return result, out / f"{result.product}_asn.json", out / f"{result.product}_provenance.asdf"
+
+
+def test_every_grism_exposure_is_verified(verified):
+    result, _, _ = verified
+    assert list(result.traces) == [grism.key for grism in result.grisms]
+    after = np.array([check.after_px for check in result.traces.values()])
+    error = np.array([check.after_error for check in result.traces.values()])
+    # the verification's own limit is 0.01 pixel, the corrections' some mas
+    assert (np.abs(after) < 4 * np.hypot(error, 0.01)).all()
+    before = np.array([check.before_px for check in result.traces.values()])
+    assert np.abs(before).max() > 3 * np.abs(after).max()
+
+
+def test_the_verification_is_on_record_and_taken_up_again(verified):
+    result, association, provenance = verified
+    entries = read_provenance(provenance)["exposures"]
+    for direct in result.direct:
+        assert entries[direct.key]["traces"] is None
+    for grism in result.grisms:
+        assert entries[grism.key]["traces"] == vars(result.traces[grism.key])
+    assert load_exposures(association).traces == result.traces
+
+
+def test_a_later_propagation_without_verification_forgets_it(verified):
+    result, _, _ = verified
+    again = GrismWCSPropagateStep.call(result, configure_log=False)
+    assert not again.traces
+    assert "trace [px]" not in closing_table(again)
+    assert "trace [px]" in closing_table(result)
+
+
+def test_an_exposure_off_by_more_than_believed_is_told(verified, caplog):
+    result, _, _ = verified
+    first = result.grisms[0].key
+    # governed by an exposure of another dither, whose correction differs by its jitter
+    other = result.direct[1].key
+    governed = tuple(replace(e, governors=(other,)) if e.key == first else e for e in result.exposures)
+    again = GrismWCSPropagateStep.call(
+        replace(result, exposures=governed), verify_traces=True, configure_log=False
+    )
+    check = again.traces[first]
+    assert abs(check.after_px) > 3 * check.after_error
+    assert f"{first}: spectra lie off by {check.after_px:+.3f}" in caplog.text
+
+
+def test_verification_wants_catalogs_and_configurations_that_are_there(verified, tmp_path):
+    result, _, _ = verified
+    with pytest.raises(SettingsError, match="no source catalogs"):
+        GrismWCSPropagateStep.call(replace(result, catalogs={}), verify_traces=True, configure_log=False)
+    missing = tmp_path / "G141.conf"
+    with pytest.raises(InputError, match=r"G141\.conf"):
+        GrismWCSPropagateStep.call(result, verify_traces=True, trace_config=str(missing), configure_log=False)
