@@ -39,7 +39,7 @@ def undo_files(
     Returns
     -------
     tuple of Undone
-        What was undone in each, in order.
+        What was undone in each, in order. Exposures that no run could correct are left out.
 
     Raises
     ------
@@ -51,11 +51,15 @@ def undo_files(
     """
     files = [Path(path).expanduser() for path in paths]
     targets = _targets(files, output_dir, in_place=in_place)
-    for path in files:
-        check_undo(path)
+    jobs = []
+    for path, target in zip(files, targets, strict=True):
+        if check_undo(path):
+            jobs.append((path, target))
+        else:
+            logger.warning("%s: no run could correct it; nothing to undo, and it is not written", path)
     try:
         with all_or_nothing():
-            undone = tuple(undo_exposure(path, target) for path, target in zip(files, targets, strict=True))
+            undone = tuple(undo_exposure(path, target) for path, target in jobs)
     except OSError as error:
         remedy = "Free space or give another output_dir; no file was changed"
         raise OutputError(error.filename or targets[0], f"can't be written ({error})", remedy) from error

@@ -227,6 +227,19 @@ def test_a_file_that_was_never_aligned(direct_path, tmp_path):
     assert aligned.read_bytes() == before
 
 
+def test_an_exposure_that_no_run_could_correct_is_left_alone(direct_path, tmp_path, caplog):
+    aligned = align(direct_path, tmp_path / "out" / direct_path.name)
+    failed = tmp_path / "out" / "failed_flt.fits"
+    exposure = read_exposure(direct_path)
+    label = WcsLabel("NONE", "", 0, (0.0, 0.0), "")
+    write_exposure(exposure, ExposureFit.failed("no sources"), failed, label)
+    before = failed.read_bytes()
+    [undone] = undo_files([aligned, failed], in_place=True)
+    assert undone.path == aligned
+    assert failed.read_bytes() == before
+    assert f"{failed}: no run could correct it" in caplog.text
+
+
 def test_a_product_of_an_earlier_version(direct_path, tmp_path):
     old = edited(direct_path, tmp_path / direct_path.name, (0, "GALIGN", "ALIGNED"))
     with pytest.raises(InputError, match="a version that did not note it"):

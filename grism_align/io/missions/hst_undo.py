@@ -15,6 +15,7 @@ from grism_align.io.missions.hst_headers import STATUS_KEYWORD, headerlet_name
 from grism_align.io.missions.hst_rewrite import rewrite
 from grism_align.io.missions.hst_wcscorr import without_rows
 from grism_align.values.errors import InputError
+from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +48,13 @@ class Undone:
     remaining: bool
 
 
-def check_undo(path: Path) -> None:
+def check_undo(path: Path) -> bool:
     """Refuse an exposure whose latest correction can't be undone.
+
+    Returns
+    -------
+    bool
+        Whether there is one; not where no run could correct the exposure.
 
     Raises
     ------
@@ -57,7 +63,12 @@ def check_undo(path: Path) -> None:
         before.
     """
     with open_fits(path) as hdus:
-        _letter(path, hdus[0].header, [hdu.header for hdu in hdus if hdu.name == "SCI"])
+        primary, headers = hdus[0].header, [hdu.header for hdu in hdus if hdu.name == "SCI"]
+        is_failed = primary.get(STATUS_KEYWORD) == FitStatus.FAILED.value
+        if is_failed and not any(PREVIOUS in header for header in headers):
+            return False
+        _letter(path, primary, headers)
+        return True
 
 
 def undo_exposure(path: Path, destination: Path) -> Undone:
