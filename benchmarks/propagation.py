@@ -11,7 +11,9 @@ pointing error it shares. ``excess`` is the largest of a grism's error less 1.1 
 
 Drift: the same where the pointing drifts within an orbit, once for each method. Cases D and E have direct and
 grism exposures in turns at one pointing, and the drift of E slows down; A has a direct exposure at each
-dither, C few direct exposures, both with dither errors besides.
+dither, C few direct exposures, both with dither errors besides or without. In G only the exposures of a visit
+without direct ones count, which has the guide stars of another, acquired anew; of it there are three times as
+many fields. ``pull`` is the rms of errors by what `auto` claims.
 
 Cost: to read the headers of a grism exposure, propagate to it and write it with the checksums of both files,
 against a plain copy of its file, and against one that is as safe on the disk.
@@ -23,19 +25,22 @@ import argparse
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.drift import learnt_errors
 from grism_align.algorithms.propagate import propagate
 from grism_align.io.checksums import sha256_of
 from grism_align.io.missions.hst import read_exposure
 from grism_align.io.missions.hst_write import WcsLabel, write_exposure
 from grism_align.simulation import PointingErrors, case_a, case_b, case_c, interleaved, score, simulate
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -94,40 +99,77 @@ def _pairs(field: Simulation, seed: int) -> np.ndarray:
     return np.array([[found[e.governor], found[key]] for key, e in truth.exposures.items() if e.governor])
 
 
+def drift_cases(cut: int | None) -> dict[str, Callable[[int], Simulation]]:
+    """Fields by name, each made for a seed."""
+    alone = replace(_DRIFT, jitter=0.0)
+    return {
+        "D, 0.2 pix/h": lambda _: interleaved(size=cut, errors=_DRIFT),
+        "E, 0.35 pix/h slowing to 0": lambda _: interleaved(size=cut, errors=_CHANGING),
+        "D without drift": lambda _: interleaved(size=cut, errors=PointingErrors()),
+        "A, dithers and 0.2 pix/h": lambda _: case_a(size=cut, n_pairs=4, errors=_DRIFT),
+        "A, dithers alone": lambda _: case_a(size=cut, n_pairs=4),
+        "A, 0.2 pix/h alone": lambda _: case_a(size=cut, n_pairs=4, errors=alone),
+        "C, dithers and 0.2 pix/h": lambda _: case_c(size=cut, errors=_DRIFT),
+        "C, 0.2 pix/h alone": lambda _: case_c(size=cut, errors=alone),
+        "G, guide stars acquired anew": lambda seed: _reacquired(cut, seed),
+    }
+
+
+def _reacquired(cut: int | None, seed: int) -> Simulation:
+    """Three visits of the same guide stars, each acquired 0.15 pixel off; the third has grisms alone."""
+    made = case_a(size=cut, n_visits=3, errors=PointingErrors(grism_jitter=0.15))
+    rng = np.random.default_rng([seed, 7])
+    first = made.visits[0]
+    grisms = tuple(exposure for exposure in first.exposures if made.element(exposure).is_grism)
+    visits = tuple(
+        replace(
+            visit,
+            exposures=visit.exposures if number < 2 else grisms,
+            angle=first.angle,
+            start=first.start + number,
+            shift=tuple(np.array([0.4, -0.3]) + 0.15 * made.camera.pixel * rng.normal(size=2)),
+            roll=0.01,
+            guide_star="S7FV000123",
+        )
+        for number, visit in enumerate(made.visits)
+    )
+    return replace(made, visits=visits)
+
+
 def report_drift(fields: int, cut: int | None) -> str:
     """Errors of grism exposures under drift, for each method."""
-    cases: dict[str, Callable[[], Simulation]] = {
-        "D, 0.2 pix/h": lambda: interleaved(size=cut, errors=_DRIFT),
-        "E, 0.35 pix/h slowing to 0": lambda: interleaved(size=cut, errors=_CHANGING),
-        "D without drift": lambda: interleaved(size=cut, errors=PointingErrors()),
-        "A, 0.2 pix/h": lambda: case_a(size=cut, errors=_DRIFT),
-        "C, 0.2 pix/h": lambda: case_c(size=cut, errors=_DRIFT),
-    }
-    head = ("case", "direct", *_METHODS, "claimed by auto")
+    head = ("case", "direct", *_METHODS, "claimed", "pull", "drift, dither")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for name, case in cases.items():
-        rows = np.concatenate([_by_method(case(), seed) for seed in range(fields)])
-        cells = [f"{value:.2f}" for value in np.sqrt(np.mean(rows**2, axis=0))]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, case in drift_cases(cut).items():
+        seeds = range(3 * fields if name.startswith("G") else fields)
+        rows = np.concatenate([_by_method(case(seed), seed) for seed in seeds])
+        rms = np.sqrt(np.mean(rows**2, axis=0))
+        learnt = " ".join(f"{value:.2g}" for value in np.median(rows[:, -2:], axis=0))
+        cells = [f"{value:.2f}" for value in rms[:-2]]
+        lines.append(f"| {name} | {' | '.join(cells)} | {learnt} |")
+        print(lines[-1], file=sys.stderr, flush=True)
     return "Rms over exposures and pixels, 2-D, mas\n\n" + "\n".join(lines)
 
 
 def _by_method(field: Simulation, seed: int) -> np.ndarray:
-    """For each grism exposure: the rms of the direct ones, its error by method, and the claimed one."""
+    """By grism: rms of the direct ones, its error by method, what auto claims, the pull, what was learnt."""
     with tempfile.TemporaryDirectory() as folder:
         truth, result = aligned(field, Path(folder), seed)
-    solutions = {
-        method: propagate(result.grisms, result.direct, result.relative, PropagationSettings(method=method))
-        for method in _METHODS
-    }
-    by_method = {method: errors(truth, result, solution) for method, solution in solutions.items()}
-    directs = [by_method["auto"][exposure.key] for exposure in result.direct]
-    rows = []
-    for grism in result.grisms:
-        claimed = 1e3 * np.hypot(*_in_own_plane(solutions["auto"][grism.key], grism.plane).shift_error)
-        rows.append(
-            [np.sqrt(np.mean(np.square(directs))), *(by_method[m][grism.key] for m in _METHODS), claimed]
+    fits: dict[str, AlignmentSolution] = {}
+    for method in _METHODS:
+        given = learnt_errors(
+            result.exposures, result.relative, PropagationSettings(method=method), PointingSettings()
         )
+        fits[method] = propagate(result.grisms, result.direct, result.relative, *given)
+    found = {method: errors(truth, result, solution) for method, solution in fits.items()}
+    directs = np.sqrt(np.mean([found["auto"][exposure.key] ** 2 for exposure in result.direct]))
+    lent = [grism for grism in result.grisms if fits["auto"][grism.key].status is FitStatus.PRIOR_ONLY]
+    rows = []
+    for grism in lent or result.grisms:
+        claimed = 1e3 * np.hypot(*_in_own_plane(fits["auto"][grism.key], grism.plane).shift_error)
+        by_method = [found[method][grism.key] for method in _METHODS]
+        learnt = (1e3 * given[0].drift_error, 1e3 * given[1].dither_error)
+        rows.append([directs, *by_method, claimed, by_method[-1] / claimed, *learnt])
     return np.array(rows)
 
 

@@ -15,17 +15,34 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.govern import Choice
     from grism_align.algorithms.pair import Lender
     from grism_align.values.settings import PointingSettings, PropagationSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["carried_covariance", "mean_transform", "weights_of", "with_carried_error"]
+__all__ = [
+    "carried_covariance",
+    "drift_correlation",
+    "mean_transform",
+    "offset_covariance",
+    "weights_of",
+    "with_carried_error",
+]
 
-# Hours for which a drift goes on: after an orbit the guide stars are acquired again.
-_ORBIT = 1.6
+# Hours within which drift is much the same: half the coherence of a period of an orbit, that of its causes.
+_COHERENCE = 0.6
 # A microarcsecond squared: keeps weights finite where nothing has an error.
 _TINY = 1e-12
+
+
+def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlation of the drifts at two times.
+
+    Parameters
+    ----------
+    hours : ndarray
+        Between them.
+    """
+    return np.asarray(np.exp(-0.5 * (hours / _COHERENCE) ** 2))
 
 
 def carried_covariance(
@@ -47,24 +64,33 @@ def carried_covariance(
 
     Notes
     -----
-    Drift is a random walk of at most an orbit, so two exposures on one side of the grism exposure share it
-    as far as the nearer one, and two on both sides have nothing in common. Each offset, and each acquisition
-    of the same guide stars, has an error of ``dither_error``; other guide stars have one of ``visit_error``.
-    What belongs to the grism exposure itself all others share.
+    Drift is a smooth Gaussian process: linear over minutes, forgotten after an orbit. Each offset, and each
+    acquisition of the same guide stars, has an error of ``dither_error``; other guide stars have one of
+    ``visit_error``.
     """
-    hours = _drifting(lenders)
-    same_side = np.sign(hours)[:, None] * np.sign(hours) >= 0
-    drift = np.where(same_side, np.minimum(*np.abs(np.broadcast_arrays(hours[:, None], hours))), 0.0)
-    covariance = propagation.drift_error**2 * drift
-    for i, first in enumerate(lenders):
-        for j, second in enumerate(lenders):
-            covariance[i, j] += _of_offsets(first, second, pointing)
-    return covariance
+    hours = np.array([each.hours for each in lenders])
+    mine = drift_correlation(hours)
+    shared = drift_correlation(hours[:, None] - hours)
+    drift = 1.0 + shared - mine[:, None] - mine
+    return np.asarray(propagation.drift_error**2 * drift + offset_covariance(lenders, pointing))
 
 
-def _drifting(lenders: Sequence[Lender]) -> NDArray[np.float64]:
-    """Hours of drift to each of N exposures; negative for those before."""
-    return np.clip([each.hours for each in lenders], -_ORBIT, _ORBIT)
+def offset_covariance(lenders: Sequence[Lender], pointing: PointingSettings) -> NDArray[np.float64]:
+    """The part of `carried_covariance` that is not drift.
+
+    Parameters
+    ----------
+    lenders : sequence of Lender
+        N direct exposures.
+    pointing : PointingSettings
+        How large dither errors and visit errors are.
+
+    Returns
+    -------
+    (N, N) ndarray, arcsec^2
+        Of one axis.
+    """
+    return np.array([[_of_offsets(first, second, pointing) for second in lenders] for first in lenders])
 
 
 def _of_offsets(first: Lender, second: Lender, pointing: PointingSettings) -> float:
@@ -74,47 +100,44 @@ def _of_offsets(first: Lender, second: Lender, pointing: PointingSettings) -> fl
     # the grism exposure's own offset, and theirs if they have one in common
     offsets = 1 + same_pointing(first.exposure, second.exposure)
     total = offsets * pointing.dither_error**2
-    if relation >= Relation.REACQUIRED:
-        visit = pointing.dither_error if relation is Relation.REACQUIRED else pointing.visit_error
+    if relation >= Relation.OCCULTED:
+        visit = pointing.visit_error if relation is Relation.OTHER else pointing.dither_error
         total += (1 + (first.exposure.group == second.exposure.group)) * visit**2
     return total
 
 
 def weights_of(
-    choice: Choice,
-    transforms: Sequence[LinearTransform],
-    propagation: PropagationSettings,
-    pointing: PointingSettings,
+    rule: str, lenders: Sequence[Lender], propagation: PropagationSettings, pointing: PointingSettings
 ) -> NDArray[np.float64]:
     """Weights of the direct exposures in the correction of the grism exposure.
 
     Parameters
     ----------
-    choice : Choice
+    rule : str
+        How they were chosen.
+    lenders : sequence of Lender
         N direct exposures.
-    transforms : sequence of LinearTransform
-        Their corrections.
     propagation, pointing : PropagationSettings, PointingSettings
         How large drift and dither errors are.
 
     Returns
     -------
     (N,) ndarray
-        Positive, with a sum of one.
+        Not negative, with a sum of one.
 
     Notes
     -----
-    Interpolated in time, the inverse of each one's variance and the drift since. For two, one on each side,
-    that is the best linear unbiased estimate; of corrections without errors it is linear in time. The mean of
-    a visit has the inverse of each one's variance and that of its dither.
+    The best linear unbiased estimate, from each one's variance and `carried_covariance`. For two exposures of
+    the grism exposure's pointing, measured without error, it is linear in time. The mean of a visit, one for
+    all grism exposures, has the inverse of each one's variance and that of its dither.
     """
-    variance = np.array([np.diag(transform.covariance)[:2].mean() for transform in transforms])
-    if choice.rule == "visit":
-        variance += pointing.dither_error**2
+    variance = np.array([each.variance for each in lenders]) + _TINY
+    if rule == "visit":
+        weights = 1.0 / (variance + pointing.dither_error**2)
     else:
-        variance += propagation.drift_error**2 * np.abs(_drifting(choice.lenders))
-    inverse = 1.0 / (variance + _TINY)
-    return np.asarray(inverse / inverse.sum())
+        total = carried_covariance(lenders, propagation, pointing) + np.diag(variance)
+        weights = np.clip(np.linalg.solve(total, np.ones(len(lenders))), 0.0, None)
+    return np.asarray(weights / weights.sum())
 
 
 def mean_transform(

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from grism_align.algorithms.carry import carried_covariance, offset_covariance, weights_of
 from grism_align.algorithms.pair import Lender, Relation, lender, lenders, same_pointing
+from grism_align.values.settings import PointingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +21,9 @@ __all__ = ["Choice", "choose", "choose_by_rule", "choose_elsewhere", "governors"
 
 # Pointings that differ by less than this, arcsec, match a grism exposure's equally well.
 _AS_CLOSE = 0.05
+# An exposure of another pointing brings the error of its dither along, which this weight is worth.
+_WORTH_ITS_DITHER = 0.25
+_POINTING = PointingSettings()
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def governors(grism: Exposure, exposures: Sequence[Exposure], settings: Propagat
         The parameters.
     """
     own = lenders(grism, exposures, settings.pairing_radius)
-    return choose(named_lenders(grism, exposures, settings.pairing_radius), own, settings.method)
+    return choose(named_lenders(grism, exposures, settings.pairing_radius), own, settings)
 
 
 def named_lenders(
@@ -72,7 +79,12 @@ def named_lenders(
     )
 
 
-def choose(named: Sequence[Lender], own: Sequence[Lender], method: str) -> Choice:
+def choose(
+    named: Sequence[Lender],
+    own: Sequence[Lender],
+    settings: PropagationSettings,
+    pointing: PointingSettings = _POINTING,
+) -> Choice:
     """Those that govern: the first that the association names, else what the rule says.
 
     Parameters
@@ -81,10 +93,10 @@ def choose(named: Sequence[Lender], own: Sequence[Lender], method: str) -> Choic
         Named by the association, best first.
     own : sequence of Lender
         Of the grism exposure's own guide-star acquisition, in the order of time.
-    method : str
-        ``auto``, ``previous``, ``nearest``, ``interpolate`` or ``visit``.
+    settings, pointing : PropagationSettings, PointingSettings
+        The method; how large drift and dither errors are.
     """
-    by_rule = choose_by_rule(own, method)
+    by_rule = choose_by_rule(own, settings, pointing)
     # Where the association names what the rule chooses anyway, the rule says more.
     names = [each.key for each in named]
     if not names or (names[0] in by_rule.keys and set(names) >= set(by_rule.keys)):
@@ -92,39 +104,68 @@ def choose(named: Sequence[Lender], own: Sequence[Lender], method: str) -> Choic
     return Choice("association", (named[0],))
 
 
-def choose_by_rule(own: Sequence[Lender], method: str) -> Choice:
+def choose_by_rule(
+    own: Sequence[Lender], settings: PropagationSettings, pointing: PointingSettings = _POINTING
+) -> Choice:
     """Those of a grism exposure's own acquisition that govern it.
 
     Parameters
     ----------
     own : sequence of Lender
         In the order of time.
-    method : str
+    settings, pointing : PropagationSettings, PointingSettings
         As for `choose`.
 
     Notes
     -----
     The error of an offset of the telescope belongs to the pointing, and drift to time. So an exposure of
     the same pointing has what another, however near in time, has not; and between two of the same pointing
-    drift can be interpolated.
+    drift can be interpolated. Between others it is where drift is the larger of the two.
     """
+    method = settings.method
     if not own:
         return _NOBODY
     if method == "visit":
         return Choice("visit", _of_one_frame(own))
-    before = [each for each in reversed(own) if each.came_first]
-    after = [each for each in own if not each.came_first]
     if method == "previous":
-        return _in_turn(before, after)
-    if method == "interpolate":
-        between = _around(
-            [each for each in before if each.is_solid], [each for each in after if each.is_solid]
-        )
-        if between:
-            return Choice("interpolated", between)
-    return _of_the_pointing(before, after, method) or (
-        Choice("nearest", (_nearest(own),)) if method == "nearest" else _in_turn(before, after)
+        return _in_turn(*_two_sides(own))
+    # guide stars are acquired again after an occultation
+    without = [each for each in own if each.relation < Relation.OCCULTED] or own
+    before, after = _two_sides(without)
+    return (
+        (_interpolated(before, after, settings, pointing) if method != "nearest" else None)
+        or _of_the_pointing(before, after, method)
+        or (Choice("nearest", (_nearest(without),)) if method == "nearest" else _in_turn(before, after))
     )
+
+
+def _two_sides(own: Sequence[Lender]) -> tuple[list[Lender], list[Lender]]:
+    """Those before, the latest first, and those after."""
+    return [each for each in reversed(own) if each.came_first], [each for each in own if not each.came_first]
+
+
+def _interpolated(
+    before: Sequence[Lender],
+    after: Sequence[Lender],
+    settings: PropagationSettings,
+    pointing: PointingSettings,
+) -> Choice | None:
+    """The neighbours in time where they are of several pointings and yet tell more together than alone."""
+    pair = _around([each for each in before if each.is_solid], [each for each in after if each.is_solid])
+    relations = {each.relation for each in pair}
+    if not pair or max(relations) >= Relation.OCCULTED or relations == {Relation.SAME_POINTING}:
+        return None
+    if relations == {Relation.OFFSET}:
+        pays = settings.method == "interpolate" or _drifts_more(pair, settings, pointing)
+    else:
+        pays = weights_of("interpolated", pair, settings, pointing).min() >= _WORTH_ITS_DITHER
+    return Choice("interpolated", pair) if pays else None
+
+
+def _drifts_more(pair: Sequence[Lender], settings: PropagationSettings, pointing: PointingSettings) -> bool:
+    """Whether drift parts a grism exposure from both more than offsets do."""
+    offsets = np.diag(offset_covariance(pair, pointing))
+    return bool((np.diag(carried_covariance(pair, settings, pointing)) > 2 * offsets).all())
 
 
 def _of_the_pointing(before: Sequence[Lender], after: Sequence[Lender], method: str) -> Choice | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.exposure import Chip, Exposure
 
-__all__ = ["Lender", "Relation", "lender", "lenders", "same_pointing"]
+__all__ = ["Lender", "Relation", "lender", "lenders", "same_pointing", "stays"]
 
 # Two exposures of one kind within this, arcsec, were taken without an offset of the telescope.
 _SAME_POINTING = 0.05
@@ -43,17 +43,20 @@ class Relation(IntEnum):
     SAME_POINTING
         Nothing but time.
     OFFSET
-        An offset of the telescope, or an occultation, in one guide-star acquisition.
+        An offset of the telescope.
+    OCCULTED
+        An occultation in a visit, after which the same guide stars were acquired again.
     REACQUIRED
-        Another acquisition of the same guide stars at the same roll.
+        Another visit with the same guide stars at the same roll.
     OTHER
         Other guide stars, another roll, or nobody knows.
     """
 
     SAME_POINTING = 0
     OFFSET = 1
-    REACQUIRED = 2
-    OTHER = 3
+    OCCULTED = 2
+    REACQUIRED = 3
+    OTHER = 4
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Lender:
         Whether its own sources gave its correction.
     frame : int
         Number of its relative frame.
+    variance : float, arcsec^2
+        Of the shift of its correction, of one axis.
     """
 
     exposure: Exposure
@@ -85,6 +90,7 @@ class Lender:
     mismatch: float
     is_solid: bool = True
     frame: int = 0
+    variance: float = 0.0
 
     @property
     def key(self) -> str:
@@ -148,6 +154,37 @@ def same_pointing(first: Exposure, second: Exposure) -> bool:
     return first.filter != second.filter and _commanded_alike(first, second)
 
 
+def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[int], list[int]]:
+    """Between which exposures of a guide-star acquisition the telescope stayed where it was.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        N direct and grism exposures in the order of time.
+    pairing_radius : float, arcsec
+        As for `lenders`.
+
+    Returns
+    -------
+    pointings, orbits : list of int
+        N numbers each, equal for exposures of one pointing without an offset in between, and for those
+        without an occultation in between.
+    """
+    pointings, orbits = [0], [0]
+    stay = [exposures[0]]
+    for before, exposure in pairwise(exposures):
+        is_occulted = (exposure.start - before.end) * _SECONDS_PER_DAY > _OCCULTATION
+        alike = [each for each in stay if each.kind is exposure.kind]
+        if alike:
+            stayed = same_pointing(alike[-1], exposure)
+        else:
+            stayed = bool(np.isfinite(_mismatch(stay[-1], exposure, pairing_radius)))
+        stay = [*stay, exposure] if stayed and not is_occulted else [exposure]
+        pointings.append(pointings[-1] + (len(stay) == 1))
+        orbits.append(orbits[-1] + is_occulted)
+    return pointings, orbits
+
+
 def _by_time(exposure: Exposure) -> tuple[float, str]:
     return exposure.start, exposure.key
 
@@ -167,7 +204,14 @@ def _one_acquisition(first: Exposure, second: Exposure) -> bool:
 
 def _relation(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], mismatch: float) -> Relation:
     if _one_acquisition(grism, direct):
-        stayed = np.isfinite(mismatch) and _is_undisturbed(grism, direct, exposures)
+        chain = _from_one_to_the_other(grism, direct, exposures)
+        if any(
+            (after.start - before.end) * _SECONDS_PER_DAY > _OCCULTATION for before, after in pairwise(chain)
+        ):
+            return Relation.OCCULTED
+        stayed = np.isfinite(mismatch) and all(
+            same_pointing(exposure, grism if exposure.kind is grism.kind else direct) for exposure in chain
+        )
         return Relation.SAME_POINTING if stayed else Relation.OFFSET
     is_alike = (
         grism.instrument == direct.instrument
@@ -179,20 +223,17 @@ def _relation(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], 
     return Relation.REACQUIRED if is_alike else Relation.OTHER
 
 
-def _is_undisturbed(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure]) -> bool:
-    """Whether no exposure between the two was taken elsewhere, and no occultation lies between."""
+def _from_one_to_the_other(
+    grism: Exposure, direct: Exposure, exposures: Sequence[Exposure]
+) -> list[Exposure]:
+    """The two and what was taken between them, in the order of time."""
     first, last = sorted((grism, direct), key=_by_time)
     between = [
         exposure
         for exposure in exposures
         if _one_acquisition(exposure, grism) and _by_time(first) < _by_time(exposure) < _by_time(last)
     ]
-    chain = [first, *sorted(between, key=_by_time), last]
-    return all(
-        (after.start - before.end) * _SECONDS_PER_DAY < _OCCULTATION for before, after in pairwise(chain)
-    ) and all(
-        same_pointing(exposure, grism if exposure.kind is grism.kind else direct) for exposure in between
-    )
+    return [first, *sorted(between, key=_by_time), last]
 
 
 def _gap(grism: Exposure, direct: Exposure) -> float:

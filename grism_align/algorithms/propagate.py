@@ -28,6 +28,13 @@ __all__ = ["propagate"]
 
 _POINTING = PointingSettings()
 
+# What is to be known of a direct exposure, by what lies between.
+_BETWEEN = {
+    Relation.OCCULTED: "was taken under an earlier or later acquisition of the guide stars, in another orbit",
+    Relation.REACQUIRED: "is of another guide-star acquisition ({}; the same guide stars)",
+    Relation.OTHER: "is of another guide-star acquisition ({}; others or another roll)",
+}
+
 
 def propagate(
     grisms: Sequence[Exposure],
@@ -35,6 +42,7 @@ def propagate(
     solution: AlignmentSolution,
     settings: PropagationSettings,
     pointing: PointingSettings = _POINTING,
+    relative: AlignmentSolution | None = None,
 ) -> AlignmentSolution:
     """Give each grism exposure the total correction of the direct exposures that govern it.
 
@@ -52,6 +60,9 @@ def propagate(
         Which direct exposures govern, and how fast the pointing drifts.
     pointing : PointingSettings
         Errors of dithers and visits.
+    relative : AlignmentSolution, optional
+        Corrections in the relative frame, whose errors weigh the direct exposures, because they are free of
+        the catalog's, which all have in common. `solution` by default.
 
     Returns
     -------
@@ -60,8 +71,20 @@ def propagate(
         another guide-star acquisition and nobody named it; FAILED with the reason where none governs it.
     """
     exposures = (*directs, *grisms)
-    fits = {grism.key: _governed_fit(grism, exposures, solution, (settings, pointing)) for grism in grisms}
+    own = _variances(relative or solution)
+    fits = {
+        grism.key: _governed_fit(grism, exposures, solution, (settings, pointing), own) for grism in grisms
+    }
     return AlignmentSolution(fits, solution.reference)
+
+
+def _variances(solution: AlignmentSolution) -> dict[str, float]:
+    """Of the shifts of exposures, of one axis, arcsec^2."""
+    return {
+        key: float(np.mean(fit.transform.shift_error**2))
+        for key, fit in solution.fits.items()
+        if fit.transform is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -76,11 +99,14 @@ class _Offer:
         The correction, from the WCS that the grism exposure starts from.
     note : str
         Which WCS they have in common, where they start from different ones.
+    variance : float, arcsec^2
+        Of its shift against other exposures, of one axis.
     """
 
     fit: ExposureFit
     transform: LinearTransform
     note: str
+    variance: float
 
 
 def _governed_fit(
@@ -88,15 +114,17 @@ def _governed_fit(
     exposures: Sequence[Exposure],
     solution: AlignmentSolution,
     settings: tuple[PropagationSettings, PointingSettings],
+    variances: dict[str, float],
 ) -> ExposureFit:
-    radius, method = settings[0].pairing_radius, settings[0].method
+    radius = settings[0].pairing_radius
     named, own = named_lenders(grism, exposures, radius), lenders(grism, exposures, radius)
-    offers, refusals = _asked(grism, (*named, *own), solution)
-    choice = choose(_usable(named, offers), _usable(own, offers), method)
-    missing = [key for key in choose(named, own, method).keys if key not in choice.keys]
+    offers, refusals = _asked(grism, (*named, *own), solution, variances)
+    choice = choose(_usable(named, offers), _usable(own, offers), *settings)
+    missing = [key for key in choose(named, own, *settings).keys if key not in choice.keys]
     if not choice.lenders:
         others = [lender(grism, each, exposures, radius) for each in exposures if each.is_direct]
-        offers, _ = _asked(grism, [each for each in others if each.relation is Relation.REACQUIRED], solution)
+        alike = [each for each in others if each.relation is Relation.REACQUIRED]
+        offers, _ = _asked(grism, alike, solution, variances)
         choice = choose_elsewhere(_usable(others, offers))
     if not choice.lenders:
         return ExposureFit.failed(_why_nobody(grism, refusals))
@@ -114,7 +142,7 @@ def _why_not(offer: _Offer) -> str:
 
 
 def _asked(
-    grism: Exposure, candidates: Iterable[Lender], solution: AlignmentSolution
+    grism: Exposure, candidates: Iterable[Lender], solution: AlignmentSolution, variances: dict[str, float]
 ) -> tuple[dict[str, _Offer], dict[str, str]]:
     """What direct exposures offer a grism exposure, and why others of them can't."""
     offers: dict[str, _Offer] = {}
@@ -129,7 +157,8 @@ def _asked(
             refusals[candidate.key] = note
             continue
         transform = bridge.then(fit.transform.in_plane(bridge.plane))
-        offers[candidate.key] = _Offer(fit, transform, note)
+        variance = variances.get(candidate.key, 0.0)
+        offers[candidate.key] = _Offer(fit, transform, note, variance)
     return offers, refusals
 
 
@@ -140,6 +169,7 @@ def _usable(candidates: Iterable[Lender], offers: dict[str, _Offer]) -> tuple[Le
             each,
             is_solid=offers[each.key].fit.status is not FitStatus.PRIOR_ONLY,
             frame=offers[each.key].fit.frame,
+            variance=offers[each.key].variance,
         )
         for each in candidates
         if each.key in offers
@@ -163,14 +193,14 @@ def _combined(
     """The fit of a grism exposure: the mean correction of those that govern it."""
     chosen = [offers[key] for key in choice.keys]
     transforms = [offer.transform for offer in chosen]
-    weights = weights_of(choice, transforms, *settings)
+    weights = weights_of(choice.rule, choice.lenders, *settings)
     relation = max(each.relation for each in choice.lenders)
     variance = float(weights @ carried_covariance(choice.lenders, *settings) @ weights)
     if relation >= Relation.REACQUIRED:
         transforms = [transform.in_plane(grism.plane) for transform in transforms]
     mean = mean_transform(transforms, weights, grism.plane)
     transform = with_carried_error(mean, variance, relation, settings[1])
-    if relation >= Relation.REACQUIRED:
+    if relation >= Relation.OCCULTED:
         remarks = [*remarks, f"error {1e3 * transform.shift_error.max():.0f} mas"]
     is_sure = choice.rule == "association" or relation < Relation.REACQUIRED
     main = chosen[int(weights.argmax())].fit
@@ -210,11 +240,8 @@ def _remarks(grism: Exposure, choice: Choice, offers: dict[str, _Offer], passed_
             remarks.append(f"{each.key} has the correction of its guide-star acquisition")
         elif fit.reason:
             remarks.append(f"{each.key}: {fit.reason}")
-        if each.relation >= Relation.REACQUIRED:
-            same = (
-                "the same guide stars" if each.relation is Relation.REACQUIRED else "others or another roll"
-            )
-            remarks.append(f"{each.key} is of another guide-star acquisition ({each.exposure.group}; {same})")
+        if each.relation >= Relation.OCCULTED:
+            remarks.append(f"{each.key} {_BETWEEN[each.relation].format(each.exposure.group)}")
         if each.relation is not Relation.SAME_POINTING and each.exposure.target != grism.target:
             remarks.append(f"{each.key} is of another target ({each.exposure.target})")
     return remarks

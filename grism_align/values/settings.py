@@ -328,9 +328,9 @@ class ServiceSettings(Settings):
         None, "TOML file of further services, or of other settings of those that are known"
     )
     service_url: str | None = _parameter(None, "TAP endpoint asked instead of the service's own")
-    auto_order: str = _parameter(
-        "GAIADR3, PS1DR2, LSDR10, NSCDR2, SDSSDR16, HSCV3, 2MASS",
-        "Services that catalog=auto tries, until one ties every frame",
+    auto_order: tuple[str, ...] = _parameter(
+        ("GAIADR3", "PS1DR2", "LSDR10", "NSCDR2", "SDSSDR16", "HSCV3", "2MASS"),
+        "Services that catalog=auto tries, until one ties every exposure",
     )
     timeout: float = _parameter(
         60.0, "Longest wait for a service's answer, and as long again for a job's", "s", (0.1, 3600.0)
@@ -406,7 +406,7 @@ class MosaicSettings(Settings):
     background_box: float = _parameter(
         8.0, "Box of the background that is subtracted for detection and magnitudes", "arcsec", (0.5, 600.0)
     )
-    tile: int = _parameter(4096, "Side of the part of a mosaic that is in memory", "pix", (64, 65536))
+    tile: int = _parameter(8192, "Side of the part of a mosaic that is in memory", "pix", (64, 65536))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grism_align.algorithms.carry import carried_covariance, mean_transform, weights_of, with_carried_error
-from grism_align.algorithms.govern import Choice
+from grism_align.algorithms.carry import (
+    carried_covariance,
+    drift_correlation,
+    mean_transform,
+    weights_of,
+    with_carried_error,
+)
 from grism_align.algorithms.pair import Lender, Relation
 from grism_align.values.settings import PointingSettings, PropagationSettings
 from grism_align.values.transform import LinearTransform, TangentPlane
@@ -18,9 +23,9 @@ DRIFT = PropagationSettings(drift_error=0.01)
 POINTING = PointingSettings(dither_error=0.02, visit_error=0.5, roll_error=0.02, scale_error=1e-4)
 
 
-def at(number, hours, relation=Relation.SAME_POINTING, place=0, visit="iaaa01"):
+def at(number, hours, relation=Relation.SAME_POINTING, place=0, visit="iaaa01", sigma=0.0):
     made = exposure(f"{visit}d{number}q", 3600 * hours, east=20.0 * place, postarg=(place, 0), visit=visit)
-    return Lender(made, relation, 3600 * hours, hours, 0.0)
+    return Lender(made, relation, 3600 * hours, hours, 0.0, variance=sigma**2)
 
 
 def fitted(sigma=0.0, shift=(1.0, -2.0), roll=0.05, plane=PLANE):
@@ -29,50 +34,60 @@ def fitted(sigma=0.0, shift=(1.0, -2.0), roll=0.05, plane=PLANE):
     return LinearTransform(made.matrix, made.shift, plane, covariance)
 
 
-def weights(lenders, transforms, rule="interpolated"):
-    return weights_of(Choice(rule, tuple(lenders)), transforms, DRIFT, POINTING)
+def weights(lenders, rule="interpolated", pointing=POINTING):
+    return weights_of(rule, lenders, DRIFT, pointing)
 
 
 def test_without_errors_weights_are_linear_in_time():
-    found = weights([at(1, -0.3), at(2, 0.1)], [fitted(), fitted()])
-    np.testing.assert_allclose(found, [0.25, 0.75], rtol=1e-6)
+    found = weights([at(1, -0.03), at(2, 0.01)])
+    np.testing.assert_allclose(found, [0.25, 0.75], atol=2e-3)
 
 
 def test_errors_count_as_well_as_time():
-    # 10 mas in an hour: 0.16 h is 4 mas, and with 3 mas 5 mas
-    found = weights([at(1, -0.16), at(2, 0.16)], [fitted(0.003), fitted()])
-    np.testing.assert_allclose(found, [16 / 41, 25 / 41], rtol=1e-6)
+    # large ones alone, where drift is nothing
+    found = weights([at(1, -0.001, sigma=0.03), at(2, 0.002, sigma=0.04)])
+    np.testing.assert_allclose(found, [0.64, 0.36], atol=1e-3)
+
+
+def test_a_dither_counts_too():
+    # 20 mas at both ends of an offset, against 10 mas of a fit
+    found = weights([at(1, -0.001, sigma=0.01), at(2, 0.001, Relation.OFFSET, place=1)])
+    np.testing.assert_allclose(found, [8 / 9, 1 / 9], atol=1e-3)
 
 
 def test_weights_of_a_visit_do_not_depend_on_time():
-    found = weights([at(1, -0.1), at(2, 3.0), at(3, 4.0)], [fitted(), fitted(), fitted(0.02)], "visit")
+    found = weights([at(1, -0.1), at(2, 3.0), at(3, 4.0, sigma=0.02)], "visit")
     np.testing.assert_allclose(found, [0.4, 0.4, 0.2], rtol=1e-6)
 
 
 def test_interpolation_is_the_best_linear_unbiased_estimate():
     rng = np.random.default_rng(5)
-    lenders, noise = [at(1, -0.2), at(2, 0.5)], np.array([0.002, 0.005])
-    found = weights(lenders, [fitted(sigma) for sigma in noise])
+    hours, noise = np.array([-0.2, 0.5, 0.0]), np.array([0.002, 0.005])
+    lenders = [at(i, time, sigma=sigma) for i, (time, sigma) in enumerate(zip(hours[:2], noise, strict=True))]
+    found = weights(lenders)
     carried = carried_covariance(lenders, DRIFT, POINTING)
     total = carried + np.diag(noise**2)
     variance = found @ total @ found
     for other in np.linspace(-0.5, 1.5, 41):
         w = np.array([other, 1 - other])
         assert w @ total @ w >= variance * (1 - 1e-9)
-    # and as large as a random walk really makes it
-    steps = 0.01 * rng.normal(size=(40000, 2)) * np.sqrt([0.2, 0.5])
-    errors = (np.array([-1, 1]) * steps + noise * rng.normal(size=steps.shape)) @ found
+    # and as large as a smooth process really makes it
+    process = 1e-4 * drift_correlation(hours[:, None] - hours)
+    drift = rng.multivariate_normal(np.zeros(3), process, size=40000, method="eigh")
+    errors = (drift[:, :2] - drift[:, 2:] + noise * rng.normal(size=(40000, 2))) @ found
     assert errors.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / 40000))
 
 
 def test_drift_on_one_side_is_shared():
-    found = carried_covariance([at(1, -0.2), at(2, -0.5), at(3, 0.3)], DRIFT, POINTING)
-    np.testing.assert_allclose(1e4 * found, [[0.2, 0.2, 0], [0.2, 0.5, 0], [0, 0, 0.3]], atol=1e-12)
+    found = carried_covariance([at(1, -0.02), at(2, -0.05), at(3, 0.03)], DRIFT, POINTING)
+    # so soon it is linear in time: 10 mas in 0.6 h
+    np.testing.assert_allclose(found * 0.36e4, np.outer([-2, -5, 3], [-2, -5, 3]) * 1e-4, rtol=0.02)
 
 
 def test_drift_ends_with_the_orbit():
-    found = carried_covariance([at(1, -48.0), at(2, -2.0)], DRIFT, POINTING)
-    np.testing.assert_allclose(1e4 * found, 1.6)
+    found = carried_covariance([at(1, -48.0), at(2, 20.0)], DRIFT, POINTING)
+    # nothing in common but the grism exposure's own
+    np.testing.assert_allclose(1e4 * found, [[2, 1], [1, 2]], atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +95,7 @@ def test_drift_ends_with_the_orbit():
     [
         (Relation.SAME_POINTING, 0.0),
         (Relation.OFFSET, 2 * 0.02**2),
+        (Relation.OCCULTED, 4 * 0.02**2),
         (Relation.REACQUIRED, 4 * 0.02**2),
         (Relation.OTHER, 2 * 0.02**2 + 2 * 0.5**2),
     ],
@@ -123,14 +139,15 @@ NEIGHBOURS = st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 20.0), st.floats(0.0
 @given(st.lists(NEIGHBOURS, min_size=1, max_size=6), st.sampled_from(["interpolated", "visit"]))
 def test_laws(drawn, rule):
     lenders = [
-        at(i, hours if i % 2 else -hours, Relation(i % 3), i // 2) for i, (hours, _, _) in enumerate(drawn)
+        at(i, hours if i % 2 else -hours, Relation(i % 4), i // 2, sigma=sigma)
+        for i, (hours, _, sigma) in enumerate(drawn)
     ]
     transforms = [fitted(sigma) for _, _, sigma in drawn]
-    found = weights(lenders, transforms, rule)
+    found = weights(lenders, rule)
     assert (found >= 0).all()
     assert found.sum() == pytest.approx(1)
     carried = carried_covariance(lenders, DRIFT, POINTING)
-    np.testing.assert_allclose(carried, carried.T)
+    np.testing.assert_allclose(carried, carried.T, atol=1e-18)
     assert np.linalg.eigvalsh(carried).min() > -1e-9
     # equal corrections interpolate to themselves, with no smaller an error than the best one
     mean = mean_transform(transforms, found, PLANE)

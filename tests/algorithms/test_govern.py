@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from grism_align.algorithms.govern import choose_by_rule, choose_elsewhere, governors
 from grism_align.algorithms.pair import lender, lenders
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import PointingSettings, PropagationSettings
 
 from ..io.asn_builders import SECOND, exposure
 
@@ -50,7 +50,8 @@ def test_at_one_pointing(method, expected):
     ("method", "expected"),
     [
         ("auto", ("paired", "d2")),
-        ("interpolate", ("interpolated", "d2", "d3")),
+        # the next one's dither would do more harm than its time does good
+        ("interpolate", ("paired", "d2")),
         ("previous", ("previous", "d2")),
         ("nearest", ("paired", "d2")),
         ("visit", ("visit", "d1", "d2", "d3")),
@@ -104,6 +105,34 @@ def test_back_at_a_pointing():
     assert chosen(grism(2000), directs) == ("previous", "d2")
 
 
+SMALL_DITHERS = PointingSettings(dither_error=0.0005)
+
+
+def with_small_dithers(grism_, directs, method):
+    choice = choose_by_rule(lenders(grism_, directs, 1.0), PropagationSettings(method=method), SMALL_DITHERS)
+    return (choice.rule, *(key[-3:-1] for key in choice.keys))
+
+
+@pytest.mark.parametrize("method", ["auto", "interpolate"])
+def test_across_dithers_that_err_less_than_drift(method):
+    own_pointing = [direct(1, 1000, place=1), direct(2, 2800, place=2)]
+    assert with_small_dithers(grism(1300, 1, 1000), own_pointing, method) == ("interpolated", "d1", "d2")
+    few = [direct(1, 0, place=1), direct(2, 1600, place=2)]
+    assert with_small_dithers(grism(700, 3, 500), few, method) == ("interpolated", "d1", "d2")
+    # and much nearer to one in time
+    assert with_small_dithers(grism(1300, 1, 100), own_pointing, method)[0] == "paired"
+
+
+def test_an_orbit_of_its_own_comes_first():
+    orbits = [direct(1, 0, place=1), direct(2, 5000, place=2)]
+    assert chosen(grism(4000), orbits) == ("next", "d2")
+    assert chosen(grism(4000), orbits, "nearest") == ("nearest", "d2")
+    assert chosen(grism(4000), orbits, "interpolate") == ("next", "d2")
+    # it asks for the one before, wherever that is
+    assert chosen(grism(4000), orbits, "previous") == ("previous", "d1")
+    assert chosen(grism(4000), orbits[:1]) == ("previous", "d1")
+
+
 def test_no_interpolation_across_an_occultation():
     assert chosen(grism(300), [direct(1, 0), direct(2, 3300)]) == ("paired", "d1")
     # the neighbours look alike, both across one: the smaller gap
@@ -117,7 +146,7 @@ def test_a_tie_goes_to_the_previous():
 def with_quality(grism_, directs, method="auto", **quality):
     own = lenders(grism_, directs, 1.0)
     own = [replace(each, **quality.get(each.key[-3:-1], {})) for each in own]
-    choice = choose_by_rule(own, method)
+    choice = choose_by_rule(own, PropagationSettings(method=method))
     return (choice.rule, *(key[-3:-1] for key in choice.keys))
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from grism_align.algorithms.pair import Relation, lender, lenders
+from grism_align.algorithms.pair import Relation, lender, lenders, stays
 from grism_align.values.exposure import Chip
 
 from ..io.asn_builders import exposure
 from ..wcs.chip_builders import chip_wcs
 
-HERE, MOVED = Relation.SAME_POINTING, Relation.OFFSET
+HERE, MOVED, OCCULTED = Relation.SAME_POINTING, Relation.OFFSET, Relation.OCCULTED
 
 
 def relations(grism, exposures):
@@ -63,11 +63,28 @@ def test_two_filters_may_have_two_reference_pixels():
     assert relations(grism, directs) == {"iaaa01d1q": HERE, "iaaa01d2q": HERE}
 
 
-@pytest.mark.parametrize(("idle", "relation"), [(1400, HERE), (1600, MOVED)])
+@pytest.mark.parametrize(("idle", "relation"), [(1400, HERE), (1600, OCCULTED)])
 def test_an_occultation_ends_a_pointing(idle, relation):
     direct = exposure("iaaa01d1q", 0)
     grism = exposure("iaaa01g1q", 200 + idle, grism=True)
     assert relations(grism, [direct]) == {"iaaa01d1q": relation}
+
+
+def test_stays():
+    places = [("d", 0), ("g", 0), ("d", 0), ("g", 9), ("d", 9), ("d", 0), ("g", 0)]
+    made = [
+        exposure(f"iaaa01{kind}{i}q", 300 * i, grism=kind == "g", east=place, postarg=(place, 0))
+        for i, (kind, place) in enumerate(places)
+    ]
+    # at the last pointing still, but an orbit later
+    made.append(exposure("iaaa01d8q", 4000))
+    assert stays(made, 1.0) == ([0, 0, 0, 1, 1, 2, 2, 3], [0] * 7 + [1])
+    # a grism exposure whose dither is within the pairing radius, and direct exposures that tell it apart
+    near = [
+        exposure(f"iaaa01{n}q", t, grism=n == "g1", east=e) for n, t, e in (("d1", 0, 0), ("g1", 300, 0.6))
+    ]
+    near = [*near, exposure("iaaa01d2q", 600, east=0.6, postarg=(0.6, 0))]
+    assert stays(near, 1.0)[0] == [0, 0, 1]
 
 
 def test_times():

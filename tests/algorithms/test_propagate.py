@@ -16,6 +16,13 @@ from ..io.asn_builders import exposure
 from ..wcs.chip_builders import chip_wcs
 
 SETTINGS = PropagationSettings()
+
+
+def drifted(hours):
+    """Variance of 10 mas of drift over a time, arcsec^2."""
+    return 2e-4 * (1 - np.exp(-0.5 * (hours / 0.6) ** 2))
+
+
 PIXELS = np.array([[0.0, 0.0], [1013.0, 0.0], [500.0, 500.0], [0.0, 1013.0], [1013.0, 1013.0]])
 
 
@@ -34,8 +41,9 @@ def test_the_paired_exposure_lends_its_correction():
     np.testing.assert_array_equal(got.transform.shift, fit.transform.shift)
     assert (got.weights, got.gaps) == ((1.0,), pytest.approx((-100.0,), abs=1e-3))
     # 300 s between the middles of the two
-    assert got.carried_error == pytest.approx(10 * np.sqrt(300 / 3600))
-    np.testing.assert_allclose(np.diag(got.transform.covariance)[:3], [1e-4 / 12, 1e-4 / 12, 0], rtol=1e-6)
+    expected = drifted(300 / 3600)
+    assert got.carried_error == pytest.approx(1e3 * np.sqrt(expected))
+    np.testing.assert_allclose(np.diag(got.transform.covariance)[:3], [expected, expected, 0], rtol=1e-6)
     assert (got.status, got.governed_by, got.rule) == (FitStatus.ALIGNED, (direct.key,), "paired, -100 s")
     assert (got.frame, got.n_matched, got.rms, got.reference, got.reason) == (
         2,
@@ -49,7 +57,7 @@ def test_the_paired_exposure_lends_its_correction():
 
 def offset_error(found, hours):
     """What is in the error of a correction beyond drift, arcsec^2."""
-    return (1e-3 * found.carried_error) ** 2 - 1e-4 * hours
+    return (1e-3 * found.carried_error) ** 2 - drifted(hours)
 
 
 @pytest.mark.parametrize("state", ["failed", "unknown"])
@@ -107,8 +115,8 @@ def test_interpolation_takes_drift_out():
     assert got.weights == pytest.approx((0.5, 0.5))
     assert got.gaps == pytest.approx((-100, 100), abs=1e-3)
     assert (got.status, got.reason) == (FitStatus.ALIGNED, "")
-    # a random walk that is tied on both sides
-    assert got.carried_error == pytest.approx(10 * np.sqrt(700 / 3600 / 2))
+    # what is left is curvature: nearly its second derivative, of variance 3, by half the square of the time
+    assert got.carried_error == pytest.approx(10 * np.sqrt(3) / 2 * (700 / 3600 / 0.6) ** 2, rel=0.1)
     previous = propagate([grism], directs, solution, PropagationSettings(method="previous"))[grism.key]
     off = np.hypot(*(previous.transform.shift - true.shift))
     assert off == pytest.approx(np.hypot(0.02, 0.01) * 700 / 3600, rel=1e-6)
@@ -163,8 +171,8 @@ def test_the_mean_of_a_visit():
     assert got.rule == "visit, -100 s (0.50), +100 s (0.50)"
     # the direct exposures are 10" and 20" off: their planes are the sky's only to second order
     np.testing.assert_allclose(got.transform.in_plane(true.plane).shift, true.shift, atol=1e-5)
-    # its own dither, and the mean of two
-    assert offset_error(got, 700 / 3600 / 2) == pytest.approx(1.5 * 0.02**2)
+    # its own dither, and the mean of two; drift hardly counts
+    assert got.carried_error == pytest.approx(20 * np.sqrt(1.5), rel=0.01)
 
 
 def test_two_acquisitions_in_a_visit_and_two_instruments():
@@ -191,10 +199,43 @@ def test_a_visit_without_direct_exposures_takes_one_of_the_same_guide_stars(fail
     assert got.rule.startswith("visit, +")
     assert "of another guide-star acquisition (iaaa02; the same guide stars)" in got.reason
     assert ("instead of iaaa01d1q (not aligned)" in got.reason) == failed
-    # drift of an orbit, own offset and acquisition, theirs, and the mean of two offsets
-    assert offset_error(got, 1.6) == pytest.approx(3.5 * 0.02**2)
+    # drift of another day, own offset and acquisition, theirs, and the mean of two offsets
+    assert (1e-3 * got.carried_error) ** 2 == pytest.approx(2e-4 + 3.5 * 0.02**2, rel=0.02)
     assert f"error {1e3 * got.transform.shift_error.max():.0f} mas" in got.reason
     np.testing.assert_allclose(got.transform.shift, [1.0, -2.0], atol=5e-4)
+
+
+@pytest.mark.parametrize("method", ["auto", "previous", "nearest", "visit"])
+def test_an_occultation_is_told(method):
+    grism, direct = exposure("iaaa01g1q", 3000, grism=True), exposure("iaaa01d1q", 0)
+    solution = AlignmentSolution({direct.key: aligned(direct)})
+    got = propagate([grism], [direct], solution, PropagationSettings(method=method))[grism.key]
+    assert (got.status, got.governed_by) == (FitStatus.ALIGNED, (direct.key,))
+    assert got.reason.startswith("iaaa01d1q was taken under an earlier or later acquisition")
+    # as of another visit of the same guide stars
+    assert offset_error(got, 3000 / 3600) == pytest.approx(4 * 0.02**2)
+
+
+def test_errors_of_the_catalog_do_not_weigh():
+    """Direct exposures have the catalog's error in common."""
+    grism, directs, solution, _ = drifting()
+    common = np.diag([1e-4, 1e-4, 0, 0, 0, 0])
+    absolute = AlignmentSolution(
+        {
+            key: replace(fit, transform=replace(fit.transform, covariance=common))
+            for key, fit in solution.fits.items()
+        }
+    )
+    late = replace(grism, start=grism.start + 200 / 86400, end=grism.end + 200 / 86400)
+    given = (SETTINGS, PointingSettings())
+    weights = [
+        propagate([late], directs, absolute, *given, relative)[grism.key].weights
+        for relative in (solution, None)
+    ]
+    assert weights[0][1] == pytest.approx(900 / 1400, abs=0.01)
+    assert abs(weights[1][1] - 0.5) < 0.05
+    got = propagate([late], directs, absolute, *given, solution)[grism.key]
+    assert got.transform.shift_error[0] > 0.01
 
 
 def test_another_target_of_the_same_acquisition_is_told():

@@ -60,6 +60,26 @@ def largest_difference(direct, grism, map_of_sky, transform):
     return largest
 
 
+@pytest.mark.parametrize("instrument", ["wfc3_ir", "acs_wfc", "wfc3_uvis"])
+def test_a_direct_exposure_of_another_subarray(tmp_path, instrument):
+    """CRPIX differs by the cuts of the two, besides by those of filter and grism."""
+    exposures = []
+    for number, size in enumerate((240, 120)):
+        shape = size if instrument == "wfc3_ir" else (size // 2, size)
+        folder = tmp_path / str(number)
+        truth = simulate(
+            case_a(instrument, size=shape, n_pairs=1, n_visits=1), folder, np.random.default_rng(3)
+        )
+        exposures.append(read_exposure(truth.paths[number]))
+    direct, grism = exposures
+    reference_pixels = [fits.getval(each.path, "CRPIX1", ("SCI", 1)) for each in exposures]
+    assert abs(np.diff(reference_pixels)[0]) > 20
+    sky = LinearTransform.from_parameters(direct.plane, (3.0, -2.0), 0.05)
+    solution = AlignmentSolution({direct.key: ExposureFit(FitStatus.ALIGNED, sky)})
+    found = propagate([grism], [direct], solution, PropagationSettings())[grism.key]
+    assert largest_difference(direct, grism, sky, found.transform) < 0.01
+
+
 FILTERS = {
     "wfc3_ir": ("F140W", "F105W", "G141"),
     "acs_wfc": ("F814W", "F606W", "G800L"),
