@@ -43,11 +43,12 @@ import logging
 import os
 import tempfile
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from _mosaics import imaged_mosaic, listed_mosaic, report_mosaics
+from _reference import EPOCH, MOTION, aligned, made_catalog, rms_of, scattered, settings_of
 from _truth import write_truth
 from astropy.io import fits
 from astropy.table import Table
@@ -57,41 +58,24 @@ from scipy.spatial import cKDTree
 from grism_align.algorithms.absolute import align_absolute
 from grism_align.algorithms.epoch import positions_at
 from grism_align.algorithms.positions import julian_year
-from grism_align.algorithms.relative import align_relative
 from grism_align.simulation import (
-    SceneSettings,
-    SimulatedExposure,
-    SimulatedVisit,
-    Simulation,
     case_a,
     simulate,
     usual_scene,
 )
-from grism_align.simulation.scene import draw_scene
-from grism_align.simulation.schedule import chip_wcs, planned_exposures
-from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
-from grism_align.values.exposure import Chip, Exposure, ExposureKind
-from grism_align.values.field import ExposureSet
-from grism_align.values.settings import (
-    AbsoluteSettings,
-    MatchSettings,
-    PointingSettings,
-    ReferenceSettings,
-    RelativeSettings,
-    SelectionSettings,
-)
-from grism_align.values.sphere import mean_direction, sky_to_vector, vector_to_sky
+from grism_align.values.solution import agreement
+from grism_align.values.sphere import mean_direction
 from grism_align.values.transform import TangentPlane
 from grism_align.wcs.fits import FitsWcs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from grism_align.simulation import Truth
     from grism_align.simulation.scene import Scene
-    from grism_align.simulation.schedule import PlannedExposure
+    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.field import ExposureSet
     from grism_align.values.solution import AlignmentSolution
 
     Floats = NDArray[np.float64]
@@ -101,18 +85,13 @@ _SAMPLES = np.linspace(0.04, 0.96, 9)
 _PARTS = ("catalogs", "thinned", "mosaic")
 _SOLVES = ("joint", "frame")
 _THINNED = (10, 6, 4)
-# The Gaia-like catalog: its epoch, the most stars, and the proper motions of stars, mas/yr.
-_EPOCH, _MOST_STARS, _MOTION = 2016.0, 40, 6.0
+# Most stars of the Gaia-like catalog.
+_MOST_STARS = 40
 # The dense catalog: faintest magnitude, and the error that it states, mas.
 _FAINTEST, _DENSE_ERROR = 24.0, 0.5
 _CHECKS = 4000
 # Distance within which a source is a star, arcsec.
 _SAME = 0.15
-# The mosaic: distance of pointings, arcsec; years apart; noise of a list, pixels; error of its catalog, mas;
-# motion that most stars share, mas/yr; pixels at the edge of a chip that no list has.
-_STEP, _APART, _NOISE, _CATALOG_ERROR = 120.0, 10.0, 0.01, 0.5
-_STREAM, _EDGE = (-3.0, -5.0), 5.0
-_SEAM = np.linspace(-60.0, 60.0, 5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,9 +237,9 @@ def _design(xy: Floats, n_terms: int) -> Floats:
 
 def simulated(seed: int, years: float, draws: int, work: Path) -> Measured:
     """A field of Case A that was seen so many years before 2016."""
-    scene = replace(usual_scene("wfc3_ir"), motion=_MOTION)
+    scene = replace(usual_scene("wfc3_ir"), motion=MOTION)
     plan = case_a(n_pairs=4, scene=scene)
-    first = Time(_EPOCH - years, format="jyear").mjd - plan.visits[0].start
+    first = Time(EPOCH - years, format="jyear").mjd - plan.visits[0].start
     visits = tuple(replace(visit, start=visit.start + first) for visit in plan.visits)
     direct = tuple(
         replace(visit, exposures=tuple(e for e in visit.exposures if e.element == "F140W"))
@@ -271,43 +250,18 @@ def simulated(seed: int, years: float, draws: int, work: Path) -> Measured:
     write_truth(truth, folder / "truth.ecsv")
     sources = truth.scene
     bright = np.flatnonzero(sources.mag < _FAINTEST)
-    dense = _catalog(sources, bright, np.full((len(bright), 2), _DENSE_ERROR), np.zeros((len(bright), 2)))
+    dense = made_catalog(sources, bright, np.full((len(bright), 2), _DENSE_ERROR), np.zeros((len(bright), 2)))
     field = _measured(f"case_a {seed}", folder, dense, [])
     stars = np.flatnonzero(sources.is_star & (sources.mag < _FAINTEST))
     zero = np.zeros((len(stars), 2))
-    stars = stars[field.seen(_catalog(sources, stars, zero, zero))[0]][:_MOST_STARS]
+    stars = stars[field.seen(made_catalog(sources, stars, zero, zero))[0]][:_MOST_STARS]
     rngs = np.random.default_rng([seed, 2016]).spawn(draws)
     return replace(field, gaia=[_gaia(sources, stars, rng) for rng in rngs])
 
 
-def _catalog(scene: Scene, rows: NDArray[np.int64], error: Floats, motion_error: Floats) -> ReferenceCatalog:
-    """True positions and motions of some sources, at 2016.0."""
-    n = len(rows)
-    return ReferenceCatalog(
-        sky=scene.sky_at(_EPOCH)[rows],
-        covariance=astrometric_covariance(error, motion_error),
-        motion=scene.motion[rows],
-        parallax=np.zeros(n),
-        radial_velocity=np.zeros(n),
-        epoch=np.full(n, _EPOCH),
-        mag=scene.mag[rows],
-        identifier=rows.astype(str),
-        name="SIMULATED",
-        origin="",
-    )
-
-
 def _gaia(scene: Scene, rows: NDArray[np.int64], rng: np.random.Generator) -> ReferenceCatalog:
     error, motion_error = rng.uniform(0.5, 2.0, (len(rows), 2)), rng.uniform(0.05, 0.25, (len(rows), 2))
-    return _scattered(_catalog(scene, rows, error, motion_error), rng)
-
-
-def _scattered(catalog: ReferenceCatalog, rng: np.random.Generator) -> ReferenceCatalog:
-    """A catalog with the errors that it states."""
-    offset = rng.normal(size=(2, len(catalog), 2)) * [catalog.error, catalog.motion_error]
-    step = offset[0] / 3.6e6
-    step[:, 0] /= np.cos(np.radians(catalog.sky[:, 1]))
-    return replace(catalog, sky=catalog.sky + step, motion=catalog.motion + offset[1])
+    return scattered(made_catalog(scene, rows, error, motion_error), rng)
 
 
 def given(folder: Path, dense: str, gaia: str) -> Measured:
@@ -320,7 +274,7 @@ def given(folder: Path, dense: str, gaia: str) -> Measured:
 
 def _measured(name: str, folder: Path, dense: ReferenceCatalog, gaia: list[ReferenceCatalog]) -> Measured:
     """Measure the exposures of a folder, and align them with each other."""
-    exposures = _aligned(sorted((folder / "RAW").glob("*.fits")))
+    exposures = aligned(sorted((folder / "RAW").glob("*.fits")))
     by_file = {exposure.path.name: exposure for exposure in exposures.direct}
     pixels, sky, chips = {}, {}, {}
     for row in Table.read(folder / "truth.ecsv"):
@@ -338,15 +292,6 @@ def _measured(name: str, folder: Path, dense: ReferenceCatalog, gaia: list[Refer
     return Measured(name, exposures, *joined, chips, dense, gaia)
 
 
-def _aligned(paths: list[Path]) -> ExposureSet:
-    """Exposures measured and aligned with each other, without what comes after that."""
-    from grism_align.steps.pipeline import GrismAlignPipeline
-
-    later = set(GrismAlignPipeline.step_defs) - {"source_catalog", "relative_align"}
-    skipped = {name: {"skip": True} for name in later}
-    return GrismAlignPipeline.call([str(path) for path in paths], steps=skipped)
-
-
 def _true_wcs(path: Path, row: Table.Row, shape: tuple[int, int]) -> FitsWcs:
     with fits.open(path) as hdus:
         header = hdus["SCI", int(row["extver"])].header.copy()
@@ -354,20 +299,15 @@ def _true_wcs(path: Path, row: Table.Row, shape: tuple[int, int]) -> FitsWcs:
         return FitsWcs.from_header(header, hdus, shape)
 
 
-def _settings(solve: str, *, has_motion: bool = True) -> AbsoluteSettings:
-    selection = SelectionSettings() if has_motion else SelectionSettings(unknown_motion=0.0)
-    return AbsoluteSettings(ReferenceSettings(solve=solve), selection)
-
-
 def _tied(
     field: Measured, catalog: ReferenceCatalog, solve: str, *, has_motion: bool = True
 ) -> tuple[float, int]:
     """Absolute rms, mas, NaN where the catalog was refused; and reference sources used."""
-    result = align_absolute(field.exposures, catalog, _settings(solve, has_motion=has_motion))
+    result = align_absolute(field.exposures, catalog, settings_of(solve, has_motion=has_motion))
     errors = field.errors(field.exposures.relative.then(result.solution))
     if not result.is_complete:
         return np.nan, 0
-    used = max(fit.n_used for fit in result.solution.fits.values())
+    used = agreement(list(result.solution.fits.values())).n_used
     return float(np.sqrt((errors**2).sum(axis=1).mean())), used
 
 
@@ -375,11 +315,6 @@ def _motionless(catalog: ReferenceCatalog) -> ReferenceCatalog:
     covariance = catalog.covariance.copy()
     covariance[:, 3:] = covariance[:, :, 3:] = 0.0
     return replace(catalog, motion=np.full_like(catalog.motion, np.nan), covariance=covariance)
-
-
-def _rms(values: Sequence[float] | Floats) -> float:
-    finite = np.array([value for value in values if np.isfinite(value)])
-    return float(np.sqrt(np.mean(finite**2))) if len(finite) else np.nan
 
 
 def report_catalogs(field: Measured) -> list[str]:
@@ -394,7 +329,7 @@ def report_catalogs(field: Measured) -> list[str]:
         used = [catalog if has_motion else _motionless(catalog) for catalog in catalogs]
         for solve in _SOLVES:
             runs = [_tied(field, catalog, solve, has_motion=has_motion) for catalog in used]
-            absolute = _rms([error for error, _ in runs])
+            absolute = rms_of([error for error, _ in runs])
             ratios = [absolute / limit if limit else np.nan for limit in (limits[0], both, full)]
             lines.append(
                 f"| {field.name} | {name} | {solve} | {stars:.0f}, {np.mean([n for _, n in runs]):.0f} "
@@ -407,7 +342,7 @@ def report_catalogs(field: Measured) -> list[str]:
 def _limits(field: Measured, catalogs: list[ReferenceCatalog]) -> Floats:
     """Rms of what the catalogs allow a shift and roll; these and scale; and the first with positions."""
     kinds = ((1, False), (2, False), (1, True))
-    return np.array([_rms([allowed(field, one, n, measured=own) for one in catalogs]) for n, own in kinds])
+    return np.array([rms_of([allowed(field, one, n, measured=own) for one in catalogs]) for n, own in kinds])
 
 
 def report_thinned(field: Measured) -> list[str]:
@@ -425,166 +360,14 @@ def report_thinned(field: Measured) -> list[str]:
             limits = np.array(
                 [[allowed(field, thin[n], 1, measured=own) for n in good] for own in (False, True)]
             )
-            ratios = [_rms([runs[n] for n in good] / np.hypot(limit, relative)) for limit in limits]
+            ratios = [rms_of([runs[n] for n in good] / np.hypot(limit, relative)) for limit in limits]
             lines.append(
                 f"| {field.name} | {number} | {solve} | {len(runs) - len(good)} of {len(runs)} "
-                f"| {_rms(runs):.2f} "
-                f"| {max((runs[n] for n in good), default=np.nan):.2f} | {_rms(limits[0]):.2f} "
-                f"| {_rms(limits[1]):.2f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |"
+                f"| {rms_of(runs):.2f} "
+                f"| {max((runs[n] for n in good), default=np.nan):.2f} | {rms_of(limits[0]):.2f} "
+                f"| {rms_of(limits[1]):.2f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |"
             )
     return lines
-
-
-def mosaic_plan(stars: float) -> Simulation:
-    """Six pointings, every other one ten years later, with so many stars each."""
-    dithers = tuple(SimulatedExposure("F140W", 250.0, dither) for dither in ((0.0, 0.0), (3.05, 5.1)))
-    start = Time(2010.0, format="jyear").mjd
-    visits = tuple(
-        SimulatedVisit(
-            f"{row}{column}",
-            dithers,
-            angle=0.0,
-            offset=(_STEP * (column - 1), _STEP * (row - 0.5)),
-            start=start + 0.2 * (3 * row + column) + 365.25 * _APART * ((row + column) % 2),
-        )
-        for row in range(2)
-        for column in range(3)
-    )
-    area = (1014 * 0.128 / 60) ** 2
-    scene = SceneSettings(
-        star_density=stars / area,
-        galaxy_density=32.0 / area,
-        star_magnitudes=(18.0, 24.0),
-        galaxy_magnitudes=(18.0, 24.0),
-        motion=_MOTION,
-    )
-    return Simulation("wfc3_ir", visits, scene=scene)
-
-
-@dataclass(frozen=True, eq=False)
-class Mosaic:
-    """A mosaic aligned with itself: its pointing errors (``written = rotation @ true``), and its stars."""
-
-    exposures: ExposureSet
-    rotations: dict[str, Floats]
-    catalog: ReferenceCatalog
-
-
-def listed_mosaic(stars: float, seed: int) -> Mosaic:
-    """A mosaic of lists of positions."""
-    plan, rng = mosaic_plan(stars), np.random.default_rng([seed, int(stars)])
-    planned = planned_exposures(plan, rng)
-    epoch = julian_year(planned[0].mid)
-    scene = draw_scene(plan.scene, (plan.ra, plan.dec), 2.4 * _STEP, epoch, rng)
-    scene = replace(scene, motion=scene.motion + np.outer(scene.is_star, _STREAM))
-    made = [_listed(one, scene, rng) for one in planned]
-    exposures, catalogs = [one for one, _ in made], {one.key: seen for one, seen in made}
-    relative = align_relative(exposures, catalogs, RelativeSettings(), MatchSettings(), PointingSettings())
-    known = ExposureSet(
-        "mosaic", tuple(exposures), catalogs=catalogs, sources=relative.sources, relative=relative.solution
-    )
-    rotations = {one.facts.rootname: one.rotation for one in planned}
-    return Mosaic(known, rotations, _star_catalog(scene, rng))
-
-
-def _listed(
-    planned: PlannedExposure, scene: Scene, rng: np.random.Generator
-) -> tuple[Exposure, SourceCatalog]:
-    """An exposure with a wrong pointing, and what is on it."""
-    facts, chip = planned.facts, planned.chips[0]
-    written, true = chip_wcs(chip, [], planned.rotation), chip_wcs(chip, [])
-    exposure = Exposure(
-        key=facts.rootname,
-        path=Path(facts.filename),
-        kind=ExposureKind.DIRECT,
-        instrument="wfc3_ir",
-        filter=facts.element_name,
-        visit=facts.rootname[:6],
-        group=facts.rootname[:6],
-        guide_star=facts.guide_star,
-        target="MOSAIC",
-        postarg=facts.dither,
-        start=facts.start,
-        end=2 * planned.mid - facts.start,
-        exposure_time=facts.exposure_time,
-        ab_zero_point=26.0,
-        counts_per_second=True,
-        chips=(Chip(1, chip.shape, FitsWcs(written.wcs, chip.shape)),),
-    )
-    xy = true.to_pixel(scene.sky_at(julian_year(planned.mid)))
-    rows = np.flatnonzero(((xy > _EDGE) & (xy < np.array(chip.shape[::-1]) - _EDGE)).all(axis=1))
-    n = len(rows)
-    x, y = (xy[rows] + _NOISE * rng.normal(size=(n, 2))).T
-    usual = {"flux_error": 1.0, "mag_error": 0.01, "snr": 100.0, "fwhm": 2.0, "ellipticity": 0.0}
-    columns = {name: np.full(n, value) for name, value in usual.items()} | {
-        "id": np.arange(n),
-        "chip": np.ones(n),
-        "x": x,
-        "y": y,
-        "x_error": np.full(n, _NOISE),
-        "y_error": np.full(n, _NOISE),
-        "flux": 10 ** (-0.4 * (scene.mag[rows] - 26.0)),
-        "mag": scene.mag[rows],
-        "flags": np.zeros(n),
-    }
-    return exposure, SourceCatalog.from_columns(columns)
-
-
-def _star_catalog(scene: Scene, rng: np.random.Generator) -> ReferenceCatalog:
-    stars = np.flatnonzero(scene.is_star)
-    errors = np.full((len(stars), 2), _CATALOG_ERROR), np.full((len(stars), 2), 0.05)
-    return _scattered(_catalog(scene, stars, *errors), rng)
-
-
-def imaged_mosaic(stars: float, seed: int, work: Path) -> Mosaic:
-    """The same as images, through the whole pipeline; without the stars' common motion."""
-    truth: Truth = simulate(mosaic_plan(stars), work / f"mosaic_{seed}", np.random.default_rng(seed))
-    rotations = {key: exposure.rotation for key, exposure in truth.exposures.items()}
-    catalog = _star_catalog(truth.scene, np.random.default_rng([seed, 7]))
-    return Mosaic(_aligned(truth.paths), rotations, catalog)
-
-
-def mosaic_steps(mosaic: Mosaic, plan: Simulation) -> tuple[list[float], list[float]]:
-    """Largest step of each seam of two exposures, and rms error of each exposure that was tied; mas."""
-    result = align_absolute(mosaic.exposures, mosaic.catalog, _settings("joint"))
-    solution = mosaic.exposures.relative.then(result.solution)
-    tied = [key for key, fit in result.solution.fits.items() if fit.is_aligned]
-    plane = TangentPlane(plan.ra, plan.dec)
-
-    def error(key: str, points: Floats) -> Floats:
-        """Of points of the plane, mas."""
-        written = vector_to_sky(sky_to_vector(plane.to_sky(points)) @ mosaic.rotations[key].T)
-        return 1e3 * (plane.to_plane(solution[key].transform.apply_to_sky(written)) - points)
-
-    pointing = {visit.name: np.array(visit.offset) for visit in plan.visits}
-    where = {key: pointing[key[4:6]] for key in tied}
-    square = np.stack(np.meshgrid(_SEAM, _SEAM), axis=-1).reshape(-1, 2)
-    rms = [float(np.sqrt((error(key, where[key] + square) ** 2).sum(axis=1).mean())) for key in tied]
-    steps = []
-    for first, second in combinations(tied, 2):
-        apart = where[second] - where[first]
-        if 0 < np.hypot(*apart) < 1.1 * _STEP:
-            along = np.outer(_SEAM, [-apart[1], apart[0]]) / np.hypot(*apart)
-            seam = 0.5 * (where[first] + where[second]) + along
-            steps.append(float(np.hypot(*(error(first, seam) - error(second, seam)).T).max()))
-    return steps, rms
-
-
-def report_mosaics(stars: float, made: list[Mosaic], name: str) -> str:
-    """A row for mosaics of so many stars a pointing."""
-    plan, steps, errors, refused = mosaic_plan(stars), [], [], 0
-    for mosaic in made:
-        found, rms = mosaic_steps(mosaic, plan)
-        refused += len(mosaic.rotations) - len(rms)
-        steps += found
-        errors += rms
-    middle, most, worst = np.percentile(steps, [50, 95, 100]) if steps else (np.nan,) * 3
-    over = np.mean(np.array(steps) > 2.0) if steps else np.nan
-    return (
-        f"| {name} | {stars:g} | {len(made)} | {refused} of {refused + len(errors)} "
-        f"| {_rms(errors):.2f} | {middle:.2f} | {most:.2f} "
-        f"| {worst:.2f} | {100 * over:.1f} % |"
-    )
 
 
 def _rows(title: str, rows: list[str]) -> list[str]:

@@ -103,6 +103,16 @@ def test_what_can_not_be_had_is_told_and_the_others_come(field, server, capsys):
     }
 
 
+def test_what_can_not_be_kept_is_a_failure_unless_it_is_written(field, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    nowhere = ["--catalog", "here", "--cache_dir", str(tmp_path / "file" / "cache")]
+    assert run(field, *nowhere) == 1
+    printed = capsys.readouterr()
+    assert "HERE: 3 sources" in printed.out
+    assert "HERE came, and can't be kept there" in printed.err
+    assert run(field, *nowhere, "-o", "refcat.ecsv") == 0
+
+
 def test_auto_is_a_list(field, capsys):
     assert run(field, "--catalog", "auto", "--auto_order", "here, lost") == 1
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["HERE", "LOST"]

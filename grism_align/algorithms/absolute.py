@@ -21,7 +21,7 @@ from grism_align.algorithms.measured import MeasuredSources, measured_sources, o
 from grism_align.algorithms.positions import julian_year
 from grism_align.algorithms.selection import describe_miss, select_reference
 from grism_align.values.errors import AlignmentError
-from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals, agreement
 from grism_align.values.sphere import mean_direction, sky_to_vector
 from grism_align.values.transform import TangentPlane
 
@@ -145,7 +145,7 @@ def align_absolute(
             fits.update(frame.failed(reason, catalog.name))
             warnings.append(f"{', '.join(keys)} {reason}")
         else:
-            counts[f"reference_used_frame_{frame.number + 1}"] = max(fits[key].n_used for key in keys)
+            counts[f"reference_used_frame_{frame.number + 1}"] = agreement([fits[key] for key in keys]).n_used
     found = {e.key: replace(fits[e.key], frame=exposures.relative[e.key].frame) for e in _members(frames)}
     return AbsoluteResult(AlignmentSolution(found, catalog.name), used, (*warnings, *notes), counts)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.epoch import covariance_at, errors_at, positions_at
+from grism_align.algorithms.chance import false_match_probability
+from grism_align.algorithms.epoch import covariance_at, positions_at
 from grism_align.algorithms.fit import axis_rms, leverage, weighted_rms
 from grism_align.algorithms.frame import followed, pointing_prior
 from grism_align.algorithms.frame_tie import require_right_epoch
@@ -15,7 +16,7 @@ from grism_align.algorithms.identify import identified, on_catalog
 from grism_align.algorithms.joint import LEAST_WEIGHT, N_TERMS_OF, REFERENCE, Measurements, solve_joint
 from grism_align.algorithms.pointing import roll_groups
 from grism_align.algorithms.prior import GENERATORS
-from grism_align.values.errors import AlignmentError, TooFewMatchesError
+from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
 from grism_align.values.sphere import (
     ARCSEC_PER_RADIAN,
@@ -47,10 +48,12 @@ _STEP = 1e-7
 _YEARS_APART = 0.5
 # A catalog overstates its errors if the scatter of as many pairs tells it, to so many of its own errors.
 _FEWEST_FOR_SCATTER, _CERTAIN = 20, 3.0
-# Median squared length of residuals of unit variance, and the error of that of N as a share, times root N.
-_MEDIAN_SQUARE, _MEDIAN_ERROR = 2 * np.log(2.0), 1 / np.log(2.0)
+# Error of the mean of N squared residuals of one axis as a share, times root N.
+_SQUARE_ERROR = np.sqrt(2.0)
 # Stars of less than this share of the typical variance are others, of which the scatter tells nothing.
 _OTHERS = 0.25
+# Share of a frame's reference stars that must keep their weight. Of honest fields three in four did.
+_LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +87,8 @@ class _Tied:
         First guess of the scatter of each kind of them.
     rows : (R,) ndarray of int
         The row of the catalog that each of the last R is.
-    number : (R,) ndarray of int
-        The source of the relative frame that each of these is, -1 where it is none.
+    number : (M,) ndarray of int
+        The source of the relative frame that each measurement is of, -1 where it is of none.
     """
 
     measured: Measurements
@@ -121,57 +124,103 @@ def joint_fits(
     """
     touching = [frame.tie.transform.plane for frame in frames]
     plane = TangentPlane(*mean_direction([(one.ra, one.dec) for one in touching]))
-    home = np.repeat(np.arange(len(frames)), [len(frame.sources) for frame in frames]).tolist()
+    home = np.repeat(np.arange(len(frames)), [len(frame.sources) for frame in frames])
     sources = on_catalog([(frame.sources, frame.tie.transform) for frame in frames], plane)
-    groups = roll_groups([one.exposure for one in sources], plane)
     rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
     if not any((row >= 0).any() for row in rows):
         # The whole was near the catalog at one epoch, and no exposure is at its own.
         failed = ExposureFit.failed("no star of the catalog is where it should be at the exposures' times")
         return [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
+    solved = _solved(frames, (sources, rows, home), (catalog, plane), settings)
+    verdict = _Verdict(solved, catalog, plane, settings.match)
+    return [
+        _fits_of(frame, [(n, sources[n]) for n in np.flatnonzero(home == number).tolist()], solved, verdict)
+        for number, frame in enumerate(frames)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """The joint solution, and what it adds to the correction of each exposure.
+
+    Parameters
+    ----------
+    tied : _Tied
+        What was solved.
+    solution : JointSolution
+        Its solution.
+    at : dict of int to int
+        Place in the solution of each exposure that is in it, by its place among all.
+    steps : dict of int to LinearTransform
+        What follows the tie of its frame, by its place among all.
+    groups : list of str
+        Guide-star acquisition of each of all.
+    geometry : str
+        What was fitted.
+    """
+
+    tied: _Tied
+    solution: JointSolution
+    at: dict[int, int]
+    steps: dict[int, LinearTransform]
+    groups: list[str]
+    geometry: str
+
+    def step(self, number: int) -> LinearTransform | None:
+        """The step of an exposure, else that of another of its acquisition."""
+        others = (n for n in self.steps if self.groups[n] == self.groups[number])
+        return self.steps.get(number if number in self.steps else next(others, -1))
+
+
+def _solved(
+    frames: Sequence[TiedFrame],
+    seen: tuple[Sequence[MeasuredSources], Sequence[NDArray[np.int64]], NDArray[np.int64]],
+    reference: tuple[ReferenceCatalog, TangentPlane],
+    settings: AbsoluteSettings,
+) -> _Solved:
+    """Solve what was `seen`: sources, the catalog's rows that they are, and the frame of each exposure."""
+    (sources, rows, home), (catalog, plane) = seen, reference
+    groups = roll_groups([one.exposure for one in sources], plane)
     # An exposure that its own sources could not align stays with its acquisition.
-    solved = [n for n, one in enumerate(sources) if (rows[n] >= 0).any() or one.matched.any()]
-    own, labels = [sources[n] for n in solved], [groups[n] for n in solved]
-    year = float(np.mean([one.time for one in own]))
-    stated = _as_the_scatter_tells(catalog, [frame.tie for frame in frames], year)
-    tied = _tied(own, [rows[n] for n in solved], labels, (stated, plane), settings.selection.unknown_motion)
+    places = [n for n, one in enumerate(sources) if (rows[n] >= 0).any() or one.matched.any()]
+    own, labels = [sources[n] for n in places], [groups[n] for n in places]
+    stated = _as_the_scatter_tells(catalog, [frame.tie for frame in frames])
+    tied = _tied(own, [rows[n] for n in places], labels, (stated, plane), settings.selection.unknown_motion)
     # The catalog may be worse than it says; how much of the frames' scatter is its own, the residuals tell.
     tied.scatter[-1] = np.median([frame.tie.fit.scatter for frame in frames])
     geometry = max((frame.geometry for frame in frames), key=N_TERMS_OF.__getitem__)
     prior = pointing_prior(settings.pointing, tied.measured, [one.transform for one in own])
     solution = solve_joint(tied.measured, geometry, settings.match.clip, prior, tied.scatter)
-    steps: dict[int, LinearTransform] = {}
-    by_group: dict[str, LinearTransform] = {}
-    for n, group, step in zip(
-        solved, tied.measured.group, followed(tied.measured, solution, plane), strict=True
-    ):
+    steps = {}
+    found = followed(tied.measured, solution, plane)
+    for n, group, step in zip(places, tied.measured.group, found, strict=True):
         kept = _frame_terms(frames[home[n]].tie, solution.center[group], N_TERMS_OF[geometry])
         steps[n] = replace(step, covariance=step.covariance + kept)
-        by_group.setdefault(groups[n], steps[n])
-    verdict = _Verdict(tied, solution, catalog, plane)
-    out: list[dict[str, ExposureFit]] = []
-    for number, frame in enumerate(frames):
-        mine = [n for n in range(len(sources)) if home[n] == number]
-        try:
-            judged = verdict.fit([solved.index(n) for n in mine if n in steps], frame, settings.match)
-        except AlignmentError as error:
-            failed = ExposureFit.failed(str(error))
-            out.append(dict.fromkeys((sources[n].exposure.key for n in mine), failed))
-            continue
-        judged = replace(judged, geometry=max(geometry, judged.geometry, key=N_TERMS_OF.__getitem__))
-        fits = {}
-        for n in mine:
-            found = steps.get(n, by_group.get(groups[n]))
-            fit = _followed(judged, frame, sources[n].exposure, found)
-            fits[sources[n].exposure.key] = replace(fit, includes_earlier=n in steps)
-        out.append(fits)
-    return out
+    return _Solved(tied, solution, {n: at for at, n in enumerate(places)}, steps, groups, geometry)
 
 
-def _as_the_scatter_tells(
-    catalog: ReferenceCatalog, ties: Sequence[FrameTie], year: float
-) -> ReferenceCatalog:
-    """The catalog with smaller errors, if its sources scatter clearly less than those it states.
+def _fits_of(
+    frame: TiedFrame, members: Sequence[tuple[int, MeasuredSources]], solved: _Solved, verdict: _Verdict
+) -> dict[str, ExposureFit]:
+    """The fits of a frame's exposures, each with its place among all; all of them FAILED if the frame has."""
+    try:
+        probability = verdict.require(
+            [solved.at[n] for n, _ in members if n in solved.at], frame, [one for _, one in members]
+        )
+    except AlignmentError as error:
+        return dict.fromkeys((one.exposure.key for _, one in members), ExposureFit.failed(str(error)))
+    geometry = max(solved.geometry, frame.tie.fit.geometry, key=N_TERMS_OF.__getitem__)
+    fits = {}
+    for n, one in members:
+        judged = verdict.fit(solved.at.get(n))
+        judged = replace(judged, geometry=geometry, false_match_probability=probability)
+        fit = _followed(judged, frame, one.exposure, solved.step(n))
+        fits[one.exposure.key] = replace(fit, includes_earlier=n in solved.steps)
+    return fits
+
+
+def _as_the_scatter_tells(catalog: ReferenceCatalog, ties: Sequence[FrameTie]) -> ReferenceCatalog:
+    """The catalog with smaller errors of each axis on which its sources scatter clearly less than it states.
 
     What scatters more, the solution itself finds.
     """
@@ -179,17 +228,31 @@ def _as_the_scatter_tells(
     number = sum(int(mine.sum()) for mine in used)
     if number < _FEWEST_FOR_SCATTER:
         return catalog
-    square = np.concatenate([(t.fit.residual[u] ** 2).sum(axis=1) for t, u in zip(ties, used, strict=True)])
-    total = np.concatenate([tie.error[mine] for tie, mine in zip(ties, used, strict=True)]) ** 2
+    rows = np.concatenate([tie.pairs[mine, 1] for tie, mine in zip(ties, used, strict=True)])
     own = np.concatenate([tie.own_error[mine] for tie, mine in zip(ties, used, strict=True)]) ** 2
-    share = float(np.median(square / total)) / _MEDIAN_SQUARE
-    if share > 1.0 - _CERTAIN * _MEDIAN_ERROR / np.sqrt(number):
-        return catalog
-    theirs = float(np.median(total - own))
-    left = max(share * float(np.median(total)) - float(np.median(own)), 0.01 * theirs)
-    alike = (1e-3 * errors_at(catalog, year)) ** 2 > _OTHERS * theirs
-    factor = np.where(alike, left / theirs, 1.0)
-    return replace(catalog, covariance=catalog.covariance * factor[:, None, None])
+    years = np.concatenate([tie.epoch[mine] for tie, mine in zip(ties, used, strict=True)])
+    residual = np.concatenate(
+        [_to_sky_axes(tie, catalog)[mine] for tie, mine in zip(ties, used, strict=True)]
+    )
+    stated = 1e-6 * np.diagonal(covariance_at(catalog[rows], years), axis1=1, axis2=2)
+    everywhere = 1e-6 * np.diagonal(covariance_at(catalog, float(years.mean())), axis1=1, axis2=2)
+    scale = np.ones((len(catalog), 5))
+    for axis in (0, 1):
+        total = stated[:, axis] + own
+        share = float((residual[:, axis] ** 2 / total).mean())
+        if share > 1.0 - _CERTAIN * _SQUARE_ERROR / np.sqrt(number):
+            continue
+        theirs = float(np.median(stated[:, axis]))
+        left = max(share * float(np.median(total)) - float(np.median(own)), 0.01 * theirs)
+        alike = everywhere[:, axis] > _OTHERS * theirs
+        scale[:, [axis, 3 + axis]] = np.where(alike, np.sqrt(left / theirs), 1.0)[:, None]
+    return replace(catalog, covariance=scale[:, :, None] * catalog.covariance * scale[:, None, :])
+
+
+def _to_sky_axes(tie: FrameTie, catalog: ReferenceCatalog) -> NDArray[np.float64]:
+    """The residuals of a tie to the east and the north of each star, which near a pole aren't the plane's."""
+    turn = _turns(catalog.sky[tie.pairs[:, 1]], tie.transform.plane)
+    return np.asarray(np.einsum("nki,nk->ni", turn, tie.fit.residual))
 
 
 def _followed(
@@ -257,7 +320,7 @@ def _tied(
     )
     in_frame = np.full(len(identities), -1)
     in_frame[source[number >= 0]] = number[number >= 0]
-    return _Tied(measured, scatter, identities[known], in_frame[known])
+    return _Tied(measured, scatter, identities[known], np.concatenate([number, in_frame[known]]))
 
 
 def _kinds(
@@ -283,13 +346,17 @@ def _axis_errors(
     stars: ReferenceCatalog, years: NDArray[np.float64], plane: TangentPlane
 ) -> NDArray[np.float64]:
     """Standard errors (N, 2), arcsec, of stars along the axes of a plane, which near a pole aren't theirs."""
-    east, north, _ = np.moveaxis(tangent_axes(*stars.sky.T), 1, 0)
-    out = sky_to_vector(stars.sky)
-    origin = plane.to_plane(stars.sky)
-    steps = [plane.to_plane(vector_to_sky(out + _STEP * axis)) - origin for axis in (east, north)]
-    turn = np.stack(steps, axis=-1) / (_STEP * ARCSEC_PER_RADIAN)
+    turn = _turns(stars.sky, plane)
     covariance = turn @ covariance_at(stars, years) @ turn.swapaxes(1, 2)
     return np.asarray(1e-3 * np.sqrt(np.maximum(covariance[:, (0, 1), (0, 1)], 0.0)))
+
+
+def _turns(sky: NDArray[np.float64], plane: TangentPlane) -> NDArray[np.float64]:
+    """What takes east and north of positions (N, 2), deg, to the axes of a plane: (N, 2, 2)."""
+    east, north, _ = np.moveaxis(tangent_axes(*sky.T), 1, 0)
+    out, origin = sky_to_vector(sky), plane.to_plane(sky)
+    steps = [plane.to_plane(vector_to_sky(out + _STEP * axis)) - origin for axis in (east, north)]
+    return np.asarray(np.stack(steps, axis=-1) / (_STEP * ARCSEC_PER_RADIAN))
 
 
 def _motion_error(
@@ -307,53 +374,113 @@ def _motion_error(
 
 
 class _Verdict:
-    """Tells how each frame's exposures agree with the catalog.
+    """Tells how exposures, and frames of them, agree with the catalog.
 
-    A source that the catalog knows well follows it, so its residual says little. What is judged is where
-    the exposures alone put the source minus where the catalog has it.
+    A source that the catalog knows well follows it, so its residual says little. What is judged of a frame
+    is where its exposures alone put the source minus where the catalog has it; what is on record of an
+    exposure is where that one puts it.
     """
 
     def __init__(
-        self, tied: _Tied, solution: JointSolution, catalog: ReferenceCatalog, plane: TangentPlane
+        self, solved: _Solved, catalog: ReferenceCatalog, plane: TangentPlane, match: MatchSettings
     ) -> None:
-        measured = tied.measured
+        measured, solution = solved.tied.measured, solved.solution
         rows = measured.exposure == REFERENCE
         variance = measured.error**2 + solution.scatter[measured.kind] ** 2
         inverse = np.maximum(solution.weight, LEAST_WEIGHT) / variance
         total = np.bincount(measured.source, inverse)[measured.source[rows]]
         alone = np.maximum(total - inverse[rows], 1e-3 * LEAST_WEIGHT * total)
         used = (solution.weight[rows] > 0) & (alone > 1e-6 * total)
-        self._tied, self._catalog, self._plane = tied, catalog, plane
+        self._solved, self._catalog, self._plane, self._match = solved, catalog, plane, match
+        self._rows = np.flatnonzero(rows)
         self._residual = -solution.residual[rows] * (total / alone)[:, None]
         self._weight = np.where(used, solution.weight[rows], 0.0)
-        self._error = measured.error[rows]
-        self._expected = self._error**2 + 1.0 / alone
+        self._expected = measured.error[rows] ** 2 + 1.0 / alone
 
-    def fit(self, members: Sequence[int], frame: TiedFrame, match: MatchSettings) -> ExposureFit:
-        """What the catalog's measurements tell of some exposures' fits; without a transform."""
-        measured = self._tied.measured
+    def require(self, members: Sequence[int], frame: TiedFrame, sources: Sequence[MeasuredSources]) -> float:
+        """The probability that chance ties a frame; AlignmentError if the frame is not tied after all."""
+        measured, limit = self._solved.tied.measured, self._match.max_false_match
         mine = np.unique(measured.source[np.isin(measured.exposure, members)])
-        at = np.flatnonzero(np.isin(measured.source[measured.exposure == REFERENCE], mine))
-        residual, weight, expected = self._residual[at], self._weight[at], self._expected[at]
-        n_used = int((weight > 0).sum())
-        if n_used < match.min_matches:
-            raise TooFewMatchesError(n_used, match.min_matches)
-        partner = self._catalog[self._tied.rows[at]]
-        require_right_epoch(residual, partner, weight / expected, self._plane)
+        at = np.flatnonzero(np.isin(measured.source[self._rows], mine))
+        used = at[self._weight[at] > 0]
+        least = max(self._match.min_matches, int(np.ceil(_LEAST_SHARE * len(at))))
+        if len(used) < least:
+            raise TooFewMatchesError(len(used), least, f"of {len(at)} keep their weight with all exposures")
+        partner, residual = self._catalog[self._solved.tied.rows[at]], self._residual[at]
+        require_right_epoch(residual, partner, self._weight[at] / self._expected[at], self._plane)
+        self._require_visits(members)
+        probability = max(frame.tie.probability, self._chance(used, frame, sources))
+        if probability > limit:
+            raise UnreliableMatchError(len(used), probability, limit)
+        return probability
+
+    def _require_visits(self, members: Sequence[int]) -> None:
+        """Refuse a frame half of whose acquisitions see most reference stars where the others don't.
+
+        Wrong motions do that: the stars are where they should be at the epoch of some, and there alone.
+        """
+        measured = self._solved.tied.measured
+        of_star = np.isin(measured.source, measured.source[self._rows])
+        mine = np.flatnonzero(of_star & np.isin(measured.exposure, members))
+        group = measured.group[measured.exposure[mine]]
+        total = np.bincount(group)
+        kept = np.bincount(group, self._solved.solution.weight[mine] > 0)
+        judged = total >= 2 * self._match.min_matches
+        lost = np.flatnonzero(judged & (kept <= _LEAST_SHARE * total))
+        if len(lost) and 2 * len(lost) >= judged.sum():
+            worst = lost[np.argmin(kept[lost] / total[lost])]
+            msg = (
+                f"{len(lost)} of {judged.sum()} acquisitions disagree with the catalog: "
+                f"of one {kept[worst]:.0f} of {total[worst]} measurements of its stars keep their weight"
+            )
+            raise AlignmentError(msg)
+
+    def _chance(self, used: NDArray[np.int64], frame: TiedFrame, sources: Sequence[MeasuredSources]) -> float:
+        """Probability that chance makes the agreement that is left, with all other sources of the frame."""
+        tied = self._solved.tied
+        stars = tied.rows[used]
+        year = float(np.mean([one.time for one in sources]))
+        reference = self._plane.to_plane(positions_at(self._catalog, year))
+        # All at one epoch, or motions would pass for scatter.
+        placed = reference[stars] + self._residual[used]
+        # A star that moved may be several sources of the relative frame.
+        measured = tied.measured
+        theirs = tied.number[np.isin(measured.source, measured.source[self._rows[used]])]
+        number = np.concatenate([one.number for one in sources])
+        _, first = np.unique(number, return_index=True)
+        first = first[(number[first] >= 0) & ~np.isin(number[first], theirs)]
+        rest = np.concatenate([one.xy for one in sources])[first]
+        return false_match_probability(
+            (np.concatenate([placed, rest]), reference),
+            np.arange(len(used)),
+            len(used),
+            frame.tie.radius,
+            self._match,
+            with_roll=True,
+        )
+
+    def fit(self, member: int | None) -> ExposureFit:
+        """What one exposure's own measurements of reference stars tell of its fit; without a transform."""
+        measured, solution, tied = self._solved.tied.measured, self._solved.solution, self._solved.tied
+        row_of = np.full(len(solution.source_xy), -1)
+        row_of[measured.source[self._rows]] = np.arange(len(self._rows))
+        at = np.flatnonzero((measured.exposure == member) & (row_of[measured.source] >= 0))
+        star = row_of[measured.source[at]]
+        residual = solution.residual[at] - solution.residual[self._rows[star]]
+        weight = np.where(self._weight[star] > 0, solution.weight[at], 0.0)
+        given = np.hypot(measured.error[at], measured.error[self._rows[star]])
         used = weight > 0
+        chi2 = (residual[used] ** 2).mean(axis=1) / given[used] ** 2
+        names = self._catalog.identifier[tied.rows[star]]
         return ExposureFit(
             status=FitStatus.ALIGNED,
             transform=None,
             reference=self._catalog.name,
             n_matched=len(at),
-            n_used=n_used,
+            n_used=int(used.sum()),
             rms=1e3 * weighted_rms(residual, weight),
             rms_axes=axis_rms(1e3 * residual, weight),
-            reduced_chi2=float(((residual**2).mean(axis=1) / expected)[used].mean()),
-            leverage=leverage(np.where(used, 1.0 / expected, 0.0)),
-            false_match_probability=frame.tie.probability,
-            geometry=frame.tie.fit.geometry,
-            residuals=Residuals(
-                self._tied.number[at], partner.identifier, 1e3 * residual, weight, 1e3 * self._error[at]
-            ),
+            reduced_chi2=float(chi2.mean()) if used.any() else float("nan"),
+            leverage=leverage(np.where(used, given**-2.0, 0.0)),
+            residuals=Residuals(tied.number[at], names, 1e3 * residual, weight, 1e3 * given),
         )

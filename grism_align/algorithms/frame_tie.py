@@ -88,6 +88,8 @@ class FrameTie:
         Standard error of one axis that the pairs were given.
     own_error : (N,) ndarray, arcsec
         That of the source alone.
+    epoch : (N,) ndarray
+        Julian year of the source, the mean one of its measurements.
     radius : float, arcsec
         Within which they were looked for.
     probability : float
@@ -98,6 +100,7 @@ class FrameTie:
     pairs: NDArray[np.int64]
     error: NDArray[np.float64]
     own_error: NDArray[np.float64]
+    epoch: NDArray[np.float64]
     radius: float
     probability: float
 
@@ -246,7 +249,8 @@ def refine_tie(
     require_right_epoch(fit.residual, catalog[pairs[:, 1]], weight, own.plane)
     _require_small(own, fit, match, float(np.median(error)))
     _require_better(own, fit.transform, settings.pointing)
-    return FrameTie(fit, numbered, error, own.positions.error[pairs[:, 0]], radius, float("nan"))
+    mine = own.positions.rows(pairs[:, 0])
+    return FrameTie(fit, numbered, error, mine.error, mine.epoch, radius, float("nan"))
 
 
 def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane) -> PlaneList:

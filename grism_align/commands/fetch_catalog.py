@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import argparse
 
     from grism_align.commands import Subparsers
-    from grism_align.values.errors import CatalogServiceError
-    from grism_align.values.settings import Parameter
+    from grism_align.values.errors import GrismAlignError
+    from grism_align.values.settings import Parameter, ServiceSettings
 
 
 __all__ = ["add_fetch_catalog"]
@@ -35,10 +35,12 @@ def add_fetch_catalog(subparsers: Subparsers) -> None:
         help="what to fetch; may be given several times; auto for all of auto_order (default: GAIADR3)",
     )
     for parameter in _fetch_parameters():
-        shown = "" if parameter.default is None else f" (default: {parameter.default})"
+        default = ", ".join(parameter.default) if parameter.kind is tuple else parameter.default
+        shown = "" if default is None else f" (default: {default})"
         unit = f", {parameter.unit}" if parameter.unit else ""
+        kind = _names if parameter.kind is tuple else parameter.kind
         parser.add_argument(
-            f"--{parameter.name}", type=parameter.kind, metavar="VALUE", help=f"{parameter.help}{unit}{shown}"
+            f"--{parameter.name}", type=kind, metavar="VALUE", help=f"{parameter.help}{unit}{shown}"
         )
     parser.add_argument("--refresh", action="store_true", help="fetch anew what the cache has")
     parser.add_argument(
@@ -46,6 +48,11 @@ def add_fetch_catalog(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.set_defaults(run=_fetch_catalog)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _fetch_parameters() -> list[Parameter]:
@@ -70,11 +77,13 @@ def _fetch_catalog(options: argparse.Namespace) -> None:
     services = services_of(options.catalog or ["GAIADR3"], settings)
     _check_catalog_output(options, len(services))
     cones = field_cones(load_exposures(options.files).direct, selection.margin)
-    failed: list[CatalogServiceError] = []
+    failed: list[GrismAlignError] = []
     for result in prefetch(services, cones, settings, options.refresh):
         print(result.text)
         if result.error is not None:
             failed.append(result.error)
+        elif not result.files and options.output is None:
+            failed.append(_not_kept(result.name, settings))
         elif result.catalog is not None and options.output is not None:
             write_reference_catalog(result.catalog, options.output)
             print(f"{result.name} -> {options.output}")
@@ -82,6 +91,13 @@ def _fetch_catalog(options: argparse.Namespace) -> None:
         print(error, file=sys.stderr)
     if failed:
         raise failed[-1]
+
+
+def _not_kept(name: str, settings: ServiceSettings) -> OutputError:
+    from grism_align.io.services.cache import cache_folder
+
+    problem = f"{name} came, and can't be kept there"
+    return OutputError(cache_folder(settings), problem, "Give another --cache_dir, or --output")
 
 
 def _check_catalog_output(options: argparse.Namespace, n_catalogs: int) -> None:

@@ -226,7 +226,8 @@ class CatalogColumns:
         median = float(np.median(values[good])) if good.any() else DEFAULT_ERROR
         if not good.all():
             bad, text = np.count_nonzero(~good), "%s: %d blank or impossible values of %s; %g mas taken"
-            logger.info(text, self.origin, bad, role, median)
+            level = logging.INFO if good.any() else logging.WARNING
+            logger.log(level, text, self.origin, bad, role, median)
         if median < _IMPLAUSIBLE_ERROR:
             logger.warning("%s: %s has a median of %g mas; is its unit right?", self.origin, role, median)
         return np.where(good, values, median)

@@ -91,12 +91,12 @@ def catalog_sources(reference: ReferenceSettings, service: ServiceSettings) -> t
     """
     asked = str(reference.catalog)
     if asked.lower() == _AUTO:
-        names = [name.strip() for name in service.auto_order.split(",") if name.strip()]
-        if not names:
-            raise _unknown(_AUTO_ORDER, service.auto_order, service)
-        return tuple(_service_source(_AUTO_ORDER, name, reference, service) for name in names)
+        if not service.auto_order:
+            allowed = "no service to try; give names with commas between"
+            raise SettingsError(_AUTO_ORDER, service.auto_order, allowed)
+        return tuple(_service_source(_AUTO_ORDER, name, reference, service) for name in service.auto_order)
     path = Path(asked).expanduser()
-    if path.is_file() or path.suffix or len(path.parts) > 1:
+    if path.exists() or path.suffix or len(path.parts) > 1:
         catalog = _read(path, reference)
         attempt = CatalogAttempt(catalog.name, "file", str(path), "read", n_rows=len(catalog))
         return (CatalogSource(catalog.name, lambda _: (catalog, (attempt,))),)
@@ -131,7 +131,7 @@ def _read(path: Path, settings: ReferenceSettings) -> ReferenceCatalog:
     from grism_align.io.reference_catalogs import read_reference_catalog
 
     if not path.is_file():
-        problem = "no such reference catalog"
+        problem = "a folder, not a reference catalog" if path.is_dir() else "no such reference catalog"
         raise InputError(path, problem, "Give a file that exists, the name of a service, or auto")
     if is_provenance(path):
         catalog = read_recorded_catalog(path)

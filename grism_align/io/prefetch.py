@@ -68,7 +68,7 @@ def services_of(names: Sequence[str], settings: ServiceSettings) -> tuple[Servic
     """
     listed: list[str] = []
     for name in names:
-        listed += settings.auto_order.split(",") if name.strip().lower() == "auto" else [name]
+        listed += settings.auto_order if name.strip().lower() == "auto" else [name]
     found: dict[str, Service] = {}
     for name in map(str.strip, listed):
         service = find_service(name, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from grism_align.algorithms.source_list import frame_numbers
 from grism_align.io.provenance import read_provenance
+from grism_align.io.reference_catalogs import tell_of_frames
 from grism_align.values.catalog import ReferenceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError
 
-__all__ = ["is_provenance", "read_recorded_catalog"]
+__all__ = ["exposures_behind", "is_provenance", "read_recorded_catalog"]
 
 _MAGIC = b"#ASDF"
 _REMEDY = (
@@ -36,6 +38,28 @@ def is_provenance(path: Path | str) -> bool:
         return path.suffix.lower() == ".asdf"
     with path.open("rb") as stream:
         return stream.read(len(_MAGIC)) == _MAGIC
+
+
+def exposures_behind(path: Path | str) -> frozenset[str]:
+    """Root names of the direct exposures whose sources a file has; none of a catalog of other origin.
+
+    Parameters
+    ----------
+    path : path-like
+        A provenance file, the list of a solution's sources, or any other catalog.
+    """
+    path = Path(path)
+    if is_provenance(path):
+        entries = read_provenance(path)["exposures"]
+        return frozenset(key for key, entry in entries.items() if entry["kind"] == "direct")
+    if path.suffix.lower() != ".ecsv" or not path.is_file():
+        return frozenset()
+    from astropy.table.meta import get_header_from_yaml
+
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        lines = [line[2:].rstrip() for line in takewhile(lambda line: line.startswith("#"), stream)]
+    meta = get_header_from_yaml(lines[1:]).get("meta") or {}
+    return frozenset(map(str, dict(meta.get("grism_align") or {}).get("exposures", ())))
 
 
 def read_recorded_catalog(path: Path | str) -> ReferenceCatalog:
@@ -96,10 +120,4 @@ def _tell_of_frames(catalog: ReferenceCatalog, tree: dict[str, Any], path: Path)
     logger.info(
         "%s: %d sources of %d frames, %d tied to a catalog", path, len(catalog), len(frames), len(tied)
     )
-    if not tied:
-        logger.warning(
-            "%s: it was aligned to no catalog; exposures aligned to it are not on the sky, but on its frame",
-            path,
-        )
-    if len(frames - tied) > (0 if tied else 1):
-        logger.warning("%s: its frames %s are not tied to the others", path, sorted(frames - tied))
+    tell_of_frames(path, frames, tied)

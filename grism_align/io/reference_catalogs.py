@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.table import Table
@@ -18,7 +18,7 @@ from grism_align.values.catalog import ReferenceCatalog
 from grism_align.values.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -27,6 +27,7 @@ __all__ = [
     "ROLES",
     "read_reference_catalog",
     "reference_catalog_from",
+    "tell_of_frames",
     "write_reference_catalog",
 ]
 
@@ -118,6 +119,8 @@ def reference_catalog_from(
         raise InputError(origin, "a table without rows", "Give a reference catalog with sources")
     reader = CatalogColumns(table, choose_columns(table, columns or {}, origin), origin)
     own = dict(table.meta.get("grism_align") or {})
+    if "frames" in own:
+        tell_of_frames(origin, own["frames"], own.get("tied_frames", ()))
     sky, motion = reader.sky(), reader.motions()
     moving = np.isfinite(motion).all(axis=1) & (motion != 0).any(axis=1)
     catalog = ReferenceCatalog(
@@ -136,7 +139,29 @@ def reference_catalog_from(
     return _with_positions_only(catalog, origin)
 
 
-def write_reference_catalog(catalog: ReferenceCatalog, path: Path | str) -> None:
+def tell_of_frames(origin: Path | str, frames: Iterable[int], tied: Iterable[int]) -> None:
+    """Warn where the sources of another run are not on the sky, or not all in one frame.
+
+    Parameters
+    ----------
+    origin : path-like
+        Where they came from.
+    frames, tied : iterable of int
+        Numbers of the relative frames that have sources, and of those that are on a catalog.
+    """
+    apart = sorted(set(frames) - set(tied))
+    if not tied:
+        logger.warning(
+            "%s: it was aligned to no catalog; exposures aligned to it are not on the sky, but on its frame",
+            origin,
+        )
+    if len(apart) > (0 if tied else 1):
+        logger.warning("%s: its frames %s are not tied to the others", origin, apart)
+
+
+def write_reference_catalog(
+    catalog: ReferenceCatalog, path: Path | str, about: Mapping[str, Any] | None = None
+) -> None:
     """Write a reference catalog as ECSV, from which `read_reference_catalog` gives it back.
 
     All that it holds comes back as it was, but for the last bit of a covariance; a row without a proper
@@ -148,8 +173,12 @@ def write_reference_catalog(catalog: ReferenceCatalog, path: Path | str) -> None
         What to write.
     path : path-like
         The file to make or to replace; it is the old one or the whole new one.
+    about : mapping, optional
+        What else its meta says: of the sources of a run ``frames``, ``tied_frames`` (numbers of those that
+        are on a catalog) and ``exposures``, which they were measured on.
     """
-    table = Table(meta={"grism_align": {"name": str(catalog.name), "origin": str(catalog.origin)}})
+    own = {"name": str(catalog.name), "origin": str(catalog.origin), **(about or {})}
+    table = Table(meta={"grism_align": own})
     for name, (values, unit, description) in _written_columns(catalog).items():
         table[name] = values
         table[name].unit, table[name].description = unit, description

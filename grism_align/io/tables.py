@@ -45,7 +45,11 @@ def read_table(path: Path) -> Table:
     """
     if not path.is_file():
         raise InputError(path, "no such reference catalog", FORMATS)
+    if path.stat().st_size == 0:
+        raise InputError(path, "an empty file", FORMATS)
     kind = _format_of(path)
+    if kind == "json":
+        raise InputError(path, "JSON, which is no table", FORMATS)
     try:
         return _read_any(path, kind)
     except ImportError as error:
@@ -67,6 +71,8 @@ def _format_of(path: Path) -> str:
     for kind, start in (("fits", b"SIMPLE  ="), ("parquet", b"PAR1"), ("ecsv", b"# %ECSV")):
         if head.startswith(start):
             return kind
+    if suffix.lower() == ".json" or head.lstrip().startswith((b'{"', b'[{"', b"{\n")):
+        return "json"
     return "votable" if b"<VOTABLE" in head.upper() or head.lstrip().startswith(b"<?xml") else "text"
 
 

@@ -100,6 +100,22 @@ class AbsoluteAlignStep(GrismAlignStep):
         if self.settings(ReferenceSettings).catalog:
             self._sources()
 
+    def check_input(self, exposures: ExposureSet) -> None:
+        """Warn where the catalog is of the same exposures: what is wrong with them is wrong with it."""
+        from grism_align.io.recorded_catalogs import exposures_behind
+
+        super().check_input(exposures)
+        own = {exposure.key for exposure in exposures.direct}
+        for path in self.input_files():
+            same = sorted(own & exposures_behind(path))
+            if same:
+                logger.warning(
+                    "%s: its sources were measured on exposures that are to be aligned to it (%s): it brings "
+                    "them to where they were then, and no closer to the sky",
+                    path,
+                    ", ".join(same),
+                )
+
     def input_files(self) -> tuple[Path, ...]:
         """The catalog, where it is a file."""
         path = Path(str(self.settings(ReferenceSettings).catalog)).expanduser()

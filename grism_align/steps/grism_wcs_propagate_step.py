@@ -51,9 +51,7 @@ class GrismWCSPropagateStep(GrismAlignStep):
         named = sum(fit.rule.startswith("association") for fit in solution.fits.values())
         if named and self.method != PropagationSettings.method:
             logger.warning("the association names what governs %d grism exposures, not method", named)
-        for key, fit in solution.fits.items():
-            if not fit.is_aligned or fit.reason:
-                logger.warning("%s: %s %s", key, fit.status.value, fit.reason)
+        _tell(solution)
         counts = {
             "grisms": len(solution.fits),
             "grisms_aligned": sum(f.is_aligned for f in solution.fits.values()),
@@ -120,3 +118,17 @@ def _tell_of_spectra(checks: Mapping[str, TraceCheck], settings: TraceSettings) 
         ):
             text = f"{check.after_px:+.3f} +- {check.after_error:.3f} px"
             logger.warning("%s: spectra lie off by %s across the dispersion, %s", key, text, check.note)
+
+
+def _tell(solution: AlignmentSolution) -> None:
+    """Warn of what is wrong, once for all exposures of which it is."""
+    said: dict[str, list[str]] = {}
+    for key, fit in solution.fits.items():
+        if fit.is_aligned and not fit.reason:
+            continue
+        reason = fit.reason
+        for governor in fit.governed_by:
+            reason = reason.removeprefix(f"{governor}: ")
+        said.setdefault(f"{fit.status.value} {reason}", []).append(key)
+    for text, keys in said.items():
+        logger.warning("%s: %s", ", ".join(keys), text)

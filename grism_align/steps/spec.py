@@ -67,4 +67,5 @@ def _given(value: Any, parameter: Parameter) -> Any:
         items = [value] if isinstance(value, str) else value or ()
         names = (name.strip() for item in items for name in str(item).split(","))
         return tuple(name for name in names if name and name.lower() != "none")
-    return None if isinstance(value, str) and value.lower() in ("", "none") else value
+    is_none = isinstance(value, str) and value.lower() in ("", "none") and value not in parameter.choices
+    return None if is_none else value

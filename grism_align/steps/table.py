@@ -33,8 +33,8 @@ def closing_table(exposures: ExposureSet) -> str:
     """One line an exposure, in time order; below it the tie to the reference catalog.
 
     Where spectra were measured, a column has how far they lie off across the dispersion. Matches and
-    residuals are those of the relative alignment, which each exposure has of its own. The error is the
-    standard error of one axis of the whole correction at CRVAL; of an exposure that fixes the frame it is none.
+    residuals are those of the relative alignment, which each exposure has of its own. The error is that of
+    one axis of the whole correction at CRVAL; an exposure that fixes the frame has none.
     """
     rows = [_HEADINGS, *(_row(exposures, exposure) for exposure in exposures.exposures)]
     if exposures.traces:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["AlignmentSolution", "ExposureFit", "FitStatus", "Residuals"]
+__all__ = ["Agreement", "AlignmentSolution", "ExposureFit", "FitStatus", "Residuals", "agreement"]
 
 Floats = NDArray[np.float64]
 
@@ -167,6 +167,43 @@ class AlignmentSolution:
             {key: _followed(fit, later.fits.get(key)) for key, fit in self.fits.items()},
             later.reference or self.reference,
         )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How several exposures together agree with a catalog.
+
+    Parameters
+    ----------
+    n_matched, n_used : int
+        Different stars that were matched, and those of them that kept weight anywhere.
+    rms : float, mas
+        Weighted rms residual of one axis.
+    """
+
+    n_matched: int
+    n_used: int
+    rms: float
+
+
+def agreement(fits: Sequence[ExposureFit]) -> Agreement:
+    """What the residuals of some exposures tell together, each star counted once.
+
+    Parameters
+    ----------
+    fits : sequence of ExposureFit
+        At least one. Where residuals are not on record, the largest numbers of any count.
+    """
+    known = [fit.residuals for fit in fits if fit.residuals is not None]
+    if not known:
+        best = max(fits, key=lambda fit: fit.n_used)
+        return Agreement(best.n_matched, best.n_used, best.rms)
+    names = np.concatenate([one.matched.astype(str) for one in known])
+    weight = np.concatenate([one.weight for one in known])
+    square = (np.concatenate([one.offset for one in known]) ** 2).mean(axis=1)
+    total = weight.sum()
+    rms = float(np.sqrt((weight * square).sum() / total)) if total > 0 else float("nan")
+    return Agreement(len(np.unique(names)), len(np.unique(names[weight > 0])), rms)
 
 
 def _followed(first: ExposureFit, second: ExposureFit | None) -> ExposureFit:

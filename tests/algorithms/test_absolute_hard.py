@@ -27,7 +27,7 @@ from grism_align.values.settings import (
     RelativeSettings,
     SelectionSettings,
 )
-from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, agreement
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 from .exposure_builders import (
@@ -710,3 +710,57 @@ def test_motions_that_leave_no_star_where_it_should_be():
     result = align_absolute(known, moving, AbsoluteSettings())
     assert not any(fit.is_aligned for fit in result.solution.fits.values())
     assert all(fit.reason for fit in result.solution.fits.values())
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"), [(2, ""), (5, "of 10 keep"), (6, "of 15 keep"), (11, "disagree")]
+)
+def test_a_minority_does_not_tie_a_frame(seed, reason):
+    """Of stars, or of what the exposures of one visit measured of them.
+
+    Most motions of the catalog are an arcsec a year off, with visits a year apart.
+    """
+    rng = np.random.default_rng([233, seed])
+    known = stars(rng, 20, 130.0)
+    field = observed(rng, together(known, stars(rng, 60)), two_errors(), apart=1.0)
+    catalog = with_errors(known, rng)
+    bad = rng.random(len(catalog)) < 0.6
+    motion = np.where(bad[:, None], rng.normal(0, 1000.0, catalog.motion.shape), catalog.motion)
+    result = field.tied(replace(catalog, motion=motion))
+    if reason:
+        assert_refused(field, result, reason)
+    else:
+        assert field.worst(result) < tolerance(7)
+
+
+def test_too_large_errors_of_one_axis_leave_the_other_alone():
+    """An axis without errors has 10 mas: its stars scatter less than that, those of the other axis do not."""
+    rng, known, field = made(234, 50, motion=1.0)
+    true = with_errors(known, rng, 1.0)
+    covariance = true.covariance.copy()
+    covariance[:, 0, 0] = 10.0**2
+    result = field.tied(replace(true, covariance=covariance))
+    assert field.worst(result) < tolerance(30)
+    whole = agreement(list(result.solution.fits.values()))
+    assert whole.n_used > 0.9 * whole.n_matched
+    assert np.abs(field.pulls(result, (0, 2))).max() < 4
+
+
+def test_numbers_are_those_of_each_exposure():
+    """Its own stars, their residuals by its own measurements; and of the frame those of all."""
+    rng, known, field = made(235, 60)
+    result = field.tied(with_errors(known, rng))
+    seen = []
+    for exposure in field.exposures:
+        fit = result.solution[exposure.key]
+        ids = np.asarray(field.catalogs[exposure.key].table["id"]) - 1000
+        mine = {f"S{i}" for i in ids[ids < 60]}
+        assert set(fit.residuals.matched.tolist()) <= mine
+        assert fit.n_matched == len(fit.residuals.offset) > 0.8 * len(mine)
+        # a measurement and the catalog, each of whose errors is known
+        assert fit.rms == pytest.approx(np.hypot(ONE, 0.3), rel=0.4)
+        assert 0.5 < fit.reduced_chi2 < 1.6
+        seen.append(set(fit.residuals.matched[fit.residuals.weight > 0].tolist()))
+    assert len({fit.rms for fit in result.solution.fits.values()}) == len(field.exposures)
+    whole = agreement(list(result.solution.fits.values()))
+    assert whole.n_used == len(set.union(*seen)) == result.counts["reference_used_frame_1"]

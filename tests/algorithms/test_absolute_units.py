@@ -85,7 +85,7 @@ def frame_tie():
     xy = np.array([[-50.0, -50.0], [50.0, -50.0], [0.0, 50.0], [30.0, 20.0]])
     fit = fit_linear(xy, xy, np.full(4, NOISE), PLANE, "rshift", 4.0)
     error = np.full(4, NOISE)
-    return FrameTie(fit, np.column_stack([np.arange(4)] * 2), error, error, 0.1, 1e-9)
+    return FrameTie(fit, np.column_stack([np.arange(4)] * 2), error, error, np.full(4, 2016.0), 0.1, 1e-9)
 
 
 @pytest.mark.parametrize("solve", ["visit", "exposure"])

@@ -12,7 +12,7 @@ from grism_align.algorithms.match import PlaneList, match_lists
 from grism_align.algorithms.relative import align_relative
 from grism_align.algorithms.source_list import solved_sources
 from grism_align.io.provenance import Companions, FilePair, FileRecord, write_provenance
-from grism_align.io.recorded_catalogs import is_provenance, read_recorded_catalog
+from grism_align.io.recorded_catalogs import exposures_behind, is_provenance, read_recorded_catalog
 from grism_align.io.reference_catalogs import read_reference_catalog, write_reference_catalog
 from grism_align.values.errors import InputError
 from grism_align.values.field import ExposureSet
@@ -80,6 +80,10 @@ def test_it_is_the_list_as_it_was(field, record, tmp_path):
         assert not one.has_motion.any()
 
 
+def test_it_names_its_exposures(record):
+    assert exposures_behind(record) == {"iaaa00d0q", "iaaa01d1q", "iaaa02d2q"}
+
+
 def test_another_visit_is_aligned_to_it(field, record):
     """Of unknown pointing; where it comes to lie is known to the noise of both visits."""
     catalog = read_recorded_catalog(record)
@@ -116,6 +120,28 @@ def test_frames_that_are_not_tied(field, tmp_path, caplog):
     two = replace(near, sources=near.sources[:half] + more[half:], relative=AlignmentSolution(fits))
     read_recorded_catalog(_written(two, tmp_path / "two.asdf"))
     assert "its frames [0, 1] are not tied to the others" in caplog.text
+
+
+def test_a_source_list_says_what_its_record_says(field, tmp_path, caplog):
+    """Whether its frames are on the sky, and which exposures it was measured on."""
+    visit = _visit(field, FIRST, "iaaa", 0.0, np.random.default_rng(12))
+    path = tmp_path / "visit_sources.ecsv"
+    keys = [exposure.key for exposure in visit.exposures]
+    for tied, frames, text in (
+        ([], [0], "it was aligned to no catalog"),
+        ([0], [0, 1], "its frames [1] are not tied to the others"),
+    ):
+        caplog.clear()
+        about = {"frames": frames, "tied_frames": tied, "exposures": keys}
+        write_reference_catalog(solved_sources(visit), path, about)
+        read_reference_catalog(path)
+        assert [text in record.message for record in caplog.records] == [True]
+    assert exposures_behind(path) == set(keys)
+    caplog.clear()
+    write_reference_catalog(solved_sources(visit), path, {"frames": [0], "tied_frames": [0]})
+    read_reference_catalog(path)
+    assert not caplog.records
+    assert exposures_behind(path) == set()
 
 
 def test_records_without_sources(field, record, tmp_path):

@@ -301,7 +301,9 @@ def test_errors_that_look_like_arcsec(tmp_path, caplog):
     [
         ("a.csv", b"x,y\n1,2\n", "no columns recognised as RA and Dec among x, y"),
         ("a.csv", b"ra,dec\n", "without rows"),
-        ("a.csv", b"", "not a readable text table"),
+        ("a.csv", b"", "an empty file"),
+        ("a.json", b'{"ra": [1], "dec": [2]}', "JSON, which is no table"),
+        ("a.txt", b'[{"ra": 1, "dec": 2}]', "JSON, which is no table"),
         ("a.csv", b"ra,dec\nnan,nan\n", "no row has a position"),
         ("a.csv", b"ra,dec\n1,91\n", "column dec: 1 values beyond 90 deg"),
         ("a.csv", b"ra,dec,mag\n1,2,bright\n", "column mag isn't numbers"),

@@ -6,11 +6,13 @@ import io
 import logging
 import sys
 
+import numpy as np
 import pytest
 
 from grism_align.io.load import load_exposures
 from grism_align.steps.progress import track
 from grism_align.steps.table import closing_table
+from grism_align.values.field import Activity
 
 
 @pytest.fixture
@@ -55,6 +57,36 @@ def test_the_table_has_every_exposure_in_time_order(output_a):
         assert f"{east:+.1f}," in line
         assert (",".join(fit.governed_by) or "-") in line.split()
     assert lines[-1].startswith(f"frame 1 on {result.absolute.reference}: ")
+
+
+def test_the_table_has_the_error_of_each_correction(output_a):
+    result, _ = output_a
+    heading, _, *lines = closing_table(result).splitlines()
+    at = heading.index("error [mas]")
+    for line, exposure in zip(lines, result.exposures, strict=False):
+        error = 1e3 * np.sqrt(np.mean(result.fit(exposure.key).transform.shift_error ** 2))
+        assert float(line[at:].split()[0]) == pytest.approx(error, abs=0.051)
+
+
+def test_the_lines_below_the_table_count_each_star_once(output_a):
+    result, _ = output_a
+    [line] = closing_table(result).splitlines()[6:]
+    used = {
+        name
+        for fit in result.absolute.fits.values()
+        for name in fit.residuals.matched[fit.residuals.weight > 0].tolist()
+    }
+    assert line.startswith(f"frame 1 on {result.absolute.reference}: {len(used)} of ")
+
+
+@pytest.mark.parametrize("solve", ["visit", "exposure"])
+def test_parts_that_are_tied_by_themselves_are_named(output_a, solve):
+    result, _ = output_a
+    result = result.with_activity(Activity("absolute_align", "done", settings={"solve": solve}))
+    lines = closing_table(result).splitlines()[6:]
+    names = sorted({e.visit if solve == "visit" else e.key for e in result.direct})
+    on = f"on {result.absolute.reference}: "
+    assert [line.split(on)[0] for line in lines] == [f"frame 1, {name}, " for name in names]
 
 
 def test_the_table_of_what_is_not_fitted_yet(exposures):

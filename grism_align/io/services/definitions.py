@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.services.roles import ROLE_UNITS, Column
-from grism_align.values.errors import InputError
+from grism_align.values.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +48,7 @@ _COLUMN_KEYS = {
     "unless": list,
 }
 _SEE = "docs/catalogs.md says what it may hold"
+_ADDRESS = "it must begin with http:// or https://"
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ class Service:
         Error of each axis that the catalog's own errors leave out; added to them in quadrature.
     mirrors : tuple of Mirror
         In the order in which they are asked.
+    endpoint : str
+        Address that the user named instead of the catalog's own; what it sends may be another catalog.
     """
 
     name: str
@@ -145,12 +148,20 @@ class Service:
     aliases: tuple[str, ...]
     systematic: float
     mirrors: tuple[Mirror, ...]
+    endpoint: str = ""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the catalog is made of, wherever it comes from."""
+        """SHA-256 of what the catalog is made of, from whichever of its own addresses it comes."""
         first = self.mirrors[0]
-        parts = (self.name, self.systematic, first.table, sorted(first.columns.items()), first.where)
+        parts: tuple[object, ...] = (
+            self.name,
+            self.systematic,
+            first.table,
+            sorted(first.columns.items()),
+            first.where,
+        )
+        parts += (self.endpoint,) if self.endpoint else ()
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -188,6 +199,8 @@ def find_service(name: str, settings: ServiceSettings) -> Service | None:
     ------
     InputError
         If the user's file of services can't be used.
+    SettingsError
+        If the endpoint is no address.
     """
     asked = _plain(name)
     for service in load_services(settings).values():
@@ -207,6 +220,9 @@ def known_services(settings: ServiceSettings) -> str:
 def _pointed(service: Service, url: str | None) -> Service:
     if not url:
         return service
+    if not _is_address(url):
+        parameter = "service_url"
+        raise SettingsError(parameter, url, _ADDRESS)
     # What is known of the first mirror's limits does not hold there.
     only = replace(
         service.mirrors[0],
@@ -216,7 +232,11 @@ def _pointed(service: Service, url: str | None) -> Service:
         row_limit=None,
         trust_overflow=True,
     )
-    return replace(service, mirrors=(only,))
+    return replace(service, mirrors=(only,), endpoint=only.url)
+
+
+def _is_address(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
 
 
 def _plain(name: str) -> str:
@@ -275,6 +295,8 @@ def _mirror(where_at: str, entry: Any, columns: dict[str, Any], where: str, path
     for key in ("url", "table"):
         if not given.get(key):
             raise InputError(path, f"{where_at} has no {key}", _SEE)
+    if not _is_address(given["url"]):
+        raise InputError(path, f"{where_at}.url is {given['url']!r}: {_ADDRESS}", _SEE)
     own = entry.get("columns", {})
     _expect(own, dict, f"{where_at}.columns", path)
     made = {

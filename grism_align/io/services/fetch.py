@@ -41,6 +41,13 @@ __all__ = ["cached_files", "fetch_catalog"]
 #: Of failures of several kinds, the one that tells most.
 _TELLING = (ServiceRefusedError, ServiceAnswerError, ServiceUnreachableError)
 
+_ELSE = "name another endpoint with service_url, or align to a catalog file"
+_REMEDIES: dict[type[CatalogServiceError], str] = {
+    ServiceRefusedError: f"Correct what is asked in a file of services (docs/catalogs.md), {_ELSE}",
+    ServiceAnswerError: f"See whether the address is that of a TAP service, {_ELSE}",
+    ServiceUnreachableError: f"Try later, {_ELSE}",
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -141,15 +148,22 @@ class _Search:
         table = joined([self.tables[cone] for cone in cones])
         if not len(table):
             where = f"{came_from}: no source within {_described(cones)}"
-            raise NoRowsError(name, where, "Use another catalog", self.attempts)
+            raise self._unusable(NoRowsError, where, "Use another catalog")
         if len(table) > self.settings.max_rows:
             problem = f"{came_from}: {len(table)} rows, max_rows is {self.settings.max_rows}"
             remedy = "Raise max_rows, or align to less of the sky at once"
-            raise TooManyRowsError(name, problem, remedy, self.attempts)
+            raise self._unusable(TooManyRowsError, problem, remedy)
         try:
             return reference_catalog_from(table, came_from, name=name)
         except InputError as error:
-            raise ServiceAnswerError(name, str(error).rstrip("."), "", self.attempts) from error
+            raise self._unusable(ServiceAnswerError, str(error).rstrip("."), "") from error
+
+    def _unusable(self, kind: type[CatalogServiceError], problem: str, remedy: str) -> CatalogServiceError:
+        """The error of rows that came and can't be used, which is the last attempt on record."""
+        name = self.service.name
+        if self.attempts[-1].outcome != kind.outcome:
+            self.attempts.append(CatalogAttempt(name, "", self._source(), kind.outcome, problem))
+        return kind(name, problem, remedy, self.attempts)
 
     def not_cached(self, missing: Sequence[Cone]) -> NotCachedError:
         """The error of an offline run."""
@@ -231,8 +245,7 @@ class _Search:
     def _failed(self, failures: Sequence[CatalogServiceError]) -> CatalogServiceError:
         """The error of all mirrors, or the most telling of them, with what each said."""
         kind = next(kind for kind in _TELLING if any(isinstance(failure, kind) for failure in failures))
-        problem = "; ".join(failure.problem for failure in failures)
-        remedy = "Try later, name another endpoint with service_url, or align to a catalog file"
+        problem, remedy = "; ".join(failure.problem for failure in failures), _REMEDIES[kind]
         return kind(self.service.name, problem, remedy, self.attempts)
 
 

@@ -148,10 +148,43 @@ def test_names_that_are_none(field, tmp_path):
     asn = str(field.association)
     for given, error, text in (
         ({"catalog": "GAIADR9"}, SettingsError, "GAIADR3"),
-        ({"catalog": "auto", "auto_order": "GAIADR3, NONE"}, SettingsError, "NONE"),
-        ({"catalog": "auto", "auto_order": " , "}, SettingsError, "auto_order"),
+        ({"catalog": "auto", "auto_order": "GAIADR3, NOSUCH"}, SettingsError, "NOSUCH"),
+        ({"catalog": "auto", "auto_order": " , "}, SettingsError, "auto_order.*no service to try"),
+        ({"catalog": "auto", "auto_order": []}, SettingsError, "auto_order.*no service to try"),
+        ({"catalog": "auto", "service_url": "localhost/tap"}, SettingsError, "must begin with http"),
+        ({"catalog": str(tmp_path)}, InputError, "a folder, not a reference catalog"),
         ({"catalog": "gaia.ecsv"}, InputError, "no such reference catalog"),
         ({"catalog": "GAIADR3", "services": str(tmp_path / "none.toml")}, InputError, "none.toml"),
     ):
         with pytest.raises(error, match=text):
             GrismAlignPipeline.call(asn, steps={"absolute_align": given}, configure_log=False)
+
+
+def test_paths_and_lists_are_parameters_too(measured, rows, server, tmp_path):
+    server.answer(votable(rows))
+    path = tmp_path / "mine.toml"
+    path.write_text(entry("MINE", server.url), encoding="utf-8")
+    result = AbsoluteAlignStep.call(
+        measured, services=path, catalog="auto", auto_order=["mine"], configure_log=False
+    )
+    assert outcomes(result) == ["fetched", "tied"]
+
+
+def test_a_run_aligned_to_its_own_sources_is_told(field, measured, tmp_path, caplog):
+    result = AbsoluteAlignStep.call(measured, catalog=field.catalog, configure_log=False)
+    assert "measured on exposures that are to be aligned" not in caplog.text
+    GrismWCSPropagateStep.call(result, output_dir=str(tmp_path / "one"), configure_log=False)
+    for name in ("field_provenance.asdf", "field_sources.ecsv"):
+        caplog.clear()
+        again = AbsoluteAlignStep.call(measured, catalog=tmp_path / "one" / name, configure_log=False)
+        assert "measured on exposures that are to be aligned to it" in caplog.text
+        assert again.activities[-1].outcome == "done"
+
+
+def test_what_holds_for_all_grism_exposures_is_said_once(measured, tmp_path, caplog):
+    result = align(measured, tmp_path, entry("MINE", REFUSED), catalog="MINE")
+    caplog.clear()
+    done = GrismWCSPropagateStep.call(result, configure_log=False)
+    said = [record.message for record in caplog.records if "no reference catalog" in record.message]
+    keys = ", ".join(sorted(grism.key for grism in done.grisms))
+    assert said == [f"{keys}: ALIGNED no reference catalog (MINE unreachable)"]

@@ -7,7 +7,7 @@ import pytest
 
 from grism_align.io.services import find_service, known_services, load_services
 from grism_align.io.services.roles import ROLE_UNITS, Column
-from grism_align.values.errors import InputError
+from grism_align.values.errors import InputError, SettingsError
 from grism_align.values.region import Cone
 from grism_align.values.settings import ServiceSettings
 
@@ -23,7 +23,7 @@ def own(tmp_path, text):
 
 
 def test_what_is_shipped():
-    assert set(SHIPPED) == {name.strip() for name in ServiceSettings().auto_order.split(",")}
+    assert set(SHIPPED) == set(ServiceSettings().auto_order)
     assert [mirror.name for mirror in SHIPPED["GAIADR3"].mirrors] == ["ESA", "ARI Heidelberg", "VizieR"]
 
 
@@ -79,8 +79,20 @@ def test_another_endpoint_for_a_known_service():
     (only,) = found.mirrors
     assert only.url == "http://localhost:8080/tap"
     assert only.query(CONE) == before.mirrors[0].query(CONE)
-    assert found.digest == before.digest
+    # It may be another catalog that is there, so what the cache has of the one is none of the other.
+    assert found.digest != before.digest
     assert (only.row_limit, only.trust_overflow, only.max_radius) == (None, True, None)
+
+
+def test_addresses_are_of_the_web(tmp_path):
+    with pytest.raises(SettingsError, match=r"service_url='archive.org/tap': it must begin with http://"):
+        find_service("ps1", ServiceSettings(service_url="archive.org/tap"))
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[MINE]\ncolumns = { ra = "a", dec = "d" }\n[[MINE.mirrors]]\nurl = "archive.org"\ntable = "t"\n'
+    )
+    with pytest.raises(InputError, match=r"MINE\.mirrors\[1\]\.url is 'archive.org': it must begin"):
+        load_services(ServiceSettings(services=str(path)))
 
 
 def test_a_new_service(tmp_path):

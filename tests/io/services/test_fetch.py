@@ -20,6 +20,7 @@ from grism_align.io.services.cache import Cache, cache_folder
 from grism_align.io.services.cones import covering_cones, rounded_cone
 from grism_align.io.services.roles import Column
 from grism_align.values.errors import (
+    CatalogServiceError,
     NoRowsError,
     NotCachedError,
     ServiceAnswerError,
@@ -102,12 +103,12 @@ def test_no_mirror_has_it(server, second_server):
 def test_no_rows_and_too_many_are_answers(server, second_server):
     two = service(mirror(server.url), mirror(second_server.url))
     server.answer(votable(stars(0)))
-    for outcome in ("no rows", "cached"):
+    for outcomes in (["no rows"], ["cached", "no rows"]):
         with pytest.raises(
             NoRowsError, match=r"no source within 0\.05 deg of RA 150\.0000, Dec \+2\.0000"
         ) as none:
             fetch_catalog(two, [CONE], settings())
-        assert [attempt.outcome for attempt in none.value.attempts] == [outcome]
+        assert [attempt.outcome for attempt in none.value.attempts] == outcomes
     server.answer(votable(stars(12)))
     with pytest.raises(TooManyRowsError) as many:
         fetch_catalog(two, [Cone(10.0, 0.0, 0.05)], settings(max_rows=11))
@@ -120,8 +121,32 @@ def test_cached_rows_count_towards_max_rows_too(server):
     local = service(mirror(server.url))
     server.answer(votable(stars(12)))
     fetch_catalog(local, [CONE], settings())
-    with pytest.raises(TooManyRowsError, match="12 rows, max_rows is 10"):
+    with pytest.raises(TooManyRowsError, match="12 rows, max_rows is 10") as caught:
         fetch_catalog(local, [CONE], settings(max_rows=10))
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["cached", "too many rows"]
+    assert caught.value.attempts[-1].reason == caught.value.problem
+
+
+def test_rows_that_came_and_are_no_catalog_are_an_attempt(server):
+    server.answer(votable(stars() | {"ref_epoch": [None] * 3}))
+    with pytest.raises(ServiceAnswerError) as caught:
+        fetch_catalog(service(mirror(server.url)), [CONE], settings())
+    assert [attempt.outcome for attempt in caught.value.attempts][-1] == "not understood"
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (Answer(b"", status=404), "Correct what is asked in a file of services"),
+        (Answer(b"<html/>", kind="text/html"), "See whether the address is that of a TAP service"),
+        (Answer(b"", status=503), "Try later"),
+    ],
+)
+def test_the_remedy_is_for_what_went_wrong(server, answer, remedy):
+    server.answer(answer)
+    with pytest.raises(CatalogServiceError) as caught:
+        fetch_catalog(service(mirror(server.url)), [CONE], settings())
+    assert caught.value.remedy.startswith(remedy)
 
 
 def test_several_cones_are_several_queries_and_sources_come_once(server):
