@@ -87,10 +87,6 @@ def _as_fetched(path: Path) -> None:
         for hdu in hdus:
             for keyword, value in _WANTED.get(hdu.name, {}).items():
                 hdu.header.setdefault(keyword, value)
-            # stwcs spells it so, and grizli looks for that spelling
-            for keyword in ("CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2"):
-                if keyword in hdu.header:
-                    hdu.header[keyword] = "Lookup"
             # an extension of one value, whose BITPIX must hold it
             if hdu.header.get("PIXVALUE", 0) > 1:
                 hdu.header["PIXVALUE"] = 1

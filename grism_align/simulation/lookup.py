@@ -55,7 +55,7 @@ def add_lookup_cards(header: fits.Header, extver: int) -> None:
     """Add the record-valued cards that lead from SCI extension `extver` to its tables (FITS Paper IV)."""
     for record, kind, error, largest in _CARDS:
         for axis in (1, 2):
-            header[f"{kind}{axis}"] = ("LOOKUP", "Distortion given as a table")
+            header[f"{kind}{axis}"] = ("Lookup", "Distortion given as a table")
             for name, value in (
                 ("EXTVER", 2 * (extver - 1) + axis),
                 ("NAXES", 2),
