@@ -10,7 +10,9 @@ from grism_align import __version__
 from grism_align.commands.associate import add_associate
 from grism_align.commands.demo import add_demo
 from grism_align.commands.fetch_catalog import add_fetch_catalog
+from grism_align.commands.grizli_visits import add_grizli_visits
 from grism_align.commands.record_again import add_apply, add_shift, add_undo
+from grism_align.commands.report import add_report
 from grism_align.values.errors import GrismAlignError
 
 if TYPE_CHECKING:
@@ -19,7 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 #: Each adds the parser of one command and sets what it runs.
-_COMMANDS = (add_associate, add_fetch_catalog, add_apply, add_shift, add_undo, add_demo)
+_COMMANDS = (
+    add_associate,
+    add_fetch_catalog,
+    add_apply,
+    add_shift,
+    add_undo,
+    add_report,
+    add_grizli_visits,
+    add_demo,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -87,6 +87,7 @@ def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
             f"Largest error left {worst['absolute']:.2f} mas, "
             f"relative to each other {worst['relative']:.2f} mas (a pixel is {pixel:.0f} mas).",
             f"Aligned exposures, demo_asn.json and demo_provenance.asdf are in {outputs}",
+            f"Look at the report: {outputs / 'demo_report.html'}",
         ]
     )
 

@@ -20,6 +20,10 @@ def test_demo(tmp_path, capsys):
     assert len(inputs) == 8
     assert sorted(path.name for path in (folder / "aligned").glob("*.fits")) == inputs
     assert (folder / "aligned" / "demo_asn.json").is_file()
+    assert f"Look at the report: {folder / 'aligned' / 'demo_report.html'}" in printed
+    page = (folder / "aligned" / "demo_report.html").read_text(encoding="utf-8")
+    assert "Aligned with each other and with the sky; no warnings." in page
+    assert 'id="blink"' in page
     tree = read_provenance(folder / "aligned" / "demo_provenance.asdf")
     assert set(tree["exposures"]) == {name.split("_")[0] for name in inputs}
     found = re.search(r"Largest error left ([\d.]+) mas, relative to each other ([\d.]+) mas", printed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-__all__ = ["all_or_nothing", "atomic_path", "remove_leftovers"]
+__all__ = ["all_or_nothing", "atomic_path", "present_path", "remove_leftovers"]
 
 # Of the names of temporary files, which tell the machine and the process that make them.
 _MARK = ".grism_align-"
@@ -56,6 +56,17 @@ def atomic_path(final: Path) -> Iterator[Path]:
     if final in waiting:
         waiting[final].unlink(missing_ok=True)
     waiting[final] = temporary
+
+
+def present_path(final: Path) -> Path:
+    """Where the bytes of a file are: until `all_or_nothing` ends, what it wrote has other names.
+
+    Parameters
+    ----------
+    final : Path
+        The file as it is, or will be, called.
+    """
+    return (_waiting.get() or {}).get(final, final)
 
 
 @contextmanager

@@ -68,6 +68,11 @@ def destination_for(
         Whether exposures replace their inputs.
     headerlets : str
         As for `Destination`.
+
+    Returns
+    -------
+    Destination
+        With the report.
     """
     home = exposures.exposures[0].path.parent if folder is None else folder.expanduser()
-    return Destination(home.resolve(), in_place, headerlets)
+    return Destination(home.resolve(), in_place, headerlets, with_report=True)

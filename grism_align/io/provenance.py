@@ -40,7 +40,7 @@ def write_provenance(
     exposures: ExposureSet,
     files: Mapping[str, FilePair],
     companions: Companions = _NOTHING,
-) -> None:
+) -> dict[str, Any]:
     """Write all that is known of a set of exposures, checked against the schema.
 
     Parameters
@@ -53,14 +53,20 @@ def write_provenance(
     files : mapping of str to FilePair
         The files of every exposure, by key.
     companions : Companions, optional
-        The catalogs that lie beside it.
+        What lies beside it.
+
+    Returns
+    -------
+    dict
+        The record, as `read_provenance` gives it.
     """
     import asdf
 
-    tree = {_ROOT: record_tree(exposures, files, companions, SCHEMA_VERSION)}
+    content = record_tree(exposures, files, companions, SCHEMA_VERSION)
     # given a path, asdf would make a temporary file of its own, which a kill leaves behind
     with _schema() as schema, atomic_path(Path(path)) as temporary, temporary.open("rb+") as stream:
-        asdf.AsdfFile(tree, custom_schema=schema).write_to(stream)
+        asdf.AsdfFile({_ROOT: content}, custom_schema=schema).write_to(stream)
+    return content
 
 
 def read_provenance(path: Path | str) -> dict[str, Any]:

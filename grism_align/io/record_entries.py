@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.field import Activity, ExposureSet
+    from grism_align.values.mosaic import MosaicProduct
     from grism_align.values.solution import ExposureFit, Residuals
     from grism_align.values.transform import LinearTransform
 
@@ -87,6 +88,8 @@ class Companions:
         was restored and so has fits, but not the catalog itself.
     stamps : mapping or None
         Pictures of stars before and after, as `star_stamps` makes them.
+    mosaics : tuple of MosaicProduct
+        The mosaics.
     """
 
     aligned: ReferenceCatalog | None = None
@@ -94,6 +97,7 @@ class Companions:
     reference_file: str | None = None
     earlier_reference: Mapping[str, Any] | None = None
     stamps: Mapping[str, Any] | None = None
+    mosaics: tuple[MosaicProduct, ...] = ()
 
 
 def record_tree(
@@ -127,8 +131,29 @@ def record_tree(
             exposures, companions.reference_file, companions.earlier_reference
         ),
         "stamps": None if companions.stamps is None else dict(companions.stamps),
+        "mosaics": [_mosaic_entry(product) for product in companions.mosaics],
         "exposures": dict(_exposure_entries(exposures, files)),
     }
+
+
+def _mosaic_entry(product: MosaicProduct) -> dict[str, Any]:
+    plan, grid = product.plan, product.plan.grid
+    entry: dict[str, Any] = plain(
+        {
+            "name": plan.name,
+            "filter": plan.filter,
+            "exposures": list(plan.keys),
+            "files": dict(product.files),
+            "n_sources": product.n_sources,
+            "frame": {
+                "crval": [grid.plane.ra, grid.plane.dec],
+                "crpix": (grid.origin + 1).tolist(),
+                "cd_arcsec": grid.matrix.tolist(),
+                "shape": list(grid.shape),
+            },
+        }
+    )
+    return entry
 
 
 def _version(package: str) -> str:

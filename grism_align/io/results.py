@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.algorithms.source_list import solved_sources
+from grism_align.algorithms.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import build_association, write_association
 from grism_align.io.atomic import all_or_nothing, atomic_path, remove_leftovers
 from grism_align.io.catalog_entries import file_of
 from grism_align.io.checksums import sha256_of
+from grism_align.io.extras import pictures_of, write_page, write_region_files
 from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
+from grism_align.io.mosaic_flags import flag_rays
+from grism_align.io.mosaics import MosaicOutcome, product_paths, requested, write_mosaics
 from grism_align.io.provenance import (
     Companions,
     FilePair,
@@ -31,11 +34,13 @@ from grism_align.io.provenance import (
 from grism_align.io.reference_catalogs import write_reference_catalog
 from grism_align.io.source_catalogs import write_source_catalog
 from grism_align.values.errors import OutputError
+from grism_align.values.settings import MosaicSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from grism_align.values.association import Association, Member
+    from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
@@ -60,11 +65,15 @@ class Destination:
         Whether exposures replace their inputs.
     headerlets : str
         ``none``, ``file`` (one beside the products for each exposure) or ``attach`` (an extension of it).
+    with_report, with_regions : bool
+        Whether to make the report, and a DS9 region file for each direct exposure.
     """
 
     folder: Path
     in_place: bool
     headerlets: str = "none"
+    with_report: bool = False
+    with_regions: bool = False
 
     def exposure(self, exposure: Exposure) -> Path:
         """The file of an exposure."""
@@ -85,6 +94,10 @@ class Destination:
     def reference(self, product: str) -> Path:
         """The reference catalog as used."""
         return self.folder / f"{product}_refcat.ecsv"
+
+    def report(self, product: str) -> Path:
+        """The page that tells what was done and whether to trust it."""
+        return self.folder / f"{product}_report.html"
 
     def catalog(self, exposure: Exposure) -> Path:
         """The source catalog of an exposure."""
@@ -137,9 +150,13 @@ def check_destination(
 
 def _keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path]) -> None:
     """Refuse to replace a reference catalog, which may be the product of an earlier run."""
-    targets = (destination.sources, destination.reference, destination.provenance, destination.association)
+    places = (destination.sources, destination.reference, destination.provenance)
+    targets = (*places, destination.association, destination.report)
     products = {target(exposures.product).resolve() for target in targets}
     products |= {destination.catalog(exposure).resolve() for exposure in exposures.direct}
+    request = requested(exposures)
+    if request is not None:
+        products |= product_paths(exposures, MosaicSettings(**request.settings), destination.folder)
     for path in catalogs:
         if path.expanduser().resolve() in products:
             problem = "it is the reference catalog, and a product of that name would replace it"
@@ -196,7 +213,15 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
         for path in remove_leftovers({destination.folder, *(target.parent for target in targets)}):
             logger.info("Removed %s, which a run that was killed left", path)
         with all_or_nothing(last=targets):
-            _write_all(exposures, destination, progress)
+            reference_file = _write_all(exposures, destination, progress)
+        stale = destination.reference(exposures.product)
+        if reference_file is None and stale.is_file():
+            stale.unlink()
+            logger.info("Removed %s, the reference catalog of an earlier run; this one has none", stale)
+        stale = destination.report(exposures.product)
+        if not destination.with_report and stale.is_file():
+            stale.unlink()
+            logger.info("Removed %s, the report of an earlier run; this one has none", stale)
     except OSError as error:
         remedy = "Free space or give another output_dir; files that were there are as they were"
         raise OutputError(
@@ -204,18 +229,27 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
         ) from error
 
 
-def _write_all(exposures: ExposureSet, destination: Destination, progress: Progress) -> None:
-    labels = _labels(exposures)
+def _write_all(exposures: ExposureSet, destination: Destination, progress: Progress) -> str | None:
+    """Write everything; the name of the file of the reference catalog as used, None where there is none."""
+    made = write_mosaics(exposures, destination.folder, progress)
+    exposures, labels = made.exposures, _labels(exposures)
     files = {
-        exposure.key: _write_one(exposure, exposures.fit(exposure.key), labels, destination)
+        exposure.key: _flagged(
+            _write_one(exposure, exposures.fit(exposure.key), labels, destination), made, exposure
+        )
         for exposure in progress(exposures.exposures, "Writing")
     }
     for key, catalog in exposures.catalogs.items():
         write_source_catalog(catalog, destination.catalog(exposures[key]))
-    companions = _write_companions(exposures, destination)
-    write_provenance(destination.provenance(exposures.product), exposures, files, companions)
+    companions = replace(_write_companions(exposures, destination), mosaics=made.products)
+    record = write_provenance(destination.provenance(exposures.product), exposures, files, companions)
+    if destination.with_report:
+        write_page(record, destination.report(exposures.product))
+    if destination.with_regions:
+        write_region_files(record, destination.folder)
     association = _output_association(exposures, files, destination)
     write_association(association, destination.association(exposures.product))
+    return companions.reference_file
 
 
 def _write_one(
@@ -229,6 +263,14 @@ def _write_one(
     target = destination.exposure(exposure)
     digests = write_exposure(exposure, fit, target, labels(fit), destination.headerlet(exposure))
     return FilePair(FileRecord(str(exposure.path), digests.input), FileRecord(str(target), digests.output))
+
+
+def _flagged(files: FilePair, made: MosaicOutcome, exposure: Exposure) -> FilePair:
+    """The files of an exposure once the cosmic rays that mosaics found are flagged in the one written."""
+    rays = made.rays.get(exposure.key, {})
+    if files.output is None or not any(mask.any() for mask in rays.values()):
+        return files
+    return replace(files, output=replace(files.output, sha256=flag_rays(Path(files.output.path), rays)))
 
 
 def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:
@@ -269,14 +311,27 @@ def _write_companions(exposures: ExposureSet, destination: Destination) -> Compa
     """The catalogs beside the record: the solution's sources, and the reference catalog as used."""
     sources, target = solved_sources(exposures), destination.sources(exposures.product)
     if sources is not None:
-        write_reference_catalog(sources, target)
+        write_reference_catalog(sources, target, _about(exposures, sources))
     earlier = _earlier_record(exposures)
     return Companions(
         aligned=sources,
         aligned_file=target.name,
         reference_file=_write_reference(exposures, destination, earlier),
         earlier_reference=earlier and earlier[1],
+        stamps=pictures_of(exposures, sources) if destination.with_report else None,
     )
+
+
+def _about(exposures: ExposureSet, sources: ReferenceCatalog) -> dict[str, list[int] | list[str]]:
+    """What whoever aligns to the sources of a solution is to know."""
+    absolute = exposures.absolute.fits
+    frame_of = {key: fit.frame for key, fit in exposures.relative.fits.items() if fit.is_aligned}
+    tied = {frame for key, frame in frame_of.items() if key in absolute and absolute[key].is_aligned}
+    return {
+        "frames": sorted(set(frame_numbers(sources).tolist())),
+        "tied_frames": sorted(tied),
+        "exposures": sorted(exposure.key for exposure in exposures.direct),
+    }
 
 
 def _write_reference(

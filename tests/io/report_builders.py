@@ -186,13 +186,6 @@ def record(exposures: ExposureSet, **more: Any) -> dict[str, Any]:
     return {**record_tree(exposures, files, Companions(), "1.0.0"), **more}
 
 
-def with_footprints(tree: dict[str, Any], exposures: ExposureSet) -> dict[str, Any]:
-    """A record that has the outlines of its exposures."""
-    for one in exposures.exposures:
-        tree["exposures"][one.key]["footprint"] = [chip.wcs.footprint() for chip in one.chips]
-    return tree
-
-
 def stamps(n: int = 3, size: int = 41) -> dict[str, Any]:
     """Pictures of stars: two blobs before, one in the middle after."""
     y, x = np.indices((size, size)) - size // 2

@@ -145,3 +145,26 @@ def test_nothing_to_show(made):
     one = replace(exposures, exposures=exposures.exposures[:1])
     assert star_stamps(one, solved_sources(exposures), good_bits=FAINT) is None
     assert opened == []
+
+
+def test_stars_with_a_neighbour_come_last(made):
+    """Told by each exposure's own catalog, which has what no fit used."""
+    exposures, _ = made
+    for catalog in exposures.catalogs.values():
+        rows = {name: np.append(column, column[:1]) for name, column in catalog.table.items()}
+        rows["id"][-1], rows["flags"][-1] = 9, int(SourceFlag.SATURATED | SourceFlag.MASKED_CORE)
+        # 2.6" from the brightest
+        rows["x"][-1] += 20.0
+        rows["mag"][-1] = 30.0
+        catalog.table.remove_rows(slice(0, None))
+        for values in zip(*rows.values(), strict=True):
+            catalog.table.add_row(values)
+    found = star_stamps(exposures, solved_sources(exposures), good_bits=FAINT)
+    assert [name.rsplit("-", 1)[-1] for name in found["identifier"]] == ["1", "2", "3"]
+
+
+def test_usable_bits_are_those_of_the_catalog(made):
+    exposures, _ = made
+    for catalog in exposures.catalogs.values():
+        catalog.table.meta["settings"] = {"good_bits": FAINT}
+    assert star_stamps(exposures, solved_sources(exposures)) is not None

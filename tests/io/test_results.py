@@ -12,6 +12,7 @@ from grism_align.io import results
 from grism_align.io.checksums import sha256_of
 from grism_align.io.load import load_exposures
 from grism_align.io.provenance import read_provenance
+from grism_align.io.recorded_catalogs import exposures_behind
 from grism_align.io.reference_catalogs import read_reference_catalog
 from grism_align.io.results import Destination, check_destination, write_results
 from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
@@ -298,6 +299,24 @@ def test_the_reference_catalog_as_used(aligned, out, tmp_path):
         assert (folder / "deep_refcat.ecsv").read_bytes() == before
         entry = read_provenance(folder / "deep_provenance.asdf")["reference_catalog"]
         np.testing.assert_equal(entry, first)
+
+
+def test_a_reference_catalog_of_an_earlier_run_does_not_stay(aligned, out):
+    """Beside products that have none of it."""
+    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), quietly)
+    assert "deep_refcat.ecsv" in _names(out)
+    write_results(aligned, Destination(out, in_place=False), quietly)
+    assert "deep_refcat.ecsv" not in _names(out)
+    assert read_provenance(out / "deep_provenance.asdf")["reference_catalog"] is None
+
+
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_the_source_list_of_a_run_that_is_not_on_the_sky_says_so(aligned, out, caplog, is_tied):
+    exposures = _with_sources(_with_absolute(aligned) if is_tied else aligned)
+    write_results(exposures, Destination(out, in_place=False), quietly)
+    read_reference_catalog(out / "deep_sources.ecsv")
+    assert ("it was aligned to no catalog" in caplog.text) != is_tied
+    assert exposures_behind(out / "deep_sources.ecsv") == {KEYS[0], KEYS[2]}
 
 
 def test_a_reference_catalog_that_is_gone(aligned, out, tmp_path, caplog):

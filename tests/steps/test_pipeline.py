@@ -103,7 +103,8 @@ def test_products(field_a, output_a):
     catalogs = {f"{e.key}_cat.ecsv" for e in result.direct}
     exposures = {path.name for path in field_a.truth.paths}
     tables = {"field_asn.json", "field_provenance.asdf", "field_refcat.ecsv", "field_sources.ecsv"}
-    assert names == exposures | catalogs | tables
+    assert names == exposures | catalogs | tables | {"field_report.html"}
+    assert "could not be made" not in (folder / "field_report.html").read_text(encoding="utf-8")
     for path in field_a.truth.paths:
         before, after = raw_hdus(path), raw_hdus(folder / path.name)
         assert [data for _, _, data in before] == [data for _, _, data in after]
@@ -392,7 +393,7 @@ def test_in_place(field_a, output_a, tmp_path):
     before = {path.name for path in (tmp_path / "in").iterdir()}
     result = run(asn, in_place=True, steps={"absolute_align": {"catalog": str(field_a.catalog)}})
     added = {path.name for path in (tmp_path / "in").iterdir()} - before
-    tables = {"field_provenance.asdf", "field_refcat.ecsv", "field_sources.ecsv"}
+    tables = {"field_provenance.asdf", "field_refcat.ecsv", "field_sources.ecsv", "field_report.html"}
     assert added == tables | {f"{e.key}_cat.ecsv" for e in result.direct}
     for path in field_a.truth.paths:
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 1e-4
@@ -400,6 +401,12 @@ def test_in_place(field_a, output_a, tmp_path):
     run(asn, in_place=True, steps={"absolute_align": {"catalog": str(field_a.catalog)}})
     for path in field_a.truth.paths:
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
+
+
+def test_regions_instead_of_the_report(field_a, tmp_path):
+    result = run(field_a.association, output_dir=str(tmp_path / "out"), report=False, regions=True)
+    found = {path.name for path in (tmp_path / "out").iterdir() if path.suffix in {".html", ".reg"}}
+    assert found == {f"{exposure.key}.reg" for exposure in result.direct}
 
 
 def test_in_place_without_an_association(field_a, tmp_path, monkeypatch):

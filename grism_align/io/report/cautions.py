@@ -27,6 +27,8 @@ _LARGE_PROBABILITY = 1e-6
 # Exposures of one acquisition differ by tens of mas; arcsec.
 _LARGE_JUMP = 0.15
 _LARGE_SHIFT = 5.0
+# What dithers and drift between the governing exposure and the grism exposure add; mas.
+_LARGE_CARRIED = 15.0
 # Spectra this far from where they should be, and by as many errors; pixels.
 _LARGE_TRACE, _TRACE_ERRORS = 0.1, 3.0
 
@@ -68,6 +70,17 @@ _REMEDIES = (
 )
 
 
+# Where the corrections of these commands come from is for information.
+_ORIGINS = {"apply": "No new alignment:", "shift": "No alignment:"}
+_OF_ORIGIN = "The file is named in full, with its checksum, in the record"
+# Steps whose note is no warning: what was made, and that there was nothing to do.
+_EXPECTED = {
+    ("visit_mosaic", "done"),
+    ("visit_mosaic", "skipped"),
+    *(("grism_wcs_propagate", one) for one in ("done", "skipped")),
+}
+
+
 @dataclass(frozen=True)
 class Caution:
     """One thing to know.
@@ -96,6 +109,7 @@ def cautions_of(contents: Contents) -> list[Caution]:
         _failures,
         _priors,
         _substitutes,
+        _carried,
         _ties,
         _frames,
         _steps,
@@ -129,11 +143,13 @@ def _failures(contents: Contents) -> Iterator[Caution]:
         keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs"
         yield Caution(f"{listed(keys)} {keeps}: {reason}", _remedy(reason), exposures=tuple(keys))
     unfitted = tuple(entry.key for entry in contents.entries if entry.status is None)
-    if unfitted:
+    if unfitted and not contents.is_given:
         remedy = "Run the pipeline to its end, from the association beside this record"
-        yield Caution(
-            f"{count(len(unfitted), 'exposure')} not fitted by any step yet", remedy, exposures=unfitted
-        )
+        text = f"{count(len(unfitted), 'exposure')} not fitted by any step yet"
+        yield Caution(text, remedy, is_problem=contents.is_begun, exposures=unfitted)
+    elif unfitted:
+        text = f"{count(len(unfitted), 'exposure')} not in your table, and as before: {listed(unfitted)}"
+        yield Caution(text, "Nothing to do, if that was meant", is_problem=False, exposures=unfitted)
 
 
 def _priors(contents: Contents) -> Iterator[Caution]:
@@ -150,10 +166,37 @@ def _substitutes(contents: Contents) -> Iterator[Caution]:
     odd = [entry for entry in contents.grisms if entry.reason and entry.status is not FitStatus.FAILED]
     keys = tuple(entry.key for entry in odd)
     if keys:
-        reasons = listed([f"{entry.key} ({entry.reason})" for entry in odd], 3)
-        remedy = "See whether the direct exposure can be mended; if not, check the spectra's zero point"
+        reasons = "; ".join(f"{listed(names)} ({why})" for why, names in _alike(odd).items())
+        remedy = (
+            "See whether a direct exposure of their own can be had; if not, verify_traces tells how far the "
+            "spectra are off, and refine_grism mends that"
+        )
         text = f"{count(len(keys), 'grism exposure')} corrected with reservations: {reasons}"
         yield Caution(text, remedy, exposures=keys)
+
+
+def _alike(entries: list[Entry]) -> dict[str, list[str]]:
+    """Exposures by their reasons, in which those that govern them have no names."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        pattern = "|".join(map(re.escape, entry.value("total", "governed_by", ()))) or "(?!)"
+        found.setdefault(re.sub(pattern, "the direct exposure", entry.reason), []).append(entry.key)
+    return found
+
+
+def _carried(contents: Contents) -> Iterator[Caution]:
+    """Grism exposures whose errors are mostly those of the way from the direct exposure."""
+    plain = [entry for entry in contents.grisms if entry.is_aligned and not entry.reason]
+    errors = {entry.key: float(entry.value("total", "carried_error")) for entry in plain}
+    keys = tuple(key for key, error in errors.items() if error > _LARGE_CARRIED)
+    if keys:
+        have = "has" if len(keys) == 1 else "have"
+        text = (
+            f"{count(len(keys), 'grism exposure')} {have} no direct exposure of the same pointing: "
+            f"dithers and drift in between add errors of up to {max(errors[key] for key in keys):.0f} mas"
+        )
+        remedy = "Fine for extracting spectra; where it matters, have the traces verified or refined"
+        yield Caution(text, remedy, is_problem=False, exposures=keys)
 
 
 def _ties(contents: Contents) -> Iterator[Caution]:
@@ -214,7 +257,9 @@ def _steps(contents: Contents) -> Iterator[Caution]:
                 "If you need positions on the sky, give the step absolute_align a catalog, such as GAIADR3"
             )
             yield Caution(text, remedy, is_problem=False)
-        elif note:
+        elif step in _ORIGINS:
+            yield Caution(f"{_ORIGINS[step]} {note.split(', sha256')[0]}", _OF_ORIGIN, is_problem=False)
+        elif note and (step, outcome) not in _EXPECTED and not contents.is_lone:
             verb = "was skipped" if outcome == "skipped" else "says"
             yield Caution(f"{step} {verb}: {note}", "Read whether it matters to you", is_problem=False)
 

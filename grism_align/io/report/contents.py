@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.values.solution import FitStatus
+from grism_align.values.solution import ExposureFit, FitStatus, Residuals, agreement
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Contents", "Entry", "Tie"]
+__all__ = ["USER", "Contents", "Entry", "Tie"]
+
+#: Stands for the catalog where corrections are the user's own.
+USER = "USER"
+
+# The outer ones of 3 x 3 pixels, x running fastest, once around.
+_AROUND = [0, 1, 2, 5, 8, 7, 6, 3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,26 @@ class Entry:
         """Whether it is on the reference catalog."""
         fit = self.record["absolute"]
         return bool(fit and fit["transform"])
+
+    @property
+    def tie(self) -> ExposureFit:
+        """Its fit to the catalog, of what is on record the numbers and the residuals."""
+        found, fit = self.residuals("absolute"), self.record["absolute"]
+        columns = {name: np.asarray(column) for name, column in (found or {}).items()}
+        if found is not None and "error" not in columns:
+            columns["error"] = np.full(len(columns["weight"]), np.nan)
+        return ExposureFit(
+            FitStatus(fit["status"]),
+            transform=None,
+            reference=fit["reference"],
+            n_matched=fit["n_matched"],
+            n_used=fit["n_used"],
+            rms=fit["rms"],
+            false_match_probability=fit["false_match_probability"],
+            reduced_chi2=float(self.value("absolute", "reduced_chi2")),
+            leverage=float(self.value("absolute", "leverage")),
+            residuals=Residuals(**columns) if columns else None,
+        )
 
     @property
     def reason(self) -> str:
@@ -103,10 +128,10 @@ class Entry:
 
     @cached_property
     def outlines(self) -> list[NDArray[np.float64]]:
-        """Corners (M, 2) of each chip on the sky, in deg, corrected; empty where not on record."""
-        found = self.record.get("footprint")
-        chips = [] if found is None else [np.asarray(chip, dtype=float) for chip in found]
-        return [self.transform.apply_to_sky(chip) for chip in chips] if self.transform else chips
+        """Edge (8, 2) of each chip on the sky, in deg, corrected; empty where not on record."""
+        chips = self.record.get("starting_wcs", {}).get("chips", ())
+        edges = [np.asarray(chip["sky"], dtype=float)[_AROUND] for chip in chips]
+        return [self.transform.apply_to_sky(edge) for edge in edges] if self.transform else edges
 
     def residuals(self, step: str) -> Mapping[str, Any] | None:
         """The matched sources of one step's fit; None where there are none."""
@@ -122,22 +147,24 @@ class Tie:
     ----------
     frame : int
         Its number.
-    n_exposures : int
-        Exposures that share the numbers below.
+    keys : tuple of str
+        The direct exposures.
     reference : str
         Name of the catalog.
     n_used, n_matched : int
-        Stars.
+        Different stars of all of them.
     rms : float, mas
-        Of one axis.
+        Of one axis, of all of them.
     probability : float
-        That lists without a common star match as well.
-    reduced_chi2, leverage : float
-        As on record; NaN where unknown.
+        That lists without a common star match as well; the worst of them.
+    reduced_chi2 : float
+        Mean of them; NaN where unknown.
+    leverage : float
+        Largest share of one star in the weight; NaN where unknown.
     """
 
     frame: int
-    n_exposures: int
+    keys: tuple[str, ...]
     reference: str
     n_used: int
     n_matched: int
@@ -145,6 +172,39 @@ class Tie:
     probability: float
     reduced_chi2: float
     leverage: float
+
+    @property
+    def n_exposures(self) -> int:
+        """How many exposures share it."""
+        return len(self.keys)
+
+    @classmethod
+    def of(cls, frame: int, entries: Sequence[Entry]) -> Tie:
+        """What the absolute fits of some exposures of a frame tell together."""
+        fits = [entry.tie for entry in entries]
+        whole = agreement(fits)
+        return cls(
+            frame,
+            tuple(entry.key for entry in entries),
+            fits[0].reference,
+            whole.n_used,
+            whole.n_matched,
+            whole.rms,
+            max(fit.false_match_probability for fit in fits),
+            float(np.mean([fit.reduced_chi2 for fit in fits])),
+            _largest_share(fits),
+        )
+
+
+def _largest_share(fits: Sequence[ExposureFit]) -> float:
+    """Of one star in the weight of all fits together."""
+    known = [fit.residuals for fit in fits if fit.residuals is not None]
+    if not known or not all(np.isfinite(one.error).all() for one in known):
+        return max(fit.leverage for fit in fits)
+    names = np.concatenate([one.matched.astype(str) for one in known])
+    weight = np.concatenate([one.weight / one.error**2 for one in known])
+    total = np.bincount(np.unique(names, return_inverse=True)[1], weight)
+    return float(total.max() / total.sum()) if total.sum() > 0 else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +226,21 @@ class Contents:
         return tuple(sorted(found, key=lambda entry: (entry.mid, entry.key)))
 
     @property
+    def is_given(self) -> bool:
+        """Whether the corrections are the user's own, and nothing was measured."""
+        return bool(self.record["solutions"]["absolute"]["reference"] == USER)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a step has fitted any exposure."""
+        return any(entry.status is not None for entry in self.entries)
+
+    @property
+    def is_lone(self) -> bool:
+        """Whether there is one direct exposure, which is the frame by itself."""
+        return len(self.direct) == 1 and self.direct[0].status is FitStatus.REFERENCE and not self.ties
+
+    @property
     def direct(self) -> list[Entry]:
         """The direct exposures."""
         return [entry for entry in self.entries if entry.is_direct]
@@ -183,30 +258,29 @@ class Contents:
             found.setdefault(entry.record["visit"], []).append(entry)
         return found
 
+    @property
+    def mosaics(self) -> list[dict[str, Any]]:
+        """The mosaics that were made, with their pixel scales in arcsec."""
+        return [
+            {**one, "scale": f"{np.sqrt(abs(np.linalg.det(one['frame']['cd_arcsec']))):.4g}"}
+            for one in self.record.get("mosaics", ())
+        ]
+
     def activity(self, step: str) -> Mapping[str, Any] | None:
         """What is on record of one step."""
         return next((one for one in self.record["activities"] if one["step"] == step), None)
 
     @cached_property
     def ties(self) -> list[Tie]:
-        """Each tie to the catalog once: of a frame, or of the part of it that was tied by itself."""
-        names = ("reference", "n_used", "n_matched", "rms", "false_match_probability")
-        tied = [entry for entry in self.direct if entry.is_tied]
-        numbers = [
-            (
-                int(entry.value("relative", "frame", 0)),
-                *(entry.value("absolute", name, "") for name in names),
-                *(round(float(entry.value("absolute", name)), 6) for name in ("reduced_chi2", "leverage")),
-            )
-            for entry in tied
-        ]
-        # NaN differs from itself; its text does not
-        counts = Counter(map(repr, numbers))
-        first = {repr(one): one for one in reversed(numbers)}
-        return sorted(
-            (Tie(one[0], counts[text], *one[1:]) for text, one in first.items()),
-            key=lambda tie: (tie.frame, -tie.n_exposures),
-        )
+        """Each tie to the catalog once: of a frame, or of the visit or exposure that was tied by itself."""
+        step = self.activity("absolute_align")
+        solve = step["settings"].get("solve") if step else None
+        groups: dict[tuple[int, str], list[Entry]] = {}
+        for entry in [] if self.is_given else self.direct:
+            if entry.is_tied:
+                own = {"visit": str(entry.record["visit"]), "exposure": entry.key}.get(str(solve), "")
+                groups.setdefault((int(entry.value("relative", "frame", 0)), own), []).append(entry)
+        return [Tie.of(frame, entries) for (frame, _), entries in sorted(groups.items())]
 
     @cached_property
     def frames(self) -> list[int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from grism_align.io.report.contents import Contents, Entry
+    from grism_align.io.report.contents import Contents, Entry, Tie
     from grism_align.io.report.figures import Plotter
 
 __all__ = ["Panel", "absolute_panels", "relative_panels", "relative_summary"]
@@ -89,21 +89,56 @@ def relative_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
 
 
 def absolute_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
-    """Residuals against the reference catalog, each set of them once."""
+    """Residuals against the reference catalog: of all exposures of a tie in the mean, and each set once."""
     found: dict[bytes, tuple[list[Entry], _Vectors]] = {}
     for entry in contents.direct:
         vectors = _vectors(contents, entry, "absolute")
         if vectors:
             content = vectors.offset.tobytes() + vectors.weight.tobytes()
             found.setdefault(content, ([], vectors))[0].append(entry)
-    groups = list(found.values())[:MOST_PANELS]
+    groups = list(found.values())
+    if len(groups) > MOST_PANELS:
+        groups = sorted(groups, key=lambda group: -float(group[0][0].value("absolute", "rms")))[:WORST_PANELS]
     limit = _limit([vectors for _, vectors in groups])
-    panels = []
+    alone = {entries[0].key for entries, _ in found.values() if len(entries) == 1}
+    panels = [
+        _mean_panel(contents, tie, plotter, limit)
+        for tie in contents.ties
+        if tie.n_exposures > 1 and alone & set(tie.keys)
+    ]
     for entries, vectors in groups:
         title = entries[0].key if len(entries) == 1 else f"{count(len(entries), 'exposure')} together"
         caption = _caption(entries[0], "absolute", vectors)
         panels.append(Panel(title, caption, _panel(plotter, title, vectors, limit)))
     return panels
+
+
+def _mean_panel(contents: Contents, tie: Tie, plotter: Plotter, limit: float) -> Panel:
+    """The weighted mean residual of each star over the exposures of a tie."""
+    entries = [e for e in contents.direct if e.key in tie.keys]
+    found = [(e, residuals) for e in entries if (residuals := e.residuals("absolute"))]
+    sky = np.concatenate([contents.residual_sky(entry, "absolute") for entry, _ in found])
+    names = np.concatenate([np.asarray(one["matched"]).astype(str) for _, one in found])
+    offset = np.concatenate([np.asarray(one["offset"], dtype=float).reshape(-1, 2) for _, one in found])
+    weight = np.concatenate([np.asarray(one["weight"], dtype=float) for _, one in found])
+    star = np.unique(names, return_inverse=True)[1]
+    total = np.bincount(star, weight).astype(float)
+    # of those that were clipped wherever they were seen, the plain mean
+    share = np.where(total[star] > 0, weight, 1.0)
+    share /= np.bincount(star, share)[star]
+
+    def mean(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack([np.bincount(star, share * column) for column in columns.T]).astype(float)
+
+    place = np.full((len(total), 2), np.nan)
+    if np.isfinite(sky).all():
+        place = mean(TangentPlane(*mean_direction(sky)).to_plane(sky))
+    title = f"{count(len(entries), 'exposure')} together"
+    caption = (
+        f"{tie.n_used} of {tie.n_matched} stars used; rms {fixed(tie.rms)} mas. "
+        "Shown is the mean of each star over the exposures."
+    )
+    return Panel(title, caption, _panel(plotter, title, _Vectors(place, mean(offset), total), limit))
 
 
 def _limit(many: Sequence[_Vectors]) -> float:

@@ -32,6 +32,10 @@ COLUMNS = (
 )
 
 
+# Remarks of more characters get more width.
+_LONG = 40
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of the table.
@@ -43,7 +47,7 @@ class Cell:
     sort : str
         What it is sorted by.
     kind : str
-        ``number``, ``text`` for what may be long, or empty.
+        ``number``, ``text`` for what may be broken into lines, ``text long``, or empty.
     """
 
     text: str
@@ -91,7 +95,7 @@ def _row(entry: Entry) -> Row:
         _number(float(entry.value("relative", "rms")), 1),
         Cell(probability(chance), _sort(chance), "number"),
         _text(_governors(entry)),
-        Cell(remark, remark.lower(), "text"),
+        Cell(remark, remark.lower(), "text long" if len(remark) > _LONG else "text"),
         _number(float(entry.record["start"]), 4),
     )
     status = entry.status.value if entry.status else "not fitted"

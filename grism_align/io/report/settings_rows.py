@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.report.words import setting
+from grism_align.io.source_catalogs import plain
 from grism_align.values import settings as declared
 from grism_align.values.settings import Settings, parameters_of
 
@@ -52,9 +53,9 @@ def changed_settings(contents: Contents) -> list[SettingRow]:
 def _rows(activity: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[SettingRow]:
     step, given = activity["step"], activity["settings"]
     known = _parameters(step, given)
-    for name, value in given.items():
+    for name, value in sorted(given.items()):
         parameter = known.get(name)
-        if parameter is None or value == parameter.default:
+        if parameter is None or value == plain(parameter.default):
             continue
         in_file = shipped.get(step, {}).get(name)
         origin = "instrument's parameter file" if value == in_file else "user"

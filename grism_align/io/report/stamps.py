@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.field import ExposureSet
 
@@ -26,8 +26,8 @@ _SIZE = 41
 _LEAST_HALF, _LARGEST_HALF = 1.3, 4.0
 # Beyond this offset of all exposures together the stars would not be in the pictures; arcsec.
 _LARGEST_COMMON = 1.5
-# A neighbour nearer than this, and not this much fainter, is in the picture; arcsec, mag.
-_NEIGHBOUR, _FAINTER = 2.0, 2.5
+# Stars without a neighbour this near, arcsec, that is not this much fainter are preferred.
+_FREE, _FAINTER = (3.0, 2.0), 2.5
 # Stars of point-like width are preferred to galaxies.
 _WIDEST = 1.25
 # Of the most exposures, so that no star costs more than its picture is worth.
@@ -57,7 +57,7 @@ def star_stamps(
     aligned : ReferenceCatalog or None
         The sources of the solution, as `solved_sources` gives them.
     good_bits : int, optional
-        Data-quality bits that don't matter.
+        Data-quality bits that don't matter, where an exposure's catalog doesn't tell.
     n_stars : int, optional
         Stars at most.
 
@@ -88,23 +88,22 @@ def star_stamps(
 
 def _chosen(exposures: ExposureSet, aligned: ReferenceCatalog, n_stars: int) -> _Stars | None:
     """The brightest isolated sources that many exposures measured cleanly; stars first."""
-    measured = {e.key: found for e in exposures.direct if len(found := _clean_numbers(exposures, e))}
+    measured = {e.key: found for e in exposures.direct if len(found := _clean_sources(exposures, e))}
     if not measured:
         return None
     number = np.array([int(name.rsplit("-", 1)[-1]) for name in aligned.identifier.tolist()], dtype=np.int64)
-    widths: dict[int, list[float]] = {}
+    looks: dict[int, list[tuple[float, float]]] = {}
     for found in measured.values():
-        for one, fwhm in found.items():
-            widths.setdefault(one, []).append(fwhm)
-    times = np.array([len(widths.get(int(n), ())) for n in number])
-    width = np.array([np.median(widths.get(int(n), [np.inf])) for n in number])
-    enough = times >= max(2, 0.6 * min(times.max(initial=0), 4))
-    lone = enough & _isolated(aligned)
-    usable = lone if lone.any() else enough
-    bright = np.flatnonzero(usable & np.isfinite(aligned.mag))
-    bright = bright[np.argsort(aligned.mag[bright], kind="stable")][:100]
-    if len(bright) == 0:
+        for one, look in found.items():
+            looks.setdefault(one, []).append(look)
+    times = np.array([len(looks.get(one, ())) for one in number.tolist()])
+    enough = (times >= max(2, 0.6 * min(times.max(initial=0), 4))) & np.isfinite(aligned.mag)
+    if not enough.any():
         return None
+    width, free = np.array([_typical(looks.get(one, [])) for one in number.tolist()]).T
+    lone = next((rows for radius in _FREE if (rows := enough & (free > radius)).sum() >= 3), enough)
+    bright = np.flatnonzero(lone)
+    bright = bright[np.argsort(aligned.mag[bright], kind="stable")][:100]
     sharp = bright[width[bright] <= _WIDEST * np.quantile(width[bright], 0.1)]
     rows = sharp[:n_stars] if len(sharp) >= 3 else bright[:n_stars]
     at = {int(number[row]): place for place, row in enumerate(rows.tolist())}
@@ -115,35 +114,48 @@ def _chosen(exposures: ExposureSet, aligned: ReferenceCatalog, n_stars: int) -> 
     return _Stars(aligned.identifier[rows], aligned.sky[rows], {k: v for k, v in seen.items() if len(v)})
 
 
-def _clean_numbers(exposures: ExposureSet, exposure: Exposure) -> dict[int, float]:
-    """Numbers of the sources that an exposure measured without doubt, with their widths in arcsec."""
+def _typical(looks: list[tuple[float, float]]) -> tuple[float, float]:
+    """Median width and least distance of a neighbour, over the exposures that saw a source."""
+    if not looks:
+        return np.inf, 0.0
+    widths, distances = zip(*looks, strict=True)
+    return float(np.median(widths)), min(distances)
+
+
+def _clean_sources(exposures: ExposureSet, exposure: Exposure) -> dict[int, tuple[float, float]]:
+    """The sources that an exposure measured without doubt: width and distance of a neighbour, arcsec."""
     fit, total = exposures.relative.fits.get(exposure.key), exposures.fit(exposure.key)
     catalog = exposures.catalogs.get(exposure.key)
     if catalog is None or fit is None or fit.residuals is None or total is None or total.transform is None:
         return {}
     doubtful = int(UNRELIABLE | SourceFlag.EDGE | SourceFlag.SATURATED)
     fwhm = np.asarray(catalog.table["fwhm"], dtype=float) * exposure.pixel_scale
+    looks = np.column_stack([fwhm, _free_radii(catalog) * exposure.pixel_scale])
     clean = (catalog.flags & doubtful) == 0
-    width_of = dict(zip(np.asarray(catalog.table["id"])[clean].tolist(), fwhm[clean].tolist(), strict=True))
-    pairs = zip(
+    look_of = dict(zip(np.asarray(catalog.table["id"])[clean].tolist(), looks[clean].tolist(), strict=True))
+    matches = zip(
         fit.residuals.source.tolist(), fit.residuals.matched.tolist(), fit.residuals.weight, strict=True
     )
-    return {int(number): width_of[one] for one, number, weight in pairs if weight > 0 and one in width_of}
+    return {
+        int(number): tuple(look_of[one]) for one, number, weight in matches if weight > 0 and one in look_of
+    }
 
 
-def _isolated(aligned: ReferenceCatalog) -> NDArray[np.bool_]:
-    """Whether no other source that is not much fainter is near."""
+def _free_radii(catalog: SourceCatalog) -> NDArray[np.float64]:
+    """From each source to the nearest on its chip that is not much fainter, (N,) pixels."""
     from scipy.spatial import cKDTree
 
-    from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
-
-    tree = cKDTree(sky_to_vector(aligned.sky))
-    alone = np.ones(len(aligned), dtype=bool)
-    for one, other in tree.query_pairs(_NEIGHBOUR / ARCSEC_PER_RADIAN, output_type="ndarray").tolist():
-        fainter = aligned.mag[other] - aligned.mag[one]
-        alone[one] &= bool(fainter > _FAINTER)
-        alone[other] &= bool(-fainter > _FAINTER)
-    return alone
+    # of what is masked or saturated, the magnitude is too faint or unknown
+    unsure = (catalog.flags & int(UNRELIABLE | SourceFlag.SATURATED)) != 0
+    mag = np.where(unsure | ~np.isfinite(catalog.mag), -np.inf, catalog.mag)
+    place = np.column_stack([1e6 * catalog.chip, np.nan_to_num(catalog.xy)])
+    found = np.full(len(catalog), np.inf)
+    if len(catalog) < 2:
+        return found
+    distance, other = cKDTree(place).query(place, k=min(8, len(catalog)))
+    with np.errstate(invalid="ignore"):
+        counts = (other != np.arange(len(catalog))[:, None]) & (mag[other] < mag[:, None] + _FAINTER)
+    return np.asarray(np.where(counts, distance, np.inf).min(axis=1))
 
 
 def _offsets(
@@ -173,6 +185,8 @@ def _read(
     rows = stars.rows[exposure.key]
     plane = exposure.plane
     shifted = plane.to_sky(plane.to_plane(stars.sky) + common)
+    settings = exposures.catalogs[exposure.key].table.meta.get("settings", {})
+    good_bits = int(settings.get("good_bits", good_bits))
     for chip, pixels in read_pixels(exposure):
         on_chip = rows[_is_on(chip, stars.sky[rows], transform)]
         if len(on_chip) == 0:

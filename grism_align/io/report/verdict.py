@@ -41,7 +41,7 @@ class Verdict:
     Parameters
     ----------
     level : str
-        ``good``, ``care`` or ``bad``.
+        ``good``, ``care``, ``bad``, or ``plain`` where nothing was aligned, nor was to be.
     headline : str
         The verdict.
     sentences : tuple of str
@@ -67,7 +67,7 @@ def verdict_of(contents: Contents, cautions: Sequence[Caution]) -> Verdict:
         What is to be said against it.
     """
     level = _level(contents, cautions)
-    sentences = (_direct_sentence(contents), *_tie_sentences(contents), _grism_sentence(contents))
+    sentences = (*_direct_sentences(contents), _grism_sentence(contents), _trace_sentence(contents))
     return Verdict(
         level,
         _headline(contents, cautions, level),
@@ -77,21 +77,36 @@ def verdict_of(contents: Contents, cautions: Sequence[Caution]) -> Verdict:
 
 
 def _level(contents: Contents, cautions: Sequence[Caution]) -> str:
+    problems = any(caution.is_problem for caution in cautions)
+    if not contents.is_begun or ((contents.is_given or contents.is_lone) and not problems):
+        return "plain"
     if not any(entry.is_aligned for entry in contents.entries):
         return "bad"
-    return "care" if any(caution.is_problem for caution in cautions) else "good"
+    return "care" if problems else "good"
 
 
 def _headline(contents: Contents, cautions: Sequence[Caution], level: str) -> str:
+    if not contents.is_begun:
+        return "Not aligned yet: the sources are measured."
     if level == "bad":
         return "Not aligned: no exposure has a correction of its own."
     problems = sum(caution.is_problem for caution in cautions)
-    frame = "with each other and with the sky" if contents.ties else "with each other, not with a catalog"
-    if level == "good":
-        return f"Aligned {frame}; no warnings."
+    done = _done(contents)
+    if level in {"good", "plain"}:
+        return f"{done}; no warnings."
     unusable = [e.key for e in contents.entries if e.status in {FitStatus.FAILED, None}]
     left = f" {count(len(unusable), 'exposure')} did not get a correction." if unusable else ""
-    return f"Aligned {frame}, with {count(problems, 'thing')} to look at before you use it.{left}"
+    return f"{done}, with {count(problems, 'thing')} to look at before you use it.{left}"
+
+
+def _done(contents: Contents) -> str:
+    if contents.is_given:
+        return "Moved as you said, nothing was measured"
+    if contents.is_lone:
+        return "Not moved: there is one direct exposure, and no catalog to align it with"
+    if len(contents.direct) == 1:
+        return "Aligned with the sky"
+    return f"Aligned with each other{' and with the sky' if contents.ties else ', not with a catalog'}"
 
 
 def _tally(entries: Sequence[Entry]) -> str:
@@ -105,7 +120,19 @@ def _tally(entries: Sequence[Entry]) -> str:
     return ", ".join([*parts, *([f"{unfitted} not fitted"] if unfitted else [])])
 
 
-def _direct_sentence(contents: Contents) -> str:
+def _direct_sentences(contents: Contents) -> list[str]:
+    if not contents.is_begun:
+        of = f"{len(contents.direct)} direct and {count(len(contents.grisms), 'grism exposure')}"
+        return [f"There are {of} of {count(len(contents.visits), 'visit')}."]
+    if contents.is_given:
+        moved = sum(entry.transform is not None for entry in contents.entries)
+        return [f"{moved} of {count(len(contents.entries), 'exposure')} have a correction from your table."]
+    if len(contents.direct) == 1:
+        return _tie_sentences(contents)
+    return [_together(contents), *_tie_sentences(contents)]
+
+
+def _together(contents: Contents) -> str:
     direct = contents.direct
     aligned = [entry for entry in direct if entry.is_aligned]
     if not aligned:
@@ -120,11 +147,14 @@ def _direct_sentence(contents: Contents) -> str:
 
 
 def _tie_sentences(contents: Contents) -> list[str]:
+    if not any(entry.is_aligned for entry in contents.direct):
+        return []
     if not contents.ties:
         reference = contents.record["solutions"]["relative"]["reference"] or "the first exposure"
         return [
-            f"They are not tied to a catalog: the frame is that of the pointing of {reference}, "
-            "which on the sky may be off by some tenths of an arcsecond and a few hundredths of a degree."
+            f"{'They are' if len(contents.direct) > 1 else 'It is'} not tied to a catalog: the frame is that "
+            f"of the pointing of {reference}, which on the sky may be off by some tenths of an arcsecond and "
+            "a few hundredths of a degree."
         ]
     number = {frame: at + 1 for at, frame in enumerate(contents.frames)}
     several = len(contents.ties) > 1
@@ -132,14 +162,16 @@ def _tie_sentences(contents: Contents) -> list[str]:
 
 
 def _tied(tie: Tie, number: int) -> str:
-    who = f"Frame {number} ({count(tie.n_exposures, 'exposure')}) is" if number else "They are"
+    who = "They are" if tie.n_exposures > 1 else "It is"
+    if number:
+        who = f"Frame {number} ({count(tie.n_exposures, 'exposure')}) is"
     rms = f"rms {fixed(tie.rms)} mas an axis"
     return f"{who} tied to {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
 
 
 def _grism_sentence(contents: Contents) -> str:
     grisms = contents.grisms
-    if not grisms:
+    if not grisms or contents.is_given or not any(entry.status for entry in grisms):
         return ""
     aligned = [entry for entry in grisms if entry.is_aligned]
     governors = {name for entry in aligned for name in entry.value("total", "governed_by", [])}
@@ -153,17 +185,33 @@ def _grism_sentence(contents: Contents) -> str:
     )
 
 
+def _trace_sentence(contents: Contents) -> str:
+    """How well spectra lie where the corrected WCSs say, where that was verified."""
+    checks = [entry.record.get("traces") or {} for entry in contents.grisms]
+    found = np.array([float(check.get("after_px", np.nan)) for check in checks])
+    found = found[np.isfinite(found)]
+    if len(found) == 0:
+        return ""
+    largest = float(np.abs(found).max())
+    return (
+        f"The spectra of {count(len(found), 'grism exposure')} were looked at: they lie at most "
+        f"{fixed(largest, 2)} pixels across from where the corrected WCSs put them."
+    )
+
+
 def _exposures(contents: Contents) -> Figure:
     aligned = sum(entry.is_aligned for entry in contents.entries)
     note = f"direct: {_tally(contents.direct)}"
     if contents.grisms:
         note += f"; grism: {_tally(contents.grisms)}"
-    return Figure("Exposures aligned", f"{aligned} of {len(contents.entries)}", note)
+    label = "Exposures moved" if contents.is_given else "Exposures aligned"
+    return Figure(label, f"{aligned} of {len(contents.entries)}", note)
 
 
 def _tie(contents: Contents) -> Figure:
     if not contents.ties:
-        return Figure("Tie to the sky", "none", "relative alignment only")
+        note = "by your table" if contents.is_given else "relative alignment only"
+        return Figure("Tie to the sky", "none", note if contents.is_begun else "")
     stars = span([float(tie.n_used) for tie in contents.ties], 0)
     rms = span([tie.rms for tie in contents.ties])
     names = listed(sorted({tie.reference for tie in contents.ties}))

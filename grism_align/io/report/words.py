@@ -57,4 +57,6 @@ def setting(value: Any) -> str:
     """The value of a parameter."""
     if value is None or value == "":
         return "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

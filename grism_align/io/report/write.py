@@ -26,6 +26,7 @@ from grism_align.io.report.sky_plots import sky_panel
 from grism_align.io.report.time_plots import time_panels
 from grism_align.io.report.traces import traces_of
 from grism_align.io.report.verdict import verdict_of
+from grism_align.io.report.words import probability
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def report_html(tree: Mapping[str, Any]) -> str:
         sky=sky_panel(contents, plotter),
         times=time_panels(contents, plotter),
         traces=traces_of(contents, plotter),
+        mosaics=contents.mosaics,
         cuts=step_cuts(contents),
         settings=changed_settings(contents),
         style=_resource("page.css"),
@@ -127,4 +129,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["probability"] = probability
     return environment.get_template("page.html")

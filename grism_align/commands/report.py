@@ -1,0 +1,62 @@
+"""``grism-align report``: the page of a run, and region files, made again from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.values.errors import OutputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from grism_align.commands import Subparsers
+
+__all__ = ["add_report"]
+
+
+def add_report(subparsers: Subparsers) -> None:
+    """Add the parser of ``report``."""
+    parser = subparsers.add_parser(
+        "report",
+        help="make the report of a run from its record",
+        description="Make the report of a run, one HTML page, from its record alone.",
+    )
+    parser.add_argument("provenance", type=Path, metavar="PROVENANCE", help="the record, *_provenance.asdf")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PAGE",
+        help="the page; by default PRODUCT_report.html beside the record, which is replaced",
+    )
+    parser.add_argument(
+        "--regions",
+        type=Path,
+        metavar="FOLDER",
+        help="write a DS9 region file for each direct exposure there, too",
+    )
+    parser.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from grism_align.io.provenance import read_provenance
+    from grism_align.io.regions import write_regions
+    from grism_align.io.report import report_path, write_report
+
+    source = options.provenance.expanduser()
+    target = report_path(source) if options.output is None else options.output.expanduser()
+    _check_page(target, source)
+    record = read_provenance(source)
+    print(write_report(record, target))
+    if options.regions is not None:
+        for path in write_regions(record, options.regions.expanduser()):
+            print(path)
+
+
+def _check_page(target: Path, source: Path) -> None:
+    """Refuse a page that would replace the record, or that a folder stands in the way of."""
+    if target.is_dir():
+        raise OutputError(target, "a folder, not a page", f"Give a file in it, {target / 'report.html'}")
+    if target.resolve() == source.resolve():
+        raise OutputError(target, "it is the record, which the page would replace", "Give another file")
