@@ -4,15 +4,15 @@
     python benchmarks/mosaic.py --size 400  # smaller cuts: a smoke run
     python benchmarks/mosaic.py FOLDER...   # direct exposures of your own, FLT or FLC, one filter a folder
 
-Equality: both drizzle the same exposures with the same WCSs, inverse-variance weights, frame and kernel, without
-background and cosmic rays. AstroDrizzle computes every position (stepsize=1); its default takes them linear
-between every tenth pixel, and what that changes is shown too.
+Equality: both drizzle the same exposures with the same WCSs, inverse-variance weights, frame and kernel,
+without background and cosmic rays. AstroDrizzle computes every position (stepsize=1); its default takes them
+linear between every tenth pixel, and what that changes is shown too.
 
 Speed: both level the background, reject cosmic rays by the median and drizzle, each as a process of its own,
 import included, in turns; the smallest of some runs counts (wall and CPU time; peak memory).
 
-Sharpness (simulated fields only): the stars of a mosaic of two visits after the alignment, against those of the
-mosaic made with the true WCSs.
+Sharpness (simulated fields only): the stars of a mosaic of two visits after the alignment, against those of
+the mosaic made with the true WCSs.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ def run_theirs(files: list[Path], out: Path, values: dict[str, Any]) -> None:
             [Path(name).name for name in names], output="mosaic", **steps, preserve=False, updatewcs=False,
             build=False, context=False, static=False, skysub=full, resetbits=0, stepsize=values["stepsize"],
             driz_sep_bits=values["good_bits"], final_bits=values["good_bits"], driz_cr_snr="4.0 3.0",
-            driz_cr_scale="1.2 0.7", final_wht_type="EXP" if full else "ERR", final_pixfrac=0.8, final_fillval=0,
-            final_units="cps", final_wcs=True, final_refimage=values["frame"], num_cores=1, in_memory=False,
+            driz_cr_scale="1.2 0.7", final_wht_type="EXP" if full else "ERR", final_pixfrac=0.8,
+            final_fillval=0, final_units="cps", final_wcs=True, final_refimage=values["frame"], num_cores=1,
+            in_memory=False,
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["clipped_level", "smooth_background"]
+__all__ = ["clipped_level", "smooth_background", "thinned"]
 
 _CLIP = 3.0
 _ROUNDS = 8
@@ -17,6 +17,18 @@ _ROUNDS = 8
 _MAD = 1.4826
 # A level is known well enough from this many pixels; more only take time.
 _ENOUGH = 300_000
+
+
+def thinned(size: int) -> tuple[slice, slice]:
+    """Evenly spaced pixels of an image, enough to tell a level, and about a million at most.
+
+    Parameters
+    ----------
+    size : int
+        Pixels of the image.
+    """
+    step = max(1, int(np.sqrt(size / (3 * _ENOUGH))))
+    return slice(None, None, step), slice(None, None, step)
 
 
 def clipped_level(values: NDArray[Any]) -> tuple[float, float]:
@@ -39,10 +51,10 @@ def clipped_level(values: NDArray[Any]) -> tuple[float, float]:
     ----------
     Bertin & Arnouts 1996, A&AS 117, 393, section 3.
     """
-    kept = np.ravel(values).astype(float)
+    kept = np.ravel(values)
     if len(kept) == 0:
         return float("nan"), float("nan")
-    kept = kept[:: max(1, len(kept) // _ENOUGH)]
+    kept = kept[:: max(1, len(kept) // _ENOUGH)].astype(float)
     for _ in range(_ROUNDS):
         median = float(np.median(kept))
         scatter = _MAD * float(np.median(np.abs(kept - median)))

@@ -7,19 +7,49 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.values.mosaic import Tile
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.mosaic_map import PixelMap
     from grism_align.values.settings import MosaicSettings
 
-__all__ = ["Model", "blotted", "combined_median", "compared", "laplacian_rays"]
+__all__ = ["Median", "Model", "blotted", "combined_median", "compared", "laplacian_rays"]
 
 # Sigma of the Laplacian image, its share beside another ray, and the least contrast with fine structure.
 _LAPLACE_SNR = 4.5
 _LAPLACE_SHARE = 0.3
 _LAPLACE_CONTRAST = 5.0
 _LAPLACE_ROUNDS = 4
+# Rows of a chip that are blotted at a time.
+_BAND = 256
+# Up to so many exposures are sorted pair by pair.
+_FEW = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Median:
+    """The median of exposures, (my, mx) each.
+
+    Parameters
+    ----------
+    image : ndarray
+        Zero where there is none.
+    shared : ndarray of bool
+        Where it, and all that is next to it, was made of two exposures or more.
+    """
+
+    image: NDArray[np.float32]
+    shared: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, image: NDArray[np.float32], number: NDArray[np.integer[Any]]) -> Median:
+        """From what `combined_median` returns."""
+        alone = number < 2
+        # so that what lies beyond the edges is not known either
+        alone[[0, -1]] = alone[:, [0, -1]] = True
+        return cls(np.where(number > 0, image, np.float32(0)), ~_grown(alone))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,44 +81,77 @@ def combined_median(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[n
     stack : (n, ny, nx) ndarray
         The exposures on one grid, at one level of the sky.
     """
-    ordered = np.sort(stack, axis=0)  # NaN last
-    number = np.isfinite(stack).sum(axis=0)
-    low, high = (number - 1) // 2, number // 2
+    number = np.isfinite(stack).sum(axis=0, dtype=np.uint8)
+    if len(stack) == 2:
+        return np.fmin(stack[0], stack[1]).astype(np.float32), number
+    ordered = _sorted(stack)
+    low, high = (np.maximum(number, 1) - 1) // 2, number // 2
     high = np.where(number == 2, low, high)
-    pair = [np.take_along_axis(ordered, np.maximum(place, 0)[None], axis=0)[0] for place in (low, high)]
-    return (0.5 * (pair[0] + pair[1])).astype(np.float32), number.astype(np.uint8)
+    pair = [np.take_along_axis(ordered, place[None], axis=0)[0] for place in (low, high)]
+    return (0.5 * (pair[0] + pair[1])).astype(np.float32), number
 
 
-def blotted(median: NDArray[np.float32], number: NDArray[np.uint8], to_grid: PixelMap, ratio: float) -> Model:
+def _sorted(stack: NDArray[Any]) -> NDArray[Any]:
+    """Sorted along the first axis, NaN last; whole images at a time where there are few."""
+    n = len(stack)
+    if n > _FEW:
+        return np.sort(stack, axis=0)
+    out = np.where(np.isnan(stack), np.inf, stack)
+    for end in range(n - 1, 0, -1):
+        for one in range(end):
+            low = np.minimum(out[one], out[one + 1])
+            np.maximum(out[one], out[one + 1], out=out[one + 1])
+            out[one] = low
+    return np.where(np.isinf(out), np.nan, out)
+
+
+def blotted(median: Median, to_grid: PixelMap, ratio: float) -> Model:
     """The median as a chip shows it.
 
     Parameters
     ----------
-    median : (my, mx) ndarray
-        On the grid of `to_grid`; NaN where there is none.
-    number : (my, mx) ndarray of int
-        Exposures it is made of.
+    median : Median
+        On the grid of `to_grid`.
     to_grid : PixelMap
         From the chip to that grid.
     ratio : float
         Pixels of the chip in one of the grid, by area: of a flux in a pixel, which the median holds.
     """
     from drizzle.resample import blot_image
-    from scipy.ndimage import binary_erosion
 
-    pixels = to_grid.whole()
-    image = blot_image(np.nan_to_num(median), pixels, iscale=1.0 / ratio, interp="poly5", fillval=0.0)
-    seen = binary_erosion(number >= 2, np.ones((3, 3)))
-    nearest = np.rint(pixels).astype(np.int32)
-    inside = ((nearest >= 0) & (nearest < median.shape[::-1])).all(axis=-1)
-    x, y = (np.where(inside, nearest[..., axis], 0) for axis in (0, 1))
-    return Model(image, _gradient(image), inside & seen[y, x])
+    ny, nx = to_grid.shape
+    image, known = np.empty((ny, nx), np.float32), np.empty((ny, nx), bool)
+    for bottom in range(0, ny, _BAND):
+        band = slice(bottom, min(bottom + _BAND, ny))
+        pixels = to_grid.of(Tile(band.start, band.stop, 0, nx))
+        blot_image(median.image, pixels, iscale=1.0 / ratio, interp="poly5", fillval=0.0, out_img=image[band])
+        known[band] = _nearest(median.shared, pixels)
+    return Model(image, _gradient(image), known)
+
+
+def _nearest(mask: NDArray[np.bool_], pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Values of a mask at the pixels nearest to positions (ny, nx, 2), or nearest to these at its edges."""
+    places = (pixels + 0.5).astype(np.int32)
+    np.clip(places, 0, np.array(mask.shape[::-1]) - 1, out=places)
+    return mask[places[..., 1], places[..., 0]]
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of a mask and the eight around each."""
+    tall = mask.copy()
+    tall[1:] |= mask[:-1]
+    tall[:-1] |= mask[1:]
+    out = tall.copy()
+    out[:, 1:] |= tall[:, :-1]
+    out[:, :-1] |= tall[:, 1:]
+    return out
 
 
 def _gradient(image: NDArray[np.float32]) -> NDArray[np.float32]:
     out = np.zeros_like(image)
     for axis in (0, 1):
-        step = np.abs(np.diff(image, axis=axis))
+        step = np.diff(image, axis=axis)
+        np.abs(step, out=step)
         ahead = [slice(None), slice(None)]
         behind = [slice(None), slice(None)]
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
@@ -120,12 +183,10 @@ def compared(
     ----------
     Fruchter & Hook 2002, PASP 114, 144, section 6; the form of the limits is that of drizzlepac's driz_cr.
     """
-    from scipy.ndimage import binary_dilation
-
     difference = np.abs(image - model.image)
     usable = good & model.known
     sure = usable & (difference > settings.cr_scale * model.gradient + settings.cr_snr * noise)
-    beside = binary_dilation(sure, np.ones((3, 3)))
+    beside = _grown(sure)
     likely = difference > settings.cr_scale_beside * model.gradient + settings.cr_snr_beside * noise
     return np.asarray(sure | (beside & likely & usable))
 
@@ -146,7 +207,7 @@ def laplacian_rays(image: NDArray[Any], good: NDArray[np.bool_], noise: NDArray[
     ----------
     van Dokkum 2001, PASP 113, 1420 (L.A.Cosmic).
     """
-    from scipy.ndimage import binary_dilation, median_filter
+    from scipy.ndimage import median_filter
 
     clean = np.where(good, image, 0).astype(np.float32)
     found = np.zeros(image.shape, bool)
@@ -157,8 +218,8 @@ def laplacian_rays(image: NDArray[Any], good: NDArray[np.bool_], noise: NDArray[
         smooth = median_filter(clean, 3)
         fine = np.clip((smooth - median_filter(smooth, 7)) / noise, 0.01, None)
         sure = (ratio > _LAPLACE_SNR) & (ratio / fine > _LAPLACE_CONTRAST)
-        grown = binary_dilation(sure, np.ones((3, 3))) & (ratio > _LAPLACE_SNR)
-        rays = binary_dilation(grown, np.ones((3, 3))) & (ratio > _LAPLACE_SHARE * _LAPLACE_SNR)
+        grown = _grown(sure) & (ratio > _LAPLACE_SNR)
+        rays = _grown(grown) & (ratio > _LAPLACE_SHARE * _LAPLACE_SNR)
         if not (rays & good & ~found).any():
             break
         found |= rays & good

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ChipImage", "Drop", "TileSum", "noise_correlation"]
 
-# Around a tile, pixels of the mosaic; the share of it that a block of a chip may fill, whatever its
-# orientation; how far a kernel reaches.
+# Around a tile that chips reach beyond, pixels of the mosaic; how far a kernel reaches.
 _MARGIN = 512
-_BLOCK_SHARE = 0.6
 _REACH = 8
+# Least side of a block of a chip: drizzle wants more than a row or a column.
+_LEAST_BLOCK = 8
+# Rows of a chip whose places are in memory; the pixels beside a block whose places it wants too.
+_ROWS = 512
+_NEIGHBOURS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +80,9 @@ class TileSum:
     drop : Drop
         How.
     whole : bool, optional
-        Whether all chips lie within the tile. Where they don't, they are drizzled in blocks onto a tile with
-        a margin: `drizzle` takes the border between an image and pixels outside the output for straight,
-        which with distortion would lose some.
+        Whether all chips lie within the tile. Where they don't, what falls on it is drizzled in blocks onto a
+        tile with a margin: `drizzle` takes the border between an image and pixels outside the output for
+        straight, which with distortion would lose some.
 
     References
     ----------
@@ -92,8 +95,9 @@ class TileSum:
         self._tile, self._drop = tile, drop
         self._margin = 0 if whole else _MARGIN
         ny, nx = tile.shape
-        shape = ny + 2 * self._margin, nx + 2 * self._margin
-        self._sum = Drizzle(kernel=drop.kernel, fillval="0", out_shape=shape, disable_ctx=True)
+        # zeros of our own: told of a fill value, drizzle looks through all of the output for every block
+        start = np.zeros((ny + 2 * self._margin, nx + 2 * self._margin), np.float32)
+        self._sum = Drizzle(kernel=drop.kernel, fillval=None, out_img=start, disable_ctx=True)
 
     def add(self, chip: ChipImage) -> bool:
         """Add what of a chip falls on the tile; whether anything does.
@@ -104,46 +108,59 @@ class TileSum:
         part = chip.to_grid.part_on(self._tile)
         if part is None:
             return False
-        weight = chip.weight[part.slices]
-        pixels = chip.to_grid.of(part)
-        pixels -= self._tile.corner - self._margin
-        ratio = chip.to_grid.grid.scale / chip.native_scale
-        blocks = self._blocks(pixels, ratio) if self._margin else [Tile(0, part.shape[0], 0, part.shape[1])]
-        blocks = [block for block in blocks if weight[block.slices].any()]
-        for block in blocks:
-            # drizzle looks through all it is given; it wants the neighbours' places too
-            wide = block.grown(2, part.shape)
-            self._sum.add_image(
-                np.ascontiguousarray(chip.image[part.slices][wide.slices]),
-                exptime=1.0,
-                pixmap=np.ascontiguousarray(pixels[wide.slices]),
-                weight_map=np.ascontiguousarray(weight[wide.slices]),
-                wht_scale=ratio**-4 if self._drop.is_variance else 1.0,
-                iscale=ratio**2,
-                pixel_scale_ratio=ratio,
-                pixfrac=self._drop.pixfrac,
-                in_units="cps",
-                xmin=block.left - wide.left,
-                xmax=block.right - wide.left - 1,
-                ymin=block.bottom - wide.bottom,
-                ymax=block.top - wide.bottom - 1,
-            )
-        return bool(blocks)
+        added = [self._add_band(chip, band) for band in _bands(part)]
+        return any(added)
 
-    def _blocks(self, pixels: NDArray[np.float64], ratio: float) -> Iterator[Tile]:
-        """Blocks of a chip that touch the tile; each fits onto it with its margin."""
-        side = max(8, int(_BLOCK_SHARE * self._margin * ratio))
+    def _add_band(self, chip: ChipImage, band: Tile) -> bool:
+        wide = band.grown(_NEIGHBOURS, chip.weight.shape)
+        pixels = chip.to_grid.of(wide, self._tile.corner - self._margin)
+        # counted in the pixels whose places are known
+        own = Tile(*np.subtract(astuple(band), np.repeat([wide.bottom, wide.left], 2)).tolist())
+        weight = chip.weight[wide.slices]
+        blocks = self._blocks(pixels, own) if self._margin else [own]
+        used = [block for block in blocks if weight[block.slices].any()]
+        for block in used:
+            self._add_block(chip, wide, pixels, block)
+        return bool(used)
+
+    def _add_block(self, chip: ChipImage, part: Tile, pixels: NDArray[np.float64], block: Tile) -> None:
+        # drizzle looks through all it is given; it wants the neighbours' places too
+        wide = block.grown(_NEIGHBOURS, part.shape)
+        ratio = chip.to_grid.grid.scale / chip.native_scale
+        self._sum.add_image(
+            np.ascontiguousarray(chip.image[part.slices][wide.slices]),
+            exptime=1.0,
+            pixmap=np.ascontiguousarray(pixels[wide.slices]),
+            weight_map=np.ascontiguousarray(chip.weight[part.slices][wide.slices]),
+            wht_scale=ratio**-4 if self._drop.is_variance else 1.0,
+            iscale=ratio**2,
+            pixel_scale_ratio=ratio,
+            pixfrac=self._drop.pixfrac,
+            in_units="cps",
+            xmin=block.left - wide.left,
+            xmax=block.right - wide.left - 1,
+            ymin=block.bottom - wide.bottom,
+            ymax=block.top - wide.bottom - 1,
+        )
+
+    def _blocks(self, pixels: NDArray[np.float64], block: Tile) -> Iterator[Tile]:
+        """The largest blocks that lie on the tile with its margin, but for those that miss the tile."""
+        places = pixels[block.slices]
+        outline = np.concatenate([places[[0, -1]].reshape(-1, 2), places[:, [0, -1]].reshape(-1, 2)])
+        low, high = outline.min(axis=0), outline.max(axis=0)
         ny, nx = self._tile.shape
-        high = np.array([nx, ny]) + self._margin + _REACH
-        # equal ones: drizzle wants more than a row or a column
-        rows, columns = (np.linspace(0, n, -(-n // side) + 1).astype(int).tolist() for n in pixels.shape[:2])
-        for bottom, top in pairwise(rows):
-            for left, right in pairwise(columns):
-                block = pixels[bottom:top, left:right]
-                edges = (block[[0, -1]].reshape(-1, 2), block[:, [0, -1]].reshape(-1, 2))
-                outline = np.concatenate(edges)
-                if (outline.max(axis=0) > self._margin - _REACH).all() and (outline.min(axis=0) < high).all():
-                    yield Tile(bottom, top, left, right)
+        inner = np.array([nx, ny]) + self._margin
+        if (high < self._margin - _REACH).any() or (low > inner + _REACH).any():
+            return
+        if (low > _REACH).all() and (high < inner + self._margin - _REACH).all():
+            yield block
+            return
+        quarters = list(_quarters(block))
+        if len(quarters) == 1:
+            yield block
+            return
+        for quarter in quarters:
+            yield from self._blocks(pixels, quarter)
 
     def _inner(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         ny, nx = self._tile.shape
@@ -159,6 +176,24 @@ class TileSum:
     def weight(self) -> NDArray[np.float32]:
         """Sum of the weights, (ny, nx)."""
         return self._inner(self._sum.out_wht)
+
+
+def _bands(part: Tile) -> list[Tile]:
+    """A part of a chip in bands of about equal height."""
+    rows = np.linspace(part.bottom, part.top, -(-part.shape[0] // _ROWS) + 1).astype(int).tolist()
+    return [Tile(bottom, top, part.left, part.right) for bottom, top in pairwise(rows)]
+
+
+def _quarters(block: Tile) -> Iterator[Tile]:
+    """A block cut in half along each side that is long enough."""
+
+    def halves(low: int, high: int) -> list[tuple[int, int]]:
+        middle = (low + high) // 2
+        return [(low, middle), (middle, high)] if high - low >= 2 * _LEAST_BLOCK else [(low, high)]
+
+    for bottom, top in halves(block.bottom, block.top):
+        for left, right in halves(block.left, block.right):
+            yield Tile(bottom, top, left, right)
 
 
 def noise_correlation(pixfrac: float, ratio: float) -> float:

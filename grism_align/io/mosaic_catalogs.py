@@ -10,7 +10,7 @@ from astropy.table import Table, vstack
 
 from grism_align.algorithms.mosaic_catalog import FindSettings, MosaicSources, measure_mosaic
 from grism_align.algorithms.mosaic_drizzle import noise_correlation
-from grism_align.io.atomic import atomic_path
+from grism_align.io.atomic import atomic_path, present_path
 from grism_align.io.mosaic_files import TiledImage, cards_of, tiled_image, wcs_header
 from grism_align.io.source_catalogs import plain
 from grism_align.values.mosaic import Tile
@@ -33,9 +33,17 @@ __all__ = ["write_catalog"]
 
 # Pixels that a part of a mosaic shares with the next one, so that sources on the border are whole in one.
 _OVERLAP = 200
+# Largest side of such a part: finding sources takes more memory a pixel than drizzling.
+_LARGEST = 4096
 _POGSON = 1.0857
 _FWHM = 2.3548
 
+_CORNERS = (
+    ("sky_bbox_ll", "xmin", "ymin"),
+    ("sky_bbox_lr", "xmax", "ymin"),
+    ("sky_bbox_ul", "xmin", "ymax"),
+    ("sky_bbox_ur", "xmax", "ymax"),
+)
 _DESCRIPTIONS = {
     "label": "Number of the source, also in the segmentation image",
     "xcentroid": "Column, zero at the centre of the first pixel (windowed centroid)",
@@ -100,11 +108,15 @@ def write_catalog(
     header["CATALOG"] = (f"{plan.name}_cat.ecsv", "whose labels these are")
     tables: list[Table] = []
     with tiled_image(folder / f"{plan.name}_seg.fits", header, plan.grid.shape, ">i4") as segmentation:
-        calibration = _calibration(science, weight, plan, exposures, settings)
-        for tile in plan.grid.tiles(settings.tile):
+        calibration = _calibration(science, weight, plan, members, settings)
+        for tile in plan.grid.tiles(min(settings.tile, _LARGEST)):
             wide = tile.grown(_OVERLAP, plan.grid.shape)
+            weights = weight.read(wide)
+            if tables and not weights.any():
+                # but one table there must be
+                continue
             found = measure_mosaic(
-                science.read(wide), weight.read(wide) * calibration[0], calibration[1], _find(plan, settings)
+                science.read(wide), weights * calibration[0], calibration[1], _find(plan, settings)
             )
             rows = _inside(found, tile, wide)
             tables.append(_table(found, rows, wide, sum(map(len, tables))))
@@ -117,6 +129,7 @@ def write_catalog(
 
 
 def _opened(path: Path) -> TiledImage:
+    path = present_path(path)
     with fits.open(path) as hdus:
         shape = hdus[0].header["NAXIS2"], hdus[0].header["NAXIS1"]
         return TiledImage(path, hdus[0].fileinfo()["datLoc"], shape, ">f4")
@@ -138,7 +151,7 @@ def _calibration(
     science: TiledImage,
     weight: TiledImage,
     plan: MosaicPlan,
-    exposures: Sequence[Exposure],
+    members: Members,
     settings: MosaicSettings,
 ) -> tuple[float, float]:
     """What makes inverse variances of weights, and times of those (see `measure_mosaic`).
@@ -146,9 +159,8 @@ def _calibration(
     Weights that are inverse variances are taken as they are; of exposure times the scatter of pixels, with
     the correlation that drizzling gives, tells the factor.
     """
-    ny, nx = plan.grid.shape
-    side = min(settings.tile, ny, nx)
-    middle = Tile((ny - side) // 2, (ny + side) // 2, (nx - side) // 2, (nx + side) // 2)
+    exposures = [members[key][0] for key in plan.keys]
+    middle = _middle(plan, members[plan.keys[0]][1][0], min(settings.tile, _LARGEST))
     weights, factor = weight.read(middle), 1.0
     used = weights > 0
     if not used.any():
@@ -164,6 +176,19 @@ def _calibration(
     # where all exposures fall the weight is about the largest there is
     full = float(np.percentile(weights[used][::97], 90)) * factor
     return factor, full / sum(exposure.exposure_time for exposure in exposures)
+
+
+def _middle(plan: MosaicPlan, wcs: PixelSky, side: int) -> Tile:
+    """A part of a mosaic, of at most so many pixels a side, around a chip."""
+    ny, nx = plan.grid.shape
+    x, y = plan.grid.to_pixel(wcs.footprint()).mean(axis=0)
+    (bottom, top), (left, right) = (_span(at, side, size) for at, size in ((y, ny), (x, nx)))
+    return Tile(bottom, top, left, right)
+
+
+def _span(center: float, side: int, size: int) -> tuple[int, int]:
+    low = int(np.clip(center - side / 2, 0, max(size - side, 0)))
+    return low, min(low + side, size)
 
 
 def _inside(found: MosaicSources, tile: Tile, wide: Tile) -> NDArray[np.int64]:
@@ -239,7 +264,20 @@ def _completed(
         table[mag] = cards.ab_zero_point - 2.5 * np.log10(positive)
         table[error] = _POGSON * sigma / positive
     table["is_extended"] = _extended(table)
-    return _described(table)
+    return _with_corners(_described(table), plan)
+
+
+def _with_corners(table: Table, plan: MosaicPlan) -> Table:
+    """The table with the sky positions of centres and of the corners of segments, as jwst wants them."""
+    from astropy.coordinates import SkyCoord
+
+    table["sky_centroid"] = SkyCoord(table["ra"], table["dec"], unit="deg")
+    for name, x, y in _CORNERS:
+        # from the outer edge of the first pixel to that of the last
+        edge = [np.asarray(table[f"bbox_{one}"]) + (0.5 if "max" in one else -0.5) for one in (x, y)]
+        sky = plan.grid.to_sky(np.column_stack(edge)) if len(table) else np.zeros((0, 2))
+        table[name] = SkyCoord(*sky.T, unit="deg")
+    return table
 
 
 def _seen(sky: NDArray[np.float64], plan: MosaicPlan, members: Members) -> NDArray[np.bool_]:
@@ -305,7 +343,8 @@ def _described(table: Table) -> Table:
     for name in table.colnames:
         if name.endswith(("_flux", "_flux_err")):
             table[name].unit = "electron / s"
-        elif "mag" in name:
+        elif name in ("mag", "mag_error"):
+            # those named as jwst names them are without, as there
             table[name].unit = "mag"
         else:
             table[name].unit = units.get(name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.mosaic_background import clipped_level
+from grism_align.algorithms.mosaic_background import clipped_level, thinned
 from grism_align.algorithms.mosaic_drizzle import ChipImage
 from grism_align.algorithms.mosaic_map import PixelMap, PlaneMap
 from grism_align.io.missions import read_pixels
@@ -105,17 +105,23 @@ class Chips:
     def _rates(self, exposure: Exposure, chip: Chip, pixels: ChipPixels) -> ChipRates:
         time = 1.0 if exposure.counts_per_second else exposure.exposure_time
         accepted = self.good_bits.get(exposure.instrument, self.settings.good_bits)
-        flagged = (pixels.dq.astype(np.int64) & ~accepted & 0xFFFF) != 0
-        good = ~flagged & np.isfinite(pixels.sci) & np.isfinite(pixels.err) & (pixels.err > 0)
-        image = np.where(good, pixels.sci, 0).astype(np.float32) / np.float32(time)
-        error = np.where(good, pixels.err, 1).astype(np.float32) / np.float32(time)
+        # of signed and of wider types alike, the lower 16 bits
+        good = (pixels.dq.astype(np.uint16) & np.uint16(~accepted & 0xFFFF)) == 0
+        good &= np.isfinite(pixels.sci) & np.isfinite(pixels.err) & (pixels.err > 0)
+        image = np.where(good, pixels.sci, 0).astype(np.float32, copy=False)
+        error = np.where(good, pixels.err, 1).astype(np.float32, copy=False)
+        if time != 1:
+            image *= np.float32(1 / time)
+            error *= np.float32(1 / time)
         return ChipRates(chip, image, error, good)
 
     def _sky(self, rates: ChipRates) -> ChipFacts:
-        if not rates.good.any():
+        part = thinned(rates.image.size)
+        good = rates.good[part]
+        if not good.any():
             return ChipFacts(0.0, 1.0)
-        level = clipped_level(rates.image[rates.good])[0] if self.settings.level_background else 0.0
-        return ChipFacts(level, float(np.median(rates.error[rates.good])) ** 2)
+        level = clipped_level(rates.image[part][good])[0] if self.settings.level_background else 0.0
+        return ChipFacts(level, float(np.median(rates.error[part][good])) ** 2)
 
     def to_grid(self, key: str, chip: Chip, grid: MosaicGrid) -> PixelMap:
         """From a chip to a grid; what was computed for another grid of that plane is used again."""
@@ -141,11 +147,16 @@ class Chips:
         """A chip as it enters a mosaic whose fluxes have a zero point (AB; NaN for any)."""
         exposure, _ = self.exposures[key]
         facts = self.facts[key, rates.chip.extver]
-        good = rates.good & ~facts.mask(rates.chip.shape)
+        good = rates.good if facts.rays is None else rates.good & ~facts.mask(rates.chip.shape)
         factor = _factor(exposure.ab_zero_point, zero_point)
+        image = rates.image - np.float32(facts.level)
+        weight = self._weight(exposure, rates, good, facts.variance)
+        if factor != 1:
+            image *= np.float32(factor)
+            weight *= np.float32(factor**-2)
         return ChipImage(
-            (rates.image - np.float32(facts.level)) * np.float32(factor),
-            self._weight(exposure, rates, good, facts.variance) / np.float32(factor**2),
+            image,
+            weight,
             self.to_grid(key, rates.chip, grid),
             self.native_scale(key, rates.chip),
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.atomic import atomic_path
+from grism_align.io.atomic import atomic_path, present_path
 from grism_align.io.checksums import sha256_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def flag_rays(path: Path, rays: Mapping[int, NDArray[np.bool_]]) -> str:
         SHA-256 of the new file.
     """
     with atomic_path(path) as temporary:
-        shutil.copyfile(path, temporary)
+        shutil.copyfile(present_path(path), temporary)
         with fits.open(temporary, mode="update", memmap=False, do_not_scale_image_data=True) as hdus:
             for extver, mask in rays.items():
                 if mask.any():

@@ -11,12 +11,14 @@ import numpy as np
 
 from grism_align.algorithms.mosaic_drizzle import Drop, TileSum
 from grism_align.algorithms.mosaic_grid import corrected_wcss, plan_mosaics
+from grism_align.io.atomic import present_path
+from grism_align.io.checksums import sha256_of
 from grism_align.io.mosaic_chips import Chips
 from grism_align.io.mosaic_files import cards_of, mosaic_header, read_grid, tiled_image
 from grism_align.io.mosaic_rays import find_rays
 from grism_align.values.errors import OutputError
 from grism_align.values.field import Activity
-from grism_align.values.mosaic import MosaicRequest
+from grism_align.values.mosaic import MosaicProduct, MosaicRequest
 from grism_align.values.settings import MosaicSettings
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
-__all__ = ["MosaicOutcome", "check_products", "requested", "write_mosaics"]
+__all__ = ["MosaicOutcome", "check_products", "product_paths", "requested", "write_mosaics"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +52,14 @@ class MosaicOutcome:
         What was written.
     rays : mapping of str to mapping of int to (ny, nx) ndarray of bool
         Where DQ bit 4096 is to be set, by exposure and chip; empty unless asked for.
+    products : tuple of MosaicProduct
+        The mosaics.
     """
 
     exposures: ExposureSet
     files: tuple[Path, ...] = ()
     rays: Mapping[str, Mapping[int, NDArray[np.bool_]]] = field(default_factory=dict)
+    products: tuple[MosaicProduct, ...] = ()
 
 
 def requested(exposures: ExposureSet) -> MosaicRequest | None:
@@ -83,13 +88,28 @@ def check_products(
     OutputError
         If one would.
     """
-    members = [(exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct]
-    plans = plan_mosaics(members, exposures.product, settings)
-    products = {(folder / f"{plan.name}_{suffix}").resolve() for plan in plans for suffix in _SUFFIXES}
+    products = product_paths(exposures, settings, folder)
     for path in inputs:
         if path.expanduser().resolve() in products:
             problem = "it is read, and a mosaic's product of that name would replace it"
             raise OutputError(path, problem, "Give another output_dir, or that file under another name")
+
+
+def product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Path) -> set[Path]:
+    """Absolute paths of all files that mosaics of a set of exposures may have.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+    folder : Path
+        Where they go.
+    """
+    members = [(exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct]
+    plans = plan_mosaics(members, exposures.product, settings)
+    return {(folder / f"{plan.name}_{suffix}").resolve() for plan in plans for suffix in _SUFFIXES}
 
 
 def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> MosaicOutcome:
@@ -124,16 +144,31 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
         counts = drizzle_with_drizzlepac(exposures, plans, settings, request.good_bits, folder)
     else:
         counts, rays = _drizzle(Chips(members, settings, request.good_bits), plans, folder, progress)
+    sources: list[int] = []
     if settings.make_catalog:
         from grism_align.io.mosaic_catalogs import write_catalog
 
         corrections = {key: exposures.fit(key) for key in members}
-        counts["sources"] = sum(write_catalog(plan, members, corrections, settings, folder) for plan in plans)
-    suffixes = _SUFFIXES if settings.make_catalog else _SUFFIXES[:2]
-    files = tuple(folder / f"{plan.name}_{suffix}" for plan in plans for suffix in suffixes)
+        sources = [write_catalog(plan, members, corrections, settings, folder) for plan in plans]
+        counts["sources"] = sum(sources)
+    products, files = _products(plans, sources, folder)
     note = ", ".join(plan.name for plan in plans)
     done = Activity(request.step, "done", note, request.settings, {"mosaics": len(plans), **counts})
-    return MosaicOutcome(exposures.with_activity(done), files, rays)
+    return MosaicOutcome(exposures.with_activity(done), files, rays, products)
+
+
+def _products(
+    plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path
+) -> tuple[tuple[MosaicProduct, ...], tuple[Path, ...]]:
+    """The mosaics that were made, and all their files."""
+    suffixes = _SUFFIXES if sources else _SUFFIXES[:2]
+    products, files = [], []
+    for number, plan in enumerate(plans):
+        own = [folder / f"{plan.name}_{suffix}" for suffix in suffixes]
+        digests = {path.name: sha256_of(present_path(path)) for path in own}
+        products.append(MosaicProduct(plan, digests, sources[number] if sources else None))
+        files += own
+    return tuple(products), tuple(files)
 
 
 def _members(exposures: ExposureSet) -> dict[str, tuple[Exposure, Sequence[PixelSky]]]:
@@ -194,11 +229,14 @@ def _drizzle_one(chips: Chips, plan: MosaicPlan, folder: Path, progress: Progres
         tiled_image(science, header, grid.shape, ">f4") as images,
         tiled_image(weight, weight_header, grid.shape, ">f4") as weights,
     ):
-        tiles = grid.tiles(settings.tile)
-        whole = len(tiles) == 1 and not settings.grid_image
-        for tile in tiles:
+        for tile in grid.tiles(settings.tile):
+            maps = {e.key: [chips.to_grid(e.key, chip, grid) for chip in e.chips] for e in exposures}
+            near = [e for e in exposures if any(one.part_on(tile) for one in maps[e.key])]
+            if not near:
+                # the file is zero there, and takes no room on most disks
+                continue
+            whole = all(one.lies_within(tile) for e in near for one in maps[e.key])
             sum_ = TileSum(tile, drop, whole=whole)
-            near = [e for e in exposures if any(chips.to_grid(e.key, c, grid).part_on(tile) for c in e.chips)]
             for exposure in progress(near, f"Drizzling {plan.name}:"):
                 for rates in chips.rates(exposure.key):
                     sum_.add(chips.image(exposure.key, rates, grid, cards.ab_zero_point))

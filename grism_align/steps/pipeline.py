@@ -12,7 +12,7 @@ from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
-from grism_align.steps.visit_mosaic_step import VisitMosaicStep, with_mosaics
+from grism_align.steps.visit_mosaic_step import VisitMosaicStep
 from grism_align.values.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -70,10 +70,6 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
         for name in self.step_defs:
             exposures = getattr(self, name).run(exposures)
         return exposures
-
-    def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
-        """Make the mosaics with the final WCSs, where results are written."""
-        super().finalize_result(with_mosaics(self, result), reference_files_used)
 
 
 def _require_on_record(step: str, is_known: bool) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.parameter_files import instrument_values
-from grism_align.steps.progress import track
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
 from grism_align.values.mosaic import MosaicRequest
@@ -17,7 +16,7 @@ from grism_align.values.settings import MosaicSettings, Settings, parameters_of
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["VisitMosaicStep", "with_mosaics"]
+__all__ = ["VisitMosaicStep"]
 
 
 class VisitMosaicStep(GrismAlignStep):
@@ -75,16 +74,3 @@ class VisitMosaicStep(GrismAlignStep):
             base = instrument_values(picked.removesuffix(".asdf"), str(self.step_name)).get(name, base)
         own = instrument_values(instrument, str(self.step_name)).get(name, base)
         return int(own) if present == base else present
-
-    def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
-        """Make the mosaics, where results are written."""
-        super().finalize_result(with_mosaics(self, result), reference_files_used)
-
-
-def with_mosaics(step: GrismAlignStep, result: Any) -> Any:
-    """A result with the mosaics made that were asked for, where the step writes results."""
-    from grism_align.io.mosaics import write_mosaics
-
-    if step.skip or step.parent is not None or not step._saves:
-        return result
-    return write_mosaics(result, step._destination(result).folder, track).exposures

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["MosaicCards", "MosaicGrid", "MosaicPlan", "MosaicRequest", "Tile"]
+__all__ = ["MosaicCards", "MosaicGrid", "MosaicPlan", "MosaicProduct", "MosaicRequest", "Tile"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,25 @@ class MosaicPlan:
     filter: str
     keys: tuple[str, ...]
     grid: MosaicGrid
+
+
+@dataclass(frozen=True, eq=False)
+class MosaicProduct:
+    """One mosaic that was made.
+
+    Parameters
+    ----------
+    plan : MosaicPlan
+        What it shows, and its pixels.
+    files : mapping of str to str
+        Names of its files and their SHA-256.
+    n_sources : int or None
+        Sources of its catalog; None without one.
+    """
+
+    plan: MosaicPlan
+    files: Mapping[str, str]
+    n_sources: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from grism_align.algorithms.mosaic_background import clipped_level, smooth_background
 from grism_align.algorithms.mosaic_catalog import FindSettings, measure_mosaic
 from grism_align.algorithms.mosaic_cosmic_rays import (
+    Median,
     Model,
     blotted,
     combined_median,
@@ -114,13 +115,36 @@ def test_tiles_cover_a_grid_once(grid, side):
 
 
 def test_the_map_is_exact_and_finer_where_it_must_be(grid):
-    for ripple, step in ((0.0, 16), (0.05, 4)):
+    for ripple, step in ((0.0, 32), (0.05, 4)):
         wcs = Plain(grid, 12.0, (3.0, -2.0), ripple)
         to_plane = PlaneMap(wcs, (SIDE, SIDE), grid.plane)
         assert to_plane.step <= step
         xy = np.random.default_rng(2).integers(0, SIDE, (50, 2))
         found = PixelMap(to_plane, grid).whole()[xy[:, 1], xy[:, 0]]
         assert np.abs(found - grid.to_pixel(wcs.to_sky(xy))).max() < 1e-3 * (ripple > 0) + 1e-6
+
+
+@pytest.mark.parametrize("side", [64, 100])
+def test_chips_that_reach_far_beyond_a_tile(grid, monkeypatch, side):
+    """They are cut up until what falls on it lies within its margin; nothing is lost or counted twice."""
+    monkeypatch.setattr("grism_align.algorithms.mosaic_drizzle._MARGIN", 48)
+    rng = np.random.default_rng(8)
+    chips = [
+        _chip(rng.normal(10, 1, (SIDE, SIDE)), grid, angle=angle, offset=(3.0 * angle / 20, 2.0), ripple=0.05)
+        for angle in (20.0, -70.0)
+    ]
+    whole, parts = _mosaic(chips, grid), _mosaic(chips, grid, side=side)
+    for one, other in zip(whole, parts, strict=True):
+        assert np.allclose(one, other, rtol=2e-5, atol=1e-5)
+
+
+def test_whether_a_chip_lies_on_a_tile(grid):
+    to_grid = PixelMap(PlaneMap(Plain(grid, 20.0), (SIDE, SIDE), grid.plane), grid)
+    whole = to_grid.whole()
+    low, high = np.floor(whole.min(axis=(0, 1))).astype(int), np.ceil(whole.max(axis=(0, 1))).astype(int)
+    for margin, wanted in ((8, True), (1, False), (-5, False)):
+        tile = Tile(low[1] - margin, high[1] + margin, low[0] - margin, high[0] + margin)
+        assert to_grid.lies_within(tile) is wanted
 
 
 def test_a_part_of_a_chip_holds_all_that_falls_on_a_tile(grid):
@@ -208,6 +232,21 @@ def test_the_median_of_few():
     assert np.isnan(median[0, 4])
 
 
+@pytest.mark.parametrize("n", [2, 3, 6, 9])
+def test_the_median_is_that_of_numpy(n):
+    """But of two the lower."""
+    rng = np.random.default_rng(n)
+    stack = rng.normal(size=(n, 20, 30)).astype(np.float32)
+    stack[rng.random(stack.shape) < 0.3] = np.nan
+    median, number = combined_median(stack)
+    assert np.array_equal(number, np.isfinite(stack).sum(axis=0))
+    some = number > 0
+    wanted = np.where(number == 2, np.nanmin(stack[:, :, :], axis=0, initial=9), 0)
+    wanted[some & (number != 2)] = np.nanmedian(stack[:, some & (number != 2)], axis=0)
+    assert np.allclose(median[some], wanted[some], atol=1e-6)
+    assert np.isnan(median[~some]).all()
+
+
 def test_cosmic_rays_are_found_and_stars_kept(grid):
     """A scene with stars, three dithers, rays in one of them."""
     rng = np.random.default_rng(5)
@@ -237,7 +276,7 @@ def test_cosmic_rays_are_found_and_stars_kept(grid):
         chips.add(ChipImage(image, good.astype(np.float32), to_grid, 0.1))
         stack.append(np.where(chips.weight > 0, chips.image, np.nan))
     median, number = combined_median(np.stack(stack))
-    model = blotted(median, number, maps[0], 1.0)
+    model = blotted(Median.of(median, number), maps[0], 1.0)
     noise = np.sqrt(1 + np.clip(model.image, 0, None) * 0)
     found = compared(images[0], good, model, noise, MosaicSettings())
     seen = rays & model.known

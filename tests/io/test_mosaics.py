@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import Table
+from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from grism_align.io.load import load_exposures
@@ -125,6 +125,27 @@ def test_sources_are_where_they_are(made, field):
         assert np.allclose(reference.error[:, 0][good], table["ra_error"][good])
         assert np.allclose(reference.epoch, table["ref_epoch"])
         assert np.allclose(reference.mag, table["mag"], equal_nan=True)
+
+
+def test_the_catalog_is_what_grism_extraction_of_jwst_reads(made):
+    """The columns that its assign_wcs asks for, of the kinds that it computes with."""
+    outcome, _ = made
+    wanted = ["label", "xcentroid", "ycentroid", "sky_centroid", "isophotal_abmag", "isophotal_abmag_err"]
+    wanted += [f"sky_bbox_{corner}" for corner in ("ll", "lr", "ul", "ur")] + ["is_extended"]
+    path = next(path for path in outcome.files if path.name.endswith("cat.ecsv"))
+    table = QTable.read(path, format="ascii.ecsv")
+    assert set(wanted) <= set(table.colnames)
+    grid = read_grid(path.with_name(path.name.replace("cat.ecsv", "drz_sci.fits")))
+    for row in table[:10]:
+        assert (row["isophotal_abmag"] < 99.0) or np.isnan(row["isophotal_abmag"])
+        center = row["sky_centroid"].icrs
+        xy = grid.to_pixel([center.ra.value, center.dec.value])
+        assert np.allclose(xy, [row["xcentroid"].value, row["ycentroid"].value], atol=1e-3)
+        low, high = (row[f"sky_bbox_{corner}"] for corner in ("ll", "ur"))
+        size = grid.to_pixel([high.ra.value, high.dec.value]) - grid.to_pixel([low.ra.value, low.dec.value])
+        assert np.allclose(
+            size, [row["bbox_xmax"] - row["bbox_xmin"] + 1, row["bbox_ymax"] - row["bbox_ymin"] + 1]
+        )
 
 
 def test_segments_are_those_of_the_catalog(made):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from stpipe import Step
 
+from grism_align.io.checksums import sha256_of
 from grism_align.io.provenance import read_provenance
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.visit_mosaic_step import VisitMosaicStep
@@ -85,3 +87,72 @@ def test_a_mosaics_catalog_is_a_reference_that_is_not_replaced(field_a, tmp_path
     tied = [fit for fit in other.absolute.fits.values() if fit.is_aligned]
     assert len(tied) == len(other.direct)
     assert max(fit.rms for fit in tied) < 60
+
+
+def test_rays_are_flagged_in_what_is_written(field_a, tmp_path):
+    """The record has the checksums of the final files and the mosaics; inputs are as they were."""
+    before = {path: sha256_of(path) for path in field_a.association.parent.glob("*_fl?.fits")}
+    out = tmp_path / "out"
+    options = ["--steps.visit_mosaic.skip=false", "--steps.visit_mosaic.flag_exposures=true"]
+    options += ["--steps.visit_mosaic.scale=0.1", "--steps.visit_mosaic.cosmic_rays=laplacian"]
+    Step.from_cmdline(["grism_align_pipeline", str(field_a.association), f"--output_dir={out}", *options])
+    assert {path: sha256_of(path) for path in before} == before
+    record = read_provenance(out / "field_provenance.asdf")
+    flagged = 0
+    for key, entry in record["exposures"].items():
+        written = out / f"{key}_flt.fits"
+        assert entry["output"]["sha256"] == sha256_of(written)
+        old, new = fits.getdata(entry["input"]["path"], "DQ"), fits.getdata(written, "DQ")
+        assert np.array_equal(new & ~4096, old & ~4096)
+        flagged += int(((new & 4096 > 0) & (old & 4096 == 0)).sum())
+    counts = {one["step"]: one["counts"] for one in record["activities"]}["visit_mosaic"]
+    assert flagged == counts["cosmic_ray_pixels"] > 0
+    assert sum(one["n_sources"] for one in record["mosaics"]) == counts["sources"]
+    for mosaic in record["mosaics"]:
+        assert {name: sha256_of(out / name) for name in mosaic["files"]} == mosaic["files"]
+        assert fits.getdata(out / f"{mosaic['name']}_drz_sci.fits").shape == tuple(mosaic["frame"]["shape"])
+    # what was written goes on from its record
+    again = tmp_path / "again"
+    Step.from_cmdline(["grism_visit_mosaic", str(out / "field_asn.json"), f"--output_dir={again}", *SMALL])
+    assert _mosaics(again) == _mosaics(out)
+
+
+def test_all_or_nothing_of_the_mosaics_as_well(field_a, tmp_path, monkeypatch):
+    def failing(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("grism_align.io.results.write_association", failing)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(OutputError, match="No space left"):
+        VisitMosaicStep.call(str(field_a.association), output_dir=str(out), scale=0.1, configure_log=False)
+    assert list(out.iterdir()) == []
+
+
+def test_a_mosaics_catalog_is_the_reference_of_another_visit(field_a, tmp_path):
+    """The second visit comes onto the frame of the first, errors of its guide stars included."""
+    first, second = ([p for p in field_a.truth.paths if p.name[4:6] == visit] for visit in ("01", "02"))
+    Step.from_cmdline(["grism_visit_mosaic", *map(str, first), f"--output_dir={tmp_path}", *SMALL])
+    catalog = next(tmp_path.glob("*-f140w_cat.ecsv"))
+    found = GrismAlignPipeline.call(
+        [str(path) for path in second],
+        steps={"absolute_align": {"catalog": str(catalog)}},
+        configure_log=False,
+    )
+    [exposure] = found.direct
+    key = next(path.name[:9] for path in first if path.name[:9] in catalog_keys(catalog))
+    plane = exposure.plane
+    onto_sky = field_a.truth[exposure.key].correction(plane)
+    from_sky = field_a.truth[key].correction(plane).inverted()
+    written = exposure.chips[0].wcs.footprint()
+    wanted = from_sky.apply_to_sky(onto_sky.apply_to_sky(written))
+    got = found.fit(exposure.key).transform.apply_to_sky(written)
+    offset = 1e3 * (plane.to_plane(got) - plane.to_plane(wanted))
+    assert np.abs(1e3 * (plane.to_plane(wanted) - plane.to_plane(written))).max() > 500
+    assert np.abs(offset.mean(axis=0)).max() < 10
+    assert np.abs(offset).max() < 30
+
+
+def catalog_keys(path):
+    """Exposures that a mosaic's catalog is of."""
+    return Table.read(path).meta["exposures"]
