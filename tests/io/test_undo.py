@@ -9,9 +9,10 @@ from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from grism_align.io import atomic
 from grism_align.io.missions import HeaderletWanted, hst_rewrite
 from grism_align.io.missions.hst import read_exposure
-from grism_align.io.missions.hst_headers import WcsLabel, solution_name
+from grism_align.io.missions.hst_headers import WcsLabel, solution_name, solution_of
 from grism_align.io.missions.hst_write import write_exposure
 from grism_align.io.undo import undo_files
 from grism_align.values.errors import InputError, OutputError
@@ -32,6 +33,10 @@ FIT_OF_OTHERS = [
 ]
 
 
+# What tells of the undoing itself, or is made anew.
+LEFT = ("HISTORY", "CHECKSUM", "S_REGION", "GALUNDO")
+
+
 def align(path, target, shift=(0.8, -1.3), roll=0.02, scale=1.0, headerlet=None):
     """Write an exposure with one more correction, on top of what it has."""
     exposure = read_exposure(path)
@@ -49,7 +54,7 @@ def undo(path, folder):
 
 def cards(hdu):
     """All cards, as they stand in the file; those that tell of history and sums left out."""
-    kept = (card for card in hdu.header.cards if card.keyword not in ("HISTORY", "CHECKSUM", "S_REGION"))
+    kept = (card for card in hdu.header.cards if card.keyword not in LEFT)
     # what ERR and DQ have is the same number, written as astropy does
     return sorted(str(card) if hdu.name in ("PRIMARY", "SCI") else repr(tuple(card)) for card in kept)
 
@@ -87,7 +92,7 @@ def test_every_instrument_comes_back(truth, tmp_path):
     for path in truth.paths:
         undone = undo(align(path, tmp_path / "out" / path.name), tmp_path / "undone")
         assert_same_headers(path, undone)
-        history = str(fits.getheader(undone)["HISTORY"])
+        history = "".join(fits.getheader(undone)["HISTORY"])
         assert "undone" in history
         assert "FIT_REL_gaia, back to" in history
 
@@ -282,6 +287,88 @@ def test_where_results_go(direct_path, tmp_path):
     [undone] = undo_files([str(aligned)], in_place=True)
     assert undone.path == undone.output == aligned
     assert_same_headers(direct_path, aligned)
+
+
+# --- calls that were cut short ---
+
+
+@pytest.fixture
+def twice(truths, tmp_path):
+    """A direct and a grism exposure with two corrections each, and how they were after each."""
+    paths = list(truths["wfc3_ir"].paths[:2])
+    states = [paths]
+    for name in ("once", "twice"):
+        states.append([align(path, tmp_path / name / path.name) for path in states[-1]])
+    return states
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_call_in_place_that_was_cut_short_is_finished_by_the_same_call(twice, depth, caplog):
+    files, before = twice[depth], twice[depth - 1]
+    name = solution_of(fits.getheader(files[0], "SCI")["WCSNAME"])
+    undo_files(files[:1], in_place=True)
+    done = files[0].read_bytes()
+    [undone] = undo_files(files, in_place=True)
+    assert undone.path == files[1]
+    assert files[0].read_bytes() == done
+    assert f"{files[0]}: {name} is undone already" in caplog.text
+    assert max(wcs_apart(*pair) for pair in zip(files, before, strict=True)) == 0
+    # and the next call goes one further, or tells that there is no further
+    if depth == 2:
+        assert len(undo_files(files, in_place=True)) == 2
+        assert max(wcs_apart(*pair) for pair in zip(files, twice[0], strict=True)) == 0
+    with pytest.raises(InputError, match="to undo \\(FIT_REL_gaia was undone before\\)"):
+        undo_files(files, in_place=True)
+
+
+def test_files_of_different_states_are_refused(twice, tmp_path):
+    mixed = [twice[1][0], twice[2][1]]
+    with pytest.raises(InputError, match="FIT_REL_gaia, over which .* has FIT_REL_gaia_2") as caught:
+        undo_files(mixed, tmp_path / "undone")
+    assert caught.value.path == str(mixed[0])
+    assert not (tmp_path / "undone").exists()
+
+
+def test_a_new_correction_is_not_taken_for_one_that_was_undone(twice, tmp_path):
+    undone = [undo(path, tmp_path / "undone") for path in twice[2]]
+    again = [align(path, tmp_path / "again" / path.name) for path in undone]
+    assert "GALUNDO" not in fits.getheader(again[0])
+    back = undo_files(again, tmp_path / "back")
+    assert [one.undone for one in back] == [fits.getheader(path, "SCI")["WCSNAME"] for path in twice[2]]
+
+
+def test_what_a_killed_run_left_is_removed(direct_path, tmp_path, monkeypatch):
+    aligned = align(direct_path, tmp_path / "out" / direct_path.name)
+    left = tmp_path / "out" / f"{atomic._stem()}1234567-x.{direct_path.name}"
+    left.write_bytes(b"half")
+    monkeypatch.setattr(atomic, "_runs", lambda process: process != 1234567)
+    undo_files([aligned], in_place=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [direct_path.name]
+
+
+def test_a_folder_of_the_name_changes_no_file(twice, tmp_path):
+    (tmp_path / "undone" / twice[1][1].name).mkdir(parents=True)
+    with pytest.raises(OutputError, match="Is a directory.*no file was changed") as caught:
+        undo_files(twice[1], tmp_path / "undone")
+    assert caught.value.path == str(tmp_path / "undone" / twice[1][1].name)
+    assert ".grism_align-" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "undone").iterdir()] == [twice[1][1].name]
+
+
+def test_where_a_name_cannot_be_taken_the_files_that_are_new_are_told(twice, monkeypatch):
+    files, rename = twice[1], atomic.Path.replace
+
+    def replace(self, target):
+        if target.name == files[1].name:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(self), None, str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(atomic.Path, "replace", replace)
+    with pytest.raises(OutputError, match=f"{files[0].name} took their names before that") as caught:
+        undo_files(files, in_place=True)
+    assert caught.value.path == str(files[1])
+    assert ".grism_align-" not in str(caught.value)
+    assert [wcs_apart(*pair) == 0 for pair in zip(files, twice[0], strict=True)] == [True, False]
 
 
 def test_a_full_disk_changes_no_file(truths, tmp_path, monkeypatch):
