@@ -2,6 +2,8 @@
 
     python benchmarks/kill.py                       # 50 kills of writing 20 files, and 50 in place
     python benchmarks/kill.py --pipeline --kills 10 # the whole pipeline instead of its last part
+    python benchmarks/kill.py --undo                # 50 kills of undoing a correction in place
+    python benchmarks/kill.py --undo --quick        # 6 kills, small exposures
 
 Twenty exposures of Case A are simulated. A child process writes them with a correction each, as the last
 part of the pipeline does (`--pipeline`: it runs the whole pipeline), and is killed: half of the times at
@@ -10,6 +12,10 @@ before or after one of the renamings (the clock would hardly ever find it). Afte
 looks at every exposure: it must open, have its pixels bit for bit, and the WCS from before or the
 corrected one (in an output folder: be absent or corrected). Then the same run is started again and must
 end with all corrected, the record fitting the files, and no temporary file left.
+
+With `--undo` each exposure has two corrections, of which a child process undoes the second, and the same call
+must end with all files as they were after the first: none still with the second, none without any. (Where
+the kill came when all were undone the call was complete, and giving it again would undo the first.)
 
 The table counts runs; *mixed* are those after which some files were new and others old.
 """
@@ -35,9 +41,10 @@ from astropy.io import fits
 
 from grism_align.io.continued import continued
 from grism_align.io.load import load_exposures
-from grism_align.io.missions import read_exposure
+from grism_align.io.missions import WcsLabel, read_exposure, solution_name, write_exposure
 from grism_align.io.provenance import read_provenance
 from grism_align.io.results import Destination, check_destination, write_results
+from grism_align.io.undo import undo_files
 from grism_align.simulation import case_a, simulate
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.sphere import separation
@@ -64,20 +71,23 @@ class Job:
         Of the exposures.
     output : Path or None
         Of the products; None in place.
-    pipeline : bool
-        Whether the whole pipeline runs.
+    kind : {'write', 'pipeline', 'undo'}
+        What runs.
     """
 
     folder: Path
     output: Path | None
-    pipeline: bool
+    kind: str
 
     @property
     def products(self) -> Path:
         return self.output or self.folder
 
     def run(self) -> None:
-        if self.pipeline:
+        if self.kind == "undo":
+            undo_files(sorted(self.folder.glob("*_flt.fits")), in_place=True)
+            return
+        if self.kind == "pipeline":
             self._run_pipeline()
             return
         destination = Destination(self.products, in_place=self.output is None)
@@ -116,6 +126,14 @@ def _fit(exposure: Exposure) -> ExposureFit:
     number = int.from_bytes(hashlib.sha256(exposure.key.encode()).digest()[:2], "big") / 65536
     move = LinearTransform.from_parameters(exposure.plane, (0.3 + number, -0.5), 0.01 * number)
     return ExposureFit(FitStatus.ALIGNED, move, "made up", n_used=9, rms=4.0)
+
+
+def _correct_once_more(folder: Path) -> None:
+    """Give each exposure one more correction, in place."""
+    for path in folder.glob("*_flt.fits"):
+        exposure = read_exposure(path)
+        label = WcsLabel("NONE", solution_name("NONE", exposure.taken_names), 9, (4.0, 4.0), "rshift")
+        write_exposure(exposure, _fit(exposure), path, label)
 
 
 def _child(job: Job, rename: tuple[int, bool] | None) -> None:
@@ -193,13 +211,15 @@ def _finished(job: Job, truth: Truth) -> str:
     states = {name: truth.state(job.products / name) for name in truth.data}
     if set(states.values()) != {"new"}:
         return f"after the second run: {dict(Counter(states.values()))}"
+    left = [path.name for path in job.products.iterdir() if path.name.startswith(".")]
+    if left or job.kind == "undo":
+        return f"left over: {left}" if left else ""
     records = read_provenance(job.products / f"{_PRODUCT}_provenance.asdf")["exposures"]
     for record in records.values():
         path = Path(record["output"]["path"])
         if hashlib.sha256(path.read_bytes()).hexdigest() != record["output"]["sha256"]:
             return f"{path.name} is not the file on record"
-    left = [path.name for path in job.products.iterdir() if path.name.startswith(".")]
-    return f"left over: {left}" if left else ""
+    return ""
 
 
 def kills(make: Callable[[int], Job], truth: Truth, count: int, rng: np.random.Generator) -> dict[str, int]:
@@ -212,7 +232,7 @@ def kills(make: Callable[[int], Job], truth: Truth, count: int, rng: np.random.G
     if problem:
         msg = f"a run that was not killed: {problem}"
         raise SystemExit(msg)
-    renames = len(truth.data) + 2
+    renames = len(truth.data) + (0 if whole.kind == "undo" else 2)
     counts = Counter(kills=0, all_old=0, mixed=0, all_new=0, broken=0, not_finished=0)
     number = -1
     # a run that ended before its moment came does not count
@@ -237,9 +257,10 @@ def kills(make: Callable[[int], Job], truth: Truth, count: int, rng: np.random.G
             frozenset({"absent"}): "all_old",
         }
         counts[kind.get(frozenset(states), "mixed")] += "broken" not in states
-        again = _start(job)
+        again = _start(job) if job.kind != "undo" or states != {"new"} else process
         again.join()
-        problem = _finished(job, truth) if again.exitcode == 0 else f"exit code {again.exitcode}"
+        is_done = again is process or again.exitcode == 0
+        problem = _finished(job, truth) if is_done else f"exit code {again.exitcode}"
         if problem:
             print(f"run {number} ({'rename ' + str(rename) if rename else 'clock'}): {problem}")
         counts["not_finished"] += bool(problem)
@@ -254,7 +275,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=300, help="side of the exposures, pixels (300)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pipeline", action="store_true", help="the whole pipeline")
+    parser.add_argument("--undo", action="store_true", help="undoing a correction in place")
+    parser.add_argument("--quick", action="store_true", help="6 kills, exposures of 96 pixels")
     options = parser.parse_args()
+    if options.quick:
+        options.kills, options.size = 6, 96
+    kind = "undo" if options.undo else "pipeline" if options.pipeline else "write"
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(options.seed)
     print("| results | runs killed | all old | mixed | all new | broken files | second run not finished |")
@@ -262,12 +288,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         simulate(case_a(size=options.size, n_pairs=5, n_visits=2), base / "start" / _PRODUCT, rng)
-        for in_place in (False, True):
+        for _ in range(2 * options.undo):
+            _correct_once_more(base / "start" / _PRODUCT)
+        for in_place in (True,) if options.undo else (False, True):
 
             def make(number: int, in_place: bool = in_place) -> Job:
                 home = base / f"{in_place}{number}"
                 shutil.copytree(base / "start", home)
-                return Job(home / _PRODUCT, None if in_place else home / "out" / "aligned", options.pipeline)
+                return Job(home / _PRODUCT, None if in_place else home / "out" / "aligned", kind)
 
             counts = kills(make, _truth(make(-2)), options.kills, rng)
             name = "in place" if in_place else "into a folder"

@@ -11,9 +11,10 @@ pointing error it shares. ``excess`` is the largest of a grism's error less 1.1 
 
 Drift: the same where the pointing drifts within an orbit, once for each method. Cases D and E have direct and
 grism exposures in turns at one pointing, and the drift of E slows down; A has a direct exposure at each
-dither, C few direct exposures, both with dither errors besides or without. In G only the exposures of a visit
-without direct ones count, which has the guide stars of another, acquired anew; of it there are three times as
-many fields. ``pull`` is the rms of errors by what `auto` claims.
+dither, C few direct exposures, both with dither errors besides or without. In S dithers are small, and grism
+exposures have the errors of their own dithers, where a direct exposure follows, or none. In G only the
+exposures of a visit without direct ones count, which has the guide stars of another, acquired anew; of it
+there are three times as many fields. ``pull`` is the rms of errors by what `auto` claims.
 
 Cost: to read the headers of a grism exposure, propagate to it and write it with the checksums of both files,
 against a plain copy of its file, and against one that is as safe on the disk.
@@ -39,7 +40,16 @@ from grism_align.algorithms.propagate import propagate
 from grism_align.io.checksums import sha256_of
 from grism_align.io.missions.hst import read_exposure
 from grism_align.io.missions.hst_write import WcsLabel, write_exposure
-from grism_align.simulation import PointingErrors, case_a, case_b, case_c, interleaved, score, simulate
+from grism_align.simulation import (
+    PointingErrors,
+    case_a,
+    case_b,
+    case_c,
+    interleaved,
+    score,
+    simulate,
+    small_dithers,
+)
 from grism_align.values.settings import PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -111,6 +121,7 @@ def drift_cases(cut: int | None) -> dict[str, Callable[[int], Simulation]]:
         "A, 0.2 pix/h alone": lambda _: case_a(size=cut, n_pairs=4, errors=alone),
         "C, dithers and 0.2 pix/h": lambda _: case_c(size=cut, errors=_DRIFT),
         "C, 0.2 pix/h alone": lambda _: case_c(size=cut, errors=alone),
+        "S, dithers of 0.6 arcsec": lambda _: small_dithers(size=cut),
         "G, guide stars acquired anew": lambda seed: _reacquired(cut, seed),
     }
 

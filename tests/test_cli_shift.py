@@ -127,11 +127,12 @@ def test_two_chips_move_as_one(tmp_path, shift):
     acs = raw_field(tmp_path / "acs", "acs_wfc", n_visits=1)
     visit = next(acs.glob("*_flc.fits")).name[:6]
     out = shift(f"visit,dx,dy,roll\n{visit},1.0,2.0,0.01\n", files=acs)
-    for path in acs.glob("*_flc.fits"):
-        exposure = read_exposure(path)
+    exposures = [read_exposure(path) for path in acs.glob("*_flc.fits")]
+    home = next(exposure for exposure in exposures if exposure.is_direct)
+    for exposure in exposures:
         row = read_shifts(tmp_path / "mine.csv")[0]
-        wanted = user_transform(exposure, row)
-        for chip, written in zip(exposure.chips, read_exposure(out / path.name).chips, strict=True):
+        wanted = user_transform(exposure, row, home)
+        for chip, written in zip(exposure.chips, read_exposure(out / exposure.path.name).chips, strict=True):
             ny, nx = chip.shape
             xy = np.array([[0, 0], [nx - 1, ny - 1]])
             apart = wanted.plane.to_plane(written.wcs.to_sky(xy)) - wanted.plane.to_plane(
@@ -153,6 +154,28 @@ def test_there_and_back_is_where_it_was(raw, shift, tmp_path, there, back):
     values = (-3.1, 2.2, 1 / 1.0002) if "dra" in there else ()
     home = shift("exposure," + back.format(D1, *values), files=file_of(out, D1), folder="home")
     assert wcs_apart(file_of(raw, D1), file_of(home, D1)) < 0.01
+
+
+@pytest.mark.parametrize(
+    "row", ["dra,ddec,roll,scale\nidem01,0.4,-0.1,0.05,1.0003", "dx,dy,roll\nidem01,3,1,0.05"]
+)
+@pytest.mark.parametrize("options", [(), ("--propagate",)])
+def test_a_visit_moves_as_one(raw, shift, row, options):
+    """A direct and a grism exposure: one map of the sky, about the direct one's reference point."""
+    out = shift(f"visit,{row}\n", *options)
+    exposures = [[read_exposure(file_of(folder, key)) for folder in (raw, out)] for key in (D1, G1)]
+    plane = exposures[0][0].plane
+    sky = plane.to_sky([[0, 0], [4, 4], [-4, 2]])
+    moved = [
+        plane.to_plane(after.chips[0].wcs.to_sky(before.chips[0].wcs.to_pixel(sky)))
+        for before, after in exposures
+    ]
+    # the reference points differ, by which the exposures came apart when each turned about its own
+    assert not plane.coincides(exposures[1][0].plane)
+    # two planes 1" apart differ by 1e-5 mas over the chip; a pixel is found from the sky to 1e-6
+    assert 1e3 * np.abs(moved[0] - moved[1]).max() < 1e-3
+    wanted = [400, -100] if "dra" in row else 1e3 * 3600 * exposures[0][0].chips[0].wcs.cd @ [3, 1]
+    np.testing.assert_allclose(1e3 * moved[0][0], wanted, atol=1e-3)
 
 
 # --- which row ---

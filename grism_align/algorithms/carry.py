@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.pair import Relation, same_pointing
+from grism_align.algorithms.pair import Relation
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.pair import Lender
     from grism_align.values.settings import PointingSettings, PropagationSettings
+    from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import TangentPlane
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "drift_correlation",
     "mean_transform",
     "offset_covariance",
+    "own_variance",
     "weights_of",
     "with_carried_error",
 ]
@@ -32,6 +34,34 @@ __all__ = [
 _COHERENCE = 0.6
 # A microarcsecond squared: keeps weights finite where nothing has an error.
 _TINY = 1e-12
+# Of fewer sources the scatter tells too little.
+_FEWEST = 5
+
+
+def own_variance(fit: ExposureFit) -> float:
+    """Variance of the shift of a correction against others of its acquisition, of one axis, arcsec^2.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        With a transform.
+
+    Notes
+    -----
+    What the exposures of an acquisition have in common, such as the error of its tie to the frame or of its
+    roll, is in the covariance of each, and cancels. The scatter of an exposure's own sources about the fit
+    has none of it: with residuals r of weights u, the variance of the weighted mean is
+    sum(u^2 r^2) / sum(u)^2 (Huber 1981). Without residuals it is that of the whole correction.
+    """
+    told = fit.residuals
+    if told is not None:
+        weight = told.weight / told.error**2
+        used = int((weight > 0).sum())
+        if used >= _FEWEST and np.isfinite(weight).all():
+            square = (1e-3 * told.offset) ** 2
+            scatter = (weight**2 @ square).mean() / weight.sum() ** 2
+            return float(scatter * used / (used - 1))
+    return 0.0 if fit.transform is None else float(np.mean(fit.transform.shift_error**2))
 
 
 def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,12 +127,12 @@ def _of_offsets(first: Lender, second: Lender, pointing: PointingSettings) -> fl
     relation = min(first.relation, second.relation)
     if relation is Relation.SAME_POINTING:
         return 0.0
-    # the grism exposure's own offset, and theirs if they have one in common
-    offsets = 1 + same_pointing(first.exposure, second.exposure)
-    total = offsets * pointing.dither_error**2
-    if relation >= Relation.OCCULTED:
-        visit = pointing.visit_error if relation is Relation.OTHER else pointing.dither_error
-        total += (1 + (first.exposure.group == second.exposure.group)) * visit**2
+    # the grism exposure's own offset, and theirs if they have one in common; likewise acquisitions
+    total = (1 + (first.stay == second.stay)) * pointing.dither_error**2
+    if relation is Relation.OTHER:
+        total += (1 + (first.exposure.group == second.exposure.group)) * pointing.visit_error**2
+    elif relation >= Relation.OCCULTED:
+        total += (1 + (first.orbit == second.orbit)) * pointing.dither_error**2
     return total
 
 

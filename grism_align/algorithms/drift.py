@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.carry import drift_correlation
+from grism_align.algorithms.carry import drift_correlation, own_variance
 from grism_align.algorithms.pair import stays
 from grism_align.values.solution import FitStatus
 
@@ -26,6 +26,8 @@ __all__ = ["learnt_errors"]
 _KNOWN_TO = 3.0
 # Factors tried: two decades either way.
 _FACTORS = np.geomspace(0.01, 100.0, 25)
+# A posterior with more than this of the prior's variance tells nothing new.
+_AS_WIDE = 0.98
 # Least error of a shift, arcsec: equal corrections have no scatter at all.
 _LEAST = 1e-5
 
@@ -73,9 +75,10 @@ def learnt_errors(
     Notes
     -----
     Within an acquisition, corrections differ by drift, the same smooth process as in `carried_covariance`; by
-    one error for each pointing, and one for each orbit; and by the errors of the fits. The two sizes are the
-    means of their logarithms over the posterior, from the restricted likelihood of all acquisitions and a
-    prior that is log-normal about what is given, with a factor of three for its standard deviation.
+    one error for each pointing, and one for each orbit; and by the own errors of the fits. The two sizes are
+    rms over the posterior, which makes the errors claimed with them honest in the mean; it comes from the
+    restricted likelihood of all acquisitions and a prior that is log-normal about what is given, with a
+    factor of three for its standard deviation. A size whose posterior is as wide as its prior stays as given.
     """
     tracks = _tracks(exposures, relative, propagation.pairing_radius)
     if not tracks or propagation.drift_error == 0:
@@ -87,10 +90,16 @@ def learnt_errors(
         log_posterior += _log_likelihood(track, drifts, dithers)
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
-    drift, dither = (
-        float(np.exp(weights.sum(axis=axis) @ np.log(sizes))) for axis, sizes in ((1, drifts), (0, dithers))
-    )
+    drift = propagation.drift_error * _factor(weights.sum(axis=1))
+    dither = pointing.dither_error * _factor(weights.sum(axis=0))
     return replace(propagation, drift_error=drift), replace(pointing, dither_error=max(dither, 1e-4))
+
+
+def _factor(weights: NDArray[np.float64]) -> float:
+    """Rms of a size over its posterior, in units of what is given; one where nothing tells it."""
+    logs = np.log(_FACTORS)
+    variance = weights @ (logs - weights @ logs) ** 2
+    return 1.0 if variance > _AS_WIDE * np.log(_KNOWN_TO) ** 2 else float(np.sqrt(weights @ _FACTORS**2))
 
 
 def _tracks(
@@ -134,7 +143,7 @@ def _track(directs: Sequence[Exposure], relative: AlignmentSolution, labels: NDA
         transform.in_plane(plane) for each in directs if (transform := relative[each.key].transform)
     ]
     hours = 24.0 * np.array([each.mid - directs[0].mid for each in directs])
-    variance = np.array([np.mean(transform.shift_error**2) for transform in transforms])
+    variance = np.array([own_variance(relative[each.key]) for each in directs])
     same = labels[:, None] == labels
     return _Track(
         np.array([transform.shift for transform in transforms]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.carry import carried_covariance, offset_covariance, weights_of
-from grism_align.algorithms.pair import Lender, Relation, lender, lenders, same_pointing
+from grism_align.algorithms.pair import Lender, Relation, lender, lenders
 from grism_align.values.settings import PointingSettings
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def _interpolated(
     if not pair or max(relations) >= Relation.OCCULTED or relations == {Relation.SAME_POINTING}:
         return None
     if relations == {Relation.OFFSET}:
-        pays = settings.method == "interpolate" or _drifts_more(pair, settings, pointing)
+        partners = sum(each.mismatch <= _AS_CLOSE for each in pair)
+        always = partners == 2 or (partners == 0 and settings.method == "interpolate")
+        pays = always or _drifts_more(pair, settings, pointing)
     else:
         pays = weights_of("interpolated", pair, settings, pointing).min() >= _WORTH_ITS_DITHER
     return Choice("interpolated", pair) if pays else None
@@ -180,7 +182,7 @@ def _of_the_pointing(before: Sequence[Lender], after: Sequence[Lender], method: 
     between = _around(
         [each for each in closest if each.came_first], [each for each in closest if not each.came_first]
     )
-    if there and between and method != "nearest" and same_pointing(*(each.exposure for each in between)):
+    if there and between and method != "nearest":
         return Choice("interpolated", between)
     return Choice("paired", (_nearest(closest),))
 

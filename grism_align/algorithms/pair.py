@@ -1,35 +1,42 @@
-"""How direct exposures stand to a grism exposure: in time, in pointing and in guide stars."""
+"""How direct exposures stand to a grism exposure: in time, in pointing and in guide stars.
+
+Where the telescope pointed is told on the sky, by the centre of the chip, and with one WCS solution that both
+have: a filter and a grism have their own reference pixels, and a WCS that was fitted to one exposure alone
+tells nothing of another.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["Lender", "Relation", "lender", "lenders", "same_pointing", "stays"]
+__all__ = ["Lender", "Relation", "is_rolled", "lender", "lenders", "stays"]
 
-# Two exposures of one kind within this, arcsec, were taken without an offset of the telescope.
+# Two exposures within this, arcsec, were taken without an offset of the telescope: their distortions leave
+# 0.007" between the centres of a filter's and a grism's chip.
 _SAME_POINTING = 0.05
 # Longer idle times, s, are occultations, after which the guide stars are acquired again. Overheads within
 # an orbit, buffer dumps among them, are shorter.
 _OCCULTATION = 1500.0
-# Orientations nearer than this, deg, are one roll: those of a filter and a grism differ by their distortion.
+# Orientations nearer than this, deg, are one roll: those of a filter and a grism differ by their distortion,
+# by 0.1. Others are another roll of the telescope whatever the headers call the acquisition.
 _SAME_ROLL = 0.2
-# And this, deg, is another roll of the telescope whatever the headers call the acquisition.
-_ROLLED = 1.0
+# How solutions are named that have the pointing as commanded, with better positions of guide stars at most.
+_COMMANDED = ("IDC", "GSC", "HSC", "OPUS")
 # Days for which the instrument stays aligned with the cameras of the guide stars.
 _SAME_ALIGNMENT = 10.0
 _SECONDS_PER_DAY = 86400.0
@@ -74,7 +81,10 @@ class Lender:
     hours : float
         From the middle of the grism exposure to that of the direct one.
     mismatch : float, arcsec
-        How far apart their pointings are; infinite where they are not the same.
+        How far apart their pointings are, or their POSTARGs if they were commanded alike; infinite where
+        that is more than the pairing radius.
+    stay, orbit : str
+        Key of the first exposure since the telescope was moved, or since an occultation.
     is_solid : bool
         Whether its own sources gave its correction.
     frame : int
@@ -88,6 +98,8 @@ class Lender:
     gap: float
     hours: float
     mismatch: float
+    stay: str
+    orbit: str
     is_solid: bool = True
     frame: int = 0
     variance: float = 0.0
@@ -114,13 +126,13 @@ def lenders(grism: Exposure, exposures: Sequence[Exposure], pairing_radius: floa
         Direct and grism exposures of any visit, in any order. The grism ones tell where the telescope
         was in between.
     pairing_radius : float, arcsec
-        Exposures whose chip centres are nearer than this share a pointing.
+        Exposures whose chip centres are nearer than this may be partners; without a common WCS solution
+        they share a pointing.
     """
-    acquisition = sorted(
-        (exposure for exposure in exposures if _one_acquisition(exposure, grism)), key=_by_time
-    )
+    acquisition = _acquisition(grism, (*exposures, grism))
+    places = _places(acquisition, pairing_radius)
     return tuple(
-        lender(grism, exposure, acquisition, pairing_radius) for exposure in acquisition if exposure.is_direct
+        _lender(grism, exposure, places, pairing_radius) for exposure in acquisition if exposure.is_direct
     )
 
 
@@ -136,22 +148,9 @@ def lender(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], pai
     pairing_radius : float, arcsec
         As for `lenders`.
     """
-    mismatch = _mismatch(grism, direct, pairing_radius)
-    return Lender(
-        exposure=direct,
-        relation=_relation(grism, direct, exposures, mismatch),
-        gap=_gap(grism, direct),
-        hours=24.0 * (direct.mid - grism.mid),
-        mismatch=mismatch,
-    )
-
-
-def same_pointing(first: Exposure, second: Exposure) -> bool:
-    """Whether two exposures of one kind, direct or grism, were taken at one pointing."""
-    if _distance(first, second) <= _SAME_POINTING:
-        return True
-    # Two filters need not have one reference pixel.
-    return first.filter != second.filter and _commanded_alike(first, second)
+    taken = (*exposures, grism, direct)
+    places = _places(_acquisition(direct, taken), pairing_radius)
+    return _lender(grism, direct, places, pairing_radius)
 
 
 def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[int], list[int]]:
@@ -167,52 +166,87 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
     Returns
     -------
     pointings, orbits : list of int
-        N numbers each, equal for exposures of one pointing without an offset in between, and for those
-        without an occultation in between.
+        N numbers each, which change with every move of the telescope, and with every occultation.
     """
-    pointings, orbits = [0], [0]
-    stay = [exposures[0]]
+    pointings, orbits, stay = [0], [0], list(exposures[:1])
     for before, exposure in pairwise(exposures):
         is_occulted = (exposure.start - before.end) * _SECONDS_PER_DAY > _OCCULTATION
-        alike = [each for each in stay if each.kind is exposure.kind]
-        if alike:
-            stayed = same_pointing(alike[-1], exposure)
-        else:
-            stayed = bool(np.isfinite(_mismatch(stay[-1], exposure, pairing_radius)))
-        stay = [*stay, exposure] if stayed and not is_occulted else [exposure]
-        pointings.append(pointings[-1] + (len(stay) == 1))
+        stayed = not is_occulted and _same_pointing(_told_by(stay, exposure), exposure, pairing_radius)
+        stay = [*stay, exposure] if stayed else [exposure]
+        pointings.append(pointings[-1] + (not stayed))
         orbits.append(orbits[-1] + is_occulted)
     return pointings, orbits
+
+
+def _told_by(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:
+    """Which of the exposures of a stay tells best whether another belongs to it: the first comparable one."""
+    comparable = [each for each in stay if _compared(each, exposure)[1]]
+    alike = [each for each in stay if each.kind is exposure.kind]
+    return (comparable or alike or list(stay))[0]
+
+
+def _acquisition(exposure: Exposure, exposures: Sequence[Exposure]) -> list[Exposure]:
+    """The exposures of one's guide-star acquisition in the order of time, each once."""
+    unique = {each.key: each for each in exposures if _one_acquisition(each, exposure)}
+    return sorted(unique.values(), key=_by_time)
+
+
+def _places(acquisition: Sequence[Exposure], pairing_radius: float) -> dict[str, tuple[str, str]]:
+    """For each exposure, by key, the first ones of its stay and of its orbit."""
+    numbers = stays(acquisition, pairing_radius)
+    keys = [each.key for each in acquisition]
+    stay, orbit = ([keys[labels.index(label)] for label in labels] for labels in numbers)
+    return dict(zip(keys, zip(stay, orbit, strict=True), strict=True))
+
+
+def _lender(
+    grism: Exposure, direct: Exposure, places: dict[str, tuple[str, str]], pairing_radius: float
+) -> Lender:
+    stay, orbit = places[direct.key]
+    return Lender(
+        exposure=direct,
+        relation=_relation(grism, direct, places),
+        gap=_gap(grism, direct),
+        hours=24.0 * (direct.mid - grism.mid),
+        mismatch=_mismatch(grism, direct, pairing_radius),
+        stay=stay,
+        orbit=orbit,
+    )
 
 
 def _by_time(exposure: Exposure) -> tuple[float, str]:
     return exposure.start, exposure.key
 
 
-def _one_acquisition(first: Exposure, second: Exposure) -> bool:
-    """Whether one correction can hold for both: guide stars fix it, and each instrument has its own.
+def is_rolled(first: Exposure, second: Exposure) -> bool:
+    """Whether two exposures would be of one acquisition, but the telescope was rolled in between.
 
-    A visit holds two instruments where one observes in parallel to the other.
+    Parameters
+    ----------
+    first, second : Exposure
+        The two.
     """
+    return _named_alike(first, second) and _turn(first, second) >= _SAME_ROLL
+
+
+def _one_acquisition(first: Exposure, second: Exposure) -> bool:
+    """Whether one correction can hold for both: guide stars fix it, and each instrument has its own."""
+    return _named_alike(first, second) and _turn(first, second) < _SAME_ROLL
+
+
+def _named_alike(first: Exposure, second: Exposure) -> bool:
+    """A visit holds two instruments where one observes in parallel to the other."""
     return (
-        first.visit == second.visit
-        and first.group == second.group
-        and first.instrument == second.instrument
-        and _turn(first, second) < _ROLLED
+        first.visit == second.visit and first.group == second.group and first.instrument == second.instrument
     )
 
 
-def _relation(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], mismatch: float) -> Relation:
+def _relation(grism: Exposure, direct: Exposure, places: dict[str, tuple[str, str]]) -> Relation:
     if _one_acquisition(grism, direct):
-        chain = _from_one_to_the_other(grism, direct, exposures)
-        if any(
-            (after.start - before.end) * _SECONDS_PER_DAY > _OCCULTATION for before, after in pairwise(chain)
-        ):
+        (stay, orbit), (its_stay, its_orbit) = places[grism.key], places[direct.key]
+        if orbit != its_orbit:
             return Relation.OCCULTED
-        stayed = np.isfinite(mismatch) and all(
-            same_pointing(exposure, grism if exposure.kind is grism.kind else direct) for exposure in chain
-        )
-        return Relation.SAME_POINTING if stayed else Relation.OFFSET
+        return Relation.SAME_POINTING if stay == its_stay else Relation.OFFSET
     is_alike = (
         grism.instrument == direct.instrument
         and grism.guide_star is not None
@@ -221,19 +255,6 @@ def _relation(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], 
         and _turn(grism, direct) < _SAME_ROLL
     )
     return Relation.REACQUIRED if is_alike else Relation.OTHER
-
-
-def _from_one_to_the_other(
-    grism: Exposure, direct: Exposure, exposures: Sequence[Exposure]
-) -> list[Exposure]:
-    """The two and what was taken between them, in the order of time."""
-    first, last = sorted((grism, direct), key=_by_time)
-    between = [
-        exposure
-        for exposure in exposures
-        if _one_acquisition(exposure, grism) and _by_time(first) < _by_time(exposure) < _by_time(last)
-    ]
-    return [first, *sorted(between, key=_by_time), last]
 
 
 def _gap(grism: Exposure, direct: Exposure) -> float:
@@ -248,11 +269,11 @@ def _gap(grism: Exposure, direct: Exposure) -> float:
 
 
 def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float:
-    """How far apart two pointings are, arcsec; infinite unless they see the same sky or were commanded to.
+    """How well two pointings match, arcsec; infinite unless they see the same sky or were commanded to.
 
-    Either suffices. A filter and a grism have their own reference pixels, so observers who want the
+    Either makes partners. A filter and a grism have their own reference pixels, so observers who want the
     same sky on the same pixels offset one of them with POSTARG (8.8" in WFC3/IR), and those who
-    don't have the same POSTARG and a sky that differs by as much.
+    don't have the same POSTARG and a sky that differs by as much: the telescope was moved.
     """
     distance = _distance(grism, direct)
     offset = float(np.abs(np.subtract(grism.postarg, direct.postarg)).max())
@@ -267,19 +288,53 @@ def _commanded_alike(first: Exposure, second: Exposure) -> bool:
     return bool(first.target) and first.target == second.target and bool((offset <= _SAME_POINTING).all())
 
 
+def _same_pointing(first: Exposure, second: Exposure, pairing_radius: float) -> bool:
+    """Whether the telescope was not moved between two exposures."""
+    if _compared(first, second)[1]:
+        return _distance(first, second) <= _SAME_POINTING
+    # what was commanded tells more than WCSs of two solutions, which differ by arcseconds
+    if first.kind is second.kind and first.filter == second.filter:
+        return _commanded_alike(first, second)
+    return _distance(first, second) <= pairing_radius or _commanded_alike(first, second)
+
+
+def _compared(first: Exposure, second: Exposure) -> tuple[tuple[PixelSky, PixelSky], bool]:
+    """The WCSs of the first chips to compare, and whether they are of one solution.
+
+    One that was not fitted to stars comes first: it has the pointing as commanded. The solution that one of
+    the two starts from comes before others.
+    """
+    ours, theirs = ({**each.alternates, each.wcs_solution: each.chips[0].wcs} for each in (first, second))
+    common = sorted(
+        ours.keys() & theirs.keys(),
+        key=lambda name: (
+            not name.startswith(_COMMANDED),
+            name not in (first.wcs_solution, second.wcs_solution),
+            name,
+        ),
+    )
+    if common:
+        return (ours[common[0]], theirs[common[0]]), True
+    return (first.chips[0].wcs, second.chips[0].wcs), False
+
+
 def _distance(first: Exposure, second: Exposure) -> float:
     """Between the centres of the first chips, arcsec."""
-    return float(np.linalg.norm(_center(first) - _center(second))) * ARCSEC_PER_RADIAN
+    (here, _), (there, _) = _poses(first, second)
+    return float(np.linalg.norm(here - there)) * ARCSEC_PER_RADIAN
 
 
-def _center(exposure: Exposure) -> NDArray[np.float64]:
-    """Direction of the centre of the first chip, (3,) unit vector."""
-    return _pose(exposure.chips[0])[0]
+_Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _poses(first: Exposure, second: Exposure) -> tuple[_Pose, _Pose]:
+    mine, theirs = _compared(first, second)[0]
+    return _pose(replace(first.chips[0], wcs=mine)), _pose(replace(second.chips[0], wcs=theirs))
 
 
 # Each exposure is compared with all others of its visit.
 @lru_cache(maxsize=256)
-def _pose(chip: Chip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pose(chip: Chip) -> _Pose:
     """Direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
     ny, nx = chip.shape
     x, y = 0.5 * (nx - 1), 0.5 * (ny - 1)
@@ -289,7 +344,7 @@ def _pose(chip: Chip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _turn(first: Exposure, second: Exposure) -> float:
     """By how much one is turned against the other, deg."""
-    (here, mine), (there, theirs) = (_pose(exposure.chips[0]) for exposure in (first, second))
+    (here, mine), (there, theirs) = _poses(first, second)
     # carried along the great circle from the one to the other
     carried = mine - (mine @ there) / (1.0 + here @ there) * (here + there)
     return float(np.degrees(np.arccos(np.clip(carried @ theirs, -1.0, 1.0))))

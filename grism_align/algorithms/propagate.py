@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.carry import carried_covariance, mean_transform, weights_of, with_carried_error
+from grism_align.algorithms.carry import (
+    carried_covariance,
+    mean_transform,
+    own_variance,
+    weights_of,
+    with_carried_error,
+)
 from grism_align.algorithms.common_start import common_start
 from grism_align.algorithms.govern import Choice, choose, choose_elsewhere, named_lenders
-from grism_align.algorithms.pair import Relation, lender, lenders
+from grism_align.algorithms.pair import Relation, is_rolled, lender, lenders
 from grism_align.values.settings import PointingSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 
@@ -61,30 +67,21 @@ def propagate(
     pointing : PointingSettings
         Errors of dithers and visits.
     relative : AlignmentSolution, optional
-        Corrections in the relative frame, whose errors weigh the direct exposures, because they are free of
-        the catalog's, which all have in common. `solution` by default.
+        Corrections in the relative frame, whose own errors weigh the direct exposures, because they are free
+        of the catalog's, which all have in common. `solution` by default.
 
     Returns
     -------
     AlignmentSolution
         A fit for every grism exposure: PRIOR_ONLY where that of a direct exposure is, or where that is of
-        another guide-star acquisition and nobody named it; FAILED with the reason where none governs it.
+        another guide-star acquisition; FAILED with the reason where none governs it.
     """
     exposures = (*directs, *grisms)
-    own = _variances(relative or solution)
+    own = {key: own_variance(fit) for key, fit in (relative or solution).fits.items()}
     fits = {
         grism.key: _governed_fit(grism, exposures, solution, (settings, pointing), own) for grism in grisms
     }
     return AlignmentSolution(fits, solution.reference)
-
-
-def _variances(solution: AlignmentSolution) -> dict[str, float]:
-    """Of the shifts of exposures, of one axis, arcsec^2."""
-    return {
-        key: float(np.mean(fit.transform.shift_error**2))
-        for key, fit in solution.fits.items()
-        if fit.transform is not None
-    }
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def _governed_fit(
         offers, _ = _asked(grism, alike, solution, variances)
         choice = choose_elsewhere(_usable(others, offers))
     if not choice.lenders:
-        return ExposureFit.failed(_why_nobody(grism, refusals))
+        return ExposureFit.failed(_why_nobody(grism, exposures, refusals))
     if choice.rule == "association":
         missing = [each.key for each in named[: [each.key for each in named].index(choice.keys[0])]]
     passed_over = [f"{key} ({refusals.get(key) or _why_not(offers[key])})" for key in missing]
@@ -176,9 +173,11 @@ def _usable(candidates: Iterable[Lender], offers: dict[str, _Offer]) -> tuple[Le
     )
 
 
-def _why_nobody(grism: Exposure, refusals: dict[str, str]) -> str:
+def _why_nobody(grism: Exposure, exposures: Iterable[Exposure], refusals: dict[str, str]) -> str:
     if not refusals:
-        return f"no direct exposure in its guide-star acquisition ({grism.group})"
+        reason = f"no direct exposure in its guide-star acquisition ({grism.group})"
+        rolled = [each.key for each in exposures if each.is_direct and is_rolled(each, grism)]
+        return f"{reason} at its roll: {', '.join(rolled)} at another" if rolled else reason
     listed = ", ".join(f"{key} ({reason})" for key, reason in refusals.items())
     return f"no direct exposure can lend its correction: {listed}"
 
@@ -202,11 +201,11 @@ def _combined(
     transform = with_carried_error(mean, variance, relation, settings[1])
     if relation >= Relation.OCCULTED:
         remarks = [*remarks, f"error {1e3 * transform.shift_error.max():.0f} mas"]
-    is_sure = choice.rule == "association" or relation < Relation.REACQUIRED
+    is_own = relation < Relation.REACQUIRED
     main = chosen[int(weights.argmax())].fit
     return replace(
         main,
-        status=_status(chosen) if is_sure else FitStatus.PRIOR_ONLY,
+        status=_status(chosen) if is_own else FitStatus.PRIOR_ONLY,
         transform=transform,
         reason="; ".join(remarks),
         governed_by=choice.keys,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["StampGrid", "light_offset", "sampled", "stacked"]
+__all__ = ["StampGrid", "light_offset", "mean_of_known", "sampled", "stacked"]
 
 # A pixel this much above the star's own peak is not the star's.
 _SPURIOUS = 1.3
@@ -133,7 +133,7 @@ def stacked(before: NDArray[Any], after: NDArray[Any], grid: StampGrid) -> tuple
         nothing = np.full(radius.shape, np.nan)
         return nothing, nothing
     first, second = (np.array(part) for part in zip(*scaled, strict=True))
-    return _mean(first), _mean(second)
+    return mean_of_known(first), mean_of_known(second)
 
 
 def _cleaned(picture: NDArray[Any], peak: float) -> NDArray[Any]:
@@ -141,7 +141,8 @@ def _cleaned(picture: NDArray[Any], peak: float) -> NDArray[Any]:
     return np.where(picture <= _SPURIOUS * peak, picture, np.nan)
 
 
-def _mean(pictures: NDArray[Any]) -> NDArray[Any]:
+def mean_of_known(pictures: NDArray[Any]) -> NDArray[Any]:
+    """The mean (size, size) of the pictures (K, size, size), NaNs left out; NaN where none has a value."""
     known = np.isfinite(pictures)
     n = known.sum(axis=0)
     total = np.where(known, pictures, 0.0).sum(axis=0)

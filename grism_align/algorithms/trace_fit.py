@@ -12,7 +12,16 @@ from grism_align.algorithms.floor import estimate_floor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Heights", "TraceOffsets", "contrast_with_best", "contrast_with_others", "fit_offsets"]
+__all__ = [
+    "LEAST_ERROR",
+    "Heights",
+    "TraceOffsets",
+    "contrast_with_best",
+    "contrast_with_mean",
+    "contrast_with_others",
+    "disagreements",
+    "fit_offsets",
+]
 
 _ITERATIONS = 12
 _CLIP = 5.0  # sigma, of the biweight
@@ -25,7 +34,12 @@ _FIELD, _CALIBRATED = 2.0, 0.03
 _UNLIKELY = 1e-3  # probability below which a calibration of the field is not believed
 _LEAST_SCATTER = 5e-3  # pixels
 _FEWEST_CLUSTERS = 6
+_LEAST_SHARE = 0.25  # of the variance that the weights say
 _ALIGNED = 0.01  # pixels, by which the offsets of well aligned exposures may differ
+_CHIPS = 0.5  # pixels, by which the constants of a configuration may differ from chip to chip
+_FEWEST_ALIKE = 3  # exposures whose mean says what they have in common
+#: Least error that is believed, pixels.
+LEAST_ERROR = 0.002
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +59,7 @@ class Heights:
     visit : (M,) ndarray of int
         Number of the visit: within one the roll is the same, and so is what a source's shape does.
     chip : (M,) ndarray of int
-        EXTVER.
+        Number of the chip, CCDCHIP.
     field : (M, 3) ndarray
         x and y of the source on its chip and the place along the trace, each from -1 to 1.
     """
@@ -175,12 +189,14 @@ def fit_offsets(heights: Heights, n_exposures: int, field: str = "") -> TraceOff
         system = replace(system, prior=np.where(system.is_field, _CALIBRATED**-2, system.prior))
         state, solved = _iterated(heights, system)
     covariance = _covariance(system, solved)[:n_exposures, :n_exposures].copy()
+    n_sources = _counted(heights, solved.weight > 0, n_exposures)
+    seen &= n_sources > 0
     offset = np.where(seen, solved.parameters[:n_exposures], np.nan)
     covariance[~seen], covariance[:, ~seen] = np.nan, np.nan
     return TraceOffsets(
         offset,
         covariance,
-        _counted(heights, solved.weight > 0, n_exposures),
+        n_sources,
         state.piece_scatter,
         state.source_scatter,
     )
@@ -206,6 +222,13 @@ def _system(heights: Heights, n_exposures: int, with_field: bool) -> _System:
         columns += [term * (heights.chip == chip) for chip in chips for term in terms]
         precision += [_FIELD**-2] * (len(terms) * len(chips))
         is_field += [False] * (len(chips) - 1) + ([True] * 7 + [False] * 2) * len(chips)
+    else:
+        # Off by different constants of the chips, exposures that show not the same would seem to differ.
+        chips = np.unique(heights.chip)
+        share = 1.0 / len(chips)
+        columns += [(heights.chip == chip) - share for chip in chips[1:]]
+        precision += [_CHIPS**-2] * (len(chips) - 1)
+        is_field += [False] * (len(chips) - 1)
     keys = (heights.visit, heights.source, heights.piece, heights.chip)
     groups, group = np.unique(np.column_stack(keys), axis=0, return_inverse=True)
     design = np.column_stack(columns).astype(float)
@@ -308,7 +331,12 @@ def _covariance(system: _System, solved: _Solved) -> NDArray[np.float64]:
 def _no_smaller(covariance: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
     """A covariance, scaled up where its variances are on the whole below those of another one."""
     ratio = float(np.median(np.diag(covariance) / np.diag(least)))
-    return covariance / min(ratio, 1.0) if ratio > 0 else least
+    if not ratio > 0:
+        return least
+    raised = covariance / min(ratio, 1.0)
+    # Nor does any vanish: scores of a few sources may happen to.
+    lacking = _LEAST_SHARE * np.diag(least) - np.diag(raised)
+    return np.asarray(raised + np.diag(np.clip(lacking, 0.0, None)), dtype=np.float64)
 
 
 def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -328,7 +356,9 @@ def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
     return (n * np.eye(n) - 1.0) / (n - 1) if n > 1 else np.zeros((0, 0))
 
 
-def contrast_with_best(offsets: TraceOffsets, number: int, others: NDArray[np.bool_]) -> tuple[float, float]:
+def contrast_with_best(
+    offsets: TraceOffsets, number: int, others: NDArray[np.bool_]
+) -> tuple[float, float, NDArray[np.float64]]:
     """The offset of an exposure less the mean of others that makes the error least.
 
     Parameters
@@ -345,16 +375,96 @@ def contrast_with_best(offsets: TraceOffsets, number: int, others: NDArray[np.bo
     value, error : float, pixels
         NaN where there are no others. Exposures of its own visit have most of the weight, as they show the
         same sources.
+    weight : (N,) ndarray
+        Weights of the others in their mean, which add up to one.
     """
-    rows = np.flatnonzero(others)
+    rows, weights = np.flatnonzero(others), np.zeros(len(others))
     n = len(rows)
     if not n or not np.isfinite(offsets.offset[number]):
-        return float("nan"), float("nan")
+        return float("nan"), float("nan"), weights
     every = np.append(rows, number)
     covariance = offsets.covariance[np.ix_(every, every)] + _ALIGNED**2 * np.eye(n + 1)
     # Least variance under the condition that the weights add up to one, with a Lagrange multiplier
     system = np.block([[covariance[:n, :n], np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
     weight = np.linalg.solve(system, np.append(covariance[:n, n], 1.0))[:n]
+    weights[rows] = weight
     contrast = np.append(-weight, 1.0)
     value = contrast @ offsets.offset[every]
-    return float(value), float(np.sqrt(contrast @ covariance @ contrast))
+    return float(value), float(np.sqrt(contrast @ covariance @ contrast)), weights
+
+
+def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float, NDArray[np.float64]]:
+    """The offset of an exposure less the mean of all, itself included.
+
+    Parameters
+    ----------
+    offsets : TraceOffsets
+        Of N exposures.
+    number : int
+        The exposure.
+
+    Returns
+    -------
+    value, error : float, pixels
+        NaN where fewer than three have an offset. The error includes that of the mean, from the scatter of
+        the offsets: it estimates what exposures without any drift have in common.
+    weight : (N,) ndarray
+        Weights in the mean.
+    """
+    rows = np.flatnonzero(np.isfinite(offsets.offset))
+    n, weights = len(rows), np.zeros(len(offsets.offset))
+    if n < _FEWEST_ALIKE or number not in rows:
+        return float("nan"), float("nan"), weights
+    weights[rows] = 1.0 / n
+    contrast = (rows == number) - 1.0 / n
+    variance = contrast @ offsets.covariance[np.ix_(rows, rows)] @ contrast
+    variance += float(np.var(offsets.offset[rows], ddof=1)) / n
+    return float(contrast @ offsets.offset[rows]), float(np.sqrt(variance)), weights
+
+
+def disagreements(
+    offsets: TraceOffsets, significance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Offsets of exposures less the mean of those that agree, if that is most of them, else of all.
+
+    Parameters
+    ----------
+    offsets : TraceOffsets
+        Of N exposures.
+    significance : float
+        Errors by which one has to differ not to be among those that agree.
+
+    Returns
+    -------
+    value, error : (N,) ndarray, pixels
+        Each less the mean of the others; NaN where there is none. An allowance for what well aligned
+        exposures differ by is in the error.
+    reference : (N,) ndarray of bool
+        Those that agree.
+    """
+    known = np.isfinite(offsets.offset)
+    reference = known.copy()
+    while 2 * reference.sum() > known.sum() and reference.sum() > 1:
+        value, error = _from_others(offsets, reference)
+        pull = np.where(reference, np.abs(value) / error, 0.0)
+        if reference.sum() == 2 or pull.max() <= significance:
+            return value, error, reference
+        reference[pull.argmax()] = False
+    return *_from_others(offsets, known), known
+
+
+def _from_others(
+    offsets: TraceOffsets, reference: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each offset less the mean of the others in the reference, and its error."""
+    n = len(reference)
+    value, error = np.full(n, np.nan), np.full(n, np.nan)
+    for number in np.flatnonzero(np.isfinite(offsets.offset)):
+        others = reference & (np.arange(n) != number)
+        rows = np.append(np.flatnonzero(others), number)
+        if len(rows) > 1:
+            contrast = np.append(np.full(len(rows) - 1, -1.0 / (len(rows) - 1)), 1.0)
+            covariance = offsets.covariance[np.ix_(rows, rows)]
+            value[number] = contrast @ offsets.offset[rows]
+            error[number] = np.sqrt(contrast @ covariance @ contrast + _ALIGNED**2)
+    return value, error

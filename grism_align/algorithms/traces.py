@@ -9,8 +9,8 @@ import numpy as np
 
 from grism_align.algorithms.trace_fit import Heights
 from grism_align.algorithms.trace_pieces import WIDTH, cut_pieces, measure_pieces, stacked_profile
+from grism_align.algorithms.trace_place import NEAR, STANDS_OUT, common_place
 from grism_align.values.trace import TraceModel
-from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.settings import TraceSettings
     from grism_align.values.solution import ExposureFit
+    from grism_align.values.transform import LinearTransform
 
 __all__ = [
     "COARSE_TRACES",
     "ChipView",
+    "DetectorWindow",
+    "carried_error",
     "chip_heights",
     "chip_view",
     "found_trace",
@@ -71,10 +74,39 @@ COARSE_TRACES: dict[str, tuple[TraceModel, int]] = {
 
 _HALF = 12  # rows of a piece to either side, a third of them for the background
 _LOCATE_SOURCES = 40
-# Scatters by which the peak of a stacked profile stands out: of one, and of all that agree together.
-_LEAST_PEAK, _LEAST_TOGETHER = 3.0, 8.0
+_LEAST_PEAK = 3.0  # scatters by which the peak of the stacked profile of one piece stands out
 _AGREE = 4.0  # pixels between a piece of a coarse trace and the smooth curve through all
 _FEWEST_PIECES = 2
+
+
+@dataclass(frozen=True)
+class DetectorWindow:
+    """The part of a detector that an array is: a whole chip, a subarray of it, or either one binned.
+
+    Parameters
+    ----------
+    chip : int
+        CCDCHIP; 1 for a detector of one chip.
+    ltm : (x, y)
+        Pixels of the array in a pixel of the detector: 0.5 where it is binned by two.
+    ltv : (x, y), pixels
+        An array's pixel, counted from one, is ltm times the detector's plus this.
+    """
+
+    chip: int = 1
+    ltm: tuple[float, float] = (1.0, 1.0)
+    ltv: tuple[float, float] = (0.0, 0.0)
+
+    def to_chip(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zero-based pixels (N, 2) of the detector of those of the array."""
+        return np.asarray((xy + 1.0 - np.array(self.ltv)) / np.array(self.ltm) - 1.0)
+
+    def offsets(
+        self, model: TraceModel, xy: NDArray[np.float64], band: str = ""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What `TraceModel.offsets` gives, from and to pixels of the array."""
+        dx, dy = model.offsets(self.to_chip(xy), band)
+        return dx * self.ltm[0], dy * self.ltm[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +125,8 @@ class ChipView:
         Of the chip.
     band : str
         Filter that the positions were measured in.
-    corner : (x, y), pixels
-        Where the array begins on the whole chip.
+    window : DetectorWindow
+        Which part of the detector the array is.
     """
 
     xy: NDArray[np.float64]
@@ -102,7 +134,7 @@ class ChipView:
     is_target: NDArray[np.bool_]
     shape: tuple[int, int]
     band: str = ""
-    corner: tuple[float, float] = (0.0, 0.0)
+    window: DetectorWindow = DetectorWindow()
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,13 +203,14 @@ def found_trace(image: ChipImage, view: ChipView, grism: str) -> TraceModel | No
     chosen = np.flatnonzero(layout.fits.sum(axis=1) >= _FEWEST_PIECES)[:_LOCATE_SOURCES]
     if not len(chosen):
         return None
-    height, signal = _peaks(image, layout, chosen, search)
+    along, up = view.window.ltm
+    height, signal = _peaks(image, layout, chosen, int(np.ceil(search * up)))
     fitted = _smooth_curve(height, signal)
     if fitted is None:
         return None
-    # From the number of a piece to pixels along x
-    middle = np.polynomial.Polynomial([-(model.span[0] + WIDTH / 2) / WIDTH, 1.0 / WIDTH])
-    curve = np.asarray(fitted(middle).coef, dtype=np.float64)
+    # From the number of a piece to pixels of the detector along x
+    middle = np.polynomial.Polynomial([-model.span[0] * along / WIDTH - 0.5, along / WIDTH])
+    curve = np.asarray(fitted(middle).coef, dtype=np.float64) / up
     dy = np.zeros((max(len(curve), len(model.dy)), model.dy.shape[1]))
     dy[: len(model.dy)] = model.dy
     dy[: len(curve), 0] += curve
@@ -212,7 +245,7 @@ def _smooth_curve(
     near = apart <= _AGREE + 0.2 * np.abs(known[:, None] - known[None, :])
     good = known[near[np.argmax(near.sum(axis=1))]]
     together = signal[good].sum() / np.sqrt(len(good))
-    if len(good) < max(_FEWEST_PIECES, len(known) // 2) or together < _LEAST_TOGETHER:
+    if len(good) < max(_FEWEST_PIECES, len(known) // 2) or together < STANDS_OUT:
         return None
     degree = min(2, len(good) - 1) if len(good) > 3 else 0
     return np.polynomial.Polynomial.fit(good, height[good], degree).convert()
@@ -222,7 +255,7 @@ def _laid_out(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> _La
     """Where the pieces of the traces of sources lie."""
     ny, nx = view.shape
     xy = view.xy[rows]
-    dx, dy = model.offsets(xy + np.array(view.corner), view.band)
+    dx, dy = view.window.offsets(model, xy, view.band)
     n_pieces = max(int((np.median(dx[:, -1] - dx[:, 0]) if len(rows) else 0.0) // WIDTH), 0)
     low = float(np.median(dx[:, 0])) if len(rows) else 0.0
     first = np.rint(xy[:, 0, None] + low + WIDTH * np.arange(n_pieces)).astype(np.int64)
@@ -239,7 +272,7 @@ def _laid_out(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> _La
 
 def chip_heights(
     image: ChipImage, view: ChipView, model: TraceModel, settings: TraceSettings
-) -> Heights | None:
+) -> tuple[Heights | None, str]:
     """Measure the traces of bright, isolated sources on one chip.
 
     Parameters
@@ -255,9 +288,17 @@ def chip_heights(
 
     Returns
     -------
-    Heights or None
+    heights : Heights or None
         ``exposure``, ``visit`` and ``chip`` are left zero; None where no trace can be measured.
+    reason : str
+        Why none can.
+
+    Notes
+    -----
+    What is measured is a trace only if one stands out near the predicted place, in what all sources have in
+    common: a centroid settles somewhere on anything, on the traces of other sources above all.
     """
+    none = "no trace bright and isolated enough"
     rows = np.flatnonzero(np.isfinite(view.xy).all(axis=1))
     layout = _laid_out(view, rows, model)
     usable = layout.fits & view.is_target[rows][:, None]
@@ -265,19 +306,22 @@ def chip_heights(
     chosen = np.flatnonzero(usable.sum(axis=1) >= _FEWEST_PIECES)[: settings.trace_sources]
     source, piece = np.nonzero(usable[chosen])
     if not len(source):
-        return None
+        return None, none
     index = (chosen[source], piece)
-    start = _common_start(image, layout, index)
     pieces = cut_pieces(image, layout.first[index], layout.trace[index], _HALF)
+    start = common_place(pieces, source)
+    if start is None:
+        where = f"{model.name} has it" if model.name else "the others have it"
+        return None, f"no trace within {NEAR:g} px of where {where}"
     found = measure_pieces(pieces, start, settings.trace_window)
     keep = np.flatnonzero(found.is_measured & (found.snr >= settings.trace_snr))
     if not len(keep):
-        return None
+        return None, none
     row, piece = rows[index[0][keep]], piece[keep]
     ny, nx = view.shape
     along = 2.0 * (piece + 0.5) / usable.shape[1] - 1.0
     zero = np.zeros(len(keep), np.int64)
-    return Heights(
+    heights = Heights(
         height=found.height[keep],
         error=found.error[keep],
         exposure=zero,
@@ -287,18 +331,7 @@ def chip_heights(
         chip=zero,
         field=np.column_stack([2 * view.xy[row] / np.array([nx, ny]) - 1.0, along]),
     )
-
-
-def _common_start(image: ChipImage, layout: _Layout, index: tuple[NDArray[np.int64], ...]) -> float:
-    """By how much all traces lie off the predicted ones, to half a pixel; zero where that isn't seen."""
-    from scipy.ndimage import gaussian_filter1d
-
-    pieces = cut_pieces(image, layout.first[index], layout.trace[index], _HALF)
-    stack = gaussian_filter1d(stacked_profile(pieces, np.zeros(len(index[0]), np.int64), 1)[0], 1.0)
-    level = np.median(stack)
-    scatter = 1.4826 * float(np.median(np.abs(stack - level)))
-    peak = int(stack.argmax())
-    return float(peak - _HALF) if stack[peak] - level > _LEAST_TOGETHER * scatter > 0 else 0.0
+    return heights, ""
 
 
 def _disturbed(
@@ -329,9 +362,13 @@ def _disturbed(
 
 
 def refinement(
-    exposure: Exposure, fit: ExposureFit, drift: tuple[float, float], settings: TraceSettings
+    exposure: Exposure,
+    fit: ExposureFit,
+    drift: tuple[float, float],
+    settings: TraceSettings,
+    reference_error: float = 0.0,
 ) -> tuple[LinearTransform | None, str]:
-    """What corrects a measured drift across the dispersion.
+    """Correct a measured drift across the dispersion.
 
     Parameters
     ----------
@@ -343,37 +380,77 @@ def refinement(
         Measured minus predicted row of its traces.
     settings : TraceSettings
         What is significant and what is believed.
+    reference_error : float, arcsec
+        Standard error across the dispersion of what the drift is relative to.
 
     Returns
     -------
     transform : LinearTransform or None
-        To follow the fit's transform, in its plane: a shift across the dispersion alone, with the
-        covariance of the measurement. None where nothing is to be corrected.
+        The correction with a further shift across the dispersion, in the same plane. None where nothing is
+        to be corrected.
     reason : str
         What was done, or why nothing was.
+
+    Notes
+    -----
+    The measurement takes the place of what was carried across the dispersion at the centre of the chip, in
+    the value and in the covariance: with the parameters p, the carried displacement across there, a.p, and
+    the shift g that makes it one, the covariance C becomes (1 - g a) C (1 - g a)^T + v g g^T, where v is
+    the variance of the measurement and of what it is relative to.
     """
     value, error = drift
     text = f"cross-dispersion drift of {value:+.3f} +- {error:.3f} px"
     if fit.transform is None or not np.isfinite([value, error]).all():
-        return None, "no drift measured"
+        return None, "there are too few other exposures to tell a drift by"
     if abs(value) < settings.refine_significance * error:
         return None, f"{text} is not significant"
     if abs(value) > settings.refine_limit:
         return None, f"{text} is larger than {settings.refine_limit:g} px, and not believed"
+    step, across = _across_dispersion(exposure, fit.transform)
+    size = float(np.hypot(*step))
+    along_shift = np.append(step / size, np.zeros(4))
+    kept = np.eye(6) - np.outer(along_shift, across)
+    variance = (error * size) ** 2 + reference_error**2
+    covariance = kept @ fit.transform.covariance @ kept.T + variance * np.outer(along_shift, along_shift)
+    # The source predicted at a row is seen `value` rows above, where the sky must therefore be.
+    shift = fit.transform.shift + value * step
+    return replace(fit.transform, shift=shift, covariance=covariance), f"corrected by the {text}"
+
+
+def carried_error(exposure: Exposure, transform: LinearTransform) -> float:
+    """Standard error of a correction across the dispersion, at the centre of the first chip, arcsec.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        Grism or direct.
+    transform : LinearTransform
+        Its total correction.
+    """
+    _, across = _across_dispersion(exposure, transform)
+    return float(np.sqrt(across @ transform.covariance @ across))
+
+
+def _across_dispersion(
+    exposure: Exposure, transform: LinearTransform
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A step of one row down at the centre of the first chip, (2,) arcsec in the plane of a correction.
+
+    And derivatives of the displacement of the centre along it by the six parameters of the correction, (6,).
+    """
     chip = exposure.chips[0]
     ny, nx = chip.shape
     place = np.array([(nx - 1) / 2, (ny - 1) / 2])
-    plane = fit.transform.plane
     sky = chip.wcs.to_sky(np.stack([place, place + np.array([0.0, 1.0])]))
-    low, high = plane.to_plane(fit.transform.apply_to_sky(sky))
-    # The source predicted at a row is seen `value` rows above, where the sky must therefore be.
+    low, high = transform.plane.to_plane(transform.apply_to_sky(sky))
     step = low - high
-    covariance = np.zeros((6, 6))
-    covariance[:2, :2] = error**2 * np.outer(step, step)
-    return LinearTransform(np.eye(2), value * step, plane, covariance), f"corrected by the {text}"
+    along = step / np.hypot(*step)
+    return step, np.append(along, np.outer(along, transform.plane.to_plane(sky[0])).ravel())
 
 
-def rows_moved(chip: Chip, transform: LinearTransform, model: TraceModel) -> float:
+def rows_moved(
+    chip: Chip, transform: LinearTransform, model: TraceModel, window: DetectorWindow | None = None
+) -> float:
     """By how many pixels a correction moves the predicted traces up, at the centre of the chip.
 
     Parameters
@@ -384,11 +461,13 @@ def rows_moved(chip: Chip, transform: LinearTransform, model: TraceModel) -> flo
         The total correction.
     model : TraceModel
         Where traces lie; a move along a sloping trace moves it across too.
+    window : DetectorWindow, optional
+        Which part of the detector the array is; a whole chip by default.
     """
     ny, nx = chip.shape
     center = np.array([[(nx - 1) / 2, (ny - 1) / 2]])
     before = chip.wcs.to_pixel(transform.apply_to_sky(chip.wcs.to_sky(center)))
-    dx, dy = model.offsets(center)
+    dx, dy = (window or DetectorWindow()).offsets(model, center)
     slope = (dy[0, -1] - dy[0, 0]) / (dx[0, -1] - dx[0, 0])
     x, y = (center - before)[0]
     return float(y - slope * x)

@@ -167,14 +167,28 @@ def write_reapplication(plan: Reapplication, destination: Destination, progress:
     Raises
     ------
     GrismAlignError
-        If an output would replace an input or the record, or can't be written.
+        If an output would replace an input, or the record by one that lacks some of its exposures, or can't
+        be written.
     """
     if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
-        problem = "it would be replaced by the record of its own application"
-        raise OutputError(plan.record, problem, "Give another --output_dir, or move it to another folder")
+        _check_replaceable(plan, destination)
     check_destination(plan.exposures, destination)
     if not (destination.in_place and plan.is_done):
         write_results(plan.exposures, destination, progress)
+
+
+def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
+    """Refuse to replace the record, unless the new one is of all its files, which lie beside it."""
+    home = plan.record.resolve().parent
+    beside = all(exposure.path.resolve().parent == home for exposure in plan.exposures.exposures)
+    if not (destination.in_place and beside):
+        problem = "it would be replaced by the record of its own application"
+        raise OutputError(plan.record, problem, "Give another --output_dir, or move it to another folder")
+    known = set(read_provenance(plan.record)["exposures"])
+    missing = sorted(known - {exposure.key for exposure in plan.exposures.exposures})
+    if missing:
+        problem = f"it would be replaced by a record without {', '.join(missing[:_SHOWN])}"
+        raise OutputError(plan.record, problem, "Give all its exposures, or another --output_dir")
 
 
 def _on_record(

@@ -17,7 +17,7 @@ import numpy as np
 
 from grism_align.algorithms.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import build_association, write_association
-from grism_align.io.atomic import all_or_nothing, atomic_path, remove_leftovers
+from grism_align.io.atomic import all_or_nothing, atomic_path, remove_leftovers, what_changed
 from grism_align.io.catalog_entries import file_of
 from grism_align.io.checksums import sha256_of
 from grism_align.io.extras import pictures_of, write_page, write_region_files
@@ -223,7 +223,7 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
             stale.unlink()
             logger.info("Removed %s, the report of an earlier run; this one has none", stale)
     except OSError as error:
-        remedy = "Free space or give another output_dir; files that were there are as they were"
+        remedy = f"Free space or give another output_dir; {what_changed(error)}"
         raise OutputError(
             error.filename or destination.folder, f"can't be written ({error})", remedy
         ) from error
@@ -266,9 +266,9 @@ def _write_one(
 
 
 def _flagged(files: FilePair, made: MosaicOutcome, exposure: Exposure) -> FilePair:
-    """The files of an exposure once the cosmic rays that mosaics found are flagged in the one written."""
+    """The files of an exposure once the rays that mosaics found, and only those, are flagged."""
     rays = made.rays.get(exposure.key, {})
-    if files.output is None or not any(mask.any() for mask in rays.values()):
+    if files.output is None or not rays:
         return files
     return replace(files, output=replace(files.output, sha256=flag_rays(Path(files.output.path), rays)))
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["TraceModels", "model_for", "read_trace_config", "read_trace_configs"]
+__all__ = ["TraceModels", "model_for", "read_trace_configs"]
 
-#: Models by grism and EXTVER; an empty name stands for any grism, zero for any chip.
+#: Models by grism and CCDCHIP; an empty name stands for any grism, zero for any chip.
 TraceModels = dict[tuple[str, int], TraceModel]
 
 _REMEDY = "Give a grism configuration in the format of aXe or of GRISMCONF"
@@ -34,9 +34,10 @@ def read_trace_configs(names: Sequence[str]) -> TraceModels:
     Parameters
     ----------
     names : sequence of str
-        Files, each perhaps with ``GRISM=`` or ``GRISM:EXTVER=`` before it. What is not said is taken from
-        the file: the grism from GFILTER or its name, and the chip from CCDCHIP (OPTVAL1) or ``CHIP1``,
-        ``CCD2`` and so on in its name, CCDCHIP 1 being EXTVER 2.
+        Files, each perhaps with ``GRISM=`` or ``GRISM:CCDCHIP=`` before it: aXe's with BEAMA, DYDX_A_0 ...,
+        XOFF_A and YOFF_A, or GRISMCONF's with DISPX_+1_0 ... and DISPY_+1_0 ... . What is not said is taken
+        from the file: the grism from GFILTER, FILTER (OPTVAL1) or its name, and the chip from CCDCHIP
+        (OPTVAL1) or ``CHIP1``, ``CCD2`` and so on in its name.
 
     Returns
     -------
@@ -45,7 +46,11 @@ def read_trace_configs(names: Sequence[str]) -> TraceModels:
     Raises
     ------
     InputError
-        If a file can't be read.
+        If a file can't be read or says nothing of a first order, or if two are for one grism and chip.
+
+    References
+    ----------
+    aXe User Manual, chapter on configuration files; Pirzkal & Ryan 2017, ISR WFC3 2017-01.
     """
     models: TraceModels = {}
     for item in names:
@@ -53,40 +58,19 @@ def read_trace_configs(names: Sequence[str]) -> TraceModels:
         path = Path(named[3] if named else item).expanduser()
         values = _read_values(path)
         grism = named[1].upper() if named else _grism_of(values, path)
-        extver = int(named[2]) if named and named[2] else _extver_of(values, path)
-        models[grism, extver] = _model(values, path)
+        chip = int(named[2]) if named and named[2] else _chip_of(values, path)
+        if (grism, chip) in models:
+            what = " ".join(filter(None, (grism or "any grism", f"chip {chip}" if chip else "")))
+            problem = f"is a second configuration for {what}, besides {models[grism, chip].name}"
+            raise InputError(path, problem, "Give one, or say with GRISM:CCDCHIP= which each is for")
+        models[grism, chip] = _model(values, path)
     return models
 
 
-def model_for(models: Mapping[tuple[str, int], TraceModel], grism: str, extver: int) -> TraceModel | None:
-    """The model of a grism on a chip; None where no configuration is for it."""
-    keys = ((grism, extver), (grism, 0), ("", extver), ("", 0))
+def model_for(models: Mapping[tuple[str, int], TraceModel], grism: str, chip: int) -> TraceModel | None:
+    """The model of a grism on a chip (CCDCHIP); None where no configuration is for it."""
+    keys = ((grism, chip), (grism, 0), ("", chip), ("", 0))
     return next((models[key] for key in keys if key in models), None)
-
-
-def read_trace_config(path: Path | str) -> TraceModel:
-    """Read where the first order of a grism lies.
-
-    Parameters
-    ----------
-    path : path-like
-        A text file: aXe's with BEAMA, DYDX_A_0 ..., XOFF_A and YOFF_A, or GRISMCONF's with DISPX_+1_0 ...
-        and DISPY_+1_0 ... .
-
-    Returns
-    -------
-    TraceModel
-
-    Raises
-    ------
-    InputError
-        If it can't be read or says nothing of a first order.
-
-    References
-    ----------
-    aXe User Manual, chapter on configuration files; Pirzkal & Ryan 2017, ISR WFC3 2017-01.
-    """
-    return _model(_read_values(Path(path)), Path(path))
 
 
 def _read_values(path: Path) -> dict[str, list[str]]:
@@ -157,15 +141,17 @@ def _numbers(values: dict[str, list[str]], keyword: str, path: Path) -> list[flo
 
 def _grism_of(values: dict[str, list[str]], path: Path) -> str:
     """The grism that a file is for; empty where it does not say."""
-    named = "".join(values.get("GFILTER", [])[:1]).upper()
-    if named in GRISMS:
-        return named
+    said = values.get("GFILTER", [])
+    if not said and values.get("OPTKEY1") == ["FILTER"]:
+        said = values.get("OPTVAL1", [])
+    if said and said[0].upper() in GRISMS:
+        return said[0].upper()
     return next((grism for grism in sorted(GRISMS) if grism in path.name.upper()), "")
 
 
-def _extver_of(values: dict[str, list[str]], path: Path) -> int:
-    """EXTVER of the chip that a file is for; zero where it does not say."""
+def _chip_of(values: dict[str, list[str]], path: Path) -> int:
+    """CCDCHIP of the chip that a file is for; zero where it does not say."""
     if values.get("OPTKEY1") == ["CCDCHIP"] and values.get("OPTVAL1", [""])[0] in {"1", "2"}:
-        return 3 - int(values["OPTVAL1"][0])
+        return int(values["OPTVAL1"][0])
     found = _CHIP.search(path.name)
-    return 3 - int(found[1]) if found else 0
+    return int(found[1]) if found else 0

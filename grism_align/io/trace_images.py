@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.trace_fit import (
+    LEAST_ERROR,
     Heights,
     contrast_with_best,
+    contrast_with_mean,
     contrast_with_others,
     fit_offsets,
 )
@@ -17,6 +19,8 @@ from grism_align.algorithms.trace_pieces import ChipImage
 from grism_align.algorithms.trace_sources import frame_sources
 from grism_align.algorithms.traces import (
     COARSE_TRACES,
+    DetectorWindow,
+    carried_error,
     chip_heights,
     chip_view,
     found_trace,
@@ -34,6 +38,7 @@ from grism_align.values.trace import TraceCheck
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from astropy.io import fits
     from numpy.typing import NDArray
 
     from grism_align.algorithms.trace_fit import TraceOffsets
@@ -52,6 +57,9 @@ __all__ = ["GrismOffsets", "TraceVerification", "refine_on_traces", "verify_trac
 
 # More than sources in a frame, so that each has a number of its own in all frames.
 _FRAME = 10_000_000
+
+_ALONE = "no other exposure of the grism, nor a configuration"
+_LEFT_OUT = "no trace that agrees with those of other sources and exposures"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,21 +94,25 @@ class TraceVerification:
         By exposure key.
     grisms : tuple of GrismOffsets
         One for each instrument and grism that could be measured.
+    unused : tuple of str
+        Configurations that were not needed: for other grisms, or not for all chips of a grism.
     """
 
     checks: Mapping[str, TraceCheck]
     grisms: tuple[GrismOffsets, ...] = field(default=())
+    unused: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, eq=False)
 class _Survey:
-    """What measuring an exposure needs; sources by frame."""
+    """What measuring an exposure needs: sources by frame, windows by exposure and EXTVER."""
 
     exposures: ExposureSet
     solution: AlignmentSolution
     settings: TraceSettings
     models: TraceModels
     sources: Mapping[int, TraceSources]
+    windows: Mapping[str, Mapping[int, DetectorWindow]]
 
 
 def verify_traces(
@@ -136,19 +148,30 @@ def verify_traces(
     models = read_trace_configs(settings.trace_config)
     fits = [fit for exposure in exposures.grisms if (fit := _fit_of(solution, exposure))]
     sources = {frame: frame_sources(exposures, frame) for frame in {fit.frame for fit in fits}}
-    survey = _Survey(exposures, solution, settings, models, sources)
-    groups: dict[tuple[str, str], list[Exposure]] = {}
+    windows = {exposure.key: _windows(exposure) for exposure in exposures.grisms}
+    survey = _Survey(exposures, solution, settings, models, sources, windows)
+    groups: dict[tuple[object, ...], list[Exposure]] = {}
     for exposure in exposures.grisms:
-        groups.setdefault((exposure.instrument, exposure.filter), []).append(exposure)
+        # offsets in pixels of another size are not to be compared
+        binning = {window.ltm for window in windows[exposure.key].values()}
+        groups.setdefault((exposure.instrument, exposure.filter, *binning), []).append(exposure)
     checks = {exposure.key: TraceCheck.missing("not aligned") for exposure in exposures.grisms}
     grisms = []
+    used = {model for members in groups.values() for model in _configurations(survey, members)}
     for members in groups.values():
         aligned = tuple(exposure for exposure in members if _fit_of(solution, exposure))
         if aligned:
             found, notes = _measured_grism(survey, aligned, track)
             checks |= _checks(found, notes)
             grisms.append(found)
-    return TraceVerification(checks, tuple(grisms))
+    unused = tuple(model.name for model in models.values() if model not in used)
+    return TraceVerification(checks, tuple(grisms), unused)
+
+
+def _configurations(survey: _Survey, members: Sequence[Exposure]) -> list[TraceModel]:
+    """The configurations that are used for a grism: none where one of its chips has none."""
+    named = _named_models(survey, members).values()
+    return [model for model in named if model is not None] if all(named) else []
 
 
 def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | None:
@@ -168,11 +191,11 @@ def _measured_grism(
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
     for exposure in track(members, "Verifying") if track and models else members:
-        found = _exposure_heights(survey, exposure, models) if models else []
+        found, why = _exposure_heights(survey, exposure, models) if models else ([], "")
         numbers = (numbered[exposure.key], visits[exposure.visit])
         parts += [_numbered(part, *numbers) for part in found]
         if not found:
-            notes[exposure.key] = _why_none(exposure, models)
+            notes[exposure.key] = why or _why_none(exposure, models)
     heights = Heights.joined(parts)
     offsets = fit_offsets(heights, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
@@ -184,8 +207,9 @@ def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceM
     """By how much the correction moved the traces of the first chip with a model."""
     transform = survey.solution[exposure.key].transform
     for chip in exposure.chips:
-        if chip.extver in models and transform is not None:
-            return rows_moved(chip, transform, models[chip.extver])
+        window = survey.windows[exposure.key][chip.extver]
+        if window.chip in models and transform is not None:
+            return rows_moved(chip, transform, models[window.chip], window)
     return float("nan")
 
 
@@ -206,54 +230,68 @@ def _numbered(heights: Heights, exposure: int, visit: int) -> Heights:
 
 
 def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
-    """A grism's models by EXTVER: from configurations, else found on the first exposures that show it."""
-    extvers = dict.fromkeys(chip.extver for exposure in members for chip in exposure.chips)
-    grism = members[0].filter
-    named = {extver: model_for(survey.models, grism, extver) for extver in extvers}
+    """A grism's models by CCDCHIP: from configurations, else found on the first exposures that show it."""
+    grism, named = members[0].filter, _named_models(survey, members)
     if all(named.values()):
-        return {extver: model for extver, model in named.items() if model is not None}
+        return {chip: model for chip, model in named.items() if model is not None}
     models: dict[int, TraceModel] = {}
     for exposure in members:
-        for extver, image, view in _views(survey, exposure):
-            model = None if extver in models else found_trace(image, view, grism)
+        for image, view in _views(survey, exposure):
+            chip = view.window.chip
+            model = None if chip in models else found_trace(image, view, grism)
             if model is not None:
-                models[extver] = model
-        if len(models) == len(extvers) or grism not in COARSE_TRACES:
+                models[chip] = model
+        if len(models) == len(named) or grism not in COARSE_TRACES:
             break
     return models
 
 
-def _exposure_heights(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]) -> list[Heights]:
-    """What the chips of an exposure say."""
+def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
+    """A grism's models by CCDCHIP, as far as there are configurations."""
+    chips = {window.chip for exposure in members for window in survey.windows[exposure.key].values()}
+    return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
+
+
+def _exposure_heights(
+    survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]
+) -> tuple[list[Heights], str]:
+    """What the chips of an exposure say, and why some say nothing."""
     frame = survey.solution[exposure.key].frame
-    parts = []
-    for extver, image, view in _views(survey, exposure):
-        if extver in models:
-            found = chip_heights(image, view, models[extver], survey.settings)
+    parts, reasons = [], []
+    for image, view in _views(survey, exposure):
+        chip = view.window.chip
+        if chip in models:
+            found, reason = chip_heights(image, view, models[chip], survey.settings)
+            reasons += [reason] if reason else []
             if found is not None:
                 ones = np.ones(len(found), np.int64)
-                parts.append(replace(found, source=found.source + _FRAME * frame, chip=extver * ones))
-    return parts
+                parts.append(replace(found, source=found.source + _FRAME * frame, chip=chip * ones))
+    return parts, "; ".join(dict.fromkeys(reasons))
 
 
-def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[int, ChipImage, ChipView]]:
+def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[ChipImage, ChipView]]:
     """Image and sources of each chip of an exposure, one at a time."""
     fit = survey.solution[exposure.key]
     sources = survey.sources[fit.frame]
     bits = _good_bits(survey.exposures, fit)
-    corners = _corners(exposure)
+    windows = survey.windows[exposure.key]
     for chip, pixels in read_pixels(exposure):
         if fit.transform is not None:
             view = chip_view(chip, fit.transform, sources, survey.settings)
-            view = replace(view, band=_band(survey.exposures, fit), corner=corners[chip.extver])
-            yield chip.extver, ChipImage.of(pixels.sci, pixels.err, pixels.dq, bits), view
+            view = replace(view, band=_band(survey.exposures, fit), window=windows[chip.extver])
+            yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, bits), view
 
 
-def _corners(exposure: Exposure) -> dict[int, tuple[float, float]]:
-    """Pixel (x, y) of the whole chip where each science array begins: not zero for subarrays."""
+def _windows(exposure: Exposure) -> dict[int, DetectorWindow]:
+    """Which part of the detector each science array is, by EXTVER: SCI,1 of a subarray may be any chip."""
     with open_fits(exposure.path) as hdus:
-        headers = {chip.extver: hdus["SCI", chip.extver].header for chip in exposure.chips}
-        return {v: (-float(h.get("LTV1", 0.0)), -float(h.get("LTV2", 0.0))) for v, h in headers.items()}
+        return {chip.extver: _window(hdus["SCI", chip.extver].header) for chip in exposure.chips}
+
+
+def _window(header: fits.Header) -> DetectorWindow:
+    ltm = [1.0 / float(header.get(f"BINAXIS{i}", 1.0 / header.get(f"LTM{i}_{i}", 1.0))) for i in (1, 2)]
+    ltv = [float(header.get(f"LTV{i}", 0.0)) for i in (1, 2)]
+    return DetectorWindow(int(header.get("CCDCHIP", 1)), (ltm[0], ltm[1]), (ltv[0], ltv[1]))
 
 
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:
@@ -278,7 +316,7 @@ def _checks(found: GrismOffsets, notes: Mapping[str, str]) -> dict[str, TraceChe
     contrast = np.eye(len(known)) if found.config else contrast_with_others(is_known)
     against = f"against {found.config}" if found.config else f"relative to {len(known) - 1} other exposures"
     checks = {
-        key: TraceCheck.missing(notes.get(key, "no other exposure of the grism, nor a configuration"))
+        key: TraceCheck.missing(notes.get(key, _LEFT_OUT if found.config or known.size > 1 else _ALONE))
         for key in found.keys
     }
     if len(contrast):
@@ -286,7 +324,8 @@ def _checks(found: GrismOffsets, notes: Mapping[str, str]) -> dict[str, TraceChe
         before = contrast @ (found.offsets.offset + found.moved)[known]
         variance = np.diag(contrast @ found.offsets.covariance[np.ix_(known, known)] @ contrast.T)
         for place, number in enumerate(known.tolist()):
-            error, n_sources = float(np.sqrt(variance[place])), int(found.offsets.n_sources[number])
+            error = max(float(np.sqrt(variance[place])), LEAST_ERROR)
+            n_sources = int(found.offsets.n_sources[number])
             values = (float(before[place]), error, float(after[place]), error)
             checks[found.keys[number]] = TraceCheck(n_sources, *values, against)
     return checks
@@ -297,7 +336,7 @@ def refine_on_traces(
     solution: AlignmentSolution,
     verification: TraceVerification,
     settings: TraceSettings,
-) -> AlignmentSolution:
+) -> tuple[AlignmentSolution, dict[str, str]]:
     """Correct grism exposures without a direct partner in time by their significant drifts.
 
     Parameters
@@ -313,32 +352,59 @@ def refine_on_traces(
 
     Returns
     -------
-    AlignmentSolution
-        With changed fits for exposures that were corrected, whose reasons say so. Drifts are relative to the
-        exposures of the same grism that have a partner; where none has, to the grism's configuration.
+    solution : AlignmentSolution
+        With changed fits for exposures that were corrected, whose reasons say so. Errors across the
+        dispersion become those of the measurement and of what it is relative to.
+    refused : dict of str to str
+        Why the other exposures were not corrected.
+
+    Notes
+    -----
+    Drifts are relative to the exposures of the same grism that have a partner; where none has, to the mean
+    of all. What all have in common is no drift but the configuration's, or that of where the sources are.
     """
     by_key = {direct.key: direct for direct in exposures.direct}
-    fits = dict(solution.fits)
+    fits, refused = dict(solution.fits), {}
     for found in verification.grisms:
         partners = {
             key: [by_key[one] for one in solution[key].governed_by if one in by_key] for key in found.keys
         }
         paired = np.array([has_partner(exposures[key], partners[key], settings) for key in found.keys])
-        for number in np.flatnonzero(~paired):
-            key = found.keys[number]
-            drift = _drift(found, int(number), paired)
-            extra, reason = refinement(exposures[key], fits[key], drift, settings)
-            transform = fits[key].transform
-            if extra is not None and transform is not None:
+        for number, key in enumerate(found.keys):
+            if paired[number]:
+                refused[key] = "a direct exposure was taken next to it in time"
+                continue
+            *drift, carried = _drift(exposures, solution, found, (number, paired))
+            refined, reason = refinement(exposures[key], fits[key], (drift[0], drift[1]), settings, carried)
+            if refined is not None:
                 reasons = "; ".join(filter(None, (fits[key].reason, reason)))
-                fits[key] = replace(fits[key], transform=transform.then(extra), reason=reasons)
-    return AlignmentSolution(fits, solution.reference)
+                fits[key] = replace(fits[key], transform=refined, reason=reasons)
+            else:
+                refused[key] = reason
+    return AlignmentSolution(fits, solution.reference), refused
 
 
-def _drift(found: GrismOffsets, number: int, paired: NDArray[np.bool_]) -> tuple[float, float]:
-    """Offset of an exposure from those with a partner, else from the configuration, and its error."""
-    offset, covariance = found.offsets.offset, found.offsets.covariance
-    others = paired & np.isfinite(offset)
-    if found.config and not others.any():
-        return float(offset[number]), float(np.sqrt(covariance[number, number]))
-    return contrast_with_best(found.offsets, number, others)
+def _drift(
+    exposures: ExposureSet,
+    solution: AlignmentSolution,
+    found: GrismOffsets,
+    which: tuple[int, NDArray[np.bool_]],
+) -> tuple[float, float, float]:
+    """Offset of an exposure from those with a partner, else from the mean of all, and its error, pixels.
+
+    And the error across the dispersion, arcsec, of the corrections that it is relative to; `which` has the
+    number of the exposure, and those with a partner.
+    """
+    number, paired = which
+    others = paired & np.isfinite(found.offsets.offset)
+    if others.any():
+        value, error, weight = contrast_with_best(found.offsets, number, others)
+    else:
+        value, error, weight = contrast_with_mean(found.offsets, number)
+    # as if they all erred alike, which those do that one direct exposure governs
+    carried = 0.0
+    for key, share in zip(found.keys, np.abs(weight).tolist(), strict=True):
+        transform = solution[key].transform
+        if share and transform is not None:
+            carried += share * carried_error(exposures[key], transform)
+    return value, error, carried

@@ -81,7 +81,8 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
     found = _without_record(read_plain(files))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
-    own = {key: _fit(found[key], row) for key, row in chosen.items() if key not in lent}
+    homes = _homes(found)
+    own = {key: _fit(found[key], row, homes) for key, row in chosen.items() if key not in lent}
     kept = tuple(e.key for e in found.exposures if e.key not in own and e.key not in lent)
     counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
     sha256 = sha256_of(table)
@@ -118,14 +119,15 @@ def write_shifts(plan: UserShifts, destination: Destination, progress: Progress)
     if destination.in_place and record.exists():
         problem = "it tells how the files came to be as they are, and would be replaced"
         remedy = (
-            "Give another --output_dir; a run in place that was cut short is finished by grism-align apply"
+            f"A run in place that was cut short is finished by: grism-align apply {record} FILES --in_place; "
+            "else move the record away, or give another --output_dir for the new one"
         )
         raise OutputError(record, problem, remedy)
     check_destination(plan.exposures, destination)
     write_results(plan.exposures, destination, progress)
 
 
-def user_transform(exposure: Exposure, row: ShiftRow) -> LinearTransform:
+def user_transform(exposure: Exposure, row: ShiftRow, home: Exposure | None = None) -> LinearTransform:
     """The correction of one exposure, in the tangent plane of its first chip.
 
     Parameters
@@ -134,23 +136,35 @@ def user_transform(exposure: Exposure, row: ShiftRow) -> LinearTransform:
         To be corrected.
     row : ShiftRow
         The correction.
+    home : Exposure, optional
+        Whose reference point and pixels the row is about; the exposure itself by default. Exposures of one
+        home have one map of the sky, and so stay together.
 
     Returns
     -------
     LinearTransform
-        It moves the reference point (CRVAL of the first chip) by the shift, and turns and stretches the sky
-        about it. A shift of (dx, dy) pixels is that by which the linear terms move a pixel by (dx, dy):
-        afterwards the reference pixel (x, y) lies where (x + dx, y + dy) lay.
+        It moves the reference point (CRVAL of the first chip of `home`) by the shift, and turns and stretches
+        the sky about it. A shift of (dx, dy) pixels is that by which the linear terms of `home` move a pixel
+        by (dx, dy): afterwards its reference pixel (x, y) lies where (x + dx, y + dy) lay.
     """
-    axes = _axes(exposure) if row.in_pixels else np.eye(2)
-    moved = LinearTransform.from_parameters(exposure.plane, axes @ row.shift, row.roll, row.scale)
-    return replace(moved, covariance=_covariance(moved, row, axes))
+    home = home or exposure
+    axes = _axes(home) if row.in_pixels else np.eye(2)
+    moved = LinearTransform.from_parameters(home.plane, axes @ row.shift, row.roll, row.scale)
+    return replace(moved, covariance=_covariance(moved, row, axes)).in_plane(exposure.plane)
 
 
 def _without_record(found: ExposureSet) -> ExposureSet:
     """The exposures by themselves: what an earlier record has is not of these corrections."""
     header = {key: value for key, value in found.association.header.items() if key != "provenance"}
     return replace(found, association=replace(found.association, header=header))
+
+
+def _homes(found: ExposureSet) -> dict[tuple[str, str], Exposure]:
+    """What rows of visits are about, by visit and instrument: the first direct exposure, else the first."""
+    homes: dict[tuple[str, str], Exposure] = {}
+    for exposure in sorted(found.exposures, key=lambda one: (not one.is_direct, one.start, one.key)):
+        homes.setdefault((exposure.visit, exposure.instrument), exposure)
+    return homes
 
 
 def _axes(exposure: Exposure) -> NDArray[np.float64]:
@@ -173,10 +187,11 @@ def _covariance(moved: LinearTransform, row: ShiftRow, axes: NDArray[np.float64]
     return covariance
 
 
-def _fit(exposure: Exposure, row: ShiftRow) -> ExposureFit:
+def _fit(exposure: Exposure, row: ShiftRow, homes: Mapping[tuple[str, str], Exposure]) -> ExposureFit:
+    home = homes[exposure.visit, exposure.instrument] if row.kind == "visit" else exposure
     return ExposureFit(
         FitStatus.ALIGNED,
-        user_transform(exposure, row),
+        user_transform(exposure, row, home),
         reference=REFERENCE,
         geometry="rscale" if row.scale != 1 else "rshift" if row.roll else "shift",
         rule=f"row of {row}",
@@ -186,7 +201,8 @@ def _fit(exposure: Exposure, row: ShiftRow) -> ExposureFit:
 def _propagated(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str, ExposureFit]:
     """Corrections that grism exposures without a row of their own take from direct exposures."""
     # those that stay as they are do govern, so that no other stands in for them
-    directs = {e.key: _fit(e, chosen[e.key]) if e.key in chosen else _unmoved(e) for e in found.direct}
+    homes = _homes(found)
+    directs = {e.key: _fit(e, chosen[e.key], homes) if e.key in chosen else _unmoved(e) for e in found.direct}
     # a correction of one's own is meant for an exposure and those that go with it, not for in between
     settings = PropagationSettings(method="nearest")
     without = [g for g in found.grisms if g.key not in chosen or chosen[g.key].kind == "visit"]

@@ -3,7 +3,7 @@
 >>> truth = simulate(case_a(size=400), Path("demo"), np.random.default_rng(1))   # doctest: +SKIP
 """
 
-from grism_align.simulation.cases import case_a, case_b, case_c, interleaved, usual_scene
+from grism_align.simulation.cases import case_a, case_b, case_c, interleaved, small_dithers, usual_scene
 from grism_align.simulation.plan import (
     PointingErrors,
     SceneSettings,
@@ -32,5 +32,6 @@ __all__ = [
     "interleaved",
     "score",
     "simulate",
+    "small_dithers",
     "usual_scene",
 ]

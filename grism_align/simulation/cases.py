@@ -13,7 +13,7 @@ from grism_align.simulation.plan import (
     Simulation,
 )
 
-__all__ = ["case_a", "case_b", "case_c", "interleaved", "usual_scene"]
+__all__ = ["case_a", "case_b", "case_c", "interleaved", "small_dithers", "usual_scene"]
 
 # Filter and grism of the first and the second visit
 _ELEMENTS = {
@@ -26,6 +26,8 @@ _TIMES = {"wfc3_ir": (250.0, 1100.0), "wfc3_uvis": (350.0, 900.0), "acs_wfc": (3
 # A box of sub-pixel dithers, and dithers of several arcsec
 _BOX = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (-0.474, 0.788))
 _WIDE = ((0.0, 0.0), (8.1, 2.3), (5.2, -6.4), (-3.1, 5.7))
+
+_SMALL = ((0.0, 0.0), (0.5, 0.3), (1.0, 0.6), (1.5, 0.9))
 
 _ANGLES = (35.0, 52.0)
 _STARTS = (57000.3, 57061.7)
@@ -176,3 +178,31 @@ def interleaved(
     )
     exposures = (direct, *(exposure for _ in range(n_grisms) for exposure in (grism, direct)))
     return _simulation(instrument, size, (exposures,) * 2, errors or PointingErrors(drift=0.2), scene)
+
+
+def small_dithers(
+    instrument: str = "wfc3_ir",
+    size: int | tuple[int, int] | None = None,
+    errors: PointingErrors | None = None,
+    scene: SceneSettings | None = None,
+) -> Simulation:
+    """Dithers of 0.6" with errors of their own, and grism exposures at other ones; see `case_a`.
+
+    In the first visit each grism exposure is followed by a direct one at its dither, in the second only the
+    last one is.
+
+    Parameters
+    ----------
+    instrument, size, scene
+        As for `case_a`.
+    errors : PointingErrors, optional
+        How wrong the pointings are; by default those of the other cases, for grism exposures too.
+    """
+    elements, (direct, grism) = _ELEMENTS[instrument][0], _TIMES[instrument]
+    first = [(elements[0], direct, _SMALL[0])]
+    for dither in _SMALL[1:]:
+        first += [(elements[1], grism, dither), (elements[0], direct, dither)]
+    second = [first[0], *((elements[1], grism, dither) for dither in _SMALL[1:]), first[-1]]
+    exposures = tuple(tuple(SimulatedExposure(*each) for each in visit) for visit in (first, second))
+    errors = errors or PointingErrors(jitter_of_grisms=True)
+    return _simulation(instrument, size, exposures, errors, scene)

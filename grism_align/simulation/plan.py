@@ -107,6 +107,9 @@ class PointingErrors:
         dither, with nothing at another in between, share it.
     grism_jitter : float, pixels
         The same, of what a grism exposure has of its own.
+    jitter_of_grisms : bool
+        Whether grism exposures at another dither than the direct one that governs them have the jitter of
+        their own pointing, as a telescope makes it; else they share that of the direct one.
     grism_drift : float, pixels/hour
         Drift of a grism exposure away from the exposure that governs it, in a direction drawn by visit.
     drift : float, pixels/hour
@@ -119,6 +122,7 @@ class PointingErrors:
     roll: tuple[float, float] = (0.005, 0.02)
     jitter: float = 0.15
     grism_jitter: float = 0.0
+    jitter_of_grisms: bool = False
     grism_drift: float = 0.0
     drift: float = 0.0
     drift_change: float = 0.0

@@ -133,14 +133,14 @@ def _rotations(
     grism_drift = _direction(rng) * errors.grism_drift * pixel
     own = rng.normal(0, 1, (len(pointings), 2)) * pixel
     drifts = _drifts(simulation, visit, rng)
-    offsets = _stays(visit, governors)
+    offsets = _stays(visit, governors, errors.jitter_of_grisms)
     rotations = []
     for number, governor in enumerate(governors):
         ra, dec = pointings[number][:2]
         shared, shift = common, drifts[number]
         if governor is None and simulation.element(visit.exposures[number]).is_grism:
             shift = shift + own[number] * errors.grism_jitter
-        elif governor is None:
+        elif governor is None or errors.jitter_of_grisms:
             shift = shift + own[offsets[number]] * errors.jitter
         else:
             there = pointings[governor][:2]
@@ -151,11 +151,12 @@ def _rotations(
     return rotations
 
 
-def _stays(visit: SimulatedVisit, governors: list[int | None]) -> list[int]:
-    """For each exposure, the first direct one of those between which the telescope was not moved."""
+def _stays(visit: SimulatedVisit, governors: list[int | None], count_grisms: bool) -> list[int]:
+    """For each exposure, the first (direct) one of those between which the telescope was not moved."""
     first: list[int] = []
+    tells = [count_grisms or governor is None for governor in governors]
     for number, exposure in enumerate(visit.exposures):
-        last = next((i for i in range(number - 1, -1, -1) if governors[i] is None), None)
+        last = next((i for i in range(number - 1, -1, -1) if tells[i]), None)
         stayed = last is not None and all(e.dither == exposure.dither for e in visit.exposures[last:number])
         first.append(first[last] if last is not None and stayed else number)
     return first

@@ -14,8 +14,9 @@ from grism_align.values.errors import SettingsError
 from grism_align.values.settings import PointingSettings, PropagationSettings, Settings, TraceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from grism_align.io.trace_images import TraceVerification
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import AlignmentSolution
     from grism_align.values.trace import TraceCheck
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["GrismWCSPropagateStep"]
 
 logger = logging.getLogger(__name__)
-
-_TRACE_ALLOWANCE = 0.01  # pixels: what the verification itself can be off by
 
 
 class GrismWCSPropagateStep(GrismAlignStep):
@@ -94,30 +93,32 @@ class GrismWCSPropagateStep(GrismAlignStep):
             )
             raise SettingsError(name, settings.verify_traces, allowed)
         from grism_align.io.trace_images import refine_on_traces, verify_traces
+        from grism_align.io.trace_reasons import common_offsets, with_disagreements
 
+        refused: Mapping[str, str] = {}
         found = verify_traces(exposures, solution, settings, track)
         if settings.refine_grism:
-            refined = refine_on_traces(exposures, solution, found, settings)
+            refined, refused = refine_on_traces(exposures, solution, found, settings)
             if any(refined[key] is not fit for key, fit in solution.fits.items()):
                 solution, found = refined, verify_traces(exposures, refined, settings, track)
-        _tell_of_spectra(found.checks, settings)
-        return solution, found.checks
+        significance = settings.refine_significance
+        _tell_of_spectra(found, common_offsets(found, significance))
+        return with_disagreements(solution, found, refused, significance), found.checks
 
 
-def _tell_of_spectra(checks: Mapping[str, TraceCheck], settings: TraceSettings) -> None:
-    """Say how well the spectra agree, and which do not."""
-    measured = {key: check for key, check in checks.items() if check.is_measured}
+def _tell_of_spectra(found: TraceVerification, common: Sequence[str]) -> None:
+    """Say how well the spectra agree, which could not be verified, and what is wrong with configurations."""
+    measured = {key: check for key, check in found.checks.items() if check.is_measured}
     if measured:
         rms = np.sqrt(np.mean([check.after_px**2 for check in measured.values()]))
         logger.info("Spectra of %d grism exposures lie off by %.3f px rms", len(measured), rms)
-    for key, check in checks.items():
+    for name in found.unused:
+        logger.warning("%s is not used: it is for no grism here, or not for all of its chips", name)
+    for text in common:
+        logger.warning("%s", text)
+    for key, check in found.checks.items():
         if not check.is_measured:
             logger.warning("%s: spectra not verified, %s", key, check.note)
-        elif abs(check.after_px) > settings.refine_significance * np.hypot(
-            check.after_error, _TRACE_ALLOWANCE
-        ):
-            text = f"{check.after_px:+.3f} +- {check.after_error:.3f} px"
-            logger.warning("%s: spectra lie off by %s across the dispersion, %s", key, text, check.note)
 
 
 def _tell(solution: AlignmentSolution) -> None:

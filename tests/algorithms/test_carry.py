@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,11 +11,13 @@ from grism_align.algorithms.carry import (
     carried_covariance,
     drift_correlation,
     mean_transform,
+    own_variance,
     weights_of,
     with_carried_error,
 )
 from grism_align.algorithms.pair import Lender, Relation
 from grism_align.values.settings import PointingSettings, PropagationSettings
+from grism_align.values.solution import ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 from ..io.asn_builders import exposure
@@ -25,7 +29,8 @@ POINTING = PointingSettings(dither_error=0.02, visit_error=0.5, roll_error=0.02,
 
 def at(number, hours, relation=Relation.SAME_POINTING, place=0, visit="iaaa01", sigma=0.0):
     made = exposure(f"{visit}d{number}q", 3600 * hours, east=20.0 * place, postarg=(place, 0), visit=visit)
-    return Lender(made, relation, 3600 * hours, hours, 0.0, variance=sigma**2)
+    stay = f"{visit}{place}"
+    return Lender(made, relation, 3600 * hours, hours, 0.0, stay, visit, variance=sigma**2)
 
 
 def fitted(sigma=0.0, shift=(1.0, -2.0), roll=0.05, plane=PLANE):
@@ -111,6 +116,41 @@ def test_offsets_of_several():
     # its own offset in all; that of the first two is one
     np.testing.assert_allclose(found, [[2, 2, 1, 0], [2, 2, 1, 0], [1, 1, 2, 0], [0, 0, 0, 0]], atol=1e-12)
     assert np.linalg.eigvalsh(found).min() > -1e-12
+
+
+def test_back_at_a_place_is_another_pointing():
+    moved = [replace(at(i, 0.0, Relation.OFFSET), stay=f"stay {i}") for i in (1, 2)]
+    found = carried_covariance(moved, DRIFT, POINTING) / 0.02**2
+    np.testing.assert_allclose(found, [[2, 1], [1, 2]], atol=1e-12)
+
+
+def residuals(rng, error, n=40):
+    """Sources of errors in mas, one of them clipped."""
+    errors = error * rng.uniform(0.5, 2.0, n)
+    weight = np.ones(n)
+    weight[0] = 0.0
+    offset = errors[:, None] * rng.normal(size=(n, 2)) + 1e3 * (1 - weight[:, None])
+    return Residuals(np.arange(n), np.arange(n), offset, weight, errors)
+
+
+def test_what_an_acquisition_has_in_common_is_no_error_of_its_own():
+    rng = np.random.default_rng(8)
+    told = [residuals(rng, 2.0) for _ in range(50)]
+    fits = [ExposureFit(FitStatus.ALIGNED, fitted(0.02), residuals=each) for each in told]
+    found = [1e6 * own_variance(fit) for fit in fits]
+    expected = [1 / (each.weight / each.error**2).sum() for each in told]
+    # a variance of some 20 effective sources on two axes is good to 0.22
+    assert np.mean(np.divide(found, expected)) == pytest.approx(1, rel=4 * 0.22 / np.sqrt(50))
+
+
+def test_without_residuals_the_whole_error_is_its_own():
+    alone = ExposureFit(FitStatus.ALIGNED, fitted(0.02))
+    assert own_variance(alone) == pytest.approx(4e-4)
+    few = residuals(np.random.default_rng(8), 2.0, 5)
+    assert own_variance(replace(alone, residuals=few)) == pytest.approx(4e-4)
+    unknown = residuals(np.random.default_rng(8), np.nan)
+    assert own_variance(replace(alone, residuals=unknown)) == pytest.approx(4e-4)
+    assert own_variance(ExposureFit.failed("x")) == 0
 
 
 def test_two_acquisitions_of_the_same_guide_stars():

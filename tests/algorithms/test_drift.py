@@ -7,7 +7,7 @@ import pytest
 
 from grism_align.algorithms.drift import learnt_errors
 from grism_align.values.settings import PointingSettings, PropagationSettings
-from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform
 
 from ..io.asn_builders import exposure
@@ -103,6 +103,41 @@ def test_what_does_not_tell_pointings(why):
     }
     fits[key] = replace(fits[key], **changes.get(why, {}))
     assert learnt_errors(exposures, AlignmentSolution(fits), *GIVEN) == GIVEN
+
+
+def test_what_is_claimed_is_honest_in_the_mean():
+    """Rms over fields of errors by what is learnt, where the true sizes scatter as the prior has it."""
+    rng = np.random.default_rng(3)
+    ratios = []
+    for _ in range(150):
+        true = 0.02 * np.exp(np.log(3) * rng.normal())
+        _, dither = learnt(*field(rng, dither=true, visits=1, places=(0, 1, 2)))
+        ratios.append(true / dither)
+    # of a heavy tail
+    assert np.sqrt(np.mean(np.square(ratios))) == pytest.approx(1, rel=0.35)
+
+
+def test_common_errors_do_not_hide_drift():
+    rng = np.random.default_rng(6)
+    exposures, solution = field(rng, drift=0.005, places=(0, 0, 0))
+    n = 40
+    told = Residuals(
+        np.arange(n), np.arange(n), 1.2 * rng.normal(size=(n, 2)), np.ones(n), np.full(n, 1e3 * NOISE * 6)
+    )
+
+    def with_common(fit, own):
+        covariance = fit.transform.covariance + np.diag([4e-4, 4e-4, 0, 0, 0, 0])
+        return replace(
+            fit, transform=replace(fit.transform, covariance=covariance), residuals=told if own else None
+        )
+
+    expected = learnt(exposures, solution)
+    found = [
+        learnt(exposures, AlignmentSolution({k: with_common(f, own) for k, f in solution.fits.items()}))
+        for own in (True, False)
+    ]
+    assert found[0] == pytest.approx(expected, rel=0.05)
+    assert found[1][0] > 1.3 * expected[0]
 
 
 def test_the_order_and_the_common_pointing_are_irrelevant():

@@ -32,7 +32,7 @@ def aligned(direct, shift=(1.0, -2.0), roll=0.05, **changes):
 
 
 def test_the_paired_exposure_lends_its_correction():
-    grism, direct = exposure("iaaa01g1q", 300, grism=True, east=3.0), exposure("iaaa01d1q", 0)
+    grism, direct = exposure("iaaa01g1q", 300, grism=True, postarg=(8.8, 0)), exposure("iaaa01d1q", 0)
     fit = aligned(direct, reason="x")
     found = propagate([grism], [direct], AlignmentSolution({direct.key: fit}, "GAIA"), SETTINGS)
     assert found.reference == "GAIA"
@@ -88,6 +88,31 @@ def test_another_pointing_has_the_errors_of_two_dithers():
     assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
     tight = propagate([grism], [direct], solution, SETTINGS, PointingSettings(dither_error=0.001))[grism.key]
     assert offset_error(tight, 300 / 3600) == pytest.approx(2e-6)
+
+
+def test_a_small_dither_has_the_errors_of_two():
+    grism, direct = (
+        exposure("iaaa01g1q", 300, grism=True, east=0.6, postarg=(0.6, 0)),
+        exposure("iaaa01d1q", 0),
+    )
+    got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
+    assert (got.rule, got.status) == ("paired, -100 s", FitStatus.ALIGNED)
+    assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
+
+
+@pytest.mark.parametrize(("angle", "is_lent"), [(30.0, True), (30.1, True), (30.3, False), (30.9, False)])
+def test_another_roll_in_a_visit(angle, is_lent):
+    def rolled(made, roll):
+        return replace(made, chips=(replace(made.chips[0], wcs=chip_wcs("wfc3_ir", (53.0, -27.8, roll))),))
+
+    direct = rolled(exposure("iaaa01d1q", 0), 30.0)
+    grism = rolled(exposure("iaaa01g1q", 300, grism=True), angle)
+    got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
+    assert (got.transform is not None) == is_lent
+    if not is_lent:
+        assert got.reason == (
+            "no direct exposure in its guide-star acquisition (iaaa01) at its roll: iaaa01d1q at another"
+        )
 
 
 def drifting(places=(0, 0, 0), drift=(0.02, -0.01), **changes):

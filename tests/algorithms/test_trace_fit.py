@@ -3,7 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.trace_fit import Heights, contrast_with_others, fit_offsets
+from grism_align.algorithms.trace_fit import (
+    Heights,
+    TraceOffsets,
+    contrast_with_best,
+    contrast_with_mean,
+    contrast_with_others,
+    disagreements,
+    fit_offsets,
+)
 
 ERROR = 0.05
 
@@ -86,3 +94,98 @@ def test_an_exposure_without_measurements_has_no_offset():
     none = fit_offsets(Heights.joined([]), 2, "free")
     assert np.isnan(none.offset).all()
     assert contrast_with_others(np.isfinite(none.offset)).shape == (0, 0)
+
+
+def measured(offsets, error=0.005):
+    offset = np.array(offsets, dtype=float)
+    n = len(offset)
+    return TraceOffsets(offset, error**2 * np.eye(n), np.full(n, 20), 0.05, 0.1)
+
+
+def test_what_exposures_have_in_common_is_no_drift():
+    drifts = np.array([0.0, 0.01, -0.01, 0.0, 0.3, 0.0, 0.0, np.nan])
+    for constant in (0.0, 0.3, -1.6):
+        found = measured(constant + drifts)
+        value, error, weight = contrast_with_mean(found, 4)
+        assert value == pytest.approx(0.3 - 0.3 / 7)
+        assert weight.sum() == pytest.approx(1.0)
+        assert value > 5 * error
+        # the mean is itself drawn along by what lies off, which its error knows
+        value, error, _ = contrast_with_mean(found, 0)
+        assert abs(value) < 2 * error
+    assert np.isnan(contrast_with_mean(found, 7)[0])
+    assert np.isnan(contrast_with_mean(measured([0.0, 0.3]), 1)[0])
+
+
+def test_one_that_lies_off_does_not_make_the_others_disagree():
+    value, error, reference = disagreements(measured([0.5, 0.503, 1.1, 0.497, np.nan]), 3.0)
+    assert reference.tolist() == [True, True, False, True, False]
+    assert value[:4] == pytest.approx([0.0, 0.0045, 0.6, -0.0045], abs=1e-9)
+    assert error[2] == pytest.approx(np.sqrt(0.005**2 * (1 + 1 / 3) + 0.01**2))
+    assert np.isnan(value[4])
+    # where most disagree, each is compared with all others; where there are two, both are off
+    value, _, reference = disagreements(measured([-0.4, 0.0, 0.4, 0.8]), 3.0)
+    assert reference.all()
+    assert value[3] == pytest.approx(0.8)
+    value, _, _ = disagreements(measured([0.0, 0.4]), 3.0)
+    assert value == pytest.approx([-0.4, 0.4])
+    assert np.isnan(disagreements(measured([0.4]), 3.0)[0]).all()
+
+
+def test_an_exposure_whose_traces_are_all_outliers_has_no_offset_rather_than_no_error():
+    rng = np.random.default_rng(6)
+    clean = drawn(rng, [0.0, 0.1, 0.0, 0.0], (0, 0, 0, 0), source_scatter=0.05)
+    few = (clean.exposure != 3) | ((clean.source < 3) & (clean.piece < 2))
+    some = Heights(*(getattr(clean, name)[few] for name in Heights.__dataclass_fields__))
+    height = np.where(some.exposure == 3, rng.uniform(-6, 6, len(some)), some.height)
+    found = fit_offsets(replace(some, height=height), 4)
+    assert found.offset[:3] == pytest.approx([0.0, 0.1, 0.0], abs=0.05)
+    alone = np.sqrt(found.covariance[3, 3])
+    assert not np.isfinite(alone) or alone > 0.005
+
+
+def test_constants_of_chips_make_no_differences_between_exposures():
+    rng = np.random.default_rng(7)
+    clean = drawn(rng, [0.0, 0.0, 0.2], (0, 1, 2), source_scatter=0.05)
+    chip = clean.source % 2
+    # the second exposure shows hardly any source on the second chip
+    kept = (clean.exposure != 1) | (chip == 0) | (clean.source < 6)
+    some = Heights(*(getattr(replace(clean, chip=chip), n)[kept] for n in Heights.__dataclass_fields__))
+    found = fit_offsets(replace(some, height=some.height + 0.4 * some.chip), 3)
+    contrast = np.array([-1.0, 1.0, 0.0])
+    error = np.sqrt(contrast @ found.covariance @ contrast)
+    assert abs(contrast @ found.offset) < 4 * error < 0.3
+    assert found.offset == pytest.approx([0.2, 0.2, 0.4], abs=0.1)
+
+
+def test_the_errors_of_a_few_sources_are_those_of_the_fit():
+    pull = []
+    for seed in range(24):
+        all_of_them = drawn(np.random.default_rng(seed), [0.0, 0.1], (0, 0))
+        few = all_of_them.source < 4
+        names = all_of_them.__dataclass_fields__
+        found = fit_offsets(Heights(*(getattr(all_of_them, name)[few] for name in names)), 2)
+        contrast = np.array([-1.0, 1.0])
+        pull.append((contrast @ found.offset - 0.1) / np.sqrt(contrast @ found.covariance @ contrast))
+    assert abs(np.mean(pull)) < 4 / np.sqrt(24)
+    assert 0.5 < np.std(pull) < 1.5
+
+
+def test_heights_without_any_scatter_have_errors_all_the_same():
+    heights = drawn(np.random.default_rng(1), [0.0, 0.1], (0, 0), source_scatter=0.0)
+    found = fit_offsets(replace(heights, height=np.zeros(len(heights))), 2)
+    assert found.offset == pytest.approx([0.0, 0.0], abs=1e-6)
+    # by the pixels' noise alone
+    contrast = np.array([-1.0, 1.0])
+    expected = ERROR * np.sqrt(2 / 180)
+    assert np.sqrt(contrast @ found.covariance @ contrast) == pytest.approx(expected, rel=0.5)
+
+
+def test_an_exposure_has_no_drift_from_none():
+    offsets = fit_offsets(drawn(np.random.default_rng(1), [0.0, 0.1], (0, 0)), 2)
+    value, error, weight = contrast_with_best(offsets, 0, np.zeros(2, bool))
+    assert np.isnan([value, error]).all()
+    assert weight.tolist() == [0.0, 0.0]
+    value, error, weight = contrast_with_best(offsets, 0, np.array([False, True]))
+    assert weight == pytest.approx([0.0, 1.0])
+    assert value == pytest.approx(-0.1, abs=4 * error)

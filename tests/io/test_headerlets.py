@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 import shutil
 import warnings
 from dataclasses import replace
@@ -26,6 +25,7 @@ from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
 from ..fields import apart, edited, grid, raw_hdus, wcs_apart
+from .detector_parts import binned, one_chip, subarray
 
 # what stwcs says of headers, and files that it leaves open
 pytestmark = [
@@ -277,67 +277,6 @@ def test_a_table_of_another_kind_is_left_alone(direct_path, tmp_path):
 # --- parts of detectors ---
 
 
-def subarray(path, target, corner=(17, 30), shape=(40, 50)):
-    """Cut an exposure as a subarray: CRPIX and LTV move, distortion tables are of the same chip."""
-    (x, y), (ny, nx) = corner, shape
-    with fits.open(path) as hdus:
-        for hdu in hdus:
-            if hdu.name in ("SCI", "ERR", "DQ") and hdu.data is not None:
-                hdu.data = hdu.data[y : y + ny, x : x + nx].copy()
-                for axis, first in ((1, x), (2, y)):
-                    for key in ("", "O"):
-                        if f"CRPIX{axis}{key}" in hdu.header:
-                            hdu.header[f"CRPIX{axis}{key}"] -= first
-                    hdu.header[f"LTV{axis}"] = hdu.header.get(f"LTV{axis}", 0.0) - first
-            elif hdu.name in ("D2IMARR", "WCSDVARR"):
-                hdu.header["CRPIX1"] += 0.0
-                hdu.header["CRVAL1"] -= x
-                hdu.header["CRVAL2"] -= y
-        hdus[0].header["SUBARRAY"] = True
-        hdus.writeto(target)
-    return target
-
-
-def binned(path, target):
-    """Bin a WFC3/UVIS exposure by two: the WCS that updatewcs gives it, without the lookup tables."""
-    with fits.open(path) as hdus:
-        kept = [hdu for hdu in hdus if hdu.name not in ("D2IMARR", "WCSDVARR")]
-        for hdu in kept:
-            if hdu.name in ("SCI", "ERR", "DQ"):
-                hdu.data = np.ascontiguousarray(hdu.data[::2, ::2])
-                _bin_header(hdu.header)
-        fits.HDUList(kept).writeto(target)
-    return target
-
-
-def _bin_header(header):
-    for name in [n for n in header if re.match(r"(CPDIS|CPERR|D2IMDIS|D2IMERR|DP|D2IM)[12]", n)]:
-        header.remove(name, ignore_missing=True, remove_all=True)
-    for name in list(header):
-        if re.fullmatch("CRPIX[12]O?", name):
-            header[name] = (header[name] - 0.5) / 2 + 0.5
-        elif re.fullmatch("CD[12]_[12]O?", name):
-            header[name] *= 2
-        elif re.fullmatch(r"[AB]_\d_\d", name):
-            header[name] *= 2 ** (int(name[2]) + int(name[4]) - 1)
-    header["BINAXIS1"] = header["BINAXIS2"] = 2
-
-
-def one_chip(path, target):
-    """The second chip alone, it and its tables numbered as the archive does it."""
-    with fits.open(path) as hdus:
-        arrays = [hdu for hdu in hdus if hdu.name in ("SCI", "ERR", "DQ") and hdu.ver == 2]
-        tables = [hdu for hdu in hdus if hdu.name in ("D2IMARR", "WCSDVARR") and hdu.ver > 2]
-        for hdu in arrays:
-            hdu.ver = 1
-        for hdu in tables:
-            hdu.ver -= 2
-        for stem in ("D2IM1", "D2IM2", "DP1", "DP2"):
-            arrays[0].header[f"{stem}.EXTVER"] = int(arrays[0].header[f"{stem}.EXTVER"]) - 2
-        fits.HDUList([hdus[0], *arrays, *tables]).writeto(target)
-    return target
-
-
 CUTS = [
     ("wfc3_ir", subarray),
     ("acs_wfc", subarray),
@@ -370,12 +309,13 @@ def test_parts_of_detectors(truths, tmp_path, name, cut):
     assert wcs_apart(undone.output, path) == 0
 
 
-def test_a_subarray_is_the_same_sky(truths, tmp_path):
-    """The cut itself is right: its pixels are where they were on the whole chip."""
-    for name in ("wfc3_ir", "acs_wfc"):
+def test_parts_show_the_same_sky(truths, tmp_path):
+    """The cuts themselves are right: their pixels are where they were on the whole chip."""
+    for name, cut in CUTS[:4]:
         path = truths[name].paths[0]
-        cut = read_exposure(subarray(path, tmp_path / path.name))
+        part = read_exposure(cut(path, tmp_path / f"{name}{cut.__name__}_flt.fits"))
         whole = read_exposure(path)
-        xy = grid(cut.chips[0].shape)
-        for small, large in zip(cut.chips, whole.chips, strict=True):
-            assert apart(small.wcs.to_sky(xy), large.wcs.to_sky(xy + np.array([17, 30]))) < 0.01
+        xy = grid(part.chips[0].shape)
+        on_chip = 2 * xy + 0.5 if cut is binned else xy + np.array([17, 30])
+        for small, large in zip(part.chips, whole.chips, strict=True):
+            assert apart(small.wcs.to_sky(xy), large.wcs.to_sky(on_chip)) < 0.01

@@ -164,7 +164,7 @@ def test_all_other_cards_are_the_same(truth, tmp_path):
                 now = [str(card) for card in new.header.cards]
                 assert [card for card in now if card in set(kept)] == kept
                 added = {card.keyword for card in new.header.cards} - set(old.header)
-                ours = {"GALIGN", "GALVERS", "GALGOVRN", "HISTORY"} | OF_THE_FIT
+                ours = {"GALIGN", "GALVERS", "GALERROR", "GALGOVRN", "HISTORY"} | OF_THE_FIT
                 assert all(
                     keyword in ours or keyword.endswith("A") or "GALDT" in keyword for keyword in added
                 )
@@ -334,6 +334,11 @@ def test_the_governors_of_a_grism_exposure(truths, tmp_path):
     fit = replace(fit_of(exposure), governed_by=("idem01a1q", "idem01a3q"))
     write_exposure(exposure, fit, tmp_path / exposure.path.name, LABEL)
     assert fits.getheader(tmp_path / exposure.path.name)["GALGOVRN"] == "idem01a1q,idem01a3q"
+    # those that a card has no room for are counted, names are not cut
+    names = [f"idem01a{letter}q" for letter in "123456789"]
+    many = replace(fit, governed_by=tuple(names))
+    write_exposure(exposure, many, tmp_path / "many_flt.fits", LABEL)
+    assert fits.getheader(tmp_path / "many_flt.fits")["GALGOVRN"] == ",".join(names[:6]) + ",+3"
 
 
 # --- failed exposures, and corrections that the file already has ---

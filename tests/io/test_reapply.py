@@ -17,6 +17,7 @@ from grism_align.io.provenance import read_provenance
 from grism_align.io.reapply import plan_reapplication, write_reapplication
 from grism_align.io.results import Destination
 from grism_align.io.starting_wcs import start_difference, start_entry
+from grism_align.io.undo import undo_files
 from grism_align.simulation import case_a, case_c
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.transform import LinearTransform
@@ -166,6 +167,21 @@ def test_an_application_that_was_cut_short_is_finished(known, aligned, tmp_path)
 def shifted(path, mas):
     """CRVAL2 of a file, moved to the north."""
     return fits.getval(path, "CRVAL2", 1) + mas / 3.6e6
+
+
+def test_in_place_beside_the_record_it_goes_on_from_it(aligned, tmp_path):
+    folder = tmp_path / "products"
+    shutil.copytree(aligned.out, folder)
+    record = folder / aligned.record.name
+    files = sorted(folder.glob("*_flt.fits"))
+    undo_files(files, in_place=True)
+    partly = plan_reapplication(record, files[:1])
+    with pytest.raises(OutputError, match=f"without {G1}"):
+        write_reapplication(partly, Destination(folder, in_place=True), quietly)
+    write_reapplication(plan_reapplication(record, files), Destination(folder, in_place=True), quietly)
+    assert apart(folder, aligned.out, [path.name for path in files]) < SAME
+    assert read_provenance(record)["activities"][-1]["step"] == "apply"
+    assert plan_reapplication(record, files).is_done
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -399,7 +399,7 @@ def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
     for name in ("write_source_catalog", "write_provenance", "write_association"):
         with monkeypatch.context() as patch:
             patch.setattr(results, name, failing)
-            with pytest.raises(OutputError, match="files that were there are as they were"):
+            with pytest.raises(OutputError, match="no file was changed"):
                 write_results(aligned, Destination(folder, in_place=True), quietly)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

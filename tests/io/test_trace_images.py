@@ -10,6 +10,7 @@ import pytest
 from grism_align.algorithms.measure import measure_exposure
 from grism_align.algorithms.trace_sources import frame_sources
 from grism_align.algorithms.traces import rows_moved
+from grism_align.io import trace_images
 from grism_align.io.missions import read_pixels
 from grism_align.io.missions.hst import read_exposure
 from grism_align.io.trace_images import refine_on_traces, verify_traces
@@ -20,6 +21,8 @@ from grism_align.values.settings import DetectionSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.trace import TraceModel
 from grism_align.values.transform import LinearTransform
+
+from .detector_parts import binned, one_chip, subarray
 
 DRIFT = 0.2  # pixels
 
@@ -147,9 +150,11 @@ def test_a_significant_drift_is_corrected_where_no_direct_exposure_is_near_in_ti
     exposures = replace(exposures, exposures=late)
     solution, settings = drifted(exposures, key, DRIFT), TraceSettings(refine_grism=True)
     verification = verify_traces(exposures, solution, settings)
-    refined = refine_on_traces(exposures, solution, verification, settings)
+    refined, refused = refine_on_traces(exposures, solution, verification, settings)
     changed = [name for name in refined.fits if refined[name] is not solution[name]]
     assert changed == [key]
+    assert set(refused) == {grism.key for grism in exposures.grisms} - {key}
+    assert set(refused.values()) == {"a direct exposure was taken next to it in time"}
     assert "corrected by the cross-dispersion drift of +0." in refined[key].reason
     chip, true = exposures[key].chips[0], exposures.grism[key].transform
     place = np.array([[200.0, 150.0]])
@@ -178,7 +183,7 @@ def test_drifts_that_are_too_small_or_too_large_stay(infrared):
     for rows in (0.0, 2.0):
         solution, settings = drifted(early, early.grisms[0].key, rows), TraceSettings()
         verification = verify_traces(early, solution, settings)
-        refined = refine_on_traces(early, solution, verification, settings)
+        refined, _ = refine_on_traces(early, solution, verification, settings)
         assert all(refined[name] is solution[name] for name in refined.fits)
 
 
@@ -217,3 +222,39 @@ def test_two_chips_give_one_offset_of_each_exposure(instrument, size, tmp_path):
     check = found.checks[key]
     assert check.after_error < 0.1
     assert abs(check.after_px - DRIFT) < 4 * check.after_error
+
+
+def test_the_only_chip_of_a_subarray_has_the_configuration_of_its_ccdchip(tmp_path):
+    """SCI,1 of a file with one chip may be CCDCHIP 1, which is SCI,2 of one with both."""
+    simulation = case_a("acs_wfc", size=(200, 600), n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
+    exposures, _ = true_set(simulation, tmp_path / "both")
+    (tmp_path / "one").mkdir()
+    parts = [read_exposure(one_chip(e.path, tmp_path / "one" / e.path.name)) for e in exposures.grisms]
+    assert [[chip.extver for chip in part.chips] for part in parts] == [[1], [1]]
+    order = max(ELEMENTS["acs_wfc"]["G800L"].orders, key=lambda order: order.fraction)
+    files = []
+    for ccdchip, wrong in ((1, 0.0), (2, 2.0)):
+        files.append(tmp_path / f"ACS.WFC.CHIP{ccdchip}.conf")
+        files[-1].write_text(
+            f"GFILTER G800L\nBEAMA {order.start} {order.end}\n"
+            f"DYDX_A_0 {order.offset + wrong}\nDYDX_A_1 {order.slope}\n"
+        )
+    settings = TraceSettings(trace_config=tuple(str(file) for file in files))
+    alone = replace(exposures, exposures=(*exposures.direct, *parts))
+    for check in verify_traces(alone, exposures.grism, settings).checks.values():
+        assert check.note == "against ACS.WFC.CHIP1.conf"
+        assert check.after_error < 0.1
+        assert abs(check.after_px) < 4 * check.after_error
+
+
+@pytest.mark.parametrize(("cut", "xy"), [(subarray, [17.0, 30.0]), (binned, [0.5, 0.5])])
+def test_where_an_array_lies_on_its_chip(tmp_path, cut, xy):
+    simulation = case_a("wfc3_uvis", size=(64, 96), n_pairs=1, n_visits=1)
+    path = simulate(simulation, tmp_path / "whole", np.random.default_rng(1)).paths[1]
+    whole = trace_images._windows(read_exposure(path))
+    part = trace_images._windows(read_exposure(cut(path, tmp_path / path.name)))
+    assert {extver: window.chip for extver, window in part.items()} == {1: 2, 2: 1}
+    for extver, window in part.items():
+        step = whole[extver].to_chip(np.array([xy])) - window.to_chip(np.zeros((1, 2)))
+        assert step == pytest.approx(np.zeros((1, 2)), abs=1e-9)
+        assert window.ltm == ((0.5, 0.5) if cut is binned else (1.0, 1.0))

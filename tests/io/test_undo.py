@@ -323,7 +323,7 @@ def test_a_call_in_place_that_was_cut_short_is_finished_by_the_same_call(twice, 
 
 def test_files_of_different_states_are_refused(twice, tmp_path):
     mixed = [twice[1][0], twice[2][1]]
-    with pytest.raises(InputError, match="FIT_REL_gaia, over which .* has FIT_REL_gaia_2") as caught:
+    with pytest.raises(InputError, match=r"FIT_REL_gaia, over which .* has FIT_REL_gaia_2") as caught:
         undo_files(mixed, tmp_path / "undone")
     assert caught.value.path == str(mixed[0])
     assert not (tmp_path / "undone").exists()
@@ -348,7 +348,7 @@ def test_what_a_killed_run_left_is_removed(direct_path, tmp_path, monkeypatch):
 
 def test_a_folder_of_the_name_changes_no_file(twice, tmp_path):
     (tmp_path / "undone" / twice[1][1].name).mkdir(parents=True)
-    with pytest.raises(OutputError, match="Is a directory.*no file was changed") as caught:
+    with pytest.raises(OutputError, match=r"Is a directory.*no file was changed") as caught:
         undo_files(twice[1], tmp_path / "undone")
     assert caught.value.path == str(tmp_path / "undone" / twice[1][1].name)
     assert ".grism_align-" not in str(caught.value)

@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grism_align.simulation import PointingErrors, SimulatedExposure, SimulatedVisit, Simulation, interleaved
+from grism_align.simulation import (
+    PointingErrors,
+    SimulatedExposure,
+    SimulatedVisit,
+    Simulation,
+    interleaved,
+    small_dithers,
+)
 from grism_align.simulation.instruments import INSTRUMENTS
 from grism_align.simulation.rotations import linearised
 from grism_align.simulation.schedule import planned_exposures
@@ -56,3 +63,21 @@ def test_interleaved_exposures():
     [first, second] = interleaved("acs_wfc", n_grisms=3).visits
     assert [each.element for each in first.exposures] == [*["F814W", "G800L"] * 3, "F814W"]
     assert {each.dither for each in (*first.exposures, *second.exposures)} == {(0.0, 0.0)}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_dither_of_a_grism_exposure_has_an_error_of_its_own(own):
+    dithers = [("F140W", 0), ("G141", 0.6), ("F140W", 0.6), ("G141", 1.2)]
+    exposures = tuple(SimulatedExposure(element, 100.0, (place, 0.0)) for element, place in dithers)
+    errors = PointingErrors(jitter_of_grisms=own, **STILL)
+    moved, _, _ = shifts(Simulation("wfc3_ir", (SimulatedVisit("01", exposures),), errors=errors))
+    same = np.hypot(*(moved - moved[[0, 0, 1, 2]]).T) < 1e-4
+    # else it shares that of the direct exposure before it
+    assert same.tolist() == ([True, False, True, False] if own else [True, True, False, True])
+
+
+def test_small_dithers():
+    [first, second] = small_dithers("acs_wfc").visits
+    assert [each.element for each in first.exposures] == [*["F814W", "G800L"] * 3, "F814W"]
+    assert [each.element for each in second.exposures] == ["F814W", *["G800L"] * 3, "F814W"]
+    assert len({each.dither for each in second.exposures}) == 4

@@ -77,7 +77,12 @@ def test_an_exposure_off_by_more_than_believed_is_told(verified, caplog):
     )
     check = again.traces[first]
     assert abs(check.after_px) > 3 * check.after_error
-    assert f"{first}: spectra lie off by {check.after_px:+.3f}" in caplog.text
+    text = f"spectra lie off by {check.after_px:+.3f}"
+    assert f"{first}: ALIGNED {text}" in caplog.text
+    assert text in again.grism[first].reason
+    # no other exposure is off because this one is
+    assert not any("spectra" in again.grism[key].reason for key in again.traces if key != first)
+    assert "not corrected" not in again.grism[first].reason
 
 
 def test_verification_wants_catalogs_and_configurations_that_are_there(verified, tmp_path):
@@ -87,3 +92,58 @@ def test_verification_wants_catalogs_and_configurations_that_are_there(verified,
     missing = tmp_path / "G141.conf"
     with pytest.raises(InputError, match=r"G141\.conf"):
         GrismWCSPropagateStep.call(result, verify_traces=True, trace_config=str(missing), configure_log=False)
+
+
+def test_what_is_off_and_not_corrected_says_why(verified, caplog):
+    result, _, _ = verified
+    first, other = result.grisms[0].key, result.direct[1].key
+    governed = tuple(replace(e, governors=(other,)) if e.key == first else e for e in result.exposures)
+    again = GrismWCSPropagateStep.call(
+        replace(result, exposures=governed), refine_grism=True, partner_gap=1e6, configure_log=False
+    )
+    reason = again.grism[first].reason
+    assert reason.endswith("not corrected: a direct exposure was taken next to it in time")
+    assert f"{first}: ALIGNED" in caplog.text
+
+
+def test_a_constant_of_the_configuration_corrects_nothing_and_is_told_once(verified, tmp_path, caplog):
+    result, _, _ = verified
+    late = tuple(e if e.is_direct else replace(e, start=e.start + 1, end=e.end + 1) for e in result.exposures)
+    late = tuple(e if e.is_direct else replace(e, governors=result.grism[e.key].governed_by) for e in late)
+    late = replace(result, exposures=late)
+    config = tmp_path / "G141.conf"
+    off = {}
+    for constant in (0.0, 0.3, 1.6):
+        caplog.clear()
+        config.write_text(f"BEAMA 15 196\nDYDX_A_0 {1.4 + constant}\nDYDX_A_1 0.0085\n")
+        again = GrismWCSPropagateStep.call(
+            late, refine_grism=True, trace_config=str(config), configure_log=False
+        )
+        assert not any("corrected by" in fit.reason for fit in again.grism.fits.values())
+        off[constant] = np.array([check.after_px for check in again.traces.values()])
+        assert caplog.text.count("lie off G141.conf") == (constant > 0)
+    assert off[0.3] == pytest.approx(off[0.0] - 0.3, abs=0.02)
+    assert off[1.6] == pytest.approx(off[0.0] - 1.6, abs=0.02)
+
+
+def test_a_configuration_that_misses_the_trace_verifies_nothing(verified, tmp_path, caplog):
+    result, _, _ = verified
+    for name, constant in (("near", 6.0), ("far", -60.0)):
+        config = tmp_path / f"{name}.conf"
+        config.write_text(f"GFILTER G141\nBEAMA 15 196\nDYDX_A_0 {1.4 + constant}\nDYDX_A_1 0.0085\n")
+        again = GrismWCSPropagateStep.call(
+            result, verify_traces=True, trace_config=str(config), configure_log=False
+        )
+        assert not any(check.is_measured for check in again.traces.values())
+        assert f"spectra not verified, no trace within 4 px of where {name}.conf has it" in caplog.text
+
+
+def test_a_configuration_that_is_not_used_is_told(verified, tmp_path, caplog):
+    result, _, _ = verified
+    config = tmp_path / "any.conf"
+    config.write_text("OPTKEY1 FILTER\nOPTVAL1 G102\nBEAMA 15 196\nDYDX_A_0 1.4\nDYDX_A_1 0.0085\n")
+    again = GrismWCSPropagateStep.call(
+        result, verify_traces=True, trace_config=str(config), configure_log=False
+    )
+    assert "any.conf is not used" in caplog.text
+    assert {check.note for check in again.traces.values()} == {"relative to 3 other exposures"}

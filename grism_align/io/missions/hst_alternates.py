@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     from astropy.io.fits import Header
 
-__all__ = ["LOST", "PREVIOUS", "archive_key", "archive_wcs", "restore_wcs"]
+__all__ = ["LOST", "PREVIOUS", "PREVIOUS_OF", "archive_key", "archive_wcs", "restore_wcs"]
 
 #: Keyword of the letter of the WCS that the primary WCS replaced.
 PREVIOUS = "GALPREV"
-#: Its value where that WCS is no longer in the file.
+#: The same of an alternate, whose letter follows.
+PREVIOUS_OF = "GALPRV"
+#: Value of either where that WCS is no longer in the file.
 LOST = "-"
 
 # The OPUS WCS, from which updatewcs starts, is never touched.
@@ -43,10 +45,10 @@ _LABELS = {
         )
     },
     "NMATCHES": "NMATCH",
-    PREVIOUS: "GALPRV",
+    PREVIOUS: PREVIOUS_OF,
 }
 # What the primary header says of a correction of ours.
-_STATUS = {"GALIGN": "GALIGN", "GALVERS": "GALVER", "GALGOVRN": "GALGOV"}
+_STATUS = {"GALIGN": "GALIGN", "GALVERS": "GALVER", "GALERROR": "GALERR", "GALGOVRN": "GALGOV"}
 # With an alternate's letter: when we archived it.
 _ARCHIVED_ON = "GALDT"
 _UNNAMED = "unnamed"

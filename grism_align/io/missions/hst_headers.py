@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STATUS_KEYWORD",
+    "UNDONE_KEYWORD",
     "LinearTerms",
     "WcsLabel",
     "headerlet_name",
@@ -33,6 +34,8 @@ __all__ = [
 
 #: Primary keyword that tells how an exposure came out.
 STATUS_KEYWORD = "GALIGN"
+#: Primary keyword of the solution that was undone last, until the next correction.
+UNDONE_KEYWORD = "GALUNDO"
 _LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 # Describe the fit that is replaced, and are written anew or not at all.
 _OF_THE_FIT = (

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from grism_align import __version__
 from grism_align.io.missions.hst import open_fits
-from grism_align.io.missions.hst_alternates import LOST, PREVIOUS, restore_wcs
+from grism_align.io.missions.hst_alternates import LOST, PREVIOUS, PREVIOUS_OF, restore_wcs
 from grism_align.io.missions.hst_changes import Changes
 from grism_align.io.missions.hst_headerlets import attached
-from grism_align.io.missions.hst_headers import STATUS_KEYWORD, headerlet_name
+from grism_align.io.missions.hst_headers import STATUS_KEYWORD, UNDONE_KEYWORD, headerlet_name, solution_of
 from grism_align.io.missions.hst_rewrite import rewrite
 from grism_align.io.missions.hst_wcscorr import without_rows
 from grism_align.values.errors import InputError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-__all__ = ["Undone", "check_undo", "undo_exposure"]
+__all__ = ["Corrections", "Undone", "check_undo", "read_corrections", "undo_exposure"]
 
 _FRESH = "Fetch the file from the archive again to start from its first WCS"
 
@@ -48,13 +49,51 @@ class Undone:
     remaining: bool
 
 
-def check_undo(path: Path) -> bool:
-    """Refuse an exposure whose latest correction can't be undone.
+@dataclass(frozen=True)
+class Corrections:
+    """Which corrections of ours an exposure has and had, by the names of their solutions.
 
-    Returns
-    -------
-    bool
-        Whether there is one; not where no run could correct the exposure.
+    Parameters
+    ----------
+    latest : str
+        The one that it has; empty for none.
+    earlier : frozenset of str
+        Those that it had before, as far as they are archived.
+    undone : str
+        The one that was undone last, if none was made since; empty for none.
+    is_failed : bool
+        Whether it has none because no run could correct it.
+    """
+
+    latest: str
+    earlier: frozenset[str]
+    undone: str
+    is_failed: bool
+
+
+def read_corrections(path: Path) -> Corrections:
+    """Which corrections of ours an exposure has and had.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read.
+    """
+    with open_fits(path) as hdus:
+        primary = hdus[0].header
+        science = next((hdu.header for hdu in hdus if hdu.name == "SCI"), primary)
+        letters = [letter for letter in ascii_uppercase if PREVIOUS_OF + letter in science]
+        has_one = PREVIOUS in science
+        return Corrections(
+            latest=solution_of(str(science.get("WCSNAME", ""))) if has_one else "",
+            earlier=frozenset(solution_of(str(science.get(f"WCSNAME{letter}", ""))) for letter in letters),
+            undone=str(primary.get(UNDONE_KEYWORD, "")),
+            is_failed=primary.get(STATUS_KEYWORD) == FitStatus.FAILED.value and not has_one,
+        )
+
+
+def check_undo(path: Path) -> None:
+    """Refuse an exposure whose latest correction can't be undone.
 
     Raises
     ------
@@ -63,12 +102,7 @@ def check_undo(path: Path) -> bool:
         before.
     """
     with open_fits(path) as hdus:
-        primary, headers = hdus[0].header, [hdu.header for hdu in hdus if hdu.name == "SCI"]
-        is_failed = primary.get(STATUS_KEYWORD) == FitStatus.FAILED.value
-        if is_failed and not any(PREVIOUS in header for header in headers):
-            return False
-        _letter(path, primary, headers)
-        return True
+        _letter(path, hdus[0].header, [hdu.header for hdu in hdus if hdu.name == "SCI"])
 
 
 def undo_exposure(path: Path, destination: Path) -> Undone:
@@ -100,6 +134,7 @@ def undo_exposure(path: Path, destination: Path) -> Undone:
         _drop_traces(changes, headerlet)
         restored = str(headers[0].get("WCSNAME", ""))
         date = datetime.now(UTC).strftime("%Y-%m-%d")
+        changes.primary[UNDONE_KEYWORD] = (solution_of(undone), "grism_align: correction undone last")
         changes.primary["HISTORY"] = f"grism_align {__version__} {date}: undone {undone}, back to {restored}"
         rewrite(path, hdus, changes.edits(), destination)
         return Undone(path, destination, undone, restored, PREVIOUS in headers[0])
@@ -110,6 +145,8 @@ def _letter(path: Path, primary: fits.Header, headers: list[fits.Header]) -> str
     letters = {header.get(PREVIOUS) for header in headers} or {None}
     if letters == {None}:
         words = "aligned by a version that did not note it" if STATUS_KEYWORD in primary else "never aligned"
+        if UNDONE_KEYWORD in primary:
+            words = f"{primary[UNDONE_KEYWORD]} was undone before"
         raise InputError(path, f"no correction of grism_align to undo ({words})", _FRESH)
     root = str(primary.get("ROOTNAME", "")).strip().lower()
     if headers[0].get("HDRNAME") != headerlet_name(root, headers):

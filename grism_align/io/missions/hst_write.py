@@ -26,6 +26,7 @@ from grism_align.io.missions.hst_headerlets import (
 )
 from grism_align.io.missions.hst_headers import (
     STATUS_KEYWORD,
+    UNDONE_KEYWORD,
     LinearTerms,
     WcsLabel,
     headerlet_name,
@@ -37,6 +38,7 @@ from grism_align.io.missions.hst_wcscorr import wcscorr_row, with_rows
 from grism_align.wcs.fits import FitsWcs, corrected_linear_terms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from astropy.io import fits
@@ -49,6 +51,10 @@ __all__ = ["Digests", "HeaderletWanted", "write_exposure"]
 
 # Below this, in arcsec, a correction is the one that the file already has.
 _NEGLIGIBLE = 1e-6
+
+# Characters that the text of a card has room for.
+_CARD = 68
+_OF_GOVERNORS = "grism_align: direct exposures"
 
 logger = logging.getLogger(__name__)
 
@@ -127,12 +133,27 @@ def _tell(header: fits.Header, fit: ExposureFit) -> None:
     """Say in the primary header how the exposure came out (in place)."""
     header[STATUS_KEYWORD] = (fit.status.value, "grism_align: status of the WCS")
     header["GALVERS"] = (__version__, "grism_align: version")
+    header.remove("GALERROR", ignore_missing=True)
+    if fit.transform is not None:
+        error = 1e3 * float(np.sqrt(np.mean(fit.transform.shift_error**2)))
+        header["GALERROR"] = (round(error, 3), "[mas] grism_align: error of the WCS, an axis")
     header.remove("GALGOVRN", ignore_missing=True)
     if fit.governed_by:
-        header["GALGOVRN"] = (",".join(fit.governed_by)[:68], "grism_align: direct exposures")
+        names = _in_card(fit.governed_by)
+        header["GALGOVRN"] = (names, _OF_GOVERNORS if len(names) + len(_OF_GOVERNORS) + 3 <= _CARD else None)
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     words = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}"
     header["HISTORY"] = plain_text(words).strip()
+
+
+def _in_card(names: Sequence[str]) -> str:
+    """Names with commas between, and how many more there are than a card holds."""
+    shown = len(names)
+    while (
+        len(text := ",".join([*names[:shown], *([f"+{len(names) - shown}"] * (shown < len(names)))])) > _CARD
+    ):
+        shown -= 1
+    return text
 
 
 def _correct(changes: Changes, exposure: Exposure, total: LinearTransform, label: WcsLabel) -> None:
@@ -143,6 +164,7 @@ def _correct(changes: Changes, exposure: Exposure, total: LinearTransform, label
     if letter is None:
         logger.warning("%s: all letters are taken by others; the WCS it replaces is not kept", exposure.path)
     archive_wcs(changes.primary, headers, letter, datetime.now(UTC).isoformat(timespec="microseconds"))
+    changes.primary.remove(UNDONE_KEYWORD, ignore_missing=True)
     for chip in exposure.chips:
         header = science[chip.extver]
         write_wcs(header, changes.primary, _corrected_terms(header, chip, total), label)
