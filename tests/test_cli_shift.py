@@ -291,6 +291,8 @@ def _rows(exposure, **values):
         (f"exposure,roll\n{D1},east\n", "column roll can't be used"),
         (f"exposure,roll,roll_error\n{D1},1,-1\n", "roll_error of row 1 is negative"),
         (f"exposure,scale\n{D1},0\n", "scale of row 1 is 0. Give the factor"),
+        (f"exposure,dra,ddec\n{D1},412,-85\n", "dra of row 1 is 412 arcsec, more than 300"),
+        (f"exposure,roll\n{D1},400\n", "roll of row 1 is 400 deg, more than 45"),
         (f"exposure,roll\n{D1},1\n{D1}_flt.fits,2\n", "rows 1 and 2 are both for exposure idem01a1q"),
         (f"exposure,visit,roll\n{D1},idem01,1\n", "row 1 names an exposure and a visit"),
         (f"exposure,visit,roll\n{D1},,1\n,,1\n", "row 2 names nothing"),

@@ -35,6 +35,8 @@ _COLUMNS = (
 )
 # A scale or a roll beyond these is a slip, as a scale of zero for none is.
 _LARGEST_SCALING = 0.1
+# Nothing points so wrong: a number beyond is in another unit (mas for arcsec, arcsec for deg).
+_LARGEST = {"dra": 300.0, "ddec": 300.0, "dx": 3000.0, "dy": 3000.0, "roll": 45.0}
 _PIXEL_NAMES = ("pixel", "pixels", "px")
 
 
@@ -179,6 +181,12 @@ def _check_values(path: Path, values: Mapping[str, NDArray[np.float64]]) -> None
     if far.any():
         problem = f"scale of row {np.argmax(far) + 1} is {values['scale'][np.argmax(far)]:g}"
         raise InputError(path, problem, "Give the factor by which distances grow; 1 is none")
+    for name, largest in _LARGEST.items():
+        far = np.abs(values.get(name, np.zeros(1))) > largest
+        if far.any():
+            value, unit = values[name][np.argmax(far)], _UNITS[name]
+            problem = f"{name} of row {np.argmax(far) + 1} is {value:g} {unit}, more than {largest:g}"
+            raise InputError(path, problem, "Give it in this unit, or say in the table which it has")
 
 
 def _row(kind: str, name: str, values: Mapping[str, float]) -> ShiftRow:
