@@ -238,13 +238,13 @@ def test_the_record_is_that_of_the_user(raw, shift, tmp_path):
 
 @pytest.mark.parametrize("form", ["ecsv", "fits", "csv"])
 def test_units_of_columns(raw, tmp_path, form):
-    table = Table({"Visit": ["idem01"], "DRA": [500.0], "DDEC": [-0.2], "roll": [36.0]})
+    table = Table({"Visit": ["idem01"], "DRA": [250.0], "DDEC": [-0.2], "roll": [36.0]})
     if form != "csv":
         table["DRA"].unit, table["DDEC"].unit, table["roll"].unit = u.mas, u.arcsec, u.arcsec
     path = tmp_path / f"mine.{form}"
     table.write(path, format={"ecsv": "ascii.ecsv", "csv": "ascii.csv"}.get(form, form))
     (row,) = read_shifts(path)
-    wanted = ([500.0, -0.2], 36.0) if form == "csv" else ([0.5, -0.2], 0.01)
+    wanted = ([250.0, -0.2], 36.0) if form == "csv" else ([0.25, -0.2], 0.01)
     np.testing.assert_allclose(row.shift, wanted[0])
     assert row.roll == pytest.approx(wanted[1])
 
