@@ -19,7 +19,7 @@ from grism_align.io.report.cautions import cautions_of
 from grism_align.io.report.contents import USER, Contents
 from grism_align.io.report.settings_rows import changed_settings
 from grism_align.io.report.verdict import verdict_of
-from grism_align.io.report.words import UNKNOWN, count, fixed, listed, probability, span
+from grism_align.io.report.words import UNKNOWN, count, fixed, listed, probability, value_range
 from grism_align.io.user_shifts import REFERENCE
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.field import Activity
@@ -150,7 +150,7 @@ def test_the_verdict_has_the_numbers(whole):
     assert "All 4 grism exposures are corrected, by 4 direct exposures" in said
     figures = {one.label: one for one in verdict.figures}
     assert figures["Exposures aligned"].value == "8 of 8"
-    assert "direct: 4 of 4 ALIGNED" in figures["Exposures aligned"].note
+    assert "direct: 4 ALIGNED; grism: 4 ALIGNED" in figures["Exposures aligned"].note
     # the relative and the absolute one of 0.9 mas each
     assert figures["Claimed error"].value == f"{0.9 * 2**0.5:.1f} mas"
     assert figures["Claimed error"].note.endswith("worst 1.3; grism 1.3 mas, worst 1.3")
@@ -188,7 +188,7 @@ def test_failures_are_said_first_with_what_to_do():
     verdict = verdict_of(contents, cautions)
     assert verdict.level == "care"
     assert "1 exposure did not get a correction" in verdict.headline
-    assert "2 of 4 ALIGNED, 1 PRIOR_ONLY, 1 FAILED" in verdict.figures[0].note
+    assert "direct: 2 ALIGNED, 1 PRIOR_ONLY, 1 FAILED" in verdict.figures[0].note
     page = Page(report_html(tree))
     assert page.text.index("keeps its WCS") < page.text.index("what to know")
 
@@ -319,7 +319,7 @@ def test_weights_of_interpolated_corrections_are_shown():
     tree = record(field())
     grism = next(entry for entry in tree["exposures"].values() if entry["kind"] == "grism")
     grism["total"] |= {"governed_by": ["one", "two"], "weights": [0.25, 0.75]}
-    assert "one (0.25), two (0.75)" in Page(report_html(tree)).text
+    assert "one\N{NO-BREAK SPACE}(0.25), two\N{NO-BREAK SPACE}(0.75)" in Page(report_html(tree)).text
 
 
 def test_settings_that_differ_with_who_set_them():
@@ -338,7 +338,8 @@ def test_lists_are_no_other_settings_for_being_lists():
         Activity("absolute_align", "done", settings={"auto_order": given["auto_order"]}),
         Activity("grism_wcs_propagate", "done", settings={"trace_config": given["trace_config"]}),
     )
-    [row] = changed_settings(Contents(record(replace(field(), activities=steps))))
+    rows = changed_settings(Contents(record(replace(field(), activities=steps))))
+    [row] = [row for row in rows if row.name != "skip"]
     assert (row.name, row.value, row.default) == ("trace_config", "a.conf, b.conf", "none")
 
 
@@ -409,9 +410,9 @@ def test_words():
     assert count(2, "match", "matches") == "2 matches"
     assert fixed(-0.001, 1) == "0.0"
     assert fixed(float("inf")) == UNKNOWN
-    assert span([1.0, float("nan"), 3.0]) == "1.0 to 3.0"
-    assert span([2.0, 2.01]) == "2.0"
-    assert span([float("nan")]) == UNKNOWN
+    assert value_range([1.0, float("nan"), 3.0]) == "1.0 to 3.0"
+    assert value_range([2.0, 2.01]) == "2.0"
+    assert value_range([float("nan")]) == UNKNOWN
     assert probability(1e-120) == "< 1e-99"
     assert probability(0.5) == "0.50"
     assert listed(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
@@ -543,7 +544,7 @@ def test_traces_that_could_not_be_measured():
     assert cautions_of(Contents(tree)) == []
 
 
-def _verdict(exposures, **changes):
+def verdict_and_cautions(exposures, **changes):
     tree = record(replace(exposures, **changes))
     contents = Contents(tree)
     cautions = cautions_of(contents)
@@ -561,7 +562,7 @@ def test_corrections_of_a_table_are_not_called_aligned():
     own = ExposureFit(FitStatus.ALIGNED, transform(first.plane, 300.0, 0.0), REFERENCE, rule="row of i00v00")
     still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(first.plane), "the WCS of the file")
     note = "corrections of mine.csv, sha256 0123"
-    verdict, said = _verdict(
+    verdict, said = verdict_and_cautions(
         exposures,
         relative=AlignmentSolution({first.key: still}, "the WCS of the file"),
         absolute=AlignmentSolution({first.key: own}, REFERENCE),
@@ -581,7 +582,7 @@ def test_corrections_of_a_table_are_not_called_aligned():
 
 def test_sources_alone_are_no_failure():
     exposures = field(n_visits=1)
-    verdict, said = _verdict(
+    verdict, said = verdict_and_cautions(
         exposures,
         relative=NOTHING,
         absolute=NOTHING,
@@ -597,9 +598,9 @@ def test_sources_alone_are_no_failure():
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_one_direct_exposure(tied):
-    verdict, said = _verdict(field(n_visits=1, n_pairs=1, tied=tied))
+    verdict, said = verdict_and_cautions(field(n_visits=1, n_pairs=1, tied=tied))
     assert verdict.level == ("good" if tied else "plain")
-    start = "Aligned with the sky" if tied else "Not moved: there is one direct exposure"
+    start = "Aligned with the sky" if tied else "Not aligned: there is one direct exposure"
     assert verdict.headline.startswith(start)
     assert verdict.sentences[0].startswith(
         "It is tied to MADE by 11" if tied else "It is not tied to a catalog"
@@ -610,7 +611,7 @@ def test_one_direct_exposure(tied):
 def test_corrections_of_a_record_name_it():
     exposures = field(n_visits=1)
     applied = Activity("apply", "done", "corrections applied from old_provenance.asdf, sha256 01")
-    verdict, said = _verdict(exposures, activities=(*exposures.activities, applied))
+    verdict, said = verdict_and_cautions(exposures, activities=(*exposures.activities, applied))
     assert verdict.level == "good"
     assert "No new alignment: corrections applied from old_provenance.asdf" in said
 
@@ -618,7 +619,7 @@ def test_corrections_of_a_record_name_it():
 def test_what_mosaics_were_made_is_no_warning():
     exposures = field(n_visits=1)
     made = Activity("visit_mosaic", "done", "i00v00-f140w", counts={"mosaics": 1, "sources": 12})
-    _, said = _verdict(exposures, activities=(*exposures.activities, made))
+    _, said = verdict_and_cautions(exposures, activities=(*exposures.activities, made))
     assert not any("mosaic" in text for text in said)
     frame = {"cd_arcsec": [[-0.06, 0.0], [0.0, 0.06]], "shape": [2951, 3080]}
     files = {"i00v00-f140w_drz_wht.fits": "0" * 64, "i00v00-f140w_drz_sci.fits": "0" * 64}
@@ -646,7 +647,7 @@ def test_errors_of_the_way_to_a_grism_exposure_are_told():
     assert (caution.is_problem, caution.exposures) == (False, (key,))
 
 
-def test_verified_traces_are_in_the_verdict(whole):
+def test_verified_traces_are_in_theverdict_and_cautions(whole):
     contents = Contents(whole)
     said = verdict_of(contents, cautions_of(contents)).sentences[-1]
     assert said.startswith("The spectra of 4 grism exposures were looked at: they lie at most 0.02 pixels")
@@ -695,3 +696,14 @@ def test_reservations_are_told_once_for_all_that_have_them():
     told = f"{first}, {second} (the direct exposure is of another orbit)"
     assert caution.text == f"2 grism exposures corrected with reservations: {told}"
     assert "verify_traces" in caution.remedy
+
+
+def test_visits_are_apart_in_the_table(html):
+    rows = re.findall(r'<tr class="(?:direct|grism)( first)?">', html)
+    assert rows == ["", "", "", "", " first", "", "", ""]
+
+
+def test_what_does_not_fit_on_paper_is_on_screen_only(html):
+    heads = re.findall(r'<th scope="col" title="[^"]*" class="number screen"><button[^>]*>([^<]*)<', html)
+    assert heads == ["false match", "start [MJD]"]
+    assert html.count('class="number screen">') == 2 + 2 * 8

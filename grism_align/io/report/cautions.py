@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.io.report.remedies import failure_of
 from grism_align.io.report.words import count, fixed, listed, probability
 from grism_align.values.solution import FitStatus
 
@@ -31,44 +32,6 @@ _LARGE_SHIFT = 5.0
 _LARGE_CARRIED = 15.0
 # Spectra this far from where they should be, and by as many errors; pixels.
 _LARGE_TRACE, _TRACE_ERRORS = 0.1, 3.0
-
-# What to do about a failure, by the words of its reason.
-_REMEDIES = (
-    ("trailed", "Leave it out: guiding was lost, and its spectra are trailed as well"),
-    (
-        "pixels are flagged",
-        "Look at the file; if its pixels are good, the step source_catalog needs other good_bits",
-    ),
-    (
-        "usable sources|no source above",
-        "Look at the file; if it shows sources, lower the threshold of source_catalog",
-    ),
-    (
-        "matches no other exposure",
-        "See if it overlaps the others; if it may be far off, give a larger search_radius",
-    ),
-    (
-        "matched sources|kept their weight",
-        "Give deeper source lists (threshold, brightest), or fewer min_matches if you can check the result",
-    ),
-    (
-        "ambiguous",
-        "Give a smaller search_radius, so that only one of the solutions is left",
-    ),
-    (
-        "false-match probability",
-        "Don't use it unchecked: so few or so loose matches come about by chance",
-    ),
-    (
-        "rms",
-        "See whether it is trailed or of another filter; max_rms may be too strict for it",
-    ),
-    (
-        "no direct exposure|can lend",
-        "Name a direct exposure of another acquisition for it in the association",
-    ),
-)
-
 
 # Where the corrections of these commands come from is for information.
 _ORIGINS = {"apply": "No new alignment:", "shift": "No alignment:"}
@@ -124,12 +87,6 @@ def cautions_of(contents: Contents) -> list[Caution]:
     return sorted(found, key=lambda caution: not caution.is_problem)
 
 
-def _remedy(reason: str) -> str:
-    return next(
-        (text for words, text in _REMEDIES if re.search(words, reason)), "Look at the file and the log"
-    )
-
-
 def _by_reason(entries: list[Entry]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     for entry in entries:
@@ -141,7 +98,7 @@ def _failures(contents: Contents) -> Iterator[Caution]:
     failed = [entry for entry in contents.entries if entry.status is FitStatus.FAILED]
     for reason, keys in _by_reason(failed).items():
         keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs"
-        yield Caution(f"{listed(keys)} {keeps}: {reason}", _remedy(reason), exposures=tuple(keys))
+        yield Caution(f"{listed(keys)} {keeps}: {reason}", failure_of(reason).remedy, exposures=tuple(keys))
     unfitted = tuple(entry.key for entry in contents.entries if entry.status is None)
     if unfitted and not contents.is_given:
         remedy = "Run the pipeline to its end, from the association beside this record"
@@ -157,22 +114,22 @@ def _priors(contents: Contents) -> Iterator[Caution]:
     for reason, keys in _by_reason(prior).items():
         yield Caution(
             f"{listed(keys)} PRIOR_ONLY: {reason}",
-            "Good to tens of mas: fine for extracting spectra, not for stacking",
+            f"{failure_of(reason).remedy}. As it is, good to tens of mas: too little for stacking",
             exposures=tuple(keys),
         )
 
 
 def _substitutes(contents: Contents) -> Iterator[Caution]:
     odd = [entry for entry in contents.grisms if entry.reason and entry.status is not FitStatus.FAILED]
-    keys = tuple(entry.key for entry in odd)
-    if keys:
-        reasons = "; ".join(f"{listed(names)} ({why})" for why, names in _alike(odd).items())
-        remedy = (
-            "See whether a direct exposure of their own can be had; if not, verify_traces tells how far the "
-            "spectra are off, and refine_grism mends that"
-        )
-        text = f"{count(len(keys), 'grism exposure')} corrected with reservations: {reasons}"
-        yield Caution(text, remedy, exposures=keys)
+    verify = "verify_traces tells how far the spectra are off, and refine_grism mends that"
+    own = f"See whether a direct exposure of their own can be had; if not, {verify}"
+    prior = f"Good to tens of mas, enough for extracting spectra; {verify}"
+    for is_prior, what, remedy in ((False, "with reservations", own), (True, "as PRIOR_ONLY", prior)):
+        entries = [entry for entry in odd if (entry.status is FitStatus.PRIOR_ONLY) is is_prior]
+        if entries:
+            reasons = "; ".join(f"{listed(names)} ({why})" for why, names in _alike(entries).items())
+            text = f"{count(len(entries), 'grism exposure')} corrected {what}: {reasons}"
+            yield Caution(text, remedy, exposures=tuple(entry.key for entry in entries))
 
 
 def _alike(entries: list[Entry]) -> dict[str, list[str]]:
@@ -219,7 +176,10 @@ def _weak_tie(tie: Tie) -> Iterator[Caution]:
         yield Caution(f"{name} has {100 * tie.leverage:.0f} % of its weight on one star", remedy)
     if tie.reduced_chi2 > _LARGE_CHI2:
         excess = fixed(float(np.sqrt(tie.reduced_chi2)))
-        remedy = "Look at the residuals below: the catalog's errors are too small, or its epoch is wrong"
+        remedy = (
+            "Look at the residuals below: probably there are galaxies or blends among the matches, or the "
+            "catalog's errors are too small, or its epoch is wrong"
+        )
         yield Caution(f"{name} has residuals {excess} times what the given errors allow", remedy)
     if tie.probability > _LARGE_PROBABILITY:
         text = f"{name} may be by chance: false-match probability {probability(tie.probability)}"
@@ -252,7 +212,8 @@ def _steps(contents: Contents) -> Iterator[Caution]:
                 f"{step} changed nothing: {note}", "Mend what it names, then run from this association"
             )
         elif step == "absolute_align" and outcome == "skipped":
-            text = "Not tied to a catalog: the alignment is relative"
+            alone = "it has the WCS that it came with" if contents.is_lone else "the alignment is relative"
+            text = f"Not tied to a catalog: {alone}"
             remedy = (
                 "If you need positions on the sky, give the step absolute_align a catalog, such as GAIADR3"
             )

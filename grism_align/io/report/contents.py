@@ -122,6 +122,11 @@ class Entry:
         return float(1e3 * np.sqrt(np.mean(self.transform.shift_error**2)))
 
     @property
+    def is_moved(self) -> bool:
+        """Whether its correction is more than nothing: 0.05 mas, or such a turn across a detector."""
+        return self.transform is not None and bool(np.hypot(*self.shift) > 0.05 or abs(self.roll) > 1e-6)
+
+    @property
     def mid(self) -> float:
         """Mid time, MJD."""
         return 0.5 * float(self.record["start"] + self.record["end"])
@@ -260,11 +265,22 @@ class Contents:
 
     @property
     def mosaics(self) -> list[dict[str, Any]]:
-        """The mosaics that were made, with their pixel scales in arcsec."""
+        """The mosaics that were made, with their pixel scales in arcsec, and what was left out of them."""
         return [
-            {**one, "scale": f"{np.sqrt(abs(np.linalg.det(one['frame']['cd_arcsec']))):.4g}"}
+            {
+                **one,
+                "scale": f"{np.sqrt(abs(np.linalg.det(one['frame']['cd_arcsec']))):.4g}",
+                "left_out": self._left_out(one),
+            }
             for one in self.record.get("mosaics", ())
         ]
+
+    def _left_out(self, mosaic: Mapping[str, Any]) -> list[str]:
+        """Direct exposures of a mosaic's visits and filter that are not in it."""
+        used = set(mosaic["exposures"])
+        visits = {entry.record["visit"] for entry in self.direct if entry.key in used}
+        alike = [entry for entry in self.direct if entry.record["filter"] == mosaic["filter"]]
+        return [entry.key for entry in alike if entry.record["visit"] in visits and entry.key not in used]
 
     def activity(self, step: str) -> Mapping[str, Any] | None:
         """What is on record of one step."""

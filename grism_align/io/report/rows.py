@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "Cell", "Row", "exposure_rows"]
 
-#: Heading, what it means, and whether it is a number.
+#: Heading, what it means, and its kind: ``number``, ``screen`` for what is not on paper.
 COLUMNS = (
-    ("exposure", "root name", False),
-    ("status", "how it came out", False),
-    ("filter", "filter or grism", False),
-    ("E [mas]", "total shift to the east", True),
-    ("N [mas]", "total shift to the north", True),
-    ("roll [°]", "growth of position angles", True),
-    ("error [mas]", "claimed error of the correction, of one axis", True),
-    ("matched", "sources matched with other exposures", True),
-    ("rms [mas]", "of its residuals against the other exposures, of one axis", True),
-    ("false match", "probability that lists without a common source match as well", True),
-    ("governed by", "the direct exposures whose correction a grism exposure has", False),
-    ("what to know", "reason, or how the governing exposure was chosen", False),
-    ("start", "MJD (UTC)", True),
+    ("exposure", "root name", ""),
+    ("status", "how it came out", ""),
+    ("filter", "filter or grism", ""),
+    ("E [mas]", "total shift to the east", "number"),
+    ("N [mas]", "total shift to the north", "number"),
+    ("roll [°]", "growth of position angles", "number"),
+    ("error [mas]", "claimed error of the correction, of one axis", "number"),
+    ("matched", "sources matched with other exposures", "number"),
+    ("rms [mas]", "of its residuals against the other exposures, of one axis", "number"),
+    ("false match", "probability that lists without a common source match as well", "number screen"),
+    ("governed by", "the direct exposures whose correction a grism exposure has", ""),
+    ("what to know", "reason, or how the governing exposure was chosen", ""),
+    ("start [MJD]", "start of the exposure, UTC", "number screen"),
 )
 
 
@@ -47,7 +47,8 @@ class Cell:
     sort : str
         What it is sorted by.
     kind : str
-        ``number``, ``text`` for what may be broken into lines, ``text long``, or empty.
+        ``number``, ``text`` for what may be broken into lines, ``text long``, ``names``, or empty; with
+        ``screen`` for what is not on paper.
     """
 
     text: str
@@ -65,6 +66,8 @@ class Row:
         Root name; how it came out.
     is_direct : bool
         Whether it shows the sky.
+    is_first : bool
+        Whether the row before is of another visit.
     cells : tuple of Cell
         As `COLUMNS`, without the first two.
     """
@@ -72,19 +75,26 @@ class Row:
     key: str
     status: str
     is_direct: bool
+    is_first: bool
     cells: tuple[Cell, ...]
 
 
 def exposure_rows(contents: Contents) -> list[Row]:
     """One row an exposure, in time order."""
-    return [_row(entry) for entry in contents.entries]
+    visits = [entry.record["visit"] for entry in contents.entries]
+    before = [*visits[:1], *visits[:-1]]
+    return [
+        _row(entry, is_first=visit != last)
+        for entry, visit, last in zip(contents.entries, visits, before, strict=True)
+    ]
 
 
-def _row(entry: Entry) -> Row:
+def _row(entry: Entry, *, is_first: bool) -> Row:
     east, north = entry.shift
     chance = float(entry.value("relative", "false_match_probability"))
     matched = entry.value("relative", "n_matched")
-    remark = _remark(entry)
+    remark, governors = _remark(entry), _governors(entry)
+    start = float(entry.record["start"])
     cells = (
         _text(str(entry.record["filter"])),
         _number(east, 1, sign=True),
@@ -93,13 +103,13 @@ def _row(entry: Entry) -> Row:
         _number(entry.error, 1),
         _number(float(matched), 0),
         _number(float(entry.value("relative", "rms")), 1),
-        Cell(probability(chance), _sort(chance), "number"),
-        _text(_governors(entry)),
+        Cell(probability(chance), _sort(chance), "number screen"),
+        Cell(governors, governors.lower(), "names"),
         Cell(remark, remark.lower(), "text long" if len(remark) > _LONG else "text"),
-        _number(float(entry.record["start"]), 4),
+        Cell(fixed(start, 4), _sort(start), "number screen"),
     )
     status = entry.status.value if entry.status else "not fitted"
-    return Row(entry.key, status, entry.is_direct, cells)
+    return Row(entry.key, status, entry.is_direct, is_first, cells)
 
 
 def _governors(entry: Entry) -> str:
@@ -107,7 +117,9 @@ def _governors(entry: Entry) -> str:
     names, weights = entry.value("total", "governed_by", ()), entry.value("total", "weights", ())
     if len(names) < 2 or len(weights) != len(names):
         return ", ".join(names)
-    return ", ".join(f"{name} ({weight:.2f})" for name, weight in zip(names, weights, strict=True))
+    return ", ".join(
+        f"{name}\N{NO-BREAK SPACE}({weight:.2f})" for name, weight in zip(names, weights, strict=True)
+    )
 
 
 def _remark(entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""Settings that differ from the defaults that the package declares."""
+"""Settings that differ from the defaults that the package declares, and steps that were left out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from grism_align.values.settings import Parameter
 
 __all__ = ["SettingRow", "changed_settings"]
+
+
+# The steps of the pipeline, in its order, and the one that it runs on request only.
+PIPELINE = ("source_catalog", "relative_align", "visit_mosaic", "absolute_align", "grism_wcs_propagate")
+ON_REQUEST = "visit_mosaic"
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,25 @@ def changed_settings(contents: Contents) -> list[SettingRow]:
     """Every parameter of every step on record that isn't at its default."""
     files = [name for name in contents.record["parameter_file"].split(" + ") if name]
     shipped = _shipped(PurePath(files[0]).name) if files else {}
-    return [row for activity in contents.record["activities"] for row in _rows(activity, shipped)]
+    rows = [row for activity in contents.record["activities"] for row in _rows(activity, shipped)]
+    return [*_skips(contents), *rows]
+
+
+def _skips(contents: Contents) -> Iterator[SettingRow]:
+    """Steps that are run on request only and were, and those left out before one that was run.
+
+    A record has no ``skip``: a step that is skipped leaves nothing in it.
+    """
+    done = [step for step in PIPELINE if contents.activity(step)]
+    if not done or contents.is_given:
+        return
+    text = "Whether the pipeline leaves the step out"
+    last = max(PIPELINE.index(step) for step in done)
+    for place, step in enumerate(PIPELINE):
+        if step == ON_REQUEST and step in done:
+            yield SettingRow(step, "skip", "False", "True", "", text, "user")
+        elif step != ON_REQUEST and step not in done and place < last:
+            yield SettingRow(step, "skip", "not run", "False", "", text, "user")
 
 
 def _rows(activity: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[SettingRow]:

@@ -103,7 +103,9 @@ def _draw_outlines(axes: Axes, contents: Contents, plane: TangentPlane) -> bool:
 
 def _look(entry: Entry) -> tuple[str, str, str]:
     """Colour, line and name of an exposure's outline."""
-    if entry.status in {FitStatus.FAILED, None}:
+    if entry.status is None:
+        return INK, "--", "not fitted"
+    if entry.status is FitStatus.FAILED:
         return CLIPPED, "-.", "FAILED"
     if entry.status is FitStatus.PRIOR_ONLY:
         return NORTH, ":", "PRIOR_ONLY"

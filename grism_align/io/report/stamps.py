@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.algorithms.stamps import StampGrid, sampled, stacked
+from grism_align.algorithms.stamps import StampGrid, mean_of_known, sampled, stacked
 from grism_align.io.missions import read_pixels
 from grism_align.values.catalog import UNRELIABLE, SourceFlag
 
@@ -219,7 +219,7 @@ def _entry(
     if not rows:
         return None
     each = [np.array([pictures[row][when] for row in rows]) for when in (0, 1)]
-    total = [_mean_of_stars(one) for one in each]
+    total = [mean_of_known(one) for one in each]
     before, after = (
         np.concatenate([first[None], one]).astype(np.float32) for first, one in zip(total, each, strict=True)
     )
@@ -233,9 +233,3 @@ def _entry(
         "before": before,
         "after": after,
     }
-
-
-def _mean_of_stars(pictures: NDArray[Any]) -> NDArray[Any]:
-    known = np.isfinite(pictures)
-    total = np.where(known, pictures, 0.0).sum(axis=0)
-    return np.asarray(np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan))

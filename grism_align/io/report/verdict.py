@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.words import UNKNOWN, count, fixed, listed, probability, span
+from grism_align.io.report.words import UNKNOWN, count, fixed, listed, probability, value_range
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -67,7 +67,12 @@ def verdict_of(contents: Contents, cautions: Sequence[Caution]) -> Verdict:
         What is to be said against it.
     """
     level = _level(contents, cautions)
-    sentences = (*_direct_sentences(contents), _grism_sentence(contents), _trace_sentence(contents))
+    sentences = (
+        *_direct_sentences(contents),
+        _grism_sentence(contents),
+        _trace_sentence(contents),
+        _mosaic_sentence(contents),
+    )
     return Verdict(
         level,
         _headline(contents, cautions, level),
@@ -87,7 +92,7 @@ def _level(contents: Contents, cautions: Sequence[Caution]) -> str:
 
 def _headline(contents: Contents, cautions: Sequence[Caution], level: str) -> str:
     if not contents.is_begun:
-        return "Not aligned yet: the sources are measured."
+        return _not_begun(contents)
     if level == "bad":
         return "Not aligned: no exposure has a correction of its own."
     problems = sum(caution.is_problem for caution in cautions)
@@ -99,11 +104,27 @@ def _headline(contents: Contents, cautions: Sequence[Caution], level: str) -> st
     return f"{done}, with {count(problems, 'thing')} to look at before you use it.{left}"
 
 
+def _not_begun(contents: Contents) -> str:
+    if contents.mosaics:
+        made = "a mosaic was" if len(contents.mosaics) == 1 else "mosaics were"
+        return f"Not aligned: {made} made with the WCSs that the exposures came with."
+    done = contents.activity("source_catalog")
+    return f"Not aligned yet{': the sources are measured' if done else ''}."
+
+
+def _lone(contents: Contents) -> str:
+    still = "Not aligned" if any(entry.is_moved for entry in contents.entries) else "Not moved"
+    step = contents.activity("absolute_align")
+    if step and step["outcome"] == "failed":
+        return f"{still}: there is one direct exposure, and it could not be tied to a catalog"
+    return f"{still}: there is one direct exposure, and no catalog to align it with"
+
+
 def _done(contents: Contents) -> str:
     if contents.is_given:
         return "Moved as you said, nothing was measured"
     if contents.is_lone:
-        return "Not moved: there is one direct exposure, and no catalog to align it with"
+        return _lone(contents)
     if len(contents.direct) == 1:
         return "Aligned with the sky"
     return f"Aligned with each other{' and with the sky' if contents.ties else ', not with a catalog'}"
@@ -111,13 +132,10 @@ def _done(contents: Contents) -> str:
 
 def _tally(entries: Sequence[Entry]) -> str:
     """How many came out how, those that are aligned first."""
-    aligned = sum(entry.is_aligned for entry in entries)
-    parts = [f"{aligned} of {len(entries)} ALIGNED"]
-    for status in (FitStatus.PRIOR_ONLY, FitStatus.FAILED):
-        number = sum(entry.status is status for entry in entries)
-        parts += [f"{number} {status.value}"] if number else []
-    unfitted = sum(entry.status is None for entry in entries)
-    return ", ".join([*parts, *([f"{unfitted} not fitted"] if unfitted else [])])
+    order = (FitStatus.ALIGNED, FitStatus.REFERENCE, FitStatus.PRIOR_ONLY, FitStatus.FAILED, None)
+    numbers = {status: sum(entry.status is status for entry in entries) for status in order}
+    names = {status: status.value if status else "not fitted" for status in order}
+    return ", ".join(f"{number} {names[status]}" for status, number in numbers.items() if number)
 
 
 def _direct_sentences(contents: Contents) -> list[str]:
@@ -142,7 +160,8 @@ def _together(contents: Contents) -> str:
     all_of = "All" if len(aligned) == len(direct) else f"{len(aligned)} of"
     return (
         f"{all_of} {count(len(direct), 'direct exposure')} of {count(len(contents.visits), 'visit')} "
-        f"are aligned with each other: {span(matched, 0)} matched sources each, rms {span(rms)} mas an axis."
+        f"are aligned with each other: {value_range(matched, 0)} matched sources each, "
+        f"rms {value_range(rms)} mas an axis."
     )
 
 
@@ -173,16 +192,17 @@ def _grism_sentence(contents: Contents) -> str:
     grisms = contents.grisms
     if not grisms or contents.is_given or not any(entry.status for entry in grisms):
         return ""
-    aligned = [entry for entry in grisms if entry.is_aligned]
-    governors = {name for entry in aligned for name in entry.value("total", "governed_by", [])}
-    if not aligned:
+    corrected = [entry for entry in grisms if entry.transform]
+    if not corrected:
         return f"None of the {count(len(grisms), 'grism exposure')} has the correction of a direct exposure."
-    of_all = "All" if len(aligned) == len(grisms) else f"{len(aligned)} of"
-    are = "is" if len(grisms) == 1 else "are"
-    return (
-        f"{of_all} {count(len(grisms), 'grism exposure')} {are} corrected, "
-        f"by {count(len(governors), 'direct exposure')}."
-    )
+    if contents.is_lone and not any(entry.is_moved for entry in grisms):
+        return ""
+    governors = {name for entry in corrected for name in entry.value("total", "governed_by", [])}
+    prior = sum(entry.status is FitStatus.PRIOR_ONLY for entry in corrected)
+    rough = f"; {prior} of them as PRIOR_ONLY, good to tens of mas" if prior else ""
+    of_all = "All" if len(corrected) == len(grisms) else f"{len(corrected)} of"
+    who = f"{of_all} {len(grisms)} grism exposures are" if len(grisms) > 1 else "The grism exposure is"
+    return f"{who} corrected, by {count(len(governors), 'direct exposure')}{rough}."
 
 
 def _trace_sentence(contents: Contents) -> str:
@@ -199,21 +219,31 @@ def _trace_sentence(contents: Contents) -> str:
     )
 
 
+def _mosaic_sentence(contents: Contents) -> str:
+    names = [str(one["name"]) for one in contents.mosaics]
+    if not names:
+        return ""
+    return f"{count(len(names), 'mosaic')} {'was' if len(names) == 1 else 'were'} made: {listed(names)}."
+
+
 def _exposures(contents: Contents) -> Figure:
-    aligned = sum(entry.is_aligned for entry in contents.entries)
+    of = len(contents.entries)
     note = f"direct: {_tally(contents.direct)}"
     if contents.grisms:
         note += f"; grism: {_tally(contents.grisms)}"
+    if contents.is_lone:
+        return Figure("Exposures moved", f"{sum(entry.is_moved for entry in contents.entries)} of {of}", note)
     label = "Exposures moved" if contents.is_given else "Exposures aligned"
-    return Figure(label, f"{aligned} of {len(contents.entries)}", note)
+    return Figure(label, f"{sum(entry.is_aligned for entry in contents.entries)} of {of}", note)
 
 
 def _tie(contents: Contents) -> Figure:
     if not contents.ties:
-        note = "by your table" if contents.is_given else "relative alignment only"
+        notes = {"by your table": contents.is_given, "as the file came": contents.is_lone}
+        note = next((text for text, holds in notes.items() if holds), "relative alignment only")
         return Figure("Tie to the sky", "none", note if contents.is_begun else "")
-    stars = span([float(tie.n_used) for tie in contents.ties], 0)
-    rms = span([tie.rms for tie in contents.ties])
+    stars = value_range([float(tie.n_used) for tie in contents.ties], 0)
+    rms = value_range([tie.rms for tie in contents.ties])
     names = listed(sorted({tie.reference for tie in contents.ties}))
     return Figure("Tie to the sky", f"{stars} stars", f"{names}, rms {rms} mas an axis")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["UNKNOWN", "count", "fixed", "listed", "probability", "setting", "span"]
+__all__ = ["UNKNOWN", "count", "fixed", "listed", "probability", "setting", "value_range"]
 
 #: Stands for what nobody knows.
 UNKNOWN = "\N{EN DASH}"
@@ -29,7 +29,7 @@ def fixed(value: float, digits: int = 1, *, sign: bool = False) -> str:
     return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
 
 
-def span(values: Sequence[float], digits: int = 1) -> str:
+def value_range(values: Sequence[float], digits: int = 1) -> str:
     """From the least to the largest of numbers, those that nobody knows left out."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
