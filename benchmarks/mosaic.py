@@ -210,6 +210,8 @@ def sharpness(truth: Any, scratch: Path, values: dict[str, Any]) -> str:
     near = np.hypot(east, north)[np.arange(len(stars)), nearest] < 0.05
     one = np.asarray(aligned["fwhm"])[nearest][near] * values["scale"]
     other = np.asarray(true["fwhm"])[stars][near] * values["scale"]
+    if not len(one):
+        return "0 | - | - | -"
     ratio = one / other
     error = 1.25 * ratio.std() / np.sqrt(len(ratio))
     return (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +11,18 @@ import numpy as np
 from grism_align.algorithms.centroid import cut_stamps, windowed_moments
 from grism_align.algorithms.mosaic_background import smooth_background
 from grism_align.algorithms.mosaic_segments import find_segments, significance
+from grism_align.values.mosaic import Tile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FindSettings", "MosaicSources", "measure_mosaic"]
+__all__ = ["LARGEST_STAMP", "FindSettings", "MosaicSources", "measure_mosaic"]
 
 _FWHM = 2.3548
 # Kron's aperture: 2.5 first moments, no smaller than 3.5 half axes (Bertin & Arnouts 1996, section 5).
 _KRON_FACTOR, _KRON_LEAST, _KRON_REACH = 2.5, 3.5, 6.0
-_LARGEST_STAMP = 400
+#: From a source to the edges of what is looked at for its fluxes, at most, pixels of the mosaic.
+LARGEST_STAMP = 400
 # The centroid's window, in sigma of the filter, and the least share of it on pixels with data.
 _WINDOW, _LEAST_COVERAGE = 1.9, 0.6
 
@@ -219,21 +222,21 @@ def _photometry(
 ) -> tuple[tuple[float, ...], int]:
     """Aperture and Kron flux with errors and the Kron radius of one source; and its flags.
 
-    Pixels of other segments and without data count with the mean of the others of the same aperture.
+    Pixels of other segments, without data and beyond the edges count with the mean of the others of the same
+    aperture.
     """
-    reach = min(max(_KRON_REACH * axes[0], 2.5 * radius), _LARGEST_STAMP)
-    ny, nx = field.image.shape
-    x0, x1 = (int(np.clip(xy[0] + s * reach + (s > 0), 0, nx)) for s in (-1, 1))
-    y0, y1 = (int(np.clip(xy[1] + s * reach + (s > 0), 0, ny)) for s in (-1, 1))
-    cut = slice(y0, y1), slice(x0, x1)
+    reach = min(max(_KRON_REACH * axes[0], 2.5 * radius), LARGEST_STAMP)
+    (x0, x1), (y0, y1) = ((floor(at - reach), floor(at + reach) + 2) for at in xy.tolist())
+    box = Tile(y0, y1, x0, x1)
     dx, dy = np.arange(x0, x1)[None, :] - xy[0], np.arange(y0, y1)[:, None] - xy[1]
     angle = np.radians(theta)
     major, minor = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
     distance = np.hypot(major / axes[0], minor / axes[1])
-    own = field.segments[cut]
+    image, variance, good, own = (
+        _cut(values, box) for values in (field.image, field.variance, field.good, field.segments)
+    )
     others = (own != 0) & (own != index + 1)
-    usable = field.good[cut] & ~others
-    image = field.image[cut]
+    usable = good & ~others
     within = usable & (distance < _KRON_REACH)
     flux = float(image[within].sum())
     moment = float((image[within] * distance[within]).sum()) / flux if flux > 0 else 0.0
@@ -243,10 +246,21 @@ def _photometry(
         np.clip(radius + 0.5 - np.hypot(dx, dy), 0, 1),
         np.clip((kron - distance) * np.sqrt(axes[0] * axes[1]) + 0.5, 0, 1),
     )
-    sums = [_summed(image, field.variance[cut], usable, share) for share in shares]
+    sums = [_summed(image, variance, usable, share) for share in shares]
     inside = shares[1] > 0
-    flags = (1 if (others & inside).any() else 0) | (2 if (~field.good[cut] & inside).any() else 0)
+    flags = (1 if (others & inside).any() else 0) | (2 if (~good & inside).any() else 0)
     return (*sums[0], *sums[1], kron), flags
+
+
+def _cut(values: NDArray[Any], box: Tile) -> NDArray[Any]:
+    """A part of an image, with zeros beyond the edges."""
+    inner = box.grown(0, values.shape)
+    if inner == box:
+        return values[box.slices]
+    out = np.zeros(box.shape, values.dtype)
+    corner = box.bottom, box.left
+    out[Tile(*np.subtract(astuple(inner), np.repeat(corner, 2)).tolist()).slices] = values[inner.slices]
+    return out
 
 
 def _summed(

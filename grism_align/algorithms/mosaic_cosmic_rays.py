@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from grism_align.algorithms.mosaic_map import PixelMap
     from grism_align.values.settings import MosaicSettings
 
-__all__ = ["Median", "Model", "blotted", "combined_median", "compared", "laplacian_rays"]
+__all__ = [
+    "Median",
+    "Model",
+    "blotted",
+    "combined_median",
+    "compared",
+    "half_gap",
+    "laplacian_rays",
+    "nearest",
+]
 
 # Sigma of the Laplacian image, its share beside another ray, and the least contrast with fine structure.
 _LAPLACE_SNR = 4.5
@@ -38,18 +47,26 @@ class Median:
         Zero where there is none.
     shared : ndarray of bool
         Where it, and all that is next to it, was made of two exposures or more.
+    number : ndarray of int
+        Of how many it was made.
     """
 
     image: NDArray[np.float32]
     shared: NDArray[np.bool_]
+    number: NDArray[np.integer[Any]]
 
     @classmethod
     def of(cls, image: NDArray[np.float32], number: NDArray[np.integer[Any]]) -> Median:
         """From what `combined_median` returns."""
-        alone = number < 2
-        # so that what lies beyond the edges is not known either
-        alone[[0, -1]] = alone[:, [0, -1]] = True
-        return cls(np.where(number > 0, image, np.float32(0)), ~_grown(alone))
+        return cls(np.where(number > 0, image, np.float32(0)), _throughout(number >= 2), number)
+
+    def by_others(self, own: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where exposures other than one, given by the pixels that it shows, tell of it and all next to it.
+
+        Between its own pixels that are flagged an exposure may show nothing on this grid, and yet have a
+        usable pixel there.
+        """
+        return _throughout(self.number > own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +81,23 @@ class Model:
         Largest difference of it to one of the four neighbours.
     known : ndarray of bool
         Where it was made of two exposures or more.
+    bound : ndarray of bool, optional
+        Where others than this one were there at all. One alone may hold a cosmic ray of its own, so a pixel
+        can only exceed it.
     """
 
     image: NDArray[np.float32]
     gradient: NDArray[np.float32]
     known: NDArray[np.bool_]
+    bound: NDArray[np.bool_] | None = None
+
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """Where it can be told whether a pixel is hit."""
+        return self.known if self.bound is None else self.known | self.bound
 
 
-def combined_median(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def combined_median(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Median of exposures that are NaN where they show nothing, and how many show something.
 
     Of two values the lower one is taken, as one of them may be a cosmic ray.
@@ -81,7 +107,7 @@ def combined_median(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[n
     stack : (n, ny, nx) ndarray
         The exposures on one grid, at one level of the sky.
     """
-    number = np.isfinite(stack).sum(axis=0, dtype=np.uint8)
+    number = np.isfinite(stack).sum(axis=0, dtype=np.uint16)
     if len(stack) == 2:
         return np.fmin(stack[0], stack[1]).astype(np.float32), number
     ordered = _sorted(stack)
@@ -105,7 +131,30 @@ def _sorted(stack: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isinf(out), np.nan, out)
 
 
-def blotted(median: Median, to_grid: PixelMap, ratio: float) -> Model:
+def half_gap(stack: NDArray[Any], number: NDArray[np.integer[Any]]) -> NDArray[np.float16]:
+    """What is to be added to the lower of two values for their mean; zero where there are not two.
+
+    The lower one of two skies lies under both, so levels are told by the mean.
+
+    Parameters
+    ----------
+    stack : (n, ny, nx) ndarray
+        The exposures, as `combined_median` takes them.
+    number : (ny, nx) ndarray of int
+        How many show something.
+    """
+    out = np.zeros(number.shape, np.float16)
+    two = number == 2
+    values = stack[:, two]
+    gap = np.fmax.reduce(values, axis=0) - np.fmin.reduce(values, axis=0)
+    # a ray may be more than the type holds
+    out[two] = np.minimum(0.5 * gap, np.finfo(np.float16).max)
+    return out
+
+
+def blotted(
+    median: Median, to_grid: PixelMap, ratio: float, others: NDArray[np.bool_] | None = None
+) -> Model:
     """The median as a chip shows it.
 
     Parameters
@@ -116,24 +165,36 @@ def blotted(median: Median, to_grid: PixelMap, ratio: float) -> Model:
         From the chip to that grid.
     ratio : float
         Pixels of the chip in one of the grid, by area: of a flux in a pixel, which the median holds.
+    others : ndarray of bool, optional
+        Of the grid, as `Median.by_others` tells for this exposure.
     """
     from drizzle.resample import blot_image
 
     ny, nx = to_grid.shape
     image, known = np.empty((ny, nx), np.float32), np.empty((ny, nx), bool)
+    bound = None if others is None else np.empty((ny, nx), bool)
     for bottom in range(0, ny, _BAND):
         band = slice(bottom, min(bottom + _BAND, ny))
         pixels = to_grid.of(Tile(band.start, band.stop, 0, nx))
         blot_image(median.image, pixels, iscale=1.0 / ratio, interp="poly5", fillval=0.0, out_img=image[band])
-        known[band] = _nearest(median.shared, pixels)
-    return Model(image, _gradient(image), known)
+        known[band] = nearest(median.shared, pixels)
+        if bound is not None and others is not None:
+            bound[band] = nearest(others, pixels)
+    return Model(image, _gradient(image), known, bound)
 
 
-def _nearest(mask: NDArray[np.bool_], pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Values of a mask at the pixels nearest to positions (ny, nx, 2), or nearest to these at its edges."""
+def nearest(values: NDArray[Any], pixels: NDArray[np.float64]) -> NDArray[Any]:
+    """Values (my, mx) at the pixels nearest to positions (ny, nx, 2), or nearest to these at the edges."""
     places = (pixels + 0.5).astype(np.int32)
-    np.clip(places, 0, np.array(mask.shape[::-1]) - 1, out=places)
-    return mask[places[..., 1], places[..., 0]]
+    np.clip(places, 0, np.array(values.shape[::-1]) - 1, out=places)
+    return np.asarray(values[places[..., 1], places[..., 0]])
+
+
+def _throughout(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a mask holds for a pixel and the eight around it; not at the edges, beyond which nothing does."""
+    lacking = ~mask
+    lacking[[0, -1]] = lacking[:, [0, -1]] = True
+    return ~_grown(lacking)
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -183,8 +244,9 @@ def compared(
     ----------
     Fruchter & Hook 2002, PASP 114, 144, section 6; the form of the limits is that of drizzlepac's driz_cr.
     """
-    difference = np.abs(image - model.image)
-    usable = good & model.known
+    difference = image - model.image
+    np.abs(difference, out=difference, where=model.known)
+    usable = good & model.told
     sure = usable & (difference > settings.cr_scale * model.gradient + settings.cr_snr * noise)
     beside = _grown(sure)
     likely = difference > settings.cr_scale_beside * model.gradient + settings.cr_snr_beside * noise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.mosaic_map import PixelMap
 
-__all__ = ["ChipImage", "Drop", "TileSum", "noise_correlation"]
+__all__ = ["ChipImage", "Drop", "TileSum", "drop_side", "noise_correlation"]
 
-# Around a tile that chips reach beyond, pixels of the mosaic; how far a kernel reaches.
+# Around a tile that chips reach beyond, pixels of the mosaic; how far a kernel reaches, pixels of the chip,
+# and what rounding adds, pixels of the mosaic.
 _MARGIN = 512
-_REACH = 8
+_REACH, _ROUNDING = 3.0, 2
 # Least side of a block of a chip: drizzle wants more than a row or a column.
 _LEAST_BLOCK = 8
 # Rows of a chip whose places are in memory; the pixels beside a block whose places it wants too.
@@ -62,12 +65,22 @@ class Drop:
     pixfrac : float
         Its side, in pixels of the exposure.
     is_variance : bool
-        Whether weights are inverse variances, which are then brought to pixels of the mosaic.
+        Whether weights are inverse variances, which are then brought to pixels of the mosaic; else they are
+        times, and add up to that of all exposures that show a pixel.
     """
 
     kernel: str
     pixfrac: float
     is_variance: bool
+
+    def weight_scale(self, ratio: float) -> float:
+        """What weights are multiplied by, for pixels of the mosaic of so many of the exposure's.
+
+        `drizzle` adds up shares of drops, each of which has the weight of a pixel; those of its lanczos3 are
+        normalised to pixels of the exposure instead.
+        """
+        covered = 1.0 if self.kernel == "lanczos3" else ratio**-2
+        return covered * (ratio**-2 if self.is_variance else 1.0)
 
 
 class TileSum:
@@ -97,7 +110,8 @@ class TileSum:
         ny, nx = tile.shape
         # zeros of our own: told of a fill value, drizzle looks through all of the output for every block
         start = np.zeros((ny + 2 * self._margin, nx + 2 * self._margin), np.float32)
-        self._sum = Drizzle(kernel=drop.kernel, fillval=None, out_img=start, disable_ctx=True)
+        with _no_remarks():
+            self._sum = Drizzle(kernel=drop.kernel, fillval=None, out_img=start, disable_ctx=True)
 
     def add(self, chip: ChipImage) -> bool:
         """Add what of a chip falls on the tile; whether anything does.
@@ -117,7 +131,8 @@ class TileSum:
         # counted in the pixels whose places are known
         own = Tile(*np.subtract(astuple(band), np.repeat([wide.bottom, wide.left], 2)).tolist())
         weight = chip.weight[wide.slices]
-        blocks = self._blocks(pixels, own) if self._margin else [own]
+        reach = int(np.ceil(_REACH * chip.native_scale / chip.to_grid.grid.scale)) + _ROUNDING
+        blocks = self._blocks(pixels, own, reach) if self._margin else [own]
         used = [block for block in blocks if weight[block.slices].any()]
         for block in used:
             self._add_block(chip, wide, pixels, block)
@@ -127,32 +142,33 @@ class TileSum:
         # drizzle looks through all it is given; it wants the neighbours' places too
         wide = block.grown(_NEIGHBOURS, part.shape)
         ratio = chip.to_grid.grid.scale / chip.native_scale
-        self._sum.add_image(
-            np.ascontiguousarray(chip.image[part.slices][wide.slices]),
-            exptime=1.0,
-            pixmap=np.ascontiguousarray(pixels[wide.slices]),
-            weight_map=np.ascontiguousarray(chip.weight[part.slices][wide.slices]),
-            wht_scale=ratio**-4 if self._drop.is_variance else 1.0,
-            iscale=ratio**2,
-            pixel_scale_ratio=ratio,
-            pixfrac=self._drop.pixfrac,
-            in_units="cps",
-            xmin=block.left - wide.left,
-            xmax=block.right - wide.left - 1,
-            ymin=block.bottom - wide.bottom,
-            ymax=block.top - wide.bottom - 1,
-        )
+        with _no_remarks():
+            self._sum.add_image(
+                np.ascontiguousarray(chip.image[part.slices][wide.slices]),
+                exptime=1.0,
+                pixmap=np.ascontiguousarray(pixels[wide.slices]),
+                weight_map=np.ascontiguousarray(chip.weight[part.slices][wide.slices]),
+                wht_scale=self._drop.weight_scale(ratio),
+                iscale=ratio**2,
+                pixel_scale_ratio=ratio,
+                pixfrac=self._drop.pixfrac,
+                in_units="cps",
+                xmin=block.left - wide.left,
+                xmax=block.right - wide.left - 1,
+                ymin=block.bottom - wide.bottom,
+                ymax=block.top - wide.bottom - 1,
+            )
 
-    def _blocks(self, pixels: NDArray[np.float64], block: Tile) -> Iterator[Tile]:
+    def _blocks(self, pixels: NDArray[np.float64], block: Tile, reach: int) -> Iterator[Tile]:
         """The largest blocks that lie on the tile with its margin, but for those that miss the tile."""
         places = pixels[block.slices]
         outline = np.concatenate([places[[0, -1]].reshape(-1, 2), places[:, [0, -1]].reshape(-1, 2)])
         low, high = outline.min(axis=0), outline.max(axis=0)
         ny, nx = self._tile.shape
         inner = np.array([nx, ny]) + self._margin
-        if (high < self._margin - _REACH).any() or (low > inner + _REACH).any():
+        if (high < self._margin - reach).any() or (low > inner + reach).any():
             return
-        if (low > _REACH).all() and (high < inner + self._margin - _REACH).all():
+        if (low > reach).all() and (high < inner + self._margin - reach).all():
             yield block
             return
         quarters = list(_quarters(block))
@@ -160,7 +176,7 @@ class TileSum:
             yield block
             return
         for quarter in quarters:
-            yield from self._blocks(pixels, quarter)
+            yield from self._blocks(pixels, quarter, reach)
 
     def _inner(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         ny, nx = self._tile.shape
@@ -194,6 +210,19 @@ def _quarters(block: Tile) -> Iterator[Tile]:
     for bottom, top in halves(block.bottom, block.top):
         for left, right in halves(block.left, block.right):
             yield Tile(bottom, top, left, right)
+
+
+@contextmanager
+def _no_remarks() -> Iterator[None]:
+    """Let drizzle not tell for every block what a kernel is like; the pages do."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*kernel")
+        yield
+
+
+def drop_side(kernel: str, pixfrac: float) -> float:
+    """Side of a drop that counts, in pixels of the exposure: Lanczos' kernel has but one, a point none."""
+    return {"lanczos3": 1.0, "point": 0.0}.get(kernel, pixfrac)
 
 
 def noise_correlation(pixfrac: float, ratio: float) -> float:

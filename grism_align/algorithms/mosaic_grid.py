@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.values.errors import SettingsError
 from grism_align.values.mosaic import MosaicGrid, MosaicPlan
 from grism_align.values.sphere import mean_direction
 from grism_align.values.transform import TangentPlane
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MosaicSettings
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["corrected_wcss", "grid_around", "plan_mosaics"]
+__all__ = ["corrected_wcss", "frame_note", "grid_around", "plan_mosaics"]
 
+# More are no one's intention: 31 600 x 31 600, some ten GB with weights and segments.
+_MOST_PIXELS = 1_000_000_000
 # Empty pixels around the exposures, so that detection and kernels never meet the edge.
 _MARGIN = 16
 
@@ -99,9 +102,25 @@ def _plans(
     grid: MosaicGrid | None,
 ) -> Iterable[MosaicPlan]:
     frame = grid or grid_around(_corners(members), settings.scale, settings.orientation)
+    ny, nx = frame.shape
+    if nx * ny > _MOST_PIXELS:
+        wrong = "scale" if grid is None else "grid_image"
+        allowed = f"gives {name} {nx} x {ny} pixels; a mosaic may have 1e9"
+        raise SettingsError(wrong, getattr(settings, wrong), allowed)
     for band in dict.fromkeys(exposure.filter for exposure, _ in members):
         keys = tuple(exposure.key for exposure, _ in members if exposure.filter == band)
         yield MosaicPlan(f"{name}-{band.lower()}", band, keys, frame)
+
+
+def frame_note(plan: MosaicPlan, settings: MosaicSettings) -> str:
+    """What is about to be made: pixels, room on disk (images, weights, segments), tiles, exposures."""
+    ny, nx = plan.grid.shape
+    size = 4e-9 * nx * ny * (3 if settings.make_catalog else 2)
+    tiles = len(plan.grid.tiles(settings.tile))
+    return (
+        f"{plan.name}: {nx} x {ny} pixels of {plan.grid.scale:.4g} arcsec, {size:.2f} GB on disk, "
+        f"{tiles} tile{'s' if tiles > 1 else ''}, {len(plan.keys)} exposures"
+    )
 
 
 def _corners(members: Sequence[tuple[Exposure, Sequence[PixelSky]]]) -> NDArray[np.float64]:

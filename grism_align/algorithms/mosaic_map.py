@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["PixelMap", "PlaneMap"]
+__all__ = ["TOLERANCE", "PixelMap", "PlaneMap"]
 
 # Distance of exact positions, first for a smooth distortion, then for one with lookup tables.
 _STEPS = (32, 16, 8, 4)
-# Largest error at test positions with which the coarser step is kept, in pixels of the chip.
-_TOLERANCE = 2e-4
-_N_TESTS = 400
+#: Largest error at test positions with which the coarser step is kept, in pixels of the chip.
+TOLERANCE = 2e-4
+_N_TESTS = 2000
 # Exact positions that a polynomial goes through, in each direction.
 _POINTS = 6
 # Side of the blocks that are interpolated at a time: few exact positions each, and enough work for a product.
@@ -67,14 +67,15 @@ class PlaneMap:
             self.nodes = plane.to_plane(sky).reshape(*x.shape, 2)
             found = self._scattered(tests)
             self.step, self.error = step, float(np.abs(found - exact).max()) / wcs.pixel_scale
-            if self.error <= _TOLERANCE:
+            if self.error <= TOLERANCE:
                 break
 
     def _scattered(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolated xi and eta (N, 2) at pixels (N, 2)."""
-        rows, columns = (axis.dense(xy[:, 1 - i]) for i, axis in enumerate(self.axes))
-        down = np.tensordot(rows, self.nodes, axes=1)
-        return np.asarray(np.einsum("nc,nca->na", columns, down))
+        (top, down), (left, along) = (axis.counted(xy[:, 1 - i]) for i, axis in enumerate(self.axes))
+        near = np.arange(_POINTS)
+        nodes = self.nodes[top[:, None, None] + near[:, None], left[:, None, None] + near]
+        return np.asarray(np.einsum("nr,nc,nrca->na", down, along, nodes))
 
 
 class PixelMap:
@@ -122,6 +123,11 @@ class PixelMap:
                 for axis in (0, 1):
                     out[(*block, axis)] = own[axis][:, span] @ others.T
         return out
+
+    def every(self, step: int) -> NDArray[np.float64]:
+        """Pixels (x, y) of every so many-th pixel of the chip in both directions, (ny, nx, 2)."""
+        ny, nx = self._to_plane.shape
+        return self._at(np.arange(0, ny, step), np.arange(0, nx, step))
 
     def lies_within(self, tile: Tile, margin: float = 3.0) -> bool:
         """Whether all pixels of the chip fall on a tile, and what a kernel makes of them.
@@ -179,9 +185,9 @@ class _Axis:
 
     def __init__(self, side: int, step: int) -> None:
         self.nodes = np.linspace(0, side - 1, max(_POINTS, -(-(side - 1) // step) + 1))
-        self._first, self._weights = self._counted(np.arange(side))
+        self._first, self._weights = self.counted(np.arange(side))
 
-    def _counted(self, places: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def counted(self, places: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The first of the nodes that count at each place, (N,), and what they count, (N, 6): Lagrange."""
         at = np.asarray(places) / (self.nodes[1] - self.nodes[0])
         first = np.clip(np.floor(at).astype(int) - (_POINTS // 2 - 1), 0, len(self.nodes) - _POINTS)
@@ -191,13 +197,6 @@ class _Axis:
             others = [other for other in range(_POINTS) if other != own]
             weights[:, own] = np.prod(offset[:, others] / np.subtract(own, others), axis=1)
         return first, weights
-
-    def dense(self, places: NDArray[Any]) -> NDArray[np.float64]:
-        """What all nodes count at places (N,) anywhere on the side, (N, nodes)."""
-        first, weights = self._counted(places)
-        out = np.zeros((len(places), len(self.nodes)))
-        out[np.arange(len(places))[:, None], first[:, None] + np.arange(_POINTS)] = weights
-        return out
 
     def banded(self, places: NDArray[np.int64]) -> tuple[slice, NDArray[np.float64]]:
         """The nodes that count at some pixels (N,) in ascending order, and what they count, (N, nodes)."""

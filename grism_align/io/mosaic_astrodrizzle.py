@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.mosaic_files import cards_of, mosaic_header, tiled_image, wcs_header
+from grism_align.io.atomic import temporary_folder
+from grism_align.io.mosaic_files import cards_of, mosaic_header, tiled_image, wcs_header, weight_header
+from grism_align.io.mosaic_flags import COSMIC_RAY_BIT
 from grism_align.values.errors import OutputError
 from grism_align.values.mosaic import Tile
 from grism_align.wcs.fits import FitsWcs, corrected_linear_terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -64,8 +65,7 @@ def drizzle_with_drizzlepac(
     """
     for plan in plans:
         members = [exposures[key] for key in plan.keys]
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            scratch = Path(name).resolve()
+        with temporary_folder(folder) as scratch:
             names = [_copied(exposures, exposure, settings, scratch) for exposure in members]
             fits.writeto(scratch / "frame.fits", np.zeros(plan.grid.shape, np.uint8), wcs_header(plan.grid))
             bits = good_bits.get(members[0].instrument, settings.good_bits)
@@ -119,7 +119,7 @@ def _set_wcs(header: fits.Header, crval: Any, cd: Any) -> None:
 def _run(names: list[str], scratch: Path, settings: MosaicSettings, bits: int) -> None:
     from drizzlepac.astrodrizzle import AstroDrizzle
 
-    reject = settings.cosmic_rays in ("auto", "median") and len(names) > 1
+    reject = _rejects(settings, len(names))
     steps = dict.fromkeys(("driz_separate", "median", "blot", "driz_cr"), reject)
     options = {
         "driz_sep_bits": bits,
@@ -134,8 +134,9 @@ def _run(names: list[str], scratch: Path, settings: MosaicSettings, bits: int) -
         "final_wcs": True,
         "final_refimage": "frame.fits",
         "skysub": settings.level_background,
-        # flags that are there count; positions exact, not linear between every tenth pixel
-        "resetbits": 0,
+        # flags that are there count, but for those of rays that are looked for again; positions exact, not
+        # linear between every tenth pixel
+        "resetbits": COSMIC_RAY_BIT if reject else 0,
         "stepsize": 1,
     }
     fixed = {"preserve": False, "updatewcs": False, "build": False, "context": False, "static": False}
@@ -146,17 +147,26 @@ def _run(names: list[str], scratch: Path, settings: MosaicSettings, bits: int) -
         )
 
 
+def _rejects(settings: MosaicSettings, number: int) -> bool:
+    return settings.cosmic_rays in ("auto", "median") and number > 1
+
+
 def _collect(
     scratch: Path, plan: MosaicPlan, members: Sequence[Exposure], settings: MosaicSettings, folder: Path
 ) -> None:
     """Its images with the header that ours have."""
-    header = mosaic_header(plan, cards_of(members), members, settings)
+    rejection = "median" if _rejects(settings, len(members)) else "none"
+    header = mosaic_header(plan, cards_of(members), members, settings, rejection)
     ny, nx = plan.grid.shape
-    for kind in ("sci", "wht"):
+    for kind, cards in (("sci", header), ("wht", weight_header(header, settings))):
         found = sorted(scratch.glob(f"mosaic_dr?_{kind}.fits"))
         if not found:
             raise OutputError(
                 folder / f"{plan.name}_drz_{kind}.fits", "AstroDrizzle did not make it", "See its log"
             )
-        with tiled_image(folder / f"{plan.name}_drz_{kind}.fits", header, plan.grid.shape, ">f4") as image:
-            image.write(Tile(0, ny, 0, nx), fits.getdata(found[0]))
+        with tiled_image(folder / f"{plan.name}_drz_{kind}.fits", cards, plan.grid.shape, ">f4") as image:
+            values = fits.getdata(found[0])
+            if kind == "wht" and settings.weights == "exposure":
+                # seconds times the area of a pixel of the mosaic, in pixels of the exposures
+                values = values * np.float32((members[0].pixel_scale / plan.grid.scale) ** 2)
+            image.write(Tile(0, ny, 0, nx), values)

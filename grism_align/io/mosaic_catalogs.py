@@ -8,9 +8,10 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table, vstack
 
-from grism_align.algorithms.mosaic_catalog import FindSettings, MosaicSources, measure_mosaic
-from grism_align.algorithms.mosaic_drizzle import noise_correlation
+from grism_align.algorithms.mosaic_catalog import LARGEST_STAMP, FindSettings, MosaicSources, measure_mosaic
+from grism_align.algorithms.mosaic_drizzle import drop_side, noise_correlation
 from grism_align.io.atomic import atomic_path, present_path
+from grism_align.io.missions.hst_headers import plain_text
 from grism_align.io.mosaic_files import TiledImage, cards_of, tiled_image, wcs_header
 from grism_align.io.source_catalogs import plain
 from grism_align.values.mosaic import Tile
@@ -32,10 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["write_catalog"]
 
 # Pixels that a part of a mosaic shares with the next one, so that sources on the border are whole in one.
-_OVERLAP = 200
+_OVERLAP = LARGEST_STAMP + 2
 # Largest side of such a part: finding sources takes more memory a pixel than drizzling.
 _LARGEST = 4096
 _POGSON = 1.0857
+# What a star's place on the pixel of one exposure makes of its position, pixels, and its magnitude:
+# measured on WFC3/IR, whose pixels are as wide as the optics' FWHM; exposures average it.
+_PHASE_POSITION = 0.04
+_PHASE_MAGNITUDE = 0.05
+# Of the mirror, m.
+_APERTURE_HST = 2.4
 _FWHM = 2.3548
 
 _CORNERS = (
@@ -52,12 +59,12 @@ _DESCRIPTIONS = {
     "y_error": "Standard error of ycentroid, from the noise of pixels",
     "ra": "Right ascension (ICRS) at ref_epoch",
     "dec": "Declination (ICRS) at ref_epoch",
-    "ra_error": "Standard error of ra x cos(dec), of the exposures' corrections included",
-    "dec_error": "Standard error of dec, of the exposures' corrections included",
+    "ra_error": "Standard error of ra x cos(dec), with those of corrections and of pixel phases",
+    "dec_error": "Standard error of dec, with those of corrections and of pixel phases",
     "ref_epoch": "Julian year, mean of the exposures that show it",
     "n_exposures": "Exposures that show it",
     "mag": "AB magnitude in the Kron aperture",
-    "mag_error": "Standard error of mag",
+    "mag_error": "Standard error of mag, with that of pixel phases",
     "aper_abmag": "AB magnitude in the circular aperture",
     "aper_abmag_err": "Standard error of aper_abmag",
     "isophotal_abmag": "AB magnitude of the segment",
@@ -105,7 +112,7 @@ def write_catalog(
     cards = cards_of(exposures)
     science, weight = (_opened(folder / f"{plan.name}_drz_{kind}.fits") for kind in ("sci", "wht"))
     header = wcs_header(plan.grid)
-    header["CATALOG"] = (f"{plan.name}_cat.ecsv", "whose labels these are")
+    header["CATALOG"] = (plain_text(f"{plan.name}_cat.ecsv"), "whose labels these are")
     tables: list[Table] = []
     with tiled_image(folder / f"{plan.name}_seg.fits", header, plan.grid.shape, ">i4") as segmentation:
         calibration = _calibration(science, weight, plan, members, settings)
@@ -170,7 +177,7 @@ def _calibration(
 
         scatter = clipped_level(science.read(middle)[used] * np.sqrt(weights[used]))[1]
         ratio = plan.grid.scale / exposures[0].pixel_scale
-        factor = 1 / (scatter * noise_correlation(settings.pixfrac, ratio)) ** 2
+        factor = 1 / (scatter * noise_correlation(drop_side(settings.kernel, settings.pixfrac), ratio)) ** 2
     if settings.weights == "error":
         return factor, 0.0
     # where all exposures fall the weight is about the largest there is
@@ -250,6 +257,9 @@ def _completed(
     # east and north of the mosaic's axes
     turn = plan.grid.matrix / plan.grid.scale
     variance = (own**2) @ (turn**2).T + _correction_variance(seen, plan, corrections)
+    pixel = float(np.mean([members[key][0].pixel_scale for key in plan.keys]))
+    phases = 1 / np.maximum(seen.sum(axis=0), 1)
+    variance += (1e3 * pixel * _PHASE_POSITION) ** 2 * phases[:, None]
     table["ra"], table["dec"] = sky.T
     table["ra_error"], table["dec_error"] = np.sqrt(variance).T
     table["ref_epoch"] = _epochs(seen, plan, members, cards)
@@ -262,8 +272,8 @@ def _completed(
         value, sigma = (np.asarray(table[f"{flux}_flux{tail}"], dtype=float) for tail in ("", "_err"))
         positive = np.where(value > 0, value, np.nan)
         table[mag] = cards.ab_zero_point - 2.5 * np.log10(positive)
-        table[error] = _POGSON * sigma / positive
-    table["is_extended"] = _extended(table)
+        table[error] = np.sqrt((_POGSON * sigma / positive) ** 2 + _PHASE_MAGNITUDE**2 * phases)
+    table["is_extended"] = _extended(table, _star_width(plan, members, cards))
     return _with_corners(_described(table), plan)
 
 
@@ -322,14 +332,29 @@ def _correction_variance(
     return np.asarray(seen.T.astype(float) @ own / number[:, None])
 
 
-def _extended(table: Table) -> NDArray[np.bool_]:
-    """Sources wider than the narrow ones that stars are: half as wide again as the tenth percentile."""
+def _star_width(plan: MosaicPlan, members: Members, cards: MosaicCards) -> float:
+    """About the FWHM of a star, pixels of the mosaic: what diffracts, and a pixel of the exposures.
+
+    It is a fifth more than the two make: charge spreads between pixels, and drizzling spreads light.
+    """
+    pixel = float(np.mean([members[key][0].pixel_scale for key in plan.keys]))
+    wavelength = float(cards.keywords.get("PHOTPLAM", (0.0, ""))[0] or 0.0)  # type: ignore[arg-type]
+    optics = np.degrees(1.03 * wavelength * 1e-10 / _APERTURE_HST) * 3600
+    return 1.2 * float(np.hypot(optics, pixel)) / plan.grid.scale
+
+
+def _extended(table: Table, star: float) -> NDArray[np.bool_]:
+    """Sources half as wide again as stars are: the tenth percentile of the bright ones.
+
+    But not less than about `star` pixels, which is taken where there are few: remnants of cosmic rays are
+    narrower.
+    """
     fwhm = np.asarray(table["fwhm"], dtype=float)
     value, error = (np.asarray(table[name], dtype=float) for name in ("aperture_flux", "aperture_flux_err"))
     bright = (value > 30 * error) & (np.asarray(table["flags"]) == 0)
-    if bright.sum() < 5:
-        return np.ones(len(table), bool)
-    return np.asarray(fwhm > 1.5 * np.percentile(fwhm[bright], 10))
+    bright &= fwhm > 0.75 * star
+    narrow = float(np.percentile(fwhm[bright], 10)) if bright.sum() >= 5 else star
+    return np.asarray(~(fwhm <= 1.5 * max(narrow, star)))
 
 
 def _described(table: Table) -> Table:

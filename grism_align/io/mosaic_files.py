@@ -12,8 +12,10 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from grism_align import __version__
+from grism_align.algorithms.mosaic_drizzle import drop_side
 from grism_align.io.atomic import atomic_path
 from grism_align.io.missions.hst import open_fits
+from grism_align.io.missions.hst_headers import plain_text
 from grism_align.values.errors import InputError
 from grism_align.values.mosaic import MosaicCards, MosaicGrid
 from grism_align.values.transform import TangentPlane
@@ -29,7 +31,15 @@ if TYPE_CHECKING:
     from grism_align.values.mosaic import MosaicPlan, Tile
     from grism_align.values.settings import MosaicSettings
 
-__all__ = ["TiledImage", "cards_of", "mosaic_header", "read_grid", "tiled_image"]
+__all__ = [
+    "TiledImage",
+    "cards_of",
+    "mosaic_header",
+    "read_grid",
+    "tiled_image",
+    "wcs_header",
+    "weight_header",
+]
 
 _BLOCK = 2880
 _CARRIED = ("TELESCOP", "INSTRUME", "DETECTOR", "TARGNAME", "FILTER", "FILTER1", "FILTER2")
@@ -122,7 +132,11 @@ def cards_of(exposures: Sequence[Exposure]) -> MosaicCards:
 
 
 def mosaic_header(
-    plan: MosaicPlan, cards: MosaicCards, exposures: Sequence[Exposure], settings: MosaicSettings
+    plan: MosaicPlan,
+    cards: MosaicCards,
+    exposures: Sequence[Exposure],
+    settings: MosaicSettings,
+    rejection: str,
 ) -> fits.Header:
     """The header of a mosaic: WCS, photometry, times, exposures, and how it was made.
 
@@ -136,6 +150,8 @@ def mosaic_header(
         Those.
     settings : MosaicSettings
         The parameters.
+    rejection : str
+        How cosmic rays were found.
     """
     from astropy.time import Time
 
@@ -143,7 +159,7 @@ def mosaic_header(
     header["BUNIT"] = ("ELECTRONS/S", "of a pixel")
     for name, (value, comment) in cards.keywords.items():
         header[name] = (value, comment)
-    header["FILTER"] = (plan.filter, "element of the mosaic")
+    header["FILTER"] = (plain_text(plan.filter), "element of the mosaic")
     header["EXPTIME"] = (cards.exposure_time, "[s] sum of the exposures")
     header["EXPSTART"] = (cards.start, "[MJD] start of the first exposure")
     header["EXPEND"] = (cards.end, "[MJD] end of the last exposure")
@@ -154,17 +170,24 @@ def mosaic_header(
         header["ABZPT"] = (cards.ab_zero_point, "AB magnitude of one electron per second")
     header["NDRIZIM"] = (len(exposures), "exposures")
     for number, exposure in enumerate(exposures[:999], start=1):
-        header[f"D{number:03d}DATA"] = (exposure.path.name[:60], "exposure")
+        header[f"D{number:03d}DATA"] = (plain_text(exposure.path.name[:60]), "exposure")
         header[f"D{number:03d}DEXP"] = (exposure.exposure_time, "[s]")
-        header[f"D{number:03d}PIXF"] = settings.pixfrac
+        header[f"D{number:03d}PIXF"] = drop_side(settings.kernel, settings.pixfrac)
         header[f"D{number:03d}KERN"] = settings.kernel
         header[f"D{number:03d}SCAL"] = (plan.grid.scale, "[arcsec] pixel of the mosaic")
     header["WHTTYPE"] = (settings.weights, "what the weights are")
-    header["CRREJECT"] = (settings.cosmic_rays, "how cosmic rays were rejected")
+    header["CRREJECT"] = (rejection, "how cosmic rays were rejected")
     header["DRIZENG"] = (settings.engine, "what drizzled")
     header["GALVERS"] = (__version__, "grism_align: version")
     header["DATE"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return header
+
+
+def weight_header(header: fits.Header, settings: MosaicSettings) -> fits.Header:
+    """The header of the weights of the mosaic that has a header."""
+    own = header.copy()
+    own["BUNIT"] = ("s" if settings.weights == "exposure" else "(ELECTRONS/S)^-2", "of a pixel")
+    return own
 
 
 def wcs_header(grid: MosaicGrid) -> fits.Header:

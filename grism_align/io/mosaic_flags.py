@@ -17,20 +17,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.values.mosaic import ChipMask
+
 __all__ = ["COSMIC_RAY_BIT", "flag_rays"]
 
 #: The DQ bit that AstroDrizzle and its readers use.
 COSMIC_RAY_BIT = 4096
 
 
-def flag_rays(path: Path, rays: Mapping[int, NDArray[np.bool_]]) -> str:
-    """Set DQ bit 4096 in an exposure that was written; nothing else of the file changes.
+def flag_rays(path: Path, rays: Mapping[int, ChipMask]) -> str:
+    """Set DQ bit 4096 in an exposure that was written where rays are, and only there.
+
+    Nothing else of the file changes.
 
     Parameters
     ----------
     path : Path
         The file; it is the old one or the whole new one.
-    rays : mapping of int to (ny, nx) ndarray of bool
+    rays : mapping of int to ChipMask
         Pixels hit, by chip.
 
     Returns
@@ -42,18 +46,20 @@ def flag_rays(path: Path, rays: Mapping[int, NDArray[np.bool_]]) -> str:
         shutil.copyfile(present_path(path), temporary)
         with fits.open(temporary, mode="update", memmap=False, do_not_scale_image_data=True) as hdus:
             for extver, mask in rays.items():
-                if mask.any():
-                    _flag(hdus["DQ", extver], mask)
+                _flag(hdus["DQ", extver], mask.unpacked())
         return sha256_of(temporary)
 
 
 def _flag(hdu: Any, mask: NDArray[np.bool_]) -> None:
+    if hdu.data is None and not mask.any() and not hdu.header["PIXVALUE"] & COSMIC_RAY_BIT:
+        return
     if hdu.data is None:
         # a constant extension has no pixels of its own
         hdu.data = np.full(mask.shape, hdu.header["PIXVALUE"], np.int16)
         for keyword in ("PIXVALUE", "NPIX1", "NPIX2"):
             hdu.header.remove(keyword, ignore_missing=True)
-    hdu.data = hdu.data | np.where(mask, COSMIC_RAY_BIT, 0).astype(hdu.data.dtype)
+    bit = np.array(COSMIC_RAY_BIT, hdu.data.dtype)
+    hdu.data = np.where(mask, hdu.data | bit, hdu.data & ~bit)
     hdu.header.remove("CHECKSUM", ignore_missing=True)
     if "DATASUM" in hdu.header:
         hdu.add_datasum()

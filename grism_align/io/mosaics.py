@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from grism_align.algorithms.mosaic_drizzle import Drop, TileSum
-from grism_align.algorithms.mosaic_grid import corrected_wcss, plan_mosaics
+from grism_align.algorithms.mosaic_grid import corrected_wcss, frame_note, plan_mosaics
 from grism_align.io.atomic import present_path
 from grism_align.io.checksums import sha256_of
 from grism_align.io.mosaic_chips import Chips
-from grism_align.io.mosaic_files import cards_of, mosaic_header, read_grid, tiled_image
+from grism_align.io.mosaic_files import cards_of, mosaic_header, read_grid, tiled_image, weight_header
 from grism_align.io.mosaic_rays import find_rays
-from grism_align.values.errors import OutputError
+from grism_align.values.errors import InputError, OutputError
 from grism_align.values.field import Activity
 from grism_align.values.mosaic import MosaicProduct, MosaicRequest
 from grism_align.values.settings import MosaicSettings
+from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
-    from grism_align.values.mosaic import MosaicPlan
+    from grism_align.values.mosaic import ChipMask, MosaicGrid, MosaicPlan
     from grism_align.values.pixel_sky import PixelSky
 
+    _Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
     Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
-__all__ = ["MosaicOutcome", "check_products", "product_paths", "requested", "write_mosaics"]
+__all__ = ["MosaicOutcome", "check_grid", "check_products", "product_paths", "requested", "write_mosaics"]
 
 logger = logging.getLogger(__name__)
 
+# Farther no pointing is corrected, arcsec.
+_LARGEST_SHIFT = 600.0
 _SUFFIXES = ("drz_sci.fits", "drz_wht.fits", "seg.fits", "cat.ecsv")
+_STANDINGS = ("not aligned", "not aligned by their own sources (PRIOR_ONLY)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +51,15 @@ class MosaicOutcome:
         The set with the step concluded.
     files : tuple of Path
         What was written.
-    rays : mapping of str to mapping of int to (ny, nx) ndarray of bool
-        Where DQ bit 4096 is to be set, by exposure and chip; empty unless asked for.
+    rays : mapping of str to mapping of int to ChipMask
+        Where DQ bit 4096 is to be set, and only there, by exposure and chip; empty unless asked for.
     products : tuple of MosaicProduct
         The mosaics.
     """
 
     exposures: ExposureSet
     files: tuple[Path, ...] = ()
-    rays: Mapping[str, Mapping[int, NDArray[np.bool_]]] = field(default_factory=dict)
+    rays: Mapping[str, Mapping[int, ChipMask]] = field(default_factory=dict)
     products: tuple[MosaicProduct, ...] = ()
 
 
@@ -134,16 +135,24 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
         return MosaicOutcome(exposures)
     settings = MosaicSettings(**request.settings)
     members = _members(exposures)
-    grid = read_grid(Path(settings.grid_image).expanduser()) if settings.grid_image else None
-    plans = plan_mosaics(list(members.values()), exposures.product, settings, grid)
+    grid = _given_grid(settings, members)
+    chips = Chips(members, settings, request.good_bits)
+    plans = tuple(
+        _with_pixels(plan, chips)
+        for plan in plan_mosaics(list(members.values()), exposures.product, settings, grid)
+    )
+    for plan in plans:
+        logger.info("%s", frame_note(plan, settings))
     folder.mkdir(parents=True, exist_ok=True)
-    rays: dict[str, dict[int, NDArray[np.bool_]]] = {}
     if settings.engine == "astrodrizzle":
         from grism_align.io.mosaic_astrodrizzle import drizzle_with_drizzlepac
 
         counts = drizzle_with_drizzlepac(exposures, plans, settings, request.good_bits, folder)
     else:
-        counts, rays = _drizzle(Chips(members, settings, request.good_bits), plans, folder, progress)
+        counts = _drizzle(chips, plans, folder, progress)
+    rays = _to_be_flagged(exposures, chips) if settings.flag_exposures else {}
+    if settings.flag_exposures:
+        counts["flagged_pixels"] = sum(mask.number for own in rays.values() for mask in own.values())
     sources: list[int] = []
     if settings.make_catalog:
         from grism_align.io.mosaic_catalogs import write_catalog
@@ -155,6 +164,52 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
     note = ", ".join(plan.name for plan in plans)
     done = Activity(request.step, "done", note, request.settings, {"mosaics": len(plans), **counts})
     return MosaicOutcome(exposures.with_activity(done), files, rays, products)
+
+
+def check_grid(exposures: ExposureSet, settings: MosaicSettings) -> None:
+    """Refuse, before any work, an image for the pixels that is far from all exposures.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+
+    Raises
+    ------
+    InputError
+        If it is farther than any correction moves them.
+    """
+    members = {exposure.key: (exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct}
+    if members:
+        _given_grid(settings, members, _LARGEST_SHIFT)
+
+
+def _given_grid(settings: MosaicSettings, members: _Members, margin: float = 0.0) -> MosaicGrid | None:
+    """The pixels of the image that was given; None without one. Some chip must come so near, in arcsec."""
+    if not settings.grid_image:
+        return None
+    path = Path(settings.grid_image).expanduser()
+    grid = read_grid(path)
+    if not any(grid.shows(wcs.footprint(), margin) for _, wcss in members.values() for wcs in wcss):
+        raise InputError(
+            path, "none of the direct exposures falls on its pixels", "Give an image of the field"
+        )
+    return grid
+
+
+def _to_be_flagged(exposures: ExposureSet, chips: Chips) -> dict[str, dict[int, ChipMask]]:
+    """Masks of the exposures that are written and whose rays were looked for."""
+    out: dict[str, dict[int, ChipMask]] = {}
+    for (key, extver), facts in chips.facts.items():
+        if facts.rays is not None:
+            out.setdefault(key, {})[extver] = facts.rays
+    unwritten = [key for key in out if exposures.fit(key) is None]
+    if unwritten:
+        text = "Not written, as nothing is known of their WCSs, so cosmic rays are not flagged: %s"
+        logger.warning(text, ", ".join(unwritten))
+    return {key: own for key, own in out.items() if key not in unwritten}
 
 
 def _products(
@@ -172,39 +227,64 @@ def _products(
 
 
 def _members(exposures: ExposureSet) -> dict[str, tuple[Exposure, Sequence[PixelSky]]]:
-    """The direct exposures that can be stacked, with their WCSs: those that are aligned, where any is."""
-    fits = {exposure.key: exposures.fit(exposure.key) for exposure in exposures.direct}
-    aligned = {key for key, fit in fits.items() if fit is not None and fit.is_aligned}
+    """The direct exposures that are stacked, with their WCSs.
+
+    In each filter those whose own sources give their correction; where there are none, those that have any;
+    where no exposure of the set has one, all. An exposure that was merely corrected like its neighbours may
+    show nothing at all, or may have moved without anyone knowing.
+    """
     out: dict[str, tuple[Exposure, Sequence[PixelSky]]] = {}
+    left: dict[str, list[str]] = {}
+    standings = {exposure.key: _standing(exposures, exposure.key) for exposure in exposures.direct}
+    wanted: dict[str, int] = {}
     for exposure in exposures.direct:
-        fit = fits[exposure.key]
-        if aligned and exposure.key not in aligned:
-            logger.warning("%s: not aligned, and left out of the mosaics", exposure.key)
+        wanted[exposure.filter] = max(wanted.get(exposure.filter, 0), standings[exposure.key])
+    any_corrected = any(standings.values())
+    for exposure in exposures.direct:
+        standing, fit = standings[exposure.key], exposures.fit(exposure.key)
+        if standing < wanted[exposure.filter] or (any_corrected and standing == 0):
+            left.setdefault(_STANDINGS[standing], []).append(exposure.key)
             continue
         out[exposure.key] = exposure, corrected_wcss(exposure, fit.transform if fit else None)
+    for why, keys in left.items():
+        logger.warning("Left out of the mosaics, %s: %s", why, ", ".join(keys))
     return out
 
 
-def _drizzle(
-    chips: Chips, plans: Sequence[MosaicPlan], folder: Path, progress: Progress
-) -> tuple[dict[str, int], dict[str, dict[int, NDArray[np.bool_]]]]:
-    """Find the cosmic rays of each visit and filter, then drizzle; counts and masks."""
+def _standing(exposures: ExposureSet, key: str) -> int:
+    """2: its own sources tie it to the others; 1: it is corrected like them; 0: it has no correction."""
+    total = exposures.fit(key)
+    if total is None or total.transform is None:
+        return 0
+    # one that has no stars of the catalog is still where the others are
+    fit = exposures.relative.fits.get(key, total)
+    return 2 if fit.status in (FitStatus.ALIGNED, FitStatus.REFERENCE) else 1
+
+
+def _with_pixels(plan: MosaicPlan, chips: Chips) -> MosaicPlan:
+    """The plan with the exposures that add pixels to it; as it is where none does."""
+    keys = tuple(key for key in plan.keys if chips.has_pixels_on(key, plan.grid))
+    if not keys or keys == plan.keys:
+        return plan
+    rest = ", ".join(key for key in plan.keys if key not in keys)
+    logger.warning("%s: without a usable pixel on it, and not counted: %s", plan.name, rest)
+    return replace(plan, keys=keys)
+
+
+def _drizzle(chips: Chips, plans: Sequence[MosaicPlan], folder: Path, progress: Progress) -> dict[str, int]:
+    """Find the cosmic rays of each visit and filter, then drizzle; counts."""
     for keys in _groups(chips):
-        plan = next(plan for plan in plans if keys[0] in plan.keys)
+        plan = next((plan for plan in plans if not set(keys).isdisjoint(plan.keys)), None)
+        if plan is None:
+            continue
         method = find_rays(chips, keys, plan.grid, folder)
+        chips.methods.update(dict.fromkeys(keys, method))
         logger.info("Cosmic rays of %s: %s", ", ".join(keys), method)
     for plan in plans:
         _drizzle_one(chips, plan, folder, progress)
     chips.forget_maps()
-    masks = {
-        key: {chip.extver: chips.facts[key, chip.extver].mask(chip.shape) for chip in exposure.chips}
-        for key, (exposure, _) in chips.exposures.items()
-        if chips.settings.flag_exposures
-    }
-    n_rays = sum(
-        int(np.bitwise_count(one.rays).sum()) for one in chips.facts.values() if one.rays is not None
-    )
-    return {"cosmic_ray_pixels": n_rays}, masks
+    n_rays = sum(one.rays.number for one in chips.facts.values() if one.rays is not None)
+    return {"cosmic_ray_pixels": n_rays}
 
 
 def _groups(chips: Chips) -> list[list[str]]:
@@ -220,22 +300,23 @@ def _drizzle_one(chips: Chips, plan: MosaicPlan, folder: Path, progress: Progres
     settings, grid = chips.settings, plan.grid
     exposures = [chips.exposures[key][0] for key in plan.keys]
     cards = cards_of(exposures)
-    header = mosaic_header(plan, cards, exposures, settings)
+    methods = dict.fromkeys(chips.methods.get(key, "none") for key in plan.keys)
+    header = mosaic_header(plan, cards, exposures, settings, ", ".join(methods))
     drop = Drop(settings.kernel, settings.pixfrac, settings.weights != "exposure")
     science, weight = (folder / f"{plan.name}_{suffix}" for suffix in _SUFFIXES[:2])
-    weight_header = header.copy()
-    weight_header["BUNIT"] = ("s" if settings.weights == "exposure" else "(ELECTRONS/S)^-2", "of a pixel")
     with (
         tiled_image(science, header, grid.shape, ">f4") as images,
-        tiled_image(weight, weight_header, grid.shape, ">f4") as weights,
+        tiled_image(weight, weight_header(header, settings), grid.shape, ">f4") as weights,
     ):
         for tile in grid.tiles(settings.tile):
-            maps = {e.key: [chips.to_grid(e.key, chip, grid) for chip in e.chips] for e in exposures}
-            near = [e for e in exposures if any(one.part_on(tile) for one in maps[e.key])]
+            near, whole = [], True
+            for exposure in exposures:
+                if maps := chips.near(exposure.key, grid, tile):
+                    near.append(exposure)
+                    whole &= all(one.lies_within(tile) for one in maps)
             if not near:
                 # the file is zero there, and takes no room on most disks
                 continue
-            whole = all(one.lies_within(tile) for e in near for one in maps[e.key])
             sum_ = TileSum(tile, drop, whole=whole)
             for exposure in progress(near, f"Drizzling {plan.name}:"):
                 for rates in chips.rates(exposure.key):

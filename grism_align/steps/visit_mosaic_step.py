@@ -45,6 +45,12 @@ class VisitMosaicStep(GrismAlignStep):
         if settings.engine == "astrodrizzle" and find_spec("drizzlepac") is None:
             name, allowed = "engine", "drizzlepac is not installed; pip install drizzlepac, or engine=drizzle"
             raise SettingsError(name, settings.engine, allowed)
+        if settings.engine == "astrodrizzle" and settings.cosmic_rays == "laplacian":
+            name, allowed = "cosmic_rays", "AstroDrizzle has auto, median and none; engine=drizzle has this"
+            raise SettingsError(name, settings.cosmic_rays, allowed)
+        if settings.engine == "astrodrizzle" and settings.flag_exposures:
+            name, allowed = "flag_exposures", "AstroDrizzle hands no cosmic rays back; engine=drizzle does"
+            raise SettingsError(name, settings.flag_exposures, allowed)
         if settings.grid_image:
             from grism_align.io.mosaic_files import read_grid
 
@@ -52,8 +58,9 @@ class VisitMosaicStep(GrismAlignStep):
 
     def check_input(self, exposures: ExposureSet) -> None:
         """Refuse mosaics that would replace the reference catalog, which may be that of a mosaic."""
-        from grism_align.io.mosaics import check_products
+        from grism_align.io.mosaics import check_grid, check_products
 
+        check_grid(exposures, self.settings(MosaicSettings))
         saver = self if self.parent is None else self.parent
         if saver._saves:
             folder = saver._destination(exposures).folder

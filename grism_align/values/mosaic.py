@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.values.field import Activity
+from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["MosaicCards", "MosaicGrid", "MosaicPlan", "MosaicProduct", "MosaicRequest", "Tile"]
+__all__ = ["ChipMask", "MosaicCards", "MosaicGrid", "MosaicPlan", "MosaicProduct", "MosaicRequest", "Tile"]
+
+# What lies farther from the tangent point, in deg, is on no mosaic; the plane ends at 90.
+_FARTHEST = 60.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,38 @@ class Tile:
 
 
 @dataclass(frozen=True, eq=False)
+class ChipMask:
+    """Pixels of a chip, one bit each.
+
+    Parameters
+    ----------
+    bits : ndarray of uint8
+        Row by row, packed.
+    shape : (ny, nx)
+        Of the chip.
+    """
+
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> ChipMask:
+        """Of an (ny, nx) array."""
+        ny, nx = mask.shape
+        return cls(np.packbits(mask), (ny, nx))
+
+    @property
+    def number(self) -> int:
+        """How many pixels it has."""
+        return int(np.bitwise_count(self.bits).sum())
+
+    def unpacked(self) -> NDArray[np.bool_]:
+        """The (ny, nx) array."""
+        bits = np.unpackbits(self.bits, count=self.shape[0] * self.shape[1])
+        return bits.reshape(self.shape).view(bool)
+
+
+@dataclass(frozen=True, eq=False)
 class MosaicGrid:
     """Square or oblong pixels of a tangent plane, without distortion.
 
@@ -86,6 +122,22 @@ class MosaicGrid:
     def to_sky(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Sky positions (N, 2) in deg of (N, 2) zero-based pixels."""
         return self.plane.to_sky((np.asarray(xy, dtype=float) - self.origin) @ self.matrix.T)
+
+    def shows(self, sky: ArrayLike, margin: float = 0.0) -> bool:
+        """Whether what has (N, 2) corners on the sky, in deg, falls on the pixels.
+
+        Parameters
+        ----------
+        sky : (N, 2) array_like, deg
+            The corners.
+        margin : float, arcsec
+            So far beside the pixels counts too.
+        """
+        if (separation(sky, (self.plane.ra, self.plane.dec)) > _FARTHEST).any():
+            return False
+        xy, beside = self.to_pixel(sky), margin / self.scale
+        size = np.array(self.shape[::-1])
+        return bool((xy.max(axis=0) > -beside).all() and (xy.min(axis=0) < size - 1 + beside).all())
 
     def coarser(self, scale: float) -> MosaicGrid:
         """The same area with pixels of another size, in arcsec."""

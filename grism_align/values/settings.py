@@ -368,7 +368,8 @@ class MosaicSettings(Settings):
     )
     weights: str = _parameter(
         "background",
-        "Weight: inverse variance of the chip's sky (background), of each pixel (error), or exposure time",
+        "Weight: inverse variance of the chip's sky (background), of each pixel (error, not for photometry: "
+        "peaks of stars count less), or exposure time",
         "",
         choices=("background", "error", "exposure"),
     )
@@ -381,12 +382,12 @@ class MosaicSettings(Settings):
         "",
         choices=("auto", "median", "laplacian", "none"),
     )
-    cr_snr: float = _parameter(4.0, "Excess over the median that is a cosmic ray", "sigma", (1.0, 100.0))
-    cr_snr_beside: float = _parameter(3.0, "The same beside another cosmic ray", "sigma", (1.0, 100.0))
+    cr_snr: float = _parameter(5.0, "Excess over the median that is a cosmic ray", "sigma", (1.0, 100.0))
+    cr_snr_beside: float = _parameter(4.0, "The same beside another cosmic ray", "sigma", (1.0, 100.0))
     cr_scale: float = _parameter(
-        1.2, "Share of the median's local gradient that is added to that limit", "", (0.0, 10.0)
+        3.0, "Share of the median's local gradient that is added to that limit", "", (0.0, 10.0)
     )
-    cr_scale_beside: float = _parameter(0.7, "The same beside another cosmic ray", "", (0.0, 10.0))
+    cr_scale_beside: float = _parameter(2.4, "The same beside another cosmic ray", "", (0.0, 10.0))
     flag_exposures: bool = _parameter(
         False, "Set DQ bit 4096 of cosmic rays in the exposures that are written"
     )
@@ -442,7 +443,7 @@ class TraceSettings(Settings):
     verify_traces: bool = _parameter(False, "Measure how far spectra lie from where the WCSs put them")
     trace_config: tuple[str, ...] = _parameter(
         (),
-        "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:EXTVER=file, commas between; "
+        "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:CCDCHIP=file, commas between; "
         "default: exposures of a grism are compared with each other",
     )
     refine_grism: bool = _parameter(

@@ -15,12 +15,14 @@ from grism_align.algorithms.mosaic_cosmic_rays import (
     blotted,
     combined_median,
     compared,
+    half_gap,
     laplacian_rays,
 )
-from grism_align.algorithms.mosaic_drizzle import ChipImage, Drop, TileSum, noise_correlation
-from grism_align.algorithms.mosaic_grid import grid_around, plan_mosaics
+from grism_align.algorithms.mosaic_drizzle import ChipImage, Drop, TileSum, drop_side, noise_correlation
+from grism_align.algorithms.mosaic_grid import frame_note, grid_around, plan_mosaics
 from grism_align.algorithms.mosaic_map import PixelMap, PlaneMap
 from grism_align.algorithms.mosaic_segments import find_segments
+from grism_align.values.errors import SettingsError
 from grism_align.values.mosaic import Tile
 from grism_align.values.settings import MosaicSettings
 
@@ -49,6 +51,14 @@ class Plain:
 
     def footprint(self):
         return self.to_sky([[0, 0], [SIDE - 1, 0], [SIDE - 1, SIDE - 1], [0, SIDE - 1]])
+
+
+class Wide(Plain):
+    """A chip of two arcminutes."""
+
+    def footprint(self):
+        center = self.to_sky([[(SIDE - 1) / 2, (SIDE - 1) / 2]])
+        return center + 10 * (super().footprint() - center)
 
 
 @pytest.fixture
@@ -177,6 +187,16 @@ def test_plans_by_visit_and_filter(grid):
 # --- the sky ---
 
 
+def test_a_frame_is_told_and_an_absurd_one_refused(grid):
+    members = [(exposure("a", 57000.0), (Plain(grid),))]
+    plan = plan_mosaics(members, "field", MosaicSettings(scale=0.1))[0]
+    ny, nx = plan.grid.shape
+    assert f"{nx} x {ny} pixels of 0.1 arcsec" in frame_note(plan, MosaicSettings())
+    assert "1 tile, 1 exposures" in frame_note(plan, MosaicSettings())
+    with pytest.raises(SettingsError, match=r"scale=0\.001.* pixels"):
+        plan_mosaics([(exposure("a", 57000.0), (Wide(grid),))], "field", MosaicSettings(scale=0.001))
+
+
 def test_levels_are_found_under_sources():
     rng = np.random.default_rng(3)
     image = 5 + rng.normal(0, 0.5, (200, 200))
@@ -219,6 +239,26 @@ def test_flux_noise_and_tiles(grid):
     assert noise_correlation(0.3, 0.6) == pytest.approx(1.2)
 
 
+@pytest.mark.parametrize("kernel", ["square", "turbo", "point", "gaussian", "lanczos3"])
+@pytest.mark.parametrize("is_variance", [True, False])
+def test_weights_are_per_pixel_of_the_mosaic_with_any_kernel(grid, kernel, is_variance):
+    """Times stay times; inverse variances grow as pixels get smaller. Fluxes of wide sources stay."""
+    chip = _chip(_gaussian(58.3, 61.8, sigma=3.0), grid, 4.0, angle=10)
+    image, weight = _mosaic([chip], grid, Drop(kernel, 0.8, is_variance=is_variance))
+    middle = tuple(slice(side // 2 - 20, side // 2 + 20) for side in grid.shape)
+    expected = 4.0 * ((0.1 / grid.scale) ** 2 if is_variance else 1.0)
+    assert weight[middle].mean() == pytest.approx(expected, rel=0.01)
+    if kernel != "point":
+        # points leave pixels without data
+        assert image.sum() == pytest.approx(1000, rel=2e-3)
+
+
+def test_drops_that_count():
+    assert drop_side("square", 0.8) == 0.8
+    assert drop_side("lanczos3", 0.8) == 1.0
+    assert noise_correlation(drop_side("point", 0.8), 0.6) == 1.0
+
+
 # --- cosmic rays ---
 
 
@@ -227,6 +267,7 @@ def test_the_median_of_few():
     for column, values in enumerate(([1, 2, 3, 9], [1, 5, 9], [2, 8], [4], [])):
         stack[: len(values), 0, column] = values
     median, number = combined_median(stack)
+    assert combined_median(np.ones((256, 1, 1), np.float32))[1] == 256
     assert number[0].tolist() == [4, 3, 2, 1, 0]
     assert median[0, :4].tolist() == [2.5, 5, 2, 4]
     assert np.isnan(median[0, 4])
@@ -245,6 +286,53 @@ def test_the_median_is_that_of_numpy(n):
     wanted[some & (number != 2)] = np.nanmedian(stack[:, some & (number != 2)], axis=0)
     assert np.allclose(median[some], wanted[some], atol=1e-6)
     assert np.isnan(median[~some]).all()
+
+
+def test_the_middle_of_two_skies_is_theirs():
+    """The lower value lies 0.56 scatters under them, the mean at their level."""
+    stack = np.random.default_rng(2).normal(0, 1, (3, 200, 200)).astype(np.float32)
+    stack[2] = np.nan
+    stack[0, :20] = np.nan
+    median, number = combined_median(stack)
+    gap = half_gap(stack, number)
+    assert (gap[:20] == 0).all()
+    sky = median[20:] + gap[20:].astype(float)
+    # five standard errors of the mean of two
+    assert abs(sky.mean()) < 5 / np.sqrt(2 * sky.size)
+    assert abs(np.median(sky)) < 1.25 * 5 / np.sqrt(2 * sky.size)
+    assert median[20:].mean() < -0.5
+
+
+def test_a_ray_between_flagged_pixels_is_compared_with_the_other_exposure(grid):
+    """One pixel between eight flagged ones: the exposure shows nothing there, but the other one does."""
+    coarse = grid.coarser(0.1)
+    to_grid = PixelMap(PlaneMap(Plain(coarse, 5.0, (0.3, 0.2)), (SIDE, SIDE), coarse.plane), coarse)
+    rng = np.random.default_rng(4)
+    image = rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32)
+    hit = np.zeros(image.shape, bool)
+    for row, column in ((60, 60), (80, 40)):
+        hit[row - 1 : row + 2, column - 1 : column + 2] = True
+        hit[row, column] = False
+    image[60, 60] = 900
+    other = rng.normal(0, 0.1, coarse.shape).astype(np.float32)
+    own = other.copy()
+    places = np.rint(to_grid.whole()).astype(int)
+    for row, column in ((60, 60), (80, 40)):
+        x, y = places[row, column]
+        own[y - 2 : y + 3, x - 2 : x + 3] = np.nan
+    # a ray of the other exposure, where this one has a clean pixel
+    x, y = places[80, 40]
+    other[y, x] = 500
+    median = Median.of(*combined_median(np.stack([own, other])))
+    limits = MosaicSettings(cr_snr=4.0, cr_snr_beside=3.0, cr_scale=1.2, cr_scale_beside=0.7)
+    arguments = ~hit, np.ones_like(image), limits
+    without = compared(image, arguments[0], blotted(median, to_grid, 1.0), *arguments[1:])
+    assert not without[60, 60]
+    model = blotted(median, to_grid, 1.0, median.by_others(np.isfinite(own)))
+    found = compared(image, arguments[0], model, *arguments[1:])
+    assert found[60, 60]
+    assert not found[80, 40]
+    assert not found[hit].any()
 
 
 def test_cosmic_rays_are_found_and_stars_kept(grid):
@@ -330,6 +418,25 @@ def test_blends_are_parted_and_noise_is_not():
     speck = np.zeros((9, 9), np.float32)
     speck[4, 4] = 100
     assert find_segments(speck, 3.0, 5, 0.05)[0].max() == 0
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+def test_apertures_beyond_the_edge_are_made_up_for_and_flagged(cut):
+    """A star on the edge has its flux where it is cut in the middle, as its other half shows."""
+    rng = np.random.default_rng(11)
+    image = rng.normal(0, 0.1, (80, 80)) + _gaussian(40 + 0.5 * (cut == 0), 40, 2000, 2, (80, 80))
+    whole = measure_mosaic(image, np.full(image.shape, 100.0), 0.0, FIND)
+    start = 41 - cut
+    part = measure_mosaic(image[:, start:], np.full(image[:, start:].shape, 100.0), 0.0, FIND)
+    brightest = int(np.argmax(whole.aperture[:, 0]))
+    assert whole.flags[brightest] & 2 == 0
+    brightest = int(np.argmax(part.aperture[:, 0]))
+    assert part.flags[brightest] & 2
+    inside = image[:, start:][34:47].sum() / 2000
+    if cut == 0:
+        assert inside < 0.55
+        assert part.aperture[brightest, 0] > 1.5 * 2000 * inside
+    assert part.aperture[brightest, 0] == pytest.approx(2000, rel=0.25)
 
 
 def test_positions_magnitudes_and_errors():

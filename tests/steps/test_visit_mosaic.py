@@ -31,7 +31,7 @@ def _offset(table, truth):
     north = (np.asarray(table["dec"])[:, None] - truth["dec"]) * 3.6e6
     nearest = np.argmin(np.hypot(east, north), axis=1)
     rows = np.arange(len(table))
-    good = (table["mag_error"] < 0.03) & (table["flags"] == 0)
+    good = (table["mag_error"] < 0.08) & (table["flags"] == 0)
     return np.median([east[rows, nearest][good], north[rows, nearest][good]], axis=1)
 
 
@@ -104,7 +104,8 @@ def test_rays_are_flagged_in_what_is_written(field_a, tmp_path):
         assert entry["output"]["sha256"] == sha256_of(written)
         old, new = fits.getdata(entry["input"]["path"], "DQ"), fits.getdata(written, "DQ")
         assert np.array_equal(new & ~4096, old & ~4096)
-        flagged += int(((new & 4096 > 0) & (old & 4096 == 0)).sum())
+        if entry["kind"] == "direct":
+            flagged += int((new & 4096 > 0).sum())
     counts = {one["step"]: one["counts"] for one in record["activities"]}["visit_mosaic"]
     assert flagged == counts["cosmic_ray_pixels"] > 0
     assert sum(one["n_sources"] for one in record["mosaics"]) == counts["sources"]
