@@ -41,8 +41,9 @@ _DROP = Drop("turbo", 1.0, is_variance=False)
 _MARGIN = 4
 # Fewest pixels of the sky that tell a level.
 _LEAST_QUIET = 100
-# Least share of a pixel that is covered: beside a bad pixel in a star's core the rest tells nothing of it.
-_COVERED = 0.7
+# Least share of a pixel that is covered. Where pixels are as wide as stars, what lies beside a bad one in a
+# core tells nothing of it. CCDs sample better, and have so many rays that wider gaps would hide the next.
+_COVERED, _COVERED_CCD = 0.7, 0.05
 
 
 def find_rays(chips: Chips, keys: Sequence[str], grid: MosaicGrid, scratch: Path) -> str:
@@ -73,7 +74,7 @@ def find_rays(chips: Chips, keys: Sequence[str], grid: MosaicGrid, scratch: Path
             median, gap = _median(chips, keys, coarse, stream)
             for index, key in enumerate(keys):
                 others = median.by_others(_shown(stream, index, coarse.shape))
-                _compare(chips, key, coarse, _Compared(median, gap, others))
+                _compare(chips, key, coarse, _Compared(median, gap, others, _believes_flags(exposures)))
     elif method == "laplacian":
         for key in keys:
             _filter(chips, key)
@@ -87,13 +88,25 @@ def _method(wanted: str, exposures: Sequence[Exposure]) -> str:
     return (several if len(exposures) > 1 else single).get(wanted, wanted)
 
 
+def _believes_flags(exposures: Sequence[Exposure]) -> bool:
+    """Whether pixels that the files have flagged as cosmic rays are taken for that, whatever is compared.
+
+    Two exposures of a CCD are hit at one place so often that each may hide what hit the other.
+    """
+    return len(exposures) == 2 and not exposures[0].counts_per_second
+
+
 @dataclass(frozen=True, eq=False)
 class _Compared:
-    """What an exposure is compared with: the median, what is to be added for levels, and where others are."""
+    """What an exposure is compared with: the median, what is to be added for levels, and where others are.
+
+    And whether what its file has flagged stays flagged.
+    """
 
     median: Median
     gap: NDArray[np.float16]
     others: NDArray[np.bool_]
+    believes_flags: bool
 
 
 def _median(
@@ -101,12 +114,16 @@ def _median(
 ) -> tuple[Median, NDArray[np.float16]]:
     """The median of exposures on a grid, and `half_gap`; each is put there alone, in a scratch file."""
     whole = Tile(0, grid.shape[0], 0, grid.shape[1])
+    exposures = [chips.exposures[key][0] for key in keys]
+    believes_flags = _believes_flags(exposures)
+    covered = _COVERED if exposures[0].counts_per_second else _COVERED_CCD
     for key in keys:
         sum_ = TileSum(whole, _DROP)
         for rates in chips.rates(key):
             chip = chips.image(key, rates, grid, chips.exposures[keys[0]][0].ab_zero_point)
-            sum_.add(replace(chip, weight=rates.good.astype(np.float32)))
-        np.where(sum_.weight > _COVERED, sum_.image, np.float32(np.nan)).tofile(stream)
+            clean = rates.good & ~rates.hit if believes_flags else rates.good
+            sum_.add(replace(chip, weight=clean.astype(np.float32)))
+        np.where(sum_.weight > covered, sum_.image, np.float32(np.nan)).tofile(stream)
     stream.flush()
     median = np.empty(grid.shape, np.float32)
     number = np.empty(grid.shape, np.uint16)
@@ -154,7 +171,7 @@ def _compare(chips: Chips, key: str, grid: MosaicGrid, other: _Compared) -> None
         image = rates.image - np.float32(level)
         rays = compared(image, rates.good, model, noise, chips.settings)
         # where nothing can be told, what is flagged stays so
-        rays |= rates.hit & ~model.told
+        rays |= rates.hit if other.believes_flags else rates.hit & ~model.told
         chips.facts[key, rates.chip.extver] = replace(facts, level=level, rays=ChipMask.of(rays))
 
 

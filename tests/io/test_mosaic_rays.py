@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from grism_align.algorithms.mosaic_grid import corrected_wcss
 from grism_align.io.atomic import remove_leftovers, temporary_folder
 from grism_align.io.load import load_exposures
 from grism_align.io.mosaic_flags import flag_rays
@@ -22,7 +23,7 @@ from grism_align.values.mosaic import MosaicRequest
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 
-from ..fields import make_field
+from ..fields import SMALL, make_field
 
 DITHERS = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (0.477, 0.801))
 
@@ -149,3 +150,23 @@ def test_a_folder_that_was_left_is_removed(tmp_path):
         assert remove_leftovers([tmp_path]) == [left]
         assert folder.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):
+    """Two exposures of a CCD, hit at one place on the sky, and flagged."""
+    exposures = tuple(SimulatedExposure("F814W", 250.0, dither) for dither in DITHERS[:2])
+    size = SMALL["acs_wfc"]
+    scene = usual_scene("acs_wfc", size)
+    visits = (SimulatedVisit("01", exposures),)
+    field = make_field(Simulation("acs_wfc", visits, size=size, scene=scene), tmp_path)
+    pair = _truly(field).direct
+    first, second = (corrected_wcss(e, field.truth[e.key].correction(e.plane))[0] for e in pair)
+    middle = np.array([[size[1] // 2, size[0] // 2]])
+    places = [middle[0], np.rint(second.to_pixel(first.to_sky(middle)))[0].astype(int)]
+    for exposure, (x, y) in zip(pair, places, strict=True):
+        with fits.open(exposure.path, mode="update") as hdus:
+            hdus["SCI", exposure.chips[0].extver].data[y, x] += 3000.0
+            hdus["DQ", exposure.chips[0].extver].data[y, x] |= 4096
+    made = _made(_truly(field), tmp_path / "out", flag_exposures=True, make_catalog=False, good_bits=480)
+    for exposure, (x, y) in zip(pair, places, strict=True):
+        assert made.rays[exposure.key][exposure.chips[0].extver].unpacked()[y, x]
