@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("--instruments", default="wfc3_ir,acs_wfc", help="of the simulated fields")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        for folder in arguments.folders:
+        for folder in map(Path.resolve, arguments.folders):
             sources = sorted(folder.glob("*_fl?.fits"))
             report(folder.name, sources, None, Path(name) / folder.name, arguments.runs)
         for instrument in [] if arguments.folders else arguments.instruments.split(","):
