@@ -71,10 +71,11 @@ def find_rays(chips: Chips, keys: Sequence[str], grid: MosaicGrid, scratch: Path
         scale = chips.native_scale(keys[0], exposures[0].chips[0])
         coarse = grid.coarser(scale).around(chips.footprint(keys), _MARGIN)
         with tempfile.TemporaryFile(dir=scratch) as stream:
-            median, gap = _median(chips, keys, coarse, stream)
+            believes_flags = _believes_flags(exposures)
+            median, gap = _median(chips, keys, coarse, stream, believes_flags=believes_flags)
             for index, key in enumerate(keys):
                 others = median.by_others(_shown(stream, index, coarse.shape))
-                _compare(chips, key, coarse, _Compared(median, gap, others, _believes_flags(exposures)))
+                _compare(chips, key, coarse, _Compared(median, gap, others, believes_flags))
     elif method == "laplacian":
         for key in keys:
             _filter(chips, key)
@@ -110,17 +111,16 @@ class _Compared:
 
 
 def _median(
-    chips: Chips, keys: Sequence[str], grid: MosaicGrid, stream: Any
+    chips: Chips, keys: Sequence[str], grid: MosaicGrid, stream: Any, *, believes_flags: bool
 ) -> tuple[Median, NDArray[np.float16]]:
     """The median of exposures on a grid, and `half_gap`; each is put there alone, in a scratch file."""
     whole = Tile(0, grid.shape[0], 0, grid.shape[1])
-    exposures = [chips.exposures[key][0] for key in keys]
-    believes_flags = _believes_flags(exposures)
-    covered = _COVERED if exposures[0].counts_per_second else _COVERED_CCD
+    first = chips.exposures[keys[0]][0]
+    covered = _COVERED if first.counts_per_second else _COVERED_CCD
     for key in keys:
         sum_ = TileSum(whole, _DROP)
         for rates in chips.rates(key):
-            chip = chips.image(key, rates, grid, chips.exposures[keys[0]][0].ab_zero_point)
+            chip = chips.image(key, rates, grid, first.ab_zero_point)
             clean = rates.good & ~rates.hit if believes_flags else rates.good
             sum_.add(replace(chip, weight=clean.astype(np.float32)))
         np.where(sum_.weight > covered, sum_.image, np.float32(np.nan)).tofile(stream)

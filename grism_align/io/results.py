@@ -214,19 +214,22 @@ def write_results(exposures: ExposureSet, destination: Destination, progress: Pr
             logger.info("Removed %s, which a run that was killed left", path)
         with all_or_nothing(last=targets):
             reference_file = _write_all(exposures, destination, progress)
-        stale = destination.reference(exposures.product)
-        if reference_file is None and stale.is_file():
-            stale.unlink()
-            logger.info("Removed %s, the reference catalog of an earlier run; this one has none", stale)
-        stale = destination.report(exposures.product)
-        if not destination.with_report and stale.is_file():
-            stale.unlink()
-            logger.info("Removed %s, the report of an earlier run; this one has none", stale)
+        if reference_file is None:
+            _remove_stale(destination.reference(exposures.product), "reference catalog")
+        if not destination.with_report:
+            _remove_stale(destination.report(exposures.product), "report")
     except OSError as error:
         remedy = f"Free space or give another output_dir; {what_changed(error)}"
         raise OutputError(
             error.filename or destination.folder, f"can't be written ({error})", remedy
         ) from error
+
+
+def _remove_stale(path: Path, what: str) -> None:
+    """Remove a product of an earlier run that this one does not have."""
+    if path.is_file():
+        path.unlink()
+        logger.info("Removed %s, the %s of an earlier run; this one has none", path, what)
 
 
 def _write_all(exposures: ExposureSet, destination: Destination, progress: Progress) -> str | None:

@@ -60,7 +60,7 @@ def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
     pixels = np.hypot(east, north) / 1e3 / exposure.pixel_scale
     rms = f"{own.rms:.1f}" if own and np.isfinite(own.rms) else "-"
     moved = (f"{east:+.1f},{north:+.1f}", f"{pixels:.3f}", f"{roll:+.5f}")
-    error = 1e3 * np.sqrt(np.mean(fit.transform.shift_error**2))
+    error = 1e3 * fit.transform.axis_error
     return (*head, governors, matched, *moved, rms, f"{error:.1f}" if error > 0 else "-", status)
 
 

@@ -221,6 +221,11 @@ class LinearTransform:
         """Standard errors of the shift, (2,) arcsec."""
         return np.asarray(np.sqrt(np.clip(np.diag(self.covariance)[:2], 0.0, None)))
 
+    @property
+    def axis_error(self) -> float:
+        """Standard error of the shift on one axis, the rms of both, arcsec."""
+        return float(np.sqrt(np.mean(self.shift_error**2)))
+
 
 def _composition_jacobians(first: LinearTransform, second: LinearTransform) -> tuple[Floats, Floats]:
     """Derivatives of the parameters of ``first.then(second)`` by those of each."""

@@ -177,6 +177,11 @@ def test_an_epoch_is_told_by_five_stars():
 
 def test_a_right_epoch_passes():
     """The residuals of five stars may be small by chance, and then say little of how sure an epoch is."""
+    refused = []
     for seed in range(1250, 1300):
         rng = np.random.default_rng([310, seed])
-        require_right_epoch(*residuals_of(0.0, 5, rng, motion=0.7))
+        try:
+            require_right_epoch(*residuals_of(0.0, 5, rng, motion=0.7))
+        except AlignmentError:
+            refused.append(seed)
+    assert refused == []

@@ -135,8 +135,8 @@ def _tell(header: fits.Header, fit: ExposureFit) -> None:
     header["GALVERS"] = (__version__, "grism_align: version")
     header.remove("GALERROR", ignore_missing=True)
     if fit.transform is not None:
-        error = 1e3 * float(np.sqrt(np.mean(fit.transform.shift_error**2)))
-        header["GALERROR"] = (round(error, 3), "[mas] grism_align: error of the WCS, an axis")
+        error = round(1e3 * fit.transform.axis_error, 3)
+        header["GALERROR"] = (error, "[mas] grism_align: error of the WCS, an axis")
     header.remove("GALGOVRN", ignore_missing=True)
     if fit.governed_by:
         names = _in_card(fit.governed_by)

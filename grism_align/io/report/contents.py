@@ -119,7 +119,7 @@ class Entry:
         """Claimed error of the correction at its tangent point, of one axis, mas; NaN if unknown."""
         if self.transform is None or not self.transform.covariance.any():
             return float("nan")
-        return float(1e3 * np.sqrt(np.mean(self.transform.shift_error**2)))
+        return 1e3 * self.transform.axis_error
 
     @property
     def is_moved(self) -> bool:
