@@ -11,9 +11,10 @@ import numpy as np
 from _reference import MOTION, aligned, made_catalog, rms_of, scattered, settings_of
 from astropy.time import Time
 
-from grism_align.algorithms.absolute import align_absolute
-from grism_align.algorithms.positions import julian_year
-from grism_align.algorithms.relative import align_relative
+from grism_align.algorithms.absolute.align import align_absolute
+from grism_align.algorithms.measuring.positions import julian_year
+from grism_align.algorithms.relative.relative import align_relative
+from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.simulation import SceneSettings, SimulatedExposure, SimulatedVisit, Simulation, simulate
 from grism_align.simulation.scene import draw_scene
 from grism_align.simulation.schedule import chip_wcs, planned_exposures
@@ -23,7 +24,6 @@ from grism_align.values.field import ExposureSet
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.sphere import sky_to_vector, vector_to_sky
 from grism_align.values.transform import TangentPlane
-from grism_align.wcs.fits import FitsWcs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

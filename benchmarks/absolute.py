@@ -55,18 +55,14 @@ from astropy.table import Table
 from astropy.time import Time
 from scipy.spatial import cKDTree
 
-from grism_align.algorithms.absolute import align_absolute
-from grism_align.algorithms.epoch import positions_at
-from grism_align.algorithms.positions import julian_year
-from grism_align.simulation import (
-    case_a,
-    simulate,
-    usual_scene,
-)
+from grism_align.algorithms.absolute.align import align_absolute
+from grism_align.algorithms.absolute.epoch import positions_at
+from grism_align.algorithms.measuring.positions import julian_year
+from grism_align.io.missions.hst.wcs import FitsWcs
+from grism_align.simulation import case_a, simulate, usual_scene
 from grism_align.values.solution import agreement
 from grism_align.values.sphere import mean_direction
 from grism_align.values.transform import TangentPlane
-from grism_align.wcs.fits import FitsWcs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -266,7 +262,7 @@ def _gaia(scene: Scene, rows: NDArray[np.int64], rng: np.random.Generator) -> Re
 
 def given(folder: Path, dense: str, gaia: str) -> Measured:
     """A set of the user's."""
-    from grism_align.io.reference_catalogs import read_reference_catalog
+    from grism_align.io.catalogs.reference import read_reference_catalog
 
     catalogs = [read_reference_catalog(folder / name) for name in (dense, gaia)]
     return _measured(folder.name, folder, catalogs[0], catalogs[1:])

@@ -25,9 +25,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from grism_align.algorithms import detect
-from grism_align.algorithms.centroid import Stamps, cut_stamps, windowed_moments
-from grism_align.algorithms.psf import star_positions
+from grism_align.algorithms.measuring import detect
+from grism_align.algorithms.measuring.centroid import Stamps, cut_stamps, windowed_moments
+from grism_align.algorithms.measuring.psf import star_positions
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, simulate, usual_scene
 from grism_align.steps.parameter_files import instrument_values
 from grism_align.values.settings import DetectionSettings

@@ -95,7 +95,7 @@ def _as_fetched(path: Path) -> None:
 @contextlib.contextmanager
 def copied(products: Path) -> Iterator[Path]:
     """A copy of products for one trial, with what is expected of them and with visits.yaml."""
-    from grism_align.io.grizli_visits import write_grizli_visits
+    from grism_align.io.export.grizli_visits import write_grizli_visits
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "trial"
@@ -111,7 +111,7 @@ def copied(products: Path) -> Iterator[Path]:
 def expected(folder: Path, record: Path) -> dict[str, Any]:
     """Where our own reader puts pixels of each chip, and which direct exposure governs which grism."""
     from grism_align.io.missions import read_exposure
-    from grism_align.io.provenance import read_provenance
+    from grism_align.io.record.file import read_provenance
 
     files: dict[str, Any] = {}
     for path in sorted(folder.glob("*_fl[tc].fits")):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from grism_align.algorithms.detect import detect_sources
+from grism_align.algorithms.measuring.detect import detect_sources
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, simulate, usual_scene
 from grism_align.steps.parameter_files import instrument_values
 from grism_align.values.settings import DetectionSettings

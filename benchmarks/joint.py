@@ -31,11 +31,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.frame import pointing_prior
-from grism_align.algorithms.joint import Measurements, solve_joint
-from grism_align.algorithms.match import PlaneList
-from grism_align.algorithms.members import NetworkInput
-from grism_align.algorithms.network import align_network
+from grism_align.algorithms.fitting.joint import Measurements, solve_joint
+from grism_align.algorithms.relative.frame import pointing_prior
+from grism_align.algorithms.relative.members import NetworkInput
+from grism_align.algorithms.relative.network import align_network
+from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform, TangentPlane
 

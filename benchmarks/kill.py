@@ -39,16 +39,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.continued import continued
-from grism_align.io.load import load_exposures
 from grism_align.io.missions import WcsLabel, read_exposure, solution_name, write_exposure
-from grism_align.io.provenance import read_provenance
-from grism_align.io.results import Destination, check_destination, write_results
-from grism_align.io.undo import undo_files
+from grism_align.io.record.file import read_provenance
 from grism_align.simulation import case_a, simulate
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.sphere import separation
 from grism_align.values.transform import LinearTransform
+from grism_align.workflows.load import load_exposures
+from grism_align.workflows.results.checks import check_destination
+from grism_align.workflows.results.destination import Destination
+from grism_align.workflows.results.write import write_results
+from grism_align.workflows.resume import continued
+from grism_align.workflows.undo import undo_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.match import ListMatch, PlaneList, match_lists
-from grism_align.algorithms.motion import rigid_motion
+from grism_align.algorithms.matching.match import ListMatch, match_lists
+from grism_align.algorithms.matching.motion import rigid_motion
 from grism_align.values.errors import AlignmentError, AmbiguousMatchError
+from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MatchSettings
 from grism_align.values.transform import LinearTransform, TangentPlane
 

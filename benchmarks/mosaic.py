@@ -48,10 +48,10 @@ _WANTED = {"CCDGAIN": 1.0, **{f"ATODGN{a}": 1.0 for a in "ABCD"}, **{f"READNSE{a
 
 
 def run_ours(files: list[Path], out: Path, values: dict[str, Any]) -> None:
-    from grism_align.io.load import load_exposures
-    from grism_align.io.mosaics import write_mosaics
     from grism_align.values.mosaic import MosaicRequest
     from grism_align.values.settings import MosaicSettings
+    from grism_align.workflows.load import load_exposures
+    from grism_align.workflows.mosaics.make import write_mosaics
 
     exposures = load_exposures([str(path) for path in files])
     settings = asdict(MosaicSettings(extent="field", **values))
@@ -177,11 +177,11 @@ def simulated(instrument: str, size: int | None, folder: Path, seed: int) -> Any
 
 def sharpness(truth: Any, scratch: Path, values: dict[str, Any]) -> str:
     """FWHM of stars after the alignment and with the true WCSs, arcsec."""
-    from grism_align.io.mosaics import write_mosaics
     from grism_align.steps.pipeline import GrismAlignPipeline
     from grism_align.values.mosaic import MosaicRequest
     from grism_align.values.settings import MosaicSettings
     from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+    from grism_align.workflows.mosaics.make import write_mosaics
 
     catalog = scratch / "truth.ecsv"
     truth.catalog.write(catalog, format="ascii.ecsv", overwrite=True)

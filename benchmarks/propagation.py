@@ -35,11 +35,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.drift import learnt_errors
-from grism_align.algorithms.propagate import propagate
-from grism_align.io.checksums import sha256_of
-from grism_align.io.missions.hst import read_exposure
-from grism_align.io.missions.hst_write import WcsLabel, write_exposure
+from grism_align.algorithms.propagation.drift import learnt_errors
+from grism_align.algorithms.propagation.propagate import propagate
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions.hst.write import WcsLabel, write_exposure
 from grism_align.simulation import (
     PointingErrors,
     case_a,

@@ -30,16 +30,16 @@ from absolute import given, simulated
 from astropy.table import Table
 from mosaic import BITS, SCALES
 
-from grism_align.algorithms.absolute import align_absolute
-from grism_align.algorithms.frame_tie import FrameSources, match_frame
-from grism_align.algorithms.match import PlaneList
-from grism_align.algorithms.positions import julian_year
-from grism_align.algorithms.selection import select_reference
-from grism_align.io.mosaics import write_mosaics
+from grism_align.algorithms.absolute.align import align_absolute
+from grism_align.algorithms.absolute.frame_tie import FrameSources, match_frame
+from grism_align.algorithms.absolute.selection import select_reference
+from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.values.errors import AlignmentError
 from grism_align.values.mosaic import MosaicRequest
+from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.workflows.mosaics.make import write_mosaics
 
 if TYPE_CHECKING:
     from absolute import Measured

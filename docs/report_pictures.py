@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from grism_align.io.provenance import read_provenance
+from grism_align.io.record.file import read_provenance
 from grism_align.io.report import report_html
 
 _FIGURES = Path(__file__).parent / "figures"

@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from grism_align import __version__
+from grism_align.commands.apply_shift_undo import add_apply, add_shift, add_undo
 from grism_align.commands.associate import add_associate
 from grism_align.commands.demo import add_demo
 from grism_align.commands.fetch_catalog import add_fetch_catalog
 from grism_align.commands.grizli_visits import add_grizli_visits
-from grism_align.commands.record_again import add_apply, add_shift, add_undo
 from grism_align.commands.report import add_report
 from grism_align.values.errors import GrismAlignError
 

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 from hypothesis import settings
+
+from grism_align.simulation import Truth, case_a, simulate
+from tests.support.fields import SMALL
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
@@ -17,3 +21,34 @@ def _levels_of_loggers():
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def truths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Truth]:
+    """One direct and one grism exposure of each instrument."""
+    return {
+        name: simulate(
+            case_a(name, size, n_pairs=1, n_visits=1),
+            tmp_path_factory.mktemp(name),
+            np.random.default_rng(3),
+        )
+        for name, size in SMALL.items()
+    }
+
+
+@pytest.fixture(params=sorted(SMALL))
+def truth(request: pytest.FixtureRequest, truths: dict[str, Truth]) -> Truth:
+    """The exposures of one instrument after the other."""
+    return truths[request.param]
+
+
+@pytest.fixture
+def direct_path(truths):
+    """A direct WFC3/IR exposure; not to be changed."""
+    return truths["wfc3_ir"].paths[0]
+
+
+@pytest.fixture
+def two_chip_path(truths):
+    """A direct ACS/WFC exposure; not to be changed."""
+    return truths["acs_wfc"].paths[0]

@@ -71,7 +71,7 @@ def _exposure_table(exposures: Sequence[Exposure]) -> str:
 
 
 def _governor_text(exposure: Exposure, exposures: Sequence[Exposure]) -> str:
-    from grism_align.algorithms.govern import governors
+    from grism_align.algorithms.propagation.govern import governors
     from grism_align.values.settings import PropagationSettings
 
     if exposure.is_direct:

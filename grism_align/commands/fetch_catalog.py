@@ -64,11 +64,11 @@ def _fetch_parameters() -> list[Parameter]:
 
 
 def _fetch_catalog(options: argparse.Namespace) -> None:
-    from grism_align.algorithms.selection import field_cones
-    from grism_align.io.load import load_exposures
-    from grism_align.io.prefetch import prefetch, services_of
-    from grism_align.io.reference_catalogs import write_reference_catalog
+    from grism_align.algorithms.absolute.selection import field_cones
+    from grism_align.io.catalogs.prefetch import prefetch, services_of
+    from grism_align.io.catalogs.reference import write_reference_catalog
     from grism_align.values.settings import SelectionSettings, ServiceSettings
+    from grism_align.workflows.load import load_exposures
 
     names = [p.name for p in _fetch_parameters() if getattr(options, p.name) is not None]
     given = {name: getattr(options, name) for name in names}
@@ -94,7 +94,7 @@ def _fetch_catalog(options: argparse.Namespace) -> None:
 
 
 def _not_kept(name: str, settings: ServiceSettings) -> OutputError:
-    from grism_align.io.services.cache import cache_folder
+    from grism_align.io.catalogs.services.cache import cache_folder
 
     problem = f"{name} came, and can't be kept there"
     return OutputError(cache_folder(settings), problem, "Give another --cache_dir, or --output")

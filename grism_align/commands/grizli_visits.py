@@ -35,7 +35,7 @@ def add_grizli_visits(subparsers: Subparsers) -> None:
 
 
 def _grizli_visits(options: argparse.Namespace) -> None:
-    from grism_align.io.grizli_visits import visits_path, write_grizli_visits
+    from grism_align.io.export.grizli_visits import visits_path, write_grizli_visits
 
     source = options.provenance.expanduser()
     target = visits_path(source) if options.output is None else options.output.expanduser()

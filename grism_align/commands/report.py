@@ -40,8 +40,8 @@ def add_report(subparsers: Subparsers) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from grism_align.io.provenance import read_provenance
-    from grism_align.io.regions import write_regions
+    from grism_align.io.export.regions import write_regions
+    from grism_align.io.record.file import read_provenance
     from grism_align.io.report import report_path, write_report
 
     source = options.provenance.expanduser()

@@ -22,8 +22,9 @@ from grism_align.values.settings import (
 from grism_align.values.solution import AlignmentSolution, ExposureFit
 
 if TYPE_CHECKING:
-    from grism_align.io.catalog_sources import AbsoluteOutcome, CatalogSource
+    from grism_align.io.catalogs.candidates import CatalogSource
     from grism_align.values.field import ExposureSet
+    from grism_align.workflows.absolute import AbsoluteOutcome
 
 __all__ = ["AbsoluteAlignStep"]
 
@@ -48,7 +49,7 @@ class AbsoluteAlignStep(GrismAlignStep):
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Align; without a catalog the relative frame stays as it is."""
-        from grism_align.io.catalog_sources import align_to_first
+        from grism_align.workflows.absolute import align_to_first
 
         if not self.settings(ReferenceSettings).catalog:
             reason = (
@@ -92,7 +93,7 @@ class AbsoluteAlignStep(GrismAlignStep):
 
     def check(self) -> None:
         """Read the catalog, or know the service, so that an error in it costs no work."""
-        from grism_align.algorithms.tweakwcs_fit import require_tweakwcs
+        from grism_align.algorithms.fitting.tweakwcs_fit import require_tweakwcs
 
         super().check()
         if self.settings(ReferenceSettings).engine == "tweakwcs":
@@ -102,7 +103,7 @@ class AbsoluteAlignStep(GrismAlignStep):
 
     def check_input(self, exposures: ExposureSet) -> None:
         """Warn where the catalog is of the same exposures: what is wrong with them is wrong with it."""
-        from grism_align.io.recorded_catalogs import exposures_behind
+        from grism_align.io.catalogs.recorded import exposures_behind
 
         super().check_input(exposures)
         own = {exposure.key for exposure in exposures.direct}
@@ -141,6 +142,6 @@ def _state(name: str | None) -> tuple[int, int] | None:
 def _opened(
     reference: ReferenceSettings, service: ServiceSettings, _states: tuple[Any, ...]
 ) -> tuple[CatalogSource, ...]:
-    from grism_align.io.catalog_sources import catalog_sources
+    from grism_align.io.catalogs.candidates import catalog_sources
 
     return catalog_sources(reference, service)

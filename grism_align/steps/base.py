@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from stpipe import Step
 
 from grism_align.steps.parameter_files import instrument_config, parameter_file_name
-from grism_align.steps.progress import track
 from grism_align.steps.spec import settings_from
-from grism_align.steps.table import closing_table
 from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.settings import Settings
+from grism_align.workflows.progress import track
+from grism_align.workflows.summary_table import closing_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from grism_align.io.results import Destination
     from grism_align.values.catalog import CatalogAttempt
+    from grism_align.workflows.results.destination import Destination
 
 __all__ = ["GrismAlignStep"]
 
@@ -73,7 +73,7 @@ class GrismAlignStep(Step, ABC):
         disable, crds_observatory
             Part of stpipe's signature; there is no CRDS to disable or to name.
         """
-        from grism_align.io.load import peek_instrument
+        from grism_align.workflows.load import peek_instrument
 
         source = dataset[_DATASET] if isinstance(dataset, dict) else dataset
         instrument = peek_instrument(source)
@@ -137,7 +137,7 @@ class GrismAlignStep(Step, ABC):
         exposures = self._continued(exposures, is_read=not isinstance(inputs[0], ExposureSet))
         self.check_input(exposures)
         if self._saves:
-            from grism_align.io.results import check_destination
+            from grism_align.workflows.results.checks import check_destination
 
             check_destination(exposures, self._destination(exposures), self.input_files())
         return self.work(exposures)
@@ -170,7 +170,7 @@ class GrismAlignStep(Step, ABC):
         if isinstance(source, ExposureSet):
             exposures = source
         else:
-            from grism_align.io.load import load_exposures
+            from grism_align.workflows.load import load_exposures
 
             exposures = load_exposures(self._located(source))
         if self.parent is not None:
@@ -180,7 +180,7 @@ class GrismAlignStep(Step, ABC):
 
     def _continued(self, exposures: ExposureSet, *, is_read: bool) -> ExposureSet:
         """The set with the results of an earlier run in place; files of one that has no record are told."""
-        from grism_align.io.continued import continued, tell_of_products
+        from grism_align.workflows.resume import continued, tell_of_products
 
         if self._saves:
             exposures = continued(exposures, self._destination(exposures))
@@ -201,7 +201,7 @@ class GrismAlignStep(Step, ABC):
         return bool(asked)
 
     def _destination(self, exposures: ExposureSet) -> Destination:
-        from grism_align.io.results import Destination
+        from grism_align.workflows.results.destination import Destination
 
         folder = self.search_attr("output_dir")
         origin = exposures.association.origin
@@ -220,7 +220,7 @@ class GrismAlignStep(Step, ABC):
         if self.skip or not isinstance(result, ExposureSet):
             return
         if self._saves:
-            from grism_align.io.results import write_results
+            from grism_align.workflows.results.write import write_results
 
             destination = self._destination(result)
             write_results(result, destination, track)

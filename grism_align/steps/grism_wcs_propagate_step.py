@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from grism_align.steps.base import GrismAlignStep
-from grism_align.steps.progress import track
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
 from grism_align.values.settings import PointingSettings, PropagationSettings, Settings, TraceSettings
+from grism_align.workflows.progress import track
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grism_align.io.trace_images import TraceVerification
+    from grism_align.algorithms.traces.verification import TraceVerification
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import AlignmentSolution
     from grism_align.values.trace import TraceCheck
@@ -36,7 +36,7 @@ class GrismWCSPropagateStep(GrismAlignStep):
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Propagate the total corrections found so far."""
-        from grism_align.algorithms.propagate import propagate
+        from grism_align.algorithms.propagation.propagate import propagate
 
         if not exposures.relative.fits:
             name, allowed = "input", "no corrections on record; run grism_relative_align first"
@@ -59,7 +59,7 @@ class GrismWCSPropagateStep(GrismAlignStep):
 
     def _errors(self, exposures: ExposureSet) -> tuple[tuple[PropagationSettings, PointingSettings], str]:
         """How large drift and dither errors are, as given or learnt, and a note on that."""
-        from grism_align.algorithms.drift import learnt_errors
+        from grism_align.algorithms.propagation.drift import learnt_errors
 
         given = self.settings(PropagationSettings), self.settings(PointingSettings)
         if not given[0].learn_errors:
@@ -75,7 +75,7 @@ class GrismWCSPropagateStep(GrismAlignStep):
         super().check()
         settings = self.settings(TraceSettings)
         if settings.reads_traces and settings.trace_config:
-            from grism_align.io.trace_configs import read_trace_configs
+            from grism_align.io.grism_configs import read_trace_configs
 
             read_trace_configs(settings.trace_config)
 
@@ -92,8 +92,9 @@ class GrismWCSPropagateStep(GrismAlignStep):
                 "no source catalogs to predict spectra from; run grism_source_catalog",
             )
             raise SettingsError(name, settings.verify_traces, allowed)
-        from grism_align.io.trace_images import refine_on_traces, verify_traces
-        from grism_align.io.trace_reasons import common_offsets, with_disagreements
+        from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
+        from grism_align.algorithms.traces.refine import refine_on_traces
+        from grism_align.workflows.traces.verify import verify_traces
 
         refused: Mapping[str, str] = {}
         found = verify_traces(exposures, solution, settings, track)

@@ -29,7 +29,7 @@ class RelativeAlignStep(GrismAlignStep):
 
     def check(self) -> None:
         """The engine must be installed."""
-        from grism_align.algorithms.tweakwcs_fit import require_tweakwcs
+        from grism_align.algorithms.fitting.tweakwcs_fit import require_tweakwcs
 
         super().check()
         if self.settings(RelativeSettings).engine == "tweakwcs":
@@ -37,13 +37,13 @@ class RelativeAlignStep(GrismAlignStep):
 
     def check_input(self, exposures: ExposureSet) -> None:
         """The reference must be among the direct exposures or their visits."""
-        from grism_align.algorithms.relative import reference_exposures
+        from grism_align.algorithms.relative.relative import reference_exposures
 
         reference_exposures(exposures.direct, self.settings(RelativeSettings).reference)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Align; what later steps found before is dropped, since it built on another frame."""
-        from grism_align.algorithms.relative import align_relative
+        from grism_align.algorithms.relative.relative import align_relative
 
         missing = [e.key for e in exposures.direct if e.key not in exposures.catalogs]
         if missing:

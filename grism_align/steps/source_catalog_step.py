@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.parameter_files import instrument_values
-from grism_align.steps.progress import track
 from grism_align.steps.spec import spec_of
 from grism_align.values.settings import DetectionSettings, Settings, parameters_of
+from grism_align.workflows.progress import track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class SourceCatalogStep(GrismAlignStep):
         return self.done(exposures, counts=counts, catalogs=catalogs)
 
     def _measured(self, exposure: Exposure) -> SourceCatalog:
-        from grism_align.algorithms.measure import measure_exposure
+        from grism_align.algorithms.measuring.measure import measure_exposure
 
         catalog = measure_exposure(exposure, _chips(exposure), self._settings_for(exposure.instrument))
         logger.info("%s: %d sources", exposure.key, len(catalog))

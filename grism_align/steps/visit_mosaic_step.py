@@ -52,13 +52,13 @@ class VisitMosaicStep(GrismAlignStep):
             name, allowed = "flag_exposures", "AstroDrizzle hands no cosmic rays back; engine=drizzle does"
             raise SettingsError(name, settings.flag_exposures, allowed)
         if settings.grid_image:
-            from grism_align.io.mosaic_files import read_grid
+            from grism_align.io.mosaics.files import read_grid
 
             read_grid(Path(settings.grid_image).expanduser())
 
     def check_input(self, exposures: ExposureSet) -> None:
         """Refuse mosaics that would replace the reference catalog, which may be that of a mosaic."""
-        from grism_align.io.mosaics import check_grid, check_products
+        from grism_align.workflows.mosaics.checks import check_grid, check_products
 
         check_grid(exposures, self.settings(MosaicSettings))
         saver = self if self.parent is None else self.parent

@@ -21,8 +21,7 @@ from grism_align.simulation import (
     usual_scene,
 )
 from grism_align.steps.pipeline import GrismAlignPipeline
-
-from ..fields import Field, make_field
+from tests.support.fields import Field, make_field
 
 if TYPE_CHECKING:
     from pathlib import Path

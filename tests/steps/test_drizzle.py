@@ -9,9 +9,8 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from grism_align.io.missions.hst import read_exposure
-
-from ..fields import edited
+from grism_align.io.missions.hst.read import read_exposure
+from tests.support.fields import edited
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),

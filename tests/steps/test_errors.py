@@ -10,8 +10,7 @@ from stpipe import Step
 
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.errors import GrismAlignError, InputError, OutputError
-
-from ..fields import edited
+from tests.support.fields import edited
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from stpipe import Step, config_parser, entry_points
 
 from grism_align.integration import get_steps
-from grism_align.io.provenance import read_provenance
+from grism_align.io.record.file import read_provenance
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.parameter_files import instrument_config, instrument_values, parameter_file_name

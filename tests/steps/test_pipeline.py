@@ -11,8 +11,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from grism_align.io.missions.hst import read_exposure
-from grism_align.io.provenance import read_provenance
+from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.record.file import read_provenance
 from grism_align.simulation import Special
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.pipeline import GrismAlignPipeline
@@ -20,8 +20,7 @@ from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
 from grism_align.values.solution import FitStatus
 from grism_align.values.sphere import sky_to_vector
-
-from ..fields import associate, edited, raw_hdus, score_of, wcs_apart
+from tests.support.fields import associate, edited, raw_hdus, score_of, wcs_apart
 
 
 def run(source, **keywords):

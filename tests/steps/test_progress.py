@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from grism_align.io.load import load_exposures
-from grism_align.steps.progress import track
-from grism_align.steps.table import closing_table
 from grism_align.values.field import Activity
+from grism_align.workflows.load import load_exposures
+from grism_align.workflows.progress import track
+from grism_align.workflows.summary_table import closing_table
 
 
 @pytest.fixture

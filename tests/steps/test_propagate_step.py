@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.io.provenance import read_provenance
+from grism_align.io.record.file import read_provenance
 from grism_align.simulation import PointingErrors, interleaved
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
-
-from ..fields import make_field, score_of, wcs_apart
+from tests.support.fields import make_field, score_of, wcs_apart
 
 # Between the middles of a grism exposure and its neighbours this makes 14 mas.
 DRIFT = 0.5

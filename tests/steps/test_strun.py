@@ -9,9 +9,8 @@ from pathlib import Path
 
 from astropy.table import Table
 
-from grism_align.io.missions.hst import read_exposure
-
-from ..fields import wcs_apart
+from grism_align.io.missions.hst.read import read_exposure
+from tests.support.fields import wcs_apart
 
 
 def strun(*arguments, cwd):

@@ -7,15 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.io.load import load_exposures
-from grism_align.io.provenance import read_provenance
+from grism_align.io.record.file import read_provenance
 from grism_align.simulation import PointingErrors, SceneSettings, case_a
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
-from grism_align.steps.table import closing_table
 from grism_align.values.errors import InputError, SettingsError
-
-from ..fields import make_field
+from grism_align.workflows.load import load_exposures
+from grism_align.workflows.summary_table import closing_table
+from tests.support.fields import make_field
 
 SCENE = SceneSettings(
     star_density=60.0, galaxy_density=20.0, star_magnitudes=(17.0, 23.0), galaxy_magnitudes=(20.0, 24.0)

@@ -8,8 +8,8 @@ from astropy.io import fits
 from astropy.table import Table
 from stpipe import Step
 
-from grism_align.io.checksums import sha256_of
-from grism_align.io.provenance import read_provenance
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.record.file import read_provenance
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.visit_mosaic_step import VisitMosaicStep
 from grism_align.values.errors import OutputError, SettingsError
@@ -122,7 +122,7 @@ def test_all_or_nothing_of_the_mosaics_as_well(field_a, tmp_path, monkeypatch):
     def failing(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("grism_align.io.results.write_association", failing)
+    monkeypatch.setattr("grism_align.workflows.results.write.write_association", failing)
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(OutputError, match="No space left"):

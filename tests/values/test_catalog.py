@@ -16,8 +16,7 @@ from grism_align.values.catalog import (
     SourceFlag,
     astrometric_covariance,
 )
-
-from ..reference_builders import reference
+from tests.support.reference_catalogs import reference
 
 NAMES = SourceCatalog.empty().table.colnames
 

@@ -19,8 +19,7 @@ from grism_align.values.errors import (
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform, TangentPlane
-
-from ..io.asn_builders import exposure
+from tests.support.associations import exposure
 
 PLANE = TangentPlane(53.0, -27.8)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from grism_align.algorithms.govern import governors
+from grism_align.algorithms.propagation.govern import governors
 from grism_align.io.associations.files import check_product_name, located
 from grism_align.io.associations.overlap import any_overlap
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.associations.files import check_product_name, located
 from grism_align.io.associations.json_form import layout
-from grism_align.io.atomic import atomic_path
+from grism_align.io.files.staging import atomic_path
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.words import fixed, probability
+from grism_align.io.report.formatting import fixed, probability
 
 if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry

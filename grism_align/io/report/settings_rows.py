@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.report.words import setting
-from grism_align.io.source_catalogs import plain
+from grism_align.io.files.builtin import plain
+from grism_align.io.report.formatting import setting
 from grism_align.values import settings as declared
 from grism_align.values.settings import Settings, parameters_of
 

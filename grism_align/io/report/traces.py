@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.report.figures import EAST, FAINT, NORTH
-from grism_align.io.report.residual_plots import Panel
-from grism_align.io.report.words import count, fixed
+from grism_align.io.report.formatting import count, fixed
+from grism_align.io.report.plots.figures import EAST, FAINT, NORTH
+from grism_align.io.report.plots.residual_plots import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from grism_align.io.report.contents import Contents
-    from grism_align.io.report.figures import Plotter
+    from grism_align.io.report.plots.figures import Plotter
 
 __all__ = ["Traces", "traces_of"]
 

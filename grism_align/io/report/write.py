@@ -7,26 +7,26 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.atomic import atomic_path
-from grism_align.io.provenance import read_provenance
-from grism_align.io.report.blink import blink_of
-from grism_align.io.report.cautions import cautions_of
+from grism_align.io.files.staging import atomic_path
+from grism_align.io.record.file import read_provenance
 from grism_align.io.report.contents import Contents
 from grism_align.io.report.cuts import step_cuts
-from grism_align.io.report.figures import Plotter
-from grism_align.io.report.residual_plots import (
+from grism_align.io.report.formatting import probability
+from grism_align.io.report.plots.blink import blink_of
+from grism_align.io.report.plots.figures import Plotter
+from grism_align.io.report.plots.residual_plots import (
     MOST_PANELS,
     absolute_panels,
     relative_panels,
     relative_summary,
 )
+from grism_align.io.report.plots.sky_plots import sky_panel
+from grism_align.io.report.plots.time_plots import time_panels
+from grism_align.io.report.quality_warnings import cautions_of
 from grism_align.io.report.rows import COLUMNS, exposure_rows
 from grism_align.io.report.settings_rows import changed_settings
-from grism_align.io.report.sky_plots import sky_panel
-from grism_align.io.report.time_plots import time_panels
+from grism_align.io.report.summary import verdict_of
 from grism_align.io.report.traces import traces_of
-from grism_align.io.report.verdict import verdict_of
-from grism_align.io.report.words import probability
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:

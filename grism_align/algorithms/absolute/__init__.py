@@ -1,0 +1,1 @@
+"""A relative frame brought onto a reference catalog."""

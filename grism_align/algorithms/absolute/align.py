@@ -1,0 +1,288 @@
+"""Align the relative frame with a reference catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, match_frame
+from grism_align.algorithms.absolute.joint_fit import joint_fits
+from grism_align.algorithms.absolute.measured import MeasuredSources, measured_sources, only_saturated
+from grism_align.algorithms.absolute.measurements import TiedFrame
+from grism_align.algorithms.absolute.selection import describe_miss, select_reference
+from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
+from grism_align.algorithms.fitting.fit import axis_rms, leverage
+from grism_align.algorithms.fitting.joint import N_TERMS_OF
+from grism_align.algorithms.measuring.positions import julian_year
+from grism_align.algorithms.relative.cluster import ENOUGH_CONFIRMED
+from grism_align.values.errors import AlignmentError
+from grism_align.values.plane_list import PlaneList
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals, agreement
+from grism_align.values.sphere import mean_direction, sky_to_vector
+from grism_align.values.transform import TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet, SkySource
+    from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
+
+__all__ = ["AbsoluteResult", "align_absolute"]
+
+# Exposures whose centres are no further apart, deg, may have sources in common.
+_NEXT_TO = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class AbsoluteResult:
+    """An absolute alignment.
+
+    Parameters
+    ----------
+    solution : AlignmentSolution
+        Of every direct exposure of the relative frames.
+    reference : ReferenceCatalog
+        The catalog as used, at its own epochs.
+    warnings : tuple of str
+        What the user should know.
+    counts : dict of str to int
+        What was used and left out.
+    """
+
+    solution: AlignmentSolution
+    reference: ReferenceCatalog
+    warnings: tuple[str, ...]
+    counts: dict[str, int]
+
+    @property
+    def n_tied(self) -> int:
+        """Exposures that are on the catalog."""
+        return sum(fit.is_aligned for fit in self.solution.fits.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every exposure of the relative frames is on the catalog."""
+        return 0 < len(self.solution.fits) == self.n_tied
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """One relative frame: its number, its exposures, its sources, and what each exposure measured of them."""
+
+    number: int
+    members: Sequence[Exposure]
+    sources: Sequence[SkySource]
+    measured: list[MeasuredSources] | None
+    plane: TangentPlane
+    geometry: str
+
+    def failed(self, reason: str, reference: str = "") -> dict[str, ExposureFit]:
+        """The fits of its exposures if none is to be had."""
+        return {member.key: ExposureFit.failed(reason, reference) for member in self.members}
+
+    def is_solved_anew(self, reference: ReferenceSettings) -> bool:
+        """Whether its exposures are solved one by one; not where less is to be fitted than they were for."""
+        as_much = N_TERMS_OF[reference.fitgeometry] >= N_TERMS_OF[self.geometry]
+        by_us = reference.solve == "joint" and reference.engine != "tweakwcs"
+        return bool(self.measured) and by_us and as_much
+
+
+def align_absolute(
+    exposures: ExposureSet, catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> AbsoluteResult:
+    """Move each relative frame onto a reference catalog.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With the relative solution. Where source catalogs are not at hand, a frame moves as one rigid whole.
+    catalog : ReferenceCatalog
+        The reference.
+    settings : AbsoluteSettings
+        The parameters.
+
+    Returns
+    -------
+    AbsoluteResult
+        Exposures of a frame that could not be tied to the catalog are FAILED with the reason.
+    """
+    epochs = [julian_year(exposure.mid) for exposure in exposures.direct]
+    used, counts = select_reference(
+        catalog, exposures.direct, float(np.mean(epochs)) if epochs else 2000.0, settings.selection
+    )
+    frames = _frames(exposures)
+    ties: list[tuple[_Frame, FrameTie]] = []
+    fits: dict[str, ExposureFit] = {}
+    notes: list[str] = []
+    for frame in frames:
+        try:
+            _require_some(used, catalog, exposures.direct, counts)
+            own, counts[f"saturated_frame_{frame.number + 1}"] = _frame_sources(frame)
+            own, parts = at_each_epoch(own, frame.measured or ())
+            ties.append((frame, match_frame(own, used, settings, parts)))
+        except AlignmentError as error:
+            fits.update(frame.failed(str(error)))
+    for frame, tie in ties:
+        if not frame.is_solved_anew(settings.reference):
+            rigid, why = _rigid_fits(frame, tie, used, settings)
+            fits.update(rigid)
+            notes += why
+    anew = [one for one in ties if one[0].is_solved_anew(settings.reference)]
+    for neighbours in _neighbours(anew):
+        fits.update(_solved_anew(neighbours, used, settings))
+    warnings = []
+    for frame in frames:
+        keys = [member.key for member in frame.members]
+        failed = fits[keys[0]]
+        if not failed.is_aligned:
+            reason = f"not tied to {catalog.name}: {failed.reason}"
+            fits.update(frame.failed(reason, catalog.name))
+            warnings.append(f"{', '.join(keys)} {reason}")
+        else:
+            counts[f"reference_used_frame_{frame.number + 1}"] = agreement([fits[key] for key in keys]).n_used
+    found = {e.key: replace(fits[e.key], frame=exposures.relative[e.key].frame) for e in _members(frames)}
+    return AbsoluteResult(AlignmentSolution(found, catalog.name), used, (*warnings, *notes), counts)
+
+
+def _members(frames: Sequence[_Frame]) -> list[Exposure]:
+    return [member for frame in frames for member in frame.members]
+
+
+def _require_some(
+    used: ReferenceCatalog,
+    catalog: ReferenceCatalog,
+    exposures: Sequence[Exposure],
+    counts: Mapping[str, int],
+) -> None:
+    if len(used) == 0:
+        raise AlignmentError(describe_miss(catalog, exposures, counts))
+
+
+def _frames(exposures: ExposureSet) -> list[_Frame]:
+    """The relative frames that have both sources and exposures: that of an exposure that failed has none."""
+    frames = []
+    for number in sorted({source.component for source in exposures.sources}):
+        sources = [source for source in exposures.sources if source.component == number]
+        members = [e for e in exposures.direct if _is_member(exposures.relative.fits.get(e.key), number)]
+        if not members:
+            continue
+        plane = TangentPlane(*mean_direction([(source.ra, source.dec) for source in sources]))
+        measured = measured_sources(members, exposures.catalogs, exposures.relative.fits, sources, plane)
+        # The first records of a kind of their own have no geometry.
+        geometry = exposures.relative[members[0].key].geometry or "rshift"
+        frames.append(_Frame(number, members, sources, measured, plane, geometry))
+    return frames
+
+
+def _is_member(fit: ExposureFit | None, component: int) -> bool:
+    return fit is not None and fit.is_aligned and fit.frame == component
+
+
+def _rigid_fits(
+    frame: _Frame, tie: FrameTie, catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> tuple[dict[str, ExposureFit], list[str]]:
+    """Fits of a frame that moves as one rigid whole, or of which each visit or exposure does; and notes."""
+    fits = {member.key: _rigid_fit(member, tie, catalog) for member in frame.members}
+    solve = settings.reference.solve
+    if solve not in ("visit", "exposure"):
+        return fits, []
+    if frame.measured is None:
+        keys = ", ".join(fits)
+        return fits, [f"solve={solve}: {keys} move as one, since their source catalogs are not at hand"]
+    ties, reasons = unit_ties(frame.measured, catalog, tie, settings)
+    for member in frame.members:
+        if member.key in ties:
+            fits[member.key] = _rigid_fit(member, ties[member.key], catalog)
+        else:
+            fits[member.key] = replace(
+                fits[member.key], status=FitStatus.PRIOR_ONLY, reason=reasons[member.key]
+            )
+    return fits, sorted(set(reasons.values()))
+
+
+def _neighbours(ties: Sequence[tuple[_Frame, FrameTie]]) -> list[list[tuple[_Frame, FrameTie]]]:
+    """Groups of frames that may share sources."""
+    if len(ties) < 2:
+        return [list(ties)] if ties else []
+    owner = np.array([n for n, (frame, _) in enumerate(ties) for _ in frame.members])
+    where = np.array([(e.plane.ra, e.plane.dec) for frame, _ in ties for e in frame.members])
+    pairs = cKDTree(sky_to_vector(where)).query_pairs(np.radians(_NEXT_TO), output_type="ndarray")
+    linked = coo_matrix((np.ones(len(pairs)), owner[pairs].T), shape=(len(ties), len(ties)))
+    number, label = connected_components(linked, directed=False)
+    return [[one for one, mine in zip(ties, label, strict=True) if mine == n] for n in range(number)]
+
+
+def _solved_anew(
+    ties: Sequence[tuple[_Frame, FrameTie]], catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> dict[str, ExposureFit]:
+    """The joint solution of neighbouring frames; without those that it shows not to be on the catalog."""
+    out: dict[str, ExposureFit] = {}
+    left = [TiedFrame(frame.measured or (), tie, frame.geometry) for frame, tie in ties]
+    while left:
+        found = joint_fits(left, catalog, settings)
+        for fits in found:
+            out.update(fits)
+        good = [
+            frame
+            for frame, fits in zip(left, found, strict=True)
+            if all(fit.is_aligned for fit in fits.values())
+        ]
+        if len(good) == len(left):
+            break
+        left = good
+    return out
+
+
+def _frame_sources(frame: _Frame) -> tuple[FrameSources, int]:
+    """The sources to match, and how many were left out as saturated.
+
+    Where there are enough, those that one exposure saw, cosmic rays among them, and those that were
+    saturated wherever they were seen, are left out.
+    """
+    sources = list(frame.sources)
+    burnt = only_saturated(frame.measured or [])
+    clean = [source for source in sources if source.number not in burnt]
+    n_saturated = len(sources) - len(clean) if len(clean) >= ENOUGH_CONFIRMED else 0
+    sources = clean if n_saturated else sources
+    twice = [source for source in sources if source.n_exposures > 1]
+    sources = twice if len(twice) >= ENOUGH_CONFIRMED else sources
+    positions = PlaneList(
+        frame.plane.to_plane(np.array([(source.ra, source.dec) for source in sources])),
+        1e-3 * np.array([source.error for source in sources]),
+        np.array([source.mag for source in sources]),
+        np.array([source.epoch for source in sources]),
+    )
+    number = np.array([source.number for source in sources], dtype=np.int64)
+    scale = min(member.pixel_scale for member in frame.members)
+    return FrameSources(positions, number, frame.plane, scale), n_saturated
+
+
+def _rigid_fit(exposure: Exposure, tie: FrameTie, catalog: ReferenceCatalog) -> ExposureFit:
+    """A tie's correction in one exposure's own tangent plane."""
+    fit = tie.fit
+    return ExposureFit(
+        status=FitStatus.ALIGNED,
+        transform=fit.transform.in_plane(exposure.plane),
+        reference=catalog.name,
+        n_matched=len(tie.pairs),
+        n_used=fit.n_used,
+        rms=1e3 * fit.rms,
+        rms_axes=axis_rms(1e3 * fit.residual, fit.weight),
+        leverage=leverage(fit.weight / (tie.error**2 + fit.scatter**2)),
+        false_match_probability=tie.probability,
+        geometry=fit.geometry,
+        residuals=Residuals(
+            tie.pairs[:, 0],
+            catalog.identifier[tie.pairs[:, 1]],
+            1e3 * fit.residual,
+            fit.weight,
+            1e3 * tie.error,
+        ),
+    )

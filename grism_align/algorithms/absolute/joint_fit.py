@@ -1,0 +1,196 @@
+"""Solve the exposures of a frame anew, with the reference catalog as one more set of measurements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.absolute.epoch import covariance_at
+from grism_align.algorithms.absolute.identify import identified, on_catalog
+from grism_align.algorithms.fitting.joint import (
+    N_TERMS_OF,
+    solve_joint,
+)
+from grism_align.algorithms.fitting.prior import GENERATORS
+from grism_align.algorithms.relative.frame import followed, pointing_prior
+from grism_align.algorithms.relative.pointing import roll_groups
+from grism_align.values.errors import AlignmentError
+from grism_align.values.solution import ExposureFit
+from grism_align.values.sphere import (
+    mean_direction,
+)
+from grism_align.values.transform import TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.absolute.frame_tie import FrameTie
+    from grism_align.algorithms.absolute.measured import MeasuredSources
+    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import AbsoluteSettings
+    from grism_align.values.transform import LinearTransform
+
+from grism_align.algorithms.absolute.judgement import Verdict
+from grism_align.algorithms.absolute.measurements import Solved, TiedFrame, tie_frame, turns
+
+__all__ = ["joint_fits"]
+
+# A catalog overstates its errors if the scatter of as many pairs tells it, to so many of its own errors.
+_FEWEST_FOR_SCATTER, _CERTAIN = 20, 3.0
+# Error of the mean of N squared residuals of one axis as a share, times root N.
+_SQUARE_ERROR = np.sqrt(2.0)
+# Stars of less than this share of the typical variance are others, of which the scatter tells nothing.
+_OTHERS = 0.25
+
+
+def joint_fits(
+    frames: Sequence[TiedFrame], catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> list[dict[str, ExposureFit]]:
+    """Corrections of the exposures of neighbouring frames, each by its own, that follow the relative ones.
+
+    Every measurement is brought to the epoch of its source by the reference's proper motion and parallax.
+    Sources that several frames saw are one.
+
+    Parameters
+    ----------
+    frames : sequence of TiedFrame
+        The frames.
+    catalog : ReferenceCatalog
+        The reference.
+    settings : AbsoluteSettings
+        Weights; how well the a priori WCSs are known.
+
+    Returns
+    -------
+    list of dict of str to ExposureFit
+        Of each frame, by exposure key. Their covariances are those of the total corrections. An exposure
+        without matches has the correction of another of its guide-star acquisition, or of the frame. All of a
+        frame are FAILED if too few reference sources keep their weight, or if their residuals are those of a
+        wrong epoch: what it did to other frames is not undone here.
+    """
+    touching = [frame.tie.transform.plane for frame in frames]
+    plane = TangentPlane(*mean_direction([(one.ra, one.dec) for one in touching]))
+    home = np.repeat(np.arange(len(frames)), [len(frame.sources) for frame in frames])
+    sources = on_catalog([(frame.sources, frame.tie.transform) for frame in frames], plane)
+    rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
+    if not any((row >= 0).any() for row in rows):
+        # The whole was near the catalog at one epoch, and no exposure is at its own.
+        failed = ExposureFit.failed("no star of the catalog is where it should be at the exposures' times")
+        return [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
+    solved = _solved(frames, (sources, rows, home), (catalog, plane), settings)
+    verdict = Verdict(solved, catalog, plane, settings.match)
+    return [
+        _fits_of(frame, [(n, sources[n]) for n in np.flatnonzero(home == number).tolist()], solved, verdict)
+        for number, frame in enumerate(frames)
+    ]
+
+
+def _solved(
+    frames: Sequence[TiedFrame],
+    seen: tuple[Sequence[MeasuredSources], Sequence[NDArray[np.int64]], NDArray[np.int64]],
+    reference: tuple[ReferenceCatalog, TangentPlane],
+    settings: AbsoluteSettings,
+) -> Solved:
+    """Solve what was `seen`: sources, the catalog's rows that they are, and the frame of each exposure."""
+    (sources, rows, home), (catalog, plane) = seen, reference
+    groups = roll_groups([one.exposure for one in sources], plane)
+    # An exposure that its own sources could not align stays with its acquisition.
+    places = [n for n, one in enumerate(sources) if (rows[n] >= 0).any() or one.matched.any()]
+    own, labels = [sources[n] for n in places], [groups[n] for n in places]
+    stated = _as_the_scatter_tells(catalog, [frame.tie for frame in frames])
+    tied = tie_frame(
+        own, [rows[n] for n in places], labels, (stated, plane), settings.selection.unknown_motion
+    )
+    # The catalog may be worse than it says; how much of the frames' scatter is its own, the residuals tell.
+    tied.scatter[-1] = np.median([frame.tie.fit.scatter for frame in frames])
+    geometry = max((frame.geometry for frame in frames), key=N_TERMS_OF.__getitem__)
+    prior = pointing_prior(settings.pointing, tied.measured, [one.transform for one in own])
+    solution = solve_joint(tied.measured, geometry, settings.match.clip, prior, tied.scatter)
+    steps = {}
+    found = followed(tied.measured, solution, plane)
+    for n, group, step in zip(places, tied.measured.group, found, strict=True):
+        kept = _frame_terms(frames[home[n]].tie, solution.center[group], N_TERMS_OF[geometry])
+        steps[n] = replace(step, covariance=step.covariance + kept)
+    return Solved(tied, solution, {n: at for at, n in enumerate(places)}, steps, groups, geometry)
+
+
+def _fits_of(
+    frame: TiedFrame, members: Sequence[tuple[int, MeasuredSources]], solved: Solved, verdict: Verdict
+) -> dict[str, ExposureFit]:
+    """The fits of a frame's exposures, each with its place among all; all of them FAILED if the frame has."""
+    try:
+        probability = verdict.require(
+            [solved.at[n] for n, _ in members if n in solved.at], frame, [one for _, one in members]
+        )
+    except AlignmentError as error:
+        return dict.fromkeys((one.exposure.key for _, one in members), ExposureFit.failed(str(error)))
+    geometry = max(solved.geometry, frame.tie.fit.geometry, key=N_TERMS_OF.__getitem__)
+    fits = {}
+    for n, one in members:
+        judged = verdict.fit(solved.at.get(n))
+        judged = replace(judged, geometry=geometry, false_match_probability=probability)
+        fit = _followed(judged, frame, one.exposure, solved.step(n))
+        fits[one.exposure.key] = replace(fit, includes_earlier=n in solved.steps)
+    return fits
+
+
+def _as_the_scatter_tells(catalog: ReferenceCatalog, ties: Sequence[FrameTie]) -> ReferenceCatalog:
+    """The catalog with smaller errors of each axis on which its sources scatter clearly less than it states.
+
+    What scatters more, the solution itself finds.
+    """
+    used = [tie.fit.weight > 0 for tie in ties]
+    number = sum(int(mine.sum()) for mine in used)
+    if number < _FEWEST_FOR_SCATTER:
+        return catalog
+    rows = np.concatenate([tie.pairs[mine, 1] for tie, mine in zip(ties, used, strict=True)])
+    own = np.concatenate([tie.own_error[mine] for tie, mine in zip(ties, used, strict=True)]) ** 2
+    years = np.concatenate([tie.epoch[mine] for tie, mine in zip(ties, used, strict=True)])
+    residual = np.concatenate(
+        [_to_sky_axes(tie, catalog)[mine] for tie, mine in zip(ties, used, strict=True)]
+    )
+    stated = 1e-6 * np.diagonal(covariance_at(catalog[rows], years), axis1=1, axis2=2)
+    everywhere = 1e-6 * np.diagonal(covariance_at(catalog, float(years.mean())), axis1=1, axis2=2)
+    scale = np.ones((len(catalog), 5))
+    for axis in (0, 1):
+        total = stated[:, axis] + own
+        share = float((residual[:, axis] ** 2 / total).mean())
+        if share > 1.0 - _CERTAIN * _SQUARE_ERROR / np.sqrt(number):
+            continue
+        theirs = float(np.median(stated[:, axis]))
+        left = max(share * float(np.median(total)) - float(np.median(own)), 0.01 * theirs)
+        alike = everywhere[:, axis] > _OTHERS * theirs
+        scale[:, [axis, 3 + axis]] = np.where(alike, np.sqrt(left / theirs), 1.0)[:, None]
+    return replace(catalog, covariance=scale[:, :, None] * catalog.covariance * scale[:, None, :])
+
+
+def _to_sky_axes(tie: FrameTie, catalog: ReferenceCatalog) -> NDArray[np.float64]:
+    """The residuals of a tie to the east and the north of each star, which near a pole aren't the plane's."""
+    turn = turns(catalog.sky[tie.pairs[:, 1]], tie.transform.plane)
+    return np.asarray(np.einsum("nki,nk->ni", turn, tie.fit.residual))
+
+
+def _followed(
+    judged: ExposureFit, frame: TiedFrame, exposure: Exposure, step: LinearTransform | None
+) -> ExposureFit:
+    """The fit of one exposure: its frame's tie and then a step, with the covariance of the step."""
+    tie = frame.tie.transform.in_plane(exposure.plane)
+    if step is None:
+        return replace(judged, transform=tie)
+    own = step.in_plane(exposure.plane)
+    return replace(judged, transform=replace(tie.then(own), covariance=own.covariance))
+
+
+def _frame_terms(tie: FrameTie, center: NDArray[np.float64], n_terms: int) -> NDArray[np.float64]:
+    """Covariance (6, 6) of the terms that only the frame as a whole was fitted for, about a point."""
+    out = np.zeros((6, 6))
+    for matrix in GENERATORS[n_terms : N_TERMS_OF[tie.fit.geometry]]:
+        along = 0.5 * matrix.ravel()
+        derivative = np.concatenate([-matrix @ center, matrix.ravel()])
+        out += (along @ tie.transform.covariance[2:, 2:] @ along) * np.outer(derivative, derivative)
+    return out

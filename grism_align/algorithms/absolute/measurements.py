@@ -1,0 +1,211 @@
+"""Sources and reference stars as measurements of one joint solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.absolute.epoch import covariance_at, positions_at
+from grism_align.algorithms.fitting.joint import (
+    REFERENCE,
+    Measurements,
+)
+from grism_align.values.sphere import (
+    ARCSEC_PER_RADIAN,
+    sky_to_vector,
+    tangent_axes,
+    vector_to_sky,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.absolute.frame_tie import FrameTie
+    from grism_align.algorithms.absolute.measured import MeasuredSources
+    from grism_align.algorithms.fitting.joint import JointSolution
+    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.transform import LinearTransform, TangentPlane
+
+
+__all__ = ["Solved", "TiedFrame", "tie_frame", "turns"]
+
+
+# Radians, to tell the direction of an axis by.
+_STEP = 1e-7
+# A source that no catalog knows may have moved between measurements further apart than this, in years.
+_YEARS_APART = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class TiedFrame:
+    """A relative frame that was matched with the catalog as a whole.
+
+    Parameters
+    ----------
+    sources : sequence of MeasuredSources
+        What each of its exposures measured, on the relative frame.
+    tie : FrameTie
+        How it lies on the catalog.
+    geometry : {'shift', 'rshift', 'rscale', 'general'}
+        What its relative alignment fitted.
+    """
+
+    sources: Sequence[MeasuredSources]
+    tie: FrameTie
+    geometry: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Tied:
+    """All measurements on the catalog's frame, each source at one epoch, those by the catalog last.
+
+    Parameters
+    ----------
+    measured : Measurements
+        All of them.
+    scatter : (K,) ndarray, arcsec
+        First guess of the scatter of each kind of them.
+    rows : (R,) ndarray of int
+        The row of the catalog that each of the last R is.
+    number : (M,) ndarray of int
+        The source of the relative frame that each measurement is of, -1 where it is of none.
+    """
+
+    measured: Measurements
+    scatter: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    number: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """The joint solution, and what it adds to the correction of each exposure.
+
+    Parameters
+    ----------
+    tied : _Tied
+        What was solved.
+    solution : JointSolution
+        Its solution.
+    at : dict of int to int
+        Place in the solution of each exposure that is in it, by its place among all.
+    steps : dict of int to LinearTransform
+        What follows the tie of its frame, by its place among all.
+    groups : list of str
+        Guide-star acquisition of each of all.
+    geometry : str
+        What was fitted.
+    """
+
+    tied: _Tied
+    solution: JointSolution
+    at: dict[int, int]
+    steps: dict[int, LinearTransform]
+    groups: list[str]
+    geometry: str
+
+    def step(self, number: int) -> LinearTransform | None:
+        """The step of an exposure, else that of another of its acquisition."""
+        others = (n for n in self.steps if self.groups[n] == self.groups[number])
+        return self.steps.get(number if number in self.steps else next(others, -1))
+
+
+def tie_frame(
+    own: Sequence[MeasuredSources],
+    rows: Sequence[NDArray[np.int64]],
+    labels: Sequence[str],
+    reference: tuple[ReferenceCatalog, TangentPlane],
+    unknown_motion: float,
+) -> _Tied:
+    """Measurements of all sources that more than one exposure, or an exposure and the catalog, measured."""
+    catalog, plane = reference
+    exposure, row = np.repeat(np.arange(len(own)), [len(one) for one in own]), np.concatenate(rows)
+    number = np.concatenate([one.number for one in own])
+    matched = np.concatenate([one.matched for one in own])
+    # Rows of the catalog come first, then sources that it does not have.
+    identity = np.where(row >= 0, row, len(catalog) + number)
+    kept = np.flatnonzero((row >= 0) | matched)
+    exposure, row, number = exposure[kept], row[kept], number[kept]
+    identities, source = np.unique(identity[kept], return_inverse=True)
+    source = source.ravel()
+    time = np.array([one.time for one in own])[exposure]
+    epoch = np.bincount(source, time) / np.bincount(source)
+    known = identities < len(catalog)
+    stars = catalog[identities[known]]
+    anchor = plane.to_plane(positions_at(stars, epoch[known]))
+    xy = np.concatenate([one.xy for one in own])[kept]
+    error = np.concatenate([one.error for one in own])[kept]
+    seen = row >= 0
+    star, apart = np.cumsum(known)[source[seen]] - 1, time - epoch[source]
+    xy[seen] -= plane.to_plane(positions_at(stars[star], time[seen])) - anchor[star]
+    error[seen] = np.hypot(error[seen], _motion_error(stars, star, apart[seen]))
+    kind, scatter = _kinds(own, exposure, np.where(seen, 0.0, np.abs(apart)), unknown_motion)
+    axes = _axis_errors(stars, epoch[known], plane)
+    _, group = np.unique(labels, return_inverse=True)
+    measured = Measurements(
+        exposure=np.concatenate([exposure, np.full(len(stars), REFERENCE)]),
+        source=np.concatenate([source, np.flatnonzero(known)]),
+        xy=np.concatenate([xy, anchor]),
+        error=np.concatenate([error, np.sqrt((axes**2).mean(axis=1))]),
+        kind=np.concatenate([kind, np.full(len(stars), len(scatter) - 1)]),
+        group=group.ravel(),
+        fixed=np.zeros(len(own), dtype=bool),
+        axis_error=np.concatenate([error[:, None].repeat(2, axis=1), axes]),
+    )
+    in_frame = np.full(len(identities), -1)
+    in_frame[source[number >= 0]] = number[number >= 0]
+    return _Tied(measured, scatter, identities[known], np.concatenate([number, in_frame[known]]))
+
+
+def _kinds(
+    own: Sequence[MeasuredSources],
+    exposure: NDArray[np.int64],
+    years: NDArray[np.float64],
+    unknown_motion: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Class of each measurement, and the first guess of each class's scatter (K,), that of a catalog last.
+
+    What nobody knows to stay over some `years` is a class of its own: the residuals tell how much it moves.
+    """
+    instruments, instrument = np.unique([one.exposure.instrument for one in own], return_inverse=True)
+    kind = instrument.ravel()[exposure]
+    kind[years > _YEARS_APART] += len(instruments)
+    scatter = np.zeros(2 * len(instruments) + 1)
+    for number in np.unique(kind[years > _YEARS_APART]).tolist():
+        scatter[number] = 1e-3 * unknown_motion * float(np.median(years[kind == number]))
+    return kind, scatter
+
+
+def _axis_errors(
+    stars: ReferenceCatalog, years: NDArray[np.float64], plane: TangentPlane
+) -> NDArray[np.float64]:
+    """Standard errors (N, 2), arcsec, of stars along the axes of a plane, which near a pole aren't theirs."""
+    turn = turns(stars.sky, plane)
+    covariance = turn @ covariance_at(stars, years) @ turn.swapaxes(1, 2)
+    return np.asarray(1e-3 * np.sqrt(np.maximum(covariance[:, (0, 1), (0, 1)], 0.0)))
+
+
+def turns(sky: NDArray[np.float64], plane: TangentPlane) -> NDArray[np.float64]:
+    """What takes east and north of positions (N, 2), deg, to the axes of a plane: (N, 2, 2)."""
+    east, north, _ = np.moveaxis(tangent_axes(*sky.T), 1, 0)
+    out, origin = sky_to_vector(sky), plane.to_plane(sky)
+    steps = [plane.to_plane(vector_to_sky(out + _STEP * axis)) - origin for axis in (east, north)]
+    return np.asarray(np.stack(steps, axis=-1) / (_STEP * ARCSEC_PER_RADIAN))
+
+
+def _motion_error(
+    stars: ReferenceCatalog, star: NDArray[np.int64], years: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Error, arcsec, of bringing each measurement of a star over some years.
+
+    It is the same for all of one time, which together must not beat it down.
+    """
+    motion = np.sqrt((stars.motion_error**2).mean(axis=1))
+    _, place, times = np.unique(
+        np.column_stack([star, np.round(years, 1)]), axis=0, return_inverse=True, return_counts=True
+    )
+    return np.asarray(1e-3 * motion[star] * years * np.sqrt(times[place.ravel()]))

@@ -1,0 +1,1 @@
+"""Fits of transforms, of pairs and of whole networks."""

@@ -1,0 +1,427 @@
+"""One least-squares solution for the corrections of many exposures and the positions of their sources.
+
+Each measurement says: position in the exposure, corrected = position of the source. Both sides are
+unknown; the sources' positions are eliminated, which leaves a small system for the corrections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from grism_align.algorithms.fitting.fit import robust_weights, variance_factor
+from grism_align.algorithms.fitting.floor import estimate_floor
+from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, prior_normal, prior_reweighted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.fitting.prior import PointingPrior
+
+__all__ = [
+    "LEAST_WEIGHT",
+    "N_TERMS_OF",
+    "REFERENCE",
+    "JointSolution",
+    "Measurements",
+    "freedom",
+    "group_centers",
+    "solve_joint",
+]
+
+#: In place of an exposure's number: a measurement by the reference catalog, which is not corrected.
+REFERENCE = -1
+
+#: Robust weight of a clipped measurement: it tells nothing, but a source that has no other keeps a position.
+LEAST_WEIGHT = 1e-10
+_ITERATIONS = 25
+_PRIOR_ITERATIONS = 10
+#: Terms of a group besides its shift, by geometry.
+N_TERMS_OF = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
+# Measurements of a class that tell its scatter.
+_FEWEST_OF_CLASS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Positions of the same sources in several exposures, M of each.
+
+    Parameters
+    ----------
+    exposure : (M,) ndarray of int
+        Number of the exposure, 0 to E - 1, or `REFERENCE`.
+    source : (M,) ndarray of int
+        Number of the source, 0 to S - 1. Every source has two measurements or more.
+    xy : (M, 2) ndarray, arcsec
+        Measured position in the common tangent plane.
+    error : (M,) ndarray, arcsec
+        Standard error of one axis; the rms of the two where they differ.
+    kind : (M,) ndarray of int
+        Class of the measurement, 0 to K - 1: those of one class share the scatter beyond their errors.
+    group : (E,) ndarray of int
+        Number of each exposure's group, whose exposures share roll, scale and shears.
+    fixed : (E,) ndarray of bool
+        Exposures that fix the frame: their mean shift and their groups' mean terms are zero. Of no
+        account where there are measurements by a reference catalog, which then is the frame.
+    axis_error : (M, 2) ndarray, arcsec, or None
+        Standard errors of x and y; None where they are the same.
+    """
+
+    exposure: NDArray[np.int64]
+    source: NDArray[np.int64]
+    xy: NDArray[np.float64]
+    error: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    group: NDArray[np.int64]
+    fixed: NDArray[np.bool_]
+    axis_error: NDArray[np.float64] | None = None
+
+    def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
+        error = self.error[:, None].repeat(2, axis=1) if self.axis_error is None else self.axis_error
+        return np.asarray(error**2 + scatter[self.kind][:, None] ** 2)
+
+    @property
+    def n_exposures(self) -> int:
+        """Number of exposures."""
+        return len(self.group)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no measurement tells a common move of all exposures."""
+        return bool((self.exposure != REFERENCE).all())
+
+
+@dataclass(frozen=True, eq=False)
+class JointSolution:
+    """Corrections of all exposures, about the centre of each group.
+
+    Parameters
+    ----------
+    shift : (E, 2) ndarray, arcsec
+        Of each exposure at its group's centre.
+    terms : (G, 4) ndarray
+        Of each group: position angles grow by a roll (rad), distances by a scale, and two shears; zero
+        where the geometry leaves them out.
+    center : (G, 2) ndarray, arcsec
+        The groups' centres.
+    covariance : (E, 6, 6) ndarray
+        Of each exposure's (shift x, shift y, roll, scale, shears).
+    residual : (M, 2) ndarray, arcsec
+        Corrected position minus the source's.
+    weight : (M,) ndarray
+        Robust weight, 0 to 1.
+    scatter : (K,) ndarray, arcsec
+        Error of one axis, of each class, that the given errors don't explain.
+    source_xy : (S, 2) ndarray, arcsec
+        Positions of the sources.
+    source_error : (S,) ndarray, arcsec
+        Standard errors of one axis.
+    """
+
+    shift: NDArray[np.float64]
+    terms: NDArray[np.float64]
+    center: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+    source_xy: NDArray[np.float64]
+    source_error: NDArray[np.float64]
+
+    def matrices(self) -> NDArray[np.float64]:
+        """The linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
+        maps = np.eye(2) + np.einsum("gk,kij->gij", self.terms, GENERATORS)
+        return np.asarray(maps / np.sqrt(1.0 + self.terms[:, 0] ** 2)[:, None, None])
+
+
+def solve_joint(
+    measured: Measurements,
+    geometry: str,
+    clip: float,
+    prior: PointingPrior | None = None,
+    start: NDArray[np.float64] | None = None,
+) -> JointSolution:
+    """Solve for all corrections at once, with robust weights.
+
+    Parameters
+    ----------
+    measured : Measurements
+        What was measured.
+    geometry : {'shift', 'rshift', 'rscale', 'general'}
+        A shift an exposure; and a roll a group; and a scale a group; and two shears a group.
+    clip : float
+        Residuals beyond this many sigma get no weight.
+    prior : PointingPrior, optional
+        What is known of the pointing, about the centres of `group_centers`.
+    start : (K,) ndarray, arcsec, optional
+        First guess of the scatter of each class, which a class with few measurements keeps; default: zero.
+
+    Returns
+    -------
+    JointSolution
+
+    Notes
+    -----
+    With A the derivatives of the corrected positions by the corrections, S those by the sources and W the
+    weights, eliminating the sources leaves N = A'WA - A'WS (S'WS)^-1 S'WA (Schur complement; Triggs et al.
+    2000, "Bundle adjustment", section 6.1). The prior's inverse covariance is added to N.
+    """
+    n_terms = N_TERMS_OF[geometry]
+    problem = _Problem(measured, group_centers(measured), n_terms)
+    scatter = np.zeros(int(measured.kind.max()) + 1) if start is None else start
+    weight = np.ones(len(measured.source))
+    if prior is not None:
+        # What a match found counts from the start, lest an exposure far off lose its sources.
+        for _ in range(_PRIOR_ITERATIONS):
+            nothing = np.zeros_like(prior.so_far(n_terms))
+            prior = prior_reweighted(prior, nothing, n_terms, is_free=measured.is_free)
+    for _ in range(_ITERATIONS):
+        variance = measured.variance(scatter)
+        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior)
+        free = freedom(measured, weight * (1.0 / variance).mean(axis=1))[:, None]
+        scatter = _class_scatter(measured, solved.residual / free, weight > 0, scatter)
+        variance = measured.variance(scatter)
+        new = robust_weights(np.sqrt(((solved.residual / free) ** 2 / variance).sum(axis=1)), clip)
+        done = np.abs(new - weight).max() < 1e-3
+        weight = new
+        if prior is not None:
+            before = prior
+            prior = prior_reweighted(before, solved.parameters, n_terms, is_free=measured.is_free)
+            done = done and np.abs(prior.shift_weight - before.shift_weight).max() < 1e-3
+        if done:
+            break
+    inverse = (1.0 / variance).mean(axis=1)
+    honest = weight * inverse
+    pull = solved.residual / np.sqrt(variance * inverse[:, None])
+    factor = variance_factor(pull, (honest, _left_free(measured, honest)), weight, clip)
+    solved = problem.solve(np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance, prior)
+    total = np.bincount(measured.source, honest / factor, len(solved.source_xy))
+    shift, terms = _unpacked(measured, solved.parameters, n_terms)
+    return JointSolution(
+        shift=shift,
+        terms=terms,
+        center=problem.center,
+        covariance=_exposure_covariances(solved.covariance(), measured.group, n_terms),
+        residual=solved.residual,
+        weight=weight,
+        scatter=scatter,
+        source_xy=solved.source_xy,
+        source_error=np.sqrt(1.0 / np.where(total > 0, total, np.nan)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _WeightedSolution:
+    """The solution for given weights; its covariance when asked for."""
+
+    parameters: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    source_xy: NDArray[np.float64]
+    covariance: Callable[[], NDArray[np.float64]]
+
+
+class _Problem:
+    """What is the same for all weights."""
+
+    def __init__(self, measured: Measurements, center: NDArray[np.float64], n_terms: int) -> None:
+        self.measured = measured
+        self.center = center
+        self._n_terms = n_terms
+        self._design = _design(measured, center, n_terms)
+        self._frame = _frame_constraints(measured, n_terms)
+
+    def solve(self, weight: NDArray[np.float64], prior: PointingPrior | None) -> _WeightedSolution:
+        """Solve for given weights of x and y, (M, 2), arcsec^-2."""
+        measured = self.measured
+        system = _normal_equations(measured, self._design, weight)
+        if prior is not None:
+            normal, right = prior_normal(prior, self._n_terms, is_free=measured.is_free)
+            system = _Normal(system.matrix + normal, system.right + right, system.source_positions)
+        parameters, covariance = _constrained(system, self._frame)
+        source_xy = system.source_positions(parameters)
+        corrected = measured.xy + (self._design @ parameters).reshape(2, -1).T
+        return _WeightedSolution(parameters, corrected - source_xy[measured.source], source_xy, covariance)
+
+
+def group_centers(measured: Measurements) -> NDArray[np.float64]:
+    """Mean position (G, 2), arcsec, of the measurements of each group."""
+    own = measured.exposure != REFERENCE
+    group = measured.group[measured.exposure[own]]
+    count = np.maximum(np.bincount(group, minlength=measured.group.max() + 1), 1)
+    return np.column_stack([np.bincount(group, axis, len(count)) / count for axis in measured.xy[own].T])
+
+
+def freedom(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected residual in units of the error: source and exposure take up part of it.
+
+    Parameters
+    ----------
+    measured : Measurements
+        M measurements.
+    weight : (M,) ndarray
+        Inverse squares of their errors, times the robust weights.
+
+    Notes
+    -----
+    The share that the source's position takes up is exact; that of the exposure's shift is what the shift
+    would take up if the other exposures stood still. Rolls, common to many exposures, take up little.
+    """
+    return np.asarray(np.sqrt(np.clip(_left_free(measured, weight), 1e-3, 1.0)))
+
+
+def _left_free(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected squared residual in units of the squared error."""
+    total = np.bincount(measured.source, weight)
+    left = 1.0 - weight / np.where(total > 0, total, 1.0)[measured.source]
+    own = measured.exposure != REFERENCE
+    tells = np.where(own, weight * left, 0.0)
+    by_exposure = np.bincount(measured.exposure[own], tells[own], measured.n_exposures)
+    of_exposure = np.where(by_exposure > 0, by_exposure, 1.0)[np.where(own, measured.exposure, 0)]
+    return np.asarray(left * (1.0 - tells / of_exposure))
+
+
+def _class_scatter(
+    measured: Measurements,
+    residual: NDArray[np.float64],
+    used: NDArray[np.bool_],
+    before: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Scatter of each class beyond the errors; a class with too few measurements keeps its own."""
+    scatter = before.copy()
+    for kind in range(len(before)):
+        own = used & (measured.kind == kind)
+        if own.sum() >= _FEWEST_OF_CLASS:
+            scatter[kind] = estimate_floor(residual[own], measured.error[own], 0.0)
+    return scatter
+
+
+def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -> sparse.csr_matrix:
+    """Derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
+    m, e, g = len(measured.source), measured.n_exposures, len(center)
+    rows = np.flatnonzero(measured.exposure != REFERENCE)
+    exposure = measured.exposure[rows]
+    group = measured.group[exposure]
+    arm = measured.xy[rows] - center[group]
+    ones = np.ones(len(rows))
+    entries = [(rows, exposure, ones), (m + rows, e + exposure, ones)]
+    for term, matrix in enumerate(GENERATORS[:n_terms]):
+        column = 2 * e + term * g + group
+        entries += [(rows, column, arm @ matrix[0]), (m + rows, column, arm @ matrix[1])]
+    i, j, values = (np.concatenate(part) for part in zip(*entries, strict=True))
+    return sparse.csr_matrix((values, (i, j)), shape=(2 * m, 2 * e + n_terms * g))
+
+
+def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float64]:
+    """Rows whose products with the parameters are zero: what no measurement can tell."""
+    e, g = measured.n_exposures, int(measured.group.max()) + 1
+    size = 2 * e + n_terms * g
+    if not measured.is_free:
+        return np.zeros((0, size))
+    fixed_groups = np.zeros(g)
+    fixed_groups[measured.group[measured.fixed]] = 1.0
+    rows = np.zeros((2 + n_terms, size))
+    for axis in (0, 1):
+        rows[axis, axis * e : (axis + 1) * e] = measured.fixed / measured.fixed.sum()
+    for term in range(n_terms):
+        rows[2 + term, 2 * e + term * g : 2 * e + (term + 1) * g] = fixed_groups / fixed_groups.sum()
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Normal:
+    """Normal equations of the corrections, and the sources' positions as a function of those."""
+
+    matrix: NDArray[np.float64]
+    right: NDArray[np.float64]
+    source_positions: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _normal_equations(
+    measured: Measurements, design: sparse.csr_matrix, weight: NDArray[np.float64]
+) -> _Normal:
+    """The normal equations for given weights, the sources eliminated."""
+    m = len(weight)
+    n_sources = int(measured.source.max()) + 1
+    both = weight.T.ravel()
+    where = np.concatenate([measured.source, n_sources + measured.source])
+    spread = sparse.csr_matrix((both, (where, np.arange(2 * m))), shape=(2 * n_sources, 2 * m))
+    total = np.asarray(spread.sum(axis=1)).ravel()
+    inverse = sparse.diags(1.0 / np.where(total > 0, total, 1.0))
+    weighted = sparse.diags(both) @ design
+    by_source = spread @ design
+    observed = measured.xy.T.ravel()
+    mean_observed = inverse @ (spread @ observed)
+
+    def source_positions(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((mean_observed + inverse @ (by_source @ parameters)).reshape(2, -1).T)
+
+    return _Normal(
+        (design.T @ weighted - by_source.T @ inverse @ by_source).toarray(),
+        -(weighted.T @ observed - by_source.T @ mean_observed),
+        source_positions,
+    )
+
+
+def _constrained(
+    system: _Normal, frame: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], Callable[[], NDArray[np.float64]]]:
+    """Solve the normal equations under the frame's constraints; the covariance when asked for.
+
+    The constraints, taken as one more measurement, make the system definite; conditioning on them then
+    makes them exact. What neither tells (the roll of a group of one source) stays zero.
+    """
+    # A roll in arcsec per arcsec and a shift in arcsec differ by orders of magnitude.
+    size = 1.0 / np.sqrt(np.maximum(np.diag(system.matrix), 1e-300))
+    rows = frame * size
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    solve = _solver(system.matrix * np.outer(size, size) + rows.T @ rows)
+    tied = solve(rows.T)
+    held = np.linalg.solve(rows @ tied, tied.T) if len(rows) else np.zeros((0, len(size)))
+
+    def covariance() -> NDArray[np.float64]:
+        inverse = solve(np.eye(len(size))) - tied @ held
+        # The variance of what the frame fixes is zero but for rounding, which may be negative.
+        known = np.diag(inverse) > 1e-12
+        return np.where(np.outer(known, known), inverse, 0.0) * np.outer(size, size)
+
+    scaled = size * system.right
+    return size * (solve(scaled) - tied @ (held @ scaled)), covariance
+
+
+def _solver(matrix: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Solves for any right side."""
+    try:
+        # Far below what a measurement adds, far above rounding.
+        factor = cho_factor(matrix + 1e-13 * np.eye(len(matrix)), lower=True)
+    except LinAlgError:
+        inverse = np.linalg.pinv(matrix, rcond=1e-12, hermitian=True)
+        return lambda right: np.asarray(inverse @ right)
+    return lambda right: np.asarray(cho_solve(factor, right))
+
+
+def _unpacked(
+    measured: Measurements, parameters: NDArray[np.float64], n_terms: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shifts (E, 2) and terms (G, 4) of the parameters."""
+    e, g = measured.n_exposures, int(measured.group.max()) + 1
+    terms = np.zeros((g, N_TERMS))
+    terms[:, :n_terms] = parameters[2 * e :].reshape(n_terms, g).T
+    return parameters[: 2 * e].reshape(2, e).T, terms
+
+
+def _exposure_covariances(
+    covariance: NDArray[np.float64], group: NDArray[np.int64], n_terms: int
+) -> NDArray[np.float64]:
+    e, g = len(group), int(group.max()) + 1
+    index = [np.arange(e), e + np.arange(e)] + [2 * e + term * g + group for term in range(n_terms)]
+    picked = np.column_stack(index)
+    out = np.zeros((e, 2 + N_TERMS, 2 + N_TERMS))
+    out[:, : 2 + n_terms, : 2 + n_terms] = covariance[picked[:, :, None], picked[:, None, :]]
+    return out

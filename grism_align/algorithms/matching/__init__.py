@@ -1,0 +1,1 @@
+"""Two lists of sources matched without knowing shift or roll."""

@@ -1,0 +1,1 @@
+"""Sources detected and measured on an exposure."""

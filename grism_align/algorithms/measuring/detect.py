@@ -1,0 +1,287 @@
+"""Find the sources of one chip and measure them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align.algorithms.measuring.centroid import Stamps, WindowedMoments, cut_stamps, windowed_moments
+from grism_align.algorithms.measuring.psf import star_positions
+from grism_align.values.catalog import SourceFlag
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from grism_align.values.settings import DetectionSettings
+
+__all__ = ["ChipSources", "detect_sources", "mean_ellipticity"]
+
+# Fraction of usable pixels below which a chip can't be measured, and a box of its background neither: so far
+# apart that a chip that passes has a box that does, wherever its usable pixels lie.
+_LEAST_USABLE = 0.15
+_LEAST_USABLE_IN_BOX = 0.05
+# A window with less of its weight on good pixels gives no position.
+_LEAST_COVERAGE = 0.6
+_FWHM = 2.3548
+
+
+@dataclass(frozen=True, eq=False)
+class ChipSources:
+    """Sources of one chip, N of each, and the counts of what was left out.
+
+    Parameters
+    ----------
+    xy, xy_error : (N, 2) ndarray, pix
+        Zero-based positions and their errors.
+    flux, flux_error : (N,) ndarray
+        In the aperture, in the units of the image.
+    fwhm : (N,) ndarray, pix
+        Full width at half maximum of the equivalent Gaussian.
+    ellipticity : (N, 2) ndarray
+        (xx - yy) / (xx + yy) and 2 xy / (xx + yy).
+    flags : (N,) ndarray of int
+        `SourceFlag` bits.
+    counts : dict of str to int
+        Pixels and sources, by what became of them.
+    note : str
+        Why there are none, else empty.
+    """
+
+    xy: NDArray[np.float64]
+    xy_error: NDArray[np.float64]
+    flux: NDArray[np.float64]
+    flux_error: NDArray[np.float64]
+    fwhm: NDArray[np.float64]
+    ellipticity: NDArray[np.float64]
+    flags: NDArray[np.int64]
+    counts: dict[str, int]
+    note: str = ""
+
+
+def _none(counts: dict[str, int], note: str) -> ChipSources:
+    pairs, singles = np.zeros((0, 2)), np.zeros(0)
+    return ChipSources(pairs, pairs, singles, singles, singles, pairs, np.zeros(0, int), counts, note)
+
+
+def detect_sources(
+    sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], settings: DetectionSettings
+) -> ChipSources:
+    """Find the sources of a chip in its distorted frame and measure them.
+
+    Peaks of the inverse-variance matched-filtered image above the threshold; windowed centroids;
+    aperture fluxes; flags.
+
+    Parameters
+    ----------
+    sci, err : (ny, nx) ndarray
+        Image and standard errors, any unit.
+    dq : (ny, nx) ndarray of int
+        Data-quality bits.
+    settings : DetectionSettings
+        The parameters.
+
+    Returns
+    -------
+    ChipSources
+        Empty, with a note, where nothing can be found.
+    """
+    good = _good_pixels(sci, err, dq, settings)
+    counts = {"pixels": int(sci.size), "pixels_flagged": int(sci.size - good.sum())}
+    if good.mean() < _LEAST_USABLE:
+        return _none(counts, f"{counts['pixels_flagged']} of {counts['pixels']} pixels are flagged")
+    image = np.where(good, sci - _background(sci, good, settings.background_box), 0).astype(np.float32)
+    peaks = _find_peaks(image, err, good, settings)
+    counts["peaks"] = len(peaks)
+    if len(peaks) == 0:
+        return _none(counts, f"no source above {settings.threshold:g} sigma")
+    saturated = (dq.astype(np.int64) & settings.saturation_bits) != 0
+    sources = _measure(image, err, good, saturated, peaks, settings)
+    for flag in SourceFlag:
+        counts[f"flagged_{flag.name}".lower()] = int(((sources.flags & flag) != 0).sum())
+    sources.counts.update(counts)
+    return sources
+
+
+def _good_pixels(
+    sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], settings: DetectionSettings
+) -> NDArray[np.bool_]:
+    """Usable pixels. Saturated ones are kept: their sources are flagged, not hidden."""
+    accepted = settings.good_bits | settings.saturation_bits
+    flagged = (dq.astype(np.int64) & ~accepted & 0xFFFF) != 0
+    return np.asarray(~flagged & np.isfinite(sci) & np.isfinite(err) & (err > 0))
+
+
+def _background(sci: NDArray[Any], good: NDArray[np.bool_], box: int) -> NDArray[Any]:
+    """Local background, smooth over the box: a spline through the boxes' values."""
+    from astropy.stats import SigmaClip
+    from photutils.background import Background2D
+
+    size = tuple(min(box, side) for side in sci.shape)
+    clip = SigmaClip(sigma=3.0, maxiters=5)
+    background = Background2D(
+        np.where(good, sci, 0),
+        size,
+        mask=~good,
+        filter_size=3,
+        sigma_clip=clip,
+        exclude_percentile=100 * (1 - _LEAST_USABLE_IN_BOX),
+    )
+    return _interpolated(np.asarray(background.background_mesh, dtype=float), size, sci.shape)
+
+
+def _interpolated(
+    mesh: NDArray[np.float64], size: tuple[int, ...], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Spline through values at the centres of boxes; beyond the outer centres it stays as it is there.
+
+    Photutils' own interpolator gives the same to 0.3 % of a pixel's noise and takes five times as long.
+    """
+    from scipy.interpolate import RectBivariateSpline
+
+    centers, places = [], []
+    for axis, (step, side) in enumerate(zip(size, shape, strict=True)):
+        if mesh.shape[axis] == 1:
+            mesh = np.repeat(mesh, 2, axis=axis)
+        center = step * np.arange(mesh.shape[axis]) + (step - 1) / 2
+        centers.append(center)
+        places.append(np.clip(np.arange(side), center[0], center[-1]))
+    ky, kx = (min(3, n - 1) for n in mesh.shape)
+    return np.asarray(RectBivariateSpline(*centers, mesh, kx=ky, ky=kx)(*places), dtype=np.float32)
+
+
+def _matched_filter(
+    image: NDArray[Any], err: NDArray[Any], good: NDArray[np.bool_], sigma: float
+) -> NDArray[np.float32]:
+    """Signal-to-noise ratio of a Gaussian source at every pixel (Turin 1960; inverse-variance weights)."""
+    from scipy.ndimage import gaussian_filter
+
+    inverse = np.zeros(image.shape, np.float32)
+    np.divide(1.0, np.square(err), out=inverse, where=good, casting="unsafe")
+    signal = gaussian_filter(image * inverse, sigma)
+    # The square of a Gaussian is a Gaussian, narrower by sqrt(2) and 4 pi sigma^2 times weaker.
+    noise = gaussian_filter(inverse, sigma / np.sqrt(2)) / (4 * np.pi * sigma**2)
+    ratio = np.zeros(image.shape, np.float32)
+    np.divide(signal, np.sqrt(np.clip(noise, 0, None)), out=ratio, where=noise > 0)
+    return ratio
+
+
+def _find_peaks(
+    image: NDArray[Any], err: NDArray[Any], good: NDArray[np.bool_], settings: DetectionSettings
+) -> NDArray[np.int64]:
+    """Local maxima of the filtered image above the threshold: (N, 2) pixels (x, y)."""
+    from scipy.ndimage import maximum_filter
+
+    ratio = _matched_filter(image, err, good, settings.kernel_sigma)
+    highest = maximum_filter(ratio, size=2 * settings.separation - 1) == ratio
+    y, x = np.nonzero(highest & (ratio > settings.threshold))
+    return np.column_stack([x, y])
+
+
+def _measure(
+    image: NDArray[Any],
+    err: NDArray[Any],
+    good: NDArray[np.bool_],
+    saturated: NDArray[np.bool_],
+    peaks: NDArray[np.int64],
+    settings: DetectionSettings,
+) -> ChipSources:
+    half = int(np.ceil(max(4 * settings.window_sigma, settings.aperture + 1)))
+    stamps = cut_stamps(image, err, good, peaks, half)
+    moments = windowed_moments(stamps, settings.window_sigma)
+    flux, flux_error = _aperture_flux(stamps, moments.xy - stamps.corner, settings.aperture)
+    widths = _unwindowed_widths(moments.second, settings.window_sigma)
+    flags = _shape_flags(moments, widths, stamps, settings)
+    flags |= _place_flags(moments.xy, peaks, saturated, settings.edge)
+    xy, xy_error, counts = _positions(stamps, moments, flags, settings.centroid)
+    return ChipSources(
+        xy=xy,
+        xy_error=xy_error,
+        flux=flux,
+        flux_error=flux_error,
+        fwhm=_FWHM * np.sqrt(np.clip(widths.mean(axis=1), 0, None)),
+        ellipticity=_ellipticity(moments.second),
+        flags=flags,
+        counts=counts,
+    )
+
+
+def _positions(
+    stamps: Stamps, moments: WindowedMoments, flags: NDArray[np.int64], centroid: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, int]]:
+    """Final positions and errors, and how many are fits of the PSF: those of clean stars, if so chosen."""
+    xy, error = moments.xy.copy(), moments.xy_error.copy()
+    if centroid == "windowed":
+        return xy, error, {}
+    stars = star_positions(stamps, xy - stamps.corner, error, flags == 0)
+    xy[stars.rows] = stars.xy + stamps.corner[stars.rows]
+    error[stars.rows] = stars.xy_error
+    return xy, error, {"fitted_as_stars": len(stars.rows)}
+
+
+def _aperture_flux(
+    stamps: Stamps, position: NDArray[np.float64], radius: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum in a circle; a pixel on its rim counts with the linear fraction that is inside."""
+    grid = np.arange(stamps.data.shape[1])
+    dx = grid[None, None, :] - position[:, 0, None, None]
+    dy = grid[None, :, None] - position[:, 1, None, None]
+    inside = np.clip(radius + 0.5 - np.hypot(dx, dy), 0, 1) * stamps.good
+    flux = (inside * stamps.data).sum(axis=(1, 2))
+    return flux, np.sqrt((inside**2 * stamps.variance).sum(axis=(1, 2)))
+
+
+def _ellipticity(second: NDArray[np.float64]) -> NDArray[np.float64]:
+    xx, yy, xy = second.T
+    total = np.where(xx + yy > 0, xx + yy, np.inf)
+    return np.column_stack([(xx - yy) / total, 2 * xy / total])
+
+
+def _unwindowed_widths(second: NDArray[np.float64], window_sigma: float) -> NDArray[np.float64]:
+    """Variances (pix^2) along the minor and major axis, (N, 2), freed from the window's narrowing."""
+    xx, yy, xy = second.T
+    mean, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    window = window_sigma**2
+    axes = np.column_stack([mean - spread, mean + spread])
+    # 1/v = 1/w + 1/s; as wide as the window or wider counts as ten windows.
+    axes = np.clip(axes, 0, window * 10 / 11)
+    return np.asarray(axes * window / (window - axes))
+
+
+def _shape_flags(
+    moments: WindowedMoments, widths: NDArray[np.float64], stamps: Stamps, settings: DetectionSettings
+) -> NDArray[np.int64]:
+    middle = stamps.good.shape[1] // 2
+    core = stamps.good[:, middle - 1 : middle + 2, middle - 1 : middle + 2]
+    narrow = np.sqrt(np.clip(widths[:, 0], 0, None)) < settings.sharpest
+    lost = ~moments.converged | (moments.coverage < _LEAST_COVERAGE)
+    flags = np.where(core.all(axis=(1, 2)), 0, int(SourceFlag.MASKED_CORE))
+    flags |= np.where(narrow, int(SourceFlag.COSMIC_RAY), 0)
+    flags |= np.where(lost, int(SourceFlag.NO_CENTROID), 0)
+    return np.asarray(flags)
+
+
+def _place_flags(
+    xy: NDArray[np.float64], peaks: NDArray[np.int64], saturated: NDArray[np.bool_], edge: int
+) -> NDArray[np.int64]:
+    from scipy.ndimage import binary_dilation
+
+    ny, nx = saturated.shape
+    near = (xy < edge).any(axis=1) | (xy[:, 0] > nx - 1 - edge) | (xy[:, 1] > ny - 1 - edge)
+    grown = binary_dilation(saturated, np.ones((3, 3))) if saturated.any() else saturated
+    flags = np.where(near, int(SourceFlag.EDGE), 0)
+    flags |= np.where(grown[peaks[:, 1], peaks[:, 0]], int(SourceFlag.SATURATED), 0)
+    return np.asarray(flags)
+
+
+def mean_ellipticity(ellipticity: NDArray[np.float64]) -> tuple[float, float]:
+    """Length of the mean ellipticity of (N, 2) sources and its error.
+
+    Random orientations average out; a trail does not.
+    """
+    n = len(ellipticity)
+    if n < 2:
+        return 0.0, 1.0
+    spread = ellipticity.std(axis=0).mean()
+    return float(np.hypot(*ellipticity.mean(axis=0))), float(spread / np.sqrt(n))

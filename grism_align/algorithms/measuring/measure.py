@@ -1,0 +1,120 @@
+"""The source catalog of one exposure from the pixels of its chips."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align.algorithms.measuring.detect import ChipSources, detect_sources, mean_ellipticity
+from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import DetectionSettings
+
+__all__ = ["measure_exposure"]
+
+# Sources whose mean ellipticity tells whether an exposure is trailed, and how sure it must be.
+_TRAIL_SOURCES = 100
+_FEWEST_TRAILS = 10
+_TRAIL_SIGNIFICANCE = 5.0
+# Magnitudes per relative error: 2.5 / ln 10.
+_POGSON = 1.0857
+
+
+def measure_exposure(
+    exposure: Exposure,
+    chips: Iterable[tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]],
+    settings: DetectionSettings,
+) -> SourceCatalog:
+    """Find and measure the sources of an exposure.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        A direct exposure.
+    chips : iterable of (extver, sci, err, dq)
+        Its arrays, one chip at a time.
+    settings : DetectionSettings
+        The parameters.
+
+    Returns
+    -------
+    SourceCatalog
+        Its meta has the settings, the counts of every cut and, where there is no usable source, a note.
+    """
+    found = [(extver, detect_sources(sci, err, dq, settings)) for extver, sci, err, dq in chips]
+    ellipticity = np.concatenate([sources.ellipticity for _, sources in found])
+    columns = _columns(exposure, found, np.hypot(*ellipticity.T))
+    note = "; ".join(sorted({sources.note for _, sources in found})) if len(ellipticity) == 0 else ""
+    trail = _trail(columns, ellipticity, settings.trail_ellipticity)
+    if trail:
+        columns["flags"] |= int(SourceFlag.TRAILED)
+        note = trail
+    meta = {
+        "exposure": exposure.key,
+        "instrument": exposure.instrument,
+        "filter": exposure.filter,
+        "ab_zero_point": exposure.ab_zero_point,
+        "exposure_time": exposure.exposure_time,
+        "mid_mjd": exposure.mid,
+        "settings": asdict(settings),
+        "counts": _total_counts(found),
+        "note": note,
+    }
+    return SourceCatalog.from_columns(columns, meta)
+
+
+def _columns(
+    exposure: Exposure, found: list[tuple[int, ChipSources]], ellipticity: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    xy = np.concatenate([sources.xy for _, sources in found])
+    error = np.concatenate([sources.xy_error for _, sources in found])
+    time = 1.0 if exposure.counts_per_second else exposure.exposure_time
+    flux = np.concatenate([sources.flux for _, sources in found]) / time
+    flux_error = np.concatenate([sources.flux_error for _, sources in found]) / time
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mag = exposure.ab_zero_point - 2.5 * np.log10(flux)
+        snr = flux / flux_error
+    return {
+        "id": np.arange(1, len(xy) + 1),
+        "chip": np.repeat([extver for extver, _ in found], [len(sources.xy) for _, sources in found]),
+        "x": xy[:, 0],
+        "y": xy[:, 1],
+        "x_error": error[:, 0],
+        "y_error": error[:, 1],
+        "flux": flux,
+        "flux_error": flux_error,
+        "mag": np.where(flux > 0, mag, np.nan),
+        "mag_error": _POGSON / np.where(snr > 0, snr, np.nan),
+        "snr": snr,
+        "fwhm": np.concatenate([sources.fwhm for _, sources in found]),
+        "ellipticity": ellipticity,
+        "flags": np.concatenate([sources.flags for _, sources in found]),
+    }
+
+
+def _trail(columns: dict[str, NDArray[Any]], ellipticity: NDArray[np.float64], limit: float) -> str:
+    """What is wrong with an exposure whose sources are all drawn out the same way; else empty."""
+    rows = np.flatnonzero((columns["flags"] & int(UNRELIABLE | SourceFlag.SATURATED)) == 0)
+    brightest = rows[np.argsort(-columns["flux"][rows], kind="stable")[:_TRAIL_SOURCES]]
+    mean, error = mean_ellipticity(ellipticity[brightest])
+    if len(brightest) >= _FEWEST_TRAILS and mean > limit and mean > _TRAIL_SIGNIFICANCE * error:
+        return (
+            f"trailed: mean ellipticity of its {len(brightest)} brightest sources {mean:.2f}, limit {limit:g}"
+        )
+    return ""
+
+
+def _total_counts(found: list[tuple[int, ChipSources]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for _, sources in found:
+        for name, count in sources.counts.items():
+            total[name] = total.get(name, 0) + count
+    return total

@@ -1,0 +1,1 @@
+"""Exposures drizzled onto one grid, and its sources measured."""

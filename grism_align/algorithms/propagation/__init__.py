@@ -1,0 +1,1 @@
+"""The correction of a grism exposure from those of direct exposures."""

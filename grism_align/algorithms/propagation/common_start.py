@@ -1,0 +1,63 @@
+"""From one WCS of an exposure to another, so that a correction finds the WCS it was made for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.fitting.fit import fit_linear
+from grism_align.values.transform import LinearTransform
+
+if TYPE_CHECKING:
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.pixel_sky import PixelSky
+
+__all__ = ["common_start"]
+
+
+def common_start(exposure: Exposure, lender: Exposure) -> tuple[LinearTransform | None, str]:
+    """What takes an exposure's WCS to the one that another's correction starts from.
+
+    The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
+    above all, don't have. They differ by arcseconds, so a correction holds for both only from a WCS that
+    they share.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        That is to have the correction.
+    lender : Exposure
+        That was fitted.
+
+    Returns
+    -------
+    transform : LinearTransform or None
+        None where they share no WCS.
+    note : str
+        Which WCS it is, or why there is none; empty where both start from the same.
+    """
+    mine, theirs = exposure.wcs_solution, lender.wcs_solution
+    if mine == theirs:
+        return LinearTransform.identity(lender.plane), ""
+    if mine in lender.alternates:
+        return _difference(lender.alternates[mine], lender.chips[0].wcs, lender), f"from its WCS {mine}"
+    if theirs in exposure.alternates:
+        return _difference(
+            exposure.chips[0].wcs, exposure.alternates[theirs], exposure
+        ), f"from its WCS {theirs}"
+    return (
+        None,
+        f"its WCS {theirs or 'without name'} and {mine or 'without name'} have no common start",
+    )
+
+
+def _difference(before: PixelSky, after: PixelSky, exposure: Exposure) -> LinearTransform:
+    """The map of the sky from one WCS of a chip to another with the same distortion."""
+    ny, nx = exposure.chips[0].shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
+    xy = np.column_stack([x.ravel(), y.ravel()])
+    plane = before.plane
+    source, target = plane.to_plane(before.to_sky(xy)), plane.to_plane(after.to_sky(xy))
+    moved = fit_linear(source, target, np.full(len(xy), 1e-3), plane, "general", 20.0).transform
+    return LinearTransform(moved.matrix, moved.shift, plane)

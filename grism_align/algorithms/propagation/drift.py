@@ -1,0 +1,172 @@
+"""How large drift and the errors of dithers are, told by the direct exposures themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.propagation.pair import stays
+from grism_align.algorithms.propagation.propagation_error import drift_correlation, own_variance
+from grism_align.values.solution import FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import PointingSettings, PropagationSettings
+    from grism_align.values.solution import AlignmentSolution
+
+__all__ = ["learnt_errors"]
+
+# What is given beforehand is known to this factor, one standard deviation.
+_KNOWN_TO = 3.0
+# Factors tried: two decades either way.
+_FACTORS = np.geomspace(0.01, 100.0, 25)
+# A posterior with more than this of the prior's variance tells nothing new.
+_AS_WIDE = 0.98
+# Least error of a shift, arcsec: equal corrections have no scatter at all.
+_LEAST = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """Where the direct exposures of one acquisition, N, were found.
+
+    Parameters
+    ----------
+    shifts : (N, 2) ndarray, arcsec
+        Of their corrections, in one plane.
+    noise, drift, offsets : (N, N) ndarray
+        Covariances of one axis: of the measurement in arcsec^2, of drift and of dithers of unit variance.
+    """
+
+    shifts: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    drift: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+
+
+def learnt_errors(
+    exposures: Sequence[Exposure],
+    relative: AlignmentSolution,
+    propagation: PropagationSettings,
+    pointing: PointingSettings,
+) -> tuple[PropagationSettings, PointingSettings]:
+    """The parameters with ``drift_error`` and ``dither_error`` as the direct exposures of a field tell them.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Direct and grism exposures.
+    relative : AlignmentSolution
+        Corrections of the direct exposures in the relative frame.
+    propagation, pointing : PropagationSettings, PointingSettings
+        The parameters as given.
+
+    Returns
+    -------
+    PropagationSettings, PointingSettings
+        As given where nothing tells.
+
+    Notes
+    -----
+    Within an acquisition, corrections differ by drift, the same smooth process as in `carried_covariance`; by
+    one error for each pointing, and one for each orbit; and by the own errors of the fits. The two sizes are
+    rms over the posterior, which makes the errors claimed with them honest in the mean; it comes from the
+    restricted likelihood of all acquisitions and a prior that is log-normal about what is given, with a
+    factor of three for its standard deviation. A size whose posterior is as wide as its prior stays as given.
+    """
+    tracks = _tracks(exposures, relative, propagation.pairing_radius)
+    if not tracks or propagation.drift_error == 0:
+        return propagation, pointing
+    drifts, dithers = propagation.drift_error * _FACTORS, pointing.dither_error * _FACTORS
+    away = (np.log(_FACTORS) / np.log(_KNOWN_TO)) ** 2
+    log_posterior = -0.5 * (away[:, None] + away)
+    for track in tracks:
+        log_posterior += _log_likelihood(track, drifts, dithers)
+    weights = np.exp(log_posterior - log_posterior.max())
+    weights /= weights.sum()
+    drift = propagation.drift_error * _factor(weights.sum(axis=1))
+    dither = pointing.dither_error * _factor(weights.sum(axis=0))
+    return replace(propagation, drift_error=drift), replace(pointing, dither_error=max(dither, 1e-4))
+
+
+def _factor(weights: NDArray[np.float64]) -> float:
+    """Rms of a size over its posterior, in units of what is given; one where nothing tells it."""
+    logs = np.log(_FACTORS)
+    variance = weights @ (logs - weights @ logs) ** 2
+    return 1.0 if variance > _AS_WIDE * np.log(_KNOWN_TO) ** 2 else float(np.sqrt(weights @ _FACTORS**2))
+
+
+def _tracks(
+    exposures: Sequence[Exposure], relative: AlignmentSolution, pairing_radius: float
+) -> list[_Track]:
+    """The acquisitions that two or more direct exposures tell of."""
+    acquisitions: dict[tuple[str, str, str], list[Exposure]] = {}
+    for exposure in sorted(exposures, key=lambda each: (each.start, each.key)):
+        acquisitions.setdefault((exposure.visit, exposure.group, exposure.instrument), []).append(exposure)
+    tracks = []
+    for members in acquisitions.values():
+        labels = dict(
+            zip((e.key for e in members), zip(*stays(members, pairing_radius), strict=True), strict=True)
+        )
+        tracks += [
+            _track(alike, relative, np.array([labels[each.key] for each in alike]))
+            for alike in _comparable(members, relative)
+        ]
+    return tracks
+
+
+def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> list[list[Exposure]]:
+    """Direct exposures whose own sources were aligned, of one frame, and from the grism exposures' WCS.
+
+    A WCS that was fitted to an exposure no longer tells where its telescope pointed.
+    """
+    solutions = {each.wcs_solution for each in members if not each.is_direct}
+    found: dict[tuple[int, str], list[Exposure]] = {}
+    for each in members:
+        fit = relative.fits.get(each.key)
+        if fit is None or fit.transform is None or fit.status is FitStatus.PRIOR_ONLY:
+            continue
+        if each.is_direct and each.wcs_solution in solutions:
+            found.setdefault((fit.frame, each.wcs_solution), []).append(each)
+    return [alike for alike in found.values() if len(alike) > 1]
+
+
+def _track(directs: Sequence[Exposure], relative: AlignmentSolution, labels: NDArray[np.int_]) -> _Track:
+    plane = directs[0].plane
+    transforms = [
+        transform.in_plane(plane) for each in directs if (transform := relative[each.key].transform)
+    ]
+    hours = 24.0 * np.array([each.mid - directs[0].mid for each in directs])
+    variance = np.array([own_variance(relative[each.key]) for each in directs])
+    same = labels[:, None] == labels
+    return _Track(
+        np.array([transform.shift for transform in transforms]),
+        np.diag(variance + _LEAST**2),
+        drift_correlation(hours[:, None] - hours),
+        same.sum(axis=-1).astype(float),
+    )
+
+
+def _log_likelihood(
+    track: _Track, drifts: NDArray[np.float64], dithers: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Restricted log likelihood, (drifts, dithers): the mean pointing of the acquisition is free."""
+    total = (
+        track.noise
+        + drifts[:, None, None, None] ** 2 * track.drift
+        + dithers[:, None, None] ** 2 * track.offsets
+    )
+    ones = np.ones((len(track.shifts), 1))
+    solved = np.linalg.solve(total, np.broadcast_to(ones, (*total.shape[:2], *ones.shape)))
+    information = solved.sum(axis=(-2, -1))
+    mean = np.einsum("abij,ik->abk", solved, track.shifts) / information[..., None]
+    residual = track.shifts - mean[..., None, :]
+    chi2 = (residual * np.linalg.solve(total, residual)).sum(axis=(-2, -1))
+    # two axes
+    return np.asarray(-0.5 * chi2 - np.linalg.slogdet(total)[1] - np.log(information))

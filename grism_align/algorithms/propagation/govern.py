@@ -1,0 +1,243 @@
+"""Which direct exposures govern a grism exposure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.propagation.pair import Lender, Relation, lender, lenders
+from grism_align.algorithms.propagation.propagation_error import (
+    carried_covariance,
+    offset_covariance,
+    weights_of,
+)
+from grism_align.values.settings import PointingSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import PropagationSettings
+
+__all__ = ["Choice", "choose", "choose_by_rule", "choose_elsewhere", "governors", "named_lenders"]
+
+# Pointings that differ by less than this, arcsec, match a grism exposure's equally well.
+_AS_CLOSE = 0.05
+# An exposure of another pointing brings the error of its dither along, which this weight is worth.
+_WORTH_ITS_DITHER = 0.25
+_POINTING = PointingSettings()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The direct exposures that govern a grism exposure together.
+
+    Parameters
+    ----------
+    rule : str
+        Why they: ``association`` (named there); ``interpolated``; ``paired`` (of the same pointing);
+        ``previous``, ``next`` or ``nearest`` in time; ``visit`` (the mean of an acquisition).
+    lenders : tuple of Lender
+        In the order of time; empty if there is none.
+    """
+
+    rule: str
+    lenders: tuple[Lender, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Their root names."""
+        return tuple(each.key for each in self.lenders)
+
+
+_NOBODY = Choice("none", ())
+
+
+def governors(grism: Exposure, exposures: Sequence[Exposure], settings: PropagationSettings) -> Choice:
+    """Which direct exposures govern a grism exposure if all of them can be aligned.
+
+    Parameters
+    ----------
+    grism : Exposure
+        The dispersed exposure.
+    exposures : sequence of Exposure
+        Direct and grism exposures of any visit, in any order.
+    settings : PropagationSettings
+        The parameters.
+    """
+    own = lenders(grism, exposures, settings.pairing_radius)
+    return choose(named_lenders(grism, exposures, settings.pairing_radius), own, settings)
+
+
+def named_lenders(
+    grism: Exposure, exposures: Sequence[Exposure], pairing_radius: float
+) -> tuple[Lender, ...]:
+    """The direct exposures that the association names for a grism exposure, in its order."""
+    known = {exposure.key: exposure for exposure in exposures if exposure.is_direct}
+    return tuple(
+        lender(grism, known[key], exposures, pairing_radius)
+        for key in dict.fromkeys(grism.governors)
+        if key in known
+    )
+
+
+def choose(
+    named: Sequence[Lender],
+    own: Sequence[Lender],
+    settings: PropagationSettings,
+    pointing: PointingSettings = _POINTING,
+) -> Choice:
+    """Those that govern: the first that the association names, else what the rule says.
+
+    Parameters
+    ----------
+    named : sequence of Lender
+        Named by the association, best first.
+    own : sequence of Lender
+        Of the grism exposure's own guide-star acquisition, in the order of time.
+    settings, pointing : PropagationSettings, PointingSettings
+        The method; how large drift and dither errors are.
+    """
+    by_rule = choose_by_rule(own, settings, pointing)
+    # Where the association names what the rule chooses anyway, the rule says more.
+    names = [each.key for each in named]
+    if not names or (names[0] in by_rule.keys and set(names) >= set(by_rule.keys)):
+        return by_rule
+    return Choice("association", (named[0],))
+
+
+def choose_by_rule(
+    own: Sequence[Lender], settings: PropagationSettings, pointing: PointingSettings = _POINTING
+) -> Choice:
+    """Those of a grism exposure's own acquisition that govern it.
+
+    Parameters
+    ----------
+    own : sequence of Lender
+        In the order of time.
+    settings, pointing : PropagationSettings, PointingSettings
+        As for `choose`.
+
+    Notes
+    -----
+    The error of an offset of the telescope belongs to the pointing, and drift to time. So an exposure of
+    the same pointing has what another, however near in time, has not; and between two of the same pointing
+    drift can be interpolated. Between others it is where drift is the larger of the two.
+    """
+    method = settings.method
+    if not own:
+        return _NOBODY
+    if method == "visit":
+        return Choice("visit", _of_one_frame(own))
+    if method == "previous":
+        return _in_turn(*_two_sides(own))
+    # guide stars are acquired again after an occultation
+    without = [each for each in own if each.relation < Relation.OCCULTED] or own
+    before, after = _two_sides(without)
+    return (
+        (_interpolated(before, after, settings, pointing) if method != "nearest" else None)
+        or _of_the_pointing(before, after, method)
+        or (Choice("nearest", (_nearest(without),)) if method == "nearest" else _in_turn(before, after))
+    )
+
+
+def _two_sides(own: Sequence[Lender]) -> tuple[list[Lender], list[Lender]]:
+    """Those before, the latest first, and those after."""
+    return [each for each in reversed(own) if each.came_first], [each for each in own if not each.came_first]
+
+
+def _interpolated(
+    before: Sequence[Lender],
+    after: Sequence[Lender],
+    settings: PropagationSettings,
+    pointing: PointingSettings,
+) -> Choice | None:
+    """The neighbours in time where they are of several pointings and yet tell more together than alone."""
+    pair = _around([each for each in before if each.is_solid], [each for each in after if each.is_solid])
+    relations = {each.relation for each in pair}
+    if not pair or max(relations) >= Relation.OCCULTED or relations == {Relation.SAME_POINTING}:
+        return None
+    if relations == {Relation.OFFSET}:
+        partners = sum(each.mismatch <= _AS_CLOSE for each in pair)
+        always = partners == 2 or (partners == 0 and settings.method == "interpolate")
+        pays = always or _drifts_more(pair, settings, pointing)
+    else:
+        pays = weights_of("interpolated", pair, settings, pointing).min() >= _WORTH_ITS_DITHER
+    return Choice("interpolated", pair) if pays else None
+
+
+def _drifts_more(pair: Sequence[Lender], settings: PropagationSettings, pointing: PointingSettings) -> bool:
+    """Whether drift parts a grism exposure from both more than offsets do."""
+    offsets = np.diag(offset_covariance(pair, pointing))
+    return bool((np.diag(carried_covariance(pair, settings, pointing)) > 2 * offsets).all())
+
+
+def _of_the_pointing(before: Sequence[Lender], after: Sequence[Lender], method: str) -> Choice | None:
+    """What exposures of the grism exposure's own pointing give."""
+    there = [each for each in (*before, *after) if each.relation is Relation.SAME_POINTING]
+    # Next best, the neighbours in time that look where it looks, though the telescope has moved in between.
+    closest = _closest(there) or _closest(
+        [each for each in (*before[:1], *after[:1]) if each.mismatch < float("inf")]
+    )
+    if not closest:
+        return None
+    between = _around(
+        [each for each in closest if each.came_first], [each for each in closest if not each.came_first]
+    )
+    if there and between and method != "nearest":
+        return Choice("interpolated", between)
+    return Choice("paired", (_nearest(closest),))
+
+
+def _closest(candidates: Sequence[Lender]) -> list[Lender]:
+    """Those whose own sources were aligned, if any, and of them those that match the pointing best."""
+    pool = [each for each in candidates if each.is_solid] or candidates
+    best = min((each.mismatch for each in pool), default=0.0)
+    return [each for each in pool if each.mismatch <= best + _AS_CLOSE]
+
+
+def _around(before: Sequence[Lender], after: Sequence[Lender]) -> tuple[Lender, ...]:
+    """The nearest on each side, if they are solid and tied to each other."""
+    if not before or not after:
+        return ()
+    first, second = _nearest(before), _nearest(after)
+    is_tied = first.is_solid and second.is_solid and first.frame == second.frame
+    return (first, second) if is_tied else ()
+
+
+def _nearest(candidates: Sequence[Lender]) -> Lender:
+    # To the millisecond, so that rounding of MJD breaks no tie; the earlier one wins.
+    return min(candidates, key=lambda each: (round(abs(each.gap), 3), each.exposure.start, each.key))
+
+
+def _in_turn(before: Sequence[Lender], after: Sequence[Lender]) -> Choice:
+    """A correction holds until the next direct exposure; before the first, that of the first does."""
+    return Choice("previous", (before[0],)) if before else Choice("next", (after[0],))
+
+
+def _of_one_frame(own: Sequence[Lender]) -> tuple[Lender, ...]:
+    """Those whose own sources were aligned, if any, in the first of their frames."""
+    pool = [each for each in own if each.is_solid] or own
+    main = min(each.frame for each in pool)
+    return tuple(each for each in pool if each.frame == main)
+
+
+def choose_elsewhere(others: Sequence[Lender]) -> Choice:
+    """The acquisition of the same guide stars at the same roll that is nearest in time.
+
+    Parameters
+    ----------
+    others : sequence of Lender
+        Direct exposures of other acquisitions, in any order.
+    """
+    alike = [each for each in others if each.relation is Relation.REACQUIRED]
+    if not alike:
+        return _NOBODY
+    nearest = min(alike, key=lambda each: (round(abs(each.hours), 6), each.exposure.start, each.key)).exposure
+    acquisition = [
+        each for each in alike if (each.exposure.visit, each.exposure.group) == (nearest.visit, nearest.group)
+    ]
+    ordered = sorted(acquisition, key=lambda each: (each.exposure.start, each.key))
+    return Choice("visit", _of_one_frame(ordered))

@@ -1,0 +1,246 @@
+"""Hand the corrections of direct exposures to the grism exposures that they govern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.algorithms.propagation.govern import Choice, choose, choose_elsewhere, named_lenders
+from grism_align.algorithms.propagation.pair import Relation, is_rolled, lender, lenders
+from grism_align.algorithms.propagation.propagation_error import (
+    carried_covariance,
+    mean_transform,
+    own_variance,
+    weights_of,
+    with_carried_error,
+)
+from grism_align.values.settings import PointingSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.propagation.pair import Lender
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import PropagationSettings
+    from grism_align.values.transform import LinearTransform
+
+__all__ = ["propagate"]
+
+_POINTING = PointingSettings()
+
+# What is to be known of a direct exposure, by what lies between.
+_BETWEEN = {
+    Relation.OCCULTED: "was taken under an earlier or later acquisition of the guide stars, in another orbit",
+    Relation.REACQUIRED: "is of another guide-star acquisition ({}; the same guide stars)",
+    Relation.OTHER: "is of another guide-star acquisition ({}; others or another roll)",
+}
+
+
+def propagate(
+    grisms: Sequence[Exposure],
+    directs: Sequence[Exposure],
+    solution: AlignmentSolution,
+    settings: PropagationSettings,
+    pointing: PointingSettings = _POINTING,
+    relative: AlignmentSolution | None = None,
+) -> AlignmentSolution:
+    """Give each grism exposure the total correction of the direct exposures that govern it.
+
+    The transform is a map of the sky, written in the tangent plane of the direct exposure before its
+    correction, or, as a mean of several, in that of the grism exposure. So it holds for the grism exposure
+    whatever its CRPIX, POSTARG or roll.
+
+    Parameters
+    ----------
+    grisms, directs : sequence of Exposure
+        The exposures of a field.
+    solution : AlignmentSolution
+        Total corrections of the direct exposures.
+    settings : PropagationSettings
+        Which direct exposures govern, and how fast the pointing drifts.
+    pointing : PointingSettings
+        Errors of dithers and visits.
+    relative : AlignmentSolution, optional
+        Corrections in the relative frame, whose own errors weigh the direct exposures, because they are free
+        of the catalog's, which all have in common. `solution` by default.
+
+    Returns
+    -------
+    AlignmentSolution
+        A fit for every grism exposure: PRIOR_ONLY where that of a direct exposure is, or where that is of
+        another guide-star acquisition; FAILED with the reason where none governs it.
+    """
+    exposures = (*directs, *grisms)
+    own = {key: own_variance(fit) for key, fit in (relative or solution).fits.items()}
+    fits = {
+        grism.key: _governed_fit(grism, exposures, solution, (settings, pointing), own) for grism in grisms
+    }
+    return AlignmentSolution(fits, solution.reference)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """What a direct exposure can lend.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        Its own.
+    transform : LinearTransform
+        The correction, from the WCS that the grism exposure starts from.
+    note : str
+        Which WCS they have in common, where they start from different ones.
+    variance : float, arcsec^2
+        Of its shift against other exposures, of one axis.
+    """
+
+    fit: ExposureFit
+    transform: LinearTransform
+    note: str
+    variance: float
+
+
+def _governed_fit(
+    grism: Exposure,
+    exposures: Sequence[Exposure],
+    solution: AlignmentSolution,
+    settings: tuple[PropagationSettings, PointingSettings],
+    variances: dict[str, float],
+) -> ExposureFit:
+    radius = settings[0].pairing_radius
+    named, own = named_lenders(grism, exposures, radius), lenders(grism, exposures, radius)
+    offers, refusals = _asked(grism, (*named, *own), solution, variances)
+    choice = choose(_usable(named, offers), _usable(own, offers), *settings)
+    missing = [key for key in choose(named, own, *settings).keys if key not in choice.keys]
+    if not choice.lenders:
+        others = [lender(grism, each, exposures, radius) for each in exposures if each.is_direct]
+        alike = [each for each in others if each.relation is Relation.REACQUIRED]
+        offers, _ = _asked(grism, alike, solution, variances)
+        choice = choose_elsewhere(_usable(others, offers))
+    if not choice.lenders:
+        return ExposureFit.failed(_why_nobody(grism, exposures, refusals))
+    if choice.rule == "association":
+        missing = [each.key for each in named[: [each.key for each in named].index(choice.keys[0])]]
+    passed_over = [f"{key} ({refusals.get(key) or _why_not(offers[key])})" for key in missing]
+    remarks = _remarks(grism, choice, offers, passed_over)
+    return _combined(grism, choice, offers, settings, remarks)
+
+
+def _why_not(offer: _Offer) -> str:
+    """Why another was preferred to an exposure that can lend."""
+    is_weak = offer.fit.status is FitStatus.PRIOR_ONLY
+    return "not aligned by its own sources" if is_weak else "in another frame"
+
+
+def _asked(
+    grism: Exposure, candidates: Iterable[Lender], solution: AlignmentSolution, variances: dict[str, float]
+) -> tuple[dict[str, _Offer], dict[str, str]]:
+    """What direct exposures offer a grism exposure, and why others of them can't."""
+    offers: dict[str, _Offer] = {}
+    refusals: dict[str, str] = {}
+    for candidate in candidates:
+        fit = solution.fits.get(candidate.key)
+        if fit is None or fit.transform is None:
+            refusals[candidate.key] = "not aligned"
+            continue
+        bridge, note = common_start(grism, candidate.exposure)
+        if bridge is None:
+            refusals[candidate.key] = note
+            continue
+        transform = bridge.then(fit.transform.in_plane(bridge.plane))
+        variance = variances.get(candidate.key, 0.0)
+        offers[candidate.key] = _Offer(fit, transform, note, variance)
+    return offers, refusals
+
+
+def _usable(candidates: Iterable[Lender], offers: dict[str, _Offer]) -> tuple[Lender, ...]:
+    """Those that offer a correction, and how good it is."""
+    return tuple(
+        replace(
+            each,
+            is_solid=offers[each.key].fit.status is not FitStatus.PRIOR_ONLY,
+            frame=offers[each.key].fit.frame,
+            variance=offers[each.key].variance,
+        )
+        for each in candidates
+        if each.key in offers
+    )
+
+
+def _why_nobody(grism: Exposure, exposures: Iterable[Exposure], refusals: dict[str, str]) -> str:
+    if not refusals:
+        reason = f"no direct exposure in its guide-star acquisition ({grism.group})"
+        rolled = [each.key for each in exposures if each.is_direct and is_rolled(each, grism)]
+        return f"{reason} at its roll: {', '.join(rolled)} at another" if rolled else reason
+    listed = ", ".join(f"{key} ({reason})" for key, reason in refusals.items())
+    return f"no direct exposure can lend its correction: {listed}"
+
+
+def _combined(
+    grism: Exposure,
+    choice: Choice,
+    offers: dict[str, _Offer],
+    settings: tuple[PropagationSettings, PointingSettings],
+    remarks: list[str],
+) -> ExposureFit:
+    """The fit of a grism exposure: the mean correction of those that govern it."""
+    chosen = [offers[key] for key in choice.keys]
+    transforms = [offer.transform for offer in chosen]
+    weights = weights_of(choice.rule, choice.lenders, *settings)
+    relation = max(each.relation for each in choice.lenders)
+    variance = float(weights @ carried_covariance(choice.lenders, *settings) @ weights)
+    if relation >= Relation.REACQUIRED:
+        transforms = [transform.in_plane(grism.plane) for transform in transforms]
+    mean = mean_transform(transforms, weights, grism.plane)
+    transform = with_carried_error(mean, variance, relation, settings[1])
+    if relation >= Relation.OCCULTED:
+        remarks = [*remarks, f"error {1e3 * transform.shift_error.max():.0f} mas"]
+    is_own = relation < Relation.REACQUIRED
+    main = chosen[int(weights.argmax())].fit
+    return replace(
+        main,
+        status=_status(chosen) if is_own else FitStatus.PRIOR_ONLY,
+        transform=transform,
+        reason="; ".join(remarks),
+        governed_by=choice.keys,
+        rule=_rule_text(choice, weights, chosen),
+        weights=tuple(weights.tolist()),
+        gaps=tuple(each.gap for each in choice.lenders),
+        carried_error=1e3 * float(np.sqrt(variance)),
+        residuals=None,
+    )
+
+
+def _status(chosen: Sequence[_Offer]) -> FitStatus:
+    is_prior = any(offer.fit.status is FitStatus.PRIOR_ONLY for offer in chosen)
+    return FitStatus.PRIOR_ONLY if is_prior else FitStatus.ALIGNED
+
+
+def _rule_text(choice: Choice, weights: NDArray[np.float64], chosen: Sequence[_Offer]) -> str:
+    """The rule with the idle times, and the weights where there are several."""
+    times = [f"{each.gap:+.0f} s" for each in choice.lenders]
+    if len(times) > 1:
+        times = [f"{time} ({weight:.2f})" for time, weight in zip(times, weights, strict=True)]
+    return ", ".join([choice.rule, *times, *dict.fromkeys(offer.note for offer in chosen if offer.note)])
+
+
+def _remarks(grism: Exposure, choice: Choice, offers: dict[str, _Offer], passed_over: list[str]) -> list[str]:
+    """What to know about a correction that is not the usual one."""
+    remarks = [f"instead of {', '.join(passed_over)}"] if passed_over else []
+    for each in choice.lenders:
+        fit = offers[each.key].fit
+        if fit.status is FitStatus.PRIOR_ONLY:
+            remarks.append(f"{each.key} has the correction of its guide-star acquisition")
+        elif fit.reason:
+            remarks.append(f"{each.key}: {fit.reason}")
+        if each.relation >= Relation.OCCULTED:
+            remarks.append(f"{each.key} {_BETWEEN[each.relation].format(each.exposure.group)}")
+        if each.relation is not Relation.SAME_POINTING and each.exposure.target != grism.target:
+            remarks.append(f"{each.key} is of another target ({each.exposure.target})")
+    return remarks

@@ -1,0 +1,223 @@
+"""What carrying corrections from direct to grism exposures adds to their error, and how to average them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.propagation.pair import Relation
+from grism_align.values.transform import LinearTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.propagation.pair import Lender
+    from grism_align.values.settings import PointingSettings, PropagationSettings
+    from grism_align.values.solution import ExposureFit
+    from grism_align.values.transform import TangentPlane
+
+__all__ = [
+    "carried_covariance",
+    "drift_correlation",
+    "mean_transform",
+    "offset_covariance",
+    "own_variance",
+    "weights_of",
+    "with_carried_error",
+]
+
+# Hours within which drift is much the same: half the coherence of a period of an orbit, that of its causes.
+_COHERENCE = 0.6
+# A microarcsecond squared: keeps weights finite where nothing has an error.
+_TINY = 1e-12
+# Of fewer sources the scatter tells too little.
+_FEWEST = 5
+
+
+def own_variance(fit: ExposureFit) -> float:
+    """Variance of the shift of a correction against others of its acquisition, of one axis, arcsec^2.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        With a transform.
+
+    Notes
+    -----
+    What the exposures of an acquisition have in common, such as the error of its tie to the frame or of its
+    roll, is in the covariance of each, and cancels. The scatter of an exposure's own sources about the fit
+    has none of it: with residuals r of weights u, the variance of the weighted mean is
+    sum(u^2 r^2) / sum(u)^2 (Huber 1981). Without residuals it is that of the whole correction.
+    """
+    told = fit.residuals
+    if told is not None:
+        weight = told.weight / told.error**2
+        used = int((weight > 0).sum())
+        if used >= _FEWEST and np.isfinite(weight).all():
+            square = (1e-3 * told.offset) ** 2
+            scatter = (weight**2 @ square).mean() / weight.sum() ** 2
+            return float(scatter * used / (used - 1))
+    return 0.0 if fit.transform is None else float(np.mean(fit.transform.shift_error**2))
+
+
+def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlation of the drifts at two times.
+
+    Parameters
+    ----------
+    hours : ndarray
+        Between them.
+    """
+    return np.asarray(np.exp(-0.5 * (hours / _COHERENCE) ** 2))
+
+
+def carried_covariance(
+    lenders: Sequence[Lender], propagation: PropagationSettings, pointing: PointingSettings
+) -> NDArray[np.float64]:
+    """Covariance of what each direct exposure's pointing error differs by from the grism exposure's.
+
+    Parameters
+    ----------
+    lenders : sequence of Lender
+        N direct exposures.
+    propagation, pointing : PropagationSettings, PointingSettings
+        How large drift, dither errors and visit errors are.
+
+    Returns
+    -------
+    (N, N) ndarray, arcsec^2
+        Of one axis.
+
+    Notes
+    -----
+    Drift is a smooth Gaussian process: linear over minutes, forgotten after an orbit. Each offset, and each
+    acquisition of the same guide stars, has an error of ``dither_error``; other guide stars have one of
+    ``visit_error``.
+    """
+    hours = np.array([each.hours for each in lenders])
+    mine = drift_correlation(hours)
+    shared = drift_correlation(hours[:, None] - hours)
+    drift = 1.0 + shared - mine[:, None] - mine
+    return np.asarray(propagation.drift_error**2 * drift + offset_covariance(lenders, pointing))
+
+
+def offset_covariance(lenders: Sequence[Lender], pointing: PointingSettings) -> NDArray[np.float64]:
+    """The part of `carried_covariance` that is not drift.
+
+    Parameters
+    ----------
+    lenders : sequence of Lender
+        N direct exposures.
+    pointing : PointingSettings
+        How large dither errors and visit errors are.
+
+    Returns
+    -------
+    (N, N) ndarray, arcsec^2
+        Of one axis.
+    """
+    return np.array([[_of_offsets(first, second, pointing) for second in lenders] for first in lenders])
+
+
+def _of_offsets(first: Lender, second: Lender, pointing: PointingSettings) -> float:
+    relation = min(first.relation, second.relation)
+    if relation is Relation.SAME_POINTING:
+        return 0.0
+    # the grism exposure's own offset, and theirs if they have one in common; likewise acquisitions
+    total = (1 + (first.stay == second.stay)) * pointing.dither_error**2
+    if relation is Relation.OTHER:
+        total += (1 + (first.exposure.group == second.exposure.group)) * pointing.visit_error**2
+    elif relation >= Relation.OCCULTED:
+        total += (1 + (first.orbit == second.orbit)) * pointing.dither_error**2
+    return total
+
+
+def weights_of(
+    rule: str, lenders: Sequence[Lender], propagation: PropagationSettings, pointing: PointingSettings
+) -> NDArray[np.float64]:
+    """Weights of the direct exposures in the correction of the grism exposure.
+
+    Parameters
+    ----------
+    rule : str
+        How they were chosen.
+    lenders : sequence of Lender
+        N direct exposures.
+    propagation, pointing : PropagationSettings, PointingSettings
+        How large drift and dither errors are.
+
+    Returns
+    -------
+    (N,) ndarray
+        Not negative, with a sum of one.
+
+    Notes
+    -----
+    The best linear unbiased estimate, from each one's variance and `carried_covariance`. For two exposures of
+    the grism exposure's pointing, measured without error, it is linear in time. The mean of a visit, one for
+    all grism exposures, has the inverse of each one's variance and that of its dither.
+    """
+    variance = np.array([each.variance for each in lenders]) + _TINY
+    if rule == "visit":
+        weights = 1.0 / (variance + pointing.dither_error**2)
+    else:
+        total = carried_covariance(lenders, propagation, pointing) + np.diag(variance)
+        weights = np.clip(np.linalg.solve(total, np.ones(len(lenders))), 0.0, None)
+    return np.asarray(weights / weights.sum())
+
+
+def mean_transform(
+    transforms: Sequence[LinearTransform], weights: NDArray[np.float64], plane: TangentPlane
+) -> LinearTransform:
+    """Weighted mean of maps of the sky, in the plane of the exposure that is to have it.
+
+    Parameters
+    ----------
+    transforms : sequence of LinearTransform
+        N maps, each in a plane of its own; one alone stays as it is.
+    weights : (N,) ndarray
+        With a sum of one.
+    plane : TangentPlane
+        Of the grism exposure.
+
+    Notes
+    -----
+    Exposures of one solution have errors in common, so the covariance is the mean too, and no smaller.
+    """
+    if len(transforms) == 1:
+        return transforms[0]
+    moved = [transform.in_plane(plane) for transform in transforms]
+    matrix, shift, covariance = (
+        np.tensordot(weights, [getattr(each, name) for each in moved], axes=1)
+        for name in ("matrix", "shift", "covariance")
+    )
+    return LinearTransform(matrix, shift, plane, covariance)
+
+
+def with_carried_error(
+    transform: LinearTransform, variance: float, relation: Relation, pointing: PointingSettings
+) -> LinearTransform:
+    """A correction with the error of having been carried.
+
+    Parameters
+    ----------
+    transform : LinearTransform
+        The correction.
+    variance : float, arcsec^2
+        Of the shift, of one axis.
+    relation : Relation
+        To other guide stars, roll and scale have the errors of both visits too.
+    pointing : PointingSettings
+        How large those are.
+    """
+    covariance = transform.covariance.copy()
+    covariance[[0, 1], [0, 1]] += variance
+    if relation is Relation.OTHER:
+        roll = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 0.0]) * np.radians(pointing.roll_error)
+        scale = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 1.0]) * pointing.scale_error
+        covariance += 2 * (np.outer(roll, roll) + np.outer(scale, scale))
+    return replace(transform, covariance=covariance)

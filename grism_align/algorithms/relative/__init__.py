@@ -1,0 +1,1 @@
+"""Direct exposures aligned with each other."""

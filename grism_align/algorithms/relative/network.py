@@ -1,0 +1,130 @@
+"""Align all exposures of a field with each other: rough frames, common sources, one joint solution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from grism_align.algorithms.relative.cluster import Cluster, merge_all
+from grism_align.algorithms.relative.frame import joint_frame, single_frame
+from grism_align.values.errors import TooFewMatchesError
+
+if TYPE_CHECKING:
+    from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
+    from grism_align.values.settings import MatchSettings, RelativeSettings
+
+__all__ = ["align_network"]
+
+_BENEFIT_OF_FIXED = 0.7
+
+
+def align_network(
+    field: NetworkInput, relative: RelativeSettings, match: MatchSettings
+) -> tuple[list[AlignedFrame], dict[int, str]]:
+    """Align exposures with each other.
+
+    Parameters
+    ----------
+    field : NetworkInput
+        The exposures.
+    relative : RelativeSettings
+        Frame and geometry.
+    match : MatchSettings
+        Matching and acceptance.
+
+    Returns
+    -------
+    frames : list of AlignedFrame
+        One for each set of exposures that overlap; that of the fixed exposures first.
+    reasons : dict of int to str
+        For exposures in a frame of their own, why they matched no other.
+    """
+    clusters, reasons = merge_all(field.lists, field.visits, field.plane, match)
+    clusters.sort(key=lambda cluster: _frame_order(field, cluster))
+    frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
+    alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}
+    return frames, {number: reason for number, reason in reasons.items() if number in alone}
+
+
+def _solved_frames(
+    field: NetworkInput, cluster: Cluster, relative: RelativeSettings, match: MatchSettings
+) -> list[AlignedFrame]:
+    """Joint solution of one cluster, leaving out exposures that turn out not to fit.
+
+    What only such an exposure tied together falls apart, that of the fixed exposures first.
+    """
+    rejected: dict[int, str] = {}
+    while len(cluster.members) > 1:
+        numbers = sorted(cluster.members)
+        fixed = _fixed_members(field, numbers)
+        try:
+            frame = joint_frame(field, cluster.members, fixed, relative, match)
+        except TooFewMatchesError as error:
+            rejected |= {n: str(error) for n in numbers if n != fixed[0]}
+            return [replace(single_frame(field, fixed[0]), rejected=rejected)]
+        bad = {n: why for n, fit in frame.members.items() if (why := _refusals(field, n, fit, match))}
+        if not bad:
+            parts = _tied_parts(field, cluster, frame, match.min_matches)
+            if len(parts) == 1:
+                return [replace(frame, rejected=rejected)]
+            first, *others = (f for part in parts for f in _solved_frames(field, part, relative, match))
+            return [replace(first, rejected=rejected | first.rejected), *others]
+        # Of two that contradict each other the one that fixes the frame stays.
+        worst = max(bad, key=lambda n: max(bad[n])[0] * (_BENEFIT_OF_FIXED if n in fixed else 1.0))
+        rejected[worst] = max(bad[worst])[1]
+        cluster = cluster.part(n for n in numbers if n != worst)
+    return [replace(single_frame(field, next(iter(cluster.members))), rejected=rejected)]
+
+
+def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, least: int) -> list[Cluster]:
+    """The exposures of a frame, apart where too few sources that kept weight tie them.
+
+    Matches with neighbours say nothing of a tie that rests on a handful of chance pairs.
+    """
+    numbers = sorted(frame.members)
+    used = [fit.sources[fit.weight > 0] for fit in (frame.members[n] for n in numbers)]
+    rows = np.repeat(np.arange(len(numbers)), [len(sources) for sources in used])
+    shape = (len(numbers), len(frame.sources))
+    seen = sparse.csr_matrix((np.ones(len(rows)), (rows, np.concatenate(used))), shape=shape)
+    label, before = np.arange(len(numbers)), 0
+    # Parts grow: what too few sources tie to each exposure, enough may tie to all of them.
+    while before != label.max() + 1:
+        before = label.max() + 1
+        part = sparse.csr_matrix((np.ones(len(label)), (label, np.arange(len(label)))))
+        seen_by_part = ((part @ seen) > 0).astype(float)
+        _, joined = connected_components((seen_by_part @ seen_by_part.T) >= least, directed=False)
+        label = joined[label]
+    parts = [cluster.part(np.array(numbers)[label == own].tolist()) for own in np.unique(label)]
+    return sorted(parts, key=lambda part: _frame_order(field, part))
+
+
+def _frame_order(field: NetworkInput, cluster: Cluster) -> tuple[bool, int, int]:
+    """Sorts frames: that of the fixed exposures first, then the largest, then the earliest."""
+    members = cluster.members
+    return not any(field.fixed[n] for n in members), -len(members), min(members)
+
+
+def _fixed_members(field: NetworkInput, numbers: list[int]) -> list[int]:
+    """The exposures that fix a frame: the chosen ones, else the first that has sources."""
+    return [n for n in numbers if field.fixed[n]] or numbers[:1]
+
+
+def _refusals(
+    field: NetworkInput, number: int, fit: MemberFit, match: MatchSettings
+) -> list[tuple[float, str]]:
+    """Why the fit of an exposure is not acceptable, each with how far it is beyond the limit."""
+    rms = fit.rms / field.pixel_scales[number] if fit.n_used else np.inf
+    found = []
+    if fit.n_used < match.min_matches:
+        reason = f"{fit.n_used} matched sources kept their weight, {match.min_matches} required"
+        found.append((match.min_matches / max(fit.n_used, 0.5), reason))
+    if rms > match.max_rms:
+        found.append((rms / match.max_rms, f"rms residual {rms:.2f} px, limit {match.max_rms:g}"))
+    if fit.probability > match.max_false_match:
+        reason = f"false-match probability {fit.probability:.1e}, limit {match.max_false_match:.1e}"
+        found.append((1.0 + np.log10(fit.probability / max(match.max_false_match, 1e-300)), reason))
+    return found

@@ -1,0 +1,1 @@
+"""Spectra of grism exposures, measured against where the WCS puts them."""

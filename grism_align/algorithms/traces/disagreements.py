@@ -1,0 +1,94 @@
+"""Put on record which exposures disagree in their traces, and why that was not corrected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.traces.offsets import disagreements
+from grism_align.values.solution import AlignmentSolution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
+
+__all__ = ["common_offsets", "with_disagreements"]
+
+_ALLOWANCE = 0.01  # pixels: what the verification itself can be off by
+
+
+def with_disagreements(
+    solution: AlignmentSolution,
+    verification: TraceVerification,
+    refused: Mapping[str, str],
+    significance: float,
+) -> AlignmentSolution:
+    """Say in the reasons of fits by how much their spectra disagree with the others.
+
+    Parameters
+    ----------
+    solution : AlignmentSolution
+        Corrections of the grism exposures.
+    verification : TraceVerification
+        What their traces say with these corrections.
+    refused : mapping of str to str
+        Why exposures were not corrected by their traces; empty where that was not asked for.
+    significance : float
+        Least disagreement that is told, in its errors.
+
+    Returns
+    -------
+    AlignmentSolution
+        What all exposures of a grism have in common is told in none of them; see `common_offsets`.
+    """
+    fits = dict(solution.fits)
+    for found in verification.grisms:
+        for key, text in _disagreeing(found, significance):
+            why = f", not corrected: {refused[key]}" if key in refused else ""
+            reasons = (fits[key].reason, f"spectra lie off by {text}{why}")
+            fits[key] = replace(fits[key], reason="; ".join(filter(None, reasons)))
+    return AlignmentSolution(fits, solution.reference)
+
+
+def _disagreeing(found: GrismOffsets, significance: float) -> Iterator[tuple[str, str]]:
+    """Exposures whose offsets differ significantly, and by how much from what."""
+    offsets = found.offsets
+    value, error, reference = disagreements(offsets, significance)
+    alone = bool(found.config) and int(np.isfinite(offsets.offset).sum()) == 1
+    if alone:
+        value, error = offsets.offset, np.sqrt(np.diag(offsets.covariance) + _ALLOWANCE**2)
+    for number in np.flatnonzero(np.abs(value) > significance * error):
+        n = int(reference.sum() - reference[number])
+        against = f"against {found.config}" if alone else f"relative to {n} other exposure{'s' * (n > 1)}"
+        text = f"{value[number]:+.3f} +- {error[number]:.3f} px across the dispersion, {against}"
+        yield found.keys[number], text
+
+
+def common_offsets(verification: TraceVerification, significance: float) -> list[str]:
+    """Say by how much all exposures of a grism lie off its configuration alike.
+
+    Parameters
+    ----------
+    verification : TraceVerification
+        What the traces say.
+    significance : float
+        Least offset that is told, in its errors.
+    """
+    texts = []
+    for found in verification.grisms:
+        offset = found.offsets.offset
+        known = np.isfinite(offset)
+        n = int(known.sum())
+        if found.config and n > 1:
+            mean = float(offset[known].mean())
+            own = float(found.offsets.covariance[np.ix_(known, known)].mean())
+            error = float(np.sqrt(own + np.var(offset[known], ddof=1) / n + _ALLOWANCE**2))
+            if abs(mean) > significance * error:
+                texts.append(
+                    f"spectra of {n} exposures lie off {found.config} by {mean:+.3f} +- {error:.3f} px in "
+                    "the mean: what they have in common is taken for the configuration's, and not corrected"
+                )
+    return texts

@@ -1,0 +1,174 @@
+"""Verify corrections on spectra: how far traces lie, across the dispersion, from where WCSs put them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.traces.cutouts import WIDTH, cut_pieces, measure_pieces, stacked_profile
+from grism_align.algorithms.traces.detection import NEAR, STANDS_OUT, common_place
+from grism_align.algorithms.traces.offsets import Heights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.traces.cutouts import ChipImage
+    from grism_align.values.settings import TraceSettings
+    from grism_align.values.trace import TraceModel
+
+from grism_align.algorithms.traces.views import ChipView, Layout, disturbed_rows, laid_out
+from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
+
+__all__ = ["chip_heights", "found_trace"]
+
+
+_HALF = 12  # rows of a piece to either side, a third of them for the background
+_LOCATE_SOURCES = 40
+_LEAST_PEAK = 3.0  # scatters by which the peak of the stacked profile of one piece stands out
+_AGREE = 4.0  # pixels between a piece of a coarse trace and the smooth curve through all
+_FEWEST_PIECES = 2
+
+
+def found_trace(image: ChipImage, view: ChipView, grism: str) -> TraceModel | None:
+    """Find by itself where a grism's brightest order lies: the same for all sources, to a pixel or two.
+
+    Parameters
+    ----------
+    image : ChipImage
+        A chip of a grism exposure.
+    view : ChipView
+        Where the sources are.
+    grism : str
+        Name of the grism.
+
+    Returns
+    -------
+    TraceModel or None
+        None for an unknown grism or where no trace stands out.
+
+    Notes
+    -----
+    Profiles of all sources across the dispersion are added up, each in units of its own noise, for every
+    piece along the dispersion. What they have in common is the trace; a smooth curve through the peaks is
+    added to the coarse model.
+    """
+    if grism not in COARSE_TRACES:
+        return None
+    model, search = COARSE_TRACES[grism]
+    rows = np.flatnonzero(view.is_target & np.isfinite(view.xy).all(axis=1))
+    layout = laid_out(view, rows, model)
+    chosen = np.flatnonzero(layout.fits.sum(axis=1) >= _FEWEST_PIECES)[:_LOCATE_SOURCES]
+    if not len(chosen):
+        return None
+    along, up = view.window.ltm
+    height, signal = _peaks(image, layout, chosen, int(np.ceil(search * up)))
+    fitted = _smooth_curve(height, signal)
+    if fitted is None:
+        return None
+    # From the number of a piece to pixels of the detector along x
+    middle = np.polynomial.Polynomial([-model.span[0] * along / WIDTH - 0.5, along / WIDTH])
+    curve = np.asarray(fitted(middle).coef, dtype=np.float64) / up
+    dy = np.zeros((max(len(curve), len(model.dy)), model.dy.shape[1]))
+    dy[: len(model.dy)] = model.dy
+    dy[: len(curve), 0] += curve
+    return replace(model, dy=dy)
+
+
+def _peaks(
+    image: ChipImage, layout: Layout, chosen: NDArray[np.int64], search: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Height of the highest peak of the stacked profile of each piece, (K,), and how far it stands out."""
+    from scipy.ndimage import gaussian_filter1d
+
+    fits = layout.fits[chosen]
+    number = np.broadcast_to(np.arange(fits.shape[1]), fits.shape)[fits]
+    pieces = cut_pieces(image, layout.first[chosen][fits], layout.trace[chosen][fits], search)
+    stack = gaussian_filter1d(stacked_profile(pieces, number, fits.shape[1]), 1.0, axis=1)
+    level = np.median(stack, axis=1, keepdims=True)
+    scatter = 1.4826 * np.median(np.abs(stack - level), axis=1)
+    signal = (stack.max(axis=1) - level[:, 0]) / np.where(scatter > 0, scatter, np.inf)
+    return stack.argmax(axis=1) - float(search), signal
+
+
+def _smooth_curve(
+    height: NDArray[np.float64], signal: NDArray[np.float64]
+) -> np.polynomial.Polynomial | None:
+    """A parabola at most through the heights of peaks that agree with each other; None where none do."""
+    known = np.flatnonzero(signal > _LEAST_PEAK)
+    if len(known) < _FEWEST_PIECES:
+        return None
+    # The peak that most others agree with, slope left free to a pixel in five pieces
+    apart = np.abs(height[known][:, None] - height[known][None, :])
+    near = apart <= _AGREE + 0.2 * np.abs(known[:, None] - known[None, :])
+    good = known[near[np.argmax(near.sum(axis=1))]]
+    together = signal[good].sum() / np.sqrt(len(good))
+    if len(good) < max(_FEWEST_PIECES, len(known) // 2) or together < STANDS_OUT:
+        return None
+    degree = min(2, len(good) - 1) if len(good) > 3 else 0
+    return np.polynomial.Polynomial.fit(good, height[good], degree).convert()
+
+
+def chip_heights(
+    image: ChipImage, view: ChipView, model: TraceModel, settings: TraceSettings
+) -> tuple[Heights | None, str]:
+    """Measure the traces of bright, isolated sources on one chip.
+
+    Parameters
+    ----------
+    image : ChipImage
+        The chip of a grism exposure.
+    view : ChipView
+        Where the sources are.
+    model : TraceModel
+        Where traces lie from there.
+    settings : TraceSettings
+        The parameters.
+
+    Returns
+    -------
+    heights : Heights or None
+        ``exposure``, ``visit`` and ``chip`` are left zero; None where no trace can be measured.
+    reason : str
+        Why none can.
+
+    Notes
+    -----
+    What is measured is a trace only if one stands out near the predicted place, in what all sources have in
+    common: a centroid settles somewhere on anything, on the traces of other sources above all.
+    """
+    none = "no trace bright and isolated enough"
+    rows = np.flatnonzero(np.isfinite(view.xy).all(axis=1))
+    layout = laid_out(view, rows, model)
+    usable = layout.fits & view.is_target[rows][:, None]
+    usable &= ~disturbed_rows(view, rows, layout, settings)
+    chosen = np.flatnonzero(usable.sum(axis=1) >= _FEWEST_PIECES)[: settings.trace_sources]
+    source, piece = np.nonzero(usable[chosen])
+    if not len(source):
+        return None, none
+    index = (chosen[source], piece)
+    pieces = cut_pieces(image, layout.first[index], layout.trace[index], _HALF)
+    start = common_place(pieces, source)
+    if start is None:
+        where = f"{model.name} has it" if model.name else "the others have it"
+        return None, f"no trace within {NEAR:g} px of where {where}"
+    found = measure_pieces(pieces, start, settings.trace_window)
+    keep = np.flatnonzero(found.is_measured & (found.snr >= settings.trace_snr))
+    if not len(keep):
+        return None, none
+    row, piece = rows[index[0][keep]], piece[keep]
+    ny, nx = view.shape
+    along = 2.0 * (piece + 0.5) / usable.shape[1] - 1.0
+    zero = np.zeros(len(keep), np.int64)
+    heights = Heights(
+        height=found.height[keep],
+        error=found.error[keep],
+        exposure=zero,
+        source=row,
+        piece=piece,
+        visit=zero,
+        chip=zero,
+        field=np.column_stack([2 * view.xy[row] / np.array([nx, ny]) - 1.0, along]),
+    )
+    return heights, ""

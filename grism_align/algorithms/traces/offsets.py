@@ -1,0 +1,470 @@
+"""Offsets of exposures across the dispersion, from the heights of many pieces of traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.fitting.floor import estimate_floor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "LEAST_ERROR",
+    "Heights",
+    "TraceOffsets",
+    "contrast_with_best",
+    "contrast_with_mean",
+    "contrast_with_others",
+    "disagreements",
+    "fit_offsets",
+]
+
+_ITERATIONS = 12
+_CLIP = 5.0  # sigma, of the biweight
+# (E[w] / E[psi'])^2 of normal residuals with that biweight: by so much weights that come from the residuals
+# themselves make the variance larger (Huber 1981, Robust Statistics, section 7.6).
+_BIWEIGHT_VARIANCE = 1.39
+_FREE = 100.0  # pixels: what is not known beforehand
+# Pixels by which traces may differ from one end of a chip to the other: without a calibration, and with one.
+_FIELD, _CALIBRATED = 2.0, 0.03
+_UNLIKELY = 1e-3  # probability below which a calibration of the field is not believed
+_LEAST_SCATTER = 5e-3  # pixels
+_FEWEST_CLUSTERS = 6
+_LEAST_SHARE = 0.25  # of the variance that the weights say
+_ALIGNED = 0.01  # pixels, by which the offsets of well aligned exposures may differ
+_CHIPS = 0.5  # pixels, by which the constants of a configuration may differ from chip to chip
+_FEWEST_ALIKE = 3  # exposures whose mean says what they have in common
+#: Least error that is believed, pixels.
+LEAST_ERROR = 0.002
+
+
+@dataclass(frozen=True, eq=False)
+class Heights:
+    """Measured heights of pieces of traces above the predicted ones, M of each.
+
+    Parameters
+    ----------
+    height, error : (M,) ndarray, pixels
+        Measured minus predicted row, and its error.
+    exposure : (M,) ndarray of int
+        Number of the exposure.
+    source : (M,) ndarray of int
+        Number of the source.
+    piece : (M,) ndarray of int
+        Which piece of the trace: the same number for the same wavelengths.
+    visit : (M,) ndarray of int
+        Number of the visit: within one the roll is the same, and so is what a source's shape does.
+    chip : (M,) ndarray of int
+        Number of the chip, CCDCHIP.
+    field : (M, 3) ndarray
+        x and y of the source on its chip and the place along the trace, each from -1 to 1.
+    """
+
+    height: NDArray[np.float64]
+    error: NDArray[np.float64]
+    exposure: NDArray[np.int64]
+    source: NDArray[np.int64]
+    piece: NDArray[np.int64]
+    visit: NDArray[np.int64]
+    chip: NDArray[np.int64]
+    field: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.height)
+
+    @classmethod
+    def joined(cls, parts: list[Heights]) -> Heights:
+        """All measurements in one list."""
+        names = tuple(cls.__dataclass_fields__)
+        parts = parts or [cls._none()]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @classmethod
+    def _none(cls) -> Heights:
+        real, whole = np.zeros(0), np.zeros(0, np.int64)
+        return cls(real, real, whole, whole, whole, whole, whole, np.zeros((0, 3)))
+
+
+@dataclass(frozen=True, eq=False)
+class TraceOffsets:
+    """Offsets of N exposures.
+
+    Parameters
+    ----------
+    offset : (N,) ndarray, pixels
+        Measured minus predicted row; NaN where there is no measurement.
+    covariance : (N, N) ndarray, pixels^2
+        Of the offsets.
+    n_sources : (N,) ndarray of int
+        Sources that kept weight.
+    piece_scatter, source_scatter : float, pixels
+        What the errors leave unexplained of one piece of a trace, and by how much traces of sources differ
+        from what is predicted for them.
+    """
+
+    offset: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    n_sources: NDArray[np.int64]
+    piece_scatter: float
+    source_scatter: float
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """The linear system.
+
+    `design` (M, p), the precisions that its parameters have beforehand, `prior` (p,), and which of them are
+    of the field, `is_field` (p,); the numbers of the measurements' groups and clusters, (M,).
+    """
+
+    design: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    is_field: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    n_groups: int
+    cluster: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Robust weights of measurements and of groups, and the two scatters."""
+
+    weight: NDArray[np.float64]
+    group_weight: NDArray[np.float64]
+    piece_scatter: float
+    source_scatter: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """Parameters (p,), group offsets (G,), residuals (M,), inverse normal matrix, and weighted designs."""
+
+    parameters: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+def fit_offsets(heights: Heights, n_exposures: int, field: str = "") -> TraceOffsets:
+    """Solve for one offset for each exposure.
+
+    Parameters
+    ----------
+    heights : Heights
+        Measurements.
+    n_exposures : int
+        Number of exposures, N.
+    field : {'', 'free', 'calibrated'}
+        Whether the trace as a function of the place on the chip is to be solved for too, as where no grism
+        configuration predicts it. Only differences of the offsets then have a meaning. If calibrated, it is
+        to be near what is predicted, unless the data say otherwise.
+
+    Returns
+    -------
+    TraceOffsets
+
+    Notes
+    -----
+    A height is the sum of the offset of its exposure, a smooth function of the place on the chip and along
+    the trace (`field`), an offset of the piece of the source's trace, and noise. The third is common to the
+    exposures of a visit: it holds the error of the source's position, its shape and lasting contamination,
+    and is a random variable whose scatter the data give. So exposures of a visit are compared source by
+    source, at the noise of the pixels, and visits, or an exposure and a configuration, by means over sources.
+    Biweights deal with outliers of both kinds. Errors are those of sums over sources, whatever correlates
+    within one (Liang & Zeger 1986, Biometrika 73, 13), where there are enough.
+    """
+    seen = np.isin(np.arange(n_exposures), heights.exposure)
+    nan = np.full(n_exposures, np.nan)
+    if not len(heights):
+        none = np.full((n_exposures, n_exposures), np.nan)
+        return TraceOffsets(nan, none, np.zeros(n_exposures, np.int64), np.nan, np.nan)
+    system = _system(heights, n_exposures, bool(field))
+    state, solved = _iterated(heights, system)
+    if field == "calibrated" and _is_calibrated(system, solved):
+        system = replace(system, prior=np.where(system.is_field, _CALIBRATED**-2, system.prior))
+        state, solved = _iterated(heights, system)
+    covariance = _covariance(system, solved)[:n_exposures, :n_exposures].copy()
+    n_sources = _counted(heights, solved.weight > 0, n_exposures)
+    seen &= n_sources > 0
+    offset = np.where(seen, solved.parameters[:n_exposures], np.nan)
+    covariance[~seen], covariance[:, ~seen] = np.nan, np.nan
+    return TraceOffsets(
+        offset,
+        covariance,
+        n_sources,
+        state.piece_scatter,
+        state.source_scatter,
+    )
+
+
+def _counted(heights: Heights, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
+    """Sources of each exposure among the measurements used."""
+    pairs = np.unique(np.column_stack([heights.exposure, heights.source])[used], axis=0)
+    return np.bincount(pairs[:, 0], minlength=n_exposures)
+
+
+def _system(heights: Heights, n_exposures: int, with_field: bool) -> _System:
+    columns = [heights.exposure == number for number in range(n_exposures)]
+    precision = [_FREE**-2] * n_exposures
+    is_field = [False] * n_exposures
+    if with_field:
+        chips = np.unique(heights.chip)
+        # The constant of one chip is that of the exposures.
+        columns += [heights.chip == chip for chip in chips[1:]]
+        precision += [_FREE**-2] * (len(chips) - 1)
+        x, y, d = heights.field.T
+        terms = (x, y, x * x, x * y, y * y, x * d, y * d, d, d * d)
+        columns += [term * (heights.chip == chip) for chip in chips for term in terms]
+        precision += [_FIELD**-2] * (len(terms) * len(chips))
+        is_field += [False] * (len(chips) - 1) + ([True] * 7 + [False] * 2) * len(chips)
+    else:
+        # Off by different constants of the chips, exposures that show not the same would seem to differ.
+        chips = np.unique(heights.chip)
+        share = 1.0 / len(chips)
+        columns += [(heights.chip == chip) - share for chip in chips[1:]]
+        precision += [_CHIPS**-2] * (len(chips) - 1)
+        is_field += [False] * (len(chips) - 1)
+    keys = (heights.visit, heights.source, heights.piece, heights.chip)
+    groups, group = np.unique(np.column_stack(keys), axis=0, return_inverse=True)
+    design = np.column_stack(columns).astype(float)
+    return _System(
+        design, np.array(precision), np.array(is_field), group.reshape(-1), len(groups), heights.source
+    )
+
+
+def _is_calibrated(system: _System, solved: _Solved) -> bool:
+    """Whether the data agree with a field without any further terms."""
+    from scipy.stats import chi2
+
+    found = solved.parameters[system.is_field]
+    covariance = _covariance(system, solved)[np.ix_(system.is_field, system.is_field)]
+    covariance = covariance + _CALIBRATED**2 * np.eye(len(found))
+    distance = float(found @ np.linalg.solve(covariance, found))
+    return bool(chi2.sf(distance, len(found)) > _UNLIKELY)
+
+
+def _iterated(heights: Heights, system: _System) -> tuple[_State, _Solved]:
+    state = _State(np.ones(len(heights)), np.ones(system.n_groups), 0.02, 0.2)
+    solved = _solve(heights, system, state)
+    for _ in range(_ITERATIONS):
+        state = _reweighted(heights, system, state, solved)
+        solved = _solve(heights, system, state)
+    return state, solved
+
+
+def _solve(heights: Heights, system: _System, state: _State) -> _Solved:
+    """Weighted least squares, the groups' offsets eliminated."""
+    weight = state.weight / (heights.error**2 + state.piece_scatter**2)
+    weighted = weight[:, None] * system.design
+    by_group = np.zeros((system.n_groups, system.design.shape[1]))
+    np.add.at(by_group, system.group, weighted)
+    data = np.bincount(system.group, weight * heights.height, system.n_groups)
+    own = np.bincount(system.group, weight, system.n_groups) + state.group_weight / state.source_scatter**2
+    normal = system.design.T @ weighted - by_group.T @ (by_group / own[:, None]) + np.diag(system.prior)
+    right = weighted.T @ heights.height - by_group.T @ (data / own)
+    inverse = np.asarray(np.linalg.inv(normal), dtype=np.float64)
+    parameters = inverse @ right
+    offsets = (data - by_group @ parameters) / own
+    residual = heights.height - system.design @ parameters - offsets[system.group]
+    return _Solved(parameters, offsets, residual, inverse, weight)
+
+
+def _biweight(pull: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(1.0 - (pull / _CLIP) ** 2, 0.0, None) ** 2
+
+
+def _scatter(values: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+    """Robust scatter of values beyond their errors."""
+    return estimate_floor(np.column_stack([values, values]), error, _LEAST_SCATTER)
+
+
+def _reweighted(heights: Heights, system: _System, state: _State, solved: _Solved) -> _State:
+    """New weights and scatters from the residuals."""
+    variance = heights.error**2 + state.piece_scatter**2
+    # What a group's own offset takes up of a residual's variance
+    total = np.bincount(system.group, solved.weight, system.n_groups)
+    share = solved.weight / (total + state.group_weight / state.source_scatter**2)[system.group]
+    free = np.clip(1.0 - share, 0.05, 1.0)
+    shared = np.bincount(system.group, minlength=system.n_groups)[system.group] > 1
+    expected = solved.residual / np.sqrt(free)
+    piece = _scatter(expected[shared], heights.error[shared])
+    mean, error = _group_means(heights, system, solved)
+    source = _scatter(mean[error > 0], error[error > 0])
+    pull = expected / np.sqrt(variance)
+    # A group that lies far off counts no less in differences, but does not say where all lie.
+    far = mean / np.sqrt(error**2 + source**2)
+    return _State(_biweight(pull), np.maximum(_biweight(far), 1e-6), piece, source)
+
+
+def _group_means(
+    heights: Heights, system: _System, solved: _Solved
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean height of each group above what the parameters say, (G,), and its error; zero if clipped."""
+    total = np.bincount(system.group, solved.weight, system.n_groups)
+    rest = heights.height - system.design @ solved.parameters
+    mean = np.bincount(system.group, solved.weight * rest, system.n_groups) / np.where(
+        total > 0, total, np.inf
+    )
+    return mean, 1.0 / np.sqrt(np.where(total > 0, total, np.inf))
+
+
+def _covariance(system: _System, solved: _Solved) -> NDArray[np.float64]:
+    """Covariance of the parameters, from the sums of their scores over sources."""
+    clusters, cluster = np.unique(system.cluster, return_inverse=True)
+    n = len(clusters)
+    if n < _FEWEST_CLUSTERS:
+        return _BIWEIGHT_VARIANCE * solved.inverse
+    scores = np.zeros((n, system.design.shape[1]))
+    np.add.at(scores, cluster.reshape(-1), (solved.weight * solved.residual)[:, None] * system.design)
+    # Sources that the other parameters take up say nothing of the scatter.
+    taken = float((1.0 - system.prior * np.diag(solved.inverse))[system.prior > _FREE**-2].sum())
+    meat = n / max(n - 1.0 - taken, 1.0) * scores.T @ scores
+    robust = solved.inverse @ meat @ solved.inverse
+    return _BIWEIGHT_VARIANCE * np.asarray(_no_smaller(robust, solved.inverse), dtype=np.float64)
+
+
+def _no_smaller(covariance: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A covariance, scaled up where its variances are on the whole below those of another one."""
+    ratio = float(np.median(np.diag(covariance) / np.diag(least)))
+    if not ratio > 0:
+        return least
+    raised = covariance / min(ratio, 1.0)
+    # Nor does any vanish: scores of a few sources may happen to.
+    lacking = _LEAST_SHARE * np.diag(least) - np.diag(raised)
+    return np.asarray(raised + np.diag(np.clip(lacking, 0.0, None)), dtype=np.float64)
+
+
+def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What takes offsets of N exposures to each one's less the mean of the others.
+
+    Parameters
+    ----------
+    is_known : (N,) ndarray of bool
+        Exposures that have an offset.
+
+    Returns
+    -------
+    (n, n) ndarray
+        For the n known ones alone; empty where there is no other.
+    """
+    n = int(is_known.sum())
+    return (n * np.eye(n) - 1.0) / (n - 1) if n > 1 else np.zeros((0, 0))
+
+
+def contrast_with_best(
+    offsets: TraceOffsets, number: int, others: NDArray[np.bool_]
+) -> tuple[float, float, NDArray[np.float64]]:
+    """The offset of an exposure less the mean of others that makes the error least.
+
+    Parameters
+    ----------
+    offsets : TraceOffsets
+        Of N exposures.
+    number : int
+        The exposure.
+    others : (N,) ndarray of bool
+        Those that it is compared with.
+
+    Returns
+    -------
+    value, error : float, pixels
+        NaN where there are no others. Exposures of its own visit have most of the weight, as they show the
+        same sources.
+    weight : (N,) ndarray
+        Weights of the others in their mean, which add up to one.
+    """
+    rows, weights = np.flatnonzero(others), np.zeros(len(others))
+    n = len(rows)
+    if not n or not np.isfinite(offsets.offset[number]):
+        return float("nan"), float("nan"), weights
+    every = np.append(rows, number)
+    covariance = offsets.covariance[np.ix_(every, every)] + _ALIGNED**2 * np.eye(n + 1)
+    # Least variance under the condition that the weights add up to one, with a Lagrange multiplier
+    system = np.block([[covariance[:n, :n], np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
+    weight = np.linalg.solve(system, np.append(covariance[:n, n], 1.0))[:n]
+    weights[rows] = weight
+    contrast = np.append(-weight, 1.0)
+    value = contrast @ offsets.offset[every]
+    return float(value), float(np.sqrt(contrast @ covariance @ contrast)), weights
+
+
+def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float, NDArray[np.float64]]:
+    """The offset of an exposure less the mean of all, itself included.
+
+    Parameters
+    ----------
+    offsets : TraceOffsets
+        Of N exposures.
+    number : int
+        The exposure.
+
+    Returns
+    -------
+    value, error : float, pixels
+        NaN where fewer than three have an offset. The error includes that of the mean, from the scatter of
+        the offsets: it estimates what exposures without any drift have in common.
+    weight : (N,) ndarray
+        Weights in the mean.
+    """
+    rows = np.flatnonzero(np.isfinite(offsets.offset))
+    n, weights = len(rows), np.zeros(len(offsets.offset))
+    if n < _FEWEST_ALIKE or number not in rows:
+        return float("nan"), float("nan"), weights
+    weights[rows] = 1.0 / n
+    contrast = (rows == number) - 1.0 / n
+    variance = contrast @ offsets.covariance[np.ix_(rows, rows)] @ contrast
+    variance += float(np.var(offsets.offset[rows], ddof=1)) / n
+    return float(contrast @ offsets.offset[rows]), float(np.sqrt(variance)), weights
+
+
+def disagreements(
+    offsets: TraceOffsets, significance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Offsets of exposures less the mean of those that agree, if that is most of them, else of all.
+
+    Parameters
+    ----------
+    offsets : TraceOffsets
+        Of N exposures.
+    significance : float
+        Errors by which one has to differ not to be among those that agree.
+
+    Returns
+    -------
+    value, error : (N,) ndarray, pixels
+        Each less the mean of the others; NaN where there is none. An allowance for what well aligned
+        exposures differ by is in the error.
+    reference : (N,) ndarray of bool
+        Those that agree.
+    """
+    known = np.isfinite(offsets.offset)
+    reference = known.copy()
+    while 2 * reference.sum() > known.sum() and reference.sum() > 1:
+        value, error = _from_others(offsets, reference)
+        pull = np.where(reference, np.abs(value) / error, 0.0)
+        if reference.sum() == 2 or pull.max() <= significance:
+            return value, error, reference
+        reference[pull.argmax()] = False
+    return *_from_others(offsets, known), known
+
+
+def _from_others(
+    offsets: TraceOffsets, reference: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each offset less the mean of the others in the reference, and its error."""
+    n = len(reference)
+    value, error = np.full(n, np.nan), np.full(n, np.nan)
+    for number in np.flatnonzero(np.isfinite(offsets.offset)):
+        others = reference & (np.arange(n) != number)
+        rows = np.append(np.flatnonzero(others), number)
+        if len(rows) > 1:
+            contrast = np.append(np.full(len(rows) - 1, -1.0 / (len(rows) - 1)), 1.0)
+            covariance = offsets.covariance[np.ix_(rows, rows)]
+            value[number] = contrast @ offsets.offset[rows]
+            error[number] = np.sqrt(contrast @ covariance @ contrast + _ALIGNED**2)
+    return value, error

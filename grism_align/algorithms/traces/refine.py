@@ -1,0 +1,109 @@
+"""Corrections of grism exposures improved by their spectra."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.traces.correction import carried_error, has_partner, refinement
+from grism_align.algorithms.traces.offsets import (
+    contrast_with_best,
+    contrast_with_mean,
+)
+from grism_align.values.solution import AlignmentSolution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.settings import TraceSettings
+
+    Track = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+
+__all__ = ["refine_on_traces"]
+
+
+def refine_on_traces(
+    exposures: ExposureSet,
+    solution: AlignmentSolution,
+    verification: TraceVerification,
+    settings: TraceSettings,
+) -> tuple[AlignmentSolution, dict[str, str]]:
+    """Correct grism exposures without a direct partner in time by their significant drifts.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        All exposures.
+    solution : AlignmentSolution
+        Corrections of the grism exposures.
+    verification : TraceVerification
+        What their traces say with these corrections.
+    settings : TraceSettings
+        The parameters.
+
+    Returns
+    -------
+    solution : AlignmentSolution
+        With changed fits for exposures that were corrected, whose reasons say so. Errors across the
+        dispersion become those of the measurement and of what it is relative to.
+    refused : dict of str to str
+        Why the other exposures were not corrected.
+
+    Notes
+    -----
+    Drifts are relative to the exposures of the same grism that have a partner; where none has, to the mean
+    of all. What all have in common is no drift but the configuration's, or that of where the sources are.
+    """
+    by_key = {direct.key: direct for direct in exposures.direct}
+    fits, refused = dict(solution.fits), {}
+    for found in verification.grisms:
+        partners = {
+            key: [by_key[one] for one in solution[key].governed_by if one in by_key] for key in found.keys
+        }
+        paired = np.array([has_partner(exposures[key], partners[key], settings) for key in found.keys])
+        for number, key in enumerate(found.keys):
+            if paired[number]:
+                refused[key] = "a direct exposure was taken next to it in time"
+                continue
+            *drift, carried = _drift(exposures, solution, found, (number, paired))
+            refined, reason = refinement(exposures[key], fits[key], (drift[0], drift[1]), settings, carried)
+            if refined is not None:
+                reasons = "; ".join(filter(None, (fits[key].reason, reason)))
+                fits[key] = replace(fits[key], transform=refined, reason=reasons)
+            else:
+                refused[key] = reason
+    return AlignmentSolution(fits, solution.reference), refused
+
+
+def _drift(
+    exposures: ExposureSet,
+    solution: AlignmentSolution,
+    found: GrismOffsets,
+    which: tuple[int, NDArray[np.bool_]],
+) -> tuple[float, float, float]:
+    """Offset of an exposure from those with a partner, else from the mean of all, and its error, pixels.
+
+    And the error across the dispersion, arcsec, of the corrections that it is relative to; `which` has the
+    number of the exposure, and those with a partner.
+    """
+    number, paired = which
+    others = paired & np.isfinite(found.offsets.offset)
+    if others.any():
+        value, error, weight = contrast_with_best(found.offsets, number, others)
+    else:
+        value, error, weight = contrast_with_mean(found.offsets, number)
+    # as if they all erred alike, which those do that one direct exposure governs
+    carried = 0.0
+    for key, share in zip(found.keys, np.abs(weight).tolist(), strict=True):
+        transform = solution[key].transform
+        if share and transform is not None:
+            carried += share * carried_error(exposures[key], transform)
+    return value, error, carried

@@ -1,0 +1,62 @@
+"""What the spectra of all grism exposures say about their corrections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.traces.offsets import TraceOffsets
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.trace import TraceCheck
+
+    Track = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+
+__all__ = ["GrismOffsets", "TraceVerification"]
+
+
+@dataclass(frozen=True, eq=False)
+class GrismOffsets:
+    """What was measured of the exposures of one grism.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        The exposures.
+    offsets : TraceOffsets
+        Theirs, in this order, before any reference is taken off.
+    moved : (N,) ndarray, pixels
+        By how much the corrections moved the predicted traces up.
+    config : str
+        Name of the configuration; empty where there is none, and only differences have a meaning.
+    """
+
+    keys: tuple[str, ...]
+    offsets: TraceOffsets
+    moved: NDArray[np.float64]
+    config: str
+
+
+@dataclass(frozen=True, eq=False)
+class TraceVerification:
+    """What the traces of all grism exposures say.
+
+    Parameters
+    ----------
+    checks : mapping of str to TraceCheck
+        By exposure key.
+    grisms : tuple of GrismOffsets
+        One for each instrument and grism that could be measured.
+    unused : tuple of str
+        Configurations that were not needed: for other grisms, or not for all chips of a grism.
+    """
+
+    checks: Mapping[str, TraceCheck]
+    grisms: tuple[GrismOffsets, ...] = field(default=())
+    unused: tuple[str, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Catalogs: of exposures, and of reference stars, from files and services."""

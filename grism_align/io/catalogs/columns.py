@@ -1,0 +1,280 @@
+"""The columns of somebody's catalog as plain numbers in known units."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy import units as u
+from numpy.typing import NDArray
+
+from grism_align.io.catalogs.epochs import epochs_of_column, epochs_of_meta
+from grism_align.io.catalogs.roles import CORRELATIONS, NAME_THEM, UNITS, UNSTATED_UNITS
+from grism_align.io.catalogs.table_values import floats, texts, truths, unit_of
+from grism_align.io.catalogs.tables import BLANKS
+from grism_align.values.catalog import ASTROMETRIC_PARAMETERS, QUALITIES
+from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from astropy.table import Table
+
+__all__ = ["DEFAULT_ERROR", "GIVE_EPOCH", "CatalogColumns"]
+
+Floats = NDArray[np.float64]
+
+#: Standard error of each axis, in mas, of positions whose catalog states none.
+DEFAULT_ERROR = 10.0
+
+#: What the user can do where an epoch is missing.
+GIVE_EPOCH = "Give it in Julian years with --steps.absolute_align.epoch=, as in 2016.0 for Gaia DR3"
+
+# What stands for no position, and the magnitudes beyond which a number stands for none.
+_NO_POSITION = (-999.0, -9999.0)
+_MAGNITUDES = (-30.0, 50.0)
+
+# Errors below this, in mas, are smaller than any survey's: most likely arcsec without a unit.
+_IMPLAUSIBLE_ERROR = 0.005
+
+# Words of surveys for what a source is; Legacy Survey models other than PSF among them.
+_POINT_WORDS = ("psf", "star", "stellar", "point", "point source", "ps", "qso", "quasar")
+_EXTENDED_WORDS = (
+    *("galaxy", "gal", "extended", "ext", "non-stellar", "nonstellar"),
+    *("rex", "exp", "dev", "ser", "comp", "simp", "dup"),
+)
+# SDSS's numbers.
+_GALAXY, _STAR = 3.0, 6.0
+
+# A correlation matrix whose least eigenvalue is below minus this is impossible; less is rounding.
+_ROUNDING = 1e-12
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class CatalogColumns:
+    """A table's columns by role.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        N rows.
+    names : mapping of str to str
+        Column by role; RA and Dec among them.
+    origin : path-like
+        Where the table came from, for the messages.
+    """
+
+    table: Table
+    names: Mapping[str, str]
+    origin: Path | str
+
+    def sky(self) -> Floats:
+        """Positions, (N, 2) deg, RA in [0, 360); NaN where there is none."""
+        sky = np.column_stack([self._angles("ra"), self._angles("dec")])
+        sky[~np.isfinite(sky) | np.isin(sky, _NO_POSITION)] = np.nan
+        for axis, role, limit in ((0, "ra", 360.0), (1, "dec", 90.0)):
+            beyond = np.count_nonzero(np.abs(sky[:, axis]) > limit)
+            if beyond:
+                problem = f"column {self.names[role]}: {beyond} values beyond {limit:g} deg"
+                raise InputError(self.origin, problem, "State the column's unit in the file")
+        sky[:, 0] %= 360.0
+        return sky
+
+    def magnitudes(self) -> Floats:
+        """Magnitudes, (N,), NaN where unknown, such as -999 or 99."""
+        values = self.numbers("mag")
+        low, high = _MAGNITUDES
+        return np.where((values > low) & (values < high), values, np.nan)
+
+    def motions(self) -> Floats:
+        """Proper motions, (N, 2) mas/yr, NaN where one of the two is unknown."""
+        if ("pmra" in self.names) != ("pmdec" in self.names):
+            logger.warning("%s: proper motion in one axis only; taken as unknown", self.origin)
+        motion = np.column_stack([self.numbers(role) for role in ("pmra", "pmdec")])
+        unknown = ~np.isfinite(motion).all(axis=1)
+        if unknown.any():
+            logger.info("%s: %d sources without a proper motion", self.origin, np.count_nonzero(unknown))
+        motion[unknown] = np.nan
+        return motion
+
+    def covariance(self, motion: Floats) -> Floats:
+        """Covariances of the five parameters, (N, 5, 5), of `ReferenceCatalog`.
+
+        A single error that is blank or impossible is the median of the others of its column. An axis
+        without any has `DEFAULT_ERROR`. Correlations that are blank or impossible are zero.
+
+        Parameters
+        ----------
+        motion : (N, 2) ndarray, mas/yr
+            Proper motions; where they are unknown, they have no error.
+        """
+        error = np.column_stack(
+            [
+                self._position_errors("ra_error"),
+                self._position_errors("dec_error"),
+                np.where(np.isfinite(self.numbers("parallax")), self._errors("parallax_error"), 0.0),
+                self._errors("pmra_error"),
+                self._errors("pmdec_error"),
+            ]
+        )
+        error[~np.isfinite(motion).all(axis=1), 3:] = 0.0
+        covariance = self._correlations()
+        covariance *= error[:, :, None]
+        covariance *= error[:, None, :]
+        return covariance
+
+    def epochs(self, default: float | None, moving: NDArray[np.bool_]) -> Floats:
+        """Julian years, (N,), NaN where unknown.
+
+        Parameters
+        ----------
+        default : float or None
+            For rows on which the table is silent.
+        moving : (N,) ndarray of bool
+            Rows with a proper motion, which is of no use without an epoch.
+        """
+        try:
+            years = self._epochs_on_record()
+        except ValueError as error:
+            if moving.any():
+                raise InputError(self.origin, f"{error}, but there are proper motions", GIVE_EPOCH) from error
+            logger.warning("%s: %s; taken as unknown", self.origin, error)
+            years = np.full(len(self.table), np.nan)
+        if default is not None:
+            years[np.isnan(years)] = default
+        lost = np.count_nonzero(np.isnan(years) & moving)
+        if lost:
+            problem = f"{lost} sources have a proper motion but no epoch"
+            raise InputError(self.origin, problem, GIVE_EPOCH)
+        return years
+
+    def identifiers(self) -> NDArray[np.str_]:
+        """The catalog's identifiers, (N,), else the numbers of the rows, from 1."""
+        if "id" not in self.names:
+            return np.arange(1, len(self.table) + 1).astype(str)
+        return np.array(texts(self.table[self.names["id"]]), dtype=str)
+
+    def quality(self) -> dict[str, Floats]:
+        """What the table has of `QUALITIES`, (N,) each, NaN where blank."""
+        found = {name: self.numbers(name) for name in ("ruwe", "excess_noise") if name in self.names}
+        for name in ("duplicated", "extended"):
+            if name in self.names:
+                found[name] = truths(self.table[self.names[name]])
+        if "kind" in self.names:
+            kind = _is_extended(self.table[self.names["kind"]])
+            stated = found.get("extended", np.nan)
+            if np.isfinite(kind).any():
+                found["extended"] = np.where(np.isfinite(stated), stated, kind)
+        return {name: found[name] for name in QUALITIES if name in found}
+
+    def numbers(self, role: str, unknown: float = np.nan) -> Floats:
+        """Values of one role, (N,); `unknown` where blank, infinite or without a column."""
+        if role not in self.names:
+            return np.full(len(self.table), unknown)
+        try:
+            values = floats(self.table[self.names[role]])
+        except ValueError as error:
+            raise InputError(self.origin, f"column {self.names[role]} isn't numbers ({error})") from error
+        values = self._converted(values, role) if role in UNITS else values
+        return np.where(np.isfinite(values), values, unknown)
+
+    def _converted(self, values: Floats, role: str) -> Floats:
+        unit = self._unit(role)
+        try:
+            return np.asarray((values * u.Unit(unit)).to_value(UNITS[role]), dtype=float)
+        except (ValueError, TypeError) as error:  # a UnitsError is a ValueError, too
+            problem = f"column {self.names[role]} is in {unit}, which is no {UNITS[role]}"
+            raise InputError(self.origin, problem, "Correct the column's unit in the file") from error
+
+    def _unit(self, role: str) -> str:
+        column = self.names[role]
+        return unit_of(self.table[column]) or UNSTATED_UNITS.get(column.lower(), UNITS.get(role, ""))
+
+    def _angles(self, role: str) -> Floats:
+        """Degrees, (N,), of numbers or of sexagesimal text."""
+        try:
+            floats(self.table[self.names[role]])
+        except ValueError:
+            return self._sexagesimal(role)
+        return self.numbers(role)
+
+    def _sexagesimal(self, role: str) -> Floats:
+        from astropy.coordinates import Angle
+
+        column = self.table[self.names[role]]
+        values, stated = np.array(texts(column), dtype=str), unit_of(column)
+        unit = stated if stated in {"deg", "hourangle"} else {"ra": "hourangle", "dec": "deg"}[role]
+        degrees, filled = np.full(len(values), np.nan), ~np.isin(values, BLANKS)
+        try:
+            degrees[filled] = Angle(list(values[filled]), unit=unit).deg
+        except (ValueError, u.UnitsError) as error:
+            problem = f"column {self.names[role]} is neither numbers nor sexagesimal ({error})"
+            raise InputError(self.origin, problem, NAME_THEM) from error
+        return degrees
+
+    def _position_errors(self, role: str) -> Floats:
+        values = self.numbers(role)
+        good = np.isfinite(values) & (values > 0)
+        if role not in self.names:
+            logger.warning("%s: no column for %s; %g mas is taken", self.origin, role, DEFAULT_ERROR)
+            return np.full(len(self.table), DEFAULT_ERROR)
+        median = float(np.median(values[good])) if good.any() else DEFAULT_ERROR
+        if not good.all():
+            bad, text = np.count_nonzero(~good), "%s: %d blank or impossible values of %s; %g mas taken"
+            level = logging.INFO if good.any() else logging.WARNING
+            logger.log(level, text, self.origin, bad, role, median)
+        if median < _IMPLAUSIBLE_ERROR:
+            logger.warning("%s: %s has a median of %g mas; is its unit right?", self.origin, role, median)
+        return np.where(good, values, median)
+
+    def _errors(self, role: str) -> Floats:
+        """Errors of which none may be known."""
+        values = self.numbers(role)
+        good = np.isfinite(values) & (values >= 0)
+        return np.where(good, values, float(np.median(values[good])) if good.any() else 0.0)
+
+    def _correlations(self) -> Floats:
+        """Correlation matrices, (N, 5, 5), positive semi-definite."""
+        size = len(ASTROMETRIC_PARAMETERS)
+        matrix = np.tile(np.eye(size), (len(self.table), 1, 1))
+        stated = {pair: role for pair, role in CORRELATIONS.items() if role in self.names}
+        for (i, j), role in stated.items():
+            values = self.numbers(role, 0.0)
+            matrix[:, i, j] = matrix[:, j, i] = np.where(np.abs(values) <= 1, values, 0.0)
+        return _made_possible(matrix) if stated else matrix
+
+    def _epochs_on_record(self) -> Floats:
+        if "epoch" in self.names:
+            return epochs_of_column(self.table[self.names["epoch"]], self._unit("epoch"))
+        year = epochs_of_meta(self.table, self.names["ra"])
+        if np.isfinite(year):
+            logger.info("%s: epoch %s, as the file's meta has it", self.origin, year)
+        return np.full(len(self.table), year)
+
+
+def _made_possible(matrix: Floats) -> Floats:
+    """Correlation matrices (N, 5, 5), their correlations scaled down until no eigenvalue is negative."""
+    # Where the correlations of each parameter add up to less than one, none is.
+    suspect = np.flatnonzero((np.abs(matrix).sum(axis=2) > 2.0).any(axis=1))
+    least = np.linalg.eigvalsh(matrix[suspect])[:, 0]
+    wrong = least < -_ROUNDING
+    eye = np.eye(matrix.shape[-1])
+    rows, share = suspect[wrong], 1.0 / (1.0 - least[wrong])
+    matrix[rows] = eye + share[:, None, None] * (matrix[rows] - eye)
+    return matrix
+
+
+def _is_extended(column: Table.Column) -> Floats:
+    """One for galaxies, zero for stars, of words or of SDSS's numbers; NaN for anything else."""
+    if column.dtype.kind in "SUO":
+        words = np.char.lower(np.array(texts(column), dtype=str))
+        galaxy, star = np.isin(words, _EXTENDED_WORDS), np.isin(words, _POINT_WORDS)
+    else:
+        values = floats(column)
+        galaxy, star = values == _GALAXY, values == _STAR
+    return np.where(galaxy, 1.0, np.where(star, 0.0, np.nan))

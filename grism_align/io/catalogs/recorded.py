@@ -1,0 +1,123 @@
+"""The record of another run as a reference catalog."""
+
+from __future__ import annotations
+
+import logging
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grism_align.algorithms.absolute.source_list import frame_numbers
+from grism_align.io.catalogs.reference import tell_of_frames
+from grism_align.io.record.file import read_provenance
+from grism_align.values.catalog import ReferenceCatalog, astrometric_covariance
+from grism_align.values.errors import InputError
+
+__all__ = ["exposures_behind", "is_provenance", "read_recorded_catalog"]
+
+_MAGIC = b"#ASDF"
+_REMEDY = (
+    "Run the pipeline on its exposures once more, or give a catalog file, such as a PRODUCT_sources.ecsv"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def is_provenance(path: Path | str) -> bool:
+    """Whether a file is the record of a run, by its suffix or its first bytes.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".asdf" or not path.is_file():
+        return path.suffix.lower() == ".asdf"
+    with path.open("rb") as stream:
+        return stream.read(len(_MAGIC)) == _MAGIC
+
+
+def exposures_behind(path: Path | str) -> frozenset[str]:
+    """Root names of the direct exposures whose sources a file has; none of a catalog of other origin.
+
+    Parameters
+    ----------
+    path : path-like
+        A provenance file, the list of a solution's sources, or any other catalog.
+    """
+    path = Path(path)
+    if is_provenance(path):
+        entries = read_provenance(path)["exposures"]
+        return frozenset(key for key, entry in entries.items() if entry["kind"] == "direct")
+    if path.suffix.lower() != ".ecsv" or not path.is_file():
+        return frozenset()
+    from astropy.table.meta import get_header_from_yaml
+
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        lines = [line[2:].rstrip() for line in takewhile(lambda line: line.startswith("#"), stream)]
+    meta = get_header_from_yaml(lines[1:]).get("meta") or {}
+    return frozenset(map(str, dict(meta.get("grism_align") or {}).get("exposures", ())))
+
+
+def read_recorded_catalog(path: Path | str) -> ReferenceCatalog:
+    """Read the sources of another run's solution, where its corrections put them.
+
+    Parameters
+    ----------
+    path : path-like
+        A provenance file.
+
+    Returns
+    -------
+    ReferenceCatalog
+        As `solved_sources` gave it, its origin the file.
+
+    Raises
+    ------
+    InputError
+        If it is no provenance file, or has no sources: written before the record had them, or before a
+        relative solution.
+    """
+    path = Path(path)
+    tree = read_provenance(path)
+    columns = tree.get("aligned_sources")
+    if columns is None:
+        is_old = "aligned_sources" not in tree
+        why = "an earlier version of grism_align wrote it" if is_old else "nothing was aligned"
+        raise InputError(path, f"a record without aligned_sources: {why}", _REMEDY)
+    catalog = _catalog(columns, path)
+    _tell_of_frames(catalog, tree, path)
+    return catalog
+
+
+def _catalog(columns: dict[str, Any], path: Path) -> ReferenceCatalog:
+    n = len(columns["ra"])
+    error = np.column_stack([columns["ra_error"], columns["dec_error"]])
+    covariance = astrometric_covariance(error)
+    covariance[:, 0, 1] = covariance[:, 1, 0] = columns["ra_dec_corr"] * error.prod(axis=1)
+    return ReferenceCatalog(
+        sky=np.column_stack([columns["ra"], columns["dec"]]),
+        covariance=covariance,
+        motion=np.full((n, 2), np.nan),
+        parallax=np.zeros(n),
+        radial_velocity=np.zeros(n),
+        epoch=np.array(columns["epoch"], dtype=float),
+        mag=np.array(columns["mag"], dtype=float),
+        identifier=np.array(columns["identifier"], dtype=str),
+        name=columns["name"],
+        origin=str(path),
+    )
+
+
+def _tell_of_frames(catalog: ReferenceCatalog, tree: dict[str, Any], path: Path) -> None:
+    """Say what frame the sources are in."""
+    fits = [entry["absolute"] for entry in tree["exposures"].values() if entry["absolute"]]
+    tied = {fit["frame"] for fit in fits if fit["transform"]}
+    frames = set(frame_numbers(catalog).tolist())
+    logger.info(
+        "%s: %d sources of %d frames, %d tied to a catalog", path, len(catalog), len(frames), len(tied)
+    )
+    tell_of_frames(path, frames, tied)

@@ -1,0 +1,138 @@
+"""Read tables of the formats that catalogs come in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+from astropy.table import MaskedColumn, Table
+
+from grism_align.io.catalogs.votables import votable_to_table
+from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["BLANKS", "FORMATS", "read_table"]
+
+#: What to give where a file is none of these.
+FORMATS = "Give an ECSV, FITS, CSV, VOTable or parquet file with a header"
+
+#: What stands for no value in texts.
+BLANKS = ("", "null", "NULL", "--", "N/A", "None")
+
+_SUFFIXES = {
+    "ecsv": (".ecsv",),
+    "fits": (".fits", ".fit"),
+    "votable": (".xml", ".vot", ".votable"),
+    "parquet": (".parquet", ".pq"),
+}
+
+
+def read_table(path: Path) -> Table:
+    """Read a table of any format that catalogs come in.
+
+    Parameters
+    ----------
+    path : Path
+        ECSV, FITS, VOTable, parquet, or text with columns (CSV among them), told by suffix, then content.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or can't be read.
+    """
+    if not path.is_file():
+        raise InputError(path, "no such reference catalog", FORMATS)
+    if path.stat().st_size == 0:
+        raise InputError(path, "an empty file", FORMATS)
+    kind = _format_of(path)
+    if kind == "json":
+        raise InputError(path, "JSON, which is no table", FORMATS)
+    try:
+        return _read_any(path, kind)
+    except ImportError as error:
+        problem = f"{kind} can't be read here ({error})"
+        raise InputError(path, problem, "Install pyarrow, or give another format") from error
+    except (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError, ExpatError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(path, f"not a readable {kind} table ({reason})", FORMATS) from error
+
+
+def _format_of(path: Path) -> str:
+    """Format by suffix, then by content: many catalogs are called .txt, .cat or .dat."""
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    for kind, suffixes in _SUFFIXES.items():
+        if suffix.lower() in suffixes:
+            return kind
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    for kind, start in (("fits", b"SIMPLE  ="), ("parquet", b"PAR1"), ("ecsv", b"# %ECSV")):
+        if head.startswith(start):
+            return kind
+    if suffix.lower() == ".json" or head.lstrip().startswith((b'{"', b'[{"', b"{\n")):
+        return "json"
+    return "votable" if b"<VOTABLE" in head.upper() or head.lstrip().startswith(b"<?xml") else "text"
+
+
+def _read_any(path: Path, kind: str) -> Table:
+    if kind == "fits":
+        return _read_fits(path)
+    if kind == "parquet":
+        return _read_parquet(path)
+    if kind == "ecsv":
+        return Table.read(path, format="ascii.ecsv")
+    if kind == "votable":
+        from astropy.io.votable import parse
+
+        return votable_to_table(parse(str(path)))
+    return Table.read(path, format="ascii", fill_values=[(blank, "0") for blank in BLANKS])
+
+
+def _read_fits(path: Path) -> Table:
+    """The table with the most rows: a FITS_LDAC file has a small one with headers before it."""
+    from astropy.io import fits
+
+    with fits.open(path, memmap=False) as hdus:
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        if not tables:
+            msg = "no table extension"
+            raise ValueError(msg)
+        table = Table.read(max(tables, key=lambda hdu: hdu.header["NAXIS2"]))
+    table.convert_bytestring_to_unicode()
+    return table
+
+
+def _read_parquet(path: Path) -> Table:
+    """Numbers and texts of a parquet file; with units where astropy wrote it.
+
+    Read with pyarrow itself, since astropy wants pandas for it.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table, content = Table(), parquet.read_table(path)
+    for name, column in zip(content.column_names, content.columns, strict=True):
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            values = column.fill_null(0).to_numpy()
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            values = np.array(column.fill_null("").to_pylist(), dtype=str)
+        else:
+            continue
+        table[name] = MaskedColumn(values, mask=column.is_null().to_numpy())
+    _describe(table, (content.schema.metadata or {}).get(b"table_meta_yaml"))
+    return table
+
+
+def _describe(table: Table, header: bytes | None) -> None:
+    """Put in the units and the meta that astropy leaves in the file's own."""
+    if header is None:
+        return
+    from astropy.table.meta import get_header_from_yaml
+
+    described = get_header_from_yaml(header.decode().splitlines())
+    table.meta.update(described.get("meta") or {})
+    for column in described["datatype"]:
+        if column["name"] in table.colnames and "unit" in column:
+            table[column["name"]].unit = column["unit"]

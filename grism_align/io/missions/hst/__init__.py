@@ -1,0 +1,1 @@
+"""HST: WFC3/IR, WFC3/UVIS and ACS/WFC."""

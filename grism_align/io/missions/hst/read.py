@@ -1,0 +1,304 @@
+"""Read HST exposures (FLT and FLC of WFC3/IR, WFC3/UVIS and ACS/WFC)."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+from astropy.io import fits
+
+from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
+from grism_align.io.missions.hst.keywords import (
+    GRISMS,
+    INSTRUMENTS,
+    ab_zero_point,
+    filter_of,
+    guide_star_of,
+    instrument_of,
+    text_of,
+)
+from grism_align.io.missions.hst.wcs import FitsWcs
+from grism_align.values.errors import InputError
+from grism_align.values.exposure import Chip, Exposure, ExposureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.pixel_sky import PixelSky
+
+__all__ = ["ChipPixels", "open_fits", "read_exposure", "read_instrument", "read_pixels"]
+
+_WCS_NAME = re.compile("WCSNAME[A-Z]?")
+_CALIBRATED = "Give calibrated FLT or FLC files of WFC3/IR, WFC3/UVIS or ACS/WFC"
+_RUN_UPDATEWCS = (
+    "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
+    "without its distortion model an exposure can't be aligned"
+)
+# astropy takes zero for those that are missing
+_LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+
+
+@dataclass(frozen=True, eq=False)
+class ChipPixels:
+    """The arrays of one chip, (ny, nx) each.
+
+    Parameters
+    ----------
+    sci : ndarray of float
+        In the units of the file (BUNIT).
+    err : ndarray of float
+        Standard errors, same units.
+    dq : ndarray of int
+        Data-quality bits.
+    """
+
+    sci: NDArray[np.floating[Any]]
+    err: NDArray[np.floating[Any]]
+    dq: NDArray[np.integer[Any]]
+
+
+@contextmanager
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file as it lies on disk: nothing scaled or uncompressed.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no FITS file or is truncated.
+    """
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))
+            hdus = stack.enter_context(_whole(stream))
+        except FileNotFoundError:
+            raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
+        except (OSError, EOFError, ValueError, Warning) as error:
+            problem = f"not a readable FITS file ({_one_line(error)})"
+            raise InputError(path, problem, "Fetch the file again") from error
+        yield hdus
+
+
+def _whole(stream: IO[bytes]) -> fits.HDUList:
+    """All headers of a file; astropy only warns of one that ends too early."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        # The second is what it says of a file that ends within a header.
+        for words in ("may have been truncated", "the file is corrupted"):
+            warnings.filterwarnings("error", message=f"(?s).*{words}")
+        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
+        len(hdus)
+    return hdus
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def read_instrument(path: Path) -> str:
+    """The instrument of an exposure, from its primary header alone.
+
+    Raises
+    ------
+    InputError
+        If the file is no HST exposure of an instrument that is read.
+    """
+    with open_fits(path) as hdus:
+        return _instrument(path, hdus[0].header)
+
+
+def read_exposure(path: Path) -> Exposure:
+    """Read the headers of an exposure; pixels stay on disk.
+
+    Parameters
+    ----------
+    path : Path
+        An FLT or FLC file, gzipped or not.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, is no HST exposure, lacks a keyword or has no distortion model.
+    """
+    with open_fits(path) as hdus:
+        primary = hdus[0].header
+        instrument = _instrument(path, primary)
+        _require_extensions(path, primary, len(hdus) - 1)
+        science = [hdu for hdu in hdus if hdu.name == "SCI"]
+        if not science:
+            raise InputError(path, "no SCI extension", _CALIBRATED)
+        chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
+        return _build_exposure(path, instrument, primary, science[0].header, chips)
+
+
+def _instrument(path: Path, primary: fits.Header) -> str:
+    telescope = text_of(primary, "TELESCOP")
+    if telescope != "HST":
+        raise InputError(path, f"no HST exposure (TELESCOP = {telescope or 'missing'})", _CALIBRATED)
+    instrument = instrument_of(primary)
+    if instrument is None:
+        found = f"{text_of(primary, 'INSTRUME')}/{text_of(primary, 'DETECTOR')}"
+        known = ", ".join("/".join(names) for names in INSTRUMENTS)
+        raise InputError(path, f"instrument {found} is not one of {known}", _CALIBRATED)
+    return instrument
+
+
+def _require_extensions(path: Path, primary: fits.Header, found: int) -> None:
+    """Refuse a file cut off between two extensions, which otherwise looks whole."""
+    promised = primary.get("NEXTEND")
+    if isinstance(promised, int) and found < promised:
+        problem = f"{found} extensions of the {promised} that NEXTEND promises; it is truncated"
+        raise InputError(path, problem, "Fetch the file again")
+
+
+def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
+    header = hdu.header
+    _require_distortion(path, hdu)
+    shape = _shape_of(header)
+    if shape is None:
+        raise InputError(path, f"SCI,{hdu.ver} is no image", _CALIBRATED)
+    try:
+        wcs = FitsWcs.from_header(header, hdus, shape)
+    except Exception as error:
+        problem = f"SCI,{hdu.ver} has no usable WCS ({error})"
+        raise InputError(path, problem, _RUN_UPDATEWCS) from error
+    return Chip(int(hdu.ver), shape, wcs)
+
+
+def _require_distortion(path: Path, hdu: fits.ImageHDU) -> None:
+    """Refuse headers that would be wrong by arcseconds at the edges of the chip."""
+    header = hdu.header
+    ctypes = [text_of(header, keyword) for keyword in ("CTYPE1", "CTYPE2")]
+    if ctypes != ["RA---TAN-SIP", "DEC--TAN-SIP"] or "A_ORDER" not in header or "B_ORDER" not in header:
+        problem = f"SCI,{hdu.ver} has no SIP distortion (CTYPE = {', '.join(ctypes)})"
+        raise InputError(path, problem, _RUN_UPDATEWCS)
+    missing = [name for name in _LINEAR if not isinstance(header.get(name), int | float)]
+    if missing:
+        raise InputError(path, f"SCI,{hdu.ver} lacks {', '.join(missing)}", _RUN_UPDATEWCS)
+
+
+def _shape_of(header: fits.Header) -> tuple[int, int] | None:
+    """Size of an image extension; of a constant one from NPIX1 and NPIX2."""
+    for x, y in (("NAXIS1", "NAXIS2"), ("NPIX1", "NPIX2")):
+        if x in header and y in header:
+            return int(header[y]), int(header[x])
+    return None
+
+
+def _build_exposure(
+    path: Path, instrument: str, primary: fits.Header, science: fits.Header, chips: tuple[Chip, ...]
+) -> Exposure:
+    key = _root_name(path, primary)
+    band = filter_of(primary)
+    if not band:
+        raise InputError(path, "no FILTER, nor FILTER1 or FILTER2", _CALIBRATED)
+    guide_star = guide_star_of(primary)
+    visit = key[:6]
+    return Exposure(
+        key=key,
+        path=path,
+        kind=ExposureKind.GRISM if band in GRISMS else ExposureKind.DIRECT,
+        instrument=instrument,
+        filter=band,
+        visit=visit,
+        group=visit if guide_star is None else f"{visit}:{guide_star}",
+        guide_star=guide_star,
+        target=text_of(primary, "TARGNAME"),
+        postarg=(_number(primary, "POSTARG1", 0.0), _number(primary, "POSTARG2", 0.0)),
+        start=_required_number(path, primary, "EXPSTART"),
+        end=_required_number(path, primary, "EXPEND"),
+        exposure_time=_required_number(path, primary, "EXPTIME"),
+        ab_zero_point=ab_zero_point((science, primary)),
+        counts_per_second=text_of(science, "BUNIT").upper().endswith("/S"),
+        chips=chips,
+        wcs_solution=solution_of(text_of(science, "WCSNAME")),
+        alternates=_alternates(science, primary, cast("FitsWcs", chips[0].wcs)),
+        taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
+        is_product=STATUS_KEYWORD in primary,
+    )
+
+
+def _alternates(header: fits.Header, primary: fits.Header, wcs: FitsWcs) -> dict[str, PixelSky]:
+    """Other solutions of a science header, which differ in CRVAL and CD only."""
+    found: dict[str, PixelSky] = {}
+    model = model_of(header, primary)
+    for letter in ascii_uppercase:
+        name = text_of(header, f"WCSNAME{letter}")
+        needed = [f"{stem}{letter}" for stem in ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")]
+        if not all(keyword in header for keyword in needed):
+            continue
+        same_pixel = all(header.get(f"CRPIX{i}{letter}") == header[f"CRPIX{i}"] for i in (1, 2))
+        if same_pixel and name.partition("-")[0] == model:
+            values = np.array([header[keyword] for keyword in needed], dtype=float)
+            found[solution_of(name)] = wcs.with_linear_terms(values[:2], values[2:].reshape(2, 2))
+    return found
+
+
+def _root_name(path: Path, primary: fits.Header) -> str:
+    root = text_of(primary, "ROOTNAME").lower()
+    if not root:
+        raise InputError(path, "no ROOTNAME", _CALIBRATED)
+    return root
+
+
+def _number(header: fits.Header, keyword: str, default: float) -> float:
+    value = header.get(keyword)
+    return float(value) if isinstance(value, int | float) else default
+
+
+def _required_number(path: Path, header: fits.Header, keyword: str) -> float:
+    value = _number(header, keyword, float("nan"))
+    if not np.isfinite(value):
+        raise InputError(path, f"no {keyword} in the primary header", _CALIBRATED)
+    return value
+
+
+def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
+    """The arrays of an exposure, one chip at a time.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure to open.
+
+    Yields
+    ------
+    chip, pixels : Chip, ChipPixels
+
+    Raises
+    ------
+    InputError
+        If an extension is missing or can't be read.
+    """
+    for chip in exposure.chips:
+        yield chip, _read_chip_pixels(exposure.path, chip)
+
+
+def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
+    arrays = {}
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            for name in ("SCI", "ERR", "DQ"):
+                arrays[name] = _array(hdus[name, chip.extver], chip.shape)
+    except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
+        problem = f"can't read SCI, ERR and DQ of chip {chip.extver} ({_one_line(error)})"
+        raise InputError(path, problem, _CALIBRATED) from error
+    return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
+
+
+def _array(hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray[Any]:
+    """The array in native byte order; a constant extension is spread out."""
+    if hdu.data is None:
+        return np.full(shape, hdu.header["PIXVALUE"])
+    data = np.asarray(hdu.data)
+    if data.shape != shape:
+        msg = f"shape {data.shape}, not {shape}"
+        raise ValueError(msg)
+    return data.astype(data.dtype.newbyteorder("="), copy=False)

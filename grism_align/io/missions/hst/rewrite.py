@@ -1,0 +1,157 @@
+"""Write a FITS file anew with other headers, every other byte as it was.
+
+Data blocks are copied byte for byte, so pixels cannot change and a whole exposure never is in memory. Both
+files' SHA-256 are made on the way: neither is read again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from grism_align.io.files.staging import atomic_path
+from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from astropy.io import fits
+
+__all__ = ["Digests", "Edits", "rewrite"]
+
+_BLOCK = 1 << 20
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Digests:
+    """SHA-256 of a file as read and as written."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What becomes of the extensions of a file.
+
+    Parameters
+    ----------
+    headers : mapping of int to Header
+        New headers, by extension number, of those that keep their data.
+    replaced : mapping of int to bytes
+        Whole extensions, header and data, for those that change altogether; empty for those that go.
+    appended : tuple of bytes
+        Whole extensions that come last.
+    """
+
+    headers: Mapping[int, fits.Header]
+    replaced: Mapping[int, bytes] = field(default_factory=dict)
+    appended: tuple[bytes, ...] = ()
+
+
+def rewrite(path: Path, hdus: fits.HDUList, edits: Edits, destination: Path) -> Digests:
+    """Write a file with edits, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file to read.
+    hdus : HDUList
+        The same file, open, for where its extensions lie.
+    edits : Edits
+        What changes.
+    destination : Path
+        The file to make. It may be the source itself.
+
+    Raises
+    ------
+    InputError
+        If the file ends before its headers say.
+    """
+    with atomic_path(destination) as temporary, path.open("rb") as stream, temporary.open("wb") as made:
+        read, written = _Hashed(stream), _Hashed(made)
+        with _unpacked(read, stream) as source, _packed(written, destination.name) as target:
+            copier = _Copier(path, source, target)
+            for index, hdu in enumerate(hdus):
+                _copy_hdu(copier, hdu, edits.headers.get(index), edits.replaced.get(index))
+            for extension in edits.appended:
+                target.write(extension)
+        while read.read(_BLOCK):
+            pass
+    return Digests(read.digest, written.digest)
+
+
+class _Hashed:
+    """A stream whose bytes are summed as they pass."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._sum = stream, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._stream.read(size)
+        self._sum.update(block)
+        return block
+
+    def write(self, block: bytes) -> int:
+        self._sum.update(block)
+        return self._stream.write(block)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    @property
+    def digest(self) -> str:
+        return self._sum.hexdigest()
+
+
+@contextmanager
+def _unpacked(read: _Hashed, stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """A file as its bytes say, compressed or not: browsers decompress some and keep their names."""
+    compressed = stream.read(2) == _GZIP
+    stream.seek(0)
+    plain = cast("IO[bytes]", read)
+    yield cast("IO[bytes]", gzip.GzipFile(fileobj=plain, mode="rb")) if compressed else plain
+
+
+@contextmanager
+def _packed(written: _Hashed, name: str) -> Iterator[IO[bytes]]:
+    """A new file, compressed where its name says so; equal content gives equal bytes."""
+    plain = cast("IO[bytes]", written)
+    if not name.endswith(".gz"):
+        yield plain
+        return
+    with gzip.GzipFile(name, "wb", fileobj=plain, mtime=0) as packed:
+        yield cast("IO[bytes]", packed)
+
+
+@dataclass
+class _Copier:
+    """Takes bytes from one stream to another, forwards only."""
+
+    path: Path
+    source: IO[bytes]
+    target: IO[bytes]
+
+    def move(self, length: int, *, keep: bool) -> None:
+        while length > 0:
+            block = self.source.read(min(_BLOCK, length))
+            if not block:
+                raise InputError(self.path, f"it ended {length} bytes early", "Fetch the file again")
+            if keep:
+                self.target.write(block)
+            length -= len(block)
+
+
+def _copy_hdu(copier: _Copier, hdu: Any, header: fits.Header | None, replaced: bytes | None) -> None:
+    info = hdu.fileinfo()
+    if header is not None:
+        copier.target.write(header.tostring().encode("ascii"))
+    elif replaced is not None:
+        copier.target.write(replaced)
+    copier.move(info["datLoc"] - info["hdrLoc"], keep=header is None and replaced is None)
+    copier.move(info["datSpan"], keep=replaced is None)

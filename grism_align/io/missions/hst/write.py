@@ -1,0 +1,208 @@
+"""Write HST exposures: the same file with a new WCS.
+
+Headers are rewritten, with what HST's conventions want besides: the replaced WCS as an alternate, a row of
+WCSCORR, a headerlet. All other data stay as they are, byte for byte.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from grism_align import __version__
+from grism_align.io.files.staging import atomic_path
+from grism_align.io.missions.hst.alternates import archive_key, archive_wcs
+from grism_align.io.missions.hst.changes import Changes
+from grism_align.io.missions.hst.headerlets import (
+    attached,
+    distortion_names,
+    headerlet_bytes,
+    headerlet_extension,
+)
+from grism_align.io.missions.hst.headers import (
+    STATUS_KEYWORD,
+    UNDONE_KEYWORD,
+    LinearTerms,
+    WcsLabel,
+    headerlet_name,
+    plain_text,
+    write_wcs,
+)
+from grism_align.io.missions.hst.read import open_fits
+from grism_align.io.missions.hst.rewrite import Digests, rewrite
+from grism_align.io.missions.hst.wcs import FitsWcs, corrected_linear_terms
+from grism_align.io.missions.hst.wcscorr import wcscorr_row, with_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from astropy.io import fits
+
+    from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.solution import ExposureFit
+    from grism_align.values.transform import LinearTransform
+
+__all__ = ["Digests", "HeaderletWanted", "write_exposure"]
+
+# Below this, in arcsec, a correction is the one that the file already has.
+_NEGLIGIBLE = 1e-6
+
+# Characters that the text of a card has room for.
+_CARD = 68
+_OF_GOVERNORS = "grism_align: direct exposures"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HeaderletWanted:
+    """Where the headerlet of an exposure goes.
+
+    Parameters
+    ----------
+    file : Path or None
+        A file of its own.
+    attach : bool
+        Whether it becomes an extension of the exposure.
+    """
+
+    file: Path | None = None
+    attach: bool = False
+
+
+_NO_HEADERLET = HeaderletWanted()
+
+
+def write_exposure(
+    exposure: Exposure,
+    fit: ExposureFit,
+    destination: Path,
+    label: WcsLabel,
+    headerlet: HeaderletWanted = _NO_HEADERLET,
+) -> Digests:
+    """Write an exposure with its correction, atomically.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure; its file is the source.
+    fit : ExposureFit
+        Its total correction; without one the WCS stays and the header says why.
+    destination : Path
+        The file to make. It may be the source itself.
+    label : WcsLabel
+        What the headers say of the fit.
+    headerlet : HeaderletWanted, optional
+        Where its headerlet goes; an exposure without a correction has none.
+
+    Returns
+    -------
+    Digests
+
+    Raises
+    ------
+    InputError
+        If the source can't be read.
+    """
+    with open_fits(exposure.path) as hdus:
+        changes = Changes(hdus)
+        if fit.transform is not None and not _is_applied(exposure, fit.transform):
+            _correct(changes, exposure, fit.transform, label)
+        _tell(changes.primary, fit)
+        if fit.transform is not None:
+            _make_headerlet(changes, exposure, headerlet)
+        return rewrite(exposure.path, hdus, changes.edits(), destination)
+
+
+def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
+    """Whether the file that was read has the whole correction already."""
+    if exposure.applied is None:
+        return False
+    # a grism exposure's is written in the plane of the direct exposure that governs it
+    remaining = exposure.applied.inverted().then(total.in_plane(exposure.applied.plane))
+    square = 100.0 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    return bool(np.abs(remaining.apply(square) - square).max() <= _NEGLIGIBLE)
+
+
+def _tell(header: fits.Header, fit: ExposureFit) -> None:
+    """Say in the primary header how the exposure came out (in place)."""
+    header[STATUS_KEYWORD] = (fit.status.value, "grism_align: status of the WCS")
+    header["GALVERS"] = (__version__, "grism_align: version")
+    header.remove("GALERROR", ignore_missing=True)
+    if fit.transform is not None:
+        error = round(1e3 * fit.transform.axis_error, 3)
+        header["GALERROR"] = (error, "[mas] grism_align: error of the WCS, an axis")
+    header.remove("GALGOVRN", ignore_missing=True)
+    if fit.governed_by:
+        names = _in_card(fit.governed_by)
+        header["GALGOVRN"] = (names, _OF_GOVERNORS if len(names) + len(_OF_GOVERNORS) + 3 <= _CARD else None)
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    words = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}"
+    header["HISTORY"] = plain_text(words).strip()
+
+
+def _in_card(names: Sequence[str]) -> str:
+    """Names with commas between, and how many more there are than a card holds."""
+    shown = len(names)
+    while (
+        len(text := ",".join([*names[:shown], *([f"+{len(names) - shown}"] * (shown < len(names)))])) > _CARD
+    ):
+        shown -= 1
+    return text
+
+
+def _correct(changes: Changes, exposure: Exposure, total: LinearTransform, label: WcsLabel) -> None:
+    """Put the correction into all headers and into WCSCORR (in place)."""
+    science = changes.science()
+    headers = list(science.values())
+    letter = archive_key(headers)
+    if letter is None:
+        logger.warning("%s: all letters are taken by others; the WCS it replaces is not kept", exposure.path)
+    archive_wcs(changes.primary, headers, letter, datetime.now(UTC).isoformat(timespec="microseconds"))
+    changes.primary.remove(UNDONE_KEYWORD, ignore_missing=True)
+    for chip in exposure.chips:
+        header = science[chip.extver]
+        write_wcs(header, changes.primary, _corrected_terms(header, chip, total), label)
+    _name_headerlet(headers, exposure)
+    changes.finish_wcs()
+    table = changes.table()
+    if table is not None:
+        index, hdu = table
+        names = distortion_names(changes.primary)
+        rows = [wcscorr_row(changes.primary, header, names) for header in headers]
+        new = with_rows(hdu, rows)
+        changes.replaced |= {} if new is None else {index: new}
+
+
+def _corrected_terms(header: fits.Header, chip: Chip, total: LinearTransform) -> LinearTerms:
+    """From the WCS before any correction, so that none is applied twice: the file may have one by now."""
+    crval, cd = corrected_linear_terms(cast("FitsWcs", chip.wcs), total)
+    return LinearTerms(np.array([header["CRPIX1"], header["CRPIX2"]]), crval, cd)
+
+
+def _name_headerlet(headers: list[fits.Header], exposure: Exposure) -> None:
+    name = headerlet_name(exposure.key, headers)
+    for header in headers:
+        header["HDRNAME"] = (name, "Headerlet name of this WCS")
+
+
+def _make_headerlet(changes: Changes, exposure: Exposure, wanted: HeaderletWanted) -> None:
+    """Write the headerlet of the WCS that the headers now have, or attach it."""
+    if wanted.file is None and not wanted.attach:
+        return
+    headers = list(changes.science().values())
+    if "HDRNAME" not in headers[0]:
+        _name_headerlet(headers, exposure)
+    made = headerlet_bytes(changes.primary, headers, changes.hdus)
+    if wanted.file is not None:
+        with atomic_path(wanted.file) as temporary:
+            temporary.write_bytes(made)
+    there = attached(changes.hdus)
+    if wanted.attach and headers[0]["HDRNAME"] not in there.values():
+        number = 1 + max((changes.hdus[index].ver for index in there), default=0)
+        changes.appended.append(headerlet_extension(made, number))

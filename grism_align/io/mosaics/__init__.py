@@ -1,0 +1,1 @@
+"""Mosaics and their catalogs as files."""

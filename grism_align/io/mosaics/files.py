@@ -1,0 +1,240 @@
+"""Mosaics as FITS files, written tile by tile, and the pixels of an image that is to be matched."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+
+from grism_align import __version__
+from grism_align.algorithms.mosaics.drizzle import drop_side
+from grism_align.io.files.staging import atomic_path
+from grism_align.io.missions.hst.headers import plain_text
+from grism_align.io.missions.hst.read import open_fits
+from grism_align.values.errors import InputError
+from grism_align.values.mosaic import MosaicCards, MosaicGrid
+from grism_align.values.transform import TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.mosaic import MosaicPlan, Tile
+    from grism_align.values.settings import MosaicSettings
+
+__all__ = [
+    "TiledImage",
+    "cards_of",
+    "mosaic_header",
+    "read_grid",
+    "tiled_image",
+    "wcs_header",
+    "weight_header",
+]
+
+_BLOCK = 2880
+_CARRIED = ("TELESCOP", "INSTRUME", "DETECTOR", "TARGNAME", "FILTER", "FILTER1", "FILTER2")
+_PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
+_GIVE = "Give the image of a mosaic, with a TAN WCS and no distortion"
+
+
+class TiledImage:
+    """An image on disk of which only parts are in memory.
+
+    Parameters
+    ----------
+    path : Path
+        The file, with its header and room for the data.
+    offset : int
+        Where the data begin.
+    shape : (ny, nx)
+        Pixels.
+    dtype : str
+        Of the pixels, big-endian.
+    """
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, int], dtype: str) -> None:
+        self.path, self.shape = path, shape
+        self._offset, self._dtype = offset, dtype
+
+    def write(self, tile: Tile, values: NDArray[Any]) -> None:
+        """Put the values of a tile in place."""
+        pixels = np.memmap(self.path, self._dtype, "r+", self._offset, self.shape)
+        pixels[tile.slices] = values
+        pixels.flush()
+
+    def read(self, tile: Tile) -> NDArray[Any]:
+        """The values of a tile, in native byte order."""
+        pixels = np.memmap(self.path, self._dtype, "r", self._offset, self.shape)
+        return np.asarray(pixels[tile.slices], dtype=np.dtype(self._dtype).newbyteorder("="))
+
+
+@contextmanager
+def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: str) -> Iterator[TiledImage]:
+    """A new image of zeros that takes its name when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or to replace.
+    header : astropy.io.fits.Header
+        Besides the keywords of the data's form.
+    shape : (ny, nx)
+        Pixels.
+    dtype : str
+        ``>f4`` or ``>i4``.
+    """
+    whole = fits.PrimaryHDU(np.zeros((1, 1), dtype)).header
+    whole["NAXIS1"], whole["NAXIS2"] = shape[1], shape[0]
+    whole.extend(header, strip=True)
+    text = whole.tostring().encode("ascii")
+    size = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as stream:
+            stream.write(text)
+            stream.truncate(len(text) + -(-size // _BLOCK) * _BLOCK)
+        yield TiledImage(temporary, len(text), shape, dtype)
+
+
+def cards_of(exposures: Sequence[Exposure]) -> MosaicCards:
+    """What the header of a mosaic of some exposures, in time order, says of them."""
+    from astropy.time import Time
+
+    first = exposures[0]
+    times = np.array([exposure.exposure_time for exposure in exposures])
+    mid = float(np.average([exposure.mid for exposure in exposures], weights=times))
+    with open_fits(first.path) as hdus:
+        science = next(hdu.header for hdu in hdus if hdu.name == "SCI")
+        primary = hdus[0].header
+        keywords = {
+            name: (header[name], header.comments[name])
+            for name in (*_CARRIED, *_PHOTOMETRY)
+            for header in (primary, science)
+            if name in header
+        }
+    return MosaicCards(
+        float(times.sum()),
+        min(exposure.start for exposure in exposures),
+        max(exposure.end for exposure in exposures),
+        float(Time(mid, format="mjd").jyear),
+        first.ab_zero_point,
+        keywords,
+    )
+
+
+def mosaic_header(
+    plan: MosaicPlan,
+    cards: MosaicCards,
+    exposures: Sequence[Exposure],
+    settings: MosaicSettings,
+    rejection: str,
+) -> fits.Header:
+    """The header of a mosaic: WCS, photometry, times, exposures, and how it was made.
+
+    Parameters
+    ----------
+    plan : MosaicPlan
+        The mosaic.
+    cards : MosaicCards
+        What it says of its exposures.
+    exposures : sequence of Exposure
+        Those.
+    settings : MosaicSettings
+        The parameters.
+    rejection : str
+        How cosmic rays were found.
+    """
+    from astropy.time import Time
+
+    header = wcs_header(plan.grid)
+    header["BUNIT"] = ("ELECTRONS/S", "of a pixel")
+    for name, (value, comment) in cards.keywords.items():
+        header[name] = (value, comment)
+    header["FILTER"] = (plain_text(plan.filter), "element of the mosaic")
+    header["EXPTIME"] = (cards.exposure_time, "[s] sum of the exposures")
+    header["EXPSTART"] = (cards.start, "[MJD] start of the first exposure")
+    header["EXPEND"] = (cards.end, "[MJD] end of the last exposure")
+    header["DATE-OBS"] = (Time(cards.start, format="mjd").isot, "start of the first exposure (UTC)")
+    header["MJD-OBS"] = (cards.start, "[MJD] the same")
+    header["EPOCH_JY"] = (cards.epoch, "[yr] mean Julian epoch")
+    if np.isfinite(cards.ab_zero_point):
+        header["ABZPT"] = (cards.ab_zero_point, "AB magnitude of one electron per second")
+    header["NDRIZIM"] = (len(exposures), "exposures")
+    for number, exposure in enumerate(exposures[:999], start=1):
+        header[f"D{number:03d}DATA"] = (plain_text(exposure.path.name[:60]), "exposure")
+        header[f"D{number:03d}DEXP"] = (exposure.exposure_time, "[s]")
+        header[f"D{number:03d}PIXF"] = drop_side(settings.kernel, settings.pixfrac)
+        header[f"D{number:03d}KERN"] = settings.kernel
+        header[f"D{number:03d}SCAL"] = (plan.grid.scale, "[arcsec] pixel of the mosaic")
+    header["WHTTYPE"] = (settings.weights, "what the weights are")
+    header["CRREJECT"] = (rejection, "how cosmic rays were rejected")
+    header["DRIZENG"] = (settings.engine, "what drizzled")
+    header["GALVERS"] = (__version__, "grism_align: version")
+    header["DATE"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return header
+
+
+def weight_header(header: fits.Header, settings: MosaicSettings) -> fits.Header:
+    """The header of the weights of the mosaic that has a header."""
+    own = header.copy()
+    own["BUNIT"] = ("s" if settings.weights == "exposure" else "(ELECTRONS/S)^-2", "of a pixel")
+    return own
+
+
+def wcs_header(grid: MosaicGrid) -> fits.Header:
+    """The WCS of a grid as keywords."""
+    header = fits.Header()
+    header["WCSAXES"] = 2
+    for axis, (name, value) in enumerate(
+        zip(("RA---TAN", "DEC--TAN"), (grid.plane.ra, grid.plane.dec), strict=True), 1
+    ):
+        header[f"CTYPE{axis}"], header[f"CUNIT{axis}"] = name, "deg"
+        header[f"CRVAL{axis}"], header[f"CRPIX{axis}"] = value, float(grid.origin[axis - 1]) + 1
+        for other in (1, 2):
+            header[f"CD{axis}_{other}"] = float(grid.matrix[axis - 1, other - 1]) / 3600
+    header["RADESYS"] = "ICRS"
+    header["ORIENTAT"] = (
+        float(np.degrees(np.arctan2(grid.matrix[0, 1], grid.matrix[1, 1]))),
+        "[deg] position angle of +y",
+    )
+    header["IDCSCALE"] = (grid.scale, "[arcsec] side of a pixel")
+    return header
+
+
+def read_grid(path: Path) -> MosaicGrid:
+    """The pixels of an image.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file; the first extension with an image counts.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, or its WCS is not TAN without distortion.
+    """
+    with open_fits(path) as hdus:
+        header = next((hdu.header for hdu in hdus if hdu.header.get("NAXIS") == 2), None)
+        if header is None:
+            raise InputError(path, "no image", _GIVE)
+        ctypes = [str(header.get(name, "")).strip() for name in ("CTYPE1", "CTYPE2")]
+        if ctypes != ["RA---TAN", "DEC--TAN"]:
+            raise InputError(path, f"CTYPE is {', '.join(ctypes)}", _GIVE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(header)
+        shape = int(header["NAXIS2"]), int(header["NAXIS1"])
+    ra, dec = wcs.wcs.crval
+    return MosaicGrid(
+        TangentPlane(float(ra), float(dec)), np.array(wcs.wcs.crpix) - 1, wcs.pixel_scale_matrix * 3600, shape
+    )

@@ -1,0 +1,302 @@
+"""Residual vectors and their distributions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align.io.report.formatting import UNKNOWN, count, fixed
+from grism_align.io.report.plots.figures import CLIPPED, EAST, FAINT, INK, NORTH, plain_title
+from grism_align.values.sphere import mean_direction
+from grism_align.values.transform import TangentPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from grism_align.io.report.contents import Contents, Entry, Tie
+    from grism_align.io.report.plots.figures import Plotter
+
+__all__ = ["Panel", "absolute_panels", "relative_panels", "relative_summary"]
+
+#: Beyond this many exposures they are summarised, and the worst are shown.
+MOST_PANELS = 40
+WORST_PANELS = 12
+
+_STYLES = ((EAST, "-", "east"), (NORTH, "--", "north"))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot with what is to be said of it.
+
+    Parameters
+    ----------
+    title, caption : str
+        Above and below it.
+    image : Markup
+        The plot.
+    """
+
+    title: str
+    caption: str
+    image: Markup
+
+
+@dataclass(frozen=True, eq=False)
+class _Vectors:
+    """Residuals (N, 2) in mas at places (N, 2) in arcsec from the middle, and their weights (N,)."""
+
+    place: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        return self.weight > 0
+
+
+def _vectors(contents: Contents, entry: Entry, step: str) -> _Vectors | None:
+    residuals = entry.residuals(step)
+    if residuals is None:
+        return None
+    sky = contents.residual_sky(entry, step)
+    known = np.isfinite(sky).all(axis=1)
+    place = np.full(sky.shape, np.nan)
+    if known.any():
+        place[known] = TangentPlane(*mean_direction(sky[known])).to_plane(sky[known])
+    offset = np.asarray(residuals["offset"], dtype=float).reshape(-1, 2)
+    return _Vectors(place, offset, np.asarray(residuals["weight"], dtype=float))
+
+
+def relative_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
+    """Residuals of each direct exposure against the sources' common positions, or of the worst of many."""
+    entries = [entry for entry in contents.direct if entry.residuals("relative")]
+    if len(entries) > MOST_PANELS:
+        entries = sorted(entries, key=lambda e: -float(e.value("relative", "rms")))[:WORST_PANELS]
+    found = [(entry, _vectors(contents, entry, "relative")) for entry in entries]
+    pairs = [(entry, vectors) for entry, vectors in found if vectors]
+    limit = _limit([vectors for _, vectors in pairs])
+    return [
+        Panel(entry.key, _caption(entry, "relative", vectors), _panel(plotter, entry.key, vectors, limit))
+        for entry, vectors in pairs
+    ]
+
+
+def absolute_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
+    """Residuals against the reference catalog: of all exposures of a tie in the mean, and each set once."""
+    found: dict[bytes, tuple[list[Entry], _Vectors]] = {}
+    for entry in contents.direct:
+        vectors = _vectors(contents, entry, "absolute")
+        if vectors:
+            content = vectors.offset.tobytes() + vectors.weight.tobytes()
+            found.setdefault(content, ([], vectors))[0].append(entry)
+    groups = list(found.values())
+    if len(groups) > MOST_PANELS:
+        groups = sorted(groups, key=lambda group: -float(group[0][0].value("absolute", "rms")))[:WORST_PANELS]
+    limit = _limit([vectors for _, vectors in groups])
+    alone = {entries[0].key for entries, _ in found.values() if len(entries) == 1}
+    panels = [
+        _mean_panel(contents, tie, plotter, limit)
+        for tie in contents.ties
+        if tie.n_exposures > 1 and alone & set(tie.keys)
+    ]
+    for entries, vectors in groups:
+        title = entries[0].key if len(entries) == 1 else f"{count(len(entries), 'exposure')} together"
+        caption = _caption(entries[0], "absolute", vectors)
+        panels.append(Panel(title, caption, _panel(plotter, title, vectors, limit)))
+    return panels
+
+
+def _mean_panel(contents: Contents, tie: Tie, plotter: Plotter, limit: float) -> Panel:
+    """The weighted mean residual of each star over the exposures of a tie."""
+    entries = [e for e in contents.direct if e.key in tie.keys]
+    found = [(e, residuals) for e in entries if (residuals := e.residuals("absolute"))]
+    sky = np.concatenate([contents.residual_sky(entry, "absolute") for entry, _ in found])
+    names = np.concatenate([np.asarray(one["matched"]).astype(str) for _, one in found])
+    offset = np.concatenate([np.asarray(one["offset"], dtype=float).reshape(-1, 2) for _, one in found])
+    weight = np.concatenate([np.asarray(one["weight"], dtype=float) for _, one in found])
+    star = np.unique(names, return_inverse=True)[1]
+    total = np.bincount(star, weight).astype(float)
+    # of those that were clipped wherever they were seen, the plain mean
+    share = np.where(total[star] > 0, weight, 1.0)
+    share /= np.bincount(star, share)[star]
+
+    def mean(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack([np.bincount(star, share * column) for column in columns.T]).astype(float)
+
+    place = np.full((len(total), 2), np.nan)
+    if np.isfinite(sky).all():
+        place = mean(TangentPlane(*mean_direction(sky)).to_plane(sky))
+    title = f"{count(len(entries), 'exposure')} together"
+    caption = (
+        f"{tie.n_used} of {tie.n_matched} stars used; rms {fixed(tie.rms)} mas. "
+        "Shown is the mean of each star over the exposures."
+    )
+    return Panel(title, caption, _panel(plotter, title, _Vectors(place, mean(offset), total), limit))
+
+
+def _limit(many: Sequence[_Vectors]) -> float:
+    """Half the range of the histograms, mas: what nearly all used residuals are within."""
+    used = [np.abs(one.offset[one.used]).ravel() for one in many if one.used.any()]
+    if not used:
+        return 1.0
+    return float(_round_up(1.5 * np.quantile(np.concatenate(used), 0.9)))
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 3, 5, 10..."""
+    if not value > 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(power * next(step for step in (1, 2, 3, 5, 10) if step * power >= value * 0.999))
+
+
+def _caption(entry: Entry, step: str, vectors: _Vectors) -> str:
+    rms = fixed(float(entry.value(step, "rms")))
+    east, north = (fixed(float(axis)) for axis in entry.value(step, "rms_axes", (np.nan, np.nan)))
+    axes = f" (E {east}, N {north})" if east != UNKNOWN else ""
+    return f"{int(vectors.used.sum())} of {len(vectors.weight)} used; rms {rms} mas{axes}"
+
+
+def _panel(plotter: Plotter, title: str, vectors: _Vectors, limit: float) -> Markup:
+    """A map of residual vectors beside the distribution of their components."""
+    with plotter.style():
+        figure = plotter.figure(330, 178)
+        left = plotter.axes(figure, (4, 22, 152, 152))
+        right = plotter.axes(figure, (184, 36, 128, 138))
+        _draw_map(left, vectors, limit)
+        _draw_histogram(right, vectors, limit)
+        used = vectors.offset[vectors.used]
+        spread = ", ".join(f"{value:.1f}" for value in used.std(axis=0)) if len(used) else "unknown"
+        text = f"Residuals of {title}: {len(used)} vectors on the sky, scatter east and north {spread} mas"
+        return plotter.svg(figure, text)
+
+
+def _draw_map(axes: Axes, vectors: _Vectors, limit: float) -> None:
+    half = float(np.nanmax(np.abs(vectors.place), initial=10.0) * 1.12)
+    length = 0.28 * half / limit
+    for rows, color, width in ((vectors.used, INK, 0.0045), (~vectors.used, CLIPPED, 0.006)):
+        axes.quiver(
+            *vectors.place[rows].T,
+            *(length * vectors.offset[rows].T),
+            angles="xy", scale_units="xy", scale=1.0, color=color, width=width, headwidth=4, minlength=0.3,
+        )  # fmt: skip
+    axes.plot([half, half - length * limit], [-1.13 * half] * 2, color=EAST, lw=2, clip_on=False)
+    axes.text(
+        half - length * limit * 1.15, -1.13 * half, f"{limit:g} mas", va="center", color=INK, fontsize=9
+    )
+    axes.set(xlim=(half, -half), ylim=(-half, half), aspect="equal", xticks=[], yticks=[])
+    axes.spines[:].set_visible(True)
+    axes.text(0.03, 0.97, "N up, E left", transform=axes.transAxes, va="top", fontsize=8, color=FAINT)
+
+
+def _draw_histogram(axes: Axes, vectors: _Vectors, limit: float) -> None:
+    offset = np.clip(vectors.offset[vectors.used], -limit, limit)
+    bins = np.linspace(-limit, limit, 22)
+    for axis, (color, line, name) in enumerate(_STYLES):
+        values, _ = np.histogram(offset[:, axis], bins)
+        axes.stairs(values, bins, color=color, ls=line, lw=1.4, label=name)
+    axes.axvline(0, color=FAINT, lw=0.7, zorder=0)
+    axes.set(xlim=(-limit, limit), xlabel="mas", xticks=[-limit, 0, limit])
+    axes.set_yticks([int(axes.get_ylim()[1])])
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)
+    axes.legend(loc="upper center", ncols=2, fontsize=9, handlelength=1.2, columnspacing=0.8, borderpad=0)
+
+
+def relative_summary(contents: Contents, plotter: Plotter) -> list[Panel]:
+    """The scatter of every exposure's residuals, and the mean residual over the field."""
+    entries = [entry for entry in contents.direct if entry.residuals("relative")]
+    if len(entries) < 2:
+        return []
+    return [_scatter_panel(entries, plotter), *_field_panel(contents, entries, plotter)]
+
+
+def _scatter_panel(entries: Sequence[Entry], plotter: Plotter) -> Panel:
+    from matplotlib.ticker import MaxNLocator
+
+    with plotter.style():
+        figure = plotter.figure(430, 240)
+        axes = plotter.axes(figure, (46, 40, 374, 190))
+        number = np.arange(1, len(entries) + 1)
+        rms = np.array(
+            [entry.value("relative", "rms_axes", (np.nan, np.nan)) for entry in entries], dtype=float
+        )
+        size = 5.0 if len(entries) <= MOST_PANELS else 3.5
+        for axis, (color, _, name) in enumerate(_STYLES):
+            axes.plot(number, rms[:, axis], "os"[axis], color=color, ms=size, label=name)
+        _mark_visits(axes, entries)
+        axes.set(xlabel="direct exposure, in time order", ylabel="rms of one axis [mas]")
+        axes.set_ylim(0, 1.25 * float(np.nanmax(rms, initial=1.0)))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="upper left", ncols=2)
+        worst = entries[int(np.nanargmax(rms.sum(axis=1)))] if np.isfinite(rms).any() else entries[0]
+        text = f"rms of the residuals of {len(entries)} direct exposures, east and north; largest {worst.key}"
+        return Panel(
+            "Scatter, exposure by exposure",
+            f"Lines part visits. Largest: {worst.key}.",
+            plotter.svg(figure, text),
+        )
+
+
+def _mark_visits(axes: Axes, entries: Sequence[Entry]) -> None:
+    visits = [entry.record["visit"] for entry in entries]
+    for at in range(1, len(visits)):
+        if visits[at] != visits[at - 1]:
+            axes.axvline(at + 0.5, color=FAINT, lw=0.5, alpha=0.6)
+
+
+def _field_panel(contents: Contents, entries: Sequence[Entry], plotter: Plotter) -> list[Panel]:
+    """Mean residuals in cells of the exposures' own field: what exposures have in common shows here."""
+    found = [one for entry in entries if (one := _vectors(contents, entry, "relative"))]
+    place = np.concatenate([one.place for one in found])
+    offset = np.concatenate([one.offset for one in found])
+    used = np.concatenate([one.used for one in found]) & np.isfinite(place).all(axis=1)
+    if used.sum() < 50:
+        return []
+    middle, mean, error = _cell_means(place[used], offset[used])
+    if len(mean) < 4:
+        return []
+    scale = _round_up(float(np.quantile(np.hypot(*mean.T), 0.9)))
+    with plotter.style():
+        figure = plotter.figure(290, 270)
+        axes = plotter.axes(figure, (52, 40, 206, 206))
+        half = float(np.abs(middle).max() * 1.2)
+        length = float(np.diff(np.unique(middle)).max()) / scale
+        options: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1.0}
+        axes.quiver(*middle.T, *(length * mean.T), color=INK, width=0.006, pivot="mid", **options)
+        axes.set(
+            xlim=(half, -half), ylim=(-half, half), aspect="equal", xlabel="east [″]", ylabel="north [″]"
+        )
+        plain_title(axes, f"cell = {scale:g} mas")
+        text = f"Mean residuals of all exposures in {len(mean)} cells, error {error:.1f} mas"
+        return [
+            Panel(
+                "Mean over all exposures",
+                "Residuals averaged in cells about each exposure's middle, north up; usual error of a mean "
+                f"{error:.1f} mas; an arrow as long as a cell is {scale:g} mas. A pattern is distortion.",
+                plotter.svg(figure, text),
+            )
+        ]
+
+
+def _cell_means(
+    place: NDArray[np.float64], offset: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Middles and means (K, 2) of the cells with enough residuals, and the median error of a mean."""
+    half = float(np.quantile(np.abs(place), 0.98))
+    cell = np.clip(((place / half + 1) / 2 * 8).astype(int), 0, 7) @ np.array([8, 1])
+    names, n = np.unique(cell, return_counts=True)
+    names = names[n >= max(8, 0.4 * np.median(n))]
+    if len(names) == 0:
+        return np.zeros((0, 2)), np.zeros((0, 2)), float("nan")
+    rows = [np.flatnonzero(cell == name) for name in names]
+    mean = np.array([np.median(offset[row], axis=0) for row in rows])
+    middle = np.array([(name // 8, name % 8) for name in names]) * half / 4 + half / 8 - half
+    error = np.median([1.25 * offset[row].std() / np.sqrt(len(row)) for row in rows])
+    return middle, mean, float(error)

@@ -1,0 +1,288 @@
+"""What is to be said against a run, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.io.report.advice import failure_of
+from grism_align.io.report.formatting import count, fixed, listed, probability
+from grism_align.values.solution import FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from grism_align.io.report.contents import Contents, Entry, Tie
+
+__all__ = ["Caution", "cautions_of"]
+
+# Residuals that are this many times what the errors allow.
+_LARGE_CHI2 = 4.0
+# Ties of fewer stars, or with more of the weight on one, stand on little.
+_FEW_STARS = 8
+_LARGE_LEVERAGE = 0.5
+_LARGE_PROBABILITY = 1e-6
+# Exposures of one acquisition differ by tens of mas; arcsec.
+_LARGE_JUMP = 0.15
+_LARGE_SHIFT = 5.0
+# What dithers and drift between the governing exposure and the grism exposure add; mas.
+_LARGE_CARRIED = 15.0
+# Spectra this far from where they should be, and by as many errors; pixels.
+_LARGE_TRACE, _TRACE_ERRORS = 0.1, 3.0
+
+# Where the corrections of these commands come from is for information.
+_ORIGINS = {"apply": "No new alignment:", "shift": "No alignment:"}
+_OF_ORIGIN = "The file is named in full, with its checksum, in the record"
+# Steps whose note is no warning: what was made, and that there was nothing to do.
+_EXPECTED = {
+    ("visit_mosaic", "done"),
+    ("visit_mosaic", "skipped"),
+    *(("grism_wcs_propagate", one) for one in ("done", "skipped")),
+}
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing to know.
+
+    Parameters
+    ----------
+    text : str
+        What it is.
+    remedy : str
+        What to do about it.
+    is_problem : bool
+        Whether it speaks against using the result; else it is for information.
+    exposures : tuple of str
+        Those that it is about; empty for all.
+    """
+
+    text: str
+    remedy: str
+    is_problem: bool = True
+    exposures: tuple[str, ...] = ()
+
+
+def cautions_of(contents: Contents) -> list[Caution]:
+    """All that is to be known of a record before its products are used, the worst first."""
+    finders: tuple[Callable[[Contents], Iterator[Caution]], ...] = (
+        _failures,
+        _priors,
+        _substitutes,
+        _carried,
+        _ties,
+        _frames,
+        _steps,
+        _traces,
+        _jumps,
+        _large_shifts,
+        _missing_files,
+        _mixed_solutions,
+        _earlier,
+    )
+    found = [caution for finder in finders for caution in finder(contents)]
+    return sorted(found, key=lambda caution: not caution.is_problem)
+
+
+def _by_reason(entries: list[Entry]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for entry in entries:
+        grouped.setdefault(entry.reason or "no reason on record", []).append(entry.key)
+    return grouped
+
+
+def _failures(contents: Contents) -> Iterator[Caution]:
+    failed = [entry for entry in contents.entries if entry.status is FitStatus.FAILED]
+    for reason, keys in _by_reason(failed).items():
+        keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs"
+        yield Caution(f"{listed(keys)} {keeps}: {reason}", failure_of(reason).remedy, exposures=tuple(keys))
+    unfitted = tuple(entry.key for entry in contents.entries if entry.status is None)
+    if unfitted and not contents.is_given:
+        remedy = "Run the pipeline to its end, from the association beside this record"
+        text = f"{count(len(unfitted), 'exposure')} not fitted by any step yet"
+        yield Caution(text, remedy, is_problem=contents.is_begun, exposures=unfitted)
+    elif unfitted:
+        text = f"{count(len(unfitted), 'exposure')} not in your table, and as before: {listed(unfitted)}"
+        yield Caution(text, "Nothing to do, if that was meant", is_problem=False, exposures=unfitted)
+
+
+def _priors(contents: Contents) -> Iterator[Caution]:
+    prior = [entry for entry in contents.direct if entry.status is FitStatus.PRIOR_ONLY]
+    for reason, keys in _by_reason(prior).items():
+        yield Caution(
+            f"{listed(keys)} PRIOR_ONLY: {reason}",
+            f"{failure_of(reason).remedy}. As it is, good to tens of mas: too little for stacking",
+            exposures=tuple(keys),
+        )
+
+
+def _substitutes(contents: Contents) -> Iterator[Caution]:
+    odd = [entry for entry in contents.grisms if entry.reason and entry.status is not FitStatus.FAILED]
+    verify = "verify_traces tells how far the spectra are off, and refine_grism mends that"
+    own = f"See whether a direct exposure of their own can be had; if not, {verify}"
+    prior = f"Good to tens of mas, enough for extracting spectra; {verify}"
+    for is_prior, what, remedy in ((False, "with reservations", own), (True, "as PRIOR_ONLY", prior)):
+        entries = [entry for entry in odd if (entry.status is FitStatus.PRIOR_ONLY) is is_prior]
+        if entries:
+            reasons = "; ".join(f"{listed(names)} ({why})" for why, names in _alike(entries).items())
+            text = f"{count(len(entries), 'grism exposure')} corrected {what}: {reasons}"
+            yield Caution(text, remedy, exposures=tuple(entry.key for entry in entries))
+
+
+def _alike(entries: list[Entry]) -> dict[str, list[str]]:
+    """Exposures by their reasons, in which those that govern them have no names."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        pattern = "|".join(map(re.escape, entry.value("total", "governed_by", ()))) or "(?!)"
+        found.setdefault(re.sub(pattern, "the direct exposure", entry.reason), []).append(entry.key)
+    return found
+
+
+def _carried(contents: Contents) -> Iterator[Caution]:
+    """Grism exposures whose errors are mostly those of the way from the direct exposure."""
+    plain = [entry for entry in contents.grisms if entry.is_aligned and not entry.reason]
+    errors = {entry.key: float(entry.value("total", "carried_error")) for entry in plain}
+    keys = tuple(key for key, error in errors.items() if error > _LARGE_CARRIED)
+    if keys:
+        have = "has" if len(keys) == 1 else "have"
+        text = (
+            f"{count(len(keys), 'grism exposure')} {have} no direct exposure of the same pointing: "
+            f"dithers and drift in between add errors of up to {max(errors[key] for key in keys):.0f} mas"
+        )
+        remedy = "Fine for extracting spectra; where it matters, have the traces verified or refined"
+        yield Caution(text, remedy, is_problem=False, exposures=keys)
+
+
+def _ties(contents: Contents) -> Iterator[Caution]:
+    for tie in contents.ties:
+        yield from _weak_tie(tie)
+    for entry in contents.direct:
+        chance = float(entry.value("relative", "false_match_probability"))
+        if entry.is_aligned and chance > _LARGE_PROBABILITY:
+            text = f"{entry.key} may be matched by chance: false-match probability {probability(chance)}"
+            yield Caution(text, "Look at its residuals below before you use it", exposures=(entry.key,))
+
+
+def _weak_tie(tie: Tie) -> Iterator[Caution]:
+    name = f"The tie to {tie.reference} ({count(tie.n_exposures, 'exposure')})"
+    if tie.n_used < _FEW_STARS:
+        remedy = "Give a deeper catalog (LSDR10, PS1DR2, HSCV3), or an aligned visit's record as the catalog"
+        yield Caution(f"{name} rests on {count(tie.n_used, 'star')}", remedy)
+    if tie.leverage > _LARGE_LEVERAGE:
+        remedy = "See in the catalog whether this star's position and motion can be believed"
+        yield Caution(f"{name} has {100 * tie.leverage:.0f} % of its weight on one star", remedy)
+    if tie.reduced_chi2 > _LARGE_CHI2:
+        excess = fixed(float(np.sqrt(tie.reduced_chi2)))
+        remedy = (
+            "Look at the residuals below: probably there are galaxies or blends among the matches, or the "
+            "catalog's errors are too small, or its epoch is wrong"
+        )
+        yield Caution(f"{name} has residuals {excess} times what the given errors allow", remedy)
+    if tie.probability > _LARGE_PROBABILITY:
+        text = f"{name} may be by chance: false-match probability {probability(tie.probability)}"
+        yield Caution(text, "Compare with another catalog before you use it")
+
+
+def _frames(contents: Contents) -> Iterator[Caution]:
+    tied = {tie.frame for tie in contents.ties}
+    if len(contents.frames) > 1:
+        loose = len([frame for frame in contents.frames if frame not in tied])
+        yield Caution(
+            f"{len(contents.frames)} groups of exposures share no sources, {loose} of them not on a catalog",
+            "Groups that are not tied may be off from each other as the pointing is: tie them to a catalog",
+            is_problem=loose > 0,
+        )
+    untied = tuple(e.key for e in contents.direct if e.is_aligned and e.record["absolute"] and not e.is_tied)
+    step = contents.activity("absolute_align")
+    if untied and not (step and step["outcome"] == "failed"):
+        why = str(contents.record["exposures"][untied[0]]["absolute"]["reason"])
+        text = f"{count(len(untied), 'exposure')} aligned, but not tied to the catalog: {why}"
+        remedy = "Give a deeper catalog or a larger search_radius; relative to each other they are good"
+        yield Caution(text, remedy, exposures=untied)
+
+
+def _steps(contents: Contents) -> Iterator[Caution]:
+    for activity in contents.record["activities"]:
+        step, note, outcome = activity["step"], activity["note"], activity["outcome"]
+        if outcome == "failed":
+            yield Caution(
+                f"{step} changed nothing: {note}", "Mend what it names, then run from this association"
+            )
+        elif step == "absolute_align" and outcome == "skipped":
+            alone = "it has the WCS that it came with" if contents.is_lone else "the alignment is relative"
+            text = f"Not tied to a catalog: {alone}"
+            remedy = (
+                "If you need positions on the sky, give the step absolute_align a catalog, such as GAIADR3"
+            )
+            yield Caution(text, remedy, is_problem=False)
+        elif step in _ORIGINS:
+            yield Caution(f"{_ORIGINS[step]} {note.split(', sha256')[0]}", _OF_ORIGIN, is_problem=False)
+        elif note and (step, outcome) not in _EXPECTED and not contents.is_lone:
+            verb = "was skipped" if outcome == "skipped" else "says"
+            yield Caution(f"{step} {verb}: {note}", "Read whether it matters to you", is_problem=False)
+
+
+def _traces(contents: Contents) -> Iterator[Caution]:
+    """Spectra that do not lie where the corrected WCSs say."""
+    for entry in contents.grisms:
+        check = entry.record.get("traces") or {}
+        value, error = (float(check.get(f"after_{name}", np.nan)) for name in ("px", "error"))
+        if abs(value) > max(_LARGE_TRACE, _TRACE_ERRORS * error):
+            text = f"{entry.key}: its spectra lie {fixed(value, 2, sign=True)} pixels from where they should"
+            remedy = "Use refine_grism, or let the extraction fit the offset across the dispersion"
+            yield Caution(text, remedy, exposures=(entry.key,))
+
+
+def _jumps(contents: Contents) -> Iterator[Caution]:
+    """Exposures that lie apart from the others of their guide-star acquisition."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in contents.direct:
+        if entry.is_aligned:
+            groups.setdefault(entry.record["group"], []).append(entry)
+    for group, entries in groups.items():
+        shifts = np.array([entry.shift for entry in entries]) / 1e3
+        away = np.hypot(*(shifts - np.median(shifts, axis=0)).T)
+        for entry, distance in zip(entries, away, strict=True):
+            if len(entries) > 2 and distance > _LARGE_JUMP:
+                text = f"{entry.key} lies {distance:.2f}″ from the others of its acquisition ({group})"
+                remedy = "See whether the guide star was lost or changed; its grism exposures moved as well"
+                yield Caution(text, remedy, exposures=(entry.key,))
+
+
+def _large_shifts(contents: Contents) -> Iterator[Caution]:
+    far = [e for e in contents.direct if e.transform and np.hypot(*e.shift) > 1e3 * _LARGE_SHIFT]
+    if far:
+        largest = max(float(np.hypot(*entry.shift)) for entry in far) / 1e3
+        moved = count(len(far), "direct exposure")
+        text = f"{moved} moved by more than {_LARGE_SHIFT:g}″ (up to {largest:.1f}″)"
+        remedy = "Check the false-match probability and the residuals; such an offset is rare for HST"
+        yield Caution(text, remedy, is_problem=False, exposures=tuple(entry.key for entry in far))
+
+
+def _missing_files(contents: Contents) -> Iterator[Caution]:
+    """Exposures with a correction that no file has."""
+    if all(entry.record["output"] is None for entry in contents.entries):
+        return
+    missing = tuple(e.key for e in contents.entries if e.transform and e.record["output"] is None)
+    if missing:
+        text = f"{count(len(missing), 'exposure')} with a correction, but no file written"
+        yield Caution(text, "Run the step again with room to write", exposures=missing)
+
+
+def _mixed_solutions(contents: Contents) -> Iterator[Caution]:
+    names = sorted({entry.record["wcs_solution"] or "unnamed" for entry in contents.entries})
+    if len(names) > 1:
+        text = f"The exposures came with WCSs of different solutions: {listed(names)}"
+        remedy = "Corrections count from each exposure's own, so compare final positions and not shifts"
+        yield Caution(text, remedy, is_problem=False)
+
+
+def _earlier(contents: Contents) -> Iterator[Caution]:
+    keys = tuple(entry.key for entry in contents.entries if entry.record["applied"] is not None)
+    if keys:
+        text = f"{count(len(keys), 'file')} had an earlier correction when read"
+        remedy = "Nothing to do: shifts and rolls here count from the WCS before any correction"
+        yield Caution(text, remedy, is_problem=False, exposures=keys)

@@ -1,0 +1,289 @@
+"""What was done and whether to trust it, in words with the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.io.report.formatting import UNKNOWN, count, fixed, listed, probability, value_range
+from grism_align.values.solution import FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grism_align.io.report.contents import Contents, Entry, Tie
+    from grism_align.io.report.quality_warnings import Caution
+
+__all__ = ["Figure", "Verdict", "verdict_of"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the first screenful.
+
+    Parameters
+    ----------
+    label, value, note : str
+        What it is, the number, and what to know about it.
+    """
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to trust a run.
+
+    Parameters
+    ----------
+    level : str
+        ``good``, ``care``, ``bad``, or ``plain`` where nothing was aligned, nor was to be.
+    headline : str
+        The verdict.
+    sentences : tuple of str
+        What was done.
+    figures : tuple of Figure
+        The numbers it rests on.
+    """
+
+    level: str
+    headline: str
+    sentences: tuple[str, ...]
+    figures: tuple[Figure, ...]
+
+
+def verdict_of(contents: Contents, cautions: Sequence[Caution]) -> Verdict:
+    """The verdict on a record.
+
+    Parameters
+    ----------
+    contents : Contents
+        The record.
+    cautions : sequence of Caution
+        What is to be said against it.
+    """
+    level = _level(contents, cautions)
+    sentences = (
+        *_direct_sentences(contents),
+        _grism_sentence(contents),
+        _trace_sentence(contents),
+        _mosaic_sentence(contents),
+    )
+    return Verdict(
+        level,
+        _headline(contents, cautions, level),
+        tuple(sentence for sentence in sentences if sentence),
+        (_exposures(contents), _tie(contents), _errors(contents), _chance(contents), _shifts(contents)),
+    )
+
+
+def _level(contents: Contents, cautions: Sequence[Caution]) -> str:
+    problems = any(caution.is_problem for caution in cautions)
+    if not contents.is_begun or ((contents.is_given or contents.is_lone) and not problems):
+        return "plain"
+    if not any(entry.is_aligned for entry in contents.entries):
+        return "bad"
+    return "care" if problems else "good"
+
+
+def _headline(contents: Contents, cautions: Sequence[Caution], level: str) -> str:
+    if not contents.is_begun:
+        return _not_begun(contents)
+    if level == "bad":
+        return "Not aligned: no exposure has a correction of its own."
+    problems = sum(caution.is_problem for caution in cautions)
+    done = _done(contents)
+    if level in {"good", "plain"}:
+        return f"{done}; no warnings."
+    unusable = [e.key for e in contents.entries if e.status in {FitStatus.FAILED, None}]
+    left = f" {count(len(unusable), 'exposure')} did not get a correction." if unusable else ""
+    return f"{done}, with {count(problems, 'thing')} to look at before you use it.{left}"
+
+
+def _not_begun(contents: Contents) -> str:
+    if contents.mosaics:
+        made = "a mosaic was" if len(contents.mosaics) == 1 else "mosaics were"
+        return f"Not aligned: {made} made with the WCSs that the exposures came with."
+    done = contents.activity("source_catalog")
+    return f"Not aligned yet{': the sources are measured' if done else ''}."
+
+
+def _lone(contents: Contents) -> str:
+    still = "Not aligned" if any(entry.is_moved for entry in contents.entries) else "Not moved"
+    step = contents.activity("absolute_align")
+    if step and step["outcome"] == "failed":
+        return f"{still}: there is one direct exposure, and it could not be tied to a catalog"
+    return f"{still}: there is one direct exposure, and no catalog to align it with"
+
+
+def _done(contents: Contents) -> str:
+    if contents.is_given:
+        return "Moved as you said, nothing was measured"
+    if contents.is_lone:
+        return _lone(contents)
+    if len(contents.direct) == 1:
+        return "Aligned with the sky"
+    return f"Aligned with each other{' and with the sky' if contents.ties else ', not with a catalog'}"
+
+
+def _tally(entries: Sequence[Entry]) -> str:
+    """How many came out how, those that are aligned first."""
+    order = (FitStatus.ALIGNED, FitStatus.REFERENCE, FitStatus.PRIOR_ONLY, FitStatus.FAILED, None)
+    numbers = {status: sum(entry.status is status for entry in entries) for status in order}
+    names = {status: status.value if status else "not fitted" for status in order}
+    return ", ".join(f"{number} {names[status]}" for status, number in numbers.items() if number)
+
+
+def _direct_sentences(contents: Contents) -> list[str]:
+    if not contents.is_begun:
+        of = f"{len(contents.direct)} direct and {count(len(contents.grisms), 'grism exposure')}"
+        return [f"There are {of} of {count(len(contents.visits), 'visit')}."]
+    if contents.is_given:
+        moved = sum(entry.transform is not None for entry in contents.entries)
+        return [f"{moved} of {count(len(contents.entries), 'exposure')} have a correction from your table."]
+    if len(contents.direct) == 1:
+        return _tie_sentences(contents)
+    return [_together(contents), *_tie_sentences(contents)]
+
+
+def _together(contents: Contents) -> str:
+    direct = contents.direct
+    aligned = [entry for entry in direct if entry.is_aligned]
+    if not aligned:
+        return f"None of the {count(len(direct), 'direct exposure')} could be aligned."
+    matched = [float(entry.value("relative", "n_matched")) for entry in aligned]
+    rms = [float(entry.value("relative", "rms")) for entry in aligned]
+    all_of = "All" if len(aligned) == len(direct) else f"{len(aligned)} of"
+    return (
+        f"{all_of} {count(len(direct), 'direct exposure')} of {count(len(contents.visits), 'visit')} "
+        f"are aligned with each other: {value_range(matched, 0)} matched sources each, "
+        f"rms {value_range(rms)} mas an axis."
+    )
+
+
+def _tie_sentences(contents: Contents) -> list[str]:
+    if not any(entry.is_aligned for entry in contents.direct):
+        return []
+    if not contents.ties:
+        reference = contents.record["solutions"]["relative"]["reference"] or "the first exposure"
+        return [
+            f"{'They are' if len(contents.direct) > 1 else 'It is'} not tied to a catalog: the frame is that "
+            f"of the pointing of {reference}, which on the sky may be off by some tenths of an arcsecond and "
+            "a few hundredths of a degree."
+        ]
+    number = {frame: at + 1 for at, frame in enumerate(contents.frames)}
+    several = len(contents.ties) > 1
+    return [_tied(tie, number.get(tie.frame, 1) if several else 0) for tie in contents.ties[:4]]
+
+
+def _tied(tie: Tie, number: int) -> str:
+    who = "They are" if tie.n_exposures > 1 else "It is"
+    if number:
+        who = f"Frame {number} ({count(tie.n_exposures, 'exposure')}) is"
+    rms = f"rms {fixed(tie.rms)} mas an axis"
+    return f"{who} tied to {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
+
+
+def _grism_sentence(contents: Contents) -> str:
+    grisms = contents.grisms
+    if not grisms or contents.is_given or not any(entry.status for entry in grisms):
+        return ""
+    corrected = [entry for entry in grisms if entry.transform]
+    if not corrected:
+        return f"None of the {count(len(grisms), 'grism exposure')} has the correction of a direct exposure."
+    if contents.is_lone and not any(entry.is_moved for entry in grisms):
+        return ""
+    governors = {name for entry in corrected for name in entry.value("total", "governed_by", [])}
+    prior = sum(entry.status is FitStatus.PRIOR_ONLY for entry in corrected)
+    rough = f"; {prior} of them as PRIOR_ONLY, good to tens of mas" if prior else ""
+    of_all = "All" if len(corrected) == len(grisms) else f"{len(corrected)} of"
+    who = f"{of_all} {len(grisms)} grism exposures are" if len(grisms) > 1 else "The grism exposure is"
+    return f"{who} corrected, by {count(len(governors), 'direct exposure')}{rough}."
+
+
+def _trace_sentence(contents: Contents) -> str:
+    """How well spectra lie where the corrected WCSs say, where that was verified."""
+    checks = [entry.record.get("traces") or {} for entry in contents.grisms]
+    found = np.array([float(check.get("after_px", np.nan)) for check in checks])
+    found = found[np.isfinite(found)]
+    if len(found) == 0:
+        return ""
+    largest = float(np.abs(found).max())
+    return (
+        f"The spectra of {count(len(found), 'grism exposure')} were looked at: they lie at most "
+        f"{fixed(largest, 2)} pixels across from where the corrected WCSs put them."
+    )
+
+
+def _mosaic_sentence(contents: Contents) -> str:
+    names = [str(one["name"]) for one in contents.mosaics]
+    if not names:
+        return ""
+    return f"{count(len(names), 'mosaic')} {'was' if len(names) == 1 else 'were'} made: {listed(names)}."
+
+
+def _exposures(contents: Contents) -> Figure:
+    of = len(contents.entries)
+    note = f"direct: {_tally(contents.direct)}"
+    if contents.grisms:
+        note += f"; grism: {_tally(contents.grisms)}"
+    if contents.is_lone:
+        return Figure("Exposures moved", f"{sum(entry.is_moved for entry in contents.entries)} of {of}", note)
+    label = "Exposures moved" if contents.is_given else "Exposures aligned"
+    return Figure(label, f"{sum(entry.is_aligned for entry in contents.entries)} of {of}", note)
+
+
+def _tie(contents: Contents) -> Figure:
+    if not contents.ties:
+        notes = {"by your table": contents.is_given, "as the file came": contents.is_lone}
+        note = next((text for text, holds in notes.items() if holds), "relative alignment only")
+        return Figure("Tie to the sky", "none", note if contents.is_begun else "")
+    stars = value_range([float(tie.n_used) for tie in contents.ties], 0)
+    rms = value_range([tie.rms for tie in contents.ties])
+    names = listed(sorted({tie.reference for tie in contents.ties}))
+    return Figure("Tie to the sky", f"{stars} stars", f"{names}, rms {rms} mas an axis")
+
+
+def _errors(contents: Contents) -> Figure:
+    direct, grism = ([e.error for e in part] for part in (contents.direct, contents.grisms))
+    known = [[value for value in part if np.isfinite(value)] for part in (direct, grism)]
+    if not known[0]:
+        return Figure("Claimed error", UNKNOWN, "not on record")
+    middle = [f"{fixed(float(np.median(part)))} mas" for part in known if part]
+    frame = "on the sky" if contents.ties else "within the frame"
+    note = f"of one axis, {frame}: median of the direct exposures, worst {fixed(max(known[0]))}"
+    if known[1]:
+        note += f"; grism {middle[1]}, worst {fixed(max(known[1]))}"
+    return Figure("Claimed error", middle[0], note)
+
+
+def _chance(contents: Contents) -> Figure:
+    relative = [
+        float(e.value("relative", "false_match_probability")) for e in contents.direct if e.is_aligned
+    ]
+    tie = [tie.probability for tie in contents.ties]
+    worst = [float(np.nanmax(part)) for part in (relative, tie) if np.isfinite(part).any()]
+    if not worst:
+        return Figure("False match", UNKNOWN, "not on record")
+    shown = [probability(one) for one in worst]
+    note = "worst probability that a match is by chance"
+    if len(set(shown)) > 1:
+        note += f": with each other {shown[0]}, with the catalog {shown[1]}"
+    return Figure("False match", probability(max(worst)), note)
+
+
+def _shifts(contents: Contents) -> Figure:
+    lengths = [float(np.hypot(*entry.shift)) for entry in contents.entries if entry.transform]
+    if not lengths:
+        return Figure("Corrections", UNKNOWN, "no exposure has one")
+    rolls = [abs(entry.roll) for entry in contents.entries if entry.transform]
+    value = f"{fixed(float(np.median(lengths)) / 1e3, 2)}″"
+    return Figure(
+        "Corrections",
+        value,
+        f"median shift; largest {fixed(max(lengths) / 1e3, 2)}″, roll {fixed(max(rolls), 4)}°",
+    )

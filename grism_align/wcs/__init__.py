@@ -1,1 +1,0 @@
-"""The pixel-to-sky maps of HST and, later, JWST and Roman."""

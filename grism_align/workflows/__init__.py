@@ -1,0 +1,1 @@
+"""Workflows: exposures opened, handed to the algorithms, and closed, for all of them; no stpipe."""

@@ -1,0 +1,130 @@
+"""Open a field: an association, and the exposures, catalogs and earlier results that it points to."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from grism_align.io.associations import apply_association, read_association
+from grism_align.io.missions import read_exposure, read_instrument
+from grism_align.values.errors import AssociationError, GrismAlignError, InputError
+from grism_align.values.field import ExposureSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from grism_align.values.association import Association
+    from grism_align.values.catalog import SourceCatalog
+    from grism_align.values.exposure import Exposure
+
+__all__ = ["load_exposures", "peek_instrument"]
+
+logger = logging.getLogger(__name__)
+
+Source = str | os.PathLike[str]
+
+
+def load_exposures(source: Source | Sequence[Source]) -> ExposureSet:
+    """Read the headers of all exposures of an association, and what earlier steps left beside it.
+
+    Parameters
+    ----------
+    source : path-like or sequence of path-like
+        An association in any form that `read_association` takes, or exposure files.
+
+    Returns
+    -------
+    ExposureSet
+
+    Raises
+    ------
+    InputError
+        If a file can't be used; it names the file, what is wrong and what to do.
+    """
+    association = read_association(source)
+    label = association.origin or f"association {association.product}"
+    exposures = apply_association([read_exposure(m.path) for m in association.exposures], association)
+    _check_kinds(exposures, association)
+    if not any(exposure.is_direct for exposure in exposures):
+        problem = f"no direct exposure among its {len(exposures)} members"
+        raise AssociationError(
+            label, problem, "Add the direct images; grism exposures have no sources to align"
+        )
+    _check_unique(exposures, label)
+    ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
+    loaded = ExposureSet(association.product, ordered, association)
+    return _with_earlier_results(_with_catalogs(loaded, exposures))
+
+
+def _check_kinds(exposures: Sequence[Exposure], association: Association) -> None:
+    """The headers say what an exposure is; an association that says otherwise is wrong about it."""
+    for exposure, member in zip(exposures, association.exposures, strict=True):
+        listed = member.exptype.lower()
+        if listed == "direct_image" and not exposure.is_direct:
+            problem = f"listed as direct_image, but it is a grism exposure ({exposure.filter})"
+            raise AssociationError(exposure.path, problem, "List it as science")
+        if listed == "science" and exposure.is_direct and association.header.get("asn_type") == "wfss-align":
+            logger.warning(
+                "%s is listed as science but is a direct exposure (%s); it is aligned as one",
+                exposure.key,
+                exposure.filter,
+            )
+
+
+def _check_unique(exposures: Sequence[Exposure], label: Path | str) -> None:
+    paths: dict[str, Path] = {}
+    for exposure in exposures:
+        if exposure.key in paths:
+            problem = f"{paths[exposure.key]} and {exposure.path} have one ROOTNAME, {exposure.key}"
+            raise AssociationError(label, problem, "Give each exposure once")
+        paths[exposure.key] = exposure.path
+
+
+def _with_catalogs(loaded: ExposureSet, exposures: Sequence[Exposure]) -> ExposureSet:
+    from grism_align.io.catalogs.sources import read_source_catalog
+
+    catalogs = {}
+    for exposure, member in zip(exposures, loaded.association.exposures, strict=True):
+        if member.catalog is not None and exposure.is_direct:
+            catalogs[exposure.key] = read_source_catalog(member.catalog)
+            _check_chips(exposure, catalogs[exposure.key], member.catalog)
+    return replace(loaded, catalogs=catalogs)
+
+
+def _check_chips(exposure: Exposure, catalog: SourceCatalog, path: Path) -> None:
+    chips = {chip.extver for chip in exposure.chips}
+    others = set(catalog.chip.tolist()) - chips
+    if others:
+        problem = f"it has sources of chip {min(others)}, and {exposure.key} has only {sorted(chips)}"
+        raise InputError(path, problem, "Make the catalog again with grism_source_catalog")
+
+
+def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
+    """The set with the solution on record, where the association names a provenance file."""
+    name = loaded.association.header.get("provenance")
+    origin = loaded.association.origin
+    if not isinstance(name, str) or origin is None:
+        return loaded
+    from grism_align.io.record.file import read_provenance, restore
+
+    return restore(loaded, read_provenance(origin.parent / name))
+
+
+def peek_instrument(source: object) -> str | None:
+    """The instrument of the first direct exposure, from as few headers as possible.
+
+    Returns None for input that can't be read: the error comes from `load_exposures`, with its reason.
+    """
+    if isinstance(source, ExposureSet):
+        return source.direct[0].instrument
+    if not isinstance(source, str | os.PathLike | list | tuple):
+        return None
+    try:
+        members = read_association(source).exposures
+        listed = [member for member in members if member.exptype.lower() == "direct_image"]
+        return read_instrument((listed or list(members))[0].path)
+    except GrismAlignError:
+        return None

@@ -1,0 +1,78 @@
+"""Exposures as they lie on disk, for commands that go on from no earlier result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grism_align.io.associations import apply_association, read_association
+from grism_align.io.missions import read_exposure
+from grism_align.values.errors import AssociationError
+from grism_align.values.field import ExposureSet
+from grism_align.workflows.results.destination import Destination
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from grism_align.values.exposure import Exposure
+
+__all__ = ["destination_for", "read_plain"]
+
+
+def read_plain(files: Sequence[Path | str]) -> ExposureSet:
+    """The exposures of files, folders or associations, direct or grism, each with the WCS that its file has.
+
+    Parameters
+    ----------
+    files : sequence of path-like
+        What `read_association` takes. Catalogs and the record that an association names are not read.
+
+    Returns
+    -------
+    ExposureSet
+        In time order, without fits.
+
+    Raises
+    ------
+    InputError
+        If one can't be used, or two are of one exposure.
+    """
+    association = read_association(list(files))
+    exposures = apply_association([read_exposure(m.path) for m in association.exposures], association)
+    paths: dict[str, Path] = {}
+    for exposure in exposures:
+        if exposure.key in paths:
+            problem = f"it has the ROOTNAME of {paths[exposure.key]}, {exposure.key}"
+            raise AssociationError(exposure.path, problem, "Give each exposure once")
+        paths[exposure.key] = exposure.path
+    ordered = tuple(sorted(exposures, key=_by_time))
+    return ExposureSet(association.product, ordered, association)
+
+
+def _by_time(exposure: Exposure) -> tuple[float, str]:
+    return exposure.start, exposure.key
+
+
+def destination_for(
+    exposures: ExposureSet, folder: Path | None, *, in_place: bool, headerlets: str = "none"
+) -> Destination:
+    """Where results go.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    folder : Path or None
+        As the user gave it; the folder of the first exposure if not given.
+    in_place : bool
+        Whether exposures replace their inputs.
+    headerlets : str
+        As for `Destination`.
+
+    Returns
+    -------
+    Destination
+        With the report.
+    """
+    home = exposures.exposures[0].path.parent if folder is None else folder.expanduser()
+    return Destination(home.resolve(), in_place, headerlets, with_report=True)

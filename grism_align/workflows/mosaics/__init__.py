@@ -1,0 +1,1 @@
+"""Mosaics of visits, made exposure by exposure."""

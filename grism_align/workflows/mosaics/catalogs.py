@@ -1,0 +1,331 @@
+"""The catalog and the segmentation image of a mosaic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table, vstack
+
+from grism_align.algorithms.mosaics.catalog import LARGEST_STAMP, FindSettings, MosaicSources, measure_mosaic
+from grism_align.algorithms.mosaics.drizzle import drop_side, noise_correlation
+from grism_align.io.files.builtin import plain
+from grism_align.io.files.staging import atomic_path, present_path
+from grism_align.io.missions.hst.headers import plain_text
+from grism_align.io.mosaics.files import TiledImage, cards_of, tiled_image, wcs_header
+from grism_align.values.mosaic import Tile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.mosaic import MosaicCards, MosaicPlan
+    from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.settings import MosaicSettings
+    from grism_align.values.solution import ExposureFit
+
+    Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
+
+from grism_align.io.mosaics.catalog_columns import described, with_corners
+
+__all__ = ["write_catalog"]
+
+
+# Pixels that a part of a mosaic shares with the next one, so that sources on the border are whole in one.
+_OVERLAP = LARGEST_STAMP + 2
+# Largest side of such a part: finding sources takes more memory a pixel than drizzling.
+_LARGEST = 4096
+_POGSON = 1.0857
+# What a star's place on the pixel of one exposure makes of its position, pixels, and its magnitude:
+# measured on WFC3/IR, whose pixels are as wide as the optics' FWHM; exposures average it.
+_PHASE_POSITION = 0.04
+_PHASE_MAGNITUDE = 0.05
+# Of the mirror, m.
+_APERTURE_HST = 2.4
+_FWHM = 2.3548
+
+
+def write_catalog(
+    plan: MosaicPlan,
+    members: Members,
+    corrections: Mapping[str, ExposureFit | None],
+    settings: MosaicSettings,
+    folder: Path,
+) -> int:
+    """Find and measure the sources of a mosaic that lies in a folder, and write them beside it.
+
+    Parameters
+    ----------
+    plan : MosaicPlan
+        The mosaic.
+    members : mapping of str to (Exposure, WCSs of its chips)
+        The exposures, by key.
+    corrections : mapping of str to ExposureFit or None
+        Their total corrections.
+    settings : MosaicSettings
+        The parameters.
+    folder : Path
+        Of ``NAME_drz_sci.fits`` and ``NAME_drz_wht.fits``; takes ``NAME_cat.ecsv`` and ``NAME_seg.fits``.
+
+    Returns
+    -------
+    int
+        Number of sources.
+    """
+    exposures = [members[key][0] for key in plan.keys]
+    cards = cards_of(exposures)
+    science, weight = (_opened(folder / f"{plan.name}_drz_{kind}.fits") for kind in ("sci", "wht"))
+    header = wcs_header(plan.grid)
+    header["CATALOG"] = (plain_text(f"{plan.name}_cat.ecsv"), "whose labels these are")
+    tables: list[Table] = []
+    with tiled_image(folder / f"{plan.name}_seg.fits", header, plan.grid.shape, ">i4") as segmentation:
+        calibration = _calibration(science, weight, plan, members, settings)
+        for tile in plan.grid.tiles(min(settings.tile, _LARGEST)):
+            wide = tile.grown(_OVERLAP, plan.grid.shape)
+            weights = weight.read(wide)
+            if tables and not weights.any():
+                # but one table there must be
+                continue
+            found = measure_mosaic(
+                science.read(wide), weights * calibration[0], calibration[1], _find(plan, settings)
+            )
+            rows = _inside(found, tile, wide)
+            tables.append(_table(found, rows, wide, sum(map(len, tables))))
+            _add_segments(segmentation, found, rows, (tile, wide), sum(map(len, tables)) - len(rows))
+    table = _completed(vstack(tables), plan, members, corrections, cards)
+    table.meta = _meta(plan, cards, exposures, settings)
+    with atomic_path(folder / f"{plan.name}_cat.ecsv") as temporary:
+        table.write(temporary, format="ascii.ecsv", overwrite=True)
+    return len(table)
+
+
+def _opened(path: Path) -> TiledImage:
+    path = present_path(path)
+    with fits.open(path) as hdus:
+        shape = hdus[0].header["NAXIS2"], hdus[0].header["NAXIS1"]
+        return TiledImage(path, hdus[0].fileinfo()["datLoc"], shape, ">f4")
+
+
+def _find(plan: MosaicPlan, settings: MosaicSettings) -> FindSettings:
+    scale = plan.grid.scale
+    return FindSettings(
+        max(settings.detect_fwhm / _FWHM / scale, 0.7),
+        settings.detect_snr,
+        settings.detect_area,
+        settings.deblend_contrast,
+        settings.aperture / scale,
+        max(16, round(settings.background_box / scale)),
+    )
+
+
+def _calibration(
+    science: TiledImage,
+    weight: TiledImage,
+    plan: MosaicPlan,
+    members: Members,
+    settings: MosaicSettings,
+) -> tuple[float, float]:
+    """What makes inverse variances of weights, and times of those (see `measure_mosaic`).
+
+    Weights that are inverse variances are taken as they are; of exposure times the scatter of pixels, with
+    the correlation that drizzling gives, tells the factor.
+    """
+    exposures = [members[key][0] for key in plan.keys]
+    middle = _middle(plan, members[plan.keys[0]][1][0], min(settings.tile, _LARGEST))
+    weights, factor = weight.read(middle), 1.0
+    used = weights > 0
+    if not used.any():
+        return 1.0, 0.0
+    if settings.weights == "exposure":
+        from grism_align.algorithms.mosaics.background import clipped_level
+
+        scatter = clipped_level(science.read(middle)[used] * np.sqrt(weights[used]))[1]
+        ratio = plan.grid.scale / exposures[0].pixel_scale
+        factor = 1 / (scatter * noise_correlation(drop_side(settings.kernel, settings.pixfrac), ratio)) ** 2
+    if settings.weights == "error":
+        return factor, 0.0
+    # where all exposures fall the weight is about the largest there is
+    full = float(np.percentile(weights[used][::97], 90)) * factor
+    return factor, full / sum(exposure.exposure_time for exposure in exposures)
+
+
+def _middle(plan: MosaicPlan, wcs: PixelSky, side: int) -> Tile:
+    """A part of a mosaic, of at most so many pixels a side, around a chip."""
+    ny, nx = plan.grid.shape
+    x, y = plan.grid.to_pixel(wcs.footprint()).mean(axis=0)
+    (bottom, top), (left, right) = (_span(at, side, size) for at, size in ((y, ny), (x, nx)))
+    return Tile(bottom, top, left, right)
+
+
+def _span(center: float, side: int, size: int) -> tuple[int, int]:
+    low = int(np.clip(center - side / 2, 0, max(size - side, 0)))
+    return low, min(low + side, size)
+
+
+def _inside(found: MosaicSources, tile: Tile, wide: Tile) -> NDArray[np.int64]:
+    """Sources whose centre lies on a tile and not on its margin."""
+    xy = np.rint(found.xy + wide.corner)
+    inside = (xy[:, 0] >= tile.left) & (xy[:, 0] < tile.right)
+    inside &= (xy[:, 1] >= tile.bottom) & (xy[:, 1] < tile.top)
+    return np.flatnonzero(inside)
+
+
+def _add_segments(
+    segmentation: TiledImage,
+    found: MosaicSources,
+    rows: NDArray[np.int64],
+    tiles: tuple[Tile, Tile],
+    before: int,
+) -> None:
+    """Put the segments of a tile's own sources in place, also where they reach beyond it."""
+    _, wide = tiles
+    label = np.zeros(len(found.label) + 1, np.int32)
+    label[rows + 1] = before + 1 + np.arange(len(rows))
+    own = label[found.segments]
+    segmentation.write(wide, np.where(own > 0, own, segmentation.read(wide)))
+
+
+def _table(found: MosaicSources, rows: NDArray[np.int64], wide: Tile, before: int) -> Table:
+    xy = found.xy[rows] + wide.corner
+    table = Table()
+    table["label"] = before + 1 + np.arange(len(rows))
+    table["xcentroid"], table["ycentroid"] = xy.T
+    table["x_error"], table["y_error"] = found.xy_error[rows].T
+    for name in ("aperture", "isophotal", "kron"):
+        table[f"{name}_flux"], table[f"{name}_flux_err"] = getattr(found, name)[rows].T
+    table["kron_radius"] = found.kron_radius[rows]
+    table["semimajor_sigma"], table["semiminor_sigma"] = found.axes[rows].T
+    table["orientation"] = found.theta[rows]
+    table["ellipticity"] = 1 - found.axes[rows, 1] / found.axes[rows, 0]
+    table["fwhm"] = found.fwhm[rows]
+    table["isophotal_area"] = found.area[rows]
+    for index, name in enumerate(("bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")):
+        offset = wide.left if index < 2 else wide.bottom
+        table[name] = found.box[rows, index] + offset
+    table["flags"] = found.flags[rows]
+    return table
+
+
+def _completed(
+    table: Table,
+    plan: MosaicPlan,
+    members: Members,
+    corrections: Mapping[str, ExposureFit | None],
+    cards: MosaicCards,
+) -> Table:
+    """The table with what follows from positions and fluxes."""
+    xy = np.column_stack([table["xcentroid"], table["ycentroid"]])
+    sky = plan.grid.to_sky(xy) if len(xy) else np.zeros((0, 2))
+    seen = _seen(sky, plan, members)
+    own = 1e3 * plan.grid.scale * np.column_stack([table["x_error"], table["y_error"]])
+    # east and north of the mosaic's axes
+    turn = plan.grid.matrix / plan.grid.scale
+    variance = (own**2) @ (turn**2).T + _correction_variance(seen, plan, corrections)
+    pixel = float(np.mean([members[key][0].pixel_scale for key in plan.keys]))
+    phases = 1 / np.maximum(seen.sum(axis=0), 1)
+    variance += (1e3 * pixel * _PHASE_POSITION) ** 2 * phases[:, None]
+    table["ra"], table["dec"] = sky.T
+    table["ra_error"], table["dec_error"] = np.sqrt(variance).T
+    table["ref_epoch"] = _epochs(seen, plan, members, cards)
+    table["n_exposures"] = seen.sum(axis=0)
+    for flux, mag, error in (
+        ("kron", "mag", "mag_error"),
+        ("aperture", "aper_abmag", "aper_abmag_err"),
+        ("isophotal", "isophotal_abmag", "isophotal_abmag_err"),
+    ):
+        value, sigma = (np.asarray(table[f"{flux}_flux{tail}"], dtype=float) for tail in ("", "_err"))
+        positive = np.where(value > 0, value, np.nan)
+        table[mag] = cards.ab_zero_point - 2.5 * np.log10(positive)
+        table[error] = np.sqrt((_POGSON * sigma / positive) ** 2 + _PHASE_MAGNITUDE**2 * phases)
+    table["is_extended"] = _extended(table, _star_width(plan, members, cards))
+    return with_corners(described(table), plan)
+
+
+def _seen(sky: NDArray[np.float64], plan: MosaicPlan, members: Members) -> NDArray[np.bool_]:
+    """Which exposure shows which source, (exposures, N)."""
+    out = np.zeros((len(plan.keys), len(sky)), bool)
+    for row, key in enumerate(plan.keys):
+        exposure, wcss = members[key]
+        for chip, wcs in zip(exposure.chips, wcss, strict=True):
+            xy = wcs.to_pixel(sky)
+            with np.errstate(invalid="ignore"):
+                out[row] |= ((xy > -0.5) & (xy < np.array(chip.shape[::-1]) - 0.5)).all(axis=1)
+    return out
+
+
+def _epochs(
+    seen: NDArray[np.bool_], plan: MosaicPlan, members: Members, cards: MosaicCards
+) -> NDArray[np.float64]:
+    """Mean epoch of the exposures that show each source, weighted by exposure time."""
+    from astropy.time import Time
+
+    exposures = [members[key][0] for key in plan.keys]
+    epoch = Time([exposure.mid for exposure in exposures], format="mjd").jyear
+    weight = np.array([exposure.exposure_time for exposure in exposures])[:, None] * seen
+    total = weight.sum(axis=0)
+    mean = (weight * epoch[:, None]).sum(axis=0) / np.where(total > 0, total, 1)
+    return np.where(total > 0, mean, cards.epoch)
+
+
+def _correction_variance(
+    seen: NDArray[np.bool_], plan: MosaicPlan, corrections: Mapping[str, ExposureFit | None]
+) -> NDArray[np.float64]:
+    """Mean variance of the corrections of the exposures that show each source, (N, 2) mas^2.
+
+    Errors of corrections have much in common (the tie to the catalog above all) and are not averaged down.
+    """
+    own = np.zeros((len(plan.keys), 2))
+    for row, key in enumerate(plan.keys):
+        fit = corrections[key]
+        if fit is not None and fit.transform is not None:
+            own[row] = (1e3 * fit.transform.shift_error) ** 2
+    number = np.maximum(seen.sum(axis=0), 1)
+    return np.asarray(seen.T.astype(float) @ own / number[:, None])
+
+
+def _star_width(plan: MosaicPlan, members: Members, cards: MosaicCards) -> float:
+    """About the FWHM of a star, pixels of the mosaic: what diffracts, and a pixel of the exposures.
+
+    It is a fifth more than the two make: charge spreads between pixels, and drizzling spreads light.
+    """
+    pixel = float(np.mean([members[key][0].pixel_scale for key in plan.keys]))
+    wavelength = float(cards.keywords.get("PHOTPLAM", (0.0, ""))[0] or 0.0)  # type: ignore[arg-type]
+    optics = np.degrees(1.03 * wavelength * 1e-10 / _APERTURE_HST) * 3600
+    return 1.2 * float(np.hypot(optics, pixel)) / plan.grid.scale
+
+
+def _extended(table: Table, star: float) -> NDArray[np.bool_]:
+    """Sources half as wide again as stars are: the tenth percentile of the bright ones.
+
+    But not less than about `star` pixels, which is taken where there are few: remnants of cosmic rays are
+    narrower.
+    """
+    fwhm = np.asarray(table["fwhm"], dtype=float)
+    value, error = (np.asarray(table[name], dtype=float) for name in ("aperture_flux", "aperture_flux_err"))
+    bright = (value > 30 * error) & (np.asarray(table["flags"]) == 0)
+    bright &= fwhm > 0.75 * star
+    narrow = float(np.percentile(fwhm[bright], 10)) if bright.sum() >= 5 else star
+    return np.asarray(~(fwhm <= 1.5 * max(narrow, star)))
+
+
+def _meta(
+    plan: MosaicPlan, cards: MosaicCards, exposures: Sequence[Exposure], settings: MosaicSettings
+) -> dict[str, Any]:
+    meta: dict[str, Any] = plain(
+        {
+            "mosaic": f"{plan.name}_drz_sci.fits",
+            "segmentation": f"{plan.name}_seg.fits",
+            "filter": plan.filter,
+            "exposures": [exposure.key for exposure in exposures],
+            "exposure_time": cards.exposure_time,
+            "epoch": cards.epoch,
+            "ab_zero_point": cards.ab_zero_point,
+            "pixel_scale": plan.grid.scale,
+            "aperture_radius": settings.aperture,
+        }
+    )
+    return meta

@@ -1,0 +1,108 @@
+"""What must be so before mosaics are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.algorithms.mosaics.grid import corrected_wcss, plan_mosaics
+from grism_align.io.mosaics.files import read_grid
+from grism_align.values.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.mosaic import MosaicGrid
+    from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.settings import MosaicSettings
+
+    _Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
+    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+
+__all__ = ["SUFFIXES", "check_grid", "check_products", "given_grid", "product_paths"]
+
+
+# Farther no pointing is corrected, arcsec.
+_LARGEST_SHIFT = 600.0
+SUFFIXES = ("drz_sci.fits", "drz_wht.fits", "seg.fits", "cat.ecsv")
+
+
+def check_products(
+    exposures: ExposureSet, settings: MosaicSettings, folder: Path, inputs: Iterable[Path]
+) -> None:
+    """Refuse, before any work, mosaics that would replace a file that is read.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+    folder : Path
+        Where the mosaics would go.
+    inputs : iterable of Path
+        Files besides the exposures that are read.
+
+    Raises
+    ------
+    OutputError
+        If one would.
+    """
+    products = product_paths(exposures, settings, folder)
+    for path in inputs:
+        if path.expanduser().resolve() in products:
+            problem = "it is read, and a mosaic's product of that name would replace it"
+            raise OutputError(path, problem, "Give another output_dir, or that file under another name")
+
+
+def product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Path) -> set[Path]:
+    """Absolute paths of all files that mosaics of a set of exposures may have.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+    folder : Path
+        Where they go.
+    """
+    members = [(exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct]
+    plans = plan_mosaics(members, exposures.product, settings)
+    return {(folder / f"{plan.name}_{suffix}").resolve() for plan in plans for suffix in SUFFIXES}
+
+
+def check_grid(exposures: ExposureSet, settings: MosaicSettings) -> None:
+    """Refuse, before any work, an image for the pixels that is far from all exposures.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+
+    Raises
+    ------
+    InputError
+        If it is farther than any correction moves them.
+    """
+    members = {exposure.key: (exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct}
+    if members:
+        given_grid(settings, members, _LARGEST_SHIFT)
+
+
+def given_grid(settings: MosaicSettings, members: _Members, margin: float = 0.0) -> MosaicGrid | None:
+    """The pixels of the image that was given; None without one. Some chip must come so near, in arcsec."""
+    if not settings.grid_image:
+        return None
+    path = Path(settings.grid_image).expanduser()
+    grid = read_grid(path)
+    if not any(grid.shows(wcs.footprint(), margin) for _, wcss in members.values() for wcs in wcss):
+        raise InputError(
+            path, "none of the direct exposures falls on its pixels", "Give an image of the field"
+        )
+    return grid

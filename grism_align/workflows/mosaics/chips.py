@@ -1,0 +1,247 @@
+"""The chips of exposures as they enter mosaics: electrons per second above the sky, weights, masks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.mosaics.background import clipped_level, thinned
+from grism_align.algorithms.mosaics.drizzle import ChipImage
+from grism_align.algorithms.mosaics.map import TOLERANCE, PixelMap, PlaneMap
+from grism_align.io.missions import read_pixels
+from grism_align.io.missions.hst.flags import COSMIC_RAY_BIT
+from grism_align.io.missions.hst.read import open_fits
+from grism_align.values.mosaic import Tile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.io.missions.hst.read import ChipPixels
+    from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.mosaic import ChipMask, MosaicGrid
+    from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.settings import MosaicSettings
+
+__all__ = ["ChipFacts", "ChipRates", "Chips"]
+
+logger = logging.getLogger(__name__)
+
+# Memory for maps, besides the one in use; how far a side of a chip is bent by distortion, in its length.
+_MAP_BYTES = 150_000_000
+_BENT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class ChipRates:
+    """One chip in electrons per second, (ny, nx) each.
+
+    Parameters
+    ----------
+    chip : Chip
+        Its place in the exposure.
+    image, error : ndarray
+        Values and standard errors.
+    good : ndarray of bool
+        Usable pixels; where cosmic rays are looked for, whether flagged as such before or not.
+    hit : ndarray of bool
+        Those of them that were.
+    """
+
+    chip: Chip
+    image: NDArray[np.float32]
+    error: NDArray[np.float32]
+    good: NDArray[np.bool_]
+    hit: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ChipFacts:
+    """What is known of a chip once it has been looked at.
+
+    Parameters
+    ----------
+    level : float, electrons/s
+        Of the sky.
+    variance : float
+        Of a pixel of the sky, in the square of that.
+    rays : ChipMask or None
+        Pixels hit by cosmic rays; None before they were looked for.
+    is_usable : bool
+        Whether it has a pixel without a bad flag.
+    """
+
+    level: float
+    variance: float
+    rays: ChipMask | None = None
+    is_usable: bool = True
+
+
+@dataclass(eq=False)
+class Chips:
+    """Opens exposures one at a time and remembers what was found of their chips, pixels apart.
+
+    Parameters
+    ----------
+    exposures : mapping of str to (Exposure, WCSs of its chips)
+        By key, with corrected WCSs.
+    settings : MosaicSettings
+        The parameters.
+    good_bits : mapping of str to int
+        By instrument.
+
+    Attributes
+    ----------
+    facts : dict of (str, int) to ChipFacts
+        By exposure and chip.
+    methods : dict of str to str
+        How cosmic rays of an exposure were looked for.
+    """
+
+    exposures: Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
+    settings: MosaicSettings
+    good_bits: Mapping[str, int]
+    facts: dict[tuple[str, int], ChipFacts] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
+    _scales: dict[str, dict[int, float]] = field(default_factory=dict)
+    _maps: dict[tuple[str, int], PlaneMap] = field(default_factory=dict)
+
+    def rates(self, key: str) -> Iterator[ChipRates]:
+        """The chips of an exposure, one at a time; their sky is looked at when they are first read."""
+        exposure, _ = self.exposures[key]
+        for chip, pixels in read_pixels(exposure):
+            found = self._rates(exposure, chip, pixels)
+            if (key, chip.extver) not in self.facts:
+                self.facts[key, chip.extver] = self._sky(found)
+            yield found
+
+    def _rates(self, exposure: Exposure, chip: Chip, pixels: ChipPixels) -> ChipRates:
+        time = 1.0 if exposure.counts_per_second else exposure.exposure_time
+        accepted = self.good_bits.get(exposure.instrument, self.settings.good_bits)
+        if self.settings.cosmic_rays != "none":
+            # what an earlier run flagged is looked at again, or each run would flag more than the one before
+            accepted |= COSMIC_RAY_BIT
+        # of signed and of wider types alike, the lower 16 bits
+        dq = pixels.dq.astype(np.uint16)
+        good = (dq & np.uint16(~accepted & 0xFFFF)) == 0
+        good &= np.isfinite(pixels.sci) & np.isfinite(pixels.err) & (pixels.err > 0)
+        image = np.where(good, pixels.sci, 0).astype(np.float32, copy=False)
+        error = np.where(good, pixels.err, 1).astype(np.float32, copy=False)
+        if time != 1:
+            image *= np.float32(1 / time)
+            error *= np.float32(1 / time)
+        return ChipRates(chip, image, error, good, good & (dq & np.uint16(COSMIC_RAY_BIT) > 0))
+
+    def _sky(self, rates: ChipRates) -> ChipFacts:
+        part = thinned(rates.image.size)
+        good = rates.good[part]
+        if not good.any():
+            return ChipFacts(0.0, 1.0, is_usable=bool(rates.good.any()))
+        level = clipped_level(rates.image[part][good])[0] if self.settings.level_background else 0.0
+        return ChipFacts(level, float(np.median(rates.error[part][good])) ** 2)
+
+    def to_grid(self, key: str, chip: Chip, grid: MosaicGrid) -> PixelMap:
+        """From a chip to a grid; what was computed for another grid of that plane is used again."""
+        known = self._maps.get((key, chip.extver))
+        if known is None or not known.plane.coincides(grid.plane):
+            known = PlaneMap(self._wcs(key, chip), chip.shape, grid.plane)
+            if known.error > TOLERANCE:
+                text = "%s, chip %d: positions err by up to %.1e pixels between every %dth"
+                logger.debug(text, key, chip.extver, known.error, known.step)
+            self._keep((key, chip.extver), known)
+        return PixelMap(known, grid)
+
+    def _keep(self, name: tuple[str, int], known: PlaneMap) -> None:
+        """Remember a map, if there is room for it: those of other planes make some."""
+        self._maps.pop(name, None)
+        if self._is_full(known):
+            self._maps = {one: kept for one, kept in self._maps.items() if kept.plane.coincides(known.plane)}
+        if not self._is_full(known):
+            self._maps[name] = known
+
+    def _is_full(self, more: PlaneMap) -> bool:
+        return more.nodes.nbytes + sum(kept.nodes.nbytes for kept in self._maps.values()) > _MAP_BYTES
+
+    def near(self, key: str, grid: MosaicGrid, tile: Tile) -> list[PixelMap]:
+        """Maps to a grid of the chips of an exposure that fall on a tile."""
+        exposure, wcss = self.exposures[key]
+        out = []
+        for chip, wcs in zip(exposure.chips, wcss, strict=True):
+            corners = grid.to_pixel(wcs.footprint())
+            low, high = corners.min(axis=0), corners.max(axis=0)
+            # as far as sides are bent
+            beside = _BENT * (high - low).max()
+            if (high > tile.corner - beside).all() and (low < tile.corner + tile.shape[::-1] + beside).all():
+                to_grid = self.to_grid(key, chip, grid)
+                if to_grid.part_on(tile):
+                    out.append(to_grid)
+        return out
+
+    def _wcs(self, key: str, chip: Chip) -> PixelSky:
+        exposure, wcss = self.exposures[key]
+        return wcss[[one.extver for one in exposure.chips].index(chip.extver)]
+
+    def has_pixels_on(self, key: str, grid: MosaicGrid) -> bool:
+        """Whether an exposure has usable pixels, on chips that reach the grid."""
+        exposure, _ = self.exposures[key]
+        whole = Tile(0, grid.shape[0], 0, grid.shape[1])
+        near = [c.extver for c in exposure.chips if self.to_grid(key, c, grid).part_on(whole) is not None]
+        if near and not any((key, extver) in self.facts for extver in near):
+            for _ in self.rates(key):
+                pass
+        return any(self.facts[key, extver].is_usable for extver in near)
+
+    def forget_maps(self) -> None:
+        """Free the memory of the maps."""
+        self._maps.clear()
+
+    def footprint(self, keys: Sequence[str]) -> NDArray[np.float64]:
+        """Corners of all chips of some exposures, (N, 2) deg."""
+        return np.concatenate([wcs.footprint() for key in keys for wcs in self.exposures[key][1]])
+
+    def image(self, key: str, rates: ChipRates, grid: MosaicGrid, zero_point: float) -> ChipImage:
+        """A chip as it enters a mosaic whose fluxes have a zero point (AB; NaN for any)."""
+        exposure, _ = self.exposures[key]
+        facts = self.facts[key, rates.chip.extver]
+        good = rates.good & ~(rates.hit if facts.rays is None else facts.rays.unpacked())
+        factor = _factor(exposure.ab_zero_point, zero_point)
+        image = rates.image - np.float32(facts.level)
+        weight = self._weight(exposure, rates, good, facts.variance)
+        if factor != 1:
+            image *= np.float32(factor)
+            weight *= np.float32(factor**-2)
+        return ChipImage(
+            image,
+            weight,
+            self.to_grid(key, rates.chip, grid),
+            self.native_scale(key, rates.chip),
+        )
+
+    def _weight(
+        self, exposure: Exposure, rates: ChipRates, good: NDArray[np.bool_], variance: float
+    ) -> NDArray[np.float32]:
+        if self.settings.weights == "error":
+            return np.where(good, 1 / np.square(rates.error), 0).astype(np.float32)
+        value = exposure.exposure_time if self.settings.weights == "exposure" else 1 / variance
+        return np.where(good, np.float32(value), np.float32(0))
+
+    def native_scale(self, key: str, chip: Chip) -> float:
+        """Side of the pixel that fluxes are calibrated for, arcsec: IDCSCALE, else that of the WCS."""
+        if key not in self._scales:
+            exposure, _ = self.exposures[key]
+            with open_fits(exposure.path) as hdus:
+                stated = {hdu.ver: hdu.header.get("IDCSCALE") for hdu in hdus if hdu.name == "SCI"}
+            self._scales[key] = {
+                one.extver: float(stated.get(one.extver) or one.wcs.pixel_scale) for one in exposure.chips
+            }
+        return self._scales[key][chip.extver]
+
+
+def _factor(own: float, wanted: float) -> float:
+    """What brings fluxes from one zero point to another."""
+    factor = 10 ** (0.4 * (wanted - own))
+    return float(factor) if np.isfinite(factor) else 1.0

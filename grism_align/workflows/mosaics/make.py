@@ -1,0 +1,245 @@
+"""Make the mosaics that were asked for, and their catalogs, where results are written."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from grism_align.algorithms.mosaics.drizzle import Drop, TileSum
+from grism_align.algorithms.mosaics.grid import corrected_wcss, frame_note, plan_mosaics
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.staging import present_path
+from grism_align.io.mosaics.files import cards_of, mosaic_header, tiled_image, weight_header
+from grism_align.values.field import Activity
+from grism_align.values.mosaic import MosaicProduct, MosaicRequest
+from grism_align.values.settings import MosaicSettings
+from grism_align.values.solution import FitStatus
+from grism_align.workflows.mosaics.chips import Chips
+from grism_align.workflows.mosaics.cosmic_rays import find_rays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.mosaic import ChipMask, MosaicPlan
+    from grism_align.values.pixel_sky import PixelSky
+
+    _Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
+    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+from grism_align.workflows.mosaics.checks import SUFFIXES, given_grid
+
+__all__ = ["MosaicOutcome", "requested", "write_mosaics"]
+
+
+logger = logging.getLogger(__name__)
+_STANDINGS = ("not aligned", "not aligned by their own sources (PRIOR_ONLY)")
+
+
+@dataclass(frozen=True, eq=False)
+class MosaicOutcome:
+    """What came of the mosaics.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The set with the step concluded.
+    files : tuple of Path
+        What was written.
+    rays : mapping of str to mapping of int to ChipMask
+        Where DQ bit 4096 is to be set, and only there, by exposure and chip; empty unless asked for.
+    products : tuple of MosaicProduct
+        The mosaics.
+    """
+
+    exposures: ExposureSet
+    files: tuple[Path, ...] = ()
+    rays: Mapping[str, Mapping[int, ChipMask]] = field(default_factory=dict)
+    products: tuple[MosaicProduct, ...] = ()
+
+
+def requested(exposures: ExposureSet) -> MosaicRequest | None:
+    """The mosaics that a step asked for and nobody has made yet."""
+    return next((one for one in exposures.activities if isinstance(one, MosaicRequest)), None)
+
+
+def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> MosaicOutcome:
+    """Make the mosaics that a step asked for, with the total corrections; nothing where none did.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With all corrections found.
+    folder : Path
+        Where to.
+    progress : callable
+        Wraps loops over exposures.
+
+    Raises
+    ------
+    GrismAlignError
+        If a file can't be read or written, or the image that gives the pixels can't be used.
+    """
+    request = requested(exposures)
+    if request is None:
+        return MosaicOutcome(exposures)
+    settings = MosaicSettings(**request.settings)
+    members = _members(exposures)
+    grid = given_grid(settings, members)
+    chips = Chips(members, settings, request.good_bits)
+    plans = tuple(
+        _with_pixels(plan, chips)
+        for plan in plan_mosaics(list(members.values()), exposures.product, settings, grid)
+    )
+    for plan in plans:
+        logger.info("%s", frame_note(plan, settings))
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings.engine == "astrodrizzle":
+        from grism_align.workflows.mosaics.astrodrizzle import drizzle_with_drizzlepac
+
+        counts = drizzle_with_drizzlepac(exposures, plans, settings, request.good_bits, folder)
+    else:
+        counts = _drizzle(chips, plans, folder, progress)
+    rays = _to_be_flagged(exposures, chips) if settings.flag_exposures else {}
+    if settings.flag_exposures:
+        counts["flagged_pixels"] = sum(mask.number for own in rays.values() for mask in own.values())
+    sources: list[int] = []
+    if settings.make_catalog:
+        from grism_align.workflows.mosaics.catalogs import write_catalog
+
+        corrections = {key: exposures.fit(key) for key in members}
+        sources = [write_catalog(plan, members, corrections, settings, folder) for plan in plans]
+        counts["sources"] = sum(sources)
+    products, files = _products(plans, sources, folder)
+    note = ", ".join(plan.name for plan in plans)
+    done = Activity(request.step, "done", note, request.settings, {"mosaics": len(plans), **counts})
+    return MosaicOutcome(exposures.with_activity(done), files, rays, products)
+
+
+def _to_be_flagged(exposures: ExposureSet, chips: Chips) -> dict[str, dict[int, ChipMask]]:
+    """Masks of the exposures that are written and whose rays were looked for."""
+    out: dict[str, dict[int, ChipMask]] = {}
+    for (key, extver), facts in chips.facts.items():
+        if facts.rays is not None:
+            out.setdefault(key, {})[extver] = facts.rays
+    unwritten = [key for key in out if exposures.fit(key) is None]
+    if unwritten:
+        text = "Not written, as nothing is known of their WCSs, so cosmic rays are not flagged: %s"
+        logger.warning(text, ", ".join(unwritten))
+    return {key: own for key, own in out.items() if key not in unwritten}
+
+
+def _products(
+    plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path
+) -> tuple[tuple[MosaicProduct, ...], tuple[Path, ...]]:
+    """The mosaics that were made, and all their files."""
+    suffixes = SUFFIXES if sources else SUFFIXES[:2]
+    products, files = [], []
+    for number, plan in enumerate(plans):
+        own = [folder / f"{plan.name}_{suffix}" for suffix in suffixes]
+        digests = {path.name: sha256_of(present_path(path)) for path in own}
+        products.append(MosaicProduct(plan, digests, sources[number] if sources else None))
+        files += own
+    return tuple(products), tuple(files)
+
+
+def _members(exposures: ExposureSet) -> dict[str, tuple[Exposure, Sequence[PixelSky]]]:
+    """The direct exposures that are stacked, with their WCSs.
+
+    In each filter those whose own sources give their correction; where there are none, those that have any;
+    where no exposure of the set has one, all. An exposure that was merely corrected like its neighbours may
+    show nothing at all, or may have moved without anyone knowing.
+    """
+    out: dict[str, tuple[Exposure, Sequence[PixelSky]]] = {}
+    left: dict[str, list[str]] = {}
+    standings = {exposure.key: _standing(exposures, exposure.key) for exposure in exposures.direct}
+    wanted: dict[str, int] = {}
+    for exposure in exposures.direct:
+        wanted[exposure.filter] = max(wanted.get(exposure.filter, 0), standings[exposure.key])
+    any_corrected = any(standings.values())
+    for exposure in exposures.direct:
+        standing, fit = standings[exposure.key], exposures.fit(exposure.key)
+        if standing < wanted[exposure.filter] or (any_corrected and standing == 0):
+            left.setdefault(_STANDINGS[standing], []).append(exposure.key)
+            continue
+        out[exposure.key] = exposure, corrected_wcss(exposure, fit.transform if fit else None)
+    for why, keys in left.items():
+        logger.warning("Left out of the mosaics, %s: %s", why, ", ".join(keys))
+    return out
+
+
+def _standing(exposures: ExposureSet, key: str) -> int:
+    """2: its own sources tie it to the others; 1: it is corrected like them; 0: it has no correction."""
+    total = exposures.fit(key)
+    if total is None or total.transform is None:
+        return 0
+    # one that has no stars of the catalog is still where the others are
+    fit = exposures.relative.fits.get(key, total)
+    return 2 if fit.status in (FitStatus.ALIGNED, FitStatus.REFERENCE) else 1
+
+
+def _with_pixels(plan: MosaicPlan, chips: Chips) -> MosaicPlan:
+    """The plan with the exposures that add pixels to it; as it is where none does."""
+    keys = tuple(key for key in plan.keys if chips.has_pixels_on(key, plan.grid))
+    if not keys or keys == plan.keys:
+        return plan
+    rest = ", ".join(key for key in plan.keys if key not in keys)
+    logger.warning("%s: without a usable pixel on it, and not counted: %s", plan.name, rest)
+    return replace(plan, keys=keys)
+
+
+def _drizzle(chips: Chips, plans: Sequence[MosaicPlan], folder: Path, progress: Progress) -> dict[str, int]:
+    """Find the cosmic rays of each visit and filter, then drizzle; counts."""
+    for keys in _groups(chips):
+        plan = next((plan for plan in plans if not set(keys).isdisjoint(plan.keys)), None)
+        if plan is None:
+            continue
+        method = find_rays(chips, keys, plan.grid, folder)
+        chips.methods.update(dict.fromkeys(keys, method))
+        logger.info("Cosmic rays of %s: %s", ", ".join(keys), method)
+    for plan in plans:
+        _drizzle_one(chips, plan, folder, progress)
+    chips.forget_maps()
+    n_rays = sum(one.rays.number for one in chips.facts.values() if one.rays is not None)
+    return {"cosmic_ray_pixels": n_rays}
+
+
+def _groups(chips: Chips) -> list[list[str]]:
+    """The exposures of each instrument, visit and filter."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for key, (exposure, _) in chips.exposures.items():
+        groups.setdefault((exposure.instrument, exposure.visit, exposure.filter), []).append(key)
+    return list(groups.values())
+
+
+def _drizzle_one(chips: Chips, plan: MosaicPlan, folder: Path, progress: Progress) -> None:
+    """Drizzle one mosaic, tile by tile; each exposure is opened for each tile that it falls on."""
+    settings, grid = chips.settings, plan.grid
+    exposures = [chips.exposures[key][0] for key in plan.keys]
+    cards = cards_of(exposures)
+    methods = dict.fromkeys(chips.methods.get(key, "none") for key in plan.keys)
+    header = mosaic_header(plan, cards, exposures, settings, ", ".join(methods))
+    drop = Drop(settings.kernel, settings.pixfrac, settings.weights != "exposure")
+    science, weight = (folder / f"{plan.name}_{suffix}" for suffix in SUFFIXES[:2])
+    with (
+        tiled_image(science, header, grid.shape, ">f4") as images,
+        tiled_image(weight, weight_header(header, settings), grid.shape, ">f4") as weights,
+    ):
+        for tile in grid.tiles(settings.tile):
+            near, whole = [], True
+            for exposure in exposures:
+                if maps := chips.near(exposure.key, grid, tile):
+                    near.append(exposure)
+                    whole &= all(one.lies_within(tile) for one in maps)
+            if not near:
+                # the file is zero there, and takes no room on most disks
+                continue
+            sum_ = TileSum(tile, drop, whole=whole)
+            for exposure in progress(near, f"Drizzling {plan.name}:"):
+                for rates in chips.rates(exposure.key):
+                    sum_.add(chips.image(exposure.key, rates, grid, cards.ab_zero_point))
+            images.write(tile, sum_.image)
+            weights.write(tile, sum_.weight)

@@ -1,0 +1,373 @@
+"""Put the corrections on record onto files of the same exposures, fetched anew."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.record.file import FileRecord, read_provenance, restore
+from grism_align.io.record.input_wcs import SAME_WCS, start_difference
+from grism_align.values.errors import InputError, OutputError
+from grism_align.values.field import Activity
+from grism_align.workflows.load_raw import read_plain
+from grism_align.workflows.results.checks import check_destination
+from grism_align.workflows.results.write import write_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
+    from grism_align.values.transform import LinearTransform
+    from grism_align.workflows.results.destination import Destination
+
+    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+__all__ = ["Reapplication", "plan_reapplication", "write_reapplication"]
+
+#: Step name of the activity on record.
+STEP = "apply"
+
+# What a linear map from one WCS of an exposure to another of the same distortion may leave, in mas.
+_LEFT_BY_LINEAR = 0.05
+_SHOWN = 3
+_ALIGN_AGAIN = "Align these files anew"
+_REBASE = (
+    "Fetch the files with the WCS on record, or give --rebase to have the correction from the WCS they have"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Reapplication:
+    """The corrections on record for files of the same exposures.
+
+    Parameters
+    ----------
+    record : Path
+        The provenance file.
+    exposures : ExposureSet
+        The files with all that is on record of them.
+    already : tuple of str
+        Exposures whose files have their correction.
+    rebased : mapping of str to str
+        Exposures whose files start from another WCS than on record, and how these differ.
+    left_out : tuple of str
+        Names of files that are not on record.
+    """
+
+    record: Path
+    exposures: ExposureSet
+    already: tuple[str, ...] = ()
+    rebased: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every file that has a correction on record has it already."""
+        return all(self._is_as_it_should(exposure) for exposure in self.exposures.exposures)
+
+    def _is_as_it_should(self, exposure: Exposure) -> bool:
+        fit = self.exposures.fit(exposure.key)
+        if fit is None or not fit.is_aligned:
+            return fit is None or exposure.is_product
+        return exposure.key in self.already
+
+
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """How a file's WCS relates to the one that its correction starts from.
+
+    Parameters
+    ----------
+    is_corrected : bool
+        It has the correction.
+    problem : str
+        How it differs from the WCS on record; empty where it is that one.
+    bridge : LinearTransform or None
+        From the file's WCS to the one on record; None where it is not known, or not needed.
+    """
+
+    is_corrected: bool = False
+    problem: str = ""
+    bridge: LinearTransform | None = None
+
+
+def plan_reapplication(
+    record: Path, files: Sequence[Path | str], *, rebase: bool = False, allow_missing: bool = False
+) -> Reapplication:
+    """Read a record and files of its exposures; nothing is written.
+
+    Parameters
+    ----------
+    record : Path
+        Provenance file of the run that found the corrections.
+    files : sequence of path-like
+        Files, folders or associations; their exposures are those on record, by root name.
+    rebase : bool
+        Carry a correction over where a file starts from another WCS than on record, instead of refusing.
+    allow_missing : bool
+        Leave out files that are not on record, instead of refusing.
+
+    Raises
+    ------
+    InputError
+        If the record or a file can't be used, a file isn't on record, or a file's WCS is another than the one
+        on record.
+    """
+    tree = read_provenance(record)
+    found, left_out = _on_record(read_plain(files), tree, record, allow_missing=allow_missing)
+    inputs = {e.key: FileRecord.of(e.path) for e in found.exposures}
+    restored = restore(found, _adopted(tree, found, inputs))
+    starts = {
+        e.key: _start_of(e, tree["exposures"][e.key], restored, inputs[e.key].sha256) for e in found.exposures
+    }
+    _refuse(found, {key: s for key, s in starts.items() if s.problem and not (rebase and s.bridge)})
+    ready = tuple(_ready(found[e.key], e, starts[e.key], restored.fit(e.key)) for e in restored.exposures)
+    # the reference catalog as used lies beside the record, and is brought along from there
+    origin = found.association.origin or record.resolve().parent / f"{tree['product']}_asn.json"
+    header = {**found.association.header, "provenance": str(record.resolve())}
+    exposures = replace(
+        _carried(restored, {key: start.bridge for key, start in starts.items() if start.bridge}),
+        product=tree["product"],
+        exposures=ready,
+        association=replace(found.association, origin=origin, header=header),
+    )
+    already = tuple(key for key, start in starts.items() if start.is_corrected)
+    rebased = {key: start.problem for key, start in starts.items() if start.problem}
+    counts = {"exposures": len(ready), "already": len(already), "rebased": len(rebased)}
+    settings = {"rebase": rebase, "allow_missing": allow_missing}
+    exposures = exposures.with_activity(_activity(record, settings, counts))
+    return Reapplication(record, exposures, already, rebased, left_out)
+
+
+def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, int]) -> Activity:
+    sha256 = sha256_of(record)
+    origin = {"record": str(record.resolve()), "record_sha256": sha256}
+    note = f"corrections applied from {record.name}, sha256 {sha256}"
+    return Activity(STEP, "done", note, {**origin, **settings}, counts)
+
+
+def write_reapplication(plan: Reapplication, destination: Destination, progress: Progress) -> None:
+    """Write the files with their corrections, and a record that names the one it follows.
+
+    Parameters
+    ----------
+    plan : Reapplication
+        What `plan_reapplication` gave.
+    destination : Destination
+        Where to. In place, nothing is written where every file has its correction.
+    progress : callable
+        Wraps the loop over the exposures.
+
+    Raises
+    ------
+    GrismAlignError
+        If an output would replace an input, or the record by one that lacks some of its exposures, or can't
+        be written.
+    """
+    if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
+        _check_replaceable(plan, destination)
+    check_destination(plan.exposures, destination)
+    if not (destination.in_place and plan.is_done):
+        write_results(plan.exposures, destination, progress)
+
+
+def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
+    """Refuse to replace the record, unless the new one is of all its files, which lie beside it."""
+    home = plan.record.resolve().parent
+    beside = all(exposure.path.resolve().parent == home for exposure in plan.exposures.exposures)
+    if not (destination.in_place and beside):
+        problem = "it would be replaced by the record of its own application"
+        raise OutputError(plan.record, problem, "Give another --output_dir, or move it to another folder")
+    known = set(read_provenance(plan.record)["exposures"])
+    missing = sorted(known - {exposure.key for exposure in plan.exposures.exposures})
+    if missing:
+        problem = f"it would be replaced by a record without {', '.join(missing[:_SHOWN])}"
+        raise OutputError(plan.record, problem, "Give all its exposures, or another --output_dir")
+
+
+def _on_record(
+    found: ExposureSet, tree: Mapping[str, Any], record: Path, *, allow_missing: bool
+) -> tuple[ExposureSet, tuple[str, ...]]:
+    """The exposures that are on record, and the names of the other files."""
+    known = tuple(e for e in found.exposures if e.key in tree["exposures"])
+    others = tuple(e.path.name for e in found.exposures if e.key not in tree["exposures"])
+    if not known or (others and not allow_missing):
+        problem = f"{len(others)} of {len(found.exposures)} files are not on record: {_some(others)}"
+        remedy = "Give the record of their alignment" + (
+            ", or --allow_missing to leave them out" if known else ""
+        )
+        raise InputError(record, problem, remedy)
+    paths = {e.path for e in known}
+    members = tuple(m for m in found.association.members if not m.is_exposure or m.path in paths)
+    return replace(found, exposures=known, association=replace(found.association, members=members)), others
+
+
+def _adopted(tree: Mapping[str, Any], found: ExposureSet, inputs: Mapping[str, FileRecord]) -> dict[str, Any]:
+    """The record with the files in place of those that it was made of."""
+    entries = {
+        key: {**tree["exposures"][key], "input": asdict(inputs[key]), "applied": None} for key in inputs
+    }
+    return {**tree, "exposures": entries}
+
+
+def _start_of(exposure: Exposure, entry: Mapping[str, Any], restored: ExposureSet, sha256: str) -> _Start:
+    """How the WCS of a file relates to the one on record."""
+    fit = restored.fit(exposure.key)
+    if fit is None or fit.transform is None:
+        return _Start()
+    if (entry["output"] or {}).get("sha256") == sha256 or _is_corrected(exposure, entry, fit.transform):
+        return _Start(is_corrected=True)
+    if "starting_wcs" in entry:
+        return _compared(exposure, entry)
+    return _compared_by_name(exposure, entry, restored.relative.fits.get(exposure.key))
+
+
+def _is_corrected(exposure: Exposure, entry: Mapping[str, Any], total: LinearTransform) -> bool:
+    """Whether a file that this package wrote has the correction, though not the bytes on record."""
+    if not exposure.is_product:
+        return False
+    if "starting_wcs" in entry:
+        left = start_difference(entry["starting_wcs"], _taken_off(exposure, total))
+        return left is not None and left.is_none
+    original = exposure.alternates.get(entry["wcs_solution"])
+    if original is None:
+        return False
+    return _apart(exposure, original.corrected(total).to_sky(_corners(exposure))) <= SAME_WCS
+
+
+def _corners(exposure: Exposure) -> list[list[float]]:
+    ny, nx = exposure.chips[0].shape
+    return [[0.0, 0.0], [nx - 1.0, 0.0], [nx - 1.0, ny - 1.0], [0.0, ny - 1.0]]
+
+
+def _apart(exposure: Exposure, sky: Any) -> float:
+    """How far the corners of the first chip are from others, at most; arcsec."""
+    mine, plane = exposure.chips[0].wcs.to_sky(_corners(exposure)), exposure.plane
+    return float(np.hypot(*(plane.to_plane(sky) - plane.to_plane(mine)).T).max())
+
+
+def _taken_off(exposure: Exposure, total: LinearTransform) -> Exposure:
+    """The exposure before the correction that its file has."""
+    undo = total.inverted()
+    chips = tuple(replace(chip, wcs=chip.wcs.corrected(undo)) for chip in exposure.chips)
+    return replace(exposure, chips=chips, applied=total)
+
+
+def _compared(exposure: Exposure, entry: Mapping[str, Any]) -> _Start:
+    """Pixel by pixel, where the record has their positions."""
+    difference = start_difference(entry["starting_wcs"], exposure)
+    if difference is None:
+        chips = {chip["extver"]: tuple(chip["shape"]) for chip in entry["starting_wcs"]["chips"]}
+        mine = {chip.extver: chip.shape for chip in exposure.chips}
+        return _Start(problem=f"its chips have shapes {mine}, and {chips} on record")
+    if difference.is_none:
+        return _Start()
+    problem = f"{_renamed(exposure, entry)} is not the one on record: they differ by {difference}"
+    if difference.distortion > _LEFT_BY_LINEAR:
+        return _Start(problem=f"{problem}{_models(exposure, entry)}")
+    return _Start(problem=problem, bridge=difference.to_record)
+
+
+def _renamed(exposure: Exposure, entry: Mapping[str, Any]) -> str:
+    mine, known = exposure.wcs_solution or "without name", entry["wcs_solution"] or "without name"
+    return f"its starting WCS ({mine})" if mine == known else f"its starting WCS ({mine}, on record {known})"
+
+
+def _models(exposure: Exposure, entry: Mapping[str, Any]) -> str:
+    """The distortion models that WCS names tell of, where these are others than on record."""
+    known, mine = (
+        sorted({name.partition("-")[0] for name in names if name.startswith("IDC_")})
+        for names in (entry["starting_wcs"]["names"], exposure.taken_names)
+    )
+    return "" if known == mine else f" (models {', '.join(mine)}; on record {', '.join(known)})"
+
+
+def _compared_by_name(exposure: Exposure, entry: Mapping[str, Any], fit: ExposureFit | None) -> _Start:
+    """By solution and tangent point, all that records without `starting_wcs` tell."""
+    known = fit.transform.plane if fit is not None and fit.transform is not None else None
+    if exposure.wcs_solution == entry["wcs_solution"]:
+        if known is None or known.coincides(exposure.plane):
+            return _Start()
+        east, north = 1e3 * known.to_plane([exposure.plane.ra, exposure.plane.dec])
+        problem = f"is not the one on record, its tangent point lies {east:+.4g},{north:+.4g} mas elsewhere"
+        return _Start(problem=f"{_renamed(exposure, entry)} {problem}")
+    bridge, note = common_start(exposure, replace(exposure, wcs_solution=entry["wcs_solution"]))
+    problem = f"{_renamed(exposure, entry)} is not the one on record"
+    if bridge is None:
+        return _Start(problem=f"{problem}; {note}")
+    origin = exposure.alternates[entry["wcs_solution"]].plane
+    if known is not None and not known.coincides(origin):
+        return _Start(problem=f"{problem}, nor is the one of that name in the file")
+    change = bridge.inverted()
+    east, north = 1e3 * change.shift
+    moved = f"shift {east:+.4g},{north:+.4g} mas east and north, roll {change.roll:+.3g} deg"
+    return _Start(problem=f"{problem}: they differ by {moved}", bridge=bridge)
+
+
+def _refuse(found: ExposureSet, refused: Mapping[str, _Start]) -> None:
+    if not refused:
+        return
+    key, start = next(iter(refused.items()))
+    others = [found[other].path.name for other in refused if other != key]
+    more = f"; nor are those of {len(others)} more files ({_some(others)}) as on record" if others else ""
+    remedy = _REBASE if all(one.bridge is not None for one in refused.values()) else _ALIGN_AGAIN
+    if any(found[other].is_product for other in refused):
+        remedy = f"Take off with grism-align undo what corrected them since. {remedy}"
+    raise InputError(found[key].path, f"{start.problem}{more}", remedy)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit | None) -> Exposure:
+    """An exposure as it is written: with the WCS that its correction is for."""
+    if start.is_corrected and fit is not None and fit.transform is not None:
+        # what it has of this solution doesn't take the solution's name from the others
+        ours = tuple(name for name in read.taken_names if name.partition("-")[2] != read.wcs_solution)
+        return replace(_taken_off(restored, fit.transform), taken_names=ours)
+    return replace(restored, wcs_solution=read.wcs_solution)
+
+
+def _carried(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
+    """The fits of some exposures, from other starting WCSs."""
+
+    def first(solution: AlignmentSolution) -> AlignmentSolution:
+        fits = {key: _bridged(fit, bridges.get(key)) for key, fit in solution.fits.items()}
+        return replace(solution, fits=fits)
+
+    def later(solution: AlignmentSolution) -> AlignmentSolution:
+        fits = {key: _moved(fit, bridges.get(key)) for key, fit in solution.fits.items()}
+        return replace(solution, fits=fits)
+
+    return replace(
+        restored,
+        relative=first(restored.relative),
+        absolute=later(restored.absolute),
+        grism=first(restored.grism),
+    )
+
+
+def _bridged(fit: ExposureFit, bridge: LinearTransform | None) -> ExposureFit:
+    if bridge is None or fit.transform is None:
+        return fit
+    return _noted(fit, bridge.then(fit.transform.in_plane(bridge.plane)))
+
+
+def _moved(fit: ExposureFit, bridge: LinearTransform | None) -> ExposureFit:
+    if bridge is None or fit.transform is None:
+        return fit
+    return _noted(fit, fit.transform.in_plane(bridge.plane))
+
+
+def _noted(fit: ExposureFit, transform: LinearTransform) -> ExposureFit:
+    words = "re-based from the WCS on record"
+    return replace(fit, transform=transform, reason="; ".join(filter(None, (fit.reason, words))))

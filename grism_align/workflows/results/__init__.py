@@ -1,0 +1,1 @@
+"""What a run leaves behind: exposures with new WCSs, the record, and products beside them."""

@@ -1,0 +1,102 @@
+"""What must be so before results are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grism_align.io.record.catalog_entries import file_of
+from grism_align.values.errors import OutputError
+from grism_align.values.settings import MosaicSettings
+from grism_align.workflows.mosaics.checks import product_paths
+from grism_align.workflows.mosaics.make import requested
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.workflows.results.destination import Destination
+
+    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+
+__all__ = ["catalogs_read", "check_destination", "keep_catalogs"]
+
+
+def check_destination(
+    exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path] = ()
+) -> None:
+    """Refuse, before any work, outputs that would replace inputs.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    destination : Destination
+        Where results are to go.
+    catalogs : iterable of Path, optional
+        Files of reference catalogs that will be read.
+
+    Raises
+    ------
+    OutputError
+        If the output folder is that of an input and `in_place` was not asked for, or if a product would
+        replace a reference catalog.
+    """
+    if destination.folder.exists() and not destination.folder.is_dir():
+        raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
+    if destination.in_place:
+        _check_earlier_record(exposures)
+        return
+    folder = destination.folder.resolve()
+    inside = [e.path for e in exposures.exposures if e.path.resolve().parent == folder]
+    if inside:
+        problem = f"it is the folder of the input {inside[0].name}, which would be replaced"
+        raise OutputError(
+            destination.folder, problem, "Give another output_dir, or in_place=True to replace inputs"
+        )
+    origin = exposures.association.origin
+    if origin is not None and origin.resolve() == destination.association(exposures.product).resolve():
+        problem = "the output association would replace the input's"
+        raise OutputError(origin, problem, "Give another output_dir")
+
+
+def keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path]) -> None:
+    """Refuse to replace a reference catalog, which may be the product of an earlier run."""
+    places = (destination.sources, destination.reference, destination.provenance)
+    targets = (*places, destination.association, destination.report)
+    products = {target(exposures.product).resolve() for target in targets}
+    products |= {destination.catalog(exposure).resolve() for exposure in exposures.direct}
+    request = requested(exposures)
+    if request is not None:
+        products |= product_paths(exposures, MosaicSettings(**request.settings), destination.folder)
+    for path in catalogs:
+        if path.expanduser().resolve() in products:
+            problem = "it is the reference catalog, and a product of that name would replace it"
+            raise OutputError(path, problem, "Give another output_dir, or the catalog under another name")
+
+
+def catalogs_read(exposures: ExposureSet) -> list[Path]:
+    """Files that reference catalogs came from, in this run and in those on record."""
+    catalog = exposures.reference_catalog
+    origins = [] if catalog is None else [catalog.origin]
+    for activity in exposures.activities:
+        origins += [str(activity.settings.get("catalog") or ""), *(one.url for one in activity.attempts)]
+    return [path for path in map(file_of, origins) if path]
+
+
+def _check_earlier_record(exposures: ExposureSet) -> None:
+    """Refuse to align in place, once more, files whose record lies beside them but was not given."""
+    if "provenance" in exposures.association.header:
+        return
+    for exposure in exposures.exposures:
+        beside = sorted(exposure.path.parent.glob("*_provenance.asdf")) if exposure.is_product else []
+        if beside:
+            problem = (
+                f"{exposure.path.name} beside it was aligned before, and this may be its record, though not "
+                "of the file as it is"
+            )
+            remedy = "Give the association of those products, which goes on from it, or move the record away"
+            raise OutputError(beside[0], problem, remedy)

@@ -1,0 +1,235 @@
+"""Pictures of stars before and after the corrections, for the record: read while the pixels are at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align.algorithms.measuring.stamps import StampGrid, mean_of_known, sampled, stacked
+from grism_align.io.missions import read_pixels
+from grism_align.values.catalog import UNRELIABLE, SourceFlag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+    from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.field import ExposureSet
+
+__all__ = ["star_stamps"]
+
+_SIZE = 41
+_LEAST_HALF, _LARGEST_HALF = 1.3, 4.0
+# Beyond this offset of all exposures together the stars would not be in the pictures; arcsec.
+_LARGEST_COMMON = 1.5
+# Stars without a neighbour this near, arcsec, that is not this much fainter are preferred.
+_FREE, _FAINTER = (3.0, 2.0), 2.5
+# Stars of point-like width are preferred to galaxies.
+_WIDEST = 1.25
+# Of the most exposures, so that no star costs more than its picture is worth.
+_MOST_EXPOSURES = 48
+
+
+@dataclass(frozen=True, eq=False)
+class _Stars:
+    """The chosen stars: identifiers (N,) and positions (N, 2) in deg, and the rows that each exposure has."""
+
+    identifier: NDArray[np.str_]
+    sky: NDArray[np.float64]
+    rows: Mapping[str, NDArray[np.int64]]
+
+
+def star_stamps(
+    exposures: ExposureSet, aligned: ReferenceCatalog | None, good_bits: int = 0, n_stars: int = 8
+) -> dict[str, Any] | None:
+    """Pictures of the brightest clean stars, stacked over all exposures, before and after the corrections.
+
+    One exposure is open at a time.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With a solution, and catalogs.
+    aligned : ReferenceCatalog or None
+        The sources of the solution, as `solved_sources` gives them.
+    good_bits : int, optional
+        Data-quality bits that don't matter, where an exposure's catalog doesn't tell.
+    n_stars : int, optional
+        Stars at most.
+
+    Returns
+    -------
+    dict or None
+        ``identifier``, ``ra``, ``dec`` (deg) and ``n_exposures``, N of each; ``scale`` (arcsec);
+        ``common_offset`` (east and north in arcsec, taken off the pictures before); ``before`` and ``after``,
+        (N + 1, 41, 41) of float32, of all stars together and then of each, in units of their flux: rows to
+        the north, columns to the west. None where no star is on two exposures with a correction of their own.
+    """
+    stars = _chosen(exposures, aligned, n_stars) if aligned is not None else None
+    if stars is None or len(stars.sky) == 0:
+        return None
+    used = [exposures[key] for key in list(stars.rows)[:: max(1, -(-len(stars.rows) // _MOST_EXPOSURES))]]
+    moved = _offsets(exposures, used, stars)
+    common = np.median(np.concatenate(list(moved.values())), axis=0)
+    largest = max(float(np.hypot(*one.T).max()) for one in moved.values())
+    if largest < _LARGEST_COMMON:
+        common = np.zeros(2)
+    largest = max(float(np.hypot(*(one - common).T).max()) for one in moved.values())
+    grid = StampGrid(_SIZE, 2 * np.clip(1.4 * largest, _LEAST_HALF, _LARGEST_HALF) / (_SIZE - 1))
+    found: list[list[tuple[NDArray[Any], NDArray[Any]]]] = [[] for _ in stars.sky]
+    for exposure in used:
+        _read(exposures, exposure, stars, (common, grid, good_bits), found)
+    return _entry(stars, found, grid, common)
+
+
+def _chosen(exposures: ExposureSet, aligned: ReferenceCatalog, n_stars: int) -> _Stars | None:
+    """The brightest isolated sources that many exposures measured cleanly; stars first."""
+    measured = {e.key: found for e in exposures.direct if len(found := _clean_sources(exposures, e))}
+    if not measured:
+        return None
+    number = np.array([int(name.rsplit("-", 1)[-1]) for name in aligned.identifier.tolist()], dtype=np.int64)
+    looks: dict[int, list[tuple[float, float]]] = {}
+    for found in measured.values():
+        for one, look in found.items():
+            looks.setdefault(one, []).append(look)
+    times = np.array([len(looks.get(one, ())) for one in number.tolist()])
+    enough = (times >= max(2, 0.6 * min(times.max(initial=0), 4))) & np.isfinite(aligned.mag)
+    if not enough.any():
+        return None
+    width, free = np.array([_typical(looks.get(one, [])) for one in number.tolist()]).T
+    lone = next((rows for radius in _FREE if (rows := enough & (free > radius)).sum() >= 3), enough)
+    bright = np.flatnonzero(lone)
+    bright = bright[np.argsort(aligned.mag[bright], kind="stable")][:100]
+    sharp = bright[width[bright] <= _WIDEST * np.quantile(width[bright], 0.1)]
+    rows = sharp[:n_stars] if len(sharp) >= 3 else bright[:n_stars]
+    at = {int(number[row]): place for place, row in enumerate(rows.tolist())}
+    seen = {
+        key: np.array(sorted(at[one] for one in found if one in at), dtype=np.int64)
+        for key, found in measured.items()
+    }
+    return _Stars(aligned.identifier[rows], aligned.sky[rows], {k: v for k, v in seen.items() if len(v)})
+
+
+def _typical(looks: list[tuple[float, float]]) -> tuple[float, float]:
+    """Median width and least distance of a neighbour, over the exposures that saw a source."""
+    if not looks:
+        return np.inf, 0.0
+    widths, distances = zip(*looks, strict=True)
+    return float(np.median(widths)), min(distances)
+
+
+def _clean_sources(exposures: ExposureSet, exposure: Exposure) -> dict[int, tuple[float, float]]:
+    """The sources that an exposure measured without doubt: width and distance of a neighbour, arcsec."""
+    fit, total = exposures.relative.fits.get(exposure.key), exposures.fit(exposure.key)
+    catalog = exposures.catalogs.get(exposure.key)
+    if catalog is None or fit is None or fit.residuals is None or total is None or total.transform is None:
+        return {}
+    doubtful = int(UNRELIABLE | SourceFlag.EDGE | SourceFlag.SATURATED)
+    fwhm = np.asarray(catalog.table["fwhm"], dtype=float) * exposure.pixel_scale
+    looks = np.column_stack([fwhm, _free_radii(catalog) * exposure.pixel_scale])
+    clean = (catalog.flags & doubtful) == 0
+    look_of = dict(zip(np.asarray(catalog.table["id"])[clean].tolist(), looks[clean].tolist(), strict=True))
+    matches = zip(
+        fit.residuals.source.tolist(), fit.residuals.matched.tolist(), fit.residuals.weight, strict=True
+    )
+    return {
+        int(number): tuple(look_of[one]) for one, number, weight in matches if weight > 0 and one in look_of
+    }
+
+
+def _free_radii(catalog: SourceCatalog) -> NDArray[np.float64]:
+    """From each source to the nearest on its chip that is not much fainter, (N,) pixels."""
+    from scipy.spatial import cKDTree
+
+    # of what is masked or saturated, the magnitude is too faint or unknown
+    unsure = (catalog.flags & int(UNRELIABLE | SourceFlag.SATURATED)) != 0
+    mag = np.where(unsure | ~np.isfinite(catalog.mag), -np.inf, catalog.mag)
+    place = np.column_stack([1e6 * catalog.chip, np.nan_to_num(catalog.xy)])
+    found = np.full(len(catalog), np.inf)
+    if len(catalog) < 2:
+        return found
+    distance, other = cKDTree(place).query(place, k=min(8, len(catalog)))
+    with np.errstate(invalid="ignore"):
+        counts = (other != np.arange(len(catalog))[:, None]) & (mag[other] < mag[:, None] + _FAINTER)
+    return np.asarray(np.where(counts, distance, np.inf).min(axis=1))
+
+
+def _offsets(
+    exposures: ExposureSet, used: Sequence[Exposure], stars: _Stars
+) -> dict[str, NDArray[np.float64]]:
+    """Where each exposure's WCS before has its stars, from where they are: (M, 2) arcsec, east and north."""
+    found = {}
+    for exposure in used:
+        transform = exposures.total[exposure.key].transform
+        assert transform is not None
+        at = transform.plane.to_plane(stars.sky[stars.rows[exposure.key]])
+        found[exposure.key] = transform.inverted().apply(at) - at
+    return found
+
+
+def _read(
+    exposures: ExposureSet,
+    exposure: Exposure,
+    stars: _Stars,
+    how: tuple[NDArray[np.float64], StampGrid, int],
+    found: list[list[tuple[NDArray[Any], NDArray[Any]]]],
+) -> None:
+    """Add what one exposure shows of its stars, chip by chip."""
+    common, grid, good_bits = how
+    transform = exposures.total[exposure.key].transform
+    assert transform is not None
+    rows = stars.rows[exposure.key]
+    plane = exposure.plane
+    shifted = plane.to_sky(plane.to_plane(stars.sky) + common)
+    settings = exposures.catalogs[exposure.key].table.meta.get("settings", {})
+    good_bits = int(settings.get("good_bits", good_bits))
+    for chip, pixels in read_pixels(exposure):
+        on_chip = rows[_is_on(chip, stars.sky[rows], transform)]
+        if len(on_chip) == 0:
+            continue
+        good = ((pixels.dq.astype(np.int64) & ~good_bits & 0xFFFF) == 0) & np.isfinite(pixels.sci)
+        after = chip.wcs.corrected(transform)
+        for row in on_chip.tolist():
+            one = sampled(pixels.sci, good, chip.wcs, shifted[row], grid)
+            found[row].append((one, sampled(pixels.sci, good, after, stars.sky[row], grid)))
+
+
+def _is_on(chip: Chip, sky: NDArray[np.float64], transform: Any) -> NDArray[np.bool_]:
+    xy = chip.wcs.corrected(transform).to_pixel(sky)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((xy > 0) & (xy < np.array(chip.shape[::-1]) - 1)).all(axis=1))
+
+
+def _entry(
+    stars: _Stars,
+    found: list[list[tuple[NDArray[Any], NDArray[Any]]]],
+    grid: StampGrid,
+    common: NDArray[np.float64],
+) -> dict[str, Any] | None:
+    pictures = {
+        row: stacked(np.array([one for one, _ in images]), np.array([one for _, one in images]), grid)
+        for row, images in enumerate(found)
+        if len(images) > 1
+    }
+    rows = [row for row, (_, after) in pictures.items() if np.isfinite(after).any()]
+    if not rows:
+        return None
+    each = [np.array([pictures[row][when] for row in rows]) for when in (0, 1)]
+    total = [mean_of_known(one) for one in each]
+    before, after = (
+        np.concatenate([first[None], one]).astype(np.float32) for first, one in zip(total, each, strict=True)
+    )
+    return {
+        "identifier": stars.identifier[rows],
+        "ra": stars.sky[rows, 0].copy(),
+        "dec": stars.sky[rows, 1].copy(),
+        "n_exposures": np.array([len(found[row]) for row in rows], dtype=np.int64),
+        "scale": float(grid.scale),
+        "common_offset": [float(value) for value in common],
+        "before": before,
+        "after": after,
+    }

@@ -1,0 +1,111 @@
+"""Go on from the record of an earlier run in place, finished or killed, without being given it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.record.file import read_provenance, restore
+from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from grism_align.values.field import ExposureSet
+    from grism_align.workflows.results.destination import Destination
+
+__all__ = ["continued", "tell_of_products"]
+
+logger = logging.getLogger(__name__)
+
+
+def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
+    """The exposures with the results on record, where they were aligned in place before.
+
+    The record of a run in place takes its name before the first exposure is replaced, and has the SHA-256 of
+    each as it was and as it would be. So after a kill it tells which is which, and a second run starts from
+    the WCS that all had before the first.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        As read.
+    destination : Destination
+        Where results are to go.
+
+    Returns
+    -------
+    ExposureSet
+        The same, unless results go in place, an exposure was written by this package and a record beside
+        it, or in the destination's folder, knows every such exposure as it is.
+    """
+    products = [exposure for exposure in exposures.exposures if exposure.is_product]
+    if not destination.in_place or not products or "provenance" in exposures.association.header:
+        return exposures
+    sums = {exposure.key: sha256_of(exposure.path) for exposure in products}
+    for path in _candidates(exposures, destination):
+        tree = _read(path)
+        if tree is not None and all(_knows(tree, key, checksum) for key, checksum in sums.items()):
+            return _from_record(exposures, path, tree)
+    return exposures
+
+
+def tell_of_products(exposures: ExposureSet) -> None:
+    """Say so where files that this package wrote come without their record.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        As read, with the results on record.
+    """
+    known = exposures.relative.fits.keys() | exposures.grism.fits.keys()
+    written = [e.key for e in exposures.exposures if e.is_product and e.key not in known]
+    if written:
+        logger.warning(
+            "%d exposures were aligned before and come without that record, %s among them; they are aligned "
+            "again from where they are. Give the association of those products to start from before it",
+            len(written),
+            written[0],
+        )
+
+
+def _candidates(exposures: ExposureSet, destination: Destination) -> list[Path]:
+    """Records that could be theirs, the one of the same name first."""
+    folders = [destination.folder, *(exposure.path.parent for exposure in exposures.exposures)]
+    beside = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*_provenance.asdf"))]
+    named = destination.provenance(exposures.product)
+    return [path for path in dict.fromkeys([named, *beside]) if path.is_file()]
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    try:
+        return read_provenance(path)
+    except InputError as error:
+        logger.debug("%s", error)
+        return None
+
+
+def _knows(tree: Mapping[str, Any], key: str, checksum: str) -> bool:
+    """Whether an exposure is the product on record, or one that the run it is of did not come to replace."""
+    record = tree["exposures"].get(key)
+    known = [record[name]["sha256"] for name in ("input", "output") if record and record[name]]
+    return checksum in known
+
+
+def _from_record(exposures: ExposureSet, path: Path, tree: Mapping[str, Any]) -> ExposureSet:
+    replaced = sum(exposure.is_product for exposure in exposures.exposures)
+    logger.info(
+        "%d of %d exposures were aligned in place before; going on from their record, %s: every fit starts "
+        "from the WCS before",
+        replaced,
+        len(exposures.exposures),
+        path,
+    )
+    association = exposures.association
+    header = {**association.header, "provenance": str(path.resolve())}
+    origin = association.origin or path.resolve().parent / f"{exposures.product}_asn.json"
+    association = replace(association, header=header, origin=origin)
+    return restore(replace(exposures, association=association), tree)

@@ -1,0 +1,1 @@
+"""Grism exposures opened, their spectra looked at, closed again."""

@@ -1,0 +1,268 @@
+"""Verify corrections on the traces of spectra, one exposure's pixels at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.traces.correction import rows_moved
+from grism_align.algorithms.traces.cutouts import ChipImage
+from grism_align.algorithms.traces.model import chip_heights, found_trace
+from grism_align.algorithms.traces.offsets import (
+    LEAST_ERROR,
+    Heights,
+    contrast_with_others,
+    fit_offsets,
+)
+from grism_align.algorithms.traces.sources import frame_sources
+from grism_align.algorithms.traces.views import chip_view
+from grism_align.io.grism_configs import model_for, read_trace_configs
+from grism_align.io.missions import read_pixels
+from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
+from grism_align.values.settings import DetectionSettings
+from grism_align.values.trace import TraceCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from grism_align.algorithms.traces.sources import TraceSources
+    from grism_align.algorithms.traces.views import ChipView
+    from grism_align.io.grism_configs import TraceModels
+    from grism_align.values.detector import DetectorWindow
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.settings import TraceSettings
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
+    from grism_align.values.trace import TraceModel
+
+    Track = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
+from grism_align.io.missions.hst.windows import detector_windows
+
+__all__ = ["verify_traces"]
+
+
+# More than sources in a frame, so that each has a number of its own in all frames.
+_FRAME = 10_000_000
+
+_ALONE = "no other exposure of the grism, nor a configuration"
+_LEFT_OUT = "no trace that agrees with those of other sources and exposures"
+
+
+@dataclass(frozen=True, eq=False)
+class _Survey:
+    """What measuring an exposure needs: sources by frame, windows by exposure and EXTVER."""
+
+    exposures: ExposureSet
+    solution: AlignmentSolution
+    settings: TraceSettings
+    models: TraceModels
+    sources: Mapping[int, TraceSources]
+    windows: Mapping[str, Mapping[int, DetectorWindow]]
+
+
+def verify_traces(
+    exposures: ExposureSet,
+    solution: AlignmentSolution,
+    settings: TraceSettings,
+    track: Track | None = None,
+) -> TraceVerification:
+    """Measure how far spectra lie, across the dispersion, from where the WCSs put them.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With catalogs and corrections of the direct exposures.
+    solution : AlignmentSolution
+        Corrections of the grism exposures.
+    settings : TraceSettings
+        The parameters.
+    track : callable, optional
+        Called with exposures and what is done; goes through them and shows how far the work is.
+
+    Returns
+    -------
+    TraceVerification
+        With a check for every grism exposure. With a configuration of its grism residuals are absolute;
+        without one they are relative to the mean of the grism's other exposures.
+
+    Raises
+    ------
+    InputError
+        If a configuration or the pixels of an exposure can't be read.
+    """
+    models = read_trace_configs(settings.trace_config)
+    fits = [fit for exposure in exposures.grisms if (fit := _fit_of(solution, exposure))]
+    sources = {frame: frame_sources(exposures, frame) for frame in {fit.frame for fit in fits}}
+    windows = {exposure.key: detector_windows(exposure) for exposure in exposures.grisms}
+    survey = _Survey(exposures, solution, settings, models, sources, windows)
+    groups: dict[tuple[object, ...], list[Exposure]] = {}
+    for exposure in exposures.grisms:
+        # offsets in pixels of another size are not to be compared
+        binning = {window.ltm for window in windows[exposure.key].values()}
+        groups.setdefault((exposure.instrument, exposure.filter, *binning), []).append(exposure)
+    checks = {exposure.key: TraceCheck.missing("not aligned") for exposure in exposures.grisms}
+    grisms = []
+    used = {model for members in groups.values() for model in _configurations(survey, members)}
+    for members in groups.values():
+        aligned = tuple(exposure for exposure in members if _fit_of(solution, exposure))
+        if aligned:
+            found, notes = _measured_grism(survey, aligned, track)
+            checks |= _checks(found, notes)
+            grisms.append(found)
+    unused = tuple(model.name for model in models.values() if model not in used)
+    return TraceVerification(checks, tuple(grisms), unused)
+
+
+def _configurations(survey: _Survey, members: Sequence[Exposure]) -> list[TraceModel]:
+    """The configurations that are used for a grism: none where one of its chips has none."""
+    named = _named_models(survey, members).values()
+    return [model for model in named if model is not None] if all(named) else []
+
+
+def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | None:
+    """The fit of an exposure that has a correction."""
+    fit = solution.fits.get(exposure.key)
+    return fit if fit is not None and fit.is_aligned else None
+
+
+def _measured_grism(
+    survey: _Survey, members: Sequence[Exposure], track: Track | None
+) -> tuple[GrismOffsets, dict[str, str]]:
+    """Offsets of the exposures of one grism, and why some have none."""
+    models = _models_of(survey, members)
+    absolute = bool(models) and all(model.name for model in models.values())
+    visits = {name: number for number, name in enumerate(dict.fromkeys(e.visit for e in members))}
+    parts: list[Heights] = []
+    notes = {}
+    numbered = {exposure.key: number for number, exposure in enumerate(members)}
+    for exposure in track(members, "Verifying") if track and models else members:
+        found, why = _exposure_heights(survey, exposure, models) if models else ([], "")
+        numbers = (numbered[exposure.key], visits[exposure.visit])
+        parts += [_numbered(part, *numbers) for part in found]
+        if not found:
+            notes[exposure.key] = why or _why_none(exposure, models)
+    heights = Heights.joined(parts)
+    offsets = fit_offsets(heights, len(members), "" if absolute else _field_of(models))
+    names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
+    moved = [_rows_moved(survey, exposure, models) for exposure in members]
+    return GrismOffsets(tuple(numbered), offsets, np.array(moved), names), notes
+
+
+def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]) -> float:
+    """By how much the correction moved the traces of the first chip with a model."""
+    transform = survey.solution[exposure.key].transform
+    for chip in exposure.chips:
+        window = survey.windows[exposure.key][chip.extver]
+        if window.chip in models and transform is not None:
+            return rows_moved(chip, transform, models[window.chip], window)
+    return float("nan")
+
+
+def _field_of(models: Mapping[int, TraceModel]) -> str:
+    """Whether models know how traces differ over the chip."""
+    return "calibrated" if all(model.dy.shape[1] > 1 for model in models.values()) else "free"
+
+
+def _why_none(exposure: Exposure, models: Mapping[int, TraceModel]) -> str:
+    if models or exposure.filter in COARSE_TRACES:
+        return "no trace bright and isolated enough"
+    return f"where {exposure.filter} has its traces is not known; give its configuration"
+
+
+def _numbered(heights: Heights, exposure: int, visit: int) -> Heights:
+    ones = np.ones(len(heights), np.int64)
+    return replace(heights, exposure=exposure * ones, visit=visit * ones)
+
+
+def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
+    """A grism's models by CCDCHIP: from configurations, else found on the first exposures that show it."""
+    grism, named = members[0].filter, _named_models(survey, members)
+    if all(named.values()):
+        return {chip: model for chip, model in named.items() if model is not None}
+    models: dict[int, TraceModel] = {}
+    for exposure in members:
+        for image, view in _views(survey, exposure):
+            chip = view.window.chip
+            model = None if chip in models else found_trace(image, view, grism)
+            if model is not None:
+                models[chip] = model
+        if len(models) == len(named) or grism not in COARSE_TRACES:
+            break
+    return models
+
+
+def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
+    """A grism's models by CCDCHIP, as far as there are configurations."""
+    chips = {window.chip for exposure in members for window in survey.windows[exposure.key].values()}
+    return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
+
+
+def _exposure_heights(
+    survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]
+) -> tuple[list[Heights], str]:
+    """What the chips of an exposure say, and why some say nothing."""
+    frame = survey.solution[exposure.key].frame
+    parts, reasons = [], []
+    for image, view in _views(survey, exposure):
+        chip = view.window.chip
+        if chip in models:
+            found, reason = chip_heights(image, view, models[chip], survey.settings)
+            reasons += [reason] if reason else []
+            if found is not None:
+                ones = np.ones(len(found), np.int64)
+                parts.append(replace(found, source=found.source + _FRAME * frame, chip=chip * ones))
+    return parts, "; ".join(dict.fromkeys(reasons))
+
+
+def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[ChipImage, ChipView]]:
+    """Image and sources of each chip of an exposure, one at a time."""
+    fit = survey.solution[exposure.key]
+    sources = survey.sources[fit.frame]
+    bits = _good_bits(survey.exposures, fit)
+    windows = survey.windows[exposure.key]
+    for chip, pixels in read_pixels(exposure):
+        if fit.transform is not None:
+            view = chip_view(chip, fit.transform, sources, survey.settings)
+            view = replace(view, band=_band(survey.exposures, fit), window=windows[chip.extver])
+            yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, bits), view
+
+
+def _band(exposures: ExposureSet, fit: ExposureFit) -> str:
+    """Filter of the direct exposures whose correction an exposure has."""
+    filters = {direct.key: direct.filter for direct in exposures.direct}
+    return next((filters[key] for key in fit.governed_by if key in filters), "")
+
+
+def _good_bits(exposures: ExposureSet, fit: ExposureFit) -> int:
+    """DQ bits of usable pixels: those that the direct exposures were measured with."""
+    for key in (*fit.governed_by, *exposures.catalogs):
+        if key in exposures.catalogs:
+            meta = exposures.catalogs[key].table.meta.get("settings", {})
+            return int(meta.get("good_bits", DetectionSettings.good_bits))
+    return DetectionSettings.good_bits
+
+
+def _checks(found: GrismOffsets, notes: Mapping[str, str]) -> dict[str, TraceCheck]:
+    """The check of each exposure of a grism."""
+    is_known = np.isfinite(found.offsets.offset)
+    known = np.flatnonzero(is_known)
+    contrast = np.eye(len(known)) if found.config else contrast_with_others(is_known)
+    against = f"against {found.config}" if found.config else f"relative to {len(known) - 1} other exposures"
+    checks = {
+        key: TraceCheck.missing(notes.get(key, _LEFT_OUT if found.config or known.size > 1 else _ALONE))
+        for key in found.keys
+    }
+    if len(contrast):
+        after = contrast @ found.offsets.offset[known]
+        before = contrast @ (found.offsets.offset + found.moved)[known]
+        variance = np.diag(contrast @ found.offsets.covariance[np.ix_(known, known)] @ contrast.T)
+        for place, number in enumerate(known.tolist()):
+            error = max(float(np.sqrt(variance[place])), LEAST_ERROR)
+            n_sources = int(found.offsets.n_sources[number])
+            values = (float(before[place]), error, float(after[place]), error)
+            checks[found.keys[number]] = TraceCheck(n_sources, *values, against)
+    return checks

@@ -1,0 +1,215 @@
+"""Put a user's own corrections onto exposures, with the machinery and the record of an alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from grism_align.algorithms.propagation.propagate import propagate
+from grism_align.io.catalogs.shift_table import read_shifts, rows_by_exposure
+from grism_align.io.files.checksums import sha256_of
+from grism_align.values.errors import OutputError
+from grism_align.values.field import Activity
+from grism_align.values.settings import PropagationSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.transform import LinearTransform
+from grism_align.workflows.load_raw import read_plain
+from grism_align.workflows.results.checks import check_destination
+from grism_align.workflows.results.write import write_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from grism_align.io.catalogs.shift_table import ShiftRow
+    from grism_align.io.missions.hst.wcs import FitsWcs
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.workflows.results.destination import Destination
+
+    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
+
+__all__ = ["REFERENCE", "UserShifts", "plan_shifts", "user_transform", "write_shifts"]
+
+#: Step name of the activity on record, and what the fits name as their reference.
+STEP, REFERENCE = "shift", "USER"
+
+_AS_GIVEN = "the WCS of the file"
+
+
+@dataclass(frozen=True, eq=False)
+class UserShifts:
+    """Corrections of a table and the exposures that they are for.
+
+    Parameters
+    ----------
+    table : Path
+        The table.
+    exposures : ExposureSet
+        With the corrections as fits.
+    kept : tuple of str
+        Exposures that keep their WCS, since nothing names them.
+    """
+
+    table: Path
+    exposures: ExposureSet
+    kept: tuple[str, ...]
+
+
+def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = False) -> UserShifts:
+    """Read corrections and the exposures that they are for; nothing is written.
+
+    Parameters
+    ----------
+    table : Path
+        Corrections by exposure or by visit, as `read_shifts` takes them.
+    files : sequence of path-like
+        Files, folders or associations.
+    to_grisms : bool
+        Give grism exposures that have no row of their own the correction of the direct exposure that
+        governs them.
+
+    Raises
+    ------
+    InputError
+        If the table or a file can't be used, or a row names what isn't given.
+    """
+    rows = read_shifts(table)
+    found = _without_record(read_plain(files))
+    chosen = rows_by_exposure(rows, found.exposures, table)
+    lent = _propagated(found, chosen) if to_grisms else {}
+    homes = _homes(found)
+    own = {key: _fit(found[key], row, homes) for key, row in chosen.items() if key not in lent}
+    kept = tuple(e.key for e in found.exposures if e.key not in own and e.key not in lent)
+    counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
+    sha256 = sha256_of(table)
+    settings = {"table": str(table.resolve()), "table_sha256": sha256, "propagate": to_grisms}
+    note = f"corrections of {table.name}, sha256 {sha256}"
+    unmoved = {key: _unmoved(found[key]) for key in own}
+    exposures = found.with_activity(
+        Activity(STEP, "done", note, settings, counts),
+        relative=AlignmentSolution(unmoved, _AS_GIVEN),
+        absolute=AlignmentSolution(own, REFERENCE),
+        grism=AlignmentSolution(lent, REFERENCE if lent else ""),
+    )
+    return UserShifts(table, exposures, kept)
+
+
+def write_shifts(plan: UserShifts, destination: Destination, progress: Progress) -> None:
+    """Write the exposures that are corrected, an association of all, and the record.
+
+    Parameters
+    ----------
+    plan : UserShifts
+        What `plan_shifts` gave.
+    destination : Destination
+        Where to.
+    progress : callable
+        Wraps the loop over the exposures.
+
+    Raises
+    ------
+    GrismAlignError
+        If an output would replace an input or an earlier record, or can't be written.
+    """
+    record = destination.provenance(plan.exposures.product)
+    if destination.in_place and record.exists():
+        problem = "it tells how the files came to be as they are, and would be replaced"
+        remedy = (
+            f"A run in place that was cut short is finished by: grism-align apply {record} FILES --in_place; "
+            "else move the record away, or give another --output_dir for the new one"
+        )
+        raise OutputError(record, problem, remedy)
+    check_destination(plan.exposures, destination)
+    write_results(plan.exposures, destination, progress)
+
+
+def user_transform(exposure: Exposure, row: ShiftRow, home: Exposure | None = None) -> LinearTransform:
+    """The correction of one exposure, in the tangent plane of its first chip.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        To be corrected.
+    row : ShiftRow
+        The correction.
+    home : Exposure, optional
+        Whose reference point and pixels the row is about; the exposure itself by default. Exposures of one
+        home have one map of the sky, and so stay together.
+
+    Returns
+    -------
+    LinearTransform
+        It moves the reference point (CRVAL of the first chip of `home`) by the shift, and turns and stretches
+        the sky about it. A shift of (dx, dy) pixels is that by which the linear terms of `home` move a pixel
+        by (dx, dy): afterwards its reference pixel (x, y) lies where (x + dx, y + dy) lay.
+    """
+    home = home or exposure
+    axes = _axes(home) if row.in_pixels else np.eye(2)
+    moved = LinearTransform.from_parameters(home.plane, axes @ row.shift, row.roll, row.scale)
+    return replace(moved, covariance=_covariance(moved, row, axes)).in_plane(exposure.plane)
+
+
+def _without_record(found: ExposureSet) -> ExposureSet:
+    """The exposures by themselves: what an earlier record has is not of these corrections."""
+    header = {key: value for key, value in found.association.header.items() if key != "provenance"}
+    return replace(found, association=replace(found.association, header=header))
+
+
+def _homes(found: ExposureSet) -> dict[tuple[str, str], Exposure]:
+    """What rows of visits are about, by visit and instrument: the first direct exposure, else the first."""
+    homes: dict[tuple[str, str], Exposure] = {}
+    for exposure in sorted(found.exposures, key=lambda one: (not one.is_direct, one.start, one.key)):
+        homes.setdefault((exposure.visit, exposure.instrument), exposure)
+    return homes
+
+
+def _axes(exposure: Exposure) -> NDArray[np.float64]:
+    """East and north of a step of one pixel along x and along y, (2, 2) arcsec, as columns."""
+    return np.asarray(3600.0 * cast("FitsWcs", exposure.chips[0].wcs).cd)
+
+
+def _covariance(moved: LinearTransform, row: ShiftRow, axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From the errors of the row, taken as independent."""
+    names = ("dx", "dy") if row.in_pixels else ("dra", "ddec")
+    variance = np.array([row.errors.get(name, 0.0) for name in names]) ** 2
+    covariance = np.zeros((6, 6))
+    covariance[:2, :2] = axes @ np.diag(variance) @ axes.T
+    matrix = moved.matrix
+    # a roll turns (xi, eta) clockwise as they are drawn with xi to the right: north goes to the east
+    by_roll = np.radians(1.0) * (np.array([[0.0, 1.0], [-1.0, 0.0]]) @ matrix).ravel()
+    by_scale = (matrix / row.scale).ravel()
+    for derivative, name in ((by_roll, "roll"), (by_scale, "scale")):
+        covariance[2:, 2:] += np.outer(derivative, derivative) * row.errors.get(name, 0.0) ** 2
+    return covariance
+
+
+def _fit(exposure: Exposure, row: ShiftRow, homes: Mapping[tuple[str, str], Exposure]) -> ExposureFit:
+    home = homes[exposure.visit, exposure.instrument] if row.kind == "visit" else exposure
+    return ExposureFit(
+        FitStatus.ALIGNED,
+        user_transform(exposure, row, home),
+        reference=REFERENCE,
+        geometry="rscale" if row.scale != 1 else "rshift" if row.roll else "shift",
+        rule=f"row of {row}",
+    )
+
+
+def _propagated(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str, ExposureFit]:
+    """Corrections that grism exposures without a row of their own take from direct exposures."""
+    # those that stay as they are do govern, so that no other stands in for them
+    homes = _homes(found)
+    directs = {e.key: _fit(e, chosen[e.key], homes) if e.key in chosen else _unmoved(e) for e in found.direct}
+    # a correction of one's own is meant for an exposure and those that go with it, not for in between
+    settings = PropagationSettings(method="nearest")
+    without = [g for g in found.grisms if g.key not in chosen or chosen[g.key].kind == "visit"]
+    solution = propagate(without, found.direct, AlignmentSolution(directs, REFERENCE), settings)
+    return {key: fit for key, fit in solution.fits.items() if chosen.keys() & set(fit.governed_by)}
+
+
+def _unmoved(exposure: Exposure) -> ExposureFit:
+    return ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(exposure.plane), _AS_GIVEN)

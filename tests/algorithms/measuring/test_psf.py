@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from grism_align.algorithms.measuring.centroid import cut_stamps
+from grism_align.algorithms.measuring.detect import detect_sources
+from grism_align.algorithms.measuring.psf import fit_positions, fit_psf, telescope_psf
+from grism_align.simulation.psf import Band, Shape, stamp
+from grism_align.values.settings import DetectionSettings
+from tests.support.images import gaussian_sources, lattice, noisy
+
+# WFC3/IR F140W and ACS/WFC F814W: wavelength over mirror 0.94 and 1.40 pix
+BANDS = {"ir": Band(1.392, 0.39, 0.1283, 0.24), "acs": Band(0.806, 0.16, 0.0495, 0.37)}
+STAR = Shape(0.0, 1.0, 0.0, 0.5)
+SIDE, HALF = 32, 9
+
+
+def image_of(xy, flux, shape, band, sources=STAR):
+    """Noiseless image of sources by the simulation, which shares no code with the fit."""
+    image = np.zeros(shape)
+    sources = [sources] * len(xy) if isinstance(sources, Shape) else sources
+    for place, light, source in zip(xy, flux, sources, strict=True):
+        x, y = np.rint(place).astype(int)
+        piece = stamp(SIDE, band, source, band.pixel * np.eye(2), place - (x, y))
+        ends = [slice(max(at - SIDE // 2, 0), at + SIDE // 2) for at in (y, x)]
+        inside = image[tuple(ends)]
+        skipped = [max(SIDE // 2 - at, 0) for at in (y, x)]
+        cut = tuple(slice(start, start + n) for start, n in zip(skipped, inside.shape, strict=True))
+        inside += light * piece[cut]
+    return image
+
+
+def stamps_of(image, error, xy):
+    return cut_stamps(image, error, np.ones(image.shape, bool), np.rint(xy).astype(int), HALF)
+
+
+@pytest.fixture(scope="module", params=["ir", "acs"])
+def field(request):
+    """Stars of all brightnesses, their images and errors."""
+    rng = np.random.default_rng(31)
+    xy, shape = lattice(9, 24, rng)
+    flux = rng.permutation(np.geomspace(1e3, 2e5, len(xy)))
+    image, error = noisy(image_of(xy, flux, shape, BANDS[request.param]), 150.0, rng)
+    return request.param, xy, flux, image, error
+
+
+def test_a_star_is_whole_and_round():
+    psf = telescope_psf(0.94, 0.25)
+    places = np.array([[9.0, 9.0], [9.3, 8.6], [8.5, 9.5]])
+    star, dx, dy = psf.images(places, 19)
+    # it is known to 5 pixels, where the outer rings are left
+    assert star.sum(axis=(1, 2)) == pytest.approx(0.955, abs=0.01)
+    np.testing.assert_allclose(star[0], star[0].T, atol=1e-12)
+    np.testing.assert_allclose(star[0], star[0][::-1, ::-1], atol=1e-12)
+    np.testing.assert_allclose(dx[0], dy[0].T, atol=1e-12)
+
+
+def test_derivatives():
+    psf, step = telescope_psf(0.94, 0.25), 1e-3
+    place = np.array([[3.2, 2.9]])
+    _, dx, dy, wider = psf.images(place, 7, wider=True)
+    ends = [psf.images(place + move, 7)[0] for move in ([step, 0], [-step, 0], [0, step], [0, -step])]
+    np.testing.assert_allclose(dx, (ends[0] - ends[1]) / (2 * step), atol=1e-5)
+    np.testing.assert_allclose(dy, (ends[2] - ends[3]) / (2 * step), atol=1e-5)
+    laplacian = (sum(ends) - 4 * psf.images(place, 7)[0]) / step**2
+    # the second derivative of a cubic spline is bent, not smooth
+    np.testing.assert_allclose(wider, laplacian / 2, atol=5e-3)
+
+
+def test_the_psf_comes_from_the_stars(field):
+    name, xy, flux, image, error = field
+    stamps = stamps_of(image, error, xy)
+    psf = fit_psf(stamps, xy - stamps.corner, flux)
+    band = BANDS[name]
+    resolution = band.pivot * 1e-6 / 2.4 * 206264.806 / band.pixel
+    assert psf.resolution == pytest.approx(resolution, rel=0.04)
+    assert psf.blur == pytest.approx(band.diffusion, abs=0.04)
+
+
+def test_positions_have_true_errors(field):
+    _, xy, flux, image, error = field
+    stamps = stamps_of(image, error, xy)
+    psf = fit_psf(stamps, xy - stamps.corner, flux)
+    fit = fit_positions(stamps, psf, xy - stamps.corner + 0.3)
+    assert fit.settled.all()
+    off = fit.xy + stamps.corner - xy
+    pull = (off / fit.xy_error).ravel()
+    # 162 pulls: width known to 6 %
+    assert pull.std() == pytest.approx(1, abs=0.22)
+    bright = flux > 3e4
+    assert np.sqrt((off[bright] ** 2).mean()) < 0.01
+    # wings outside the core are not in the fit, but in the PSF
+    np.testing.assert_allclose(fit.flux[bright], flux[bright], rtol=0.05)
+    assert (np.abs(fit.widening) < 4 * fit.widening_error + 0.03).all()
+
+
+def test_no_error_of_the_pixel_phase():
+    """Windowed centroids of the undersampled camera err with the phase by 0.02 pix; fits of the PSF don't."""
+    rng = np.random.default_rng(32)
+    xy, shape = lattice(8, 24, rng)
+    image = image_of(xy, np.full(len(xy), 1e5), shape, BANDS["ir"])
+    error = np.sqrt(image + 100)
+    off = {}
+    for centroid in ("windowed", "psf"):
+        found = detect_sources(image, error, np.zeros(shape, int), DetectionSettings(centroid=centroid))
+        nearest = ((found.xy[:, None] - xy) ** 2).sum(axis=2).argmin(axis=1)
+        off[centroid] = np.sqrt(((found.xy - xy[nearest])[found.flags == 0] ** 2).mean())
+    assert off["windowed"] > 0.01
+    assert off["psf"] < 0.004
+
+
+def test_bad_pixels_do_not_count(field):
+    _, xy, _, image, error = field
+    spoiled, good = image.copy(), np.ones(image.shape, bool)
+    x, y = np.rint(xy).astype(int).T
+    good[y + 1, x] = False
+    spoiled[y + 1, x] = 1e6
+    psf = telescope_psf(0.94, 0.25)
+    fits = [
+        fit_positions(s, psf, xy - s.corner)
+        for s in (
+            cut_stamps(picture, error, good, np.rint(xy).astype(int), HALF) for picture in (image, spoiled)
+        )
+    ]
+    np.testing.assert_allclose(fits[0].xy, fits[1].xy, atol=1e-9)
+
+
+def test_galaxies_and_stars_are_told_apart():
+    rng = np.random.default_rng(33)
+    xy, shape = lattice(7, 30, rng)
+    galaxy = rng.uniform(size=len(xy)) < 0.7
+    radius = rng.uniform(0.12, 0.4, len(xy))
+    shapes = [Shape(r, 0.7, 40.0, 0.5) if g else STAR for r, g in zip(radius, galaxy, strict=True)]
+    flux = rng.uniform(1e4, 1e5, len(xy))
+    image, error = noisy(image_of(xy, flux, shape, BANDS["ir"], shapes), 150.0, rng)
+    dq = np.zeros(shape, int)
+    plain = detect_sources(image, error, dq, DetectionSettings(centroid="windowed"))
+    found = detect_sources(image, error, dq, DetectionSettings())
+    nearest = ((found.xy[:, None] - xy) ** 2).sum(axis=2).argmin(axis=1)
+    clean = found.flags == 0
+    changed = (found.xy != plain.xy).any(axis=1)[clean]
+    np.testing.assert_array_equal(changed, ~galaxy[nearest[clean]])
+    assert found.counts["fitted_as_stars"] == changed.sum()
+
+
+def test_a_field_of_galaxies_has_windowed_positions():
+    rng = np.random.default_rng(34)
+    xy, shape = lattice(5, 30, rng)
+    shapes = [Shape(r, 0.7, 40.0, 0.5) for r in rng.uniform(0.15, 0.5, len(xy))]
+    image, error = noisy(image_of(xy, np.full(len(xy), 5e4), shape, BANDS["ir"], shapes), 150.0, rng)
+    dq = np.zeros(shape, int)
+    plain = detect_sources(image, error, dq, DetectionSettings(centroid="windowed"))
+    found = detect_sources(image, error, dq, DetectionSettings())
+    assert found.counts["fitted_as_stars"] == 0
+    np.testing.assert_array_equal(found.xy, plain.xy)
+    np.testing.assert_array_equal(found.xy_error, plain.xy_error)
+
+
+def test_too_few_stars():
+    rng = np.random.default_rng(35)
+    xy = np.array([[30.2, 30.4], [60.1, 31.0], [31.0, 60.6]])
+    image, error = noisy(image_of(xy, np.full(3, 5e4), (90, 90), BANDS["ir"]), 150.0, rng)
+    stamps = stamps_of(image, error, xy)
+    assert fit_psf(stamps, xy - stamps.corner, np.full(3, 500.0)) is None
+
+
+def test_nothing_there():
+    stamps = stamps_of(np.zeros((40, 40)), np.ones((40, 40)), np.array([[20.0, 20.0]]))
+    fit = fit_positions(stamps, telescope_psf(0.94, 0.25), np.array([[9.0, 9.0]]))
+    assert not fit.settled.any()
+    assert np.isfinite(fit.xy).all()
+
+
+def test_a_wide_gaussian_is_no_star():
+    image = gaussian_sources(np.array([[20.0, 20.0]]), np.array([1e5]), 1.6, (41, 41))
+    stamps = stamps_of(image, np.ones((41, 41)), np.array([[20.0, 20.0]]))
+    fit = fit_positions(stamps, telescope_psf(0.94, 0.25), np.array([[9.0, 9.0]]))
+    assert fit.misfit[0] > 0.1

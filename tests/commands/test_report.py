@@ -1,0 +1,70 @@
+"""``grism-align report`` as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from grism_align.cli import main
+from grism_align.io.record.file import FilePair, FileRecord, write_provenance
+from tests.support.reports import field
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    """The record of a visit."""
+    path = tmp_path_factory.mktemp("record") / "field_provenance.asdf"
+    exposures = field(n_visits=1)
+    files = {e.key: FilePair(FileRecord(str(e.path), "0" * 64)) for e in exposures.exposures}
+    write_provenance(path, exposures, files)
+    return path
+
+
+def test_the_page_lies_beside_the_record(record, capsys):
+    assert main(["report", str(record)]) == 0
+    page = record.with_name("field_report.html")
+    assert capsys.readouterr().out == f"{page}\n"
+    assert "<h1>field</h1>" in page.read_text(encoding="utf-8")
+
+
+def test_elsewhere_and_with_regions(record, tmp_path, capsys):
+    page, regions = tmp_path / "new" / "page.html", tmp_path / "regions"
+    assert main(["report", str(record), "-o", str(page), "--regions", str(regions)]) == 0
+    assert page.is_file()
+    written = sorted(regions.iterdir())
+    assert [path.suffix for path in written] == [".reg", ".reg"]
+    assert capsys.readouterr().out.splitlines() == [str(page), *map(str, written)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["no_provenance.asdf"], "no such provenance file"),
+        (["text.asdf"], "not a readable ASDF file"),
+        (["RECORD", "-o", "."], "a folder, not a page"),
+        (["RECORD", "-o", "RECORD"], "it is the record"),
+        (["RECORD", "-o", "text.asdf/page.html"], "can't be written"),
+        (["RECORD", "-o", "page.html", "--regions", "text.asdf"], "can't be written"),
+    ],
+)
+def test_what_it_refuses(record, tmp_path, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.asdf").write_text("no ASDF")
+    before = record.read_bytes()
+    words = [str(record) if word == "RECORD" else word for word in words]
+    assert main(["report", *words]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("grism-align report: ")
+    assert said in told
+    assert record.read_bytes() == before
+
+
+def test_what_is_heavy_is_imported_when_a_page_is_made():
+    code = (
+        "import sys, grism_align.cli, grism_align.steps.pipeline, grism_align.workflows.results.write\n"
+        "print([name for name in ('matplotlib', 'jinja2', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,709 @@
+"""The report: sections, numbers, escaping, what is missing; and the page in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from grism_align.io.record.file import FilePair, FileRecord, write_provenance
+from grism_align.io.report import report_html, report_path, write, write_report
+from grism_align.io.report.contents import USER, Contents
+from grism_align.io.report.formatting import UNKNOWN, count, fixed, listed, probability, value_range
+from grism_align.io.report.plots import residual_plots
+from grism_align.io.report.quality_warnings import cautions_of
+from grism_align.io.report.settings_rows import changed_settings
+from grism_align.io.report.summary import verdict_of
+from grism_align.values.errors import InputError, OutputError
+from grism_align.values.field import Activity
+from grism_align.values.settings import ServiceSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.transform import LinearTransform
+from grism_align.workflows.user_shifts import REFERENCE
+from tests.support.reports import ODD, changed, field, record, stamps, transform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOID = {"meta", "link", "img", "input", "br"}
+SECTIONS = ["verdict", "exposures", "residuals", "sky", "time", "catalog", "cuts", "settings", "software"]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Page(HTMLParser):
+    """What a page has: elements that are nested as they should be, their attributes, and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def ids(self):
+        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A run with everything on record."""
+    exposures = field()
+    tree = record(exposures, stamps=stamps())
+    check = {"n_sources": 9, "before_px": 0.61, "before_error": 0.03, "after_px": 0.02, "after_error": 0.03}
+    for key, entry in tree["exposures"].items():
+        if entry["kind"] == "grism":
+            entry["traces"] = {**check, "note": f"of {key}"}
+    return tree
+
+
+@pytest.fixture(scope="module")
+def html(whole):
+    return report_html(whole)
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_every_section_is_there_and_links_lead_somewhere(page):
+    assert [one for one in page.ids if one in SECTIONS] == SECTIONS
+    assert {"blink", "traces"} <= set(page.ids)
+    links = [one["href"][1:] for one in page.all("a")]
+    assert links
+    assert set(links) <= set(page.ids)
+
+
+def test_names_of_elements_are_unique(page):
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_svg_refers_only_to_what_is_in_it(html, page):
+    found = set(re.findall(r"url\(#([^)]+)\)", html)) | set(re.findall(r'xlink:href="#([^"]+)"', html))
+    assert found
+    assert found <= set(page.ids)
+
+
+def test_images_have_a_size_and_a_text(page):
+    images, drawings = page.all("img"), page.all("svg")
+    assert len(images) == 2 * 4
+    assert all(one["alt"] and int(one["width"]) > 0 and int(one["height"]) > 0 for one in images)
+    assert all(one["src"].startswith("data:image/png;base64,") for one in images)
+    # 4 exposures, the catalog, the scatter and its mean, the sky, 2 visits, the traces
+    assert len(drawings) == 4 + 1 + 2 + 1 + 2 + 1
+    assert all(one["aria-label"] and one["role"] == "img" for one in drawings)
+    assert all(int(one["width"]) > 0 and int(one["height"]) > 0 for one in drawings)
+
+
+def test_the_page_asks_for_nothing(page):
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "data", "action"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:")), (tag, value)
+    assert "url(http" not in page.text
+
+
+def test_plots_have_the_colours_of_the_page(html):
+    assert "var(--ink)" in html
+    assert "#0102" not in html
+    style = html[html.index("<style>") : html.index("</style>")]
+    for name in set(re.findall(r"var\(--(\w+)\)", html)):
+        # light, dark and on paper
+        assert len(re.findall(rf"--{name}: #", style)) == 3, name
+
+
+def test_the_verdict_has_the_numbers(whole):
+    contents = Contents(whole)
+    verdict = verdict_of(contents, cautions_of(contents))
+    assert verdict.level == "good"
+    said = " ".join(verdict.sentences)
+    assert "All 4 direct exposures of 2 visits are aligned with each other: 40 matched sources" in said
+    assert "tied to MADE by 11 of 12 matched stars, rms 2.1 mas" in said
+    assert "All 4 grism exposures are corrected, by 4 direct exposures" in said
+    figures = {one.label: one for one in verdict.figures}
+    assert figures["Exposures aligned"].value == "8 of 8"
+    assert "direct: 4 ALIGNED; grism: 4 ALIGNED" in figures["Exposures aligned"].note
+    # the relative and the absolute one of 0.9 mas each
+    assert figures["Claimed error"].value == f"{0.9 * 2**0.5:.1f} mas"
+    assert figures["Claimed error"].note.endswith("worst 1.3; grism 1.3 mas, worst 1.3")
+    assert figures["False match"].value == "1e-20"
+
+
+def test_a_relative_run_says_that_it_is_not_on_the_sky():
+    contents = Contents(record(field(tied=False)))
+    cautions = cautions_of(contents)
+    verdict = verdict_of(contents, cautions)
+    assert verdict.level == "good"
+    assert verdict.headline == "Aligned with each other, not with a catalog; no warnings."
+    assert [one.text for one in cautions] == ["Not tied to a catalog: the alignment is relative"]
+    page = Page(report_html(contents.record))
+    assert "None: no catalog given." in page.text
+
+
+def _failed(exposures, key, reason):
+    fit = ExposureFit.failed(reason)
+    kept = {name: one for name, one in exposures.absolute.fits.items() if name != key}
+    return replace(changed(exposures, key, fit), absolute=replace(exposures.absolute, fits=kept))
+
+
+def test_failures_are_said_first_with_what_to_do():
+    exposures = field()
+    first, second = (one for one in exposures.direct[1:3])
+    tree = record(_failed(exposures, first.key, "trailed: mean ellipticity 0.31, limit 0.15"))
+    tree["exposures"][second.key]["total"] |= {"status": "PRIOR_ONLY", "reason": "usable sources: 4 of 36"}
+    contents = Contents(tree)
+    cautions = cautions_of(contents)
+    assert f"{first.key} keeps its WCS: trailed" in cautions[0].text
+    assert "Leave it out" in cautions[0].remedy
+    assert cautions[0].exposures == (first.key,)
+    assert f"{second.key} PRIOR_ONLY" in cautions[1].text
+    verdict = verdict_of(contents, cautions)
+    assert verdict.level == "care"
+    assert "1 exposure did not get a correction" in verdict.headline
+    assert "direct: 2 ALIGNED, 1 PRIOR_ONLY, 1 FAILED" in verdict.figures[0].note
+    page = Page(report_html(tree))
+    assert page.text.index("keeps its WCS") < page.text.index("what to know")
+
+
+def test_a_run_in_which_all_failed():
+    exposures = field(n_visits=1)
+    lost = {one.key: ExposureFit.failed("usable sources: 0 of 3") for one in exposures.exposures}
+    exposures = replace(
+        exposures,
+        relative=replace(exposures.relative, fits={one.key: lost[one.key] for one in exposures.direct}),
+        absolute=replace(exposures.absolute, fits={}),
+        grism=replace(exposures.grism, fits={one.key: lost[one.key] for one in exposures.grisms}),
+        sources=(),
+        reference_catalog=None,
+    )
+    contents = Contents(record(exposures))
+    verdict = verdict_of(contents, cautions_of(contents))
+    assert verdict.level == "bad"
+    assert verdict.figures[-1].value == UNKNOWN
+    page = Page(report_html(contents.record))
+    assert not {"residuals", "time"} & set(page.ids)
+    # where they are by the WCSs that they keep
+    assert "sky" in page.ids
+
+
+def test_cautions_of_weak_ties_and_odd_exposures():
+    exposures = field(n_pairs=3)
+    tree = record(exposures)
+    for entry in tree["exposures"].values():
+        for fit in filter(None, (entry["absolute"], entry["total"])):
+            # as in records of joint solutions that had none
+            fit["residuals"] = None
+            fit |= {"n_used": 5, "leverage": 0.6, "reduced_chi2": 9.0, "false_match_probability": 1e-5}
+    direct, grism = exposures.direct[1].key, exposures.grisms[0].key
+    tree["exposures"][direct]["total"]["transform"]["shift"] = [9.0, 0.0]
+    tree["exposures"][direct]["wcs_solution"] = "IDC_other"
+    tree["exposures"][direct]["output"] = None
+    tree["exposures"][direct]["applied"] = tree["exposures"][direct]["total"]["transform"]
+    tree["exposures"][direct]["relative"]["false_match_probability"] = 1e-5
+    tree["exposures"][grism]["total"]["reason"] = f"instead of {direct}"
+    trace = {"n_sources": 9, "before_px": 1, "before_error": 0.1, "after_px": 0.5, "after_error": 0.05}
+    tree["exposures"][grism]["traces"] = {**trace, "note": ""}
+    said = " | ".join(caution.text for caution in cautions_of(Contents(tree)))
+    for words in (
+        "rests on 5 stars",
+        "has 60 % of its weight on one star",
+        "residuals 3.0 times",
+        "may be by chance: false-match probability 1e-05",
+        f"{direct} may be matched by chance",
+        "from the others of its acquisition",
+        "1 direct exposure moved by more than 5″ (up to 9.0″)",
+        "with a correction, but no file written",
+        "WCSs of different solutions",
+        "had an earlier correction",
+        "1 grism exposure corrected with reservations: ",
+        f"{grism}: its spectra lie +0.50 pixels",
+    ):
+        assert words in said
+
+
+def test_frames_that_are_not_tied():
+    exposures = field()
+    lone = exposures.direct[-1].key
+    fits = {key: fit for key, fit in exposures.absolute.fits.items() if key != lone}
+    fits[lone] = ExposureFit.failed("not tied to MADE: 2 matched stars", "MADE")
+    exposures = replace(exposures, absolute=replace(exposures.absolute, fits=fits))
+    exposures = changed(exposures, lone, replace(exposures.relative[lone], frame=1))
+    contents = Contents(record(exposures))
+    texts = [caution.text for caution in cautions_of(contents)]
+    assert "2 groups of exposures share no sources, 1 of them not on a catalog" in texts
+    assert "1 exposure aligned, but not tied to the catalog: not tied to MADE: 2 matched stars" in texts
+    assert contents.frames == [0, 1]
+
+
+def test_steps_that_failed_are_said():
+    exposures = field(tied=False)
+    done = [
+        replace(one, outcome="failed", note="GAIADR3 unreachable") if one.step == "absolute_align" else one
+        for one in exposures.activities
+    ]
+    done[0] = replace(done[0], note="two exposures are short")
+    contents = Contents(record(replace(exposures, activities=tuple(done))))
+    texts = {caution.text: caution for caution in cautions_of(contents)}
+    assert texts["absolute_align changed nothing: GAIADR3 unreachable"].is_problem
+    assert not texts["source_catalog says: two exposures are short"].is_problem
+
+
+def test_odd_names_are_shown_and_do_nothing():
+    exposures = field(odd_name=True, n_visits=1)
+    page = Page(report_html(record(exposures)))
+    assert f"{ODD}: alignment report" in page.text
+    assert page.text.count(ODD) > 4
+    assert page.all("b") == []
+    assert any(ODD in (one["aria-label"] or "") for one in page.all("svg"))
+
+
+def test_first_records_can_be_reported_on():
+    tree = record(field())
+    del tree["stamps"]
+    for entry in tree["exposures"].values():
+        del entry["starting_wcs"], entry["plane"]
+        for step in ("relative", "absolute", "grism", "total"):
+            if entry[step]:
+                new = ("reduced_chi2", "leverage", "rms_axes", "includes_earlier", "weights", "gaps")
+                for name in new:
+                    entry[step].pop(name, None)
+                if entry[step].get("residuals"):
+                    entry[step]["residuals"].pop("error")
+    for activity in tree["activities"]:
+        del activity["attempts"]
+    del tree["aligned_sources"]
+    catalog = tree["reference_catalog"]
+    tree["reference_catalog"] = {name: catalog[name] for name in ("name", "origin", "n", "sha256")}
+    page = Page(report_html(tree))
+    assert [one for one in page.ids if one in SECTIONS] == SECTIONS
+    assert "The record has no outlines" in page.text
+
+
+def test_the_table_has_what_it_is_sorted_by(whole, page):
+    rows = whole["exposures"]
+    cells = [one for one in page.all("td") if "data-sort" in one]
+    assert len(cells) == 12 * len(rows)
+    buttons = page.all("button")
+    assert len(buttons) == 13
+
+
+def test_weights_of_interpolated_corrections_are_shown():
+    tree = record(field())
+    grism = next(entry for entry in tree["exposures"].values() if entry["kind"] == "grism")
+    grism["total"] |= {"governed_by": ["one", "two"], "weights": [0.25, 0.75]}
+    assert "one\N{NO-BREAK SPACE}(0.25), two\N{NO-BREAK SPACE}(0.75)" in Page(report_html(tree)).text
+
+
+def test_settings_that_differ_with_who_set_them():
+    rows = {(row.step, row.name): row for row in changed_settings(Contents(record(field())))}
+    assert rows["source_catalog", "threshold"].value == "7.5"
+    assert rows["source_catalog", "threshold"].origin == "user"
+    # the absolute step has a default of its own
+    assert rows["absolute_align", "min_matches"].default == "4"
+    assert ("absolute_align", "max_ruwe") not in rows
+    assert rows["absolute_align", "catalog"].default == "none"
+
+
+def test_lists_are_no_other_settings_for_being_lists():
+    given = {"auto_order": list(ServiceSettings().auto_order), "trace_config": ["a.conf", "b.conf"]}
+    steps = (
+        Activity("absolute_align", "done", settings={"auto_order": given["auto_order"]}),
+        Activity("grism_wcs_propagate", "done", settings={"trace_config": given["trace_config"]}),
+    )
+    rows = changed_settings(Contents(record(replace(field(), activities=steps))))
+    [row] = [row for row in rows if row.name != "skip"]
+    assert (row.name, row.value, row.default) == ("trace_config", "a.conf, b.conf", "none")
+
+
+def test_settings_of_the_instruments_file_are_told():
+    exposures = field()
+    catalog = replace(exposures.activities[0], settings={"saturation_bits": 256, "good_bits": 8768})
+    tree = record(replace(exposures, activities=(catalog,)))
+    rows = changed_settings(Contents(tree))
+    origins = {row.name: row.origin for row in rows}
+    assert set(origins.values()) <= {"instrument's parameter file"}
+
+
+def test_many_exposures_are_summarised(monkeypatch):
+    for module in (residual_plots, write):
+        monkeypatch.setattr(module, "MOST_PANELS", 5)
+    monkeypatch.setattr(residual_plots, "WORST_PANELS", 3)
+    tree = record(field(n_visits=3, n_pairs=2))
+    worst = [key for key, entry in tree["exposures"].items() if entry["kind"] == "direct"][1:4]
+    for rms, key in enumerate(worst):
+        tree["exposures"][key]["relative"]["rms"] = 9.0 + rms
+    page = Page(report_html(tree))
+    assert "Of 6 direct exposures, the 3 with the largest rms" in page.text
+    shown = [one["aria-label"] for one in page.all("svg") if one["aria-label"].startswith("Residuals of i")]
+    assert [label.split()[2].strip(":") for label in shown] == worst[::-1]
+    # those, the catalog, the scatter and its mean, the sky, 3 visits
+    assert len(page.all("svg")) == 3 + 1 + 2 + 1 + 3
+
+
+def test_thirty_visits_are_no_large_page():
+    html = report_html(record(field(n_visits=30), stamps=stamps()))
+    assert len(html) < 5e6
+    assert html.count('<th scope="row" data-sort="i') == 120
+
+
+def test_blink_says_what_it_shows(page):
+    texts = [one["alt"] for one in page.all("img")]
+    assert texts[0].startswith("All stars, stacked by the WCSs before: off by 0.3")
+    assert texts[1] == "All stars, stacked by the corrected WCSs: off by 0.00 arcsec"
+    assert "E +1.60″, N 0.00″".replace(" 0.00", " +0.00") in page.text
+
+
+def test_report_of_a_file_lies_beside_it(tmp_path):
+    exposures = field(n_visits=1, n_pairs=1)
+    files = {e.key: FilePair(FileRecord(str(e.path), "0" * 64)) for e in exposures.exposures}
+    source = tmp_path / "field_provenance.asdf"
+    write_provenance(source, exposures, files)
+    made = write_report(source)
+    assert made == report_path(source) == tmp_path / "field_report.html"
+    first = made.read_text(encoding="utf-8")
+    assert "<h1>field</h1>" in first
+    # again, elsewhere, the same
+    assert write_report(str(source), tmp_path / "again.html").read_text(encoding="utf-8") == first
+
+
+def test_report_that_cannot_be_made(tmp_path):
+    with pytest.raises(InputError):
+        write_report(tmp_path / "none_provenance.asdf")
+    tree = record(field(n_visits=1, n_pairs=1))
+    with pytest.raises(ValueError, match="destination"):
+        write_report(tree)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write_report(tree, tmp_path / "file" / "report.html")
+
+
+def test_words():
+    assert count(1, "visit") == "1 visit"
+    assert count(2, "match", "matches") == "2 matches"
+    assert fixed(-0.001, 1) == "0.0"
+    assert fixed(float("inf")) == UNKNOWN
+    assert value_range([1.0, float("nan"), 3.0]) == "1.0 to 3.0"
+    assert value_range([2.0, 2.01]) == "2.0"
+    assert value_range([float("nan")]) == UNKNOWN
+    assert probability(1e-120) == "< 1e-99"
+    assert probability(0.5) == "0.50"
+    assert listed(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
+    assert listed(list("abcdefg")) == "a, b, c, d, e, f, g"
+
+
+def test_matplotlib_is_as_before():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    report_html(record(field(n_visits=1, n_pairs=1)))
+    assert dict(mpl.rcParams) == before
+
+
+def test_statuses_are_told_by_more_than_colour():
+    exposures = field()
+    tree = record(_failed(exposures, exposures.direct[1].key, "trailed"))
+    tree["exposures"][exposures.direct[2].key]["total"]["status"] = FitStatus.PRIOR_ONLY.value
+    html = report_html(tree)
+    for status in ("FAILED", "PRIOR_ONLY", "ALIGNED"):
+        assert f'<span class="status {status.lower()}">{status}</span>' in html
+
+
+_PROBE = """
+<script>
+addEventListener("load", () => {
+  const rows = () => [...document.querySelectorAll("#exposures tbody tr")];
+  const column = (n) => rows().map((row) => row.cells[n].innerText);
+  const heads = [...document.querySelectorAll("#exposures thead button")];
+  const names = column(0);
+  heads[3].click(); const east = column(3);
+  heads[3].click(); const west = column(3);
+  const box = (one) => { const b = one.getBoundingClientRect(); return b.width > 0 && b.height > 0; };
+  const seen = {
+    names, east, west, sorted: heads[3].parentElement.ariaSort,
+    requests: performance.getEntriesByType("resource").map((e) => e.name).filter((n) => !/^data:/.test(n)),
+    images: [...document.images].map((i) => i.complete && i.naturalWidth > 0 && i.alt !== "" && box(i)),
+    drawings: [...document.querySelectorAll("svg")].map(box),
+    wider: document.documentElement.scrollWidth - innerWidth,
+    ink: getComputedStyle(document.querySelector("svg text")).fill,
+    page: getComputedStyle(document.body).backgroundColor,
+  };
+  const out = document.createElement("pre");
+  out.id = "seen"; out.textContent = JSON.stringify(seen);
+  document.body.append(out);
+});
+</script>
+"""
+
+
+def _browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        f"--user-data-dir={folder / 'browser'}",
+        *arguments,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_in_a_browser(tmp_path, html, scheme):
+    path = tmp_path / "probed.html"
+    path.write_text(html.replace("</body>", _PROBE + "</body>"), encoding="utf-8")
+    dark = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+    found = _browse(tmp_path, "--window-size=500,900", dark, "--dump-dom", path.as_uri())
+    assert "CONSOLE" not in found.stderr
+    text = re.search(r'<pre id="seen">(.*?)</pre>', found.stdout, re.DOTALL)
+    seen = json.loads(text[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert seen["requests"] == []
+    assert all(seen["images"])
+    assert len(seen["images"]) == 8
+    assert all(seen["drawings"])
+    assert seen["wider"] <= 0
+    east = [float(value) for value in seen["east"]]
+    assert east == sorted(east)
+    assert [float(value) for value in seen["west"]] == sorted(east, reverse=True)
+    assert seen["sorted"] == "descending"
+    assert seen["names"] == sorted(seen["names"])
+    ink, background = (np.array(re.findall(r"\d+", seen[name])[:3], dtype=float) for name in ("ink", "page"))
+    assert abs(ink.mean() - background.mean()) > 150
+    assert (background.mean() < 100) == (scheme == "dark")
+
+
+@needs_chromium
+def test_page_on_paper(tmp_path, html):
+    page, paper = tmp_path / "report.html", tmp_path / "report.pdf"
+    page.write_text(html, encoding="utf-8")
+    _browse(tmp_path, f"--print-to-pdf={paper}", page.as_uri())
+    content = paper.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert 1 < len(re.findall(rb"/Type\s*/Page\b", content)) < 20
+
+
+def test_shift_of_a_grism_exposure_is_that_at_its_own_place():
+    exposures = field()
+    tree = record(exposures)
+    one = exposures.grisms[-1]
+    there = one.plane.to_sky([30.0, 0.0])
+    tree["exposures"][one.key]["plane"] = {"ra": float(there[0]), "dec": float(there[1])}
+    entry = next(entry for entry in Contents(tree).entries if entry.key == one.key)
+    before = exposures.total[one.key].transform
+    # turned by the roll, a place 30" to the east moves south
+    assert entry.shift[1] == pytest.approx(1e3 * (before.shift[1] + before.matrix[1, 0] * 30.0), abs=0.05)
+    assert entry.shift[1] < 1e3 * before.shift[1] - 5
+
+
+def test_traces_that_could_not_be_measured():
+    exposures = field(n_visits=1, n_pairs=1)
+    tree = record(exposures)
+    nan = float("nan")
+    check = {"n_sources": 0, "before_px": nan, "before_error": nan, "after_px": nan, "after_error": nan}
+    tree["exposures"][exposures.grisms[0].key]["traces"] = {**check, "note": "no trace bright enough"}
+    page = Page(report_html(tree))
+    assert "no trace bright enough" in page.text
+    assert not any("dispersion" in one["aria-label"] for one in page.all("svg"))
+    assert cautions_of(Contents(tree)) == []
+
+
+def verdict_and_cautions(exposures, **changes):
+    tree = record(replace(exposures, **changes))
+    contents = Contents(tree)
+    cautions = cautions_of(contents)
+    assert next(one for one in Page(report_html(tree)).ids if one in SECTIONS) == "verdict"
+    return verdict_of(contents, cautions), [one.text for one in cautions]
+
+
+NOTHING = AlignmentSolution()
+
+
+def test_corrections_of_a_table_are_not_called_aligned():
+    assert USER == REFERENCE
+    exposures = field(n_visits=1)
+    first = exposures.direct[0]
+    own = ExposureFit(FitStatus.ALIGNED, transform(first.plane, 300.0, 0.0), REFERENCE, rule="row of i00v00")
+    still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(first.plane), "the WCS of the file")
+    note = "corrections of mine.csv, sha256 0123"
+    verdict, said = verdict_and_cautions(
+        exposures,
+        relative=AlignmentSolution({first.key: still}, "the WCS of the file"),
+        absolute=AlignmentSolution({first.key: own}, REFERENCE),
+        grism=NOTHING,
+        reference_catalog=None,
+        activities=(Activity("shift", "done", note),),
+    )
+    assert (verdict.level, verdict.headline) == (
+        "plain",
+        "Moved as you said, nothing was measured; no warnings.",
+    )
+    assert verdict.sentences == ("1 of 4 exposures have a correction from your table.",)
+    assert said[0].startswith("3 exposures not in your table, and as before: ")
+    assert said[1] == "No alignment: corrections of mine.csv"
+    assert verdict.figures[1].value == "none"
+
+
+def test_sources_alone_are_no_failure():
+    exposures = field(n_visits=1)
+    verdict, said = verdict_and_cautions(
+        exposures,
+        relative=NOTHING,
+        absolute=NOTHING,
+        grism=NOTHING,
+        sources=(),
+        reference_catalog=None,
+        activities=exposures.activities[:1],
+    )
+    assert (verdict.level, verdict.headline) == ("plain", "Not aligned yet: the sources are measured.")
+    assert verdict.sentences == ("There are 2 direct and 2 grism exposures of 1 visit.",)
+    assert said == ["4 exposures not fitted by any step yet"]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_one_direct_exposure(tied):
+    verdict, said = verdict_and_cautions(field(n_visits=1, n_pairs=1, tied=tied))
+    assert verdict.level == ("good" if tied else "plain")
+    start = "Aligned with the sky" if tied else "Not aligned: there is one direct exposure"
+    assert verdict.headline.startswith(start)
+    assert verdict.sentences[0].startswith(
+        "It is tied to MADE by 11" if tied else "It is not tied to a catalog"
+    )
+    assert not any("relative_align" in text for text in said)
+
+
+def test_corrections_of_a_record_name_it():
+    exposures = field(n_visits=1)
+    applied = Activity("apply", "done", "corrections applied from old_provenance.asdf, sha256 01")
+    verdict, said = verdict_and_cautions(exposures, activities=(*exposures.activities, applied))
+    assert verdict.level == "good"
+    assert "No new alignment: corrections applied from old_provenance.asdf" in said
+
+
+def test_what_mosaics_were_made_is_no_warning():
+    exposures = field(n_visits=1)
+    made = Activity("visit_mosaic", "done", "i00v00-f140w", counts={"mosaics": 1, "sources": 12})
+    _, said = verdict_and_cautions(exposures, activities=(*exposures.activities, made))
+    assert not any("mosaic" in text for text in said)
+    frame = {"cd_arcsec": [[-0.06, 0.0], [0.0, 0.06]], "shape": [2951, 3080]}
+    files = {"i00v00-f140w_drz_wht.fits": "0" * 64, "i00v00-f140w_drz_sci.fits": "0" * 64}
+    names = [one.key for one in exposures.direct]
+    mosaic = {
+        "name": "i00v00-f140w",
+        "filter": "F140W",
+        "exposures": names,
+        "files": files,
+        "n_sources": None,
+    }
+    page = Page(report_html(record(exposures, mosaics=[{**mosaic, "frame": frame}])))
+    assert "mosaics" in page.ids
+    assert "3080 \N{MULTIPLICATION SIGN} 2951" in page.text
+    assert "i00v00-f140w_drz_sci.fits, i00v00-f140w_drz_wht.fits" in page.text
+
+
+def test_errors_of_the_way_to_a_grism_exposure_are_told():
+    tree = record(field(n_visits=1))
+    key = next(key for key, entry in tree["exposures"].items() if entry["kind"] == "grism")
+    tree["exposures"][key]["total"]["carried_error"] = 31.2
+    [caution] = cautions_of(Contents(tree))
+    assert caution.text.startswith("1 grism exposure has no direct exposure of the same pointing")
+    assert caution.text.endswith("errors of up to 31 mas")
+    assert (caution.is_problem, caution.exposures) == (False, (key,))
+
+
+def test_verified_traces_are_in_theverdict_and_cautions(whole):
+    contents = Contents(whole)
+    said = verdict_of(contents, cautions_of(contents)).sentences[-1]
+    assert said.startswith("The spectra of 4 grism exposures were looked at: they lie at most 0.02 pixels")
+
+
+def test_exposures_with_stars_of_their_own_are_one_tie():
+    """As the joint solution leaves them: each has its matches, and a star counts once."""
+    exposures = field(n_visits=1, n_pairs=3)
+    fits = {}
+    for number, (key, fit) in enumerate(exposures.absolute.fits.items()):
+        rows = np.arange(12) >= 4 * number
+        mine = fit.residuals
+        columns = {name: getattr(mine, name)[rows] for name in ("source", "matched", "offset", "weight")}
+        own = replace(mine, **columns, error=np.where(rows, 2.0, 2.0)[rows])
+        fits[key] = replace(fit, residuals=own, n_matched=int(rows.sum()))
+    tree = record(replace(exposures, absolute=replace(exposures.absolute, fits=fits)))
+    contents = Contents(tree)
+    [tie] = contents.ties
+    assert (tie.n_exposures, tie.n_matched, tie.n_used) == (3, 12, 11)
+    # weights of 11, 7 and 3 of the stars; those that all three saw have the largest share, one seventh
+    assert tie.leverage == pytest.approx(3 / 21)
+    said = " ".join(verdict_of(contents, []).sentences)
+    assert "They are tied to MADE by 11 of 12 matched stars" in said
+    labels = [one["aria-label"] for one in Page(report_html(tree)).all("svg")]
+    assert sum(label.startswith("Residuals of 3 exposures together: 11 vectors") for label in labels) == 1
+    # in both frames
+    assert sum(label.startswith(f"Residuals of {exposures.direct[0].key}") for label in labels) == 2
+
+
+@pytest.mark.parametrize(("solve", "number"), [("joint", 1), ("visit", 2), ("exposure", 4)])
+def test_parts_that_were_tied_by_themselves(solve, number):
+    exposures = field()
+    done = Activity("absolute_align", "done", settings={"solve": solve})
+    contents = Contents(record(exposures.with_activity(done)))
+    assert len(contents.ties) == number
+    assert sum(tie.n_exposures for tie in contents.ties) == 4
+
+
+def test_reservations_are_told_once_for_all_that_have_them():
+    exposures = field(n_visits=1)
+    tree = record(exposures)
+    for direct, grism in zip(exposures.direct, exposures.grisms, strict=True):
+        tree["exposures"][grism.key]["total"]["reason"] = f"{direct.key} is of another orbit"
+    [caution] = cautions_of(Contents(tree))
+    first, second = (one.key for one in exposures.grisms)
+    told = f"{first}, {second} (the direct exposure is of another orbit)"
+    assert caution.text == f"2 grism exposures corrected with reservations: {told}"
+    assert "verify_traces" in caution.remedy
+
+
+def test_visits_are_apart_in_the_table(html):
+    rows = re.findall(r'<tr class="(?:direct|grism)( first)?">', html)
+    assert rows == ["", "", "", "", " first", "", "", ""]
+
+
+def test_what_does_not_fit_on_paper_is_on_screen_only(html):
+    heads = re.findall(r'<th scope="col" title="[^"]*" class="number screen"><button[^>]*>([^<]*)<', html)
+    assert heads == ["false match", "start [MJD]"]
+    assert html.count('class="number screen">') == 2 + 2 * 8

@@ -1,0 +1,172 @@
+"""Mosaics: cores of stars that stay, flags that settle, weights in seconds, frames that miss the field."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from grism_align.algorithms.mosaics.grid import corrected_wcss
+from grism_align.io.files.staging import remove_leftovers, temporary_folder
+from grism_align.io.missions.hst.flags import flag_rays
+from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, usual_scene
+from grism_align.steps.visit_mosaic_step import VisitMosaicStep
+from grism_align.values.errors import InputError, SettingsError
+from grism_align.values.mosaic import MosaicRequest
+from grism_align.values.settings import MosaicSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.workflows.load import load_exposures
+from grism_align.workflows.mosaics.checks import check_grid
+from grism_align.workflows.mosaics.make import write_mosaics
+from tests.support.fields import SMALL, make_field
+
+DITHERS = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (0.477, 0.801))
+
+
+def _field(folder, n, size):
+    exposures = tuple(SimulatedExposure("F140W", 250.0, dither) for dither in DITHERS[:n])
+    visit = SimulatedVisit("01", exposures)
+    return make_field(Simulation("wfc3_ir", (visit,), size=size, scene=usual_scene("wfc3_ir", size)), folder)
+
+
+def _truly(field, association=None):
+    """The exposures with the corrections that make their WCSs true."""
+    exposures = load_exposures(association or field.association)
+    corrections = {
+        one.key: ExposureFit(FitStatus.ALIGNED, field.truth[one.key].correction(one.plane))
+        for one in exposures.direct
+    }
+    return replace(exposures, relative=AlignmentSolution(corrections))
+
+
+def _made(exposures, folder, **values):
+    settings = asdict(MosaicSettings(**{"scale": 0.1, **values}))
+    request = MosaicRequest("visit_mosaic", "done", "", settings, good_bits={"wfc3_ir": 8768})
+    return write_mosaics(exposures.with_activity(request), folder, lambda items, _: items)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return _field(tmp_path_factory.mktemp("small"), 2, 120)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_cores_of_stars_are_no_cosmic_rays(tmp_path, n):
+    """Undersampled, saturated or beside a bad pixel: magnitudes are those without rejection."""
+    exposures = _truly(_field(tmp_path, n, 300))
+    tables = []
+    for method in ("none", "auto"):
+        made = _made(exposures, tmp_path / method, scale=0.06, cosmic_rays=method)
+        tables.append(Table.read(made.files[3]))
+    one, other = tables
+    apart = np.hypot(
+        one["xcentroid"][:, None] - np.asarray(other["xcentroid"]),
+        one["ycentroid"][:, None] - np.asarray(other["ycentroid"]),
+    )
+    bright = np.asarray(one["aperture_flux"] > 100 * one["aperture_flux_err"])
+    assert bright.sum() > 10
+    nearest = apart.argmin(axis=1)
+    assert apart.min(axis=1)[bright].max() < 1
+    change = np.asarray(other["aper_abmag"])[nearest] - np.asarray(one["aper_abmag"])
+    assert np.abs(change[bright]).max() < 0.005
+
+
+def test_flags_settle(small, tmp_path):
+    """What one run flags does not change what the next one finds."""
+    folder = tmp_path / "in"
+    association = small.copied(folder)
+    found = []
+    for _ in range(3):
+        made = _made(_truly(small, association), tmp_path / "out", flag_exposures=True, make_catalog=False)
+        found.append({key: own[1].unpacked() for key, own in made.rays.items()})
+        counts = made.exposures.activities[-1].counts
+        assert counts["flagged_pixels"] == sum(int(mask.sum()) for mask in found[-1].values()) > 0
+        for key, own in made.rays.items():
+            path = folder / f"{key}_flt.fits"
+            flag_rays(path, own)
+            assert np.array_equal(fits.getdata(path, "DQ") & 4096 > 0, own[1].unpacked())
+    for later in found[1:]:
+        assert all(np.array_equal(later[key], found[0][key]) for key in found[0])
+
+
+def test_exposures_that_are_not_written_are_named(small, tmp_path, caplog):
+    exposures = load_exposures(small.association)
+    made = _made(exposures, tmp_path, flag_exposures=True, make_catalog=False)
+    counts = made.exposures.activities[-1].counts
+    assert made.rays == {}
+    assert counts["flagged_pixels"] == 0 < counts["cosmic_ray_pixels"]
+    assert all(exposure.key in caplog.text for exposure in exposures.direct)
+
+
+@pytest.mark.parametrize("values", [{"flag_exposures": True}, {"cosmic_rays": "laplacian"}])
+def test_what_astrodrizzle_can_not_do(values, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    with pytest.raises(SettingsError, match=next(iter(values))):
+        VisitMosaicStep(engine="astrodrizzle", **values).check()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("engine", ["drizzle", "astrodrizzle"])
+def test_times_are_seconds(small, tmp_path, engine):
+    if engine == "astrodrizzle":
+        pytest.importorskip("drizzlepac.astrodrizzle", exc_type=ImportError)
+    made = _made(_truly(small), tmp_path, engine=engine, weights="exposure", make_catalog=False)
+    science, weight = (fits.getheader(path) for path in made.files)
+    assert (science["BUNIT"], weight["BUNIT"]) == ("ELECTRONS/S", "s")
+    assert science["CRREJECT"] == "median"
+    times = fits.getdata(made.files[1])
+    # pixels cover more of the sky here than in the middle of the whole detector
+    assert np.median(times[times > 0.7 * science["EXPTIME"]]) == pytest.approx(science["EXPTIME"], rel=0.1)
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(1.0, 0.0), (180.0, None)])
+def test_pixels_of_another_field(small, tmp_path, ra, dec):
+    exposures = _truly(small)
+    path = _made(exposures, tmp_path, cosmic_rays="none", make_catalog=False).files[0]
+    far = tmp_path / "far.fits"
+    shutil.copyfile(path, far)
+    with fits.open(far, mode="update") as hdus:
+        header = hdus[0].header
+        header["CRVAL1"] = (header["CRVAL1"] + ra) % 360
+        if dec is None:
+            header["CRVAL2"] = -header["CRVAL2"]
+    for check in (
+        lambda: check_grid(exposures, MosaicSettings(grid_image=str(far))),
+        lambda: _made(exposures, tmp_path / "out", grid_image=str(far)),
+    ):
+        with pytest.raises(InputError, match=r"far\.fits"):
+            check()
+
+
+def test_a_folder_that_was_left_is_removed(tmp_path):
+    with temporary_folder(tmp_path) as folder:
+        (folder / "a.fits").write_bytes(b"x")
+        left = shutil.copytree(folder, tmp_path / folder.name.replace(str(os.getpid()), "999999999"))
+        assert remove_leftovers([tmp_path]) == [left]
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):
+    """Two exposures of a CCD, hit at one place on the sky, and flagged."""
+    exposures = tuple(SimulatedExposure("F814W", 250.0, dither) for dither in DITHERS[:2])
+    size = SMALL["acs_wfc"]
+    scene = usual_scene("acs_wfc", size)
+    visits = (SimulatedVisit("01", exposures),)
+    field = make_field(Simulation("acs_wfc", visits, size=size, scene=scene), tmp_path)
+    pair = _truly(field).direct
+    first, second = (corrected_wcss(e, field.truth[e.key].correction(e.plane))[0] for e in pair)
+    middle = np.array([[size[1] // 2, size[0] // 2]])
+    places = [middle[0], np.rint(second.to_pixel(first.to_sky(middle)))[0].astype(int)]
+    for exposure, (x, y) in zip(pair, places, strict=True):
+        with fits.open(exposure.path, mode="update") as hdus:
+            hdus["SCI", exposure.chips[0].extver].data[y, x] += 3000.0
+            hdus["DQ", exposure.chips[0].extver].data[y, x] |= 4096
+    made = _made(_truly(field), tmp_path / "out", flag_exposures=True, make_catalog=False, good_bits=480)
+    for exposure, (x, y) in zip(pair, places, strict=True):
+        assert made.rays[exposure.key][exposure.chips[0].extver].unpacked()[y, x]

@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from string import ascii_uppercase
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.missions import read_exposure
+from grism_align.io.record.file import read_provenance
+from grism_align.io.record.input_wcs import start_difference, start_entry
+from grism_align.simulation import case_a, case_c
+from grism_align.values.errors import InputError, OutputError
+from grism_align.values.transform import LinearTransform
+from grism_align.workflows.load_raw import destination_for, read_plain
+from grism_align.workflows.reapply import plan_reapplication, write_reapplication
+from grism_align.workflows.results.destination import Destination
+from grism_align.workflows.undo import undo_files
+from tests.support.aligned_fields import (
+    REASON,
+    all_bytes,
+    make_aligned,
+    quietly,
+    rewrite_record,
+    wcs_names,
+    without_starts,
+)
+from tests.support.fields import SMALL, edited, score_of, wcs_apart
+
+SAME = 1e-6  # mas
+D1, G1, D2, G2 = "idem01a1q", "idem01a2q", "idem02a1q", "idem02a2q"
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory):
+    """Case A of WFC3/IR: two visits of a direct and a grism exposure."""
+    return make_aligned(case_a(size=SMALL["wfc3_ir"], n_pairs=1), tmp_path_factory.mktemp("a"))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Case C, and two chips."""
+    acs = case_a("acs_wfc", SMALL["acs_wfc"], n_pairs=1, n_visits=1)
+    return {
+        "c": make_aligned(case_c(size=64), tmp_path_factory.mktemp("c"), failed=(5, 6)),
+        "acs": make_aligned(acs, tmp_path_factory.mktemp("acs")),
+    }
+
+
+def applied(record, files, folder, **options):
+    plan = plan_reapplication(record, [files], **options)
+    write_reapplication(plan, Destination(folder, in_place=False), quietly)
+    return plan
+
+
+def apart(first, second, names):
+    return max(wcs_apart(first / name, second / name) for name in names)
+
+
+# --- the same files again ---
+
+
+@pytest.mark.parametrize("which", ["a", "c", "acs"])
+def test_fresh_files_get_the_wcs_of_the_run(which, aligned, others, tmp_path):
+    field = aligned if which == "a" else others[which]
+    plan = applied(field.record, field.fetched(tmp_path / "new"), tmp_path / "again")
+    assert apart(field.out, tmp_path / "again", field.names) <= SAME
+    assert wcs_names(tmp_path / "again", field.names) == wcs_names(field.out, field.names)
+    scores = score_of(field.truth, tmp_path / "again")
+    fitted = {key: s for key, s in scores.items() if plan.exposures.fit(key).is_aligned}
+    assert max(score.absolute for score in fitted.values()) < 0.05  # an affine map of a rotation
+
+
+def test_records_without_the_starting_wcs_serve_too(aligned, tmp_path):
+    old = without_starts(aligned, tmp_path / "old.asdf")
+    applied(old, aligned.fetched(tmp_path / "new"), tmp_path / "again")
+    assert apart(aligned.out, tmp_path / "again", aligned.names) <= SAME
+
+
+def test_grism_exposures_alone(aligned, tmp_path):
+    new = aligned.fetched(tmp_path / "new")
+    grisms = [new / f"{key}_flt.fits" for key in (G1, G2)]
+    plan = plan_reapplication(aligned.record, grisms)
+    write_reapplication(plan, Destination(tmp_path / "again", in_place=False), quietly)
+    assert apart(aligned.out, tmp_path / "again", [path.name for path in grisms]) <= SAME
+
+
+def test_the_new_record_names_the_old_one(aligned, tmp_path):
+    applied(aligned.record, aligned.fetched(tmp_path / "new"), tmp_path / "again")
+    new, old = (read_provenance(f) for f in (tmp_path / "again/field_provenance.asdf", aligned.record))
+    activity = new["activities"][-1]
+    assert (activity["step"], activity["outcome"]) == ("apply", "done")
+    assert activity["settings"]["record_sha256"] == sha256_of(aligned.record)
+    assert activity["counts"] == {"exposures": 4, "already": 0, "rebased": 0}
+    for key, entry in new["exposures"].items():
+        before = old["exposures"][key]
+        assert entry["total"]["transform"]["shift"] == before["total"]["transform"]["shift"]
+        assert entry["wcs_solution"] == before["wcs_solution"]
+        assert entry["input"]["sha256"] == sha256_of(tmp_path / "new" / f"{key}_flt.fits")
+        assert entry["output"]["sha256"] == sha256_of(tmp_path / "again" / f"{key}_flt.fits")
+
+
+def test_failed_exposures_keep_their_wcs(others, tmp_path):
+    field = others["c"]
+    lost = [field.truth.paths[number].name for number in (5, 6)]
+    plan = applied(field.record, field.fetched(tmp_path / "new"), tmp_path / "again")
+    assert apart(tmp_path / "new", tmp_path / "again", lost) <= SAME
+    for name in lost:
+        header = fits.getheader(tmp_path / "again" / name)
+        assert header["GALIGN"] == "FAILED"
+        assert REASON in str(header["HISTORY"]).replace("\n", "")
+    # whatever their WCS is, since nothing starts from it
+    moved = field.fetched(tmp_path / "moved", *((name[:9], "CRVAL1", 3.0) for name in lost))
+    assert (
+        plan_reapplication(field.record, [moved]).exposures.total.fits.keys()
+        == plan.exposures.total.fits.keys()
+    )
+
+
+def test_twice_is_once(aligned, tmp_path):
+    applied(aligned.record, aligned.fetched(tmp_path / "new"), tmp_path / "one")
+    for record in (aligned.record, tmp_path / "one/field_provenance.asdf"):
+        plan = applied(record, tmp_path / "one", tmp_path / "two")
+        assert set(plan.already) == {D1, G1, D2, G2}
+        assert apart(tmp_path / "one", tmp_path / "two", aligned.names) <= SAME
+        assert wcs_names(tmp_path / "two", aligned.names) == wcs_names(aligned.out, aligned.names)
+        shutil.rmtree(tmp_path / "two")
+
+
+def test_in_place_twice_writes_once(aligned, tmp_path):
+    new = aligned.fetched(tmp_path / "new")
+    contents = []
+    for _ in range(2):
+        plan = plan_reapplication(aligned.record, [new])
+        write_reapplication(plan, destination_for(plan.exposures, None, in_place=True), quietly)
+        contents.append(all_bytes(new))
+    assert plan.is_done
+    assert contents[0] == contents[1]
+    assert apart(aligned.out, new, aligned.names) <= SAME
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_application_that_was_cut_short_is_finished(known, aligned, tmp_path):
+    record = aligned.record if known else without_starts(aligned, tmp_path / "old.asdf")
+    new = aligned.fetched(tmp_path / "new")
+    for key in (D1, G2):
+        # another header card, so that no checksum tells that it is an output of the run
+        path = aligned.out / f"{key}_flt.fits"
+        (new / path.name).unlink()
+        edited(path, new / path.name, (0, "OBSERVER", "me"))
+    plan = plan_reapplication(record, [new])
+    assert set(plan.already) == {D1, G2}
+    write_reapplication(plan, Destination(new, in_place=True), quietly)
+    assert apart(aligned.out, new, aligned.names) <= SAME
+    assert wcs_names(new, aligned.names) == wcs_names(aligned.out, aligned.names)
+
+
+# --- another WCS ---
+
+
+def shifted(path, mas):
+    """CRVAL2 of a file, moved to the north."""
+    return fits.getval(path, "CRVAL2", 1) + mas / 3.6e6
+
+
+def test_in_place_beside_the_record_it_goes_on_from_it(aligned, tmp_path):
+    folder = tmp_path / "products"
+    shutil.copytree(aligned.out, folder)
+    record = folder / aligned.record.name
+    files = sorted(folder.glob("*_flt.fits"))
+    undo_files(files, in_place=True)
+    partly = plan_reapplication(record, files[:1])
+    with pytest.raises(OutputError, match=f"without {G1}"):
+        write_reapplication(partly, Destination(folder, in_place=True), quietly)
+    write_reapplication(plan_reapplication(record, files), Destination(folder, in_place=True), quietly)
+    assert apart(folder, aligned.out, [path.name for path in files]) < SAME
+    assert read_provenance(record)["activities"][-1]["step"] == "apply"
+    assert plan_reapplication(record, files).is_done
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_moved_start_is_refused(known, aligned, tmp_path):
+    record = aligned.record if known else without_starts(aligned, tmp_path / "old.asdf")
+    moved = shifted(aligned.raw / f"{D2}_flt.fits", 100.0)
+    new = aligned.fetched(tmp_path / "new", (D2, "CRVAL2", moved))
+    with pytest.raises(
+        InputError, match=rf"{D2}_flt.fits: its starting WCS .* not the one on record"
+    ) as caught:
+        plan_reapplication(record, [new])
+    assert "+100" in str(caught.value)
+    assert ("--rebase" in str(caught.value)) == known
+
+
+def test_a_grism_exposure_that_starts_elsewhere_is_refused(aligned, tmp_path):
+    cd = fits.getval(aligned.raw / f"{G1}_flt.fits", "CD1_1", 1)
+    new = aligned.fetched(tmp_path / "new", (G1, "CD1_1", 1.0001 * cd))
+    with pytest.raises(InputError, match=f"{G1}_flt.fits: its starting WCS"):
+        plan_reapplication(aligned.record, [new])
+
+
+def test_all_that_differ_are_counted(aligned, tmp_path):
+    new = aligned.fetched(tmp_path / "new", ("idem", "CRVAL2", 5.0))
+    with pytest.raises(InputError, match="nor are those of 3 more files"):
+        plan_reapplication(aligned.record, [new])
+
+
+def test_another_distortion_is_refused_and_not_rebased(aligned, tmp_path):
+    names = ("WCSNAME", "IDC_new0001i")
+    new = aligned.fetched(tmp_path / "new", (D1, "A_2_0", 2e-5), (D1, *names))
+    with pytest.raises(InputError, match=r"distortion .*models .*IDC_new0001i.*Align these files anew"):
+        plan_reapplication(aligned.record, [new], rebase=True)
+
+
+def test_other_chips_are_refused(others, tmp_path):
+    field = others["acs"]
+
+    def without_one(key, entry):
+        return {"starting_wcs": {**entry["starting_wcs"], "chips": entry["starting_wcs"]["chips"][:1]}}
+
+    record = rewrite_record(field.record, tmp_path / "one.asdf", without_one)
+    with pytest.raises(InputError, match="its chips have shapes"):
+        plan_reapplication(record, [field.raw], rebase=True)
+
+
+def other_start(path, target, name, *, keeps_old):
+    """A file whose WCS is another solution, 1.3" and 0.02 deg off; the old one may be an alternate."""
+    exposure = read_exposure(path)
+    move = LinearTransform.from_parameters(exposure.plane, (0.9, -1.0), 0.02)
+    letter = next(k for k in ascii_uppercase if k != "O")
+    with fits.open(path) as hdus:
+        for chip in exposure.chips:
+            header = hdus["SCI", chip.extver].header
+            wcs = chip.wcs.corrected(move)
+            values = [*wcs.crval, *wcs.cd.ravel()]
+            keywords = ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+            for keyword in (*keywords, "CRPIX1", "CRPIX2", "CTYPE1", "CTYPE2", "WCSNAME"):
+                if keeps_old:
+                    header[keyword + letter] = header[keyword]
+            for keyword, value in zip(keywords, values, strict=True):
+                header[keyword] = float(value)
+            header["WCSNAME"] = name
+        hdus.writeto(target)
+
+
+@pytest.mark.parametrize(("which", "known"), [("a", True), ("a", False), ("acs", True), ("acs", False)])
+def test_rebased_files_lie_where_the_run_put_them(which, known, aligned, others, tmp_path):
+    field = aligned if which == "a" else others[which]
+    record = field.record if known else without_starts(field, tmp_path / "old.asdf")
+    model = wcs_names(field.raw, field.names)[0].partition("-")[0]
+    (tmp_path / "new").mkdir()
+    for name in field.names:
+        other_start(field.raw / name, tmp_path / "new" / name, f"{model}-GSC240", keeps_old=not known)
+    with pytest.raises(InputError, match=r"\(GSC240, on record IDC\).*--rebase"):
+        plan_reapplication(record, [tmp_path / "new"])
+    plan = applied(record, tmp_path / "new", tmp_path / "again", rebase=True)
+    assert len(plan.rebased) == len(field.names)
+    assert apart(field.out, tmp_path / "again", field.names) < 0.01
+    tree = read_provenance(tmp_path / "again/field_provenance.asdf")
+    assert {entry["wcs_solution"] for entry in tree["exposures"].values()} == {"GSC240"}
+    assert all("re-based" in entry["total"]["reason"] for entry in tree["exposures"].values())
+
+
+def test_without_a_shared_wcs_an_old_record_is_not_rebased(aligned, tmp_path):
+    record = without_starts(aligned, tmp_path / "old.asdf")
+    model = wcs_names(aligned.raw, aligned.names)[0].partition("-")[0]
+    target = tmp_path / f"{D1}_flt.fits"
+    other_start(aligned.raw / target.name, target, f"{model}-GSC240", keeps_old=False)
+    with pytest.raises(InputError, match=r"no common start.*Align these files anew"):
+        plan_reapplication(record, [target], rebase=True)
+
+
+@settings(max_examples=10)
+@given(
+    east=st.floats(-20, 20),
+    north=st.floats(-20, 20),
+    roll=st.floats(-0.5, 0.5),
+    scale=st.floats(0.999, 1.001),
+)
+def test_the_difference_of_two_starts_is_what_was_put_between_them(others, east, north, roll, scale):
+    exposure = read_exposure(others["acs"].raw / others["acs"].names[0])
+    move = LinearTransform.from_parameters(exposure.plane, (east, north), roll, scale)
+    chips = tuple(replace(chip, wcs=chip.wcs.corrected(move)) for chip in exposure.chips)
+    found = start_difference(start_entry(exposure), replace(exposure, chips=chips))
+    back = found.to_record.in_plane(exposure.plane).then(move)
+    assert np.abs(back.shift).max() < 1e-5
+    assert abs(back.roll) < 1e-6
+    assert found.distortion < 0.05
+
+
+# --- what is refused before any work ---
+
+
+def test_files_that_are_not_on_record(aligned, others, tmp_path):
+    new = aligned.fetched(tmp_path / "new")
+    stranger = others["acs"].truth.paths[0]
+    other = edited(stranger, new / "jxxx01a1q_flc.fits", (0, "ROOTNAME", "jxxx01a1q"))
+    with pytest.raises(
+        InputError, match=r"1 of 5 files are not on record: jxxx01a1q_flc.fits.*--allow_missing"
+    ):
+        plan_reapplication(aligned.record, [new])
+    plan = applied(aligned.record, new, tmp_path / "again", allow_missing=True)
+    assert plan.left_out == (other.name,)
+    assert not (tmp_path / "again" / other.name).exists()
+    with pytest.raises(InputError, match="1 of 1 files are not on record"):
+        plan_reapplication(aligned.record, [other], allow_missing=True)
+
+
+def test_two_files_of_one_exposure(aligned, tmp_path):
+    new = aligned.fetched(tmp_path / "new")
+    shutil.copy(new / f"{D1}_flt.fits", new / "copy_flt.fits")
+    with pytest.raises(InputError, match=f"it has the ROOTNAME of .*{D1}"):
+        read_plain([new])
+
+
+def test_records_and_inputs_are_not_replaced(aligned, tmp_path):
+    new = aligned.fetched(tmp_path / "new")
+    plan = plan_reapplication(aligned.record, [new])
+    before = all_bytes(aligned.out)
+    with pytest.raises(OutputError, match="replaced by the record of its own application"):
+        write_reapplication(plan, Destination(aligned.out, in_place=False), quietly)
+    with pytest.raises(OutputError, match="it is the folder of the input"):
+        write_reapplication(plan, Destination(new, in_place=False), quietly)
+    assert all_bytes(aligned.out) == before

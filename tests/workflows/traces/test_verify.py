@@ -1,0 +1,260 @@
+"""Simulated fields whose corrections are the true ones, but for shifts that the traces have to show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grism_align.algorithms.measuring.measure import measure_exposure
+from grism_align.algorithms.traces.correction import rows_moved
+from grism_align.algorithms.traces.refine import refine_on_traces
+from grism_align.algorithms.traces.sources import frame_sources
+from grism_align.io.missions import read_pixels
+from grism_align.io.missions.hst.read import read_exposure
+from grism_align.simulation import PointingErrors, SceneSettings, case_a, simulate
+from grism_align.simulation.instruments import ELEMENTS
+from grism_align.values.field import ExposureSet
+from grism_align.values.settings import DetectionSettings, TraceSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.trace import TraceModel
+from grism_align.values.transform import LinearTransform
+from grism_align.workflows.traces import verify as trace_images
+from grism_align.workflows.traces.verify import verify_traces
+from tests.support.detector_parts import binned, one_chip, subarray
+
+DRIFT = 0.2  # pixels
+
+
+def bright(density, faintest):
+    """Not so many sources that their spectra overlap."""
+    return SceneSettings(
+        star_density=density,
+        galaxy_density=20.0,
+        star_magnitudes=(17.0, faintest),
+        galaxy_magnitudes=(20.0, 24.0),
+    )
+
+
+def true_set(simulation, folder, seed=5):
+    """The exposures with their catalogs and true corrections."""
+    truth = simulate(simulation, folder, np.random.default_rng(seed))
+    exposures = tuple(read_exposure(path) for path in truth.paths)
+    settings = DetectionSettings(centroid="windowed")
+    catalogs = {}
+    for exposure in exposures:
+        if exposure.is_direct:
+            chips = ((chip.extver, p.sci, p.err, p.dq) for chip, p in read_pixels(exposure))
+            catalogs[exposure.key] = measure_exposure(exposure, chips, settings)
+    fits = {}
+    for exposure in exposures:
+        transform = truth[exposure.key].correction(exposure.plane)
+        governor = truth[exposure.key].governor
+        fits[exposure.key] = ExposureFit(
+            FitStatus.ALIGNED, transform, governed_by=(governor,) if governor else ()
+        )
+    directs = AlignmentSolution({e.key: fits[e.key] for e in exposures if e.is_direct})
+    grisms = AlignmentSolution({e.key: fits[e.key] for e in exposures if not e.is_direct})
+    return ExposureSet("field", exposures, catalogs=catalogs, relative=directs, grism=grisms), truth
+
+
+def drifted(exposures, key, rows):
+    """The grisms' solution with one correction wrong: it predicts traces `rows` pixels too low."""
+    fit, chip = exposures.grism[key], exposures[key].chips[0]
+    plane = fit.transform.plane
+    low, high = plane.to_plane(fit.transform.apply_to_sky(chip.wcs.to_sky([[150, 150], [150, 151]])))
+    wrong = fit.transform.then(LinearTransform(np.eye(2), rows * (high - low), plane))
+    return AlignmentSolution({**exposures.grism.fits, key: replace(fit, transform=wrong)})
+
+
+@pytest.fixture(scope="module")
+def infrared(tmp_path_factory):
+    errors = PointingErrors(jitter=DRIFT)
+    simulation = case_a(size=(300, 420), n_pairs=2, n_visits=2, errors=errors, scene=bright(60.0, 23.0))
+    return true_set(simulation, tmp_path_factory.mktemp("infrared"))
+
+
+def configuration(folder, name="G141.conf", offset=0.0):
+    """An aXe configuration of the simulated order."""
+    order = max(ELEMENTS["wfc3_ir"]["G141"].orders, key=lambda order: order.fraction)
+    path = folder / name
+    path.write_text(
+        f"BEAMA {order.start} {order.end}\nDYDX_A_0 {order.offset + offset}\nDYDX_A_1 {order.slope}\n"
+    )
+    return str(path)
+
+
+def test_residuals_relative_to_other_exposures_vanish_with_true_corrections(infrared):
+    exposures, truth = infrared
+    found = verify_traces(exposures, exposures.grism, TraceSettings())
+    assert list(found.checks) == [grism.key for grism in exposures.grisms]
+    after = np.array([check.after_px for check in found.checks.values()])
+    error = np.array([check.after_error for check in found.checks.values()])
+    assert (error < 0.05).all()
+    assert (np.abs(after) < 4 * error).all()
+    # The correction's own effect: what is injected, less the mean of the other exposures.
+    model = TraceModel.straight(15, 196, 1.4, 0.0085)
+    moved = np.array(
+        [
+            rows_moved(exposures[key].chips[0], truth[key].correction(exposures[key].plane), model)
+            for key in found.checks
+        ]
+    )
+    n = len(moved)
+    before = np.array([check.before_px for check in found.checks.values()])
+    assert before - after == pytest.approx((moved - moved.mean()) * n / (n - 1), abs=0.05)
+    assert all(check.note == "relative to 3 other exposures" for check in found.checks.values())
+
+
+def test_a_drift_across_the_dispersion_is_measured_within_its_error(infrared):
+    exposures, _ = infrared
+    key = exposures.grisms[1].key
+    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings())
+    check = found.checks[key]
+    assert check.n_sources >= 5
+    assert abs(check.after_px - DRIFT) < 4 * check.after_error
+    others = [other for name, other in found.checks.items() if name != key]
+    assert all(abs(one.after_px + DRIFT / 3) < 4 * one.after_error for one in others)
+
+
+def test_with_a_configuration_residuals_are_absolute(infrared, tmp_path):
+    exposures, _ = infrared
+    settings = TraceSettings(trace_config=(configuration(tmp_path, offset=-0.3),))
+    found = verify_traces(exposures, exposures.grism, settings)
+    for check in found.checks.values():
+        assert check.note == "against G141.conf"
+        assert abs(check.after_px - 0.3) < 4 * check.after_error
+        assert check.after_error < 0.05
+
+
+def test_progress_is_shown(infrared):
+    exposures, _ = infrared
+    seen = []
+
+    def track(items, label):
+        for item in items:
+            seen.append((label, item.key))
+            yield item
+
+    verify_traces(exposures, exposures.grism, TraceSettings(), track)
+    assert seen == [("Verifying", grism.key) for grism in exposures.grisms]
+
+
+def test_a_significant_drift_is_corrected_where_no_direct_exposure_is_near_in_time(infrared):
+    exposures, _ = infrared
+    key = exposures.grisms[1].key
+    late = tuple(
+        replace(e, start=e.start + 0.03, end=e.end + 0.03) if e.key == key else e for e in exposures.exposures
+    )
+    exposures = replace(exposures, exposures=late)
+    solution, settings = drifted(exposures, key, DRIFT), TraceSettings(refine_grism=True)
+    verification = verify_traces(exposures, solution, settings)
+    refined, refused = refine_on_traces(exposures, solution, verification, settings)
+    changed = [name for name in refined.fits if refined[name] is not solution[name]]
+    assert changed == [key]
+    assert set(refused) == {grism.key for grism in exposures.grisms} - {key}
+    assert set(refused.values()) == {"a direct exposure was taken next to it in time"}
+    assert "corrected by the cross-dispersion drift of +0." in refined[key].reason
+    chip, true = exposures[key].chips[0], exposures.grism[key].transform
+    place = np.array([[200.0, 150.0]])
+    seen = chip.wcs.to_pixel(
+        refined[key].transform.inverted().apply_to_sky(true.apply_to_sky(chip.wcs.to_sky(place)))
+    )
+    error = verification.checks[key].after_error
+    assert abs((seen - place)[0, 1]) < 4 * error
+    assert (seen - place)[0, 0] == pytest.approx(0.0, abs=1e-3)
+    grown = refined[key].transform.covariance - solution[key].transform.covariance
+    size = np.sqrt(np.trace(grown[:2, :2])) / exposures[key].pixel_scale
+    assert error / 2 < size < 2 * error
+
+
+def test_drifts_that_are_too_small_or_too_large_stay(infrared):
+    exposures, _ = infrared
+    early = replace(
+        exposures,
+        exposures=tuple(
+            replace(e, start=e.start - 1, end=e.end - 1)
+            if not e.is_direct and e.key == exposures.grisms[0].key
+            else e
+            for e in exposures.exposures
+        ),
+    )
+    for rows in (0.0, 2.0):
+        solution, settings = drifted(early, early.grisms[0].key, rows), TraceSettings()
+        verification = verify_traces(early, solution, settings)
+        refined, _ = refine_on_traces(early, solution, verification, settings)
+        assert all(refined[name] is solution[name] for name in refined.fits)
+
+
+def test_one_exposure_needs_a_configuration(infrared, tmp_path):
+    exposures, _ = infrared
+    one = replace(exposures, exposures=(*exposures.direct, exposures.grisms[0]))
+    check = verify_traces(one, exposures.grism, TraceSettings()).checks[exposures.grisms[0].key]
+    assert not check.is_measured
+    assert check.note == "no other exposure of the grism, nor a configuration"
+    settings = TraceSettings(trace_config=(configuration(tmp_path),))
+    check = verify_traces(one, exposures.grism, settings).checks[exposures.grisms[0].key]
+    assert abs(check.after_px) < 4 * check.after_error
+
+
+def test_what_cannot_be_measured_has_a_note(infrared):
+    exposures, _ = infrared
+    first, second, *_ = exposures.grisms
+    failed = AlignmentSolution({**exposures.grism.fits, first.key: ExposureFit.failed("no direct exposure")})
+    unknown = replace(second, filter="G000")
+    some = replace(exposures, exposures=(*exposures.direct, first, unknown), catalogs=exposures.catalogs)
+    found = verify_traces(some, failed, TraceSettings()).checks
+    assert found[first.key].note == "not aligned"
+    assert "is not known; give its configuration" in found[second.key].note
+    bare = replace(exposures, catalogs={})
+    found = verify_traces(bare, exposures.grism, TraceSettings()).checks
+    assert {check.note for check in found.values()} == {"no trace bright and isolated enough"}
+    assert len(frame_sources(bare, 0)) == 0
+
+
+@pytest.mark.parametrize(("instrument", "size"), [("acs_wfc", (200, 600)), ("wfc3_uvis", (300, 700))])
+def test_two_chips_give_one_offset_of_each_exposure(instrument, size, tmp_path):
+    simulation = case_a(instrument, size=size, n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
+    exposures, _ = true_set(simulation, tmp_path)
+    key = exposures.grisms[1].key
+    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings())
+    check = found.checks[key]
+    assert check.after_error < 0.1
+    assert abs(check.after_px - DRIFT) < 4 * check.after_error
+
+
+def test_the_only_chip_of_a_subarray_has_the_configuration_of_its_ccdchip(tmp_path):
+    """SCI,1 of a file with one chip may be CCDCHIP 1, which is SCI,2 of one with both."""
+    simulation = case_a("acs_wfc", size=(200, 600), n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
+    exposures, _ = true_set(simulation, tmp_path / "both")
+    (tmp_path / "one").mkdir()
+    parts = [read_exposure(one_chip(e.path, tmp_path / "one" / e.path.name)) for e in exposures.grisms]
+    assert [[chip.extver for chip in part.chips] for part in parts] == [[1], [1]]
+    order = max(ELEMENTS["acs_wfc"]["G800L"].orders, key=lambda order: order.fraction)
+    files = []
+    for ccdchip, wrong in ((1, 0.0), (2, 2.0)):
+        files.append(tmp_path / f"ACS.WFC.CHIP{ccdchip}.conf")
+        files[-1].write_text(
+            f"GFILTER G800L\nBEAMA {order.start} {order.end}\n"
+            f"DYDX_A_0 {order.offset + wrong}\nDYDX_A_1 {order.slope}\n"
+        )
+    settings = TraceSettings(trace_config=tuple(str(file) for file in files))
+    alone = replace(exposures, exposures=(*exposures.direct, *parts))
+    for check in verify_traces(alone, exposures.grism, settings).checks.values():
+        assert check.note == "against ACS.WFC.CHIP1.conf"
+        assert check.after_error < 0.1
+        assert abs(check.after_px) < 4 * check.after_error
+
+
+@pytest.mark.parametrize(("cut", "xy"), [(subarray, [17.0, 30.0]), (binned, [0.5, 0.5])])
+def test_where_an_array_lies_on_its_chip(tmp_path, cut, xy):
+    simulation = case_a("wfc3_uvis", size=(64, 96), n_pairs=1, n_visits=1)
+    path = simulate(simulation, tmp_path / "whole", np.random.default_rng(1)).paths[1]
+    whole = trace_images._windows(read_exposure(path))
+    part = trace_images._windows(read_exposure(cut(path, tmp_path / path.name)))
+    assert {extver: window.chip for extver, window in part.items()} == {1: 2, 2: 1}
+    for extver, window in part.items():
+        step = whole[extver].to_chip(np.array([xy])) - window.to_chip(np.zeros((1, 2)))
+        assert step == pytest.approx(np.zeros((1, 2)), abs=1e-9)
+        assert window.ltm == ((0.5, 0.5) if cut is binned else (1.0, 1.0))
