@@ -44,7 +44,7 @@ class Score:
     worst : float, pixels
         The largest rms of one chip.
     n_off : int
-        Chips whose rms exceeds 0.1 pixel.
+        ExposureStack whose rms exceeds 0.1 pixel.
     """
 
     rms: float

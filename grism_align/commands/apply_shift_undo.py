@@ -42,7 +42,7 @@ def add_apply(subparsers: Subparsers) -> None:
 def _apply(options: argparse.Namespace) -> None:
     from grism_align.workflows.progress import track
     from grism_align.workflows.reapply import plan_reapplication, write_reapplication
-    from grism_align.workflows.summary_table import closing_table
+    from grism_align.workflows.summary_table import summary_table
     from grism_align.workflows.user_shifts import REFERENCE
 
     _check_destination_given(options)
@@ -55,7 +55,7 @@ def _apply(options: argparse.Namespace) -> None:
     destination = _destination(options, plan.exposures)
     write_reapplication(plan, destination, track)
     is_users = plan.exposures.absolute.reference == REFERENCE
-    print(_shift_text(plan.exposures) if is_users else closing_table(plan.exposures))
+    print(_shift_text(plan.exposures) if is_users else summary_table(plan.exposures))
     if plan.already:
         print(f"{len(plan.already)} have their correction already: {', '.join(plan.already)}")
     for key, difference in plan.rebased.items():

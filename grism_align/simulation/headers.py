@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grism_align.simulation.instruments import ChipOptics, Element, Instrument
 
 __all__ = [
-    "ChipFacts",
+    "ChipStatistics",
     "ExposureFacts",
     "constant_header",
     "plain_header",
@@ -89,7 +89,7 @@ class ExposureFacts:
 
 
 @dataclass(frozen=True)
-class ChipFacts:
+class ChipStatistics:
     """What the headers of one chip say.
 
     Parameters
@@ -187,14 +187,14 @@ def _unit(facts: ExposureFacts) -> str:
     return "ELECTRONS/S" if facts.camera.readout.rates else "ELECTRONS"
 
 
-def science_header(facts: ExposureFacts, chip: ChipFacts, written: ChipWcs) -> fits.Header:
+def science_header(facts: ExposureFacts, chip: ChipStatistics, written: ChipWcs) -> fits.Header:
     """The header of a SCI extension.
 
     Parameters
     ----------
     facts : ExposureFacts
         The exposure.
-    chip : ChipFacts
+    chip : ChipStatistics
         The chip.
     written : ChipWcs
         Its WCS with distortion, for the 'O' WCS.
@@ -220,13 +220,13 @@ def science_header(facts: ExposureFacts, chip: ChipFacts, written: ChipWcs) -> f
     return header
 
 
-def _opus(chip: ChipFacts, written: ChipWcs) -> LinearWcs:
+def _opus(chip: ChipStatistics, written: ChipWcs) -> LinearWcs:
     """The WCS before any distortion correction: the tangent to the written one at its own pixel."""
     crpix = np.array(chip.optics.opus_crpix) - chip.corner
     return LinearWcs(crpix, written.to_sky(crpix - 1)[0], written.jacobian(crpix - 1) / 3600)
 
 
-def _detector_cards(facts: ExposureFacts, chip: ChipFacts) -> fits.Header:
+def _detector_cards(facts: ExposureFacts, chip: ChipStatistics) -> fits.Header:
     """Where the array lies on the chip, and where the aperture looks."""
     header = fits.Header()
     header["RA_APER"], header["DEC_APER"], header["PA_APER"] = facts.pointing
@@ -240,7 +240,7 @@ def _detector_cards(facts: ExposureFacts, chip: ChipFacts) -> fits.Header:
     return header
 
 
-def plain_header(facts: ExposureFacts, chip: ChipFacts, name: str) -> fits.Header:
+def plain_header(facts: ExposureFacts, chip: ChipStatistics, name: str) -> fits.Header:
     """The header of an ERR or DQ extension: it has the linear WCS only."""
     header = _extension_cards(facts, name, chip.extver, _unit(facts) if name == "ERR" else "UNITLESS")
     header["WCSAXES"] = 2
@@ -248,7 +248,7 @@ def plain_header(facts: ExposureFacts, chip: ChipFacts, name: str) -> fits.Heade
     return header
 
 
-def constant_header(facts: ExposureFacts, chip: ChipFacts, name: str, value: float) -> fits.Header:
+def constant_header(facts: ExposureFacts, chip: ChipStatistics, name: str, value: float) -> fits.Header:
     """The header of a SAMP or TIME extension whose pixels all have one value."""
     header = _extension_cards(facts, name, chip.extver, "SAMPLES" if name == "SAMP" else "SECONDS")
     header["NPIX1"], header["NPIX2"] = chip.shape[1], chip.shape[0]

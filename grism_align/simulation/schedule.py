@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grism_align.simulation.chips import ChipWcs, linear_wcs, wcs_header
-from grism_align.simulation.headers import ChipFacts, ExposureFacts
+from grism_align.simulation.headers import ChipStatistics, ExposureFacts
 from grism_align.simulation.lookup import lookup_tables
 from grism_align.simulation.rotations import frame_at, pointing_rotation
 from grism_align.values.sphere import sky_to_vector, tangent_axes, unproject, vector_to_sky
@@ -44,7 +44,7 @@ class PlannedExposure:
         ``written = rotation @ true``.
     governor : str or None
         Key of the direct exposure that shares it.
-    chips : tuple of ChipFacts
+    chips : tuple of ChipStatistics
         The chips with their true WCSs.
     """
 
@@ -53,7 +53,7 @@ class PlannedExposure:
     facts: ExposureFacts
     rotation: Floats
     governor: str | None
-    chips: tuple[ChipFacts, ...]
+    chips: tuple[ChipStatistics, ...]
 
     @property
     def mid(self) -> float:
@@ -248,10 +248,12 @@ def _chips(
     exposure: SimulatedExposure,
     pointing: tuple[float, float, float],
     aberration: float,
-) -> tuple[ChipFacts, ...]:
+) -> tuple[ChipStatistics, ...]:
     optics = simulation.camera.optics(simulation.element(exposure))
     return tuple(
-        ChipFacts(extver, chip, linear_wcs(chip, pointing, aberration).cut(*corner), corner, simulation.shape)
+        ChipStatistics(
+            extver, chip, linear_wcs(chip, pointing, aberration).cut(*corner), corner, simulation.shape
+        )
         for extver, (chip, corner) in enumerate(zip(optics, chip_corners(simulation), strict=True), start=1)
     )
 
@@ -263,7 +265,7 @@ def shared_tables(simulation: Simulation) -> list[fits.ImageHDU]:
     return lookup_tables(len(simulation.camera.direct), chip_corners(simulation))
 
 
-def chip_wcs(chip: ChipFacts, tables: list[fits.ImageHDU], rotation: Floats | None = None) -> ChipWcs:
+def chip_wcs(chip: ChipStatistics, tables: list[fits.ImageHDU], rotation: Floats | None = None) -> ChipWcs:
     """The WCS of a chip: the true one, or the written one if a rotation is given."""
     linear = chip.linear if rotation is None else chip.linear.rotated(rotation)
     optics: ChipOptics = chip.optics

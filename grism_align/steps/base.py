@@ -16,7 +16,7 @@ from grism_align.values.errors import GrismAlignError, OutputError, SettingsErro
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.settings import Settings
 from grism_align.workflows.progress import track
-from grism_align.workflows.summary_table import closing_table
+from grism_align.workflows.summary_table import summary_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,7 +228,7 @@ class GrismAlignStep(Step, ABC):
             if destination.with_report:
                 logger.info("Look at %s", destination.report(result.product))
         if self.parent is None and result.total.fits:
-            logger.info("Result:\n%s", closing_table(result))
+            logger.info("Result:\n%s", summary_table(result))
 
     def done(
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any

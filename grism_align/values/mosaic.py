@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["ChipMask", "MosaicCards", "MosaicGrid", "MosaicPlan", "MosaicProduct", "MosaicRequest", "Tile"]
+__all__ = ["ChipMask", "MosaicGrid", "MosaicMetadata", "MosaicPlan", "MosaicProduct", "MosaicRequest", "Tile"]
 
 # What lies farther from the tangent point, in deg, is on no mosaic; the plane ends at 90.
 _FARTHEST = 60.0
@@ -205,7 +205,7 @@ class MosaicProduct:
 
 
 @dataclass(frozen=True)
-class MosaicCards:
+class MosaicMetadata:
     """What a mosaic's header says of its exposures.
 
     Parameters

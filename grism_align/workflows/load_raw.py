@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from grism_align.values.exposure import Exposure
 
-__all__ = ["destination_for", "read_plain"]
+__all__ = ["destination_for", "load_raw"]
 
 
-def read_plain(files: Sequence[Path | str]) -> ExposureSet:
+def load_raw(files: Sequence[Path | str]) -> ExposureSet:
     """The exposures of files, folders or associations, direct or grism, each with the WCS that its file has.
 
     Parameters

@@ -13,7 +13,7 @@ from grism_align.io.record.file import FileRecord, read_provenance, restore
 from grism_align.io.record.input_wcs import SAME_WCS, start_difference
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.field import Activity
-from grism_align.workflows.load_raw import read_plain
+from grism_align.workflows.load_raw import load_raw
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
@@ -121,7 +121,7 @@ def plan_reapplication(
         on record.
     """
     tree = read_provenance(record)
-    found, left_out = _on_record(read_plain(files), tree, record, allow_missing=allow_missing)
+    found, left_out = _on_record(load_raw(files), tree, record, allow_missing=allow_missing)
     inputs = {e.key: FileRecord.of(e.path) for e in found.exposures}
     restored = restore(found, _adopted(tree, found, inputs))
     starts = {

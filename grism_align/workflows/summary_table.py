@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
-__all__ = ["closing_table"]
+__all__ = ["summary_table"]
 
 _HEADINGS = (
     "exposure",
@@ -29,7 +29,7 @@ _HEADINGS = (
 )
 
 
-def closing_table(exposures: ExposureSet) -> str:
+def summary_table(exposures: ExposureSet) -> str:
     """One line an exposure, in time order; below it the tie to the reference catalog.
 
     Where spectra were measured, a column has how far they lie off across the dispersion. Matches and

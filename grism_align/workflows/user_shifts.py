@@ -15,7 +15,7 @@ from grism_align.values.field import Activity
 from grism_align.values.settings import PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load_raw import read_plain
+from grism_align.workflows.load_raw import load_raw
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
@@ -79,7 +79,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
         If the table or a file can't be used, or a row names what isn't given.
     """
     rows = read_shifts(table)
-    found = _without_record(read_plain(files))
+    found = _without_record(load_raw(files))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
     homes = _homes(found)

@@ -12,7 +12,7 @@ import pytest
 from grism_align.values.field import Activity
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.progress import track
-from grism_align.workflows.summary_table import closing_table
+from grism_align.workflows.summary_table import summary_table
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_bar_on_a_terminal(exposures, caplog, monkeypatch):
 
 def test_the_table_has_every_exposure_in_time_order(output_a):
     result, _ = output_a
-    lines = closing_table(result).splitlines()
+    lines = summary_table(result).splitlines()
     assert [line.split()[0] for line in lines[2:6]] == [e.key for e in result.exposures]
     widths = {len(line) for line in lines[:2]}
     assert len(widths) == 1
@@ -61,7 +61,7 @@ def test_the_table_has_every_exposure_in_time_order(output_a):
 
 def test_the_table_has_the_error_of_each_correction(output_a):
     result, _ = output_a
-    heading, _, *lines = closing_table(result).splitlines()
+    heading, _, *lines = summary_table(result).splitlines()
     at = heading.index("error [mas]")
     for line, exposure in zip(lines, result.exposures, strict=False):
         error = 1e3 * np.sqrt(np.mean(result.fit(exposure.key).transform.shift_error ** 2))
@@ -70,7 +70,7 @@ def test_the_table_has_the_error_of_each_correction(output_a):
 
 def test_the_lines_below_the_table_count_each_star_once(output_a):
     result, _ = output_a
-    [line] = closing_table(result).splitlines()[6:]
+    [line] = summary_table(result).splitlines()[6:]
     used = {
         name
         for fit in result.absolute.fits.values()
@@ -83,11 +83,11 @@ def test_the_lines_below_the_table_count_each_star_once(output_a):
 def test_parts_that_are_tied_by_themselves_are_named(output_a, solve):
     result, _ = output_a
     result = result.with_activity(Activity("absolute_align", "done", settings={"solve": solve}))
-    lines = closing_table(result).splitlines()[6:]
+    lines = summary_table(result).splitlines()[6:]
     names = sorted({e.visit if solve == "visit" else e.key for e in result.direct})
     on = f"on {result.absolute.reference}: "
     assert [line.split(on)[0] for line in lines] == [f"frame 1, {name}, " for name in names]
 
 
 def test_the_table_of_what_is_not_fitted_yet(exposures):
-    assert closing_table(exposures).count("not fitted yet") == 4
+    assert summary_table(exposures).count("not fitted yet") == 4

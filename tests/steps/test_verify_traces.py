@@ -13,7 +13,7 @@ from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.errors import InputError, SettingsError
 from grism_align.workflows.load import load_exposures
-from grism_align.workflows.summary_table import closing_table
+from grism_align.workflows.summary_table import summary_table
 from tests.support.fields import make_field
 
 SCENE = SceneSettings(
@@ -61,8 +61,8 @@ def test_a_later_propagation_without_verification_forgets_it(verified):
     result, _, _ = verified
     again = GrismWCSPropagateStep.call(result, configure_log=False)
     assert not again.traces
-    assert "trace [px]" not in closing_table(again)
-    assert "trace [px]" in closing_table(result)
+    assert "trace [px]" not in summary_table(again)
+    assert "trace [px]" in summary_table(result)
 
 
 def test_an_exposure_off_by_more_than_believed_is_told(verified, caplog):

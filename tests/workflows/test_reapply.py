@@ -17,7 +17,7 @@ from grism_align.io.record.input_wcs import start_difference, start_entry
 from grism_align.simulation import case_a, case_c
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load_raw import destination_for, read_plain
+from grism_align.workflows.load_raw import destination_for, load_raw
 from grism_align.workflows.reapply import plan_reapplication, write_reapplication
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.undo import undo_files
@@ -314,7 +314,7 @@ def test_two_files_of_one_exposure(aligned, tmp_path):
     new = aligned.fetched(tmp_path / "new")
     shutil.copy(new / f"{D1}_flt.fits", new / "copy_flt.fits")
     with pytest.raises(InputError, match=f"it has the ROOTNAME of .*{D1}"):
-        read_plain([new])
+        load_raw([new])
 
 
 def test_records_and_inputs_are_not_replaced(aligned, tmp_path):

@@ -30,8 +30,8 @@ __all__ = [
     "REFERENCE",
     "JointSolution",
     "Measurements",
-    "freedom",
     "group_centers",
+    "redundancy",
     "solve_joint",
 ]
 
@@ -185,7 +185,7 @@ def solve_joint(
     for _ in range(_ITERATIONS):
         variance = measured.variance(scatter)
         solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior)
-        free = freedom(measured, weight * (1.0 / variance).mean(axis=1))[:, None]
+        free = redundancy(measured, weight * (1.0 / variance).mean(axis=1))[:, None]
         scatter = _class_scatter(measured, solved.residual / free, weight > 0, scatter)
         variance = measured.variance(scatter)
         new = robust_weights(np.sqrt(((solved.residual / free) ** 2 / variance).sum(axis=1)), clip)
@@ -258,7 +258,7 @@ def group_centers(measured: Measurements) -> NDArray[np.float64]:
     return np.column_stack([np.bincount(group, axis, len(count)) / count for axis in measured.xy[own].T])
 
 
-def freedom(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Expected residual in units of the error: source and exposure take up part of it.
 
     Parameters

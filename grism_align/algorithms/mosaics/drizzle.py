@@ -1,4 +1,4 @@
-"""Chips onto the tiles of a mosaic, one after the other."""
+"""ExposureStack onto the tiles of a mosaic, one after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.mosaics.map import PixelMap
 
-__all__ = ["ChipImage", "Drop", "TileSum", "drop_side", "noise_correlation"]
+__all__ = ["ChipImage", "DrizzleKernel", "TileSum", "drop_side", "noise_correlation"]
 
 # Around a tile that chips reach beyond, pixels of the mosaic; how far a kernel reaches, pixels of the chip,
 # and what rounding adds, pixels of the mosaic.
@@ -55,7 +55,7 @@ class ChipImage:
 
 
 @dataclass(frozen=True)
-class Drop:
+class DrizzleKernel:
     """How a pixel's flux falls.
 
     Parameters
@@ -90,7 +90,7 @@ class TileSum:
     ----------
     tile : Tile
         Of the mosaic.
-    drop : Drop
+    drop : DrizzleKernel
         How.
     whole : bool, optional
         Whether all chips lie within the tile. Where they don't, what falls on it is drizzled in blocks onto a
@@ -102,7 +102,7 @@ class TileSum:
     Fruchter & Hook 2002, PASP 114, 144; the `drizzle` package does the work.
     """
 
-    def __init__(self, tile: Tile, drop: Drop, *, whole: bool = True) -> None:
+    def __init__(self, tile: Tile, drop: DrizzleKernel, *, whole: bool = True) -> None:
         from drizzle.resample import Drizzle
 
         self._tile, self._drop = tile, drop

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["common_start"]
 
 
-def common_start(exposure: Exposure, lender: Exposure) -> tuple[LinearTransform | None, str]:
+def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform | None, str]:
     """What takes an exposure's WCS to the one that another's correction starts from.
 
     The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
@@ -27,7 +27,7 @@ def common_start(exposure: Exposure, lender: Exposure) -> tuple[LinearTransform 
     ----------
     exposure : Exposure
         That is to have the correction.
-    lender : Exposure
+    direct : Exposure
         That was fitted.
 
     Returns
@@ -37,11 +37,11 @@ def common_start(exposure: Exposure, lender: Exposure) -> tuple[LinearTransform 
     note : str
         Which WCS it is, or why there is none; empty where both start from the same.
     """
-    mine, theirs = exposure.wcs_solution, lender.wcs_solution
+    mine, theirs = exposure.wcs_solution, direct.wcs_solution
     if mine == theirs:
-        return LinearTransform.identity(lender.plane), ""
-    if mine in lender.alternates:
-        return _difference(lender.alternates[mine], lender.chips[0].wcs, lender), f"from its WCS {mine}"
+        return LinearTransform.identity(direct.plane), ""
+    if mine in direct.alternates:
+        return _difference(direct.alternates[mine], direct.chips[0].wcs, direct), f"from its WCS {mine}"
     if theirs in exposure.alternates:
         return _difference(
             exposure.chips[0].wcs, exposure.alternates[theirs], exposure

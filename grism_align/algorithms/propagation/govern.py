@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.propagation.pair import Lender, Relation, lender, lenders
+from grism_align.algorithms.propagation.pair import (
+    DirectCandidate,
+    Relation,
+    direct_candidate,
+    direct_candidates,
+)
 from grism_align.algorithms.propagation.propagation_error import (
     carried_covariance,
     offset_covariance,
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import PropagationSettings
 
-__all__ = ["Choice", "choose", "choose_by_rule", "choose_elsewhere", "governors", "named_lenders"]
+__all__ = ["Choice", "choose", "choose_by_rule", "choose_elsewhere", "governors", "named_candidates"]
 
 # Pointings that differ by less than this, arcsec, match a grism exposure's equally well.
 _AS_CLOSE = 0.05
@@ -39,17 +44,17 @@ class Choice:
     rule : str
         Why they: ``association`` (named there); ``interpolated``; ``paired`` (of the same pointing);
         ``previous``, ``next`` or ``nearest`` in time; ``visit`` (the mean of an acquisition).
-    lenders : tuple of Lender
+    candidates : tuple of DirectCandidate
         In the order of time; empty if there is none.
     """
 
     rule: str
-    lenders: tuple[Lender, ...]
+    candidates: tuple[DirectCandidate, ...]
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Their root names."""
-        return tuple(each.key for each in self.lenders)
+        return tuple(each.key for each in self.candidates)
 
 
 _NOBODY = Choice("none", ())
@@ -67,25 +72,25 @@ def governors(grism: Exposure, exposures: Sequence[Exposure], settings: Propagat
     settings : PropagationSettings
         The parameters.
     """
-    own = lenders(grism, exposures, settings.pairing_radius)
-    return choose(named_lenders(grism, exposures, settings.pairing_radius), own, settings)
+    own = direct_candidates(grism, exposures, settings.pairing_radius)
+    return choose(named_candidates(grism, exposures, settings.pairing_radius), own, settings)
 
 
-def named_lenders(
+def named_candidates(
     grism: Exposure, exposures: Sequence[Exposure], pairing_radius: float
-) -> tuple[Lender, ...]:
+) -> tuple[DirectCandidate, ...]:
     """The direct exposures that the association names for a grism exposure, in its order."""
     known = {exposure.key: exposure for exposure in exposures if exposure.is_direct}
     return tuple(
-        lender(grism, known[key], exposures, pairing_radius)
+        direct_candidate(grism, known[key], exposures, pairing_radius)
         for key in dict.fromkeys(grism.governors)
         if key in known
     )
 
 
 def choose(
-    named: Sequence[Lender],
-    own: Sequence[Lender],
+    named: Sequence[DirectCandidate],
+    own: Sequence[DirectCandidate],
     settings: PropagationSettings,
     pointing: PointingSettings = _POINTING,
 ) -> Choice:
@@ -93,9 +98,9 @@ def choose(
 
     Parameters
     ----------
-    named : sequence of Lender
+    named : sequence of DirectCandidate
         Named by the association, best first.
-    own : sequence of Lender
+    own : sequence of DirectCandidate
         Of the grism exposure's own guide-star acquisition, in the order of time.
     settings, pointing : PropagationSettings, PointingSettings
         The method; how large drift and dither errors are.
@@ -109,13 +114,13 @@ def choose(
 
 
 def choose_by_rule(
-    own: Sequence[Lender], settings: PropagationSettings, pointing: PointingSettings = _POINTING
+    own: Sequence[DirectCandidate], settings: PropagationSettings, pointing: PointingSettings = _POINTING
 ) -> Choice:
     """Those of a grism exposure's own acquisition that govern it.
 
     Parameters
     ----------
-    own : sequence of Lender
+    own : sequence of DirectCandidate
         In the order of time.
     settings, pointing : PropagationSettings, PointingSettings
         As for `choose`.
@@ -143,14 +148,14 @@ def choose_by_rule(
     )
 
 
-def _two_sides(own: Sequence[Lender]) -> tuple[list[Lender], list[Lender]]:
+def _two_sides(own: Sequence[DirectCandidate]) -> tuple[list[DirectCandidate], list[DirectCandidate]]:
     """Those before, the latest first, and those after."""
     return [each for each in reversed(own) if each.came_first], [each for each in own if not each.came_first]
 
 
 def _interpolated(
-    before: Sequence[Lender],
-    after: Sequence[Lender],
+    before: Sequence[DirectCandidate],
+    after: Sequence[DirectCandidate],
     settings: PropagationSettings,
     pointing: PointingSettings,
 ) -> Choice | None:
@@ -168,13 +173,17 @@ def _interpolated(
     return Choice("interpolated", pair) if pays else None
 
 
-def _drifts_more(pair: Sequence[Lender], settings: PropagationSettings, pointing: PointingSettings) -> bool:
+def _drifts_more(
+    pair: Sequence[DirectCandidate], settings: PropagationSettings, pointing: PointingSettings
+) -> bool:
     """Whether drift parts a grism exposure from both more than offsets do."""
     offsets = np.diag(offset_covariance(pair, pointing))
     return bool((np.diag(carried_covariance(pair, settings, pointing)) > 2 * offsets).all())
 
 
-def _of_the_pointing(before: Sequence[Lender], after: Sequence[Lender], method: str) -> Choice | None:
+def _of_the_pointing(
+    before: Sequence[DirectCandidate], after: Sequence[DirectCandidate], method: str
+) -> Choice | None:
     """What exposures of the grism exposure's own pointing give."""
     there = [each for each in (*before, *after) if each.relation is Relation.SAME_POINTING]
     # Next best, the neighbours in time that look where it looks, though the telescope has moved in between.
@@ -191,14 +200,16 @@ def _of_the_pointing(before: Sequence[Lender], after: Sequence[Lender], method: 
     return Choice("paired", (_nearest(closest),))
 
 
-def _closest(candidates: Sequence[Lender]) -> list[Lender]:
+def _closest(candidates: Sequence[DirectCandidate]) -> list[DirectCandidate]:
     """Those whose own sources were aligned, if any, and of them those that match the pointing best."""
     pool = [each for each in candidates if each.is_solid] or candidates
     best = min((each.mismatch for each in pool), default=0.0)
     return [each for each in pool if each.mismatch <= best + _AS_CLOSE]
 
 
-def _around(before: Sequence[Lender], after: Sequence[Lender]) -> tuple[Lender, ...]:
+def _around(
+    before: Sequence[DirectCandidate], after: Sequence[DirectCandidate]
+) -> tuple[DirectCandidate, ...]:
     """The nearest on each side, if they are solid and tied to each other."""
     if not before or not after:
         return ()
@@ -207,29 +218,29 @@ def _around(before: Sequence[Lender], after: Sequence[Lender]) -> tuple[Lender, 
     return (first, second) if is_tied else ()
 
 
-def _nearest(candidates: Sequence[Lender]) -> Lender:
+def _nearest(candidates: Sequence[DirectCandidate]) -> DirectCandidate:
     # To the millisecond, so that rounding of MJD breaks no tie; the earlier one wins.
     return min(candidates, key=lambda each: (round(abs(each.gap), 3), each.exposure.start, each.key))
 
 
-def _in_turn(before: Sequence[Lender], after: Sequence[Lender]) -> Choice:
+def _in_turn(before: Sequence[DirectCandidate], after: Sequence[DirectCandidate]) -> Choice:
     """A correction holds until the next direct exposure; before the first, that of the first does."""
     return Choice("previous", (before[0],)) if before else Choice("next", (after[0],))
 
 
-def _of_one_frame(own: Sequence[Lender]) -> tuple[Lender, ...]:
+def _of_one_frame(own: Sequence[DirectCandidate]) -> tuple[DirectCandidate, ...]:
     """Those whose own sources were aligned, if any, in the first of their frames."""
     pool = [each for each in own if each.is_solid] or own
     main = min(each.frame for each in pool)
     return tuple(each for each in pool if each.frame == main)
 
 
-def choose_elsewhere(others: Sequence[Lender]) -> Choice:
+def choose_elsewhere(others: Sequence[DirectCandidate]) -> Choice:
     """The acquisition of the same guide stars at the same roll that is nearest in time.
 
     Parameters
     ----------
-    others : sequence of Lender
+    others : sequence of DirectCandidate
         Direct exposures of other acquisitions, in any order.
     """
     alike = [each for each in others if each.relation is Relation.REACQUIRED]

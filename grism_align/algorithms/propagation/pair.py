@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["Lender", "Relation", "is_rolled", "lender", "lenders", "stays"]
+__all__ = ["DirectCandidate", "Relation", "direct_candidate", "direct_candidates", "is_rolled", "stays"]
 
 # Two exposures within this, arcsec, were taken without an offset of the telescope: their distortions leave
 # 0.007" between the centres of a filter's and a grism's chip.
@@ -67,7 +67,7 @@ class Relation(IntEnum):
 
 
 @dataclass(frozen=True)
-class Lender:
+class DirectCandidate:
     """A direct exposure as a grism exposure sees it.
 
     Parameters
@@ -115,7 +115,9 @@ class Lender:
         return self.gap < 0 or (self.gap == 0 and self.hours <= 0)
 
 
-def lenders(grism: Exposure, exposures: Sequence[Exposure], pairing_radius: float) -> tuple[Lender, ...]:
+def direct_candidates(
+    grism: Exposure, exposures: Sequence[Exposure], pairing_radius: float
+) -> tuple[DirectCandidate, ...]:
     """The direct exposures of the grism exposure's own guide-star acquisition, in the order of time.
 
     Parameters
@@ -132,11 +134,15 @@ def lenders(grism: Exposure, exposures: Sequence[Exposure], pairing_radius: floa
     acquisition = _acquisition(grism, (*exposures, grism))
     places = _places(acquisition, pairing_radius)
     return tuple(
-        _lender(grism, exposure, places, pairing_radius) for exposure in acquisition if exposure.is_direct
+        _direct_candidate(grism, exposure, places, pairing_radius)
+        for exposure in acquisition
+        if exposure.is_direct
     )
 
 
-def lender(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], pairing_radius: float) -> Lender:
+def direct_candidate(
+    grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], pairing_radius: float
+) -> DirectCandidate:
     """A direct exposure as a grism exposure sees it.
 
     Parameters
@@ -146,11 +152,11 @@ def lender(grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], pai
     exposures : sequence of Exposure
         Those that tell where the telescope was in between.
     pairing_radius : float, arcsec
-        As for `lenders`.
+        As for `direct_candidates`.
     """
     taken = (*exposures, grism, direct)
     places = _places(_acquisition(direct, taken), pairing_radius)
-    return _lender(grism, direct, places, pairing_radius)
+    return _direct_candidate(grism, direct, places, pairing_radius)
 
 
 def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[int], list[int]]:
@@ -161,7 +167,7 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
     exposures : sequence of Exposure
         N direct and grism exposures in the order of time.
     pairing_radius : float, arcsec
-        As for `lenders`.
+        As for `direct_candidates`.
 
     Returns
     -------
@@ -199,11 +205,11 @@ def _places(acquisition: Sequence[Exposure], pairing_radius: float) -> dict[str,
     return dict(zip(keys, zip(stay, orbit, strict=True), strict=True))
 
 
-def _lender(
+def _direct_candidate(
     grism: Exposure, direct: Exposure, places: dict[str, tuple[str, str]], pairing_radius: float
-) -> Lender:
+) -> DirectCandidate:
     stay, orbit = places[direct.key]
-    return Lender(
+    return DirectCandidate(
         exposure=direct,
         relation=_relation(grism, direct, places),
         gap=_gap(grism, direct),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.common_start import common_start
-from grism_align.algorithms.propagation.govern import Choice, choose, choose_elsewhere, named_lenders
-from grism_align.algorithms.propagation.pair import Relation, is_rolled, lender, lenders
+from grism_align.algorithms.propagation.govern import Choice, choose, choose_elsewhere, named_candidates
+from grism_align.algorithms.propagation.pair import Relation, direct_candidate, direct_candidates, is_rolled
 from grism_align.algorithms.propagation.propagation_error import (
     carried_covariance,
     mean_transform,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.propagation.pair import Lender
+    from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import PropagationSettings
     from grism_align.values.transform import LinearTransform
@@ -114,16 +114,16 @@ def _governed_fit(
     variances: dict[str, float],
 ) -> ExposureFit:
     radius = settings[0].pairing_radius
-    named, own = named_lenders(grism, exposures, radius), lenders(grism, exposures, radius)
+    named, own = named_candidates(grism, exposures, radius), direct_candidates(grism, exposures, radius)
     offers, refusals = _asked(grism, (*named, *own), solution, variances)
     choice = choose(_usable(named, offers), _usable(own, offers), *settings)
     missing = [key for key in choose(named, own, *settings).keys if key not in choice.keys]
-    if not choice.lenders:
-        others = [lender(grism, each, exposures, radius) for each in exposures if each.is_direct]
+    if not choice.candidates:
+        others = [direct_candidate(grism, each, exposures, radius) for each in exposures if each.is_direct]
         alike = [each for each in others if each.relation is Relation.REACQUIRED]
         offers, _ = _asked(grism, alike, solution, variances)
         choice = choose_elsewhere(_usable(others, offers))
-    if not choice.lenders:
+    if not choice.candidates:
         return ExposureFit.failed(_why_nobody(grism, exposures, refusals))
     if choice.rule == "association":
         missing = [each.key for each in named[: [each.key for each in named].index(choice.keys[0])]]
@@ -139,7 +139,10 @@ def _why_not(offer: _Offer) -> str:
 
 
 def _asked(
-    grism: Exposure, candidates: Iterable[Lender], solution: AlignmentSolution, variances: dict[str, float]
+    grism: Exposure,
+    candidates: Iterable[DirectCandidate],
+    solution: AlignmentSolution,
+    variances: dict[str, float],
 ) -> tuple[dict[str, _Offer], dict[str, str]]:
     """What direct exposures offer a grism exposure, and why others of them can't."""
     offers: dict[str, _Offer] = {}
@@ -159,7 +162,7 @@ def _asked(
     return offers, refusals
 
 
-def _usable(candidates: Iterable[Lender], offers: dict[str, _Offer]) -> tuple[Lender, ...]:
+def _usable(candidates: Iterable[DirectCandidate], offers: dict[str, _Offer]) -> tuple[DirectCandidate, ...]:
     """Those that offer a correction, and how good it is."""
     return tuple(
         replace(
@@ -192,9 +195,9 @@ def _combined(
     """The fit of a grism exposure: the mean correction of those that govern it."""
     chosen = [offers[key] for key in choice.keys]
     transforms = [offer.transform for offer in chosen]
-    weights = weights_of(choice.rule, choice.lenders, *settings)
-    relation = max(each.relation for each in choice.lenders)
-    variance = float(weights @ carried_covariance(choice.lenders, *settings) @ weights)
+    weights = weights_of(choice.rule, choice.candidates, *settings)
+    relation = max(each.relation for each in choice.candidates)
+    variance = float(weights @ carried_covariance(choice.candidates, *settings) @ weights)
     if relation >= Relation.REACQUIRED:
         transforms = [transform.in_plane(grism.plane) for transform in transforms]
     mean = mean_transform(transforms, weights, grism.plane)
@@ -211,7 +214,7 @@ def _combined(
         governed_by=choice.keys,
         rule=_rule_text(choice, weights, chosen),
         weights=tuple(weights.tolist()),
-        gaps=tuple(each.gap for each in choice.lenders),
+        gaps=tuple(each.gap for each in choice.candidates),
         carried_error=1e3 * float(np.sqrt(variance)),
         residuals=None,
     )
@@ -224,7 +227,7 @@ def _status(chosen: Sequence[_Offer]) -> FitStatus:
 
 def _rule_text(choice: Choice, weights: NDArray[np.float64], chosen: Sequence[_Offer]) -> str:
     """The rule with the idle times, and the weights where there are several."""
-    times = [f"{each.gap:+.0f} s" for each in choice.lenders]
+    times = [f"{each.gap:+.0f} s" for each in choice.candidates]
     if len(times) > 1:
         times = [f"{time} ({weight:.2f})" for time, weight in zip(times, weights, strict=True)]
     return ", ".join([choice.rule, *times, *dict.fromkeys(offer.note for offer in chosen if offer.note)])
@@ -233,7 +236,7 @@ def _rule_text(choice: Choice, weights: NDArray[np.float64], chosen: Sequence[_O
 def _remarks(grism: Exposure, choice: Choice, offers: dict[str, _Offer], passed_over: list[str]) -> list[str]:
     """What to know about a correction that is not the usual one."""
     remarks = [f"instead of {', '.join(passed_over)}"] if passed_over else []
-    for each in choice.lenders:
+    for each in choice.candidates:
         fit = offers[each.key].fit
         if fit.status is FitStatus.PRIOR_ONLY:
             remarks.append(f"{each.key} has the correction of its guide-star acquisition")

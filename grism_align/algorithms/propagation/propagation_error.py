@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.propagation.pair import Lender
+    from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.settings import PointingSettings, PropagationSettings
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import TangentPlane
@@ -76,13 +76,13 @@ def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def carried_covariance(
-    lenders: Sequence[Lender], propagation: PropagationSettings, pointing: PointingSettings
+    candidates: Sequence[DirectCandidate], propagation: PropagationSettings, pointing: PointingSettings
 ) -> NDArray[np.float64]:
     """Covariance of what each direct exposure's pointing error differs by from the grism exposure's.
 
     Parameters
     ----------
-    lenders : sequence of Lender
+    candidates : sequence of DirectCandidate
         N direct exposures.
     propagation, pointing : PropagationSettings, PointingSettings
         How large drift, dither errors and visit errors are.
@@ -98,19 +98,21 @@ def carried_covariance(
     acquisition of the same guide stars, has an error of ``dither_error``; other guide stars have one of
     ``visit_error``.
     """
-    hours = np.array([each.hours for each in lenders])
+    hours = np.array([each.hours for each in candidates])
     mine = drift_correlation(hours)
     shared = drift_correlation(hours[:, None] - hours)
     drift = 1.0 + shared - mine[:, None] - mine
-    return np.asarray(propagation.drift_error**2 * drift + offset_covariance(lenders, pointing))
+    return np.asarray(propagation.drift_error**2 * drift + offset_covariance(candidates, pointing))
 
 
-def offset_covariance(lenders: Sequence[Lender], pointing: PointingSettings) -> NDArray[np.float64]:
+def offset_covariance(
+    candidates: Sequence[DirectCandidate], pointing: PointingSettings
+) -> NDArray[np.float64]:
     """The part of `carried_covariance` that is not drift.
 
     Parameters
     ----------
-    lenders : sequence of Lender
+    candidates : sequence of DirectCandidate
         N direct exposures.
     pointing : PointingSettings
         How large dither errors and visit errors are.
@@ -120,10 +122,10 @@ def offset_covariance(lenders: Sequence[Lender], pointing: PointingSettings) -> 
     (N, N) ndarray, arcsec^2
         Of one axis.
     """
-    return np.array([[_of_offsets(first, second, pointing) for second in lenders] for first in lenders])
+    return np.array([[_of_offsets(first, second, pointing) for second in candidates] for first in candidates])
 
 
-def _of_offsets(first: Lender, second: Lender, pointing: PointingSettings) -> float:
+def _of_offsets(first: DirectCandidate, second: DirectCandidate, pointing: PointingSettings) -> float:
     relation = min(first.relation, second.relation)
     if relation is Relation.SAME_POINTING:
         return 0.0
@@ -137,7 +139,10 @@ def _of_offsets(first: Lender, second: Lender, pointing: PointingSettings) -> fl
 
 
 def weights_of(
-    rule: str, lenders: Sequence[Lender], propagation: PropagationSettings, pointing: PointingSettings
+    rule: str,
+    candidates: Sequence[DirectCandidate],
+    propagation: PropagationSettings,
+    pointing: PointingSettings,
 ) -> NDArray[np.float64]:
     """Weights of the direct exposures in the correction of the grism exposure.
 
@@ -145,7 +150,7 @@ def weights_of(
     ----------
     rule : str
         How they were chosen.
-    lenders : sequence of Lender
+    candidates : sequence of DirectCandidate
         N direct exposures.
     propagation, pointing : PropagationSettings, PointingSettings
         How large drift and dither errors are.
@@ -161,12 +166,12 @@ def weights_of(
     the grism exposure's pointing, measured without error, it is linear in time. The mean of a visit, one for
     all grism exposures, has the inverse of each one's variance and that of its dither.
     """
-    variance = np.array([each.variance for each in lenders]) + _TINY
+    variance = np.array([each.variance for each in candidates]) + _TINY
     if rule == "visit":
         weights = 1.0 / (variance + pointing.dither_error**2)
     else:
-        total = carried_covariance(lenders, propagation, pointing) + np.diag(variance)
-        weights = np.clip(np.linalg.solve(total, np.ones(len(lenders))), 0.0, None)
+        total = carried_covariance(candidates, propagation, pointing) + np.diag(variance)
+        weights = np.clip(np.linalg.solve(total, np.ones(len(candidates))), 0.0, None)
     return np.asarray(weights / weights.sum())
 
 

@@ -11,8 +11,8 @@ from grism_align.algorithms.fitting.fit import leverage
 from grism_align.algorithms.fitting.joint import (
     JointSolution,
     Measurements,
-    freedom,
     group_centers,
+    redundancy,
     solve_joint,
 )
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, PointingPrior
@@ -347,7 +347,7 @@ class _Judge:
         self._solved, self._match = solved, match
         measured, solution = solved.measured, solved.solution
         self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.kind] ** 2)
-        free = freedom(measured, self._weight)
+        free = redundancy(measured, self._weight)
         self._pull2 = (solution.residual / (free * measured.error)[:, None]) ** 2
         self._order = np.argsort(measured.exposure, kind="stable")
         self._ends = np.searchsorted(measured.exposure[self._order], np.arange(measured.n_exposures + 1))

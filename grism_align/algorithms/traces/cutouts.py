@@ -10,7 +10,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["WIDTH", "ChipImage", "PieceRows", "Pieces", "cut_pieces", "measure_pieces", "stacked_profile"]
+__all__ = [
+    "WIDTH",
+    "ChipImage",
+    "PieceRows",
+    "TraceCutouts",
+    "cut_pieces",
+    "measure_pieces",
+    "stacked_profile",
+]
 
 #: Columns of a piece.
 WIDTH = 24
@@ -51,7 +59,7 @@ class ChipImage:
 
 
 @dataclass(frozen=True, eq=False)
-class Pieces:
+class TraceCutouts:
     """Cut-outs along predicted traces, M of (rows, columns).
 
     Parameters
@@ -92,7 +100,9 @@ class PieceRows:
     is_measured: NDArray[np.bool_]
 
 
-def cut_pieces(image: ChipImage, first: NDArray[np.int64], trace: NDArray[np.float64], half: int) -> Pieces:
+def cut_pieces(
+    image: ChipImage, first: NDArray[np.int64], trace: NDArray[np.float64], half: int
+) -> TraceCutouts:
     """Cut pieces of `WIDTH` columns, `half` rows to either side of the trace.
 
     Parameters
@@ -117,7 +127,7 @@ def cut_pieces(image: ChipImage, first: NDArray[np.int64], trace: NDArray[np.flo
     data, variance = image.data[index].astype(float), image.variance[index].astype(float)
     data = np.where(good, data - _background(data, good, height), 0.0)
     good &= ~_cosmic_rays(data, variance, good)
-    return Pieces(np.where(good, data, 0.0), np.where(good, variance, 0.0), good, height)
+    return TraceCutouts(np.where(good, data, 0.0), np.where(good, variance, 0.0), good, height)
 
 
 def _background(
@@ -148,12 +158,12 @@ def _cosmic_rays(
     return np.asarray(good & (data > limit))
 
 
-def stacked_profile(pieces: Pieces, group: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:
+def stacked_profile(pieces: TraceCutouts, group: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:
     """Sums over pieces of their profiles across the trace, each in units of its own scatter.
 
     Parameters
     ----------
-    pieces : Pieces
+    pieces : TraceCutouts
         M cut-outs of R rows.
     group : (M,) ndarray of int
         Which sum each piece counts in.
@@ -175,12 +185,12 @@ def stacked_profile(pieces: Pieces, group: NDArray[np.int64], n_groups: int) -> 
     return total
 
 
-def measure_pieces(pieces: Pieces, start: float, window: float) -> PieceRows:
+def measure_pieces(pieces: TraceCutouts, start: float, window: float) -> PieceRows:
     """Gaussian-windowed centroids across the traces.
 
     Parameters
     ----------
-    pieces : Pieces
+    pieces : TraceCutouts
         M cut-outs.
     start : float, pixels
         Height above the predicted traces where to begin.
@@ -215,7 +225,7 @@ def measure_pieces(pieces: Pieces, start: float, window: float) -> PieceRows:
     return PieceRows(rows.height, rows.error, rows.snr, is_measured)
 
 
-def _whole_columns(pieces: Pieces, start: float, reach: float) -> NDArray[np.bool_]:
+def _whole_columns(pieces: TraceCutouts, start: float, reach: float) -> NDArray[np.bool_]:
     """Columns without a bad pixel near the trace, (M, 1, C)."""
     near = np.abs(pieces.height - start) <= reach
     return np.asarray((pieces.good | ~near).all(axis=1, keepdims=True))

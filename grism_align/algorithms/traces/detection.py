@@ -11,7 +11,7 @@ from grism_align.algorithms.traces.cutouts import stacked_profile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.traces.cutouts import Pieces
+    from grism_align.algorithms.traces.cutouts import TraceCutouts
 
 __all__ = ["NEAR", "STANDS_OUT", "common_place"]
 
@@ -26,12 +26,12 @@ _CHANCE, _CHANCE_BESIDE, _BESIDE = 1e-3, 0.03, 4.0
 _BRIGHTEST = (5, 10, 20, 40)  # sources whose votes are counted, besides all
 
 
-def common_place(pieces: Pieces, source: NDArray[np.int64]) -> float | None:
+def common_place(pieces: TraceCutouts, source: NDArray[np.int64]) -> float | None:
     """Find by how much the traces of all sources lie off the predicted ones, to half a pixel.
 
     Parameters
     ----------
-    pieces : Pieces
+    pieces : TraceCutouts
         M cut-outs along the predicted traces.
     source : (M,) ndarray of int
         Number of each one's source, from zero on, the brightest first.

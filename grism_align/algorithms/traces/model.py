@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.traces.cutouts import WIDTH, cut_pieces, measure_pieces, stacked_profile
 from grism_align.algorithms.traces.detection import NEAR, STANDS_OUT, common_place
-from grism_align.algorithms.traces.offsets import Heights
+from grism_align.algorithms.traces.offsets import TraceMeasurements
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def _smooth_curve(
 
 def chip_heights(
     image: ChipImage, view: ChipView, model: TraceModel, settings: TraceSettings
-) -> tuple[Heights | None, str]:
+) -> tuple[TraceMeasurements | None, str]:
     """Measure the traces of bright, isolated sources on one chip.
 
     Parameters
@@ -128,7 +128,7 @@ def chip_heights(
 
     Returns
     -------
-    heights : Heights or None
+    heights : TraceMeasurements or None
         ``exposure``, ``visit`` and ``chip`` are left zero; None where no trace can be measured.
     reason : str
         Why none can.
@@ -161,7 +161,7 @@ def chip_heights(
     ny, nx = view.shape
     along = 2.0 * (piece + 0.5) / usable.shape[1] - 1.0
     zero = np.zeros(len(keep), np.int64)
-    heights = Heights(
+    heights = TraceMeasurements(
         height=found.height[keep],
         error=found.error[keep],
         exposure=zero,

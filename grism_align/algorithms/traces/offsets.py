@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEAST_ERROR",
-    "Heights",
+    "TraceMeasurements",
     "TraceOffsets",
     "contrast_with_best",
     "contrast_with_mean",
@@ -43,7 +43,7 @@ LEAST_ERROR = 0.002
 
 
 @dataclass(frozen=True, eq=False)
-class Heights:
+class TraceMeasurements:
     """Measured heights of pieces of traces above the predicted ones, M of each.
 
     Parameters
@@ -77,14 +77,14 @@ class Heights:
         return len(self.height)
 
     @classmethod
-    def joined(cls, parts: list[Heights]) -> Heights:
+    def joined(cls, parts: list[TraceMeasurements]) -> TraceMeasurements:
         """All measurements in one list."""
         names = tuple(cls.__dataclass_fields__)
         parts = parts or [cls._none()]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     @classmethod
-    def _none(cls) -> Heights:
+    def _none(cls) -> TraceMeasurements:
         real, whole = np.zeros(0), np.zeros(0, np.int64)
         return cls(real, real, whole, whole, whole, whole, whole, np.zeros((0, 3)))
 
@@ -150,12 +150,12 @@ class _Solved:
     weight: NDArray[np.float64]
 
 
-def fit_offsets(heights: Heights, n_exposures: int, field: str = "") -> TraceOffsets:
+def fit_offsets(heights: TraceMeasurements, n_exposures: int, field: str = "") -> TraceOffsets:
     """Solve for one offset for each exposure.
 
     Parameters
     ----------
-    heights : Heights
+    heights : TraceMeasurements
         Measurements.
     n_exposures : int
         Number of exposures, N.
@@ -202,13 +202,13 @@ def fit_offsets(heights: Heights, n_exposures: int, field: str = "") -> TraceOff
     )
 
 
-def _counted(heights: Heights, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
+def _counted(heights: TraceMeasurements, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
     """Sources of each exposure among the measurements used."""
     pairs = np.unique(np.column_stack([heights.exposure, heights.source])[used], axis=0)
     return np.bincount(pairs[:, 0], minlength=n_exposures)
 
 
-def _system(heights: Heights, n_exposures: int, with_field: bool) -> _System:
+def _system(heights: TraceMeasurements, n_exposures: int, with_field: bool) -> _System:
     columns = [heights.exposure == number for number in range(n_exposures)]
     precision = [_FREE**-2] * n_exposures
     is_field = [False] * n_exposures
@@ -248,7 +248,7 @@ def _is_calibrated(system: _System, solved: _Solved) -> bool:
     return bool(chi2.sf(distance, len(found)) > _UNLIKELY)
 
 
-def _iterated(heights: Heights, system: _System) -> tuple[_State, _Solved]:
+def _iterated(heights: TraceMeasurements, system: _System) -> tuple[_State, _Solved]:
     state = _State(np.ones(len(heights)), np.ones(system.n_groups), 0.02, 0.2)
     solved = _solve(heights, system, state)
     for _ in range(_ITERATIONS):
@@ -257,7 +257,7 @@ def _iterated(heights: Heights, system: _System) -> tuple[_State, _Solved]:
     return state, solved
 
 
-def _solve(heights: Heights, system: _System, state: _State) -> _Solved:
+def _solve(heights: TraceMeasurements, system: _System, state: _State) -> _Solved:
     """Weighted least squares, the groups' offsets eliminated."""
     weight = state.weight / (heights.error**2 + state.piece_scatter**2)
     weighted = weight[:, None] * system.design
@@ -283,7 +283,7 @@ def _scatter(values: NDArray[np.float64], error: NDArray[np.float64]) -> float:
     return estimate_floor(np.column_stack([values, values]), error, _LEAST_SCATTER)
 
 
-def _reweighted(heights: Heights, system: _System, state: _State, solved: _Solved) -> _State:
+def _reweighted(heights: TraceMeasurements, system: _System, state: _State, solved: _Solved) -> _State:
     """New weights and scatters from the residuals."""
     variance = heights.error**2 + state.piece_scatter**2
     # What a group's own offset takes up of a residual's variance
@@ -302,7 +302,7 @@ def _reweighted(heights: Heights, system: _System, state: _State, solved: _Solve
 
 
 def _group_means(
-    heights: Heights, system: _System, solved: _Solved
+    heights: TraceMeasurements, system: _System, solved: _Solved
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean height of each group above what the parameters say, (G,), and its error; zero if clipped."""
     total = np.bincount(system.group, solved.weight, system.n_groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +48,7 @@ class ChipView:
     is_target: NDArray[np.bool_]
     shape: tuple[int, int]
     band: str = ""
-    window: DetectorWindow = DetectorWindow()
+    window: DetectorWindow = field(default_factory=DetectorWindow)
 
 
 @dataclass(frozen=True, eq=False)

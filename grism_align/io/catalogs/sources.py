@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from grism_align.io.files.builtin import plain
+from grism_align.io.files.builtin import to_builtin
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog
 from grism_align.values.errors import InputError
@@ -46,7 +46,7 @@ def write_source_catalog(catalog: SourceCatalog, path: Path | str) -> None:
         The file to make or to replace.
     """
     table = catalog.table.copy()
-    table.meta = plain(table.meta)
+    table.meta = to_builtin(table.meta)
     for name in table.colnames:
         # a display format would round what is written
         table[name].info.format = None

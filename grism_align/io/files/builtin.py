@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["plain"]
+__all__ = ["to_builtin"]
 
 
-def plain(value: Any) -> Any:
+def to_builtin(value: Any) -> Any:
     """A value in types that every reader of YAML or JSON knows.
 
     Mappings become dicts with str keys; sequences, sets and arrays become lists; numpy numbers and
@@ -33,9 +33,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Set):
         value = sorted(value, key=str)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_builtin(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_builtin(item) for item in value]
     if value is None or isinstance(value, bool):
         return value
     return next((kind(value) for kind in (int, float, str) if isinstance(value, kind)), str(value))

@@ -71,6 +71,7 @@ def with_corners(table: Table, plan: MosaicPlan) -> Table:
 
 
 def described(table: Table) -> Table:
+    """Give the columns of a mosaic's catalog their units and descriptions."""
     units = {
         **dict.fromkeys(("xcentroid", "ycentroid", "x_error", "y_error", "fwhm"), "pix"),
         **dict.fromkeys(("semimajor_sigma", "semiminor_sigma"), "pix"),

@@ -17,7 +17,7 @@ from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.missions.hst.read import open_fits
 from grism_align.values.errors import InputError
-from grism_align.values.mosaic import MosaicCards, MosaicGrid
+from grism_align.values.mosaic import MosaicGrid, MosaicMetadata
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: 
         yield TiledImage(temporary, len(text), shape, dtype)
 
 
-def cards_of(exposures: Sequence[Exposure]) -> MosaicCards:
+def cards_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
     """What the header of a mosaic of some exposures, in time order, says of them."""
     from astropy.time import Time
 
@@ -121,7 +121,7 @@ def cards_of(exposures: Sequence[Exposure]) -> MosaicCards:
             for header in (primary, science)
             if name in header
         }
-    return MosaicCards(
+    return MosaicMetadata(
         float(times.sum()),
         min(exposure.start for exposure in exposures),
         max(exposure.end for exposure in exposures),
@@ -133,7 +133,7 @@ def cards_of(exposures: Sequence[Exposure]) -> MosaicCards:
 
 def mosaic_header(
     plan: MosaicPlan,
-    cards: MosaicCards,
+    cards: MosaicMetadata,
     exposures: Sequence[Exposure],
     settings: MosaicSettings,
     rejection: str,
@@ -144,7 +144,7 @@ def mosaic_header(
     ----------
     plan : MosaicPlan
         The mosaic.
-    cards : MosaicCards
+    cards : MosaicMetadata
         What it says of its exposures.
     exposures : sequence of Exposure
         Those.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.files.builtin import plain
+from grism_align.io.files.builtin import to_builtin
 from grism_align.io.record.catalog_entries import aligned_entry, reference_entry
 from grism_align.io.record.input_wcs import start_entry
 from grism_align.values.field import SkySource
@@ -69,7 +69,7 @@ def record_tree(
 
 def _mosaic_entry(product: MosaicProduct) -> dict[str, Any]:
     plan, grid = product.plan, product.plan.grid
-    entry: dict[str, Any] = plain(
+    entry: dict[str, Any] = to_builtin(
         {
             "name": plan.name,
             "filter": plan.filter,
@@ -106,7 +106,9 @@ def _source_columns(sources: Sequence[SkySource]) -> dict[str, Any]:
 
 
 def _activity_entry(activity: Activity) -> dict[str, Any]:
-    entry: dict[str, Any] = plain({**vars(activity), "attempts": [vars(one) for one in activity.attempts]})
+    entry: dict[str, Any] = to_builtin(
+        {**vars(activity), "attempts": [vars(one) for one in activity.attempts]}
+    )
     return entry
 
 

@@ -30,7 +30,7 @@ class Failure(Enum):
         r"^usable sources: |^no source above ",
         "Look at the file; if it shows sources, lower the threshold of source_catalog",
     )
-    NO_LENDER = (
+    NO_DIRECT = (
         r"^no direct exposure ",
         "Name a direct exposure of another acquisition for it in the association",
     )

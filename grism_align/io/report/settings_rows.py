@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.files.builtin import plain
+from grism_align.io.files.builtin import to_builtin
 from grism_align.io.report.formatting import setting
 from grism_align.values import settings as declared
 from grism_align.values.settings import Settings, parameters_of
@@ -78,7 +78,7 @@ def _rows(activity: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[S
     known = _parameters(step, given)
     for name, value in sorted(given.items()):
         parameter = known.get(name)
-        if parameter is None or value == plain(parameter.default):
+        if parameter is None or value == to_builtin(parameter.default):
             continue
         in_file = shipped.get(step, {}).get(name)
         origin = "instrument's parameter file" if value == in_file else "user"

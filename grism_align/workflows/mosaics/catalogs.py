@@ -10,7 +10,7 @@ from astropy.table import Table, vstack
 
 from grism_align.algorithms.mosaics.catalog import LARGEST_STAMP, FindSettings, MosaicSources, measure_mosaic
 from grism_align.algorithms.mosaics.drizzle import drop_side, noise_correlation
-from grism_align.io.files.builtin import plain
+from grism_align.io.files.builtin import to_builtin
 from grism_align.io.files.staging import atomic_path, present_path
 from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.mosaics.files import TiledImage, cards_of, tiled_image, wcs_header
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
-    from grism_align.values.mosaic import MosaicCards, MosaicPlan
+    from grism_align.values.mosaic import MosaicMetadata, MosaicPlan
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import MosaicSettings
     from grism_align.values.solution import ExposureFit
@@ -215,7 +215,7 @@ def _completed(
     plan: MosaicPlan,
     members: Members,
     corrections: Mapping[str, ExposureFit | None],
-    cards: MosaicCards,
+    cards: MosaicMetadata,
 ) -> Table:
     """The table with what follows from positions and fluxes."""
     xy = np.column_stack([table["xcentroid"], table["ycentroid"]])
@@ -258,7 +258,7 @@ def _seen(sky: NDArray[np.float64], plan: MosaicPlan, members: Members) -> NDArr
 
 
 def _epochs(
-    seen: NDArray[np.bool_], plan: MosaicPlan, members: Members, cards: MosaicCards
+    seen: NDArray[np.bool_], plan: MosaicPlan, members: Members, cards: MosaicMetadata
 ) -> NDArray[np.float64]:
     """Mean epoch of the exposures that show each source, weighted by exposure time."""
     from astropy.time import Time
@@ -287,7 +287,7 @@ def _correction_variance(
     return np.asarray(seen.T.astype(float) @ own / number[:, None])
 
 
-def _star_width(plan: MosaicPlan, members: Members, cards: MosaicCards) -> float:
+def _star_width(plan: MosaicPlan, members: Members, cards: MosaicMetadata) -> float:
     """About the FWHM of a star, pixels of the mosaic: what diffracts, and a pixel of the exposures.
 
     It is a fifth more than the two make: charge spreads between pixels, and drizzling spreads light.
@@ -313,9 +313,9 @@ def _extended(table: Table, star: float) -> NDArray[np.bool_]:
 
 
 def _meta(
-    plan: MosaicPlan, cards: MosaicCards, exposures: Sequence[Exposure], settings: MosaicSettings
+    plan: MosaicPlan, cards: MosaicMetadata, exposures: Sequence[Exposure], settings: MosaicSettings
 ) -> dict[str, Any]:
-    meta: dict[str, Any] = plain(
+    meta: dict[str, Any] = to_builtin(
         {
             "mosaic": f"{plan.name}_drz_sci.fits",
             "segmentation": f"{plan.name}_seg.fits",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import MosaicSettings
 
-__all__ = ["ChipFacts", "ChipRates", "Chips"]
+__all__ = ["ChipRates", "ChipStatistics", "ExposureStack"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class ChipRates:
 
 
 @dataclass(frozen=True, eq=False)
-class ChipFacts:
+class ChipStatistics:
     """What is known of a chip once it has been looked at.
 
     Parameters
@@ -82,7 +82,7 @@ class ChipFacts:
 
 
 @dataclass(eq=False)
-class Chips:
+class ExposureStack:
     """Opens exposures one at a time and remembers what was found of their chips, pixels apart.
 
     Parameters
@@ -96,7 +96,7 @@ class Chips:
 
     Attributes
     ----------
-    facts : dict of (str, int) to ChipFacts
+    facts : dict of (str, int) to ChipStatistics
         By exposure and chip.
     methods : dict of str to str
         How cosmic rays of an exposure were looked for.
@@ -105,7 +105,7 @@ class Chips:
     exposures: Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
     settings: MosaicSettings
     good_bits: Mapping[str, int]
-    facts: dict[tuple[str, int], ChipFacts] = field(default_factory=dict)
+    facts: dict[tuple[str, int], ChipStatistics] = field(default_factory=dict)
     methods: dict[str, str] = field(default_factory=dict)
     _scales: dict[str, dict[int, float]] = field(default_factory=dict)
     _maps: dict[tuple[str, int], PlaneMap] = field(default_factory=dict)
@@ -136,13 +136,13 @@ class Chips:
             error *= np.float32(1 / time)
         return ChipRates(chip, image, error, good, good & (dq & np.uint16(COSMIC_RAY_BIT) > 0))
 
-    def _sky(self, rates: ChipRates) -> ChipFacts:
+    def _sky(self, rates: ChipRates) -> ChipStatistics:
         part = thinned(rates.image.size)
         good = rates.good[part]
         if not good.any():
-            return ChipFacts(0.0, 1.0, is_usable=bool(rates.good.any()))
+            return ChipStatistics(0.0, 1.0, is_usable=bool(rates.good.any()))
         level = clipped_level(rates.image[part][good])[0] if self.settings.level_background else 0.0
-        return ChipFacts(level, float(np.median(rates.error[part][good])) ** 2)
+        return ChipStatistics(level, float(np.median(rates.error[part][good])) ** 2)
 
     def to_grid(self, key: str, chip: Chip, grid: MosaicGrid) -> PixelMap:
         """From a chip to a grid; what was computed for another grid of that plane is used again."""

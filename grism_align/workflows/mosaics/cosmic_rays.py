@@ -18,7 +18,7 @@ from grism_align.algorithms.mosaics.cosmic_rays import (
     laplacian_rays,
     nearest,
 )
-from grism_align.algorithms.mosaics.drizzle import Drop, TileSum
+from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
 from grism_align.values.mosaic import ChipMask, Tile
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from grism_align.algorithms.mosaics.map import PixelMap
     from grism_align.values.exposure import Exposure
     from grism_align.values.mosaic import MosaicGrid
-    from grism_align.workflows.mosaics.chips import ChipFacts, ChipRates, Chips
+    from grism_align.workflows.mosaics.chips import ChipRates, ChipStatistics, ExposureStack
 
 __all__ = ["find_rays"]
 
 # Rows of all exposures together that are in memory for the median.
 _ROWS = 2048
 # Drops along the grid's axes are good enough to find rays, and quick.
-_DROP = Drop("turbo", 1.0, is_variance=False)
+_DROP = DrizzleKernel("turbo", 1.0, is_variance=False)
 _MARGIN = 4
 # Fewest pixels of the sky that tell a level.
 _LEAST_QUIET = 100
@@ -46,12 +46,12 @@ _LEAST_QUIET = 100
 _COVERED, _COVERED_CCD = 0.7, 0.05
 
 
-def find_rays(chips: Chips, keys: Sequence[str], grid: MosaicGrid, scratch: Path) -> str:
+def find_rays(chips: ExposureStack, keys: Sequence[str], grid: MosaicGrid, scratch: Path) -> str:
     """Find the cosmic rays of exposures of one visit and filter, and put them and levels on record.
 
     Parameters
     ----------
-    chips : Chips
+    chips : ExposureStack
         Opens the exposures; takes the masks.
     keys : sequence of str
         The exposures.
@@ -111,7 +111,7 @@ class _Compared:
 
 
 def _median(
-    chips: Chips, keys: Sequence[str], grid: MosaicGrid, stream: Any, *, believes_flags: bool
+    chips: ExposureStack, keys: Sequence[str], grid: MosaicGrid, stream: Any, *, believes_flags: bool
 ) -> tuple[Median, NDArray[np.float16]]:
     """The median of exposures on a grid, and `half_gap`; each is put there alone, in a scratch file."""
     whole = Tile(0, grid.shape[0], 0, grid.shape[1])
@@ -155,7 +155,7 @@ def _shown(stream: Any, index: int, shape: tuple[int, int]) -> NDArray[np.bool_]
     return np.concatenate([np.isfinite(part) for part in parts]).reshape(shape)
 
 
-def _compare(chips: Chips, key: str, grid: MosaicGrid, other: _Compared) -> None:
+def _compare(chips: ExposureStack, key: str, grid: MosaicGrid, other: _Compared) -> None:
     """Level an exposure with the median and mark what exceeds it."""
     exposure, _ = chips.exposures[key]
     for rates in chips.rates(key):
@@ -175,7 +175,9 @@ def _compare(chips: Chips, key: str, grid: MosaicGrid, other: _Compared) -> None
         chips.facts[key, rates.chip.extver] = replace(facts, level=level, rays=ChipMask.of(rays))
 
 
-def _offset(rates: ChipRates, facts: ChipFacts, to_grid: PixelMap, other: _Compared, ratio: float) -> float:
+def _offset(
+    rates: ChipRates, facts: ChipStatistics, to_grid: PixelMap, other: _Compared, ratio: float
+) -> float:
     """How much higher a chip is than the middle of the exposures, from pixels where that is nothing but sky.
 
     The middle is the median, of two values their mean: the lower of the two would be under both of them.
@@ -193,7 +195,7 @@ def _offset(rates: ChipRates, facts: ChipFacts, to_grid: PixelMap, other: _Compa
     return float(np.median(difference[quiet])) if quiet.sum() > _LEAST_QUIET else 0.0
 
 
-def _filter(chips: Chips, key: str) -> None:
+def _filter(chips: ExposureStack, key: str) -> None:
     for rates in chips.rates(key):
         facts = chips.facts[key, rates.chip.extver]
         rays = laplacian_rays(rates.image - np.float32(facts.level), rates.good, rates.error)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from grism_align.algorithms.mosaics.drizzle import Drop, TileSum
+from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
 from grism_align.algorithms.mosaics.grid import corrected_wcss, frame_note, plan_mosaics
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.staging import present_path
@@ -15,7 +15,7 @@ from grism_align.values.field import Activity
 from grism_align.values.mosaic import MosaicProduct, MosaicRequest
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import FitStatus
-from grism_align.workflows.mosaics.chips import Chips
+from grism_align.workflows.mosaics.chips import ExposureStack
 from grism_align.workflows.mosaics.cosmic_rays import find_rays
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
     settings = MosaicSettings(**request.settings)
     members = _members(exposures)
     grid = given_grid(settings, members)
-    chips = Chips(members, settings, request.good_bits)
+    chips = ExposureStack(members, settings, request.good_bits)
     plans = tuple(
         _with_pixels(plan, chips)
         for plan in plan_mosaics(list(members.values()), exposures.product, settings, grid)
@@ -119,7 +119,7 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
     return MosaicOutcome(exposures.with_activity(done), files, rays, products)
 
 
-def _to_be_flagged(exposures: ExposureSet, chips: Chips) -> dict[str, dict[int, ChipMask]]:
+def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, dict[int, ChipMask]]:
     """Masks of the exposures that are written and whose rays were looked for."""
     out: dict[str, dict[int, ChipMask]] = {}
     for (key, extver), facts in chips.facts.items():
@@ -181,7 +181,7 @@ def _standing(exposures: ExposureSet, key: str) -> int:
     return 2 if fit.status in (FitStatus.ALIGNED, FitStatus.REFERENCE) else 1
 
 
-def _with_pixels(plan: MosaicPlan, chips: Chips) -> MosaicPlan:
+def _with_pixels(plan: MosaicPlan, chips: ExposureStack) -> MosaicPlan:
     """The plan with the exposures that add pixels to it; as it is where none does."""
     keys = tuple(key for key in plan.keys if chips.has_pixels_on(key, plan.grid))
     if not keys or keys == plan.keys:
@@ -191,7 +191,9 @@ def _with_pixels(plan: MosaicPlan, chips: Chips) -> MosaicPlan:
     return replace(plan, keys=keys)
 
 
-def _drizzle(chips: Chips, plans: Sequence[MosaicPlan], folder: Path, progress: Progress) -> dict[str, int]:
+def _drizzle(
+    chips: ExposureStack, plans: Sequence[MosaicPlan], folder: Path, progress: Progress
+) -> dict[str, int]:
     """Find the cosmic rays of each visit and filter, then drizzle; counts."""
     for keys in _groups(chips):
         plan = next((plan for plan in plans if not set(keys).isdisjoint(plan.keys)), None)
@@ -207,7 +209,7 @@ def _drizzle(chips: Chips, plans: Sequence[MosaicPlan], folder: Path, progress: 
     return {"cosmic_ray_pixels": n_rays}
 
 
-def _groups(chips: Chips) -> list[list[str]]:
+def _groups(chips: ExposureStack) -> list[list[str]]:
     """The exposures of each instrument, visit and filter."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for key, (exposure, _) in chips.exposures.items():
@@ -215,14 +217,14 @@ def _groups(chips: Chips) -> list[list[str]]:
     return list(groups.values())
 
 
-def _drizzle_one(chips: Chips, plan: MosaicPlan, folder: Path, progress: Progress) -> None:
+def _drizzle_one(chips: ExposureStack, plan: MosaicPlan, folder: Path, progress: Progress) -> None:
     """Drizzle one mosaic, tile by tile; each exposure is opened for each tile that it falls on."""
     settings, grid = chips.settings, plan.grid
     exposures = [chips.exposures[key][0] for key in plan.keys]
     cards = cards_of(exposures)
     methods = dict.fromkeys(chips.methods.get(key, "none") for key in plan.keys)
     header = mosaic_header(plan, cards, exposures, settings, ", ".join(methods))
-    drop = Drop(settings.kernel, settings.pixfrac, settings.weights != "exposure")
+    drop = DrizzleKernel(settings.kernel, settings.pixfrac, settings.weights != "exposure")
     science, weight = (folder / f"{plan.name}_{suffix}" for suffix in SUFFIXES[:2])
     with (
         tiled_image(science, header, grid.shape, ">f4") as images,

@@ -12,7 +12,7 @@ from grism_align.algorithms.traces.cutouts import ChipImage
 from grism_align.algorithms.traces.model import chip_heights, found_trace
 from grism_align.algorithms.traces.offsets import (
     LEAST_ERROR,
-    Heights,
+    TraceMeasurements,
     contrast_with_others,
     fit_offsets,
 )
@@ -136,7 +136,7 @@ def _measured_grism(
     models = _models_of(survey, members)
     absolute = bool(models) and all(model.name for model in models.values())
     visits = {name: number for number, name in enumerate(dict.fromkeys(e.visit for e in members))}
-    parts: list[Heights] = []
+    parts: list[TraceMeasurements] = []
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
     for exposure in track(members, "Verifying") if track and models else members:
@@ -145,7 +145,7 @@ def _measured_grism(
         parts += [_numbered(part, *numbers) for part in found]
         if not found:
             notes[exposure.key] = why or _why_none(exposure, models)
-    heights = Heights.joined(parts)
+    heights = TraceMeasurements.joined(parts)
     offsets = fit_offsets(heights, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
     moved = [_rows_moved(survey, exposure, models) for exposure in members]
@@ -173,7 +173,7 @@ def _why_none(exposure: Exposure, models: Mapping[int, TraceModel]) -> str:
     return f"where {exposure.filter} has its traces is not known; give its configuration"
 
 
-def _numbered(heights: Heights, exposure: int, visit: int) -> Heights:
+def _numbered(heights: TraceMeasurements, exposure: int, visit: int) -> TraceMeasurements:
     ones = np.ones(len(heights), np.int64)
     return replace(heights, exposure=exposure * ones, visit=visit * ones)
 
@@ -203,7 +203,7 @@ def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, Tra
 
 def _exposure_heights(
     survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]
-) -> tuple[list[Heights], str]:
+) -> tuple[list[TraceMeasurements], str]:
     """What the chips of an exposure say, and why some say nothing."""
     frame = survey.solution[exposure.key].frame
     parts, reasons = [], []

@@ -18,7 +18,13 @@ from grism_align.algorithms.mosaics.cosmic_rays import (
     half_gap,
     laplacian_rays,
 )
-from grism_align.algorithms.mosaics.drizzle import ChipImage, Drop, TileSum, drop_side, noise_correlation
+from grism_align.algorithms.mosaics.drizzle import (
+    ChipImage,
+    DrizzleKernel,
+    TileSum,
+    drop_side,
+    noise_correlation,
+)
 from grism_align.algorithms.mosaics.grid import frame_note, grid_around, plan_mosaics
 from grism_align.algorithms.mosaics.map import PixelMap, PlaneMap
 from grism_align.algorithms.mosaics.segments import find_segments
@@ -29,7 +35,7 @@ from tests.support.exposures import exposure
 
 SIDE = 120
 FIND = FindSettings(sigma=1.5, threshold=3.0, area=5, contrast=0.05, aperture=6.0, box=64)
-DROP = Drop("square", 0.8, is_variance=True)
+DROP = DrizzleKernel("square", 0.8, is_variance=True)
 
 
 class Plain:
@@ -243,7 +249,7 @@ def test_flux_noise_and_tiles(grid):
 def test_weights_are_per_pixel_of_the_mosaic_with_any_kernel(grid, kernel, is_variance):
     """Times stay times; inverse variances grow as pixels get smaller. Fluxes of wide sources stay."""
     chip = _chip(_gaussian(58.3, 61.8, sigma=3.0), grid, 4.0, angle=10)
-    image, weight = _mosaic([chip], grid, Drop(kernel, 0.8, is_variance=is_variance))
+    image, weight = _mosaic([chip], grid, DrizzleKernel(kernel, 0.8, is_variance=is_variance))
     middle = tuple(slice(side // 2 - 20, side // 2 + 20) for side in grid.shape)
     expected = 4.0 * ((0.1 / grid.scale) ** 2 if is_variance else 1.0)
     assert weight[middle].mean() == pytest.approx(expected, rel=0.01)
@@ -359,7 +365,9 @@ def test_cosmic_rays_are_found_and_stars_kept(grid):
     good = np.ones((SIDE, SIDE), bool)
     stack = []
     for image, to_grid in zip(images, maps, strict=True):
-        chips = TileSum(Tile(0, coarse.shape[0], 0, coarse.shape[1]), Drop("square", 1.0, is_variance=False))
+        chips = TileSum(
+            Tile(0, coarse.shape[0], 0, coarse.shape[1]), DrizzleKernel("square", 1.0, is_variance=False)
+        )
         chips.add(ChipImage(image, good.astype(np.float32), to_grid, 0.1))
         stack.append(np.where(chips.weight > 0, chips.image, np.nan))
     median, number = combined_median(np.stack(stack))

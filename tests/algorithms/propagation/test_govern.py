@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grism_align.algorithms.propagation.govern import choose_by_rule, choose_elsewhere, governors
-from grism_align.algorithms.propagation.pair import lender, lenders
+from grism_align.algorithms.propagation.pair import direct_candidate, direct_candidates
 from grism_align.values.settings import PointingSettings, PropagationSettings
 from tests.support.associations import SECOND, exposure
 
@@ -108,7 +108,9 @@ SMALL_DITHERS = PointingSettings(dither_error=0.0005)
 
 
 def with_small_dithers(grism_, directs, method):
-    choice = choose_by_rule(lenders(grism_, directs, 1.0), PropagationSettings(method=method), SMALL_DITHERS)
+    choice = choose_by_rule(
+        direct_candidates(grism_, directs, 1.0), PropagationSettings(method=method), SMALL_DITHERS
+    )
     return (choice.rule, *(key[-3:-1] for key in choice.keys))
 
 
@@ -143,7 +145,7 @@ def test_a_tie_goes_to_the_previous():
 
 
 def with_quality(grism_, directs, method="auto", **quality):
-    own = lenders(grism_, directs, 1.0)
+    own = direct_candidates(grism_, directs, 1.0)
     own = [replace(each, **quality.get(each.key[-3:-1], {})) for each in own]
     choice = choose_by_rule(own, PropagationSettings(method=method))
     return (choice.rule, *(key[-3:-1] for key in choice.keys))
@@ -196,7 +198,7 @@ def test_the_nearest_acquisition_of_the_same_guide_stars():
         for visit, day in days.items()
         for i in (1, 2)
     ]
-    choice = choose_elsewhere([lender(alone, each, [], 1.0) for each in reversed(directs)])
+    choice = choose_elsewhere([direct_candidate(alone, each, [], 1.0) for each in reversed(directs)])
     assert (choice.rule, choice.keys) == ("visit", ("iaaa03d1q", "iaaa03d2q"))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.propagation.pair import Relation, lender, lenders, stays
+from grism_align.algorithms.propagation.pair import Relation, direct_candidate, direct_candidates, stays
 from grism_align.values.exposure import Chip
 from tests.support.associations import exposure
 from tests.support.chips import chip_wcs
@@ -14,7 +14,7 @@ HERE, MOVED, OCCULTED = Relation.SAME_POINTING, Relation.OFFSET, Relation.OCCULT
 
 
 def relations(grism, exposures):
-    return {each.key: each.relation for each in lenders(grism, exposures, 1.0)}
+    return {each.key: each.relation for each in direct_candidates(grism, exposures, 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_sharing_a_pointing(east, postarg, target, relation):
 )
 def test_what_makes_partners(east, postarg, mismatch):
     direct = exposure("iaaa01d1q", 0, east=east, postarg=postarg)
-    [found] = lenders(exposure("iaaa01g1q", 300, grism=True), [direct], 1.0)
+    [found] = direct_candidates(exposure("iaaa01g1q", 300, grism=True), [direct], 1.0)
     assert found.mismatch == pytest.approx(mismatch, abs=1e-6)
 
 
@@ -72,7 +72,9 @@ def test_pointings_are_compared_with_a_common_solution(off):
     grism = exposure("iaaa01g1q", 300, grism=True, postarg=(8.8, 0.0), wcs_solution="GSC240")
     directs = [fitted("iaaa01d1q", 0, 0.0, off), fitted("iaaa01d2q", 600, -0.5, off)]
     assert relations(grism, directs) == {"iaaa01d1q": HERE, "iaaa01d2q": MOVED}
-    assert [each.mismatch for each in lenders(grism, directs, 1.0)] == pytest.approx([0, 0.5], abs=1e-6)
+    assert [each.mismatch for each in direct_candidates(grism, directs, 1.0)] == pytest.approx(
+        [0, 0.5], abs=1e-6
+    )
     # the same where both have the fitted one too: the pointing as commanded comes first
     both = replace(grism, alternates={"FIT_REL_GAIADR2": sky(3.0)})
     assert relations(both, directs) == {"iaaa01d1q": HERE, "iaaa01d2q": MOVED}
@@ -141,25 +143,25 @@ def test_stays():
     assert stays(near, 1.0)[0] == [0, 1, 1]
 
 
-def test_where_and_when_a_lender_was_taken():
+def test_where_and_when_a_candidate_was_taken():
     places = [("d", 0), ("d", 9), ("g", 9), ("d", 9), ("d", 0)]
     made = [
         exposure(f"iaaa01{kind}{i}q", 300 * i, grism=kind == "g", east=place, postarg=(place, 0))
         for i, (kind, place) in enumerate(places)
     ]
     made.append(exposure("iaaa01d5q", 4000))
-    found = lenders(made[2], made, 1.0)
+    found = direct_candidates(made[2], made, 1.0)
     assert [each.stay[-3:-1] for each in found] == ["d0", "d1", "d1", "d4", "d5"]
     assert [each.orbit[-3:-1] for each in found] == ["d0", "d0", "d0", "d0", "d5"]
     assert [each.relation for each in found] == [MOVED, HERE, HERE, MOVED, OCCULTED]
-    alone = [lender(made[2], each.exposure, made, 1.0) for each in found]
+    alone = [direct_candidate(made[2], each.exposure, made, 1.0) for each in found]
     assert alone == list(found)
 
 
 def test_times():
     before, after = exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 3030)
     grism = exposure("iaaa01g1q", 1500, grism=True, length=1500)
-    found = lenders(grism, [after, before, grism], 1.0)
+    found = direct_candidates(grism, [after, before, grism], 1.0)
     assert [each.key for each in found] == ["iaaa01d1q", "iaaa01d2q"]
     assert [each.gap for each in found] == pytest.approx([-1300, 30], abs=1e-3)
     assert [3600 * each.hours for each in found] == pytest.approx([-2150, 880], abs=1e-3)
@@ -172,7 +174,7 @@ def test_times():
 )
 def test_others_are_none_of_the_acquisition(changes):
     direct = exposure("iaaa01d1q", 0, **changes)
-    assert lenders(exposure("iaaa01g1q", 300, grism=True), [direct], 1.0) == ()
+    assert direct_candidates(exposure("iaaa01g1q", 300, grism=True), [direct], 1.0) == ()
 
 
 def rolled(made, angle):
@@ -195,7 +197,7 @@ def rolled(made, angle):
 def test_other_acquisitions(changes, angle, days, relation):
     grism = rolled(exposure("iaaa01g1q", 0, grism=True, guide_star="S1"), 20.0)
     direct = exposure("iaaa02d1q", days * 86400, **{"guide_star": "S1", **changes})
-    found = lender(grism, rolled(direct, angle), [], 1.0)
+    found = direct_candidate(grism, rolled(direct, angle), [], 1.0)
     assert found.relation is relation
     assert found.hours == pytest.approx(24 * days, abs=0.1)
 
@@ -209,4 +211,4 @@ def test_a_roll_ends_an_acquisition():
 
 def test_nobody_knows_the_guide_stars():
     grism, direct = (exposure(f"iaaa0{i}x1q", 0, grism=i == 1) for i in (1, 2))
-    assert lender(grism, direct, [], 1.0).relation is Relation.OTHER
+    assert direct_candidate(grism, direct, [], 1.0).relation is Relation.OTHER

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grism_align.algorithms.propagation.pair import Lender, Relation
+from grism_align.algorithms.propagation.pair import DirectCandidate, Relation
 from grism_align.algorithms.propagation.propagation_error import (
     carried_covariance,
     drift_correlation,
@@ -29,7 +29,7 @@ POINTING = PointingSettings(dither_error=0.02, visit_error=0.5, roll_error=0.02,
 def at(number, hours, relation=Relation.SAME_POINTING, place=0, visit="iaaa01", sigma=0.0):
     made = exposure(f"{visit}d{number}q", 3600 * hours, east=20.0 * place, postarg=(place, 0), visit=visit)
     stay = f"{visit}{place}"
-    return Lender(made, relation, 3600 * hours, hours, 0.0, stay, visit, variance=sigma**2)
+    return DirectCandidate(made, relation, 3600 * hours, hours, 0.0, stay, visit, variance=sigma**2)
 
 
 def fitted(sigma=0.0, shift=(1.0, -2.0), roll=0.05, plane=PLANE):
@@ -38,8 +38,8 @@ def fitted(sigma=0.0, shift=(1.0, -2.0), roll=0.05, plane=PLANE):
     return LinearTransform(made.matrix, made.shift, plane, covariance)
 
 
-def weights(lenders, rule="interpolated", pointing=POINTING):
-    return weights_of(rule, lenders, DRIFT, pointing)
+def weights(candidates, rule="interpolated", pointing=POINTING):
+    return weights_of(rule, candidates, DRIFT, pointing)
 
 
 def test_without_errors_weights_are_linear_in_time():
@@ -67,9 +67,11 @@ def test_weights_of_a_visit_do_not_depend_on_time():
 def test_interpolation_is_the_best_linear_unbiased_estimate():
     rng = np.random.default_rng(5)
     hours, noise = np.array([-0.2, 0.5, 0.0]), np.array([0.002, 0.005])
-    lenders = [at(i, time, sigma=sigma) for i, (time, sigma) in enumerate(zip(hours[:2], noise, strict=True))]
-    found = weights(lenders)
-    carried = carried_covariance(lenders, DRIFT, POINTING)
+    candidates = [
+        at(i, time, sigma=sigma) for i, (time, sigma) in enumerate(zip(hours[:2], noise, strict=True))
+    ]
+    found = weights(candidates)
+    carried = carried_covariance(candidates, DRIFT, POINTING)
     total = carried + np.diag(noise**2)
     variance = found @ total @ found
     for other in np.linspace(-0.5, 1.5, 41):
@@ -177,15 +179,15 @@ NEIGHBOURS = st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 20.0), st.floats(0.0
 
 @given(st.lists(NEIGHBOURS, min_size=1, max_size=6), st.sampled_from(["interpolated", "visit"]))
 def test_laws(drawn, rule):
-    lenders = [
+    candidates = [
         at(i, hours if i % 2 else -hours, Relation(i % 4), i // 2, sigma=sigma)
         for i, (hours, _, sigma) in enumerate(drawn)
     ]
     transforms = [fitted(sigma) for _, _, sigma in drawn]
-    found = weights(lenders, rule)
+    found = weights(candidates, rule)
     assert (found >= 0).all()
     assert found.sum() == pytest.approx(1)
-    carried = carried_covariance(lenders, DRIFT, POINTING)
+    carried = carried_covariance(candidates, DRIFT, POINTING)
     np.testing.assert_allclose(carried, carried.T, atol=1e-18)
     assert np.linalg.eigvalsh(carried).min() > -1e-9
     # equal corrections interpolate to themselves, with no smaller an error than the best one

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.traces.offsets import (
-    Heights,
+    TraceMeasurements,
     TraceOffsets,
     contrast_with_best,
     contrast_with_mean,
@@ -17,7 +17,7 @@ ERROR = 0.05
 
 
 def drawn(rng, offsets, visits, source_scatter=0.2, field=0.0):
-    """Heights of six pieces of the traces of thirty sources in every exposure."""
+    """TraceMeasurements of six pieces of the traces of thirty sources in every exposure."""
     n_sources, n_pieces = 30, 6
     e, s, p = (a.ravel() for a in np.meshgrid(*map(np.arange, (len(offsets), n_sources, n_pieces))))
     visit = np.asarray(visits)[e]
@@ -30,7 +30,9 @@ def drawn(rng, offsets, visits, source_scatter=0.2, field=0.0):
     height = height + ERROR * rng.standard_normal(len(e))
     zero = np.zeros(len(e), int)
     d = 2 * (p + 0.5) / n_pieces - 1
-    return Heights(height, np.full(len(e), ERROR), e, s, p, visit, zero, np.column_stack([place, d]))
+    return TraceMeasurements(
+        height, np.full(len(e), ERROR), e, s, p, visit, zero, np.column_stack([place, d])
+    )
 
 
 def pulls(field, kind, n=24):
@@ -91,7 +93,7 @@ def test_an_exposure_without_measurements_has_no_offset():
     assert is_known.tolist() == [True, True, False]
     relative = contrast_with_others(is_known) @ found.offset[is_known]
     assert relative == pytest.approx([-0.1, 0.1], abs=0.03)
-    none = fit_offsets(Heights.joined([]), 2, "free")
+    none = fit_offsets(TraceMeasurements.joined([]), 2, "free")
     assert np.isnan(none.offset).all()
     assert contrast_with_others(np.isfinite(none.offset)).shape == (0, 0)
 
@@ -136,7 +138,7 @@ def test_an_exposure_whose_traces_are_all_outliers_has_no_offset_rather_than_no_
     rng = np.random.default_rng(6)
     clean = drawn(rng, [0.0, 0.1, 0.0, 0.0], (0, 0, 0, 0), source_scatter=0.05)
     few = (clean.exposure != 3) | ((clean.source < 3) & (clean.piece < 2))
-    some = Heights(*(getattr(clean, name)[few] for name in Heights.__dataclass_fields__))
+    some = TraceMeasurements(*(getattr(clean, name)[few] for name in TraceMeasurements.__dataclass_fields__))
     height = np.where(some.exposure == 3, rng.uniform(-6, 6, len(some)), some.height)
     found = fit_offsets(replace(some, height=height), 4)
     assert found.offset[:3] == pytest.approx([0.0, 0.1, 0.0], abs=0.05)
@@ -150,7 +152,9 @@ def test_constants_of_chips_make_no_differences_between_exposures():
     chip = clean.source % 2
     # the second exposure shows hardly any source on the second chip
     kept = (clean.exposure != 1) | (chip == 0) | (clean.source < 6)
-    some = Heights(*(getattr(replace(clean, chip=chip), n)[kept] for n in Heights.__dataclass_fields__))
+    some = TraceMeasurements(
+        *(getattr(replace(clean, chip=chip), n)[kept] for n in TraceMeasurements.__dataclass_fields__)
+    )
     found = fit_offsets(replace(some, height=some.height + 0.4 * some.chip), 3)
     contrast = np.array([-1.0, 1.0, 0.0])
     error = np.sqrt(contrast @ found.covariance @ contrast)
@@ -164,7 +168,7 @@ def test_the_errors_of_a_few_sources_are_those_of_the_fit():
         all_of_them = drawn(np.random.default_rng(seed), [0.0, 0.1], (0, 0))
         few = all_of_them.source < 4
         names = all_of_them.__dataclass_fields__
-        found = fit_offsets(Heights(*(getattr(all_of_them, name)[few] for name in names)), 2)
+        found = fit_offsets(TraceMeasurements(*(getattr(all_of_them, name)[few] for name in names)), 2)
         contrast = np.array([-1.0, 1.0])
         pull.append((contrast @ found.offset - 0.1) / np.sqrt(contrast @ found.covariance @ contrast))
     assert abs(np.mean(pull)) < 4 / np.sqrt(24)

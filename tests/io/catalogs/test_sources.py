@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grism_align.io.catalogs.sources import read_source_catalog, write_source_catalog
-from grism_align.io.files.builtin import plain
+from grism_align.io.files.builtin import to_builtin
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.errors import InputError
 
@@ -110,7 +110,7 @@ _plain = st.recursive(
 @settings(derandomize=True, deadline=None)
 @given(_plain)
 def test_plain_leaves_plain_values(value):
-    assert plain(value) == value
+    assert to_builtin(value) == value
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,6 @@ def test_plain_leaves_plain_values(value):
     ],
 )
 def test_plain_reduces(value, expected):
-    result = plain(value)
+    result = to_builtin(value)
     assert result == expected
     assert type(result) is type(expected)

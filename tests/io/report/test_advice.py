@@ -78,7 +78,7 @@ def _own(observed):
     return observed[1][observed[0][-1].key].table.copy()
 
 
-def _no_lender(observed, *, fails):
+def _no_direct(observed, *, fails):
     grism = exposure("iaaa01g1q", 300, grism=True, group="a")
     direct = replace(observed[0][0], group="a" if fails else "b")
     fits = AlignmentSolution({direct.key: ExposureFit.failed("trailed: x")}) if fails else AlignmentSolution()
@@ -116,7 +116,7 @@ def test_reasons_of_the_relative_alignment(observed):
 
 @pytest.mark.parametrize("fails", [True, False])
 def test_reasons_of_the_propagation(observed, fails):
-    assert failure_of(_no_lender(observed, fails=fails)) is Failure.NO_LENDER
+    assert failure_of(_no_direct(observed, fails=fails)) is Failure.NO_DIRECT
 
 
 def test_every_kind_says_what_to_do():
