@@ -91,6 +91,9 @@ class Exposure:
         Names of all WCSs in the headers.
     is_product : bool
         Whether the file was written by this package.
+    pointing : str
+        Exposures that one telescope took at the same instant have one: a shift and a roll that they share.
+        Empty for an exposure that was taken alone, whose pointing is then its key.
     """
 
     key: str
@@ -115,6 +118,10 @@ class Exposure:
     alternates: Mapping[str, PixelSky] = field(default_factory=dict)
     taken_names: tuple[str, ...] = ()
     is_product: bool = False
+    pointing: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pointing", self.pointing or self.key)
 
     @property
     def is_direct(self) -> bool:

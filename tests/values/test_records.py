@@ -48,6 +48,11 @@ def test_members_that_are_no_exposures():
     assert Member(Path("x"), key_order=("a",)) == Member(Path("x"))
 
 
+def test_exposure_taken_alone_is_its_own_pointing():
+    assert exposure("ib6o23rsq", 0.0).pointing == "ib6o23rsq"
+    assert exposure("nrcalong", 0.0, pointing="jw01").pointing == "jw01"
+
+
 def test_errors_carry_their_numbers():
     few = TooFewMatchesError(4, 10)
     assert (few.n, few.required, str(few)) == (4, 10, "4 matched sources, 10 required")
