@@ -15,8 +15,7 @@ from grism_align.algorithms.mosaics.grid import corrected_wcss
 from grism_align.io.files.staging import remove_leftovers, temporary_folder
 from grism_align.io.missions.hst.flags import flag_rays
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, usual_scene
-from grism_align.steps.visit_mosaic_step import VisitMosaicStep
-from grism_align.values.errors import InputError, SettingsError
+from grism_align.values.errors import InputError
 from grism_align.values.mosaic import MosaicRequest
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -103,19 +102,8 @@ def test_exposures_that_are_not_written_are_named(small, tmp_path, caplog):
     assert all(exposure.key in caplog.text for exposure in exposures.direct)
 
 
-@pytest.mark.parametrize("values", [{"flag_exposures": True}, {"cosmic_rays": "laplacian"}])
-def test_what_astrodrizzle_can_not_do(values, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
-    with pytest.raises(SettingsError, match=next(iter(values))):
-        VisitMosaicStep(engine="astrodrizzle", **values).check()
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("engine", ["drizzle", "astrodrizzle"])
-def test_times_are_seconds(small, tmp_path, engine):
-    if engine == "astrodrizzle":
-        pytest.importorskip("drizzlepac.astrodrizzle", exc_type=ImportError)
-    made = _made(_truly(small), tmp_path, engine=engine, weights="exposure", make_catalog=False)
+def test_times_are_seconds(small, tmp_path):
+    made = _made(_truly(small), tmp_path, weights="exposure", make_catalog=False)
     science, weight = (fits.getheader(path) for path in made.files)
     assert (science["BUNIT"], weight["BUNIT"]) == ("ELECTRONS/S", "s")
     assert science["CRREJECT"] == "median"
