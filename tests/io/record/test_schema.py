@@ -18,7 +18,7 @@ UNKNOWN = {"aligned_sources", "guide_star", "sha256"}
 
 @pytest.fixture(scope="module")
 def schema():
-    folder = resources.files("grism_align.io").joinpath("schemas")
+    folder = resources.files("grism_align.io.record").joinpath("schemas")
     whole = yaml.safe_load(folder.joinpath("provenance-1.0.0.yaml").read_text(encoding="utf-8"))
     return whole["properties"]["grism_align"]
 

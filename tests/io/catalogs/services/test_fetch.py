@@ -299,7 +299,7 @@ def test_failures_are_not_cached(server):
 
 FETCH = """
 import sys
-from grism_align.io.services import fetch_catalog, find_service
+from grism_align.io.catalogs.services import fetch_catalog, find_service
 from grism_align.values.region import Cone
 from grism_align.values.settings import ServiceSettings
 
