@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
+from grism_align.values.failure import NoCatalog
 from grism_align.values.settings import (
     AbsoluteSettings,
     PointingSettings,
@@ -72,8 +73,8 @@ class AbsoluteAlignStep(GrismAlignStep):
         result = outcome.result
         if result is None:
             note = "no reference catalog: " + " ".join(outcome.reasons)
-            why = "; ".join(f"{one.catalog} {one.outcome}" for one in outcome.last_attempts())
-            failed = ExposureFit.failed(f"no reference catalog ({why})")
+            tried = tuple(f"{one.catalog} {one.outcome}" for one in outcome.last_attempts())
+            failed = ExposureFit.failed(NoCatalog(tried))
             members = [e.key for e in exposures.direct if exposures.relative.fits[e.key].is_aligned]
             solution = AlignmentSolution(dict.fromkeys(members, failed))
             activity = self.activity("failed", note, attempts=outcome.attempts)

@@ -10,6 +10,7 @@ import numpy as np
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
+from grism_align.values.failure import OfDirect, Remark, text_of
 from grism_align.values.settings import PointingSettings, PropagationSettings, Settings, TraceSettings
 from grism_align.workflows.progress import track
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.traces.verification import TraceVerification
     from grism_align.values.field import ExposureSet
-    from grism_align.values.solution import AlignmentSolution
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.trace import TraceCheck
 
 __all__ = ["GrismWCSPropagateStep"]
@@ -47,7 +48,8 @@ class GrismWCSPropagateStep(GrismAlignStep):
         errors, note = self._errors(exposures)
         solution = propagate(exposures.grisms, exposures.direct, aligned, *errors, exposures.relative)
         solution, traces = self._on_traces(exposures, solution)
-        named = sum(fit.rule.startswith("association") for fit in solution.fits.values())
+        governed = [fit.governed for fit in solution.fits.values() if fit.governed]
+        named = sum(one.rule == "association" for one in governed)
         if named and self.method != PropagationSettings.method:
             logger.warning("the association names what governs %d grism exposures, not method", named)
         _tell(solution)
@@ -96,7 +98,7 @@ class GrismWCSPropagateStep(GrismAlignStep):
         from grism_align.algorithms.traces.refine import refine_on_traces
         from grism_align.workflows.traces.verify import verify_traces
 
-        refused: Mapping[str, str] = {}
+        refused: Mapping[str, Remark] = {}
         found = verify_traces(exposures, solution, settings, track)
         if settings.refine_grism:
             refined, refused = refine_on_traces(exposures, solution, found, settings)
@@ -126,11 +128,15 @@ def _tell(solution: AlignmentSolution) -> None:
     """Warn of what is wrong, once for all exposures of which it is."""
     said: dict[str, list[str]] = {}
     for key, fit in solution.fits.items():
-        if fit.is_aligned and not fit.reason:
-            continue
-        reason = fit.reason
-        for governor in fit.governed_by:
-            reason = reason.removeprefix(f"{governor}: ")
-        said.setdefault(f"{fit.status.value} {reason}", []).append(key)
+        if fit.remarks or not fit.is_aligned:
+            said.setdefault(f"{fit.status.value} {text_of(_of_all(fit))}", []).append(key)
     for text, keys in said.items():
         logger.warning("%s: %s", ", ".join(keys), text)
+
+
+def _of_all(fit: ExposureFit) -> tuple[Remark, ...]:
+    """The remarks of a fit, without the name of the exposure that the first is said of."""
+    match fit.remarks:
+        case (OfDirect(remarks=own), *others):
+            return (*own, *others)
+    return fit.remarks

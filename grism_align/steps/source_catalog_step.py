@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.parameter_files import instrument_values
 from grism_align.steps.spec import spec_of
+from grism_align.values.failure import text_of
 from grism_align.values.settings import DetectionSettings, Settings, parameters_of
 from grism_align.workflows.progress import track
 
@@ -40,8 +41,8 @@ class SourceCatalogStep(GrismAlignStep):
         catalogs = {e.key: self._measured(e) for e in track(exposures.direct, "Measuring")}
         counts: dict[str, int] = {}
         for key, catalog in catalogs.items():
-            if catalog.note:
-                logger.warning("%s: %s", key, catalog.note)
+            if catalog.remarks:
+                logger.warning("%s: %s", key, text_of(catalog.remarks))
             for name, count in catalog.table.meta["counts"].items():
                 counts[name] = counts.get(name, 0) + count
         return self.done(exposures, counts=counts, catalogs=catalogs)

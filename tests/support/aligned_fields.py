@@ -10,20 +10,21 @@ import numpy as np
 from astropy.io import fits
 
 from grism_align.io.record.file import read_provenance
-from grism_align.io.record.input_wcs import start_entry
 from grism_align.simulation import SceneSettings, Simulation, Truth, simulate
+from grism_align.values.failure import NoSources
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from tests.support.fields import associate
+from tests.support.governed import governed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 #: Why the exposures fail that are made to.
-REASON = "no sources"
+NOT_FOUND = NoSources(6.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
     relative, absolute, grism = {}, {}, {}
     for e in exposures.exposures:
         if e.key in lost:
-            (relative if e.is_direct else grism)[e.key] = ExposureFit.failed(REASON)
+            (relative if e.is_direct else grism)[e.key] = ExposureFit.failed(NOT_FOUND)
         elif e.is_direct:
             first = LinearTransform.from_parameters(e.plane, (0.21, -0.13), 0.004)
             rest = first.inverted().then(truth[e.key].correction(e.plane))
@@ -87,7 +88,7 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
         else:
             governor = truth[e.key].governor
             moved = truth[e.key].correction(exposures[governor].plane)
-            grism[e.key] = replace(_fit(moved, "TRUTH"), governed_by=(governor,), rule="paired, -30 s")
+            grism[e.key] = replace(_fit(moved, "TRUTH"), governed=governed(governor))
     solved = replace(
         exposures,
         relative=AlignmentSolution(relative, "frame"),
@@ -97,7 +98,6 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
     destination = Destination(folder / "out", in_place=False)
     write_results(solved, destination, quietly)
     record = destination.provenance("field")
-    rewrite_record(record, record, lambda key, entry: {"starting_wcs": start_entry(exposures[key])})
     return AlignedField(folder / "raw", folder / "out", truth, record)
 
 
@@ -117,11 +117,6 @@ def rewrite_record(record: Path, target: Path, changes) -> Path:
             tree["exposures"][key].setdefault(name, None)
     asdf.AsdfFile({"grism_align": tree}).write_to(target)
     return target
-
-
-def without_starts(field: AlignedField, target: Path) -> Path:
-    """The record as earlier versions wrote it: of the WCS before, with solution and tangent point alone."""
-    return rewrite_record(field.record, target, lambda key, entry: {"starting_wcs": None})
 
 
 def wcs_names(folder: Path, names: list[str]) -> list[str]:

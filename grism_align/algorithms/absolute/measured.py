@@ -134,8 +134,6 @@ def _measured(
     if fit.status is FitStatus.PRIOR_ONLY:
         others = others[:0]
     sky, noise = source_positions(exposure, catalog)
-    # The first records have no errors.
-    given = np.where(np.isfinite(given), given, noise[rows])
     floor = _CENTROID_FLOOR * exposure.pixel_scale
     if len(rows):
         floor = float(np.sqrt(np.median(np.maximum(given**2 - noise[rows] ** 2, 0.0))))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["common_start"]
 
 
-def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform | None, str]:
+def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform, str] | None:
     """What takes an exposure's WCS to the one that another's correction starts from.
 
     The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
@@ -32,24 +32,21 @@ def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform 
 
     Returns
     -------
-    transform : LinearTransform or None
-        None where they share no WCS.
-    note : str
-        Which WCS it is, or why there is none; empty where both start from the same.
+    transform : LinearTransform
+        The difference.
+    solution : str
+        Which WCS they share; empty where both start from the same.
+
+    None where they share none.
     """
     mine, theirs = exposure.wcs_solution, direct.wcs_solution
     if mine == theirs:
         return LinearTransform.identity(direct.plane), ""
     if mine in direct.alternates:
-        return _difference(direct.alternates[mine], direct.chips[0].wcs, direct), f"from its WCS {mine}"
+        return _difference(direct.alternates[mine], direct.chips[0].wcs, direct), mine
     if theirs in exposure.alternates:
-        return _difference(
-            exposure.chips[0].wcs, exposure.alternates[theirs], exposure
-        ), f"from its WCS {theirs}"
-    return (
-        None,
-        f"its WCS {theirs or 'without name'} and {mine or 'without name'} have no common start",
-    )
+        return _difference(exposure.chips[0].wcs, exposure.alternates[theirs], exposure), theirs
+    return None
 
 
 def _difference(before: PixelSky, after: PixelSky, exposure: Exposure) -> LinearTransform:

@@ -21,6 +21,7 @@ from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.relative.cluster import merged_sources
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.values.errors import TooFewMatchesError
+from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _solved(
     """The joint solution of associated sources, and the transforms with what it adds."""
     relative, match, radius = settings
     if (known.count > 1).sum() == 0:
-        raise TooFewMatchesError(0, match.min_matches)
+        raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(field, transforms, known, fixed, match.max_leverage)
     prior = pointing_prior(field.pointing, measured, list(transforms.values()))
     solution = solve_joint(measured, relative.fitgeometry, match.clip, prior)

@@ -168,7 +168,7 @@ def _rms_of(fit: ExposureFit) -> tuple[float, float]:
 
 def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
     """Those that gave the correction; but not one that stood in for another, which may be mended."""
-    return member.governors if fit is None or fit.reason or not fit.governed_by else fit.governed_by
+    return member.governors if fit is None or fit.remarks else fit.governors or member.governors
 
 
 def _write_companions(exposures: ExposureSet, destination: Destination) -> Companions:

@@ -76,16 +76,6 @@ def test_an_exposure_without_matches(seen):
     assert len(measured_sources(exposures, catalogs, {**fits, KEYS[1]: lost}, sources, PLANE)[1]) == 0
 
 
-def test_errors_of_old_records_are_those_of_the_catalog(seen):
-    exposures, catalogs, fits, sources, _ = seen
-    unknown = {
-        key: replace(fit, residuals=replace(fit.residuals, error=np.full(fit.n_matched, np.nan)))
-        for key, fit in fits.items()
-    }
-    for one in measured_sources(exposures, catalogs, unknown, sources, PLANE):
-        np.testing.assert_allclose(one.error, PIXEL_NOISE * one.exposure.pixel_scale, rtol=1e-3)
-
-
 @pytest.mark.parametrize("flag", [SourceFlag.EDGE, SourceFlag.SATURATED, SourceFlag.COSMIC_RAY])
 def test_doubtful_sources_that_one_exposure_saw_are_left_out(seen, flag):
     exposures, catalogs, fits, sources, _ = seen
