@@ -83,5 +83,5 @@ def test_on_record_and_again_from_files(drifting, tmp_path):
     again = GrismWCSPropagateStep.call(
         str(out / "field_asn.json"), output_dir=str(tmp_path), configure_log=False
     )
-    assert again.fit(grism.key).governed == fit.governed
+    assert str(again.fit(grism.key).governed) == str(fit.governed)
     assert wcs_apart(tmp_path / grism.path.name, out / grism.path.name) < 0.01

@@ -117,9 +117,9 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
 def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, dict[int, ChipMask]]:
     """Masks of the exposures that are written and whose rays were looked for."""
     out: dict[str, dict[int, ChipMask]] = {}
-    for (key, extver), facts in chips.facts.items():
+    for (key, number), facts in chips.facts.items():
         if facts.rays is not None:
-            out.setdefault(key, {})[extver] = facts.rays
+            out.setdefault(key, {})[number] = facts.rays
     unwritten = [key for key in out if exposures.fit(key) is None]
     if unwritten:
         text = "Not written, as nothing is known of their WCSs, so cosmic rays are not flagged: %s"
