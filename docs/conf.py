@@ -5,10 +5,12 @@ from importlib import metadata
 project = "grism_align"
 author = copyright = "The grism_align developers"  # noqa: A001
 release = metadata.version("grism_align")
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
-exclude_patterns = ["parameters.py"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings have types, with shapes and units
+napoleon_use_rtype = False
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 html_theme = "furo"

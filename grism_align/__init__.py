@@ -1,10 +1,22 @@
-"""Align direct and grism exposures of several visits with each other and with the sky."""
+"""Align direct and grism exposures of several visits with each other and with the sky.
 
-from importlib.metadata import PackageNotFoundError, version
+The public names are listed in ``__init__.pyi``. Each is imported when it is first used, so that
+``import grism_align`` costs next to nothing.
+"""
 
-try:
-    __version__ = version("grism_align")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.1.0.dev0"
+from typing import Any
 
-__all__ = ["__version__"]
+import lazy_loader
+
+_public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "__version__":
+        return _public_name(name)
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("grism_align")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0.1.0.dev0"

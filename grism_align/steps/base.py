@@ -1,4 +1,4 @@
-"""What all steps share: how they open their input, find parameters and save results."""
+"""What all steps share: how they open their input, find parameters and record what they did."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from grism_align.steps.parameter_files import settings_for
+from grism_align.steps.saving import SavingStep
 from grism_align.steps.spec import settings_from, spec_of
 from grism_align.steps.without_crds import StepWithoutCRDS
 from grism_align.values.errors import SettingsError
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.settings import ExecutionSettings, Settings
 from grism_align.workflows.executors import SerialExecutor, executor_for
-from grism_align.workflows.results.destination import Destination, new_folder, waiting_room
-from grism_align.workflows.summary_table import summary_table
+from grism_align.workflows.results.destination import new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,27 +32,18 @@ logger = logging.getLogger(__name__)
 Group = TypeVar("Group", bound=Settings)
 
 
-class GrismAlignStep(StepWithoutCRDS, ABC):
+class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     """Base of the steps and of the pipeline.
 
     Input is an association in any form, exposure files, or the `ExposureSet` that another step returned.
     """
 
-    spec = f"""
-    output_ext = string(default='fits')  # Exposures keep their names
-    in_place = boolean(default=False)  # Replace the input files, each atomically, the old WCS archived
-    headerlets = option('none', 'file', 'attach', default='none')  # As ROOT_hlet.fits or extensions
-    report = boolean(default=True)  # PRODUCT_report.html, the page that shows what was done
-    regions = boolean(default=False)  # ROOT.reg, DS9 regions of each direct exposure's sources
-    instrument_parameters = string(default=None)  # Parameter file of the instrument; chosen by the data
-    {spec_of(ExecutionSettings)}
-    """
+    spec = spec_of(ExecutionSettings)
 
     groups: ClassVar[tuple[type[Settings], ...]] = ()
 
     #: Who does the work on many exposures: the pipeline's, unless the step has its own `nproc`.
     executor: Executor = SerialExecutor()
-    _held: ExitStack | None = None
 
     @classmethod
     def call(cls, *args: Any, **kwargs: Any) -> Any:
@@ -158,61 +149,12 @@ class GrismAlignStep(StepWithoutCRDS, ABC):
         return exposures
 
     def _loaded(self, given: Any) -> ExposureSet:
+        """The set that files are of, with `input_dir`, as stpipe users expect it."""
         from grism_align.workflows.load import load_exposures
 
-        return load_exposures(self._located(given))
-
-    def _located(self, source: Any) -> Any:
-        """The input's path with `input_dir`, as stpipe users expect it."""
-        if isinstance(source, list | tuple):
-            return [self.make_input_path(str(item)) for item in source]
-        return self.make_input_path(str(source))
-
-    @property
-    def saves(self) -> bool:
-        """Whether results are written: under strun, or where the user said where to."""
-        asked = self.save_results or (self.parent is None and (self.output_dir or self.in_place))
-        return bool(asked)
-
-    @property
-    def saver(self) -> Self | None:
-        """The step that saves what this one finds: itself or the pipeline; None where nothing is saved."""
-        if self.saves:
-            return self
-        return None if self.parent is None else self.parent.saver
-
-    def destination(self, exposures: ExposureSet) -> Destination:
-        """Where results go."""
-        names = ("in_place", "headerlets", "report", "regions")
-        in_place, headerlets, report, regions = (self.search_attr(name, parent_first=True) for name in names)
-        folder, home = self.search_attr("output_dir"), Path.cwd()
-        if folder:
-            home = Path(folder).expanduser().resolve()
-        elif in_place:
-            home = (exposures.association.origin or exposures.exposures[0].path).parent.resolve()
-        return Destination(home, in_place, headerlets, report, regions)
-
-    def waiting_room(self, exposures: ExposureSet) -> Path | None:
-        """A folder for files that wait to be saved with all results; None where nothing is saved."""
-        saver = self.saver
-        if saver is None or saver._held is None:
-            return None
-        return saver._held.enter_context(waiting_room(saver.destination(exposures)))
-
-    def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
-        """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""
-        if self.skip or not isinstance(result, ExposureSet):
-            return
-        if self.saves:
-            from grism_align.workflows.results.write import write_results
-
-            destination = self.destination(result)
-            write_results(result, destination, self.executor)
-            logger.info("Results are in %s", destination.folder)
-            if destination.with_report:
-                logger.info("Look at %s", destination.report(result.product))
-        if self.parent is None and result.total.fits:
-            logger.info("Result:\n%s", summary_table(result))
+        if isinstance(given, list | tuple):
+            return load_exposures([self.make_input_path(str(item)) for item in given])
+        return load_exposures(self.make_input_path(str(given)))
 
     def done(
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any

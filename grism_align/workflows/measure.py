@@ -65,4 +65,4 @@ def _measured(job: tuple[Exposure, DetectionSettings]) -> SourceCatalog:
 
 def _chips(exposure: Exposure) -> Iterator[tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]]:
     for chip, pixels in read_pixels(exposure):
-        yield chip.extver, pixels.sci, pixels.err, pixels.dq
+        yield chip.number, pixels.sci, pixels.err, pixels.dq

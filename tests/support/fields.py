@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.associations import build_association, write_association
+from grism_align.io.associations import write_association
 from grism_align.io.missions.hst.read import read_exposure
 from grism_align.simulation import Simulation, Truth, score, simulate
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
+from grism_align.workflows.associate import build_association
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def associate(paths: list[Path], product: str = "field") -> Path:
 def written_wcs(folder: Path, names: list[str]):
     """WCSs of files by key and chip, by our own reader, which is held against others elsewhere."""
     exposures = [read_exposure(folder / name) for name in names]
-    return {(e.key, chip.extver): chip.wcs for e in exposures for chip in e.chips}
+    return {(e.key, chip.number): chip.wcs for e in exposures for chip in e.chips}
 
 
 def score_of(truth: Truth, folder: Path):

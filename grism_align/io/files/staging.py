@@ -175,7 +175,7 @@ class Staging:
         path = Path(str(error.filename))
         for folder, hidden in self._hidden.items():
             if path.is_relative_to(hidden):
-                error.filename, error.filename2 = str(folder / path.name), None
+                _rename_in(error, folder / path.name)
 
 
 @contextmanager
@@ -273,8 +273,13 @@ def _named_as(final: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if Path(str(error.filename)).name.startswith(_MARK):
-            error.filename, error.filename2 = str(final), None
+            _rename_in(error, final)
         raise
+
+
+def _rename_in(error: OSError, final: Path) -> None:
+    error.filename = str(final)
+    del error.filename2
 
 
 def _mode_of(final: Path) -> int:

@@ -205,7 +205,7 @@ def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceM
     """By how much the correction moved the traces of the first chip with a model."""
     transform = survey.solution[exposure.key].transform
     for chip in exposure.chips:
-        window = survey.windows[exposure.key][chip.extver]
+        window = survey.windows[exposure.key][chip.number]
         if window.chip in models and transform is not None:
             return rows_moved(chip, transform, models[window.chip], window)
     return float("nan")
@@ -270,7 +270,7 @@ def _views(job: _Job) -> Iterator[tuple[ChipImage, ChipView]]:
     for chip, pixels in read_pixels(job.exposure):
         if job.fit.transform is not None:
             view = chip_view(chip, job.fit.transform, job.sources, job.settings)
-            view = replace(view, band=job.band, window=job.windows[chip.extver])
+            view = replace(view, band=job.band, window=job.windows[chip.number])
             yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits), view
 
 
