@@ -84,7 +84,7 @@ def test_skew_of_a_shear():
 def test_identity():
     identity = LinearTransform.identity(PLANE)
     np.testing.assert_array_equal(identity.apply(POINTS), POINTS)
-    assert identity.in_plane(TangentPlane(PLANE.ra + 1e-12, PLANE.dec)) is identity
+    assert identity.at(TangentPlane(PLANE.ra + 1e-12, PLANE.dec)) is identity
     np.testing.assert_array_equal(identity.shift_error, 0)
 
 
@@ -127,7 +127,7 @@ def test_in_plane_agrees_on_the_sky(dec, roll):
     """To shift x distance^2, 0.01 mas at 3' for 15", as documented; and what a roll moves is a shift, too."""
     home, away = TangentPlane(359.99, dec), TangentPlane(*TangentPlane(359.99, dec).to_sky([80.0, -100.0]))
     transform = LinearTransform.from_parameters(home, (9.0, -12.0), roll, 1.0002)
-    carried = transform.in_plane(away)
+    carried = transform.at(away)
     assert carried.plane == away
     ring = np.array([[np.cos(a), np.sin(a)] for a in np.linspace(0, 6, 12)])
     for radius, limit in ((0.0, 1e-9), (60.0, 0.004e-3), (180.0, 0.02e-3)):
@@ -139,7 +139,7 @@ def test_in_plane_agrees_on_the_sky(dec, roll):
 @given(transforms)
 def test_there_and_back_between_planes(transform):
     away = TangentPlane(53.12, -27.83)
-    back = transform.in_plane(away).in_plane(PLANE)
+    back = transform.at(away).at(PLANE)
     np.testing.assert_allclose(back.apply(POINTS), transform.apply(POINTS), atol=2e-4)
 
 
@@ -170,11 +170,11 @@ def test_covariance_in_another_plane(dec):
     away = TangentPlane(*home.to_sky([120.0, -150.0]))
     transform = LinearTransform.from_parameters(home, (3.0, -4.0), 0.1)
     transform = LinearTransform(transform.matrix, transform.shift, home, covariance(4))
-    by = jacobian(lambda p: parameters(rebuilt(p, home).in_plane(away)), parameters(transform))
+    by = jacobian(lambda p: parameters(rebuilt(p, home).at(away)), parameters(transform))
     expected = by @ transform.covariance @ by.T
     size = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     # the analytic form leaves out terms of shift x distance, 1e-3 here
-    np.testing.assert_array_less(np.abs(transform.in_plane(away).covariance - expected) / size, 3e-3)
+    np.testing.assert_array_less(np.abs(transform.at(away).covariance - expected) / size, 3e-3)
 
 
 def test_covariances_against_monte_carlo():
@@ -192,12 +192,12 @@ def test_covariances_against_monte_carlo():
     ]
     sample = np.array(
         [
-            parameters(rebuilt(a).then(rebuilt(b)).inverted().in_plane(away))
+            parameters(rebuilt(a).then(rebuilt(b)).inverted().at(away))
             for a, b in zip(*drawn, strict=True)
         ]
     )
     a, b = (rebuilt(parameters(t), covariance=c) for t, c in zip((first, second), covariances, strict=True))
-    predicted = np.diag(a.then(b).inverted().in_plane(away).covariance)
+    predicted = np.diag(a.then(b).inverted().at(away).covariance)
     # a variance of n draws has a relative error of sqrt(2 / n) = 0.037
     np.testing.assert_allclose(sample.var(axis=0) / predicted, 1, atol=4 * np.sqrt(2 / n))
     np.testing.assert_allclose(a.then(b).shift_error, np.sqrt(np.diag(a.then(b).covariance)[:2]), rtol=1e-12)

@@ -148,7 +148,7 @@ def _measured(
         xy=plane.to_plane(transform.apply_to_sky(sky[used])),
         error=np.concatenate([given, np.hypot(noise[others], floor)]),
         saturated=saturated[used],
-        transform=transform.in_plane(plane),
+        transform=transform,
     )
 
 

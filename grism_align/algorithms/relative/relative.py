@@ -247,7 +247,7 @@ def _exposure_fit(
     ids = np.asarray(catalog.table["id"], dtype=np.int64)[member.rows]
     return ExposureFit(
         status=FitStatus.REFERENCE if fixed else FitStatus.ALIGNED,
-        transform=member.transform.in_plane(exposure.plane),
+        transform=member.transform,
         reference=reference,
         n_matched=0 if alone else len(member.rows),
         n_used=0 if alone else member.n_used,

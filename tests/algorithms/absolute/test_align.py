@@ -147,7 +147,7 @@ def test_a_catalog_of_large_but_stated_errors_serves():
     fit = result.solution[KEYS[0]]
     assert fit.status is FitStatus.ALIGNED
     # 100 mas a star, and hundreds of stars
-    assert np.hypot(*fit.transform.in_plane(PLANE).shift) < 4 * 0.1 * np.sqrt(2 / fit.n_used)
+    assert np.hypot(*fit.transform.at(PLANE).shift) < 4 * 0.1 * np.sqrt(2 / fit.n_used)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_claimed_errors_of_the_joint_solution_are_true():
         total = relative.solution.then(absolute)
         for frame, error in zip(exposures, np.repeat(TWO_ERRORS, 2), strict=True):
             transform = total[frame.key].transform
-            left = transform.shift - error.inverted().in_plane(frame.plane).shift
+            left = transform.shift - error.inverted().at(frame.plane).shift
             pulls.append(left / transform.shift_error)
     # 96 pulls, not all independent
     assert np.std(pulls) == pytest.approx(1, abs=0.25)

@@ -100,7 +100,7 @@ class Field:
             exposure = self.exposures[n]
             if result.solution[exposure.key].is_aligned:
                 found = total[exposure.key].transform
-                true = self.errors[n].inverted().in_plane(exposure.plane)
+                true = self.errors[n].inverted().at(exposure.plane)
                 out.append((found.shift - true.shift) / found.shift_error)
         return out
 
@@ -524,7 +524,7 @@ def shaken(field: Field, moves) -> Field:
     fits, moved = {}, {}
     for exposure, move in zip(field.exposures, moves, strict=True):
         fit = field.relative.solution[exposure.key]
-        wrong = LinearTransform.from_parameters(PLANE, move).in_plane(exposure.plane)
+        wrong = LinearTransform.from_parameters(PLANE, move).at(exposure.plane)
         fits[exposure.key] = replace(fit, transform=fit.transform.then(wrong))
         moved[exposure.key] = wrong
     solution = AlignmentSolution(fits, field.relative.solution.reference)
@@ -560,7 +560,7 @@ def test_rigid_parts_keep_what_is_within_them():
         solution = field.tied(with_errors(known, rng), solve).solution
         for part in parts:
             first, *others = (
-                solution[KEYS[n]].transform.in_plane(field.exposures[part[0]].plane) for n in part
+                solution[KEYS[n]].transform.at(field.exposures[part[0]].plane) for n in part
             )
             for other in others:
                 np.testing.assert_allclose(other.matrix, first.matrix, atol=1e-12)

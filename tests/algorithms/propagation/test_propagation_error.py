@@ -205,11 +205,11 @@ def test_equal_corrections_in_planes_of_their_own(shift, roll):
     sky = LinearTransform.from_parameters(PLANE, shift, roll)
     places = [PLANE.to_sky(xy) for xy in ([8.8, -3.0], [-6.0, 4.0], [2.0, 11.0])]
     planes = [TangentPlane(*(float(value) for value in place)) for place in places]
-    moved = [sky.in_plane(plane) for plane in planes[:2]]
+    moved = [sky.at(plane) for plane in planes[:2]]
     mean = mean_transform(moved, np.array([0.3, 0.7]), planes[2])
     side = np.linspace(-60, 60, 5)
     grid = planes[2].to_sky(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2))
-    expected = sky.in_plane(planes[2]).apply_to_sky(grid)
+    expected = sky.at(planes[2]).apply_to_sky(grid)
     difference = PLANE.to_plane(mean.apply_to_sky(grid)) - PLANE.to_plane(expected)
     assert 1e3 * np.abs(difference).max() < 0.01
     one = mean_transform(moved[:1], np.ones(1), planes[2])

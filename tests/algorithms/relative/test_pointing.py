@@ -44,7 +44,7 @@ def fitted(exposures, errors, failed=(3,), frames=(0, 0, 0, 0)):
     covariance[[0, 1], [0, 1]] = 1e-6
     fits = {}
     for number, (exposure, error) in enumerate(zip(exposures, errors, strict=True)):
-        transform = replace(error.inverted(), covariance=covariance).in_plane(exposure.plane)
+        transform = replace(error.inverted(), covariance=covariance).at(exposure.plane)
         fits[exposure.key] = ExposureFit(
             FitStatus.ALIGNED, transform, reference=KEYS[0], frame=frames[number], geometry="rshift"
         )
@@ -59,7 +59,7 @@ def found(exposures, catalogs, fits, labels=None, sources=None):
     if sources is None:
         sky, error = source_positions(exposures[0], catalogs[KEYS[0]])
         own = fits[KEYS[0]].transform or LinearTransform.identity(PLANE)
-        xy = own.in_plane(PLANE).apply(PLANE.to_plane(sky))
+        xy = own.at(PLANE).apply(PLANE.to_plane(sky))
         sources = PlaneList(xy, error, np.full(len(xy), 20.0), np.full(len(xy), 2016.0))
     places = [sources] * (1 + max(fit.frame for fit in fits.values()))
     return prior_only(exposures, catalogs, fits, (labels, places, PLANE), (POINTING, MATCH))
@@ -112,7 +112,7 @@ def test_errors_are_true(n_others):
         new = found(exposures, catalogs, fitted(exposures, errors, failed), sources=nowhere)
         assert set(new) == set(KEYS[n_others:])
         transform = new[KEYS[3]].transform
-        true = errors[3].inverted().in_plane(exposures[3].plane)
+        true = errors[3].inverted().at(exposures[3].plane)
         pulls.append((transform.shift - true.shift) / transform.shift_error)
     # 120 pulls: 7 % of their width; a scatter that looks large by chance makes errors larger
     width = np.sqrt(np.mean(np.square(pulls)))
@@ -182,19 +182,19 @@ def test_corrections_that_start_from_another_wcs_are_not_mixed(shared):
             chips=e.chips
             if e.key == KEYS[3]
             else tuple(
-                replace(chip, wcs=chip.wcs.corrected(moved.in_plane(chip.wcs.plane))) for chip in e.chips
+                replace(chip, wcs=chip.wcs.corrected(moved.at(chip.wcs.plane))) for chip in e.chips
             ),
         )
         for e in exposures
     ]
     # what is left to correct once the archive's fit is applied
     for e in mixed[:3]:
-        left = moved.inverted().then(fits[e.key].transform.in_plane(PLANE)).in_plane(e.plane)
+        left = moved.inverted().then(fits[e.key].transform.at(PLANE)).at(e.plane)
         fits[e.key] = replace(fits[e.key], transform=left)
     got = found(mixed, emptied(catalogs, KEYS[3]), fits).get(KEYS[3])
     if not shared:
         assert got is None
         return
     assert got.status is FitStatus.PRIOR_ONLY
-    left = got.transform.shift - errors[3].inverted().in_plane(exposures[3].plane).shift
+    left = got.transform.shift - errors[3].inverted().at(exposures[3].plane).shift
     assert (np.abs(left) < 5 * got.transform.shift_error).all()
