@@ -109,12 +109,12 @@ def _listed(
         group=facts.rootname[:6],
         guide_star=facts.guide_star,
         target="MOSAIC",
-        postarg=facts.dither,
+        dither_offset=facts.dither,
         start=facts.start,
         end=2 * planned.mid - facts.start,
         exposure_time=facts.exposure_time,
         ab_zero_point=26.0,
-        counts_per_second=True,
+        is_rate=True,
         chips=(Chip(1, chip.shape, FitsWcs(written.wcs, chip.shape)),),
     )
     xy = true.to_pixel(scene.sky_at(julian_year(planned.mid)))

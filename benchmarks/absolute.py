@@ -277,7 +277,7 @@ def _measured(name: str, folder: Path, dense: ReferenceCatalog, gaia: list[Refer
         if row["kind"] != "direct" or not row["usable"]:
             continue
         exposure = by_file[row["file"]]
-        chip = next(one for one in exposure.chips if one.extver == row["extver"])
+        chip = next(one for one in exposure.chips if one.number == row["extver"])
         true = _true_wcs(exposure.path, row, chip.shape)
         axes = [_SAMPLES * (n - 1) for n in chip.shape[::-1]]
         xy = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)

@@ -116,7 +116,7 @@ def expected(folder: Path, record: Path) -> dict[str, Any]:
     files: dict[str, Any] = {}
     for path in sorted(folder.glob("*_fl[tc].fits")):
         exposure = read_exposure(path)
-        chips = {chip.extver: _places(chip, len(files)) for chip in exposure.chips}
+        chips = {chip.number: _places(chip, len(files)) for chip in exposure.chips}
         files[path.name] = {"is_direct": exposure.is_direct, "filter": exposure.filter, "chips": chips}
     grisms = {key: entry["grism"] for key, entry in read_provenance(record)["exposures"].items()}
     governed = {key: fit["governed_by"][0] for key, fit in grisms.items() if fit and fit["governed_by"]}

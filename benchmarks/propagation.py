@@ -80,7 +80,7 @@ def errors(truth: Truth, result: ExposureSet, grisms: AlignmentSolution) -> dict
     fits: Mapping[str, ExposureFit] = {**result.relative.fits, **grisms.fits}
 
     def wcs_of(key: str, extver: int) -> object:
-        [chip] = (chip for chip in result[key].chips if chip.extver == extver)
+        [chip] = (chip for chip in result[key].chips if chip.number == extver)
         transform = fits[key].transform
         return chip.wcs if transform is None else chip.wcs.corrected(transform)
 

@@ -72,7 +72,7 @@ def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
     written = {}
     for path in (outputs / path.name for path in truth.paths):
         exposure = read_exposure(path)
-        written.update({(exposure.key, chip.extver): chip.wcs for chip in exposure.chips})
+        written.update({(exposure.key, chip.number): chip.wcs for chip in exposure.chips})
     scores = score(truth, lambda key, extver: written[key, extver])
     rows = [_row(truth, result, key, found) for key, found in scores.items()]
     worst = {

@@ -93,11 +93,7 @@ class AbsoluteAlignStep(GrismAlignStep):
 
     def check(self) -> None:
         """Read the catalog, or know the service, so that an error in it costs no work."""
-        from grism_align.algorithms.fitting.tweakwcs_fit import require_tweakwcs
-
         super().check()
-        if self.settings(ReferenceSettings).engine == "tweakwcs":
-            require_tweakwcs()
         if self.settings(ReferenceSettings).catalog:
             self._sources()
 

@@ -27,14 +27,6 @@ class RelativeAlignStep(GrismAlignStep):
     groups: ClassVar[tuple[type[Settings], ...]] = (RelativeSettings, PointingSettings, MatchSettings)
     spec = spec_of(RelativeSettings, PointingSettings, MatchSettings)
 
-    def check(self) -> None:
-        """The engine must be installed."""
-        from grism_align.algorithms.fitting.tweakwcs_fit import require_tweakwcs
-
-        super().check()
-        if self.settings(RelativeSettings).engine == "tweakwcs":
-            require_tweakwcs()
-
     def check_input(self, exposures: ExposureSet) -> None:
         """The reference must be among the direct exposures or their visits."""
         from grism_align.algorithms.relative.relative import reference_exposures

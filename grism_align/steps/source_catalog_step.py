@@ -72,4 +72,4 @@ def _chips(exposure: Exposure) -> Iterator[tuple[int, NDArray[Any], NDArray[Any]
     from grism_align.io.missions import read_pixels
 
     for chip, pixels in read_pixels(exposure):
-        yield chip.extver, pixels.sci, pixels.err, pixels.dq
+        yield chip.number, pixels.sci, pixels.err, pixels.dq

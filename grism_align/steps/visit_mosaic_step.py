@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.parameter_files import instrument_values
 from grism_align.steps.spec import spec_of
-from grism_align.values.errors import SettingsError
 from grism_align.values.mosaic import MosaicRequest
 from grism_align.values.settings import MosaicSettings, Settings, parameters_of
 
@@ -37,20 +36,9 @@ class VisitMosaicStep(GrismAlignStep):
         return exposures.with_activity(request)
 
     def check(self) -> None:
-        """Know that what drizzles is there, and the image that gives the pixels, before any work."""
-        from importlib.util import find_spec
-
+        """Read the image that gives the pixels before any work."""
         super().check()
         settings = self.settings(MosaicSettings)
-        if settings.engine == "astrodrizzle" and find_spec("drizzlepac") is None:
-            name, allowed = "engine", "drizzlepac is not installed; pip install drizzlepac, or engine=drizzle"
-            raise SettingsError(name, settings.engine, allowed)
-        if settings.engine == "astrodrizzle" and settings.cosmic_rays == "laplacian":
-            name, allowed = "cosmic_rays", "AstroDrizzle has auto, median and none; engine=drizzle has this"
-            raise SettingsError(name, settings.cosmic_rays, allowed)
-        if settings.engine == "astrodrizzle" and settings.flag_exposures:
-            name, allowed = "flag_exposures", "AstroDrizzle hands no cosmic rays back; engine=drizzle does"
-            raise SettingsError(name, settings.flag_exposures, allowed)
         if settings.grid_image:
             from grism_align.io.mosaics.files import read_grid
 

@@ -29,15 +29,15 @@ class Chip:
 
     Parameters
     ----------
-    extver : int
-        EXTVER of its SCI extension.
+    number : int
+        Which of the exposure's it is, as the mission counts them.
     shape : (ny, nx)
         Pixels.
     wcs : PixelSky
         Pixels to sky as the instrument team's pointing has it: before any correction of ours.
     """
 
-    extver: int
+    number: int
     shape: tuple[int, int]
     wcs: PixelSky
 
@@ -66,15 +66,15 @@ class Exposure:
         Guide star, where the headers name it.
     target : str
         Target name.
-    postarg : (x, y), arcsec
-        Commanded offset of the target in the aperture.
+    dither_offset : (x, y), arcsec
+        Commanded offset of the target in the aperture; NaN where it is not known.
     start, end : float, MJD (UTC)
         Of the exposure.
     exposure_time : float, s
         Effective exposure time.
     ab_zero_point : float
-        AB magnitude of a source of one count (BUNIT) per second; NaN where the headers give none.
-    counts_per_second : bool
+        AB magnitude of a source of one count per second; NaN where the headers give none.
+    is_rate : bool
         Whether the pixels hold rates; else they hold counts of the whole exposure.
     chips : tuple of Chip
         One, or the two of ACS/WFC and WFC3/UVIS.
@@ -105,12 +105,12 @@ class Exposure:
     group: str
     guide_star: str | None
     target: str
-    postarg: tuple[float, float]
+    dither_offset: tuple[float, float]
     start: float
     end: float
     exposure_time: float
     ab_zero_point: float
-    counts_per_second: bool
+    is_rate: bool
     chips: tuple[Chip, ...]
     applied: LinearTransform | None = None
     governors: tuple[str, ...] = ()

@@ -134,7 +134,6 @@ class Settings:
 
 
 _GEOMETRIES = ("shift", "rshift", "rscale", "general")
-_ENGINES = ("joint", "tweakwcs")
 
 
 @dataclass(frozen=True)
@@ -208,12 +207,6 @@ class RelativeSettings(Settings):
         "",
         choices=_GEOMETRIES,
     )
-    engine: str = _parameter(
-        "joint",
-        "Joint solution, or on its matches a fit of each exposure by tweakwcs",
-        "",
-        choices=_ENGINES,
-    )
     centroid_floor: float = _parameter(
         0.005,
         "Least error of a centroid; what errors leave unexplained is added from the data",
@@ -270,12 +263,6 @@ class ReferenceSettings(Settings):
         "each visit or each exposure",
         "",
         choices=("joint", "frame", "visit", "exposure"),
-    )
-    engine: str = _parameter(
-        "joint",
-        "Fit by this package, or, of rigid wholes, by tweakwcs",
-        "",
-        choices=_ENGINES,
     )
 
 
@@ -348,12 +335,6 @@ class MosaicSettings(Settings):
         "A mosaic of each visit and filter, of the whole field in each filter, or both",
         "",
         choices=("visit", "field", "both"),
-    )
-    engine: str = _parameter(
-        "drizzle",
-        "The drizzle package, or drizzlepac's AstroDrizzle",
-        "",
-        choices=("drizzle", "astrodrizzle"),
     )
     scale: float = _parameter(0.06, "Side of a pixel of the mosaic", "arcsec", (0.001, 10.0))
     orientation: float = _parameter(

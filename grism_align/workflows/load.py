@@ -95,7 +95,7 @@ def _with_catalogs(loaded: ExposureSet, exposures: Sequence[Exposure]) -> Exposu
 
 
 def _check_chips(exposure: Exposure, catalog: SourceCatalog, path: Path) -> None:
-    chips = {chip.extver for chip in exposure.chips}
+    chips = {chip.number for chip in exposure.chips}
     others = set(catalog.chip.tolist()) - chips
     if others:
         problem = f"it has sources of chip {min(others)}, and {exposure.key} has only {sorted(chips)}"

@@ -244,7 +244,7 @@ def _compared(exposure: Exposure, entry: Mapping[str, Any], plane: TangentPlane)
     difference = start_difference(entry["starting_wcs"], exposure, plane)
     if difference is None:
         chips = {chip["extver"]: tuple(chip["shape"]) for chip in entry["starting_wcs"]["chips"]}
-        mine = {chip.extver: chip.shape for chip in exposure.chips}
+        mine = {chip.number: chip.shape for chip in exposure.chips}
         return _Start(problem=f"its chips have shapes {mine}, and {chips} on record")
     if difference.is_none:
         return _Start()

@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from grism_align.io.missions.hst.read import read_exposure
+from tests.support.astrodrizzle import WANTED
 from tests.support.fields import edited
 
 pytestmark = [
@@ -18,15 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:'datfix' made the change"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:drizzlepac"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:stsci"),
-]
-
-# What AstroDrizzle reads of a real header besides
-WANTED = [
-    ("SCI", "NGOODPIX", 90000),
-    ("SCI", "MEANDARK", 0.05),
-    (0, "CCDGAIN", 2.5),
-    *((0, f"ATODGN{amplifier}", 2.4) for amplifier in "ABCD"),
-    *((0, f"READNSE{amplifier}", 20.0) for amplifier in "ABCD"),
 ]
 
 

@@ -74,12 +74,12 @@ def exposure(
         "group": key[:6],
         "guide_star": None,
         "target": "FIELD",
-        "postarg": (0.0, 0.0),
+        "dither_offset": (0.0, 0.0),
         "start": begin,
         "end": begin + length * SECOND,
         "exposure_time": length,
         "ab_zero_point": 26.45,
-        "counts_per_second": True,
+        "is_rate": True,
         "chips": (Chip(1, (1014, 1014), FlatSky(ra, dec)),),
     }
     return Exposure(**{**values, **changes})

@@ -65,7 +65,7 @@ def associate(paths: list[Path], product: str = "field") -> Path:
 def written_wcs(folder: Path, names: list[str]):
     """WCSs of files by key and chip, by our own reader, which is held against others elsewhere."""
     exposures = [read_exposure(folder / name) for name in names]
-    return {(e.key, chip.extver): chip.wcs for e in exposures for chip in e.chips}
+    return {(e.key, chip.number): chip.wcs for e in exposures for chip in e.chips}
 
 
 def score_of(truth: Truth, folder: Path):

@@ -221,7 +221,7 @@ def other_start(path, target, name):
     move = LinearTransform.from_parameters(exposure.plane, (0.9, -1.0), 0.02)
     with fits.open(path) as hdus:
         for chip in exposure.chips:
-            header = hdus["SCI", chip.extver].header
+            header = hdus["SCI", chip.number].header
             wcs = chip.wcs.corrected(move)
             values = [*wcs.crval, *wcs.cd.ravel()]
             keywords = ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")

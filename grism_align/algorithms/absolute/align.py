@@ -90,8 +90,7 @@ class _Frame:
     def is_solved_anew(self, reference: ReferenceSettings) -> bool:
         """Whether its exposures are solved one by one; not where less is to be fitted than they were for."""
         as_much = N_TERMS_OF[reference.fitgeometry] >= N_TERMS_OF[self.geometry]
-        by_us = reference.solve == "joint" and reference.engine != "tweakwcs"
-        return bool(self.measured) and by_us and as_much
+        return bool(self.measured) and reference.solve == "joint" and as_much
 
 
 def align_absolute(

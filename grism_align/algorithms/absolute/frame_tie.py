@@ -9,7 +9,6 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
 from grism_align.algorithms.fitting.fit import LinearFit, fit_linear
-from grism_align.algorithms.fitting.tweakwcs_fit import fit_by_tweakwcs
 from grism_align.algorithms.matching.chance import false_match_probability
 from grism_align.algorithms.matching.match import LEAST_RADIUS, match_lists, mutual_nearest
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
@@ -275,13 +274,12 @@ def _fit_pairs(
 ) -> tuple[LinearFit, NDArray[np.float64]]:
     """The fit of pairs and their errors, arcsec; a scale that the data can't tell from one is not fitted."""
     geometry, clip = settings.reference.fitgeometry, settings.match.clip
-    engine = fit_by_tweakwcs if settings.reference.engine == "tweakwcs" else fit_linear
     mine, partner = own.positions.rows(pairs[:, 0]), catalog[pairs[:, 1]]
     error = np.hypot(mine.error, 1e-3 * errors_at(partner, mine.epoch))
     target = _partners(own, catalog, pairs)
-    fit = engine(mine.xy, target, error, own.plane, geometry, clip)
+    fit = fit_linear(mine.xy, target, error, own.plane, geometry, clip)
     if geometry == "rscale" and not _scale_is_significant(fit):
-        fit = engine(mine.xy, target, error, own.plane, "rshift", clip)
+        fit = fit_linear(mine.xy, target, error, own.plane, "rshift", clip)
     return fit, error
 
 

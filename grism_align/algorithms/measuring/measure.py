@@ -39,7 +39,7 @@ def measure_exposure(
     ----------
     exposure : Exposure
         A direct exposure.
-    chips : iterable of (extver, sci, err, dq)
+    chips : iterable of (number, sci, err, dq)
         Its arrays, one chip at a time.
     settings : DetectionSettings
         The parameters.
@@ -49,7 +49,7 @@ def measure_exposure(
     SourceCatalog
         Its meta has the settings, the counts of every cut and, where there is no usable source, a note.
     """
-    found = [(extver, detect_sources(sci, err, dq, settings)) for extver, sci, err, dq in chips]
+    found = [(number, detect_sources(sci, err, dq, settings)) for number, sci, err, dq in chips]
     ellipticity = np.concatenate([sources.ellipticity for _, sources in found])
     columns = _columns(exposure, found, np.hypot(*ellipticity.T))
     note = "; ".join(sorted({sources.note for _, sources in found})) if len(ellipticity) == 0 else ""
@@ -76,7 +76,7 @@ def _columns(
 ) -> dict[str, NDArray[Any]]:
     xy = np.concatenate([sources.xy for _, sources in found])
     error = np.concatenate([sources.xy_error for _, sources in found])
-    time = 1.0 if exposure.counts_per_second else exposure.exposure_time
+    time = 1.0 if exposure.is_rate else exposure.exposure_time
     flux = np.concatenate([sources.flux for _, sources in found]) / time
     flux_error = np.concatenate([sources.flux_error for _, sources in found]) / time
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -84,7 +84,7 @@ def _columns(
         snr = flux / flux_error
     return {
         "id": np.arange(1, len(xy) + 1),
-        "chip": np.repeat([extver for extver, _ in found], [len(sources.xy) for _, sources in found]),
+        "chip": np.repeat([number for number, _ in found], [len(sources.xy) for _, sources in found]),
         "x": xy[:, 0],
         "y": xy[:, 1],
         "x_error": error[:, 0],

@@ -26,7 +26,7 @@ def source_positions(
     """Sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
     sky, scale = np.full((len(catalog), 2), np.nan), np.full(len(catalog), np.nan)
     for chip in exposure.chips:
-        rows = catalog.chip == chip.extver
+        rows = catalog.chip == chip.number
         sky[rows] = chip.wcs.to_sky(catalog.xy[rows])
         scale[rows] = chip.wcs.pixel_scale
     return sky, scale * np.sqrt((catalog.xy_error**2).mean(axis=1))

@@ -282,7 +282,7 @@ def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float
     don't have the same POSTARG and a sky that differs by as much: the telescope was moved.
     """
     distance = _distance(grism, direct)
-    offset = float(np.abs(np.subtract(grism.postarg, direct.postarg)).max())
+    offset = float(np.abs(np.subtract(grism.dither_offset, direct.dither_offset)).max())
     return min(
         distance if distance <= pairing_radius else np.inf,
         offset if _commanded_alike(grism, direct) else np.inf,
@@ -290,7 +290,7 @@ def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float
 
 
 def _commanded_alike(first: Exposure, second: Exposure) -> bool:
-    offset = np.abs(np.subtract(first.postarg, second.postarg))
+    offset = np.abs(np.subtract(first.dither_offset, second.dither_offset))
     return bool(first.target) and first.target == second.target and bool((offset <= _SAME_POINTING).all())
 
 

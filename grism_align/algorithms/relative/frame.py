@@ -16,7 +16,6 @@ from grism_align.algorithms.fitting.joint import (
     solve_joint,
 )
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, PointingPrior
-from grism_align.algorithms.fitting.tweakwcs_fit import fit_by_tweakwcs
 from grism_align.algorithms.matching.chance import false_match_probability
 from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.relative.cluster import merged_sources
@@ -134,13 +133,6 @@ def joint_frame(
         number: judge.member(field.lists[number], index, transforms[number])
         for index, number in enumerate(numbers)
     }
-    if relative.engine == "tweakwcs":
-        members = {
-            n: m
-            if n in fixed or len(m.rows) < match.min_matches
-            else _by_tweakwcs(field.lists[n], m, frame_sources, relative, match)
-            for n, m in members.items()
-        }
     return AlignedFrame(members, tuple(fixed), frame_sources, known.count, {})
 
 
@@ -375,21 +367,6 @@ class _Judge:
             reduced_chi2=float(self._pull2[mine][used].mean()) if used.any() else float("nan"),
             leverage=leverage(self._weight[mine]),
         )
-
-
-def _by_tweakwcs(
-    own: PlaneList,
-    member: MemberFit,
-    sources: PlaneList,
-    relative: RelativeSettings,
-    match: MatchSettings,
-) -> MemberFit:
-    """The fit of one exposure by tweakwcs on the same matches."""
-    mine, target = own.rows(member.rows), sources.rows(member.sources)
-    fit = fit_by_tweakwcs(
-        mine.xy, target.xy, mine.error, member.transform.plane, relative.fitgeometry, match.clip
-    )
-    return replace(member, transform=fit.transform, residual=fit.residual, weight=fit.weight)
 
 
 def _frame_sources(merged: PlaneList, solved: _Solved) -> PlaneList:

@@ -102,7 +102,7 @@ def _measured(exposures: ExposureSet, exposure: Exposure) -> NDArray[np.void]:
     rows = np.zeros(len(catalog), dtype=_ROW)
     sky = np.zeros((len(catalog), 2))
     for chip in exposure.chips:
-        on_chip = catalog.chip == chip.extver
+        on_chip = catalog.chip == chip.number
         sky[on_chip] = chip.wcs.to_sky(catalog.xy[on_chip])
     if fit is not None and fit.transform is not None and len(sky):
         sky = fit.transform.apply_to_sky(sky)

@@ -177,7 +177,6 @@ def mosaic_header(
         header[f"D{number:03d}SCAL"] = (plan.grid.scale, "[arcsec] pixel of the mosaic")
     header["WHTTYPE"] = (settings.weights, "what the weights are")
     header["CRREJECT"] = (rejection, "how cosmic rays were rejected")
-    header["DRIZENG"] = (settings.engine, "what drizzled")
     header["GALVERS"] = (__version__, "grism_align: version")
     header["DATE"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return header

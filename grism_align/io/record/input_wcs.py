@@ -83,7 +83,7 @@ def start_entry(exposure: Exposure) -> dict[str, Any]:
     return {
         "names": [str(name) for name in exposure.taken_names],
         "chips": [
-            {"extver": int(c.extver), "shape": [int(n) for n in c.shape], "sky": _positions(c).tolist()}
+            {"extver": int(c.number), "shape": [int(n) for n in c.shape], "sky": _positions(c).tolist()}
             for c in exposure.chips
         ],
     }
@@ -110,11 +110,11 @@ def start_difference(
     """
     known = {chip["extver"]: chip for chip in entry["chips"]}
     if _sizes((c["extver"], c["shape"]) for c in entry["chips"]) != _sizes(
-        (c.extver, c.shape) for c in exposure.chips
+        (c.number, c.shape) for c in exposure.chips
     ):
         return None
     here = np.concatenate([_positions(chip) for chip in exposure.chips])
-    there = np.concatenate([np.array(known[chip.extver]["sky"], dtype=float) for chip in exposure.chips])
+    there = np.concatenate([np.array(known[chip.number]["sky"], dtype=float) for chip in exposure.chips])
     source, target = plane.to_plane(here), plane.to_plane(there)
     fitted = weighted_transform((source, target), np.ones(len(source)), plane, "general")
     rest = np.hypot(*(fitted.apply(source) - target).T)

@@ -115,12 +115,12 @@ class ExposureStack:
         exposure, _ = self.exposures[key]
         for chip, pixels in read_pixels(exposure):
             found = self._rates(exposure, chip, pixels)
-            if (key, chip.extver) not in self.facts:
-                self.facts[key, chip.extver] = self._sky(found)
+            if (key, chip.number) not in self.facts:
+                self.facts[key, chip.number] = self._sky(found)
             yield found
 
     def _rates(self, exposure: Exposure, chip: Chip, pixels: ChipPixels) -> ChipRates:
-        time = 1.0 if exposure.counts_per_second else exposure.exposure_time
+        time = 1.0 if exposure.is_rate else exposure.exposure_time
         accepted = self.good_bits.get(exposure.instrument, self.settings.good_bits)
         if self.settings.cosmic_rays != "none":
             # what an earlier run flagged is looked at again, or each run would flag more than the one before
@@ -146,13 +146,13 @@ class ExposureStack:
 
     def to_grid(self, key: str, chip: Chip, grid: MosaicGrid) -> PixelMap:
         """From a chip to a grid; what was computed for another grid of that plane is used again."""
-        known = self._maps.get((key, chip.extver))
+        known = self._maps.get((key, chip.number))
         if known is None or not known.plane.coincides(grid.plane):
             known = PlaneMap(self._wcs(key, chip), chip.shape, grid.plane)
             if known.error > TOLERANCE:
                 text = "%s, chip %d: positions err by up to %.1e pixels between every %dth"
-                logger.debug(text, key, chip.extver, known.error, known.step)
-            self._keep((key, chip.extver), known)
+                logger.debug(text, key, chip.number, known.error, known.step)
+            self._keep((key, chip.number), known)
         return PixelMap(known, grid)
 
     def _keep(self, name: tuple[str, int], known: PlaneMap) -> None:
@@ -183,17 +183,17 @@ class ExposureStack:
 
     def _wcs(self, key: str, chip: Chip) -> PixelSky:
         exposure, wcss = self.exposures[key]
-        return wcss[[one.extver for one in exposure.chips].index(chip.extver)]
+        return wcss[[one.number for one in exposure.chips].index(chip.number)]
 
     def has_pixels_on(self, key: str, grid: MosaicGrid) -> bool:
         """Whether an exposure has usable pixels, on chips that reach the grid."""
         exposure, _ = self.exposures[key]
         whole = Tile(0, grid.shape[0], 0, grid.shape[1])
-        near = [c.extver for c in exposure.chips if self.to_grid(key, c, grid).part_on(whole) is not None]
-        if near and not any((key, extver) in self.facts for extver in near):
+        near = [c.number for c in exposure.chips if self.to_grid(key, c, grid).part_on(whole) is not None]
+        if near and not any((key, number) in self.facts for number in near):
             for _ in self.rates(key):
                 pass
-        return any(self.facts[key, extver].is_usable for extver in near)
+        return any(self.facts[key, number].is_usable for number in near)
 
     def forget_maps(self) -> None:
         """Free the memory of the maps."""
@@ -206,7 +206,7 @@ class ExposureStack:
     def image(self, key: str, rates: ChipRates, grid: MosaicGrid, zero_point: float) -> ChipImage:
         """A chip as it enters a mosaic whose fluxes have a zero point (AB; NaN for any)."""
         exposure, _ = self.exposures[key]
-        facts = self.facts[key, rates.chip.extver]
+        facts = self.facts[key, rates.chip.number]
         good = rates.good & ~(rates.hit if facts.rays is None else facts.rays.unpacked())
         factor = _factor(exposure.ab_zero_point, zero_point)
         image = rates.image - np.float32(facts.level)
@@ -236,9 +236,9 @@ class ExposureStack:
             with open_fits(exposure.path) as hdus:
                 stated = {hdu.ver: hdu.header.get("IDCSCALE") for hdu in hdus if hdu.name == "SCI"}
             self._scales[key] = {
-                one.extver: float(stated.get(one.extver) or one.wcs.pixel_scale) for one in exposure.chips
+                one.number: float(stated.get(one.number) or one.wcs.pixel_scale) for one in exposure.chips
             }
-        return self._scales[key][chip.extver]
+        return self._scales[key][chip.number]
 
 
 def _factor(own: float, wanted: float) -> float:

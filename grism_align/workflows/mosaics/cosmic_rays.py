@@ -84,7 +84,7 @@ def find_rays(chips: ExposureStack, keys: Sequence[str], grid: MosaicGrid, scrat
 
 def _method(wanted: str, exposures: Sequence[Exposure]) -> str:
     """How rays of some exposures can be found."""
-    single = {"auto": "none" if exposures[0].counts_per_second else "laplacian", "median": "none"}
+    single = {"auto": "none" if exposures[0].is_rate else "laplacian", "median": "none"}
     several = {"auto": "median"}
     return (several if len(exposures) > 1 else single).get(wanted, wanted)
 
@@ -94,7 +94,7 @@ def _believes_flags(exposures: Sequence[Exposure]) -> bool:
 
     Two exposures of a CCD are hit at one place so often that each may hide what hit the other.
     """
-    return len(exposures) == 2 and not exposures[0].counts_per_second
+    return len(exposures) == 2 and not exposures[0].is_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def _median(
     """The median of exposures on a grid, and `half_gap`; each is put there alone, in a scratch file."""
     whole = Tile(0, grid.shape[0], 0, grid.shape[1])
     first = chips.exposures[keys[0]][0]
-    covered = _COVERED if first.counts_per_second else _COVERED_CCD
+    covered = _COVERED if first.is_rate else _COVERED_CCD
     for key in keys:
         sum_ = TileSum(whole, _DROP)
         for rates in chips.rates(key):
@@ -159,7 +159,7 @@ def _compare(chips: ExposureStack, key: str, grid: MosaicGrid, other: _Compared)
     """Level an exposure with the median and mark what exceeds it."""
     exposure, _ = chips.exposures[key]
     for rates in chips.rates(key):
-        facts = chips.facts[key, rates.chip.extver]
+        facts = chips.facts[key, rates.chip.number]
         to_grid = chips.to_grid(key, rates.chip, grid)
         ratio = (grid.scale / chips.native_scale(key, rates.chip)) ** 2
         model = blotted(other.median, to_grid, ratio, other.others)
@@ -172,7 +172,7 @@ def _compare(chips: ExposureStack, key: str, grid: MosaicGrid, other: _Compared)
         rays = compared(image, rates.good, model, noise, chips.settings)
         # where nothing can be told, what is flagged stays so
         rays |= rates.hit if other.believes_flags else rates.hit & ~model.told
-        chips.facts[key, rates.chip.extver] = replace(facts, level=level, rays=ChipMask.of(rays))
+        chips.facts[key, rates.chip.number] = replace(facts, level=level, rays=ChipMask.of(rays))
 
 
 def _offset(
@@ -197,6 +197,6 @@ def _offset(
 
 def _filter(chips: ExposureStack, key: str) -> None:
     for rates in chips.rates(key):
-        facts = chips.facts[key, rates.chip.extver]
+        facts = chips.facts[key, rates.chip.number]
         rays = laplacian_rays(rates.image - np.float32(facts.level), rates.good, rates.error)
-        chips.facts[key, rates.chip.extver] = replace(facts, rays=ChipMask.of(rays))
+        chips.facts[key, rates.chip.number] = replace(facts, rays=ChipMask.of(rays))

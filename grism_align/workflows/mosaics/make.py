@@ -97,12 +97,7 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
     for plan in plans:
         logger.info("%s", frame_note(plan, settings))
     folder.mkdir(parents=True, exist_ok=True)
-    if settings.engine == "astrodrizzle":
-        from grism_align.workflows.mosaics.astrodrizzle import drizzle_with_drizzlepac
-
-        counts = drizzle_with_drizzlepac(exposures, plans, settings, request.good_bits, folder)
-    else:
-        counts = _drizzle(chips, plans, folder, progress)
+    counts = _drizzle(chips, plans, folder, progress)
     rays = _to_be_flagged(exposures, chips) if settings.flag_exposures else {}
     if settings.flag_exposures:
         counts["flagged_pixels"] = sum(mask.number for own in rays.values() for mask in own.values())
@@ -122,9 +117,9 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
 def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, dict[int, ChipMask]]:
     """Masks of the exposures that are written and whose rays were looked for."""
     out: dict[str, dict[int, ChipMask]] = {}
-    for (key, extver), facts in chips.facts.items():
+    for (key, number), facts in chips.facts.items():
         if facts.rays is not None:
-            out.setdefault(key, {})[extver] = facts.rays
+            out.setdefault(key, {})[number] = facts.rays
     unwritten = [key for key in out if exposures.fit(key) is None]
     if unwritten:
         text = "Not written, as nothing is known of their WCSs, so cosmic rays are not flagged: %s"

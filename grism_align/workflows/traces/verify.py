@@ -156,7 +156,7 @@ def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceM
     """By how much the correction moved the traces of the first chip with a model."""
     transform = survey.solution[exposure.key].transform
     for chip in exposure.chips:
-        window = survey.windows[exposure.key][chip.extver]
+        window = survey.windows[exposure.key][chip.number]
         if window.chip in models and transform is not None:
             return rows_moved(chip, transform, models[window.chip], window)
     return float("nan")
@@ -227,7 +227,7 @@ def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[ChipImage, Chi
     for chip, pixels in read_pixels(exposure):
         if fit.transform is not None:
             view = chip_view(chip, fit.transform, sources, survey.settings)
-            view = replace(view, band=_band(survey.exposures, fit), window=windows[chip.extver])
+            view = replace(view, band=_band(survey.exposures, fit), window=windows[chip.number])
             yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, bits), view
 
 

@@ -148,3 +148,17 @@ def test_nothing_agrees():
     target = np.array([[0.0, 0.0], [100.0, 0.0]])
     fit = fit_linear(source, target, np.full(2, 0.01), PLANE, "shift", 1.5)
     assert fit.rms > 10
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_tweakwcs_agrees(geometry):
+    """No clipping, no outliers, equal errors: both are plain least squares."""
+    linearfit = pytest.importorskip("tweakwcs.linearfit")
+    source, target, error, _ = pairs(geometry, np.random.default_rng(91))
+    error[:] = 0.02
+    ours = fit_linear(source, target, error, PLANE, geometry, 1e3)
+    theirs = linearfit.iter_linear_fit(target, source, wuv=error**-2.0, fitgeom=geometry, nclip=0)
+    at = theirs["center"]
+    np.testing.assert_allclose(theirs["matrix"], ours.transform.matrix, atol=1e-9)
+    np.testing.assert_allclose(theirs["shift"] + at, ours.transform.apply(at), atol=1e-7)
+    np.testing.assert_allclose(theirs["resids"], -ours.residual, atol=1e-7)

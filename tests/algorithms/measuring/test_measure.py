@@ -26,9 +26,7 @@ def chip(rate, time=TIME, sigma=1.0, seed=9, turn=False):
 def test_magnitudes_of_rates_and_of_counts(rates):
     _, image, error, dq = chip(10.0)
     unit = TIME if rates else 1.0
-    frame = exposure(
-        "iaaa01d1q", 0, length=TIME, counts_per_second=rates, exposure_time=TIME, ab_zero_point=ZERO_POINT
-    )
+    frame = exposure("iaaa01d1q", 0, length=TIME, is_rate=rates, exposure_time=TIME, ab_zero_point=ZERO_POINT)
     catalog = measure_exposure(frame, [(1, image / unit, error / unit, dq)], DetectionSettings())
     assert len(catalog) == 49
     inside = 1 - np.exp(-0.5 * 9 / (1 + 1 / 12))

@@ -27,7 +27,7 @@ def field(rng, drift=0.0, dither=0.0, visits=2, places=(0, 1, 2, 3), noise=NOISE
         for number, place in enumerate(places):
             if place != last:
                 own, last = dither * rng.normal(size=2), place
-            start = {"east": 20.0 * place, "postarg": (place, 0.0), "visit": visit}
+            start = {"east": 20.0 * place, "dither_offset": (place, 0.0), "visit": visit}
             direct = exposure(f"{visit}d{number}q", 900 * number, **start)
             exposures += [direct, exposure(f"{visit}g{number}q", 900 * number + 300, grism=True, **start)]
             hours = 24 * (direct.mid - exposures[0].mid)

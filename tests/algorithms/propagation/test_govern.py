@@ -20,12 +20,12 @@ def chosen(grism, exposures, method="auto"):
 
 
 def direct(number, start, place=0, **changes):
-    return exposure(f"iaaa01d{number}q", start, east=20.0 * place, postarg=(place, 0), **changes)
+    return exposure(f"iaaa01d{number}q", start, east=20.0 * place, dither_offset=(place, 0), **changes)
 
 
 def grism(start, place=0, length=200.0, **changes):
     return exposure(
-        "iaaa01g1q", start, grism=True, length=length, east=20.0 * place, postarg=(place, 0), **changes
+        "iaaa01g1q", start, grism=True, length=length, east=20.0 * place, dither_offset=(place, 0), **changes
     )
 
 
@@ -88,13 +88,15 @@ def test_the_next_exposure_where_the_previous_looks_elsewhere():
 
 def test_small_dithers_within_the_pairing_radius():
     # The chip of the next pointing is 0.9" off, which could be an aperture's offset, and nearer in time.
-    here, there = exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 1310, east=0.9, postarg=(0.9, 0))
+    here, there = exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 1310, east=0.9, dither_offset=(0.9, 0))
     found = governors(grism(300, length=1000), [here, there], PropagationSettings())
     assert (found.rule, found.keys) == ("paired", ("iaaa01d1q",))
 
 
 def test_equally_near_pointings_on_two_sides_are_not_one():
-    sides = [exposure(f"iaaa01d{i}q", t, east=e, postarg=(e, 0)) for i, t, e in ((1, 0, -0.5), (2, 600, 0.5))]
+    sides = [
+        exposure(f"iaaa01d{i}q", t, east=e, dither_offset=(e, 0)) for i, t, e in ((1, 0, -0.5), (2, 600, 0.5))
+    ]
     assert chosen(grism(300), sides)[0] == "paired"
 
 
@@ -210,7 +212,7 @@ direct_exposures = st.lists(
 @given(direct_exposures, st.integers(0, 5000), st.sampled_from(METHODS), st.randoms(use_true_random=False))
 def test_laws(drawn, start, method, random):
     directs = [
-        exposure(f"{visit}d{i}q", time, east=15.0 * place, postarg=(float(place), 0.0), visit=visit)
+        exposure(f"{visit}d{i}q", time, east=15.0 * place, dither_offset=(float(place), 0.0), visit=visit)
         for i, (time, place, visit) in enumerate(drawn)
     ]
     one = grism(start, length=500)

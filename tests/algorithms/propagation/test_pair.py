@@ -18,7 +18,7 @@ def relations(grism, exposures):
 
 
 @pytest.mark.parametrize(
-    ("east", "postarg", "target", "relation"),
+    ("east", "dither_offset", "target", "relation"),
     [
         (0.007, (8.8, 0.0), "OTHER", HERE),  # same sky, the offset makes up for the apertures
         (0.045, (8.8, 0.0), "FIELD", HERE),
@@ -28,14 +28,14 @@ def relations(grism, exposures):
         (8.8, (0.0, 0.0), "OTHER", MOVED),
     ],
 )
-def test_sharing_a_pointing(east, postarg, target, relation):
+def test_sharing_a_pointing(east, dither_offset, target, relation):
     grism = exposure("iaaa01g1q", 300, grism=True)
-    direct = exposure("iaaa01d1q", 0, east=east, postarg=postarg, target=target)
+    direct = exposure("iaaa01d1q", 0, east=east, dither_offset=dither_offset, target=target)
     assert relations(grism, [direct]) == {"iaaa01d1q": relation}
 
 
 @pytest.mark.parametrize(
-    ("east", "postarg", "mismatch"),
+    ("east", "dither_offset", "mismatch"),
     [
         (0.6, (8.8, 0.0), 0.6),
         (1.1, (8.8, 0.0), np.inf),
@@ -43,8 +43,8 @@ def test_sharing_a_pointing(east, postarg, target, relation):
         (8.8, (0.04, -0.06), np.inf),
     ],
 )
-def test_what_makes_partners(east, postarg, mismatch):
-    direct = exposure("iaaa01d1q", 0, east=east, postarg=postarg)
+def test_what_makes_partners(east, dither_offset, mismatch):
+    direct = exposure("iaaa01d1q", 0, east=east, dither_offset=dither_offset)
     [found] = direct_candidates(exposure("iaaa01g1q", 300, grism=True), [direct], 1.0)
     assert found.mismatch == pytest.approx(mismatch, abs=1e-6)
 
@@ -60,7 +60,7 @@ def fitted(key, start, place, off, bridged=True):
         key,
         start,
         east=place + off,
-        postarg=(place, 0.0),
+        dither_offset=(place, 0.0),
         wcs_solution="FIT_REL_GAIADR2",
         alternates={"GSC240": sky(place)} if bridged else {},
     )
@@ -69,7 +69,7 @@ def fitted(key, start, place, off, bridged=True):
 @pytest.mark.parametrize("off", [0.0, 0.5, 1.3, 8.8])
 def test_pointings_are_compared_with_a_common_solution(off):
     """What a fit moved the direct exposures by tells nothing of where the telescope was."""
-    grism = exposure("iaaa01g1q", 300, grism=True, postarg=(8.8, 0.0), wcs_solution="GSC240")
+    grism = exposure("iaaa01g1q", 300, grism=True, dither_offset=(8.8, 0.0), wcs_solution="GSC240")
     directs = [fitted("iaaa01d1q", 0, 0.0, off), fitted("iaaa01d2q", 600, -0.5, off)]
     assert relations(grism, directs) == {"iaaa01d1q": HERE, "iaaa01d2q": MOVED}
     assert [each.mismatch for each in direct_candidates(grism, directs, 1.0)] == pytest.approx(
@@ -81,12 +81,12 @@ def test_pointings_are_compared_with_a_common_solution(off):
 
 
 def test_without_a_common_solution_the_pairing_radius_tells():
-    grism = exposure("iaaa01g1q", 300, grism=True, postarg=(8.8, 0.0), wcs_solution="GSC240")
+    grism = exposure("iaaa01g1q", 300, grism=True, dither_offset=(8.8, 0.0), wcs_solution="GSC240")
     directs = [fitted("iaaa01d1q", 0, 0.0, 0.9, False), fitted("iaaa01d2q", 600, 0.0, 1.1, False)]
     assert relations(grism, directs[:1]) == {"iaaa01d1q": HERE}
     assert relations(grism, directs[1:]) == {"iaaa01d2q": MOVED}
     # or what was commanded
-    alike = replace(grism, postarg=(0.0, 0.0))
+    alike = replace(grism, dither_offset=(0.0, 0.0))
     assert relations(alike, directs[1:]) == {"iaaa01d2q": HERE}
 
 
@@ -101,12 +101,12 @@ def test_no_target_is_no_common_target():
         ([], HERE),
         ([exposure("iaaa01g8q", 300, grism=True)], HERE),
         ([exposure("iaaa01d8q", 300, filter="F105W")], HERE),
-        ([exposure("iaaa01g8q", 300, grism=True, east=0.9, postarg=(0.9, 0))], MOVED),
-        ([exposure("iaaa01d8q", 300, east=20, postarg=(20, 0))], MOVED),
+        ([exposure("iaaa01g8q", 300, grism=True, east=0.9, dither_offset=(0.9, 0))], MOVED),
+        ([exposure("iaaa01d8q", 300, east=20, dither_offset=(20, 0))], MOVED),
         # of another visit, another instrument, or before both
-        ([exposure("iaaa02d8q", 300, east=20, postarg=(20, 0))], HERE),
+        ([exposure("iaaa02d8q", 300, east=20, dither_offset=(20, 0))], HERE),
         ([exposure("iaaa01p8q", 300, east=20, instrument="acs_wfc")], HERE),
-        ([exposure("iaaa01d7q", -300, east=20, postarg=(20, 0))], HERE),
+        ([exposure("iaaa01d7q", -300, east=20, dither_offset=(20, 0))], HERE),
     ],
 )
 def test_an_offset_in_between(between, relation):
@@ -129,7 +129,7 @@ def test_an_occultation_ends_a_pointing(idle, relation):
 def test_stays():
     places = [("d", 0), ("g", 0), ("d", 0), ("g", 9), ("d", 9), ("d", 0), ("g", 0)]
     made = [
-        exposure(f"iaaa01{kind}{i}q", 300 * i, grism=kind == "g", east=place, postarg=(place, 0))
+        exposure(f"iaaa01{kind}{i}q", 300 * i, grism=kind == "g", east=place, dither_offset=(place, 0))
         for i, (kind, place) in enumerate(places)
     ]
     # at the last pointing still, but an orbit later
@@ -139,14 +139,14 @@ def test_stays():
     near = [
         exposure(f"iaaa01{n}q", t, grism=n == "g1", east=e) for n, t, e in (("d1", 0, 0), ("g1", 300, 0.6))
     ]
-    near = [*near, exposure("iaaa01d2q", 600, east=0.6, postarg=(0.6, 0))]
+    near = [*near, exposure("iaaa01d2q", 600, east=0.6, dither_offset=(0.6, 0))]
     assert stays(near, 1.0)[0] == [0, 1, 1]
 
 
 def test_where_and_when_a_candidate_was_taken():
     places = [("d", 0), ("d", 9), ("g", 9), ("d", 9), ("d", 0)]
     made = [
-        exposure(f"iaaa01{kind}{i}q", 300 * i, grism=kind == "g", east=place, postarg=(place, 0))
+        exposure(f"iaaa01{kind}{i}q", 300 * i, grism=kind == "g", east=place, dither_offset=(place, 0))
         for i, (kind, place) in enumerate(places)
     ]
     made.append(exposure("iaaa01d5q", 4000))

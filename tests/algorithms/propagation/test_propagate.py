@@ -31,7 +31,7 @@ def aligned(direct, shift=(1.0, -2.0), roll=0.05, **changes):
 
 
 def test_the_paired_exposure_lends_its_correction():
-    grism, direct = exposure("iaaa01g1q", 300, grism=True, postarg=(8.8, 0)), exposure("iaaa01d1q", 0)
+    grism, direct = exposure("iaaa01g1q", 300, grism=True, dither_offset=(8.8, 0)), exposure("iaaa01d1q", 0)
     fit = aligned(direct, reason="x")
     found = propagate([grism], [direct], AlignmentSolution({direct.key: fit}, "GAIA"), SETTINGS)
     assert found.reference == "GAIA"
@@ -63,7 +63,7 @@ def offset_error(found, hours):
 @pytest.mark.parametrize(("east", "rule", "extra"), [(0.0, "paired", 0.0), (20.0, "previous", 8e-4)])
 def test_the_next_best_takes_over(state, east, rule, extra):
     grism = exposure("iaaa01g1q", 700, grism=True)
-    first = exposure("iaaa01d1q", 0, east=east, postarg=(east, 0))
+    first = exposure("iaaa01d1q", 0, east=east, dither_offset=(east, 0))
     second = exposure("iaaa01d2q", 400)
     fits = {first.key: aligned(first)}
     if state == "failed":
@@ -80,7 +80,7 @@ def test_the_next_best_takes_over(state, east, rule, extra):
 
 def test_another_pointing_has_the_errors_of_two_dithers():
     grism = exposure("iaaa01g1q", 300, grism=True)
-    direct = exposure("iaaa01d1q", 0, east=20, postarg=(20, 0))
+    direct = exposure("iaaa01d1q", 0, east=20, dither_offset=(20, 0))
     solution = AlignmentSolution({direct.key: aligned(direct)})
     got = propagate([grism], [direct], solution, SETTINGS)[grism.key]
     assert (got.rule, got.reason, got.status) == ("previous, -100 s", "", FitStatus.ALIGNED)
@@ -91,7 +91,7 @@ def test_another_pointing_has_the_errors_of_two_dithers():
 
 def test_a_small_dither_has_the_errors_of_two():
     grism, direct = (
-        exposure("iaaa01g1q", 300, grism=True, east=0.6, postarg=(0.6, 0)),
+        exposure("iaaa01g1q", 300, grism=True, east=0.6, dither_offset=(0.6, 0)),
         exposure("iaaa01d1q", 0),
     )
     got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
@@ -118,7 +118,12 @@ def drifting(places=(0, 0, 0), drift=(0.02, -0.01), **changes):
     """Two direct exposures around a grism exposure; the pointing drifts by so many arcsec in an hour."""
     made = [
         exposure(
-            f"iaaa01{name}q", start, grism=name == "g1", length=length, east=20.0 * place, postarg=(place, 0)
+            f"iaaa01{name}q",
+            start,
+            grism=name == "g1",
+            length=length,
+            east=20.0 * place,
+            dither_offset=(place, 0),
         )
         for (name, start, length), place in zip(
             (("d1", 0, 200), ("g1", 300, 1000), ("d2", 1400, 200)), places, strict=True
@@ -213,7 +218,7 @@ def test_two_acquisitions_in_a_visit_and_two_instruments():
 def test_a_visit_without_direct_exposures_takes_one_of_the_same_guide_stars(failed):
     grism = exposure("iaaa01g1q", 0, grism=True, guide_star="S1")
     directs = [
-        exposure(f"iaaa02d{i}q", 86400 + 600 * i, guide_star="S1", east=20 * i, postarg=(i, 0))
+        exposure(f"iaaa02d{i}q", 86400 + 600 * i, guide_star="S1", east=20 * i, dither_offset=(i, 0))
         for i in (1, 2)
     ]
     solution = AlignmentSolution({each.key: aligned(each, roll=0.0) for each in directs})
@@ -279,7 +284,9 @@ def test_another_target_of_the_same_guide_stars_is_told():
 
 @given(st.permutations(range(5)), st.sampled_from(["auto", "previous", "nearest", "interpolate", "visit"]))
 def test_the_order_of_exposures_is_irrelevant(order, method):
-    directs = [exposure(f"iaaa01d{i}q", 700 * i, east=20.0 * (i // 2), postarg=(i // 2, 0)) for i in range(5)]
+    directs = [
+        exposure(f"iaaa01d{i}q", 700 * i, east=20.0 * (i // 2), dither_offset=(i // 2, 0)) for i in range(5)
+    ]
     grism = exposure("iaaa01g1q", 950, grism=True)
     solution = AlignmentSolution({d.key: aligned(d, (1.0 + 0.01 * i, 0)) for i, d in enumerate(directs)})
     settings = PropagationSettings(method=method)

@@ -27,7 +27,9 @@ POINTING = PointingSettings(dither_error=0.02, visit_error=0.5, roll_error=0.02,
 
 
 def at(number, hours, relation=Relation.SAME_POINTING, place=0, visit="iaaa01", sigma=0.0):
-    made = exposure(f"{visit}d{number}q", 3600 * hours, east=20.0 * place, postarg=(place, 0), visit=visit)
+    made = exposure(
+        f"{visit}d{number}q", 3600 * hours, east=20.0 * place, dither_offset=(place, 0), visit=visit
+    )
     stay = f"{visit}{place}"
     return DirectCandidate(made, relation, 3600 * hours, hours, 0.0, stay, visit, variance=sigma**2)
 

@@ -89,12 +89,12 @@ def _exposure(folder, key, kind=ExposureKind.DIRECT, content=None):
         group="id7y01a",
         guide_star=None if number else "S1AB000123",
         target="UDS",
-        postarg=(0.0, 0.0),
+        dither_offset=(0.0, 0.0),
         start=57000.0 + number,
         end=57000.01 + number,
         exposure_time=803.0,
         ab_zero_point=26.45,
-        counts_per_second=True,
+        is_rate=True,
         chips=tuple(Chip(n + 1, (1014, 1014), TanSky(plane)) for n, plane in enumerate(planes)),
     )
 

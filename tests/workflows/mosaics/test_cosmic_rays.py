@@ -15,8 +15,7 @@ from grism_align.algorithms.mosaics.grid import corrected_wcss
 from grism_align.io.files.staging import remove_leftovers, temporary_folder
 from grism_align.io.missions.hst.flags import flag_rays
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, usual_scene
-from grism_align.steps.visit_mosaic_step import VisitMosaicStep
-from grism_align.values.errors import InputError, SettingsError
+from grism_align.values.errors import InputError
 from grism_align.values.mosaic import MosaicRequest
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -103,19 +102,8 @@ def test_exposures_that_are_not_written_are_named(small, tmp_path, caplog):
     assert all(exposure.key in caplog.text for exposure in exposures.direct)
 
 
-@pytest.mark.parametrize("values", [{"flag_exposures": True}, {"cosmic_rays": "laplacian"}])
-def test_what_astrodrizzle_can_not_do(values, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
-    with pytest.raises(SettingsError, match=next(iter(values))):
-        VisitMosaicStep(engine="astrodrizzle", **values).check()
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("engine", ["drizzle", "astrodrizzle"])
-def test_times_are_seconds(small, tmp_path, engine):
-    if engine == "astrodrizzle":
-        pytest.importorskip("drizzlepac.astrodrizzle", exc_type=ImportError)
-    made = _made(_truly(small), tmp_path, engine=engine, weights="exposure", make_catalog=False)
+def test_times_are_seconds(small, tmp_path):
+    made = _made(_truly(small), tmp_path, weights="exposure", make_catalog=False)
     science, weight = (fits.getheader(path) for path in made.files)
     assert (science["BUNIT"], weight["BUNIT"]) == ("ELECTRONS/S", "s")
     assert science["CRREJECT"] == "median"
@@ -165,8 +153,8 @@ def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):
     places = [middle[0], np.rint(second.to_pixel(first.to_sky(middle)))[0].astype(int)]
     for exposure, (x, y) in zip(pair, places, strict=True):
         with fits.open(exposure.path, mode="update") as hdus:
-            hdus["SCI", exposure.chips[0].extver].data[y, x] += 3000.0
-            hdus["DQ", exposure.chips[0].extver].data[y, x] |= 4096
+            hdus["SCI", exposure.chips[0].number].data[y, x] += 3000.0
+            hdus["DQ", exposure.chips[0].number].data[y, x] |= 4096
     made = _made(_truly(field), tmp_path / "out", flag_exposures=True, make_catalog=False, good_bits=480)
     for exposure, (x, y) in zip(pair, places, strict=True):
-        assert made.rays[exposure.key][exposure.chips[0].extver].unpacked()[y, x]
+        assert made.rays[exposure.key][exposure.chips[0].number].unpacked()[y, x]

@@ -45,7 +45,7 @@ def true_set(simulation, folder, seed=5):
     catalogs = {}
     for exposure in exposures:
         if exposure.is_direct:
-            chips = ((chip.extver, p.sci, p.err, p.dq) for chip, p in read_pixels(exposure))
+            chips = ((chip.number, p.sci, p.err, p.dq) for chip, p in read_pixels(exposure))
             catalogs[exposure.key] = measure_exposure(exposure, chips, settings)
     fits = {}
     for exposure in exposures:
@@ -230,7 +230,7 @@ def test_the_only_chip_of_a_subarray_has_the_configuration_of_its_ccdchip(tmp_pa
     exposures, _ = true_set(simulation, tmp_path / "both")
     (tmp_path / "one").mkdir()
     parts = [read_exposure(one_chip(e.path, tmp_path / "one" / e.path.name)) for e in exposures.grisms]
-    assert [[chip.extver for chip in part.chips] for part in parts] == [[1], [1]]
+    assert [[chip.number for chip in part.chips] for part in parts] == [[1], [1]]
     order = max(ELEMENTS["acs_wfc"]["G800L"].orders, key=lambda order: order.fraction)
     files = []
     for ccdchip, wrong in ((1, 0.0), (2, 2.0)):

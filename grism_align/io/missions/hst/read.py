@@ -211,12 +211,12 @@ def _build_exposure(
         group=visit if guide_star is None else f"{visit}:{guide_star}",
         guide_star=guide_star,
         target=text_of(primary, "TARGNAME"),
-        postarg=(_number(primary, "POSTARG1", 0.0), _number(primary, "POSTARG2", 0.0)),
+        dither_offset=(_number(primary, "POSTARG1", 0.0), _number(primary, "POSTARG2", 0.0)),
         start=_required_number(path, primary, "EXPSTART"),
         end=_required_number(path, primary, "EXPEND"),
         exposure_time=_required_number(path, primary, "EXPTIME"),
         ab_zero_point=ab_zero_point((science, primary)),
-        counts_per_second=text_of(science, "BUNIT").upper().endswith("/S"),
+        is_rate=text_of(science, "BUNIT").upper().endswith("/S"),
         chips=chips,
         wcs_solution=solution_of(text_of(science, "WCSNAME")),
         alternates=_alternates(science, primary, cast("FitsWcs", chips[0].wcs)),
@@ -286,9 +286,9 @@ def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
     try:
         with fits.open(path, memmap=False) as hdus:
             for name in ("SCI", "ERR", "DQ"):
-                arrays[name] = _array(hdus[name, chip.extver], chip.shape)
+                arrays[name] = _array(hdus[name, chip.number], chip.shape)
     except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
-        problem = f"can't read SCI, ERR and DQ of chip {chip.extver} ({_one_line(error)})"
+        problem = f"can't read SCI, ERR and DQ of chip {chip.number} ({_one_line(error)})"
         raise InputError(path, problem, _CALIBRATED) from error
     return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
 

@@ -23,7 +23,7 @@ __all__ = ["detector_windows"]
 def detector_windows(exposure: Exposure) -> dict[int, DetectorWindow]:
     """Which part of the detector each science array is, by EXTVER: SCI,1 of a subarray may be any chip."""
     with open_fits(exposure.path) as hdus:
-        return {chip.extver: _window(hdus["SCI", chip.extver].header) for chip in exposure.chips}
+        return {chip.number: _window(hdus["SCI", chip.number].header) for chip in exposure.chips}
 
 
 def _window(header: fits.Header) -> DetectorWindow:

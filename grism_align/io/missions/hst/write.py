@@ -167,7 +167,7 @@ def _correct(changes: Changes, exposure: Exposure, total: LinearTransform, label
     archive_wcs(changes.primary, headers, letter, datetime.now(UTC).isoformat(timespec="microseconds"))
     changes.primary.remove(UNDONE_KEYWORD, ignore_missing=True)
     for chip in exposure.chips:
-        header = science[chip.extver]
+        header = science[chip.number]
         write_wcs(header, changes.primary, _corrected_terms(header, chip, total), label)
     _name_headerlet(headers, exposure)
     changes.finish_wcs()

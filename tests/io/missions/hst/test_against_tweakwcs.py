@@ -46,11 +46,11 @@ def test_a_grism_in_the_plane_of_its_direct_exposure(tmp_path, instrument):
 
 def largest_difference(direct, grism, map_of_sky, transform):
     """Between a grism's corrected WCS and tweakwcs's with a map in the direct exposure's plane, mas."""
-    reference = corrector(direct.path, direct.chips[0].extver)
+    reference = corrector(direct.path, direct.chips[0].number)
     matrix, shift = in_tangent_plane(reference, map_of_sky)
     largest = 0.0
     for chip in grism.chips:
-        theirs = corrector(grism.path, chip.extver)
+        theirs = corrector(grism.path, chip.number)
         theirs.set_correction(matrix, shift, ref_tpwcs=reference)
         xy = chip.wcs.grid()
         expected = theirs.wcs.all_pix2world(xy, 0)

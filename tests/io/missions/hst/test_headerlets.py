@@ -200,7 +200,7 @@ def test_a_headerlet_has_the_written_wcs(two_chip_path, tmp_path, shift, roll):
     with fits.open(file) as hdus:
         for chip in read_exposure(written).chips:
             xy = grid(chip.shape)
-            found = WCS(hdus["SIPWCS", chip.extver].header, hdus).all_pix2world(xy, 0)
+            found = WCS(hdus["SIPWCS", chip.number].header, hdus).all_pix2world(xy, 0)
             assert apart(found, chip.wcs.to_sky(xy)) < 1e-4
 
 
@@ -296,7 +296,7 @@ def test_parts_of_detectors(truths, tmp_path, name, cut):
     transform = LinearTransform.from_parameters(exposure.plane, (0.8, -1.3), 0.02, 1.0002)
     with fits.open(path) as before, fits.open(target) as after:
         for chip in exposure.chips:
-            key, xy = ("SCI", chip.extver), grid(chip.shape)
+            key, xy = ("SCI", chip.number), grid(chip.shape)
             start = WCS(before[key].header, before).all_pix2world(xy, 0)
             assert apart(chip.wcs.to_sky(xy), start) == 0
             found = hstwcs(after, ext=key).all_pix2world(xy, 0)

@@ -29,12 +29,12 @@ def test_an_exposure_is_what_its_headers_say(truth):
         assert exposure.guide_star == header["T_SGSTAR"]
         assert exposure.group == f"{exposure.visit}:{exposure.guide_star}"
         assert exposure.target == "DEMO-FIELD"
-        assert exposure.postarg == (header["POSTARG1"], header["POSTARG2"])
+        assert exposure.dither_offset == (header["POSTARG1"], header["POSTARG2"])
         assert exposure.mid == pytest.approx(true.mid, abs=1e-9)
         assert (exposure.end - exposure.start) * 86400 == pytest.approx(exposure.exposure_time, abs=1e-4)
         # the constant of the two ways to write a zero point differs in the third decimal
         assert exposure.ab_zero_point == pytest.approx(element.zero_point, abs=2e-3)
-        assert exposure.counts_per_second == (exposure.instrument == "wfc3_ir")
+        assert exposure.is_rate == (exposure.instrument == "wfc3_ir")
         assert exposure.applied is None
         assert exposure.governors == ()
 
@@ -44,7 +44,7 @@ def test_instrument_chips_and_their_sizes(truths):
         for path in truth.paths:
             exposure = read_exposure(path)
             assert read_instrument(path) == exposure.instrument == name
-            assert [chip.extver for chip in exposure.chips] == ([1] if name == "wfc3_ir" else [1, 2])
+            assert [chip.number for chip in exposure.chips] == ([1] if name == "wfc3_ir" else [1, 2])
             shape = tuple(np.broadcast_to(SMALL[name], 2))
             assert {chip.shape for chip in exposure.chips} == {shape}
 
@@ -56,7 +56,7 @@ def test_the_wcs_is_off_by_the_simulated_error_alone(truth):
         correction = true.correction(exposure.plane)
         for chip in exposure.chips:
             xy = grid(chip.shape)
-            sky = true.chips[chip.extver].to_sky(xy)
+            sky = true.chips[chip.number].to_sky(xy)
             assert apart(chip.wcs.to_sky(xy), sky) > 100
             assert apart(chip.wcs.corrected(correction).to_sky(xy), sky) < 0.02
             np.testing.assert_allclose(chip.wcs.to_pixel(chip.wcs.to_sky(xy)), xy, atol=1e-4)
@@ -83,7 +83,7 @@ def test_pixels(truth):
         for chip, pixels in found:
             for name in ("SCI", "ERR", "DQ"):
                 array = getattr(pixels, name.lower())
-                np.testing.assert_array_equal(array, hdus[name, chip.extver].data)
+                np.testing.assert_array_equal(array, hdus[name, chip.number].data)
                 assert array.dtype.isnative
                 assert array.shape == chip.shape
 
@@ -135,7 +135,7 @@ def test_rates_and_counts(direct_path, tmp_path):
         [("ELECTRONS", False), ("COUNTS/S", True), ("electrons/s", True), ("COUNTS", False)]
     ):
         path = edited(direct_path, tmp_path / f"{number}_flt.fits", ("SCI", "BUNIT", unit))
-        assert read_exposure(path).counts_per_second is rates
+        assert read_exposure(path).is_rate is rates
 
 
 def test_zero_point():

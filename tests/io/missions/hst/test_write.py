@@ -68,10 +68,10 @@ def test_every_reader_sees_the_fitted_wcs(truth, tmp_path):
                 xy = grid(before.shape)
                 expected = fit.transform.apply_to_sky(before.wcs.to_sky(xy))
                 assert apart(before.wcs.to_sky(xy), expected) > 1000
-                header = hdus["SCI", before.extver].header
+                header = hdus["SCI", before.number].header
                 assert apart(after.wcs.to_sky(xy), expected) < 0.01
                 assert apart(WCS(header, hdus).all_pix2world(xy, 0), expected) < 0.01
-                of_stwcs = hstwcs(hdus, ext=("SCI", before.extver))
+                of_stwcs = hstwcs(hdus, ext=("SCI", before.number))
                 assert apart(of_stwcs.all_pix2world(xy, 0), expected) < 0.01
                 assert of_stwcs.orientat == pytest.approx(header["ORIENTAT"], abs=1e-9)
 
@@ -114,7 +114,7 @@ def test_crpix_stays_and_orientat_follows(truth, tmp_path):
     for path in truth.paths:
         exposure, _, target = align(path, tmp_path, roll=0.25)
         for chip in exposure.chips:
-            old, new = (fits.getheader(p, "SCI", chip.extver) for p in (path, target))
+            old, new = (fits.getheader(p, "SCI", chip.number) for p in (path, target))
             assert [old[f"CRPIX{i}"] for i in (1, 2)] == [new[f"CRPIX{i}"] for i in (1, 2)]
             assert new["ORIENTAT"] - old["ORIENTAT"] == pytest.approx(0.25, abs=0.01)
             cd = np.degrees(np.arctan2(new["CD1_2"], new["CD2_2"]))
@@ -214,7 +214,7 @@ def test_stwcs_sees_the_archived_wcs(truth, tmp_path):
         exposure, _, target = align(path, tmp_path)
         with fits.open(target) as hdus, fits.open(path) as before:
             for chip in exposure.chips:
-                extension = ("SCI", chip.extver)
+                extension = ("SCI", chip.number)
                 old, header = before[extension].header, hdus[extension].header
                 assert altwcs.wcskeys(header) == [" ", "A", "O"]
                 assert altwcs.wcsnames(header)["A"] == old["WCSNAME"] == header["WCSNAMEA"]
