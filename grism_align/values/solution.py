@@ -69,7 +69,7 @@ class ExposureFit:
     status : FitStatus
         How it came out.
     transform : LinearTransform or None
-        The correction, from the WCS before any, in the tangent plane that all exposures of a field share; None
+        The correction of the WCS before any, in the tangent plane that all exposures of a field share; None
         if FAILED.
     reference : str
         What it was fitted to.

@@ -159,8 +159,8 @@ class LinearTransform:
     def at(self, plane: TangentPlane) -> LinearTransform:
         """Return what this map is at another point of the sky: displacement, linear terms and their errors.
 
-        For reading, not for composing: it is the map's first derivative there, exact at the tangent point. What it
-        leaves out is of second order, shift x distance^2 in radians: 0.01 mas for a shift of 15" at 3'.
+        For reading, not for composing: it is the map's first derivative there, exact at the tangent point.
+        What it leaves out is of second order, shift x distance^2 in radians: 0.01 mas for 15" at 3'.
 
         Parameters
         ----------
@@ -169,8 +169,7 @@ class LinearTransform:
         """
         if self.plane.coincides(plane):
             return self
-        east, north = np.eye(2)
-        there = plane.to_sky([[0.0, 0.0], east, -east, north, -north])
+        there = plane.to_sky([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
         origin, *steps = plane.to_plane(self.apply_to_sky(there))
         matrix = np.column_stack([steps[0] - steps[1], steps[2] - steps[3]]) / 2
         return LinearTransform(matrix, origin, plane, self._covariance_at(plane))

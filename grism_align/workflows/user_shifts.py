@@ -136,8 +136,8 @@ def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:
     row : ShiftRow
         The correction.
     home : Exposure
-        Whose reference point and pixels the row is about. Exposures of one home have one map of the sky, and so
-        stay together.
+        Whose reference point and pixels the row is about. Exposures of one home have one map of the sky, and
+        so stay together.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def _without_record(found: ExposureSet) -> ExposureSet:
 
 
 def _homes(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str, Exposure]:
-    """What the row of each exposure is about: itself, or its visit's first direct exposure, else first one."""
+    """Return what each row is about: the exposure, or its visit's first direct exposure, else the first."""
     first: dict[tuple[str, str], Exposure] = {}
     for exposure in sorted(found.exposures, key=lambda one: (not one.is_direct, one.start, one.key)):
         first.setdefault((exposure.visit, exposure.instrument), exposure)

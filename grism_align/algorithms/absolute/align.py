@@ -173,7 +173,7 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
         if not members:
             continue
         plane = exposures.relative.plane
-        measured = measured_sources(members, exposures.catalogs, exposures.relative.fits, sources, plane)
+        measured = measured_sources(members, exposures.catalogs, exposures.relative, sources)
         # The first records of a kind of their own have no geometry.
         geometry = exposures.relative[members[0].key].geometry or "rshift"
         frames.append(_Frame(number, members, sources, measured, plane, geometry))

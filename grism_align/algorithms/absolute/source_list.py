@@ -185,9 +185,8 @@ def _measurements(
 ) -> list[_Measured]:
     """What each exposure measured of the sources; nothing where that is not at hand."""
     plane = exposures.relative.plane
-    relative = {member.exposure.key: member.relative for member in members}
     used = [member.exposure for member in members]
-    found = measured_sources(used, exposures.catalogs, relative, sources, plane)
+    found = measured_sources(used, exposures.catalogs, exposures.relative, sources)
     if found is None:
         return []
     row_of = {source.number: row for row, source in enumerate(sources)}

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.fitting.prior import GENERATORS
-from grism_align.algorithms.propagation.pair import DirectCandidate
+    from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.settings import PointingSettings, PropagationSettings
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import TangentPlane

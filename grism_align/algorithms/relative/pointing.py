@@ -36,7 +36,7 @@ def prior_only(
     exposures: Sequence[Exposure],
     catalogs: Mapping[str, SourceCatalog],
     fits: Mapping[str, ExposureFit],
-    frames: tuple[Mapping[str, str], Sequence[PlaneList], TangentPlane],
+    frames: tuple[Mapping[str, str], Sequence[PlaneList]],
     settings: tuple[PointingSettings, MatchSettings],
 ) -> dict[str, ExposureFit]:
     """Give exposures that failed the mean correction of their guide-star acquisition.
@@ -51,8 +51,8 @@ def prior_only(
         Their sources.
     fits : mapping of str to ExposureFit
         Of all of them.
-    frames : (mapping of str to str, sequence of PlaneList, TangentPlane)
-        The acquisition of each exposure; sources of the relative frames; the plane of those.
+    frames : (mapping of str to str, sequence of PlaneList)
+        The acquisition of each exposure; sources of the relative frames, in the plane of the fits.
     settings : (PointingSettings, MatchSettings)
         How well a dither is known; how many sources an exposure needs.
 
@@ -61,7 +61,7 @@ def prior_only(
     dict of str to ExposureFit
         The new fits, PRIOR_ONLY, or FAILED with a longer reason.
     """
-    labels, places, plane = frames
+    labels, places = frames
     found: dict[str, ExposureFit] = {}
     for exposure in exposures:
         failed, catalog = fits[exposure.key], catalogs[exposure.key]
@@ -115,7 +115,7 @@ def _lent_corrections(
 def _mean_correction(
     place: TangentPlane, moved: Sequence[LinearTransform], pointing: PointingSettings
 ) -> tuple[LinearTransform, float]:
-    """Mean of other exposures' corrections; and its error at a place (arcsec, one axis), the dither's in it."""
+    """Return the mean of other exposures' corrections; and its error at a place, arcsec, one axis."""
     shifts = np.array([transform.at(place).shift for transform in moved])
     # Their own scatter tells whether this pointing was as good as it should be.
     seen = float(shifts.std(axis=0, ddof=1).max()) if len(shifts) > 1 else 0.0

@@ -110,7 +110,7 @@ def align_relative(
             warnings.append(note)
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
     places = [frame.sources for frame in frames]
-    fits.update(prior_only(exposures, catalogs, fits, (labels, places, field.plane), (pointing, match)))
+    fits.update(prior_only(exposures, catalogs, fits, (labels, places), (pointing, match)))
     reference = ",".join(usable[n].key for n in frames[0].fixed)
     if relative.reference and not fixed & {usable[n].key for n in frames[0].fixed}:
         warnings.append(
