@@ -90,7 +90,7 @@ def two_step(
             return np.nan
         for key in keys:
             own_plane = field.exposures[key].plane
-            fits[key] = ExposureFit(FitStatus.ALIGNED, tie.fit.transform.in_plane(own_plane))
+            fits[key] = ExposureFit(FitStatus.ALIGNED, tie.fit.transform.at(own_plane))
     return rms_left(field, AlignmentSolution(fits))
 
 

@@ -113,7 +113,7 @@ def _shift_text(exposures: ExposureSet) -> str:
         fit = exposures.fit(exposure.key)
         if fit is None or fit.transform is None:
             continue
-        own = fit.transform.in_plane(exposure.plane)
+        own = fit.transform.at(exposure.plane)
         east, north = 1e3 * own.shift + 0.0
         pixels = f"{float(own.shift @ own.shift) ** 0.5 / exposure.pixel_scale:.3f}"
         moved = (f"{east:+.1f},{north:+.1f}", pixels, f"{own.roll + 0.0:+.5f}", f"{own.scale:.7f}")

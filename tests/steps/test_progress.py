@@ -58,7 +58,7 @@ def test_the_table_has_every_exposure_in_time_order(output_a):
     assert len(widths) == 1
     for line, exposure in zip(lines[2:6], result.exposures, strict=True):
         fit = result.fit(exposure.key)
-        east = 1e3 * fit.transform.in_plane(exposure.plane).shift[0]
+        east = 1e3 * fit.transform.at(exposure.plane).shift[0]
         assert f"{east:+.1f}," in line
         assert (",".join(fit.governed_by) or "-") in line.split()
     assert lines[-1].startswith(f"frame 1 on {result.absolute.reference}: ")

@@ -115,11 +115,6 @@ def rewrite_record(record: Path, target: Path, changes) -> Path:
     return target
 
 
-def without_starts(field: AlignedField, target: Path) -> Path:
-    """The record as earlier versions wrote it: of the WCS before, with solution and tangent point alone."""
-    return rewrite_record(field.record, target, lambda key, entry: {"starting_wcs": None})
-
-
 def wcs_names(folder: Path, names: list[str]) -> list[str]:
     """WCSNAMEs of all science extensions."""
     found = []

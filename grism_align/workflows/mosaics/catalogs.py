@@ -223,7 +223,7 @@ def _completed(
     own = 1e3 * plan.grid.scale * np.column_stack([table["x_error"], table["y_error"]])
     # east and north of the mosaic's axes
     turn = plan.grid.matrix / plan.grid.scale
-    variance = (own**2) @ (turn**2).T + _correction_variance(seen, plan, corrections)
+    variance = (own**2) @ (turn**2).T + _correction_variance(seen, plan, members, corrections)
     pixel = float(np.mean([members[key][0].pixel_scale for key in plan.keys]))
     phases = 1 / np.maximum(seen.sum(axis=0), 1)
     variance += (1e3 * pixel * _PHASE_POSITION) ** 2 * phases[:, None]
@@ -271,7 +271,10 @@ def _epochs(
 
 
 def _correction_variance(
-    seen: NDArray[np.bool_], plan: MosaicPlan, corrections: Mapping[str, ExposureFit | None]
+    seen: NDArray[np.bool_],
+    plan: MosaicPlan,
+    members: Members,
+    corrections: Mapping[str, ExposureFit | None],
 ) -> NDArray[np.float64]:
     """Mean variance of the corrections of the exposures that show each source, (N, 2) mas^2.
 
@@ -281,7 +284,7 @@ def _correction_variance(
     for row, key in enumerate(plan.keys):
         fit = corrections[key]
         if fit is not None and fit.transform is not None:
-            own[row] = (1e3 * fit.transform.shift_error) ** 2
+            own[row] = (1e3 * fit.transform.at(members[key][0].plane).shift_error) ** 2
     number = np.maximum(seen.sum(axis=0), 1)
     return np.asarray(seen.T.astype(float) @ own / number[:, None])
 
