@@ -11,21 +11,20 @@ from grism_align.io.record.input_wcs import start_difference
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import FailureCode, Remark
 from grism_align.values.field import Activity
-from grism_align.workflows.load_raw import load_raw
+from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import AlignmentSolution, ExposureFit
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.transform import LinearTransform, TangentPlane
     from grism_align.workflows.results.destination import Destination
-
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 __all__ = ["Reapplication", "plan_reapplication", "write_reapplication"]
 
@@ -119,7 +118,8 @@ def plan_reapplication(
         on record.
     """
     tree = read_provenance(record)
-    found, left_out = _on_record(load_raw(files), tree, record, allow_missing=allow_missing)
+    given = load_exposures(files, with_results=False)
+    found, left_out = _on_record(given, tree, record, allow_missing=allow_missing)
     inputs = {e.key: FileRecord.of(e.path) for e in found.exposures}
     restored = restore(found, _adopted(tree, found, inputs))
     starts = {
@@ -131,7 +131,7 @@ def plan_reapplication(
     origin = found.association.origin or record.resolve().parent / f"{tree['product']}_asn.json"
     header = {**found.association.header, "provenance": str(record.resolve())}
     exposures = replace(
-        _carried(restored, {key: start.bridge for key, start in starts.items() if start.bridge}),
+        _rebased(restored, {key: start.bridge for key, start in starts.items() if start.bridge}),
         product=tree["product"],
         exposures=ready,
         association=replace(found.association, origin=origin, header=header),
@@ -151,7 +151,7 @@ def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, i
     return Activity(STEP, "done", note, {**origin, **settings}, counts)
 
 
-def write_reapplication(plan: Reapplication, destination: Destination, progress: Progress) -> None:
+def write_reapplication(plan: Reapplication, destination: Destination, executor: Executor) -> None:
     """Write the files with their corrections, and a record that names the one it follows.
 
     Parameters
@@ -160,8 +160,8 @@ def write_reapplication(plan: Reapplication, destination: Destination, progress:
         What `plan_reapplication` gave.
     destination : Destination
         Where to. In place, nothing is written where every file has its correction.
-    progress : callable
-        Wraps the loop over the exposures.
+    executor : Executor
+        Writes the exposures.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def write_reapplication(plan: Reapplication, destination: Destination, progress:
         _check_replaceable(plan, destination)
     check_destination(plan.exposures, destination)
     if not (destination.in_place and plan.is_done):
-        write_results(plan.exposures, destination, progress)
+        write_results(plan.exposures, destination, executor)
 
 
 def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
@@ -222,14 +222,14 @@ def _start_of(exposure: Exposure, entry: Mapping[str, Any], restored: ExposureSe
         return _Start()
     if (entry["output"] or {}).get("sha256") == sha256 or _is_corrected(exposure, entry, fit.transform):
         return _Start(is_corrected=True)
-    return _compared(exposure, entry)
+    return _compared(exposure, entry, fit.transform.plane)
 
 
 def _is_corrected(exposure: Exposure, entry: Mapping[str, Any], total: LinearTransform) -> bool:
     """Whether a file that this package wrote has the correction, though not the bytes on record."""
     if not exposure.is_product:
         return False
-    left = start_difference(entry["starting_wcs"], _taken_off(exposure, total))
+    left = start_difference(entry["starting_wcs"], _taken_off(exposure, total), total.plane)
     return left is not None and left.is_none
 
 
@@ -240,9 +240,9 @@ def _taken_off(exposure: Exposure, total: LinearTransform) -> Exposure:
     return replace(exposure, chips=chips, applied=total)
 
 
-def _compared(exposure: Exposure, entry: Mapping[str, Any]) -> _Start:
-    """Pixel by pixel."""
-    difference = start_difference(entry["starting_wcs"], exposure)
+def _compared(exposure: Exposure, entry: Mapping[str, Any], plane: TangentPlane) -> _Start:
+    """Pixel by pixel, where the record has their positions."""
+    difference = start_difference(entry["starting_wcs"], exposure, plane)
     if difference is None:
         chips = {chip["extver"]: tuple(chip["shape"]) for chip in entry["starting_wcs"]["chips"]}
         mine = {chip.number: chip.shape for chip in exposure.chips}
@@ -295,36 +295,25 @@ def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit |
     return replace(restored, wcs_solution=read.wcs_solution)
 
 
-def _carried(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
+def _rebased(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
     """The fits of some exposures, from other starting WCSs."""
 
-    def first(solution: AlignmentSolution) -> AlignmentSolution:
-        fits = {key: _bridged(fit, bridges.get(key)) for key, fit in solution.fits.items()}
-        return replace(solution, fits=fits)
+    def first(fit: ExposureFit, bridge: LinearTransform) -> ExposureFit:
+        return fit if fit.transform is None else replace(_noted(fit), transform=bridge.then(fit.transform))
 
-    def later(solution: AlignmentSolution) -> AlignmentSolution:
-        fits = {key: _moved(fit, bridges.get(key)) for key, fit in solution.fits.items()}
+    def moved(
+        solution: AlignmentSolution, move: Callable[[ExposureFit, LinearTransform], ExposureFit]
+    ) -> AlignmentSolution:
+        fits = {key: move(fit, bridges[key]) if key in bridges else fit for key, fit in solution.fits.items()}
         return replace(solution, fits=fits)
 
     return replace(
         restored,
-        relative=first(restored.relative),
-        absolute=later(restored.absolute),
-        grism=first(restored.grism),
+        relative=moved(restored.relative, first),
+        absolute=moved(restored.absolute, lambda fit, _: fit if fit.transform is None else _noted(fit)),
+        grism=moved(restored.grism, first),
     )
 
 
-def _bridged(fit: ExposureFit, bridge: LinearTransform | None) -> ExposureFit:
-    if bridge is None or fit.transform is None:
-        return fit
-    return _noted(fit, bridge.then(fit.transform.in_plane(bridge.plane)))
-
-
-def _moved(fit: ExposureFit, bridge: LinearTransform | None) -> ExposureFit:
-    if bridge is None or fit.transform is None:
-        return fit
-    return _noted(fit, fit.transform.in_plane(bridge.plane))
-
-
-def _noted(fit: ExposureFit, transform: LinearTransform) -> ExposureFit:
-    return replace(fit, transform=transform).noted(Remark(FailureCode.REBASED))
+def _noted(fit: ExposureFit) -> ExposureFit:
+    return fit.noted(Remark(FailureCode.REBASED))

@@ -12,11 +12,14 @@ from grism_align.values.transform import LinearTransform
 if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.transform import TangentPlane
 
 __all__ = ["common_start"]
 
 
-def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform, str] | None:
+def common_start(
+    exposure: Exposure, direct: Exposure, plane: TangentPlane
+) -> tuple[LinearTransform, str] | None:
     """What takes an exposure's WCS to the one that another's correction starts from.
 
     The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
@@ -29,11 +32,13 @@ def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform,
         That is to have the correction.
     direct : Exposure
         That was fitted.
+    plane : TangentPlane
+        Of its correction.
 
     Returns
     -------
     transform : LinearTransform
-        The difference.
+        In that plane.
     solution : str
         Which WCS they share; empty where both start from the same.
 
@@ -41,20 +46,23 @@ def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform,
     """
     mine, theirs = exposure.wcs_solution, direct.wcs_solution
     if mine == theirs:
-        return LinearTransform.identity(direct.plane), ""
+        return LinearTransform.identity(plane), ""
     if mine in direct.alternates:
-        return _difference(direct.alternates[mine], direct.chips[0].wcs, direct), mine
+        there = direct.chips[0]
+        return _difference(there.shape, direct.alternates[mine], there.wcs, plane), mine
     if theirs in exposure.alternates:
-        return _difference(exposure.chips[0].wcs, exposure.alternates[theirs], exposure), theirs
+        here = exposure.chips[0]
+        return _difference(here.shape, here.wcs, exposure.alternates[theirs], plane), theirs
     return None
 
 
-def _difference(before: PixelSky, after: PixelSky, exposure: Exposure) -> LinearTransform:
-    """The map of the sky from one WCS of a chip to another with the same distortion."""
-    ny, nx = exposure.chips[0].shape
+def _difference(
+    shape: tuple[int, int], before: PixelSky, after: PixelSky, plane: TangentPlane
+) -> LinearTransform:
+    """Return the map of the sky from one WCS of a chip to another with the same distortion."""
+    ny, nx = shape
     x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
     xy = np.column_stack([x.ravel(), y.ravel()])
-    plane = before.plane
     source, target = plane.to_plane(before.to_sky(xy)), plane.to_plane(after.to_sky(xy))
     moved = fit_linear(source, target, np.full(len(xy), 1e-3), plane, "general", 20.0).transform
     return LinearTransform(moved.matrix, moved.shift, plane)

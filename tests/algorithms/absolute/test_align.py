@@ -31,7 +31,7 @@ def frame_exposures(rng, error, keys=KEYS, **options):
     """Exposures of a relative frame, all with one error, and the identity as their relative solution."""
     made = [observe(stars(rng), error, rng, key, start=1e3 * i, **options)[0] for i, key in enumerate(keys)]
     fits = {
-        e.key: ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(e.plane), frame=0, geometry="rshift")
+        e.key: ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE), frame=0, geometry="rshift")
         for e in made
     }
     return made, AlignmentSolution(fits, keys[0])
@@ -151,7 +151,7 @@ def test_a_catalog_of_large_but_stated_errors_serves():
     fit = result.solution[KEYS[0]]
     assert fit.status is FitStatus.ALIGNED
     # 100 mas a star, and hundreds of stars
-    assert np.hypot(*fit.transform.in_plane(PLANE).shift) < 4 * 0.1 * np.sqrt(2 / fit.n_used)
+    assert np.hypot(*fit.transform.at(PLANE).shift) < 4 * 0.1 * np.sqrt(2 / fit.n_used)
 
 
 @pytest.mark.parametrize(
@@ -207,10 +207,10 @@ def test_each_frame_is_fitted_as_a_whole():
     relative = AlignmentSolution(
         {
             one.key: ExposureFit(
-                FitStatus.REFERENCE, LinearTransform.identity(one.plane), frame=0, geometry="rshift"
+                FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=0, geometry="rshift"
             ),
             two.key: ExposureFit(
-                FitStatus.REFERENCE, LinearTransform.identity(two.plane), frame=1, geometry="rshift"
+                FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=1, geometry="rshift"
             ),
             lost.key: ExposureFit.failed(NoSources(6.0)),
         }
@@ -303,8 +303,8 @@ def test_claimed_errors_of_the_joint_solution_are_true():
         absolute = align(exposures, relative.solution, relative.sources, catalog, catalogs=catalogs).solution
         total = relative.solution.then(absolute)
         for frame, error in zip(exposures, np.repeat(TWO_ERRORS, 2), strict=True):
-            transform = total[frame.key].transform
-            left = transform.shift - error.inverted().in_plane(frame.plane).shift
+            transform = total[frame.key].transform.at(frame.plane)
+            left = transform.shift - error.inverted().at(frame.plane).shift
             pulls.append(left / transform.shift_error)
     # 96 pulls, not all independent
     assert np.std(pulls) == pytest.approx(1, abs=0.25)
