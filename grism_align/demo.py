@@ -32,10 +32,11 @@ def run_demo(folder: Path, seed: int) -> None:
     OutputError
         If the folder holds files that are not of a demo.
     """
-    from grism_align.io.associations import build_association, write_association
+    from grism_align.io.associations import write_association
     from grism_align.io.missions import read_exposure
     from grism_align.simulation import case_a, simulate
     from grism_align.steps.pipeline import GrismAlignPipeline
+    from grism_align.workflows.associate import build_association
 
     inputs, outputs = folder / "input", folder / "aligned"
     _require_ours(inputs)

@@ -10,21 +10,20 @@ from grism_align.io.record.file import FileRecord, read_provenance, restore
 from grism_align.io.record.input_wcs import start_difference
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.field import Activity
-from grism_align.workflows.load_raw import load_raw
+from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform, TangentPlane
     from grism_align.workflows.results.destination import Destination
-
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 __all__ = ["Reapplication", "plan_reapplication", "write_reapplication"]
 
@@ -118,7 +117,8 @@ def plan_reapplication(
         on record.
     """
     tree = read_provenance(record)
-    found, left_out = _on_record(load_raw(files), tree, record, allow_missing=allow_missing)
+    given = load_exposures(files, with_results=False)
+    found, left_out = _on_record(given, tree, record, allow_missing=allow_missing)
     inputs = {e.key: FileRecord.of(e.path) for e in found.exposures}
     restored = restore(found, _adopted(tree, found, inputs))
     starts = {
@@ -150,7 +150,7 @@ def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, i
     return Activity(STEP, "done", note, {**origin, **settings}, counts)
 
 
-def write_reapplication(plan: Reapplication, destination: Destination, progress: Progress) -> None:
+def write_reapplication(plan: Reapplication, destination: Destination, executor: Executor) -> None:
     """Write the files with their corrections, and a record that names the one it follows.
 
     Parameters
@@ -159,8 +159,8 @@ def write_reapplication(plan: Reapplication, destination: Destination, progress:
         What `plan_reapplication` gave.
     destination : Destination
         Where to. In place, nothing is written where every file has its correction.
-    progress : callable
-        Wraps the loop over the exposures.
+    executor : Executor
+        Writes the exposures.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def write_reapplication(plan: Reapplication, destination: Destination, progress:
         _check_replaceable(plan, destination)
     check_destination(plan.exposures, destination)
     if not (destination.in_place and plan.is_done):
-        write_results(plan.exposures, destination, progress)
+        write_results(plan.exposures, destination, executor)
 
 
 def _check_replaceable(plan: Reapplication, destination: Destination) -> None:

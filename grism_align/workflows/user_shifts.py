@@ -15,23 +15,22 @@ from grism_align.values.field import Activity
 from grism_align.values.settings import PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load_raw import load_raw
+from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from grism_align.io.catalogs.shift_table import ShiftRow
     from grism_align.io.missions.hst.wcs import FitsWcs
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
-
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 __all__ = ["REFERENCE", "UserShifts", "plan_shifts", "user_transform", "write_shifts"]
 
@@ -79,7 +78,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
         If the table or a file can't be used, or a row names what isn't given.
     """
     rows = read_shifts(table)
-    found = _without_record(load_raw(files))
+    found = _without_record(load_exposures(files, with_results=False))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
     homes = {key: home for key, home in _homes(found, chosen).items() if key not in lent}
@@ -99,7 +98,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
     return UserShifts(table, exposures, kept)
 
 
-def write_shifts(plan: UserShifts, destination: Destination, progress: Progress) -> None:
+def write_shifts(plan: UserShifts, destination: Destination, executor: Executor) -> None:
     """Write the exposures that are corrected, an association of all, and the record.
 
     Parameters
@@ -108,8 +107,8 @@ def write_shifts(plan: UserShifts, destination: Destination, progress: Progress)
         What `plan_shifts` gave.
     destination : Destination
         Where to.
-    progress : callable
-        Wraps the loop over the exposures.
+    executor : Executor
+        Writes the exposures.
 
     Raises
     ------
@@ -125,7 +124,7 @@ def write_shifts(plan: UserShifts, destination: Destination, progress: Progress)
         )
         raise OutputError(record, problem, remedy)
     check_destination(plan.exposures, destination)
-    write_results(plan.exposures, destination, progress)
+    write_results(plan.exposures, destination, executor)
 
 
 def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:

@@ -16,18 +16,18 @@ from grism_align.io.record.input_wcs import start_difference, start_entry
 from grism_align.simulation import case_a, case_c
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load_raw import destination_for, load_raw
+from grism_align.workflows.load import load_exposures
 from grism_align.workflows.reapply import plan_reapplication, write_reapplication
-from grism_align.workflows.results.destination import Destination
+from grism_align.workflows.results.destination import Destination, destination_for
 from grism_align.workflows.undo import undo_files
 from tests.support.aligned_fields import (
     REASON,
     all_bytes,
     make_aligned,
-    quietly,
     rewrite_record,
     wcs_names,
 )
+from tests.support.executors import HERE
 from tests.support.fields import SMALL, edited, score_of, wcs_apart
 
 SAME = 1e-6  # mas
@@ -52,7 +52,7 @@ def others(tmp_path_factory):
 
 def applied(record, files, folder, **options):
     plan = plan_reapplication(record, [files], **options)
-    write_reapplication(plan, Destination(folder, in_place=False), quietly)
+    write_reapplication(plan, Destination(folder, in_place=False), HERE)
     return plan
 
 
@@ -78,7 +78,7 @@ def test_grism_exposures_alone(aligned, tmp_path):
     new = aligned.fetched(tmp_path / "new")
     grisms = [new / f"{key}_flt.fits" for key in (G1, G2)]
     plan = plan_reapplication(aligned.record, grisms)
-    write_reapplication(plan, Destination(tmp_path / "again", in_place=False), quietly)
+    write_reapplication(plan, Destination(tmp_path / "again", in_place=False), HERE)
     assert apart(aligned.out, tmp_path / "again", [path.name for path in grisms]) <= SAME
 
 
@@ -129,7 +129,7 @@ def test_in_place_twice_writes_once(aligned, tmp_path):
     contents = []
     for _ in range(2):
         plan = plan_reapplication(aligned.record, [new])
-        write_reapplication(plan, destination_for(plan.exposures, None, in_place=True), quietly)
+        write_reapplication(plan, destination_for(plan.exposures, None, in_place=True), HERE)
         contents.append(all_bytes(new))
     assert plan.is_done
     assert contents[0] == contents[1]
@@ -145,7 +145,7 @@ def test_an_application_that_was_cut_short_is_finished(aligned, tmp_path):
         edited(path, new / path.name, (0, "OBSERVER", "me"))
     plan = plan_reapplication(aligned.record, [new])
     assert set(plan.already) == {D1, G2}
-    write_reapplication(plan, Destination(new, in_place=True), quietly)
+    write_reapplication(plan, Destination(new, in_place=True), HERE)
     assert apart(aligned.out, new, aligned.names) <= SAME
     assert wcs_names(new, aligned.names) == wcs_names(aligned.out, aligned.names)
 
@@ -166,8 +166,8 @@ def test_in_place_beside_the_record_it_goes_on_from_it(aligned, tmp_path):
     undo_files(files, in_place=True)
     partly = plan_reapplication(record, files[:1])
     with pytest.raises(OutputError, match=f"without {G1}"):
-        write_reapplication(partly, Destination(folder, in_place=True), quietly)
-    write_reapplication(plan_reapplication(record, files), Destination(folder, in_place=True), quietly)
+        write_reapplication(partly, Destination(folder, in_place=True), HERE)
+    write_reapplication(plan_reapplication(record, files), Destination(folder, in_place=True), HERE)
     assert apart(folder, aligned.out, [path.name for path in files]) < SAME
     assert read_provenance(record)["activities"][-1]["step"] == "apply"
     assert plan_reapplication(record, files).is_done
@@ -287,8 +287,8 @@ def test_files_that_are_not_on_record(aligned, others, tmp_path):
 def test_two_files_of_one_exposure(aligned, tmp_path):
     new = aligned.fetched(tmp_path / "new")
     shutil.copy(new / f"{D1}_flt.fits", new / "copy_flt.fits")
-    with pytest.raises(InputError, match=f"it has the ROOTNAME of .*{D1}"):
-        load_raw([new])
+    with pytest.raises(InputError, match=f"have one ROOTNAME, {D1}"):
+        load_exposures([new], with_results=False)
 
 
 def test_records_and_inputs_are_not_replaced(aligned, tmp_path):
@@ -296,7 +296,7 @@ def test_records_and_inputs_are_not_replaced(aligned, tmp_path):
     plan = plan_reapplication(aligned.record, [new])
     before = all_bytes(aligned.out)
     with pytest.raises(OutputError, match="replaced by the record of its own application"):
-        write_reapplication(plan, Destination(aligned.out, in_place=False), quietly)
+        write_reapplication(plan, Destination(aligned.out, in_place=False), HERE)
     with pytest.raises(OutputError, match="it is the folder of the input"):
-        write_reapplication(plan, Destination(new, in_place=False), quietly)
+        write_reapplication(plan, Destination(new, in_place=False), HERE)
     assert all_bytes(aligned.out) == before

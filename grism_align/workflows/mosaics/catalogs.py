@@ -9,9 +9,9 @@ from astropy.io import fits
 from astropy.table import Table, vstack
 
 from grism_align.algorithms.mosaics.catalog import LARGEST_STAMP, FindSettings, MosaicSources, measure_mosaic
-from grism_align.algorithms.mosaics.drizzle import drop_side, noise_correlation
+from grism_align.algorithms.mosaics.drizzle import noise_correlation
 from grism_align.io.files.builtin import to_builtin
-from grism_align.io.files.staging import atomic_path, present_path
+from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.mosaics.files import TiledImage, cards_of, tiled_image, wcs_header
 from grism_align.values.mosaic import Tile
@@ -104,7 +104,6 @@ def write_catalog(
 
 
 def _opened(path: Path) -> TiledImage:
-    path = present_path(path)
     with fits.open(path) as hdus:
         shape = hdus[0].header["NAXIS2"], hdus[0].header["NAXIS1"]
         return TiledImage(path, hdus[0].fileinfo()["datLoc"], shape, ">f4")
@@ -145,7 +144,7 @@ def _calibration(
 
         scatter = clipped_level(science.read(middle)[used] * np.sqrt(weights[used]))[1]
         ratio = plan.grid.scale / exposures[0].pixel_scale
-        factor = 1 / (scatter * noise_correlation(drop_side(settings.kernel, settings.pixfrac), ratio)) ** 2
+        factor = 1 / (scatter * noise_correlation(settings.drop_side, ratio)) ** 2
     if settings.weights == "error":
         return factor, 0.0
     # where all exposures fall the weight is about the largest there is
