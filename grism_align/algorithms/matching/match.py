@@ -431,7 +431,7 @@ def _settled(
         both = look.a.xy[i], look.b.xy[j]
         error = np.hypot(look.a.error[i], look.b.error[j])
         weight, total = robust_motion_weights(both, error, motion, settings.clip)
-        transform = weighted_transform(both, weight, plane, "rshift")
+        transform = weighted_transform(*both, weight, plane, "rshift")
         motion, typical = (transform.matrix, transform.shift), float(np.median(total))
         radius = float(np.clip(settings.clip * typical * np.sqrt(2), LEAST_RADIUS, settings.tolerance))
         if number == 0:
