@@ -120,7 +120,7 @@ def _corrected(loaded: ExposureSet) -> ExposureSet:
 
 
 def _activity():
-    from grism_align.values.field import Activity
+    from grism_align.values.record import Activity
 
     return Activity("relative_align", "done")
 

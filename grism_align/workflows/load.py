@@ -114,9 +114,12 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     origin = loaded.association.origin
     if not isinstance(name, str) or origin is None:
         return loaded
-    from grism_align.io.record.file import read_provenance, restore
+    from grism_align.io.record.file import read_record
+    from grism_align.values.record import EarlierRecord
+    from grism_align.workflows.restore import restore
 
-    return restore(loaded, read_provenance(origin.parent / name))
+    path = origin.parent / name
+    return restore(loaded, EarlierRecord(path, read_record(path)))
 
 
 def peek_instrument(source: object) -> str | None:

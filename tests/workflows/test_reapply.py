@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.io import fits
+from grism_align.io.record.input_wcs import start_difference, start_entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.missions import read_exposure
 from grism_align.io.record.file import read_provenance
-from grism_align.io.record.input_wcs import start_difference, start_entry
 from grism_align.simulation import case_a, case_c
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.transform import LinearTransform

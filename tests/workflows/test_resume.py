@@ -11,7 +11,7 @@ from astropy.io import fits
 from grism_align.io.record.file import read_provenance
 from grism_align.simulation import case_a, simulate
 from grism_align.values.errors import OutputError
-from grism_align.values.field import Activity
+from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures

@@ -29,9 +29,9 @@ from grism_align.values.sphere import sky_to_vector
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.catalog import ReferenceCatalog, SkySource
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import ExposureSet, SkySource
+    from grism_align.values.field import ExposureSet
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
     from grism_align.values.transform import TangentPlane
 
@@ -168,8 +168,8 @@ def _require_some(
 def _frames(exposures: ExposureSet) -> list[_Frame]:
     """The relative frames that have both sources and exposures: that of an exposure that failed has none."""
     frames = []
-    for number in sorted({source.component for source in exposures.sources}):
-        sources = [source for source in exposures.sources if source.component == number]
+    for number in sorted({source.frame for source in exposures.sources}):
+        sources = [source for source in exposures.sources if source.frame == number]
         members = [e for e in exposures.direct if _is_member(exposures.relative.fits.get(e.key), number)]
         if not members:
             continue
@@ -180,8 +180,8 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
     return frames
 
 
-def _is_member(fit: ExposureFit | None, component: int) -> bool:
-    return fit is not None and fit.is_aligned and fit.frame == component
+def _is_member(fit: ExposureFit | None, number: int) -> bool:
+    return fit is not None and fit.is_aligned and fit.frame == number
 
 
 def _rigid_fits(

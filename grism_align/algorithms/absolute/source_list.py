@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.absolute.measured import MeasuredSources
+    from grism_align.values.catalog import SkySource
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import ExposureSet, SkySource
+    from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -97,7 +98,7 @@ def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
     -------
     ReferenceCatalog or None
         None where there is no relative solution. Identifiers are ``NAME-frame-number``: the name of the
-        catalog, and ``component`` and ``number`` of the `SkySource`. Proper motions are not known.
+        catalog, and ``frame`` and ``number`` of the `SkySource`. Proper motions are not known.
 
     Notes
     -----
@@ -116,9 +117,9 @@ def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
     """
     parts = [
         _frame_list(exposures, unclipped, members)
-        for component in sorted({source.component for source in exposures.sources})
-        if (members := _members(exposures, component))
-        and (unclipped := _unclipped([s for s in exposures.sources if s.component == component], members))
+        for frame in sorted({source.frame for source in exposures.sources})
+        if (members := _members(exposures, frame))
+        and (unclipped := _unclipped([s for s in exposures.sources if s.frame == frame], members))
     ]
     rows = [source for part in parts for source in part.sources]
     if not rows:
@@ -134,20 +135,20 @@ def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
         radial_velocity=np.zeros(n),
         epoch=np.concatenate([part.epoch for part in parts]),
         mag=np.array([source.mag for source in rows], dtype=float),
-        identifier=np.array([f"{name}-{source.component}-{source.number}" for source in rows]),
+        identifier=np.array([f"{name}-{source.frame}-{source.number}" for source in rows]),
         name=name,
         origin=exposures.product,
     )
 
 
-def _members(exposures: ExposureSet, component: int) -> list[_Member]:
+def _members(exposures: ExposureSet, frame: int) -> list[_Member]:
     """The exposures that made a frame; those tied to a catalog where there are any."""
     found = []
     for exposure in exposures.direct:
         fit, total = exposures.relative.fits.get(exposure.key), exposures.fit(exposure.key)
         if fit is None or fit.transform is None or total is None or total.transform is None:
             continue
-        if fit.frame == component and fit.status is not FitStatus.PRIOR_ONLY:
+        if fit.frame == frame and fit.status is not FitStatus.PRIOR_ONLY:
             later = exposures.absolute.fits.get(exposure.key)
             absolute = later.transform if later else None
             found.append(_Member(exposure, fit, fit.transform, absolute, total.transform))

@@ -13,10 +13,9 @@ from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, Net
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import prior_only, roll_groups
 from grism_align.values.association import root_name
-from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
+from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.failure import MatchesNoOther, Remark, SeparateFrame, TooFewSources, text_of
-from grism_align.values.field import SkySource
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.sphere import mean_direction
@@ -267,7 +266,7 @@ def _exposure_fit(
 def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[SkySource, ...]:
     """Sources of all frames, numbered through."""
     out: list[SkySource] = []
-    for component, frame in enumerate(frames):
+    for number, frame in enumerate(frames):
         sky = plane.to_sky(frame.sources.xy)
         listed = zip(
             sky, frame.sources.error, frame.sources.mag, frame.sources.epoch, frame.count, strict=True
@@ -281,7 +280,7 @@ def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[S
                     error=1e3 * float(error),
                     mag=float(mag),
                     epoch=float(epoch),
-                    component=component,
+                    frame=number,
                     n_exposures=int(count),
                 )
             )

@@ -10,7 +10,7 @@ from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
 from grism_align.algorithms.mosaics.grid import corrected_wcss, frame_note, plan_mosaics
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.mosaics.files import cards_of, mosaic_header, tiled_image, weight_header
-from grism_align.values.mosaic import MosaicProduct
+from grism_align.values.mosaic import StagedMosaic
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.mosaics.chips import ExposureStack
 from grism_align.workflows.mosaics.cosmic_rays import find_rays
@@ -42,7 +42,7 @@ class MosaicOutcome:
 
     Parameters
     ----------
-    products : tuple of MosaicProduct
+    products : tuple of StagedMosaic
         The mosaics.
     cosmic_rays : mapping of str to mapping of int to ChipMask
         Pixels to be flagged as hit, and only those, by exposure and chip; empty unless asked for.
@@ -50,7 +50,7 @@ class MosaicOutcome:
         For the record.
     """
 
-    products: tuple[MosaicProduct, ...]
+    products: tuple[StagedMosaic, ...]
     cosmic_rays: Mapping[str, Mapping[int, ChipMask]]
     counts: Mapping[str, int]
 
@@ -122,14 +122,15 @@ def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, di
     return {key: own for key, own in out.items() if key not in unwritten}
 
 
-def _products(plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path) -> tuple[MosaicProduct, ...]:
+def _products(plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path) -> tuple[StagedMosaic, ...]:
     """The mosaics that were made, with their files."""
     suffixes = SUFFIXES if sources else SUFFIXES[:2]
     products = []
     for number, plan in enumerate(plans):
         names = [f"{plan.name}_{suffix}" for suffix in suffixes]
         digests = {name: sha256_of(folder / name) for name in names}
-        products.append(MosaicProduct(plan, folder, digests, sources[number] if sources else None))
+        n_sources = sources[number] if sources else None
+        products.append(StagedMosaic(plan, digests, n_sources, folder=folder))
     return tuple(products)
 
 

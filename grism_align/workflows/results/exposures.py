@@ -10,7 +10,7 @@ import numpy as np
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
 from grism_align.io.missions.hst.flags import flag_rays
-from grism_align.io.record.file import FilePair, FileRecord
+from grism_align.values.record import FilePair, FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -26,11 +26,12 @@ from grism_align.io.record.file import (
     write_provenance,
 )
 from grism_align.values.association import Association
-from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, astrometric_covariance
+from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, SkySource, astrometric_covariance
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 from grism_align.values.failure import TooFewMatches
-from grism_align.values.field import Activity, ExposureSet, SkySource
+from grism_align.values.field import ExposureSet
+from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed, Residuals
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 from grism_align.values.transform import LinearTransform, TangentPlane

@@ -12,10 +12,10 @@ from grism_align.io.catalogs.recorded import exposures_behind
 from grism_align.io.catalogs.reference import read_reference_catalog
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import read_provenance
-from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
+from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import NoDirectExposure, NoSources
-from grism_align.values.field import Activity, SkySource
+from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import SerialExecutor
