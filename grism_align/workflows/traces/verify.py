@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.traces.correction import rows_moved
-from grism_align.algorithms.traces.cutouts import ChipImage
+from grism_align.algorithms.traces.cutouts import GrismImage
 from grism_align.algorithms.traces.model import chip_heights, found_trace
 from grism_align.algorithms.traces.offsets import (
     LEAST_ERROR,
@@ -218,7 +218,7 @@ def _exposure_heights(
     return parts, "; ".join(dict.fromkeys(reasons))
 
 
-def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[ChipImage, ChipView]]:
+def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[GrismImage, ChipView]]:
     """Image and sources of each chip of an exposure, one at a time."""
     fit = survey.solution[exposure.key]
     sources = survey.sources[fit.frame]
@@ -228,7 +228,7 @@ def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[ChipImage, Chi
         if fit.transform is not None:
             view = chip_view(chip, fit.transform, sources, survey.settings)
             view = replace(view, band=_band(survey.exposures, fit), window=windows[chip.number])
-            yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, bits), view
+            yield GrismImage.of(pixels.sci, pixels.err, pixels.dq, bits), view
 
 
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:
