@@ -19,11 +19,8 @@ from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from grism_align.workflows.resume import continued
+from tests.support.executors import HERE
 from tests.support.fields import wcs_apart
-
-
-def quietly(exposures, label):
-    return exposures
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +49,7 @@ def run(folder):
     fitted = loaded.with_activity(
         Activity("relative_align", "done"), relative=solution(loaded.direct), grism=solution(loaded.grisms)
     )
-    write_results(fitted, destination, quietly)
+    write_results(fitted, destination, HERE)
     return loaded
 
 
