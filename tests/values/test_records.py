@@ -179,6 +179,6 @@ def test_what_only_the_pointing_tells_stays_so(status):
 
 
 def test_the_epoch_of_an_exposure_is_that_of_its_middle():
-    one = replace(exposure("a", 51544.0), end=51545.0)
+    one = replace(exposure("a", 0.0), start=51544.0, end=51545.0)
     assert one.epoch == 2000
     assert replace(one, start=51544.0 + 3652.5, end=51545.0 + 3652.5).epoch == 2010
