@@ -51,11 +51,11 @@ def _associate(options: argparse.Namespace) -> None:
         raise OutputError(output, "it exists", "Choose another name or give --overwrite")
     product = options.product if options.product is not None else output.stem.removesuffix("_asn")
     known = read_association(options.files)
-    exposures = apply_association([read_exposure(member.path) for member in known.exposures], known)
+    exposures = apply_association([read_exposure(member.source) for member in known.exposures], known)
     association = build_association(exposures, product, known)
     write_association(association, output)
-    by_path = {exposure.path: exposure for exposure in exposures}
-    print(_exposure_table([by_path[member.path] for member in association.exposures]))
+    by_source = {exposure.source: exposure for exposure in exposures}
+    print(_exposure_table([by_source[member.source] for member in association.exposures]))
     print(f"{len(exposures)} exposures -> {output}")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from stpipe import Step
 
+from grism_align.io.files.sources import path_of
 from grism_align.steps.parameter_files import instrument_config, parameter_file_name
 from grism_align.steps.spec import settings_from
 from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
@@ -211,7 +212,7 @@ class GrismAlignStep(Step, ABC):
         if folder:
             home = Path(folder).expanduser().resolve()
         elif in_place:
-            home = (origin or exposures.exposures[0].path).parent.resolve()
+            home = Path(origin or path_of(exposures.exposures[0].source)).parent.resolve()
         report, regions = (bool(self.search_attr(name, parent_first=True)) for name in ("report", "regions"))
         return Destination(home, in_place, headerlets, report, regions)
 

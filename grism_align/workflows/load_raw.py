@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grism_align.io.associations import apply_association, read_association
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions import read_exposure
 from grism_align.values.errors import AssociationError
 from grism_align.values.field import ExposureSet
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grism_align.values.exposure import Exposure
+    from grism_align.values.source import Source
 
 __all__ = ["destination_for", "load_raw"]
 
@@ -38,13 +40,13 @@ def load_raw(files: Sequence[Path | str]) -> ExposureSet:
         If one can't be used, or two are of one exposure.
     """
     association = read_association(list(files))
-    exposures = apply_association([read_exposure(m.path) for m in association.exposures], association)
-    paths: dict[str, Path] = {}
+    exposures = apply_association([read_exposure(m.source) for m in association.exposures], association)
+    sources: dict[str, Source] = {}
     for exposure in exposures:
-        if exposure.key in paths:
-            problem = f"it has the ROOTNAME of {paths[exposure.key]}, {exposure.key}"
-            raise AssociationError(exposure.path, problem, "Give each exposure once")
-        paths[exposure.key] = exposure.path
+        if exposure.key in sources:
+            problem = f"it has the ROOTNAME of {sources[exposure.key]}, {exposure.key}"
+            raise AssociationError(exposure.source, problem, "Give each exposure once")
+        sources[exposure.key] = exposure.source
     ordered = tuple(sorted(exposures, key=_by_time))
     return ExposureSet(association.product, ordered, association)
 
@@ -74,5 +76,5 @@ def destination_for(
     Destination
         With the report.
     """
-    home = exposures.exposures[0].path.parent if folder is None else folder.expanduser()
+    home = path_of(exposures.exposures[0].source).parent if folder is None else folder.expanduser()
     return Destination(home.resolve(), in_place, headerlets, with_report=True)

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure
 from tests.support.astrodrizzle import WANTED
 from tests.support.fields import edited
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions import HeaderletWanted
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Destination:
 
     def exposure(self, exposure: Exposure) -> Path:
         """The file of an exposure."""
-        return exposure.path.resolve() if self.in_place else self.folder / exposure.path.name
+        return path_of(exposure.source).resolve() if self.in_place else self.folder / exposure.source.name
 
     def association(self, product: str) -> Path:
         """The output association."""

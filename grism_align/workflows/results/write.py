@@ -19,7 +19,7 @@ from grism_align.algorithms.absolute.source_list import frame_numbers, solved_so
 from grism_align.io.associations import build_association, write_association
 from grism_align.io.catalogs.reference import write_reference_catalog
 from grism_align.io.catalogs.sources import write_source_catalog
-from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import file_source, path_of
 from grism_align.io.files.staging import all_or_nothing, atomic_path, remove_leftovers, what_changed
 from grism_align.io.missions import WcsLabel, solution_name, write_exposure
 from grism_align.io.missions.hst.flags import flag_rays
@@ -123,10 +123,10 @@ def _write_one(
     destination: Destination,
 ) -> FilePair:
     if fit is None:
-        return FilePair(FileRecord(str(exposure.path), sha256_of(exposure.path)), None)
+        return FilePair(FileRecord.of(path_of(exposure.source)), None)
     target = destination.exposure(exposure)
     digests = write_exposure(exposure, fit, target, labels(fit), destination.headerlet(exposure))
-    return FilePair(FileRecord(str(exposure.path), digests.input), FileRecord(str(target), digests.output))
+    return FilePair(FileRecord(str(exposure.source), digests.input), FileRecord(str(target), digests.output))
 
 
 def _flagged(files: FilePair, made: MosaicOutcome, exposure: Exposure) -> FilePair:
@@ -228,9 +228,9 @@ def _earlier_record(exposures: ExposureSet) -> tuple[Path, Mapping[str, Any]] | 
     name, origin = exposures.association.header.get("provenance"), exposures.association.origin
     if exposures.reference_catalog is not None or not exposures.absolute.fits:
         return None
-    if not isinstance(name, str) or origin is None:
+    if not isinstance(name, str) or not origin:
         return None
-    path = origin.parent / name
+    path = Path(origin).parent / name
     entry: Mapping[str, Any] | None = read_provenance(path).get("reference_catalog")
     return None if entry is None else (path, entry)
 
@@ -240,18 +240,19 @@ def _output_association(
 ) -> Association:
     """The input's association with its members replaced by the products."""
     made = build_association(exposures.exposures, exposures.product, exposures.association)
-    by_input = {exposure.path: exposure for exposure in exposures.exposures}
+    by_input = {exposure.source: exposure for exposure in exposures.exposures}
+    catalogs = {key: str(destination.catalog(exposures[key])) for key in exposures.catalogs}
 
     def product(member: Member) -> Member:
-        exposure = by_input.get(member.path)
+        exposure = by_input.get(member.source)
         if exposure is None:
             return member
         output = files[exposure.key].output
         fit = exposures.grism.fits.get(exposure.key)
         return replace(
             member,
-            path=Path(output.path) if output else member.path,
-            catalog=destination.catalog(exposure) if exposure.key in exposures.catalogs else member.catalog,
+            source=file_source(output.path) if output else member.source,
+            catalog=catalogs.get(exposure.key, member.catalog),
             governors=_governors(fit, member),
         )
 
