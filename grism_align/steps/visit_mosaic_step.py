@@ -36,9 +36,12 @@ class VisitMosaicStep(GrismAlignStep):
         return exposures.with_activity(request)
 
     def check(self) -> None:
-        """Read the image that gives the pixels before any work."""
+        """Know the way to find cosmic rays, and read the image that gives the pixels, before any work."""
+        from grism_align.workflows.mosaics.checks import check_rejection
+
         super().check()
         settings = self.settings(MosaicSettings)
+        check_rejection(settings)
         if settings.grid_image:
             from grism_align.io.mosaics.files import read_grid
 

@@ -12,7 +12,7 @@ from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import read_provenance
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.visit_mosaic_step import VisitMosaicStep
-from grism_align.values.errors import OutputError
+from grism_align.values.errors import OutputError, SettingsError
 
 SMALL = ["--scale=0.1"]
 
@@ -64,11 +64,15 @@ def test_in_the_pipeline_mosaics_are_on_the_final_frame(field_a, tmp_path):
         assert np.abs(_offset(Table.read(again / path.name), truth)).max() < 15
 
 
-def test_mistakes_are_told_before_any_work(field_a, tmp_path):
+def test_mistakes_are_told_before_any_work(field_a, tmp_path, monkeypatch):
     missing = tmp_path / "none.fits"
     arguments = ["grism_visit_mosaic", str(field_a.association), f"--output_dir={tmp_path / 'out'}"]
     with pytest.raises(Exception, match=r"none\.fits"):
         Step.from_cmdline([*arguments, f"--grid_image={missing}"])
+    monkeypatch.setattr("grism_align.algorithms.mosaics.cosmic_rays.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"grism_align\[cosmicrays\]") as refused:
+        VisitMosaicStep.call(str(field_a.association), cosmic_rays="laplacian", configure_log=False)
+    assert (refused.value.name, refused.value.value) == ("cosmic_rays", "laplacian")
 
 
 def test_a_mosaics_catalog_is_a_reference_that_is_not_replaced(field_a, tmp_path):
@@ -88,6 +92,7 @@ def test_a_mosaics_catalog_is_a_reference_that_is_not_replaced(field_a, tmp_path
 
 def test_rays_are_flagged_in_what_is_written(field_a, tmp_path):
     """The record has the checksums of the final files and the mosaics; inputs are as they were."""
+    pytest.importorskip("astroscrappy")
     before = {path: sha256_of(path) for path in field_a.association.parent.glob("*_fl?.fits")}
     out = tmp_path / "out"
     options = ["--steps.visit_mosaic.skip=false", "--steps.visit_mosaic.flag_exposures=true"]

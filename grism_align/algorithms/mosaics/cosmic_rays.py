@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +17,20 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MosaicSettings
 
 __all__ = [
+    "ASTROSCRAPPY_IS_MISSING",
     "Median",
     "Model",
     "blotted",
     "combined_median",
     "compared",
     "half_gap",
+    "has_astroscrappy",
     "laplacian_rays",
     "nearest",
 ]
 
+#: Why there is no Laplacian filter, and what to do about it.
+ASTROSCRAPPY_IS_MISSING = "needs astroscrappy, which is not installed: pip install 'grism_align[cosmicrays]'"
 # Sigma of the Laplacian image, its share beside another ray, and the least contrast with fine structure.
 _LAPLACE_SNR = 4.5
 _LAPLACE_SHARE = 0.3
@@ -253,67 +258,42 @@ def compared(
     return np.asarray(sure | (beside & likely & usable))
 
 
+def has_astroscrappy() -> bool:
+    """Return whether what `laplacian_rays` stands on is installed."""
+    return find_spec("astroscrappy") is not None
+
+
 def laplacian_rays(image: NDArray[Any], good: NDArray[np.bool_], noise: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels with edges sharper than the optics make, of one exposure.
+    """Find the pixels of one exposure with edges sharper than the optics make (L.A.Cosmic, by astroscrappy).
 
     Parameters
     ----------
     image : (ny, nx) ndarray
         One chip, without its sky.
     good : (ny, nx) ndarray of bool
-        Usable pixels; others are taken from their neighbours.
+        Usable pixels; nothing is found next to the others.
     noise : (ny, nx) ndarray
         Standard error of a pixel.
 
+    Returns
+    -------
+    (ny, nx) ndarray of bool
+
     References
     ----------
-    van Dokkum 2001, PASP 113, 1420 (L.A.Cosmic).
+    van Dokkum 2001, PASP 113, 1420; McCully et al. 2018, doi:10.5281/zenodo.1482019.
     """
-    from scipy.ndimage import median_filter
+    from astroscrappy import detect_cosmics
 
-    clean = np.where(good, image, 0).astype(np.float32)
-    found = np.zeros(image.shape, bool)
-    for _ in range(_LAPLACE_ROUNDS):
-        clean = _patched(clean, ~good | found)
-        ratio = _sharpness(clean) / (2 * noise)
-        ratio -= median_filter(ratio, 5)
-        smooth = median_filter(clean, 3)
-        fine = np.clip((smooth - median_filter(smooth, 7)) / noise, 0.01, None)
-        sure = (ratio > _LAPLACE_SNR) & (ratio / fine > _LAPLACE_CONTRAST)
-        grown = _grown(sure) & (ratio > _LAPLACE_SNR)
-        rays = _grown(grown) & (ratio > _LAPLACE_SHARE * _LAPLACE_SNR)
-        if not (rays & good & ~found).any():
-            break
-        found |= rays & good
-    return found
-
-
-def _sharpness(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Positive part of the Laplacian on half pixels, averaged over each pixel.
-
-    Of the four half pixels each has two neighbours in the same pixel, so its Laplacian is that of the pixel
-    with its two nearest neighbours on that side.
-    """
-    padded = np.pad(image, 1, mode="edge")
-    up, down = padded[2:, 1:-1], padded[:-2, 1:-1]
-    left, right = padded[1:-1, :-2], padded[1:-1, 2:]
-    total = np.zeros_like(image)
-    for vertical in (up, down):
-        for horizontal in (left, right):
-            total += np.clip(2 * image - vertical - horizontal, 0, None)
-    return np.asarray(total / 4, dtype=np.float32)
-
-
-def _patched(image: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Bad pixels replaced by the median of the good ones around them."""
-    rows, columns = np.nonzero(bad)
-    if len(rows) == 0:
-        return image
-    padded = np.pad(np.where(bad, np.nan, image), 2, constant_values=np.nan)
-    out = image.copy()
-    around = np.stack([padded[rows + i, columns + j] for i in range(5) for j in range(5)], axis=-1)
-    ordered = np.sort(around, axis=-1)
-    number = np.isfinite(around).sum(axis=-1)
-    middle = np.take_along_axis(ordered, np.maximum((number - 1) // 2, 0)[:, None], axis=-1)[:, 0]
-    out[rows, columns] = np.where(number > 0, middle, 0.0)
-    return out
+    found, _ = detect_cosmics(
+        np.asarray(image, dtype=np.float32),
+        inmask=~good,
+        invar=np.asarray(noise, dtype=np.float32) ** 2,
+        sigclip=_LAPLACE_SNR,
+        sigfrac=_LAPLACE_SHARE,
+        objlim=_LAPLACE_CONTRAST,
+        satlevel=np.inf,
+        niter=_LAPLACE_ROUNDS,
+        cleantype="medmask",
+    )
+    return np.asarray(found & good)

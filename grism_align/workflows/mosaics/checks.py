@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.algorithms.mosaics.cosmic_rays import ASTROSCRAPPY_IS_MISSING, has_astroscrappy
 from grism_align.algorithms.mosaics.grid import corrected_wcss, plan_mosaics
 from grism_align.io.mosaics.files import read_grid
-from grism_align.values.errors import InputError, OutputError
+from grism_align.values.errors import InputError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 
-__all__ = ["SUFFIXES", "check_grid", "check_products", "given_grid", "product_paths"]
+__all__ = ["SUFFIXES", "check_grid", "check_products", "check_rejection", "given_grid", "product_paths"]
 
 
 # Farther no pointing is corrected, arcsec.
@@ -56,6 +57,24 @@ def check_products(
         if path.expanduser().resolve() in products:
             problem = "it is read, and a mosaic's product of that name would replace it"
             raise OutputError(path, problem, "Give another output_dir, or that file under another name")
+
+
+def check_rejection(settings: MosaicSettings) -> None:
+    """Refuse, before any work, a way to find cosmic rays for which a package is missing.
+
+    Parameters
+    ----------
+    settings : MosaicSettings
+        The parameters.
+
+    Raises
+    ------
+    SettingsError
+        If the Laplacian filter is asked for without astroscrappy.
+    """
+    if settings.cosmic_rays == "laplacian" and not has_astroscrappy():
+        name = "cosmic_rays"
+        raise SettingsError(name, settings.cosmic_rays, ASTROSCRAPPY_IS_MISSING)
 
 
 def product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Path) -> set[Path]:

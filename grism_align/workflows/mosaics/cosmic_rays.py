@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ import numpy as np
 
 from grism_align.algorithms.mosaics.background import thinned
 from grism_align.algorithms.mosaics.cosmic_rays import (
+    ASTROSCRAPPY_IS_MISSING,
     Median,
     blotted,
     combined_median,
     compared,
     half_gap,
+    has_astroscrappy,
     laplacian_rays,
     nearest,
 )
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from grism_align.workflows.mosaics.chips import ChipRates, ChipStatistics, ExposureStack
 
 __all__ = ["find_rays"]
+
+logger = logging.getLogger(__name__)
 
 # Rows of all exposures together that are in memory for the median.
 _ROWS = 2048
@@ -83,10 +88,18 @@ def find_rays(chips: ExposureStack, keys: Sequence[str], grid: MosaicGrid, scrat
 
 
 def _method(wanted: str, exposures: Sequence[Exposure]) -> str:
-    """How rays of some exposures can be found."""
-    single = {"auto": "none" if exposures[0].is_rate else "laplacian", "median": "none"}
-    several = {"auto": "median"}
-    return (several if len(exposures) > 1 else single).get(wanted, wanted)
+    """Return how the rays of some exposures can be found."""
+    if wanted in ("none", "laplacian"):
+        return wanted
+    if len(exposures) > 1:
+        return "median"
+    if wanted == "median" or exposures[0].is_rate:
+        return "none"
+    if not has_astroscrappy():
+        text = "%s: cosmic rays are not looked for; to find those of a single exposure %s"
+        logger.warning(text, exposures[0].key, ASTROSCRAPPY_IS_MISSING)
+        return "none"
+    return "laplacian"
 
 
 def _believes_flags(exposures: Sequence[Exposure]) -> bool:

@@ -21,7 +21,9 @@ from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.mosaics.checks import check_grid
+from grism_align.workflows.mosaics.cosmic_rays import _method
 from grism_align.workflows.mosaics.make import write_mosaics
+from tests.support.exposures import exposure as an_exposure
 from tests.support.fields import SMALL, make_field
 
 DITHERS = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (0.477, 0.801))
@@ -158,3 +160,14 @@ def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):
     made = _made(_truly(field), tmp_path / "out", flag_exposures=True, make_catalog=False, good_bits=480)
     for exposure, (x, y) in zip(pair, places, strict=True):
         assert made.rays[exposure.key][exposure.chips[0].number].unpacked()[y, x]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_single_exposure_of_a_ccd(monkeypatch, caplog, is_there):
+    """By the Laplacian filter, where what does it is installed; else not at all, and that is said."""
+    monkeypatch.setattr("grism_align.algorithms.mosaics.cosmic_rays.find_spec", lambda _: is_there or None)
+    ccd, ramp = (an_exposure(key, 57000.0, is_rate=key == "ramp") for key in ("ccd", "ramp"))
+    assert _method("auto", [ccd]) == ("laplacian" if is_there else "none")
+    assert ("astroscrappy" in caplog.text) is not is_there
+    assert [_method("auto", [ramp]), _method("median", [ccd])] == ["none", "none"]
+    assert [_method("auto", [ccd, ccd]), _method("laplacian", [ccd, ccd])] == ["median", "laplacian"]
