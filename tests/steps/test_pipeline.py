@@ -346,7 +346,7 @@ def test_running_on_the_output_changes_nothing(field_a, output_a, tmp_path):
         steps={"absolute_align": {"catalog": str(field_a.catalog)}},
     )
     for exposure in again.exposures:
-        name = exposure.path.name
+        name = exposure.source.name
         assert exposure.applied is not None
         assert wcs_apart(tmp_path / "out" / name, folder / name) < 0.01
         one, other = result.fit(exposure.key), again.fit(exposure.key)
