@@ -119,7 +119,7 @@ def _outcome(truth: Truth, exposure: Exposure, fit: ExposureFit) -> Outcome:
     plane = exposure.plane
     # written sky of this exposure -> true sky -> written sky of the reference
     matrix, shift = linearised(reference.rotation @ truth[exposure.key].rotation.T, plane.ra, plane.dec)
-    found, true = fit.transform.in_plane(plane), LinearTransform(matrix, shift, plane)
+    found, true = fit.transform.at(plane), LinearTransform(matrix, shift, plane)
     covariance = found.covariance
     error = np.append(1e3 * (found.shift - true.shift), 3600 * (found.roll - true.roll))
     roll = 3600 * np.degrees(np.sqrt(max(0.0, _ROLL @ covariance @ _ROLL)))

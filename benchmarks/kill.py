@@ -45,6 +45,7 @@ from grism_align.simulation import case_a, simulate
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.sphere import separation
 from grism_align.values.transform import LinearTransform
+from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.destination import Destination
@@ -95,7 +96,7 @@ class Job:
         destination = Destination(self.products, in_place=self.output is None)
         loaded = continued(load_exposures(self.folder), destination)
         check_destination(loaded, destination)
-        write_results(_corrected(loaded), destination, lambda exposures, label: exposures)
+        write_results(_corrected(loaded), destination, SerialExecutor())
 
     def _run_pipeline(self) -> None:
         from grism_align.steps.pipeline import GrismAlignPipeline
@@ -153,6 +154,9 @@ def _die_at(count: int, after: bool) -> None:
     original, seen = Path.replace, []
 
     def replace(self: Path, target: Path) -> Path:
+        if target.parent.name.startswith("."):
+            # a file of its own in a hidden folder
+            return original(self, target)
         seen.append(target)
         if len(seen) == count and not after:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -48,15 +48,14 @@ _WANTED = {"CCDGAIN": 1.0, **{f"ATODGN{a}": 1.0 for a in "ABCD"}, **{f"READNSE{a
 
 
 def run_ours(files: list[Path], out: Path, values: dict[str, Any]) -> None:
-    from grism_align.values.mosaic import MosaicRequest
     from grism_align.values.settings import MosaicSettings
+    from grism_align.workflows.executors import SerialExecutor
     from grism_align.workflows.load import load_exposures
-    from grism_align.workflows.mosaics.make import write_mosaics
+    from grism_align.workflows.mosaics.make import make_mosaics
 
     exposures = load_exposures([str(path) for path in files])
-    settings = asdict(MosaicSettings(extent="field", **values))
-    request = MosaicRequest("visit_mosaic", "done", "", settings, good_bits=BITS)
-    write_mosaics(exposures.with_activity(request), out, lambda items, _: items)
+    settings = MosaicSettings(extent="field", **values)
+    make_mosaics(exposures, settings, BITS, out, SerialExecutor())
 
 
 def run_theirs(files: list[Path], out: Path, values: dict[str, Any]) -> None:
@@ -178,10 +177,10 @@ def simulated(instrument: str, size: int | None, folder: Path, seed: int) -> Any
 def sharpness(truth: Any, scratch: Path, values: dict[str, Any]) -> str:
     """FWHM of stars after the alignment and with the true WCSs, arcsec."""
     from grism_align.steps.pipeline import GrismAlignPipeline
-    from grism_align.values.mosaic import MosaicRequest
     from grism_align.values.settings import MosaicSettings
     from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
-    from grism_align.workflows.mosaics.make import write_mosaics
+    from grism_align.workflows.executors import SerialExecutor
+    from grism_align.workflows.mosaics.make import make_mosaics
 
     catalog = scratch / "truth.ecsv"
     truth.catalog.write(catalog, format="ascii.ecsv", overwrite=True)
@@ -193,14 +192,13 @@ def sharpness(truth: Any, scratch: Path, values: dict[str, Any]) -> str:
     true_fits = {
         one.key: ExposureFit(FitStatus.ALIGNED, truth[one.key].correction(one.plane)) for one in found.direct
     }
-    settings = asdict(MosaicSettings(extent="field", **values))
-    request = MosaicRequest("visit_mosaic", "done", "", settings, good_bits=BITS)
+    settings = MosaicSettings(extent="field", **values)
     tables = []
     for name, relative in (("aligned", found.relative), ("true", AlignmentSolution(true_fits))):
         absolute = found.absolute if name == "aligned" else AlignmentSolution()
-        exposures = found.with_activity(request, relative=relative, absolute=absolute)
-        outcome = write_mosaics(exposures, scratch / name, lambda items, _: items)
-        tables.append(Table.read(next(path for path in outcome.files if path.suffix == ".ecsv")))
+        exposures = replace(found, relative=relative, absolute=absolute)
+        made = make_mosaics(exposures, settings, BITS, scratch / name, SerialExecutor()).products[0]
+        tables.append(Table.read(made.folder / f"{made.plan.name}_cat.ecsv"))
     aligned, true = tables
     stars = np.flatnonzero((true["mag_error"] < 0.01) & ((true["flags"] & 6) == 0) & ~true["is_extended"])
     cosine = np.cos(np.radians(true["dec"][stars]))[:, None]

@@ -186,7 +186,7 @@ def _by_method(field: Simulation, seed: int) -> np.ndarray:
 
 def _in_own_plane(fit: ExposureFit, plane: object) -> LinearTransform:
     assert fit.transform is not None
-    return fit.transform.in_plane(plane)
+    return fit.transform.at(plane)
 
 
 def report_cost(instrument: str, repeats: int = 7) -> str:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +34,11 @@ from grism_align.algorithms.absolute.frame_tie import FrameSources, match_frame
 from grism_align.algorithms.absolute.selection import select_reference
 from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.values.errors import AlignmentError
-from grism_align.values.mosaic import MosaicRequest
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
-from grism_align.workflows.mosaics.make import write_mosaics
+from grism_align.workflows.executors import SerialExecutor
+from grism_align.workflows.mosaics.make import make_mosaics
 
 if TYPE_CHECKING:
     from absolute import Measured
@@ -54,8 +53,7 @@ def mosaics_of(field: Measured, extent: str, folder: Path) -> list[tuple[tuple[s
     """The exposures and the sources of each mosaic that the relative WCSs make."""
     instrument = field.exposures.direct[0].instrument
     settings = MosaicSettings(extent=extent, scale=SCALES[instrument])
-    request = MosaicRequest("visit_mosaic", "done", "", asdict(settings), good_bits=BITS)
-    made = write_mosaics(field.exposures.with_activity(request), folder, lambda items, _: items)
+    made = make_mosaics(field.exposures, settings, BITS, folder, SerialExecutor())
     out = []
     for product in made.products:
         table = Table.read(folder / f"{product.plan.name}_cat.ecsv")
@@ -92,7 +90,7 @@ def two_step(
             return np.nan
         for key in keys:
             own_plane = field.exposures[key].plane
-            fits[key] = ExposureFit(FitStatus.ALIGNED, tie.fit.transform.in_plane(own_plane))
+            fits[key] = ExposureFit(FitStatus.ALIGNED, tie.fit.transform.at(own_plane))
     return rms_left(field, AlignmentSolution(fits))
 
 

@@ -32,10 +32,11 @@ def run_demo(folder: Path, seed: int) -> None:
     OutputError
         If the folder holds files that are not of a demo.
     """
-    from grism_align.io.associations import build_association, write_association
+    from grism_align.io.associations import write_association
     from grism_align.io.missions import read_exposure
     from grism_align.simulation import case_a, simulate
     from grism_align.steps.pipeline import GrismAlignPipeline
+    from grism_align.workflows.associate import build_association
 
     inputs, outputs = folder / "input", folder / "aligned"
     _require_ours(inputs)
@@ -95,9 +96,7 @@ def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
 def _row(truth: Truth, result: ExposureSet, key: str, found: ExposureScore) -> str:
     exposure, fit = result[key], result.fit(key)
     needed = truth[key].correction(exposure.plane)
-    recovered = (
-        fit.transform.in_plane(exposure.plane) if fit is not None and fit.transform is not None else None
-    )
+    recovered = None if fit is None or fit.transform is None else fit.transform.at(exposure.plane)
     texts = [
         "none" if t is None else f"{1e3 * t.shift[0]:+8.1f} {1e3 * t.shift[1]:+8.1f} {t.roll:+8.5f}"
         for t in (needed, recovered)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from grism_align.commands.columns import in_columns
 from grism_align.io.files.sources import path_of
 from grism_align.values.errors import SettingsError
+from grism_align.values.settings import ExecutionSettings, parameters_of
 
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractContextManager
 
     from grism_align.commands import Subparsers
+    from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
@@ -41,7 +44,6 @@ def add_apply(subparsers: Subparsers) -> None:
 
 
 def _apply(options: argparse.Namespace) -> None:
-    from grism_align.workflows.progress import track
     from grism_align.workflows.reapply import plan_reapplication, write_reapplication
     from grism_align.workflows.summary_table import summary_table
     from grism_align.workflows.user_shifts import REFERENCE
@@ -54,7 +56,8 @@ def _apply(options: argparse.Namespace) -> None:
         allow_missing=options.allow_missing,
     )
     destination = _destination(options, plan.exposures)
-    write_reapplication(plan, destination, track)
+    with _executor(options) as executor:
+        write_reapplication(plan, destination, executor)
     is_users = plan.exposures.absolute.reference == REFERENCE
     print(_shift_text(plan.exposures) if is_users else summary_table(plan.exposures))
     if plan.already:
@@ -91,13 +94,13 @@ def add_shift(subparsers: Subparsers) -> None:
 
 
 def _shift(options: argparse.Namespace) -> None:
-    from grism_align.workflows.progress import track
     from grism_align.workflows.user_shifts import plan_shifts, write_shifts
 
     _check_destination_given(options)
     plan = plan_shifts(options.table.expanduser(), options.files, to_grisms=options.propagate)
     destination = _destination(options, plan.exposures)
-    write_shifts(plan, destination, track)
+    with _executor(options) as executor:
+        write_shifts(plan, destination, executor)
     print(_shift_text(plan.exposures))
     if plan.kept:
         print(f"Not in the table, keep their WCS and are not written: {', '.join(plan.kept)}")
@@ -111,7 +114,7 @@ def _shift_text(exposures: ExposureSet) -> str:
         fit = exposures.fit(exposure.key)
         if fit is None or fit.transform is None:
             continue
-        own = fit.transform.in_plane(exposure.plane)
+        own = fit.transform.at(exposure.plane)
         east, north = 1e3 * own.shift + 0.0
         pixels = f"{float(own.shift @ own.shift) ** 0.5 / exposure.pixel_scale:.3f}"
         moved = (f"{east:+.1f},{north:+.1f}", pixels, f"{own.roll + 0.0:+.5f}", f"{own.scale:.7f}")
@@ -140,7 +143,8 @@ def _undo(options: argparse.Namespace) -> None:
 
     _check_destination_given(options)
     paths = [path_of(member.source) for member in read_association(options.files).exposures]
-    undone = undo_files(paths, options.output_dir, in_place=options.in_place)
+    with _executor(options) as executor:
+        undone = undo_files(paths, options.output_dir, in_place=options.in_place, executor=executor)
     rows = [("file", "undone", "back to")]
     print(in_columns([*rows, *((one.path.name, one.undone, one.restored) for one in undone)]))
     place = "in place" if options.in_place else f"-> {options.output_dir}"
@@ -154,6 +158,14 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--in_place", action="store_true", help="replace the files; each is the old or the new"
     )
+    [nproc] = parameters_of(ExecutionSettings)
+    parser.add_argument("--nproc", type=int, metavar="N", help=nproc.help)
+
+
+def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
+    from grism_align.workflows.executors import executor_for
+
+    return executor_for(ExecutionSettings(options.nproc))
 
 
 def _add_headerlets(parser: argparse.ArgumentParser) -> None:
@@ -172,7 +184,7 @@ def _check_destination_given(options: argparse.Namespace) -> None:
 
 
 def _destination(options: argparse.Namespace, exposures: ExposureSet) -> Destination:
-    from grism_align.workflows.load_raw import destination_for
+    from grism_align.workflows.results.destination import destination_for
 
     return destination_for(
         exposures, options.output_dir, in_place=options.in_place, headerlets=options.headerlets

@@ -38,30 +38,25 @@ def add_associate(subparsers: Subparsers) -> None:
 
 def _associate(options: argparse.Namespace) -> None:
     # Imported here: astropy takes longer than all the rest of --help.
-    from grism_align.io.associations import (
-        apply_association,
-        build_association,
-        read_association,
-        write_association,
-    )
-    from grism_align.io.missions import read_exposure
+    from grism_align.io.associations import write_association
+    from grism_align.workflows.associate import build_association
+    from grism_align.workflows.load import load_exposures
 
     output = options.output.expanduser()
     if output.exists() and not options.overwrite:
         raise OutputError(output, "it exists", "Choose another name or give --overwrite")
     product = options.product if options.product is not None else output.stem.removesuffix("_asn")
-    known = read_association(options.files)
-    exposures = apply_association([read_exposure(member.source) for member in known.exposures], known)
-    association = build_association(exposures, product, known)
+    found = load_exposures(options.files, with_results=False)
+    association = build_association(found.exposures, product, found.association)
     write_association(association, output)
-    by_source = {exposure.source: exposure for exposure in exposures}
+    by_source = {exposure.source: exposure for exposure in found.exposures}
     print(_exposure_table([by_source[member.source] for member in association.exposures]))
-    print(f"{len(exposures)} exposures -> {output}")
+    print(f"{len(found.exposures)} exposures -> {output}")
 
 
 def _exposure_table(exposures: Sequence[Exposure]) -> str:
     """One line an exposure, in columns."""
-    from grism_align.io.associations.build import start_of
+    from grism_align.workflows.associate import start_of
 
     rows = [("visit", "exposure", "kind", "filter", "start", "governed by")]
     for exposure in exposures:

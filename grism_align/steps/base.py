@@ -1,29 +1,29 @@
-"""What all steps share: how they open their input, find parameters and save results. No CRDS."""
+"""What all steps share: how they open their input, find parameters and record what they did."""
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from stpipe import Step
-
-from grism_align.io.files.sources import path_of
-from grism_align.steps.parameter_files import instrument_config, parameter_file_name
-from grism_align.steps.spec import settings_from
-from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
+from grism_align.steps.parameter_files import settings_for
+from grism_align.steps.saving import SavingStep
+from grism_align.steps.spec import settings_from, spec_of
+from grism_align.steps.without_crds import StepWithoutCRDS
+from grism_align.values.errors import SettingsError
 from grism_align.values.field import Activity, ExposureSet
-from grism_align.values.settings import Settings
-from grism_align.workflows.progress import track
-from grism_align.workflows.summary_table import summary_table
+from grism_align.values.settings import ExecutionSettings, Settings
+from grism_align.workflows.executors import SerialExecutor, executor_for
+from grism_align.workflows.results.destination import new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from grism_align.values.catalog import CatalogAttempt
-    from grism_align.workflows.results.destination import Destination
+    from grism_align.values.executor import Executor
 
 __all__ = ["GrismAlignStep"]
 
@@ -31,58 +31,19 @@ logger = logging.getLogger(__name__)
 
 Group = TypeVar("Group", bound=Settings)
 
-_DATASET = "dataset"
 
-
-class GrismAlignStep(Step, ABC):
+class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     """Base of the steps and of the pipeline.
 
     Input is an association in any form, exposure files, or the `ExposureSet` that another step returned.
     """
 
-    spec = """
-    output_ext = string(default='fits')  # Exposures keep their names
-    in_place = boolean(default=False)  # Replace the input files, each atomically, the old WCS archived
-    headerlets = option('none', 'file', 'attach', default='none')  # As ROOT_hlet.fits or extensions
-    report = boolean(default=True)  # PRODUCT_report.html, the page that shows what was done
-    regions = boolean(default=False)  # ROOT.reg, DS9 regions of each direct exposure's sources
-    instrument_parameters = string(default=None)  # Parameter file of the instrument; chosen by the data
-    """
+    spec = spec_of(ExecutionSettings)
 
-    #: Name of the step in the pipeline and in parameter files; None for the pipeline.
-    step_name: ClassVar[str | None] = None
     groups: ClassVar[tuple[type[Settings], ...]] = ()
-    reference_file_types: ClassVar[list[str]] = []
-    prefetch_references = False
 
-    # CRDS is asked nothing: parameters come from the package, or from the user's file.
-
-    @classmethod
-    def _get_crds_parameters(cls, dataset: Any) -> tuple[dict[str, Any], str]:
-        return {_DATASET: dataset}, "none"
-
-    @classmethod
-    def get_config_from_reference(
-        cls, dataset: Any, disable: bool | None = None, crds_observatory: str | None = None
-    ) -> Any:
-        """The parameter file of the data's instrument, as stpipe wants it.
-
-        Parameters
-        ----------
-        dataset : path-like, ExposureSet or dict
-            The input, as stpipe hands it on.
-        disable, crds_observatory
-            Part of stpipe's signature; there is no CRDS to disable or to name.
-        """
-        from grism_align.workflows.load import peek_instrument
-
-        source = dataset[_DATASET] if isinstance(dataset, dict) else dataset
-        instrument = peek_instrument(source)
-        if instrument is None:
-            return cls._empty_config()
-        config = instrument_config(instrument, cls.step_name)
-        config["instrument_parameters"] = parameter_file_name(instrument)
-        return config
+    #: Who does the work on many exposures: the pipeline's, unless the step has its own `nproc`.
+    executor: Executor = SerialExecutor()
 
     @classmethod
     def call(cls, *args: Any, **kwargs: Any) -> Any:
@@ -98,23 +59,20 @@ class GrismAlignStep(Step, ABC):
         return super().call(*args, **_as_text(kwargs))
 
     def run(self, *inputs: Any) -> Any:
-        """Run the step; where it can't, the output folder that stpipe made beforehand goes again.
+        """Run the step; where it can't, an output folder that was made for it goes again.
 
         Parameters
         ----------
         *inputs : path-like or ExposureSet
             As for `process`.
         """
-        folder = Path(self.output_dir).expanduser() if self.output_dir else None
-        is_new = folder is not None and not folder.exists()
-        try:
-            if folder is not None:
-                _make_folder(folder)
+        # stpipe makes it too, and says less where it can't
+        with new_folder(self.output_dir), ExitStack() as self._held:
+            if self.parent is None or self.settings(ExecutionSettings).nproc is not None:
+                self.executor = self._held.enter_context(executor_for(self.settings(ExecutionSettings)))
+            else:
+                self.executor = self.parent.executor
             return super().run(*inputs)
-        except GrismAlignError:
-            if folder is not None and is_new and folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-            raise
 
     def process(self, *inputs: Any) -> ExposureSet:
         """Open the input and do the step's work.
@@ -135,12 +93,11 @@ class GrismAlignStep(Step, ABC):
         """
         self.check()
         exposures = self._opened(inputs)
-        exposures = self._continued(exposures, is_read=not isinstance(inputs[0], ExposureSet))
         self.check_input(exposures)
-        if self._saves:
+        if self.saves:
             from grism_align.workflows.results.checks import check_destination
 
-            check_destination(exposures, self._destination(exposures), self.input_files())
+            check_destination(exposures, self.destination(exposures), self.input_files())
         return self.work(exposures)
 
     def check(self) -> None:
@@ -163,73 +120,41 @@ class GrismAlignStep(Step, ABC):
         """One of the step's settings groups, with its present values."""
         return settings_from(self, group)
 
+    def settings_by_instrument(self, group: type[Group], exposures: ExposureSet) -> dict[str, Group]:
+        """A settings group for each instrument of the direct exposures."""
+        present, picked = self.settings(group), self.search_attr("instrument_parameters")
+        return {
+            instrument: settings_for(instrument, str(self.step_name), present, picked)
+            for instrument in sorted({exposure.instrument for exposure in exposures.direct})
+        }
+
     def _opened(self, inputs: tuple[Any, ...]) -> ExposureSet:
-        source = inputs[0] if len(inputs) == 1 else list(inputs)
+        """The set that was given, or read, and what an earlier run in place has on record of it."""
+        from grism_align.workflows.resume import continued, tell_of_products
+
         if not inputs:
             name, allowed = "input", "give an association, exposure files or the result of another step"
             raise SettingsError(name, None, allowed)
-        if isinstance(source, ExposureSet):
-            exposures = source
-        else:
-            from grism_align.workflows.load import load_exposures
-
-            exposures = load_exposures(self._located(source))
-        if self.parent is not None:
-            return exposures
-        files = [name for name in (self.instrument_parameters, self.config_file) if name]
-        return replace(exposures, parameter_file=" + ".join(map(str, files)) or exposures.parameter_file)
-
-    def _continued(self, exposures: ExposureSet, *, is_read: bool) -> ExposureSet:
-        """The set with the results of an earlier run in place; files of one that has no record are told."""
-        from grism_align.workflows.resume import continued, tell_of_products
-
-        if self._saves:
-            exposures = continued(exposures, self._destination(exposures))
-        if is_read:
+        given = inputs[0] if len(inputs) == 1 else list(inputs)
+        exposures = given if isinstance(given, ExposureSet) else self._loaded(given)
+        if self.parent is None:
+            files = [name for name in (self.instrument_parameters, self.config_file) if name]
+            used = " + ".join(map(str, files)) or exposures.parameter_file
+            # mosaics of an earlier run were saved, or are no more
+            exposures = replace(exposures, parameter_file=used, mosaics=())
+        if self.saves:
+            exposures = continued(exposures, self.destination(exposures))
+        if not isinstance(given, ExposureSet):
             tell_of_products(exposures)
         return exposures
 
-    def _located(self, source: Any) -> Any:
-        """The input's path with `input_dir`, as stpipe users expect it."""
-        if isinstance(source, list | tuple):
-            return [self.make_input_path(str(item)) for item in source]
-        return self.make_input_path(str(source))
+    def _loaded(self, given: Any) -> ExposureSet:
+        """The set that files are of, with `input_dir`, as stpipe users expect it."""
+        from grism_align.workflows.load import load_exposures
 
-    @property
-    def _saves(self) -> bool:
-        """Whether results are written: under strun, or where the user said where to."""
-        asked = self.save_results or (self.parent is None and (self.output_dir or self.in_place))
-        return bool(asked)
-
-    def _destination(self, exposures: ExposureSet) -> Destination:
-        from grism_align.workflows.results.destination import Destination
-
-        folder = self.search_attr("output_dir")
-        origin = exposures.association.origin
-        in_place = bool(self.search_attr("in_place", parent_first=True))
-        headerlets = str(self.search_attr("headerlets", parent_first=True))
-        home = Path.cwd()
-        if folder:
-            home = Path(folder).expanduser().resolve()
-        elif in_place:
-            home = Path(origin or path_of(exposures.exposures[0].source)).parent.resolve()
-        report, regions = (bool(self.search_attr(name, parent_first=True)) for name in ("report", "regions"))
-        return Destination(home, in_place, headerlets, report, regions)
-
-    def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
-        """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""
-        if self.skip or not isinstance(result, ExposureSet):
-            return
-        if self._saves:
-            from grism_align.workflows.results.write import write_results
-
-            destination = self._destination(result)
-            write_results(result, destination, track)
-            logger.info("Results are in %s", destination.folder)
-            if destination.with_report:
-                logger.info("Look at %s", destination.report(result.product))
-        if self.parent is None and result.total.fits:
-            logger.info("Result:\n%s", summary_table(result))
+        if isinstance(given, list | tuple):
+            return load_exposures([self.make_input_path(str(item)) for item in given])
+        return load_exposures(self.make_input_path(str(given)))
 
     def done(
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any
@@ -261,12 +186,3 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _as_text(item) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else value
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the output folder, or say why it can't be; stpipe makes it too, and says less."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = "a file, not a folder" if folder.exists() else f"can't be made ({error.strerror})"
-        raise OutputError(folder, problem, "Give another output_dir") from error

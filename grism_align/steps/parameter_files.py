@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 from grism_align.values.errors import SettingsError
+from grism_align.values.settings import Settings, parameters_of
 
-__all__ = ["instrument_config", "instrument_values", "parameter_file_name"]
+__all__ = ["instrument_config", "instrument_values", "parameter_file_name", "settings_for"]
+
+Group = TypeVar("Group", bound=Settings)
 
 
 def parameter_file_name(instrument: str) -> str:
@@ -53,3 +57,27 @@ def instrument_config(instrument: str, step: str | None) -> Any:
 def instrument_values(instrument: str, step: str) -> dict[str, Any]:
     """The parameters of one step for an instrument."""
     return dict(instrument_config(instrument, step))
+
+
+def settings_for(instrument: str, step: str, present: Group, picked: str | None) -> Group:
+    """Return the settings for an instrument: its own, but for what the user changed.
+
+    A field can mix instruments, and a step's values come from the parameter file of one of them.
+
+    Parameters
+    ----------
+    instrument : str
+        Such as ``wfc3_ir``.
+    step : str
+        The step of the pipeline.
+    present : Settings
+        The step's values.
+    picked : str or None
+        The parameter file that they come from.
+    """
+    base = {parameter.name: parameter.default for parameter in parameters_of(type(present))}
+    if picked:
+        base |= instrument_values(picked.removesuffix(".asdf"), step)
+    own = {**base, **instrument_values(instrument, step)}
+    values = {name: own[name] if value == base[name] else value for name, value in asdict(present).items()}
+    return type(present)(**values)

@@ -30,8 +30,8 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
     step_defs: ClassVar[dict[str, type[GrismAlignStep]]] = {
         "source_catalog": SourceCatalogStep,
         "relative_align": RelativeAlignStep,
-        "visit_mosaic": VisitMosaicStep,
         "absolute_align": AbsoluteAlignStep,
+        "visit_mosaic": VisitMosaicStep,
         "grism_wcs_propagate": GrismWCSPropagateStep,
     }
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from grism_align.steps.base import GrismAlignStep
-from grism_align.steps.parameter_files import instrument_values
 from grism_align.steps.spec import spec_of
-from grism_align.values.mosaic import MosaicRequest
-from grism_align.values.settings import MosaicSettings, Settings, parameters_of
+from grism_align.values.settings import MosaicSettings, Settings
 
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
@@ -19,7 +16,7 @@ __all__ = ["VisitMosaicStep"]
 
 
 class VisitMosaicStep(GrismAlignStep):
-    """Drizzle the direct exposures of each visit and filter when results are written."""
+    """Drizzle the direct exposures of each visit and filter."""
 
     class_alias = "grism_visit_mosaic"
     step_name = "visit_mosaic"
@@ -27,13 +24,18 @@ class VisitMosaicStep(GrismAlignStep):
     spec = spec_of(MosaicSettings)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
-        """Ask for the mosaics, which are made with the WCSs that are final when results are written."""
-        settings = self.settings(MosaicSettings)
-        present = {exposure.instrument for exposure in exposures.direct}
-        good_bits = {instrument: self._good_bits(instrument) for instrument in sorted(present)}
-        note = "made when results are written"
-        request = MosaicRequest(str(self.step_name), "done", note, asdict(settings), good_bits=good_bits)
-        return exposures.with_activity(request)
+        """Make the mosaics with the corrections found so far; they wait to be saved with the results."""
+        from grism_align.workflows.mosaics.make import make_mosaics
+
+        folder = self.waiting_room(exposures)
+        if folder is None:
+            return self.skipped(exposures, "no results are saved, and mosaics are files; give output_dir")
+        by_instrument = self.settings_by_instrument(MosaicSettings, exposures)
+        good_bits = {name: settings.good_bits for name, settings in by_instrument.items()}
+        made = make_mosaics(exposures, self.settings(MosaicSettings), good_bits, folder, self.executor)
+        note = ", ".join(mosaic.plan.name for mosaic in made.products)
+        changes = {"mosaics": made.products, "cosmic_rays": made.cosmic_rays}
+        return self.done(exposures, note, made.counts, **changes)
 
     def check(self) -> None:
         """Know the way to find cosmic rays, and read the image that gives the pixels, before any work."""
@@ -52,23 +54,12 @@ class VisitMosaicStep(GrismAlignStep):
         from grism_align.workflows.mosaics.checks import check_grid, check_products
 
         check_grid(exposures, self.settings(MosaicSettings))
-        saver = self if self.parent is None else self.parent
-        if saver._saves:
-            folder = saver._destination(exposures).folder
+        saver = self.saver
+        if saver is not None:
+            folder = saver.destination(exposures).folder
             check_products(exposures, self.settings(MosaicSettings), folder, saver.input_files())
 
     def input_files(self) -> tuple[Path, ...]:
         """The image that gives the pixels."""
         image = self.settings(MosaicSettings).grid_image
         return (Path(image).expanduser(),) if image else ()
-
-    def _good_bits(self, instrument: str) -> int:
-        """The DQ bits for an instrument: its own, but for what the user changed."""
-        name = "good_bits"
-        present = int(self.settings(MosaicSettings).good_bits)
-        base = next(p.default for p in parameters_of(MosaicSettings) if p.name == name)
-        picked = self.search_attr("instrument_parameters")
-        if picked:
-            base = instrument_values(picked.removesuffix(".asdf"), str(self.step_name)).get(name, base)
-        own = instrument_values(instrument, str(self.step_name)).get(name, base)
-        return int(own) if present == base else present

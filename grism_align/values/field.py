@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, SourceCatalog
     from grism_align.values.exposure import Exposure
+    from grism_align.values.mosaic import ChipMask, MosaicProduct
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceCheck
 
@@ -102,6 +103,10 @@ class ExposureSet:
         How well the grisms' corrections agree with the spectra, by exposure key; empty where not asked.
     reference_catalog : ReferenceCatalog or None
         What the absolute step aligned to, as used.
+    mosaics : tuple of MosaicProduct
+        The mosaics that were made and wait to be saved with the other results.
+    cosmic_rays : mapping of str to mapping of int to ChipMask
+        Pixels to be flagged as hit, and only those, by exposure and chip; empty where flags are to stay.
     activities : tuple of Activity
         The steps done.
     parameter_file : str
@@ -118,6 +123,8 @@ class ExposureSet:
     grism: AlignmentSolution = field(default_factory=AlignmentSolution)
     traces: Mapping[str, TraceCheck] = field(default_factory=dict)
     reference_catalog: ReferenceCatalog | None = None
+    mosaics: tuple[MosaicProduct, ...] = ()
+    cosmic_rays: Mapping[str, Mapping[int, ChipMask]] = field(default_factory=dict)
     activities: tuple[Activity, ...] = ()
     parameter_file: str = ""
 

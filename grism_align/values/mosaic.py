@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.values.field import Activity
 from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["ChipMask", "MosaicGrid", "MosaicMetadata", "MosaicPlan", "MosaicProduct", "MosaicRequest", "Tile"]
+__all__ = ["ChipMask", "MosaicGrid", "MosaicMetadata", "MosaicPlan", "MosaicProduct", "Tile"]
 
 # What lies farther from the tangent point, in deg, is on no mosaic; the plane ends at 90.
 _FARTHEST = 60.0
@@ -193,6 +193,8 @@ class MosaicProduct:
     ----------
     plan : MosaicPlan
         What it shows, and its pixels.
+    folder : Path
+        Where its files lie until results are saved.
     files : mapping of str to str
         Names of its files and their SHA-256.
     n_sources : int or None
@@ -200,6 +202,7 @@ class MosaicProduct:
     """
 
     plan: MosaicPlan
+    folder: Path
     files: Mapping[str, str]
     n_sources: int | None = None
 
@@ -228,16 +231,3 @@ class MosaicMetadata:
     epoch: float
     ab_zero_point: float
     keywords: Mapping[str, tuple[object, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class MosaicRequest(Activity):
-    """A mosaic step that is done when results are written, with the WCSs that are then final.
-
-    Parameters
-    ----------
-    good_bits : mapping of str to int
-        By instrument, the DQ bits that leave a pixel usable.
-    """
-
-    good_bits: Mapping[str, int] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from grism_align.values.errors import SettingsError
 __all__ = [
     "AbsoluteSettings",
     "DetectionSettings",
+    "ExecutionSettings",
     "MatchSettings",
     "MosaicSettings",
     "Parameter",
@@ -131,6 +132,18 @@ class Settings:
     def __post_init__(self) -> None:
         for parameter in parameters_of(type(self)):
             parameter.check(getattr(self, parameter.name))
+
+
+@dataclass(frozen=True)
+class ExecutionSettings(Settings):
+    """How much is done at the same time."""
+
+    nproc: int | None = _parameter(
+        None,
+        "Processes that work on exposures at the same time, 0 for one a core; default: the pipeline's, or 1",
+        "",
+        (0, None),
+    )
 
 
 _GEOMETRIES = ("shift", "rshift", "rscale", "general")
@@ -389,6 +402,11 @@ class MosaicSettings(Settings):
         8.0, "Box of the background that is subtracted for detection and magnitudes", "arcsec", (0.5, 600.0)
     )
     tile: int = _parameter(8192, "Side of the part of a mosaic that is in memory", "pix", (64, 65536))
+
+    @property
+    def drop_side(self) -> float:
+        """Side of a drop that counts, pixels of the exposure: Lanczos' kernel has but one, a point none."""
+        return {"lanczos3": 1.0, "point": 0.0}.get(self.kernel, self.pixfrac)
 
 
 @dataclass(frozen=True)

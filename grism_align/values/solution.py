@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from grism_align.values.errors import PlaneMismatchError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.transform import LinearTransform, TangentPlane
 
 __all__ = ["Agreement", "AlignmentSolution", "ExposureFit", "FitStatus", "Residuals", "agreement"]
 
@@ -67,7 +69,8 @@ class ExposureFit:
     status : FitStatus
         How it came out.
     transform : LinearTransform or None
-        The correction, in the exposure's own tangent plane before any correction; None if FAILED.
+        The correction of the WCS before any, in the tangent plane that all exposures of a field share; None
+        if FAILED.
     reference : str
         What it was fitted to.
     frame : int
@@ -156,6 +159,21 @@ class AlignmentSolution:
 
     def __contains__(self, key: object) -> bool:
         return key in self.fits
+
+    @property
+    def plane(self) -> TangentPlane:
+        """The tangent plane of its corrections.
+
+        Raises
+        ------
+        PlaneMismatchError
+            If they have none in common.
+        """
+        planes = [fit.transform.plane for fit in self.fits.values() if fit.transform is not None]
+        if not planes or not all(plane.coincides(planes[0]) for plane in planes):
+            msg = f"{len(planes)} corrections have no tangent plane in common"
+            raise PlaneMismatchError(msg)
+        return planes[0]
 
     def then(self, later: AlignmentSolution) -> AlignmentSolution:
         """This solution followed by another of the same exposures.

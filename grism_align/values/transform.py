@@ -14,10 +14,6 @@ __all__ = ["LinearTransform", "TangentPlane"]
 
 Floats = NDArray[np.float64]
 
-# Half the side of the square, in arcsec, on which a map is carried from one plane to another.
-# It spans an HST detector, where the result is used.
-_CARRY_HALF_SIDE = 100.0
-
 
 @dataclass(frozen=True)
 class TangentPlane:
@@ -139,7 +135,7 @@ class LinearTransform:
             If the planes differ.
         """
         if not self.plane.coincides(other.plane):
-            msg = f"a transform of {self.plane} can't be followed by one of {other.plane}; use in_plane first"
+            msg = f"a transform of {self.plane} can't be followed by one of {other.plane}"
             raise PlaneMismatchError(msg)
         before, after = _composition_jacobians(self, other)
         covariance = before @ self.covariance @ before.T + after @ other.covariance @ after.T
@@ -160,33 +156,25 @@ class LinearTransform:
             inverse, -inverse @ self.shift, self.plane, jacobian @ self.covariance @ jacobian.T
         )
 
-    def in_plane(self, plane: TangentPlane) -> LinearTransform:
-        """The same map of the sky, written in another tangent plane.
+    def at(self, plane: TangentPlane) -> LinearTransform:
+        """Return what this map is at another point of the sky: displacement, linear terms and their errors.
 
-        It is exact at the new tangent point; around it the linear terms are those that agree best
-        over the size of a detector. What is left is of second order, shift x distance^2 in radians:
-        0.01 mas for a shift of 15" at 3'.
+        For reading, not for composing: it is the map's first derivative there, exact at the tangent point.
+        What it leaves out is of second order, shift x distance^2 in radians: 0.01 mas for 15" at 3'.
 
         Parameters
         ----------
         plane : TangentPlane
-            The plane to write it in.
+            Where to look; the result is written in it.
         """
         if self.plane.coincides(plane):
             return self
-        side = np.linspace(-_CARRY_HALF_SIDE, _CARRY_HALF_SIDE, 3)
-        grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+        there = plane.to_sky([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+        origin, *steps = plane.to_plane(self.apply_to_sky(there))
+        matrix = np.column_stack([steps[0] - steps[1], steps[2] - steps[3]]) / 2
+        return LinearTransform(matrix, origin, plane, self._covariance_at(plane))
 
-        def carried(transform: LinearTransform) -> tuple[Floats, Floats]:
-            moved = plane.to_plane(transform.apply_to_sky(plane.to_sky(grid)))
-            origin = plane.to_plane(transform.apply_to_sky([plane.ra, plane.dec]))
-            linear, *_ = np.linalg.lstsq(grid, moved - origin, rcond=None)
-            return np.asarray(linear.T, dtype=np.float64), origin
-
-        matrix, shift = carried(self)
-        return LinearTransform(matrix, shift, plane, self._carried_covariance(plane))
-
-    def _carried_covariance(self, plane: TangentPlane) -> Floats:
+    def _covariance_at(self, plane: TangentPlane) -> Floats:
         """Covariance in another plane: a turn of the axes and a move of the origin."""
         origin = self.plane.to_plane([plane.ra, plane.dec])
         steps = self.plane.to_plane(plane.to_sky([[1.0, 0.0], [0.0, 1.0]])) - origin

@@ -28,17 +28,21 @@ logger = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 
-def load_exposures(source: PathLike | Sequence[PathLike]) -> ExposureSet:
+def load_exposures(source: PathLike | Sequence[PathLike], *, with_results: bool = True) -> ExposureSet:
     """Read the headers of all exposures of an association, and what earlier steps left beside it.
 
     Parameters
     ----------
     source : path-like or sequence of path-like
         An association in any form that `read_association` takes, or exposure files.
+    with_results : bool, optional
+        Read the catalogs and the record that the association names, for a run that goes on from them; there
+        must be a direct exposure then. Else each exposure has the WCS of its file, and no fit.
 
     Returns
     -------
     ExposureSet
+        In time order.
 
     Raises
     ------
@@ -48,15 +52,17 @@ def load_exposures(source: PathLike | Sequence[PathLike]) -> ExposureSet:
     association = read_association(source)
     label = association.origin or f"association {association.product}"
     exposures = apply_association([read_exposure(m.source) for m in association.exposures], association)
+    _check_unique(exposures, label)
+    ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
+    loaded = ExposureSet(association.product, ordered, association)
+    if not with_results:
+        return loaded
     _check_kinds(exposures, association)
-    if not any(exposure.is_direct for exposure in exposures):
+    if not loaded.direct:
         problem = f"no direct exposure among its {len(exposures)} members"
         raise AssociationError(
             label, problem, "Add the direct images; grism exposures have no sources to align"
         )
-    _check_unique(exposures, label)
-    ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
-    loaded = ExposureSet(association.product, ordered, association)
     return _with_earlier_results(_with_catalogs(loaded, exposures))
 
 

@@ -7,40 +7,37 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from grism_align.values.exposure import Exposure
+    from collections.abc import Collection, Iterator
 
 __all__ = ["track"]
 
 logger = logging.getLogger(__name__)
 
 
-def track(exposures: Iterable[Exposure], label: str) -> Iterator[Exposure]:
-    """Go through exposures and show how far the work is.
+def track(names: Collection[str], label: str) -> Iterator[str]:
+    """Go through what is worked on and show how far the work is.
 
     Parameters
     ----------
-    exposures : iterable of Exposure
-        What is worked on.
+    names : collection of str
+        Exposures or mosaics.
     label : str
         What is done, such as ``Writing``.
     """
-    items = list(exposures)
     if sys.stderr.isatty():
-        yield from _bar(items, label)
+        yield from _bar(names, label)
         return
-    for number, exposure in enumerate(items, start=1):
-        logger.info("%s %s (%d of %d)", label, exposure.key, number, len(items))
-        yield exposure
+    for number, name in enumerate(names, start=1):
+        logger.info("%s %s (%d of %d)", label, name, number, len(names))
+        yield name
 
 
-def _bar(items: Sequence[Exposure], label: str) -> Iterator[Exposure]:
+def _bar(names: Collection[str], label: str) -> Iterator[str]:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    with logging_redirect_tqdm(), tqdm(total=len(items), desc=label, unit="exposure", leave=False) as bar:
-        for exposure in items:
-            bar.set_postfix_str(exposure.key)
-            yield exposure
+    with logging_redirect_tqdm(), tqdm(total=len(names), desc=label, unit="exposure", leave=False) as bar:
+        for name in names:
+            bar.set_postfix_str(name)
+            yield name
             bar.update()

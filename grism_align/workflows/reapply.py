@@ -5,30 +5,26 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from grism_align.algorithms.propagation.common_start import common_start
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
 from grism_align.io.record.file import FileRecord, read_provenance, restore
-from grism_align.io.record.input_wcs import SAME_WCS, start_difference
+from grism_align.io.record.input_wcs import start_difference
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.field import Activity
-from grism_align.workflows.load_raw import load_raw
+from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import AlignmentSolution, ExposureFit
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.transform import LinearTransform, TangentPlane
     from grism_align.workflows.results.destination import Destination
-
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 __all__ = ["Reapplication", "plan_reapplication", "write_reapplication"]
 
@@ -122,7 +118,8 @@ def plan_reapplication(
         on record.
     """
     tree = read_provenance(record)
-    found, left_out = _on_record(load_raw(files), tree, record, allow_missing=allow_missing)
+    given = load_exposures(files, with_results=False)
+    found, left_out = _on_record(given, tree, record, allow_missing=allow_missing)
     inputs = {e.key: FileRecord.of(path_of(e.source)) for e in found.exposures}
     restored = restore(found, _adopted(tree, found, inputs))
     starts = {
@@ -134,7 +131,7 @@ def plan_reapplication(
     origin = found.association.origin or str(record.resolve().parent / f"{tree['product']}_asn.json")
     header = {**found.association.header, "provenance": str(record.resolve())}
     exposures = replace(
-        _carried(restored, {key: start.bridge for key, start in starts.items() if start.bridge}),
+        _rebased(restored, {key: start.bridge for key, start in starts.items() if start.bridge}),
         product=tree["product"],
         exposures=ready,
         association=replace(found.association, origin=origin, header=header),
@@ -154,7 +151,7 @@ def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, i
     return Activity(STEP, "done", note, {**origin, **settings}, counts)
 
 
-def write_reapplication(plan: Reapplication, destination: Destination, progress: Progress) -> None:
+def write_reapplication(plan: Reapplication, destination: Destination, executor: Executor) -> None:
     """Write the files with their corrections, and a record that names the one it follows.
 
     Parameters
@@ -163,8 +160,8 @@ def write_reapplication(plan: Reapplication, destination: Destination, progress:
         What `plan_reapplication` gave.
     destination : Destination
         Where to. In place, nothing is written where every file has its correction.
-    progress : callable
-        Wraps the loop over the exposures.
+    executor : Executor
+        Writes the exposures.
 
     Raises
     ------
@@ -176,7 +173,7 @@ def write_reapplication(plan: Reapplication, destination: Destination, progress:
         _check_replaceable(plan, destination)
     check_destination(plan.exposures, destination)
     if not (destination.in_place and plan.is_done):
-        write_results(plan.exposures, destination, progress)
+        write_results(plan.exposures, destination, executor)
 
 
 def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
@@ -225,33 +222,15 @@ def _start_of(exposure: Exposure, entry: Mapping[str, Any], restored: ExposureSe
         return _Start()
     if (entry["output"] or {}).get("sha256") == sha256 or _is_corrected(exposure, entry, fit.transform):
         return _Start(is_corrected=True)
-    if "starting_wcs" in entry:
-        return _compared(exposure, entry)
-    return _compared_by_name(exposure, entry, restored.relative.fits.get(exposure.key))
+    return _compared(exposure, entry, fit.transform.plane)
 
 
 def _is_corrected(exposure: Exposure, entry: Mapping[str, Any], total: LinearTransform) -> bool:
     """Whether a file that this package wrote has the correction, though not the bytes on record."""
     if not exposure.is_product:
         return False
-    if "starting_wcs" in entry:
-        left = start_difference(entry["starting_wcs"], _taken_off(exposure, total))
-        return left is not None and left.is_none
-    original = exposure.alternates.get(entry["wcs_solution"])
-    if original is None:
-        return False
-    return _apart(exposure, original.corrected(total).to_sky(_corners(exposure))) <= SAME_WCS
-
-
-def _corners(exposure: Exposure) -> list[list[float]]:
-    ny, nx = exposure.chips[0].shape
-    return [[0.0, 0.0], [nx - 1.0, 0.0], [nx - 1.0, ny - 1.0], [0.0, ny - 1.0]]
-
-
-def _apart(exposure: Exposure, sky: Any) -> float:
-    """How far the corners of the first chip are from others, at most; arcsec."""
-    mine, plane = exposure.chips[0].wcs.to_sky(_corners(exposure)), exposure.plane
-    return float(np.hypot(*(plane.to_plane(sky) - plane.to_plane(mine)).T).max())
+    left = start_difference(entry["starting_wcs"], _taken_off(exposure, total), total.plane)
+    return left is not None and left.is_none
 
 
 def _taken_off(exposure: Exposure, total: LinearTransform) -> Exposure:
@@ -261,9 +240,9 @@ def _taken_off(exposure: Exposure, total: LinearTransform) -> Exposure:
     return replace(exposure, chips=chips, applied=total)
 
 
-def _compared(exposure: Exposure, entry: Mapping[str, Any]) -> _Start:
+def _compared(exposure: Exposure, entry: Mapping[str, Any], plane: TangentPlane) -> _Start:
     """Pixel by pixel, where the record has their positions."""
-    difference = start_difference(entry["starting_wcs"], exposure)
+    difference = start_difference(entry["starting_wcs"], exposure, plane)
     if difference is None:
         chips = {chip["extver"]: tuple(chip["shape"]) for chip in entry["starting_wcs"]["chips"]}
         mine = {chip.number: chip.shape for chip in exposure.chips}
@@ -288,28 +267,6 @@ def _models(exposure: Exposure, entry: Mapping[str, Any]) -> str:
         for names in (entry["starting_wcs"]["names"], exposure.taken_names)
     )
     return "" if known == mine else f" (models {', '.join(mine)}; on record {', '.join(known)})"
-
-
-def _compared_by_name(exposure: Exposure, entry: Mapping[str, Any], fit: ExposureFit | None) -> _Start:
-    """By solution and tangent point, all that records without `starting_wcs` tell."""
-    known = fit.transform.plane if fit is not None and fit.transform is not None else None
-    if exposure.wcs_solution == entry["wcs_solution"]:
-        if known is None or known.coincides(exposure.plane):
-            return _Start()
-        east, north = 1e3 * known.to_plane([exposure.plane.ra, exposure.plane.dec])
-        problem = f"is not the one on record, its tangent point lies {east:+.4g},{north:+.4g} mas elsewhere"
-        return _Start(problem=f"{_renamed(exposure, entry)} {problem}")
-    bridge, note = common_start(exposure, replace(exposure, wcs_solution=entry["wcs_solution"]))
-    problem = f"{_renamed(exposure, entry)} is not the one on record"
-    if bridge is None:
-        return _Start(problem=f"{problem}; {note}")
-    origin = exposure.alternates[entry["wcs_solution"]].plane
-    if known is not None and not known.coincides(origin):
-        return _Start(problem=f"{problem}, nor is the one of that name in the file")
-    change = bridge.inverted()
-    east, north = 1e3 * change.shift
-    moved = f"shift {east:+.4g},{north:+.4g} mas east and north, roll {change.roll:+.3g} deg"
-    return _Start(problem=f"{problem}: they differ by {moved}", bridge=bridge)
 
 
 def _refuse(found: ExposureSet, refused: Mapping[str, _Start]) -> None:
@@ -338,37 +295,26 @@ def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit |
     return replace(restored, wcs_solution=read.wcs_solution)
 
 
-def _carried(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
+def _rebased(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
     """The fits of some exposures, from other starting WCSs."""
 
-    def first(solution: AlignmentSolution) -> AlignmentSolution:
-        fits = {key: _bridged(fit, bridges.get(key)) for key, fit in solution.fits.items()}
-        return replace(solution, fits=fits)
+    def first(fit: ExposureFit, bridge: LinearTransform) -> ExposureFit:
+        return fit if fit.transform is None else replace(_noted(fit), transform=bridge.then(fit.transform))
 
-    def later(solution: AlignmentSolution) -> AlignmentSolution:
-        fits = {key: _moved(fit, bridges.get(key)) for key, fit in solution.fits.items()}
+    def moved(
+        solution: AlignmentSolution, move: Callable[[ExposureFit, LinearTransform], ExposureFit]
+    ) -> AlignmentSolution:
+        fits = {key: move(fit, bridges[key]) if key in bridges else fit for key, fit in solution.fits.items()}
         return replace(solution, fits=fits)
 
     return replace(
         restored,
-        relative=first(restored.relative),
-        absolute=later(restored.absolute),
-        grism=first(restored.grism),
+        relative=moved(restored.relative, first),
+        absolute=moved(restored.absolute, lambda fit, _: fit if fit.transform is None else _noted(fit)),
+        grism=moved(restored.grism, first),
     )
 
 
-def _bridged(fit: ExposureFit, bridge: LinearTransform | None) -> ExposureFit:
-    if bridge is None or fit.transform is None:
-        return fit
-    return _noted(fit, bridge.then(fit.transform.in_plane(bridge.plane)))
-
-
-def _moved(fit: ExposureFit, bridge: LinearTransform | None) -> ExposureFit:
-    if bridge is None or fit.transform is None:
-        return fit
-    return _noted(fit, fit.transform.in_plane(bridge.plane))
-
-
-def _noted(fit: ExposureFit, transform: LinearTransform) -> ExposureFit:
+def _noted(fit: ExposureFit) -> ExposureFit:
     words = "re-based from the WCS on record"
-    return replace(fit, transform=transform, reason="; ".join(filter(None, (fit.reason, words))))
+    return replace(fit, reason="; ".join(filter(None, (fit.reason, words))))

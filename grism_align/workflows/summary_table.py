@@ -54,13 +54,14 @@ def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
     matched = str(own.n_matched) if own else "-"
     if fit.transform is None:
         return (*head, governors, matched, *["-"] * 5, status)
+    there = fit.transform.at(exposure.plane)
     # Rounded first, and zero added, so that nothing reads -0.0.
-    east, north = np.round(1e3 * fit.transform.in_plane(exposure.plane).shift, 1) + 0.0
-    roll = round(fit.transform.roll, 5) + 0.0
+    east, north = np.round(1e3 * there.shift, 1) + 0.0
+    roll = round(there.roll, 5) + 0.0
     pixels = np.hypot(east, north) / 1e3 / exposure.pixel_scale
     rms = f"{own.rms:.1f}" if own and np.isfinite(own.rms) else "-"
     moved = (f"{east:+.1f},{north:+.1f}", f"{pixels:.3f}", f"{roll:+.5f}")
-    error = 1e3 * fit.transform.axis_error
+    error = 1e3 * there.axis_error
     return (*head, governors, matched, *moved, rms, f"{error:.1f}" if error > 0 else "-", status)
 
 

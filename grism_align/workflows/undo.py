@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.staging import all_or_nothing, remove_leftovers, what_changed
+from grism_align.io.files.staging import Staging, output_errors, remove_leftovers
 from grism_align.io.missions import Undone, check_undo, read_corrections, undo_exposure
 from grism_align.values.errors import InputError, OutputError
+from grism_align.workflows.executors import SerialExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from grism_align.values.executor import Executor
 
 __all__ = ["undo_files"]
 
 logger = logging.getLogger(__name__)
 
+_HERE = SerialExecutor()
+
 
 def undo_files(
-    paths: Iterable[Path | str], output_dir: Path | str | None = None, *, in_place: bool = False
+    paths: Iterable[Path | str],
+    output_dir: Path | str | None = None,
+    *,
+    in_place: bool = False,
+    executor: Executor = _HERE,
 ) -> tuple[Undone, ...]:
     """Write exposures with the WCS that each had before our latest correction of it.
 
@@ -37,6 +47,8 @@ def undo_files(
         Folder for the results, which keep their names.
     in_place : bool, optional
         Replace the files themselves.
+    executor : Executor, optional
+        Writes the files.
 
     Returns
     -------
@@ -56,17 +68,24 @@ def undo_files(
     targets = _targets(files, output_dir, in_place=in_place)
     wanted = _to_undo(files)
     jobs = [(path, target) for path, target in zip(files, targets, strict=True) if path in wanted]
-    try:
+    with output_errors(targets[0]):
         for left in remove_leftovers({target.parent for target in targets}):
             logger.info("Removed %s, which a run that was killed left", left)
-        with all_or_nothing():
-            undone = tuple(undo_exposure(path, target) for path, target in jobs)
-    except OSError as error:
-        remedy = f"Free space or give another output_dir; {what_changed(error)}"
-        raise OutputError(error.filename or targets[0], f"can't be written ({error})", remedy) from error
+        with Staging(targets[0].parent) as out:
+            written = executor.map(
+                _undo, {str(path): (path, out.path(target)) for path, target in jobs}, "Undoing"
+            )
+            undone = tuple(
+                replace(one, output=target) for one, (_, target) in zip(written, jobs, strict=True)
+            )
     for one in undone:
         logger.info("%s: undone %s, back to %s", one.path.name, one.undone, one.restored)
     return undone
+
+
+def _undo(job: tuple[Path, Path]) -> Undone:
+    path, target = job
+    return undo_exposure(path, target)
 
 
 def _to_undo(files: list[Path]) -> list[Path]:

@@ -15,23 +15,22 @@ from grism_align.values.field import Activity
 from grism_align.values.settings import PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load_raw import load_raw
+from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from grism_align.io.catalogs.shift_table import ShiftRow
     from grism_align.io.missions.hst.wcs import FitsWcs
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
-
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 __all__ = ["REFERENCE", "UserShifts", "plan_shifts", "user_transform", "write_shifts"]
 
@@ -79,17 +78,17 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
         If the table or a file can't be used, or a row names what isn't given.
     """
     rows = read_shifts(table)
-    found = _without_record(load_raw(files))
+    found = _without_record(load_exposures(files, with_results=False))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
-    homes = _homes(found)
-    own = {key: _fit(found[key], row, homes) for key, row in chosen.items() if key not in lent}
+    homes = {key: home for key, home in _homes(found, chosen).items() if key not in lent}
+    own = {key: _fit(chosen[key], home) for key, home in homes.items()}
     kept = tuple(e.key for e in found.exposures if e.key not in own and e.key not in lent)
     counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
     sha256 = sha256_of(table)
     settings = {"table": str(table.resolve()), "table_sha256": sha256, "propagate": to_grisms}
     note = f"corrections of {table.name}, sha256 {sha256}"
-    unmoved = {key: _unmoved(found[key]) for key in own}
+    unmoved = {key: _unmoved(home) for key, home in homes.items()}
     exposures = found.with_activity(
         Activity(STEP, "done", note, settings, counts),
         relative=AlignmentSolution(unmoved, _AS_GIVEN),
@@ -99,7 +98,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
     return UserShifts(table, exposures, kept)
 
 
-def write_shifts(plan: UserShifts, destination: Destination, progress: Progress) -> None:
+def write_shifts(plan: UserShifts, destination: Destination, executor: Executor) -> None:
     """Write the exposures that are corrected, an association of all, and the record.
 
     Parameters
@@ -108,8 +107,8 @@ def write_shifts(plan: UserShifts, destination: Destination, progress: Progress)
         What `plan_shifts` gave.
     destination : Destination
         Where to.
-    progress : callable
-        Wraps the loop over the exposures.
+    executor : Executor
+        Writes the exposures.
 
     Raises
     ------
@@ -125,21 +124,19 @@ def write_shifts(plan: UserShifts, destination: Destination, progress: Progress)
         )
         raise OutputError(record, problem, remedy)
     check_destination(plan.exposures, destination)
-    write_results(plan.exposures, destination, progress)
+    write_results(plan.exposures, destination, executor)
 
 
-def user_transform(exposure: Exposure, row: ShiftRow, home: Exposure | None = None) -> LinearTransform:
-    """The correction of one exposure, in the tangent plane of its first chip.
+def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:
+    """Return the correction that a row gives, in the tangent plane of the first chip of its home.
 
     Parameters
     ----------
-    exposure : Exposure
-        To be corrected.
     row : ShiftRow
         The correction.
-    home : Exposure, optional
-        Whose reference point and pixels the row is about; the exposure itself by default. Exposures of one
-        home have one map of the sky, and so stay together.
+    home : Exposure
+        Whose reference point and pixels the row is about. Exposures of one home have one map of the sky, and
+        so stay together.
 
     Returns
     -------
@@ -148,10 +145,9 @@ def user_transform(exposure: Exposure, row: ShiftRow, home: Exposure | None = No
         the sky about it. A shift of (dx, dy) pixels is that by which the linear terms of `home` move a pixel
         by (dx, dy): afterwards its reference pixel (x, y) lies where (x + dx, y + dy) lay.
     """
-    home = home or exposure
     axes = _axes(home) if row.in_pixels else np.eye(2)
     moved = LinearTransform.from_parameters(home.plane, axes @ row.shift, row.roll, row.scale)
-    return replace(moved, covariance=_covariance(moved, row, axes)).in_plane(exposure.plane)
+    return replace(moved, covariance=_covariance(moved, row, axes))
 
 
 def _without_record(found: ExposureSet) -> ExposureSet:
@@ -160,12 +156,16 @@ def _without_record(found: ExposureSet) -> ExposureSet:
     return replace(found, association=replace(found.association, header=header))
 
 
-def _homes(found: ExposureSet) -> dict[tuple[str, str], Exposure]:
-    """What rows of visits are about, by visit and instrument: the first direct exposure, else the first."""
-    homes: dict[tuple[str, str], Exposure] = {}
+def _homes(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str, Exposure]:
+    """Return what each row is about: the exposure, or its visit's first direct exposure, else the first."""
+    first: dict[tuple[str, str], Exposure] = {}
     for exposure in sorted(found.exposures, key=lambda one: (not one.is_direct, one.start, one.key)):
-        homes.setdefault((exposure.visit, exposure.instrument), exposure)
-    return homes
+        first.setdefault((exposure.visit, exposure.instrument), exposure)
+    own = {key: found[key] for key in chosen}
+    return {
+        key: first[each.visit, each.instrument] if chosen[key].kind == "visit" else each
+        for key, each in own.items()
+    }
 
 
 def _axes(exposure: Exposure) -> NDArray[np.float64]:
@@ -188,11 +188,10 @@ def _covariance(moved: LinearTransform, row: ShiftRow, axes: NDArray[np.float64]
     return covariance
 
 
-def _fit(exposure: Exposure, row: ShiftRow, homes: Mapping[tuple[str, str], Exposure]) -> ExposureFit:
-    home = homes[exposure.visit, exposure.instrument] if row.kind == "visit" else exposure
+def _fit(row: ShiftRow, home: Exposure) -> ExposureFit:
     return ExposureFit(
         FitStatus.ALIGNED,
-        user_transform(exposure, row, home),
+        user_transform(row, home),
         reference=REFERENCE,
         geometry="rscale" if row.scale != 1 else "rshift" if row.roll else "shift",
         rule=f"row of {row}",
@@ -202,8 +201,10 @@ def _fit(exposure: Exposure, row: ShiftRow, homes: Mapping[tuple[str, str], Expo
 def _propagated(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str, ExposureFit]:
     """Corrections that grism exposures without a row of their own take from direct exposures."""
     # those that stay as they are do govern, so that no other stands in for them
-    homes = _homes(found)
-    directs = {e.key: _fit(e, chosen[e.key], homes) if e.key in chosen else _unmoved(e) for e in found.direct}
+    homes = _homes(found, chosen)
+    directs = {
+        e.key: _fit(chosen[e.key], homes[e.key]) if e.key in chosen else _unmoved(e) for e in found.direct
+    }
     # a correction of one's own is meant for an exposure and those that go with it, not for in between
     settings = PropagationSettings(method="nearest")
     without = [g for g in found.grisms if g.key not in chosen or chosen[g.key].kind == "visit"]

@@ -130,11 +130,9 @@ def test_two_chips_move_as_one(tmp_path, shift):
     home = next(exposure for exposure in exposures if exposure.is_direct)
     for exposure in exposures:
         row = read_shifts(tmp_path / "mine.csv")[0]
-        wanted = user_transform(exposure, row, home)
-        read_exposure(out / exposure.source.name)
-        for chip, written in zip(
-            exposure.chips, read_exposure(out / exposure.source.name).chips, strict=True
-        ):
+        wanted = user_transform(row, home)
+        moved = read_exposure(out / exposure.source.name)
+        for chip, written in zip(exposure.chips, moved.chips, strict=True):
             ny, nx = chip.shape
             xy = np.array([[0, 0], [nx - 1, ny - 1]])
             apart = wanted.plane.to_plane(written.wcs.to_sky(xy)) - wanted.plane.to_plane(
@@ -255,12 +253,12 @@ def test_errors_follow_the_transform(raw):
     """The covariance is what a small change of each number does."""
     exposure = read_exposure(file_of(raw, D1))
     row = next(iter(_rows(exposure, roll=0.02, scale=1.001, errors={"roll": 0.003, "scale": 2e-4})))
-    found = user_transform(exposure, row).covariance[2:, 2:]
+    found = user_transform(row, exposure).covariance[2:, 2:]
     steps = [
-        user_transform(exposure, replace(row, roll=row.roll + 0.003)).matrix,
-        user_transform(exposure, replace(row, scale=row.scale + 2e-4)).matrix,
+        user_transform(replace(row, roll=row.roll + 0.003), exposure).matrix,
+        user_transform(replace(row, scale=row.scale + 2e-4), exposure).matrix,
     ]
-    changes = [(step - user_transform(exposure, row).matrix).ravel() for step in steps]
+    changes = [(step - user_transform(row, exposure).matrix).ravel() for step in steps]
     wanted = sum(np.outer(change, change) for change in changes)
     np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
 

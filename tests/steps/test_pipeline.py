@@ -330,7 +330,7 @@ def test_one_direct_exposure(field_a, tmp_path):
     assert max(wcs_apart(path, tmp_path / "1" / path.name) for path in paths) < 1e-4
     tied = run_list(paths, tmp_path / "2", steps={"absolute_align": {"catalog": str(field_a.catalog)}})
     for exposure in tied.exposures:
-        transform = tied.fit(exposure.key).transform.in_plane(exposure.plane)
+        transform = tied.fit(exposure.key).transform.at(exposure.plane)
         true = field_a.truth[exposure.key].correction(exposure.plane)
         assert 1e3 * np.hypot(*(transform.shift - true.shift)) < 10
 

@@ -20,17 +20,22 @@ def exposures(field_a):
     return load_exposures(field_a.association)
 
 
-def test_log_lines_where_there_is_no_terminal(exposures, caplog):
+@pytest.fixture
+def names(exposures):
+    return [exposure.key for exposure in exposures.direct]
+
+
+def test_log_lines_where_there_is_no_terminal(names, caplog):
     caplog.set_level(logging.INFO)
-    assert list(track(exposures.direct, "Measuring")) == list(exposures.direct)
-    first, second = (e.key for e in exposures.direct)
+    assert list(track(names, "Measuring")) == names
+    first, second = names
     assert [r.message for r in caplog.records] == [
         f"Measuring {first} (1 of 2)",
         f"Measuring {second} (2 of 2)",
     ]
 
 
-def test_a_bar_on_a_terminal(exposures, caplog, monkeypatch):
+def test_a_bar_on_a_terminal(names, caplog, monkeypatch):
     pytest.importorskip("tqdm")
 
     class Terminal(io.StringIO):
@@ -40,7 +45,7 @@ def test_a_bar_on_a_terminal(exposures, caplog, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     caplog.set_level(logging.INFO)
-    assert list(track(exposures.direct, "Measuring")) == list(exposures.direct)
+    assert list(track(names, "Measuring")) == names
     assert "Measuring" in terminal.getvalue()
     assert not caplog.records
 
@@ -53,7 +58,7 @@ def test_the_table_has_every_exposure_in_time_order(output_a):
     assert len(widths) == 1
     for line, exposure in zip(lines[2:6], result.exposures, strict=True):
         fit = result.fit(exposure.key)
-        east = 1e3 * fit.transform.in_plane(exposure.plane).shift[0]
+        east = 1e3 * fit.transform.at(exposure.plane).shift[0]
         assert f"{east:+.1f}," in line
         assert (",".join(fit.governed_by) or "-") in line.split()
     assert lines[-1].startswith(f"frame 1 on {result.absolute.reference}: ")

@@ -48,7 +48,7 @@ def test_methods(drifting, caplog):
     shifts = {}
     for method in ("auto", "previous", "nearest", "interpolate", "visit"):
         found = GrismWCSPropagateStep.call(free, method=method, configure_log=False)
-        shifts[method] = found.fit(grism.key).transform.in_plane(grism.plane).shift
+        shifts[method] = found.fit(grism.key).transform.at(grism.plane).shift
     np.testing.assert_array_equal(shifts["auto"], shifts["interpolate"])
     moved = 1e3 * np.hypot(*(shifts["previous"] - shifts["auto"]))
     assert moved == pytest.approx(1e3 * DRIFT * 0.12825 * 765 / 3600, abs=3.0)

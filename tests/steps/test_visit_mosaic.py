@@ -124,7 +124,7 @@ def test_all_or_nothing_of_the_mosaics_as_well(field_a, tmp_path, monkeypatch):
     def failing(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("grism_align.workflows.results.write.write_association", failing)
+    monkeypatch.setattr("grism_align.workflows.results.products.association_text", failing)
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(OutputError, match="No space left"):

@@ -17,6 +17,7 @@ from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
+from tests.support.executors import HERE
 from tests.support.fields import associate
 
 if TYPE_CHECKING:
@@ -63,11 +64,6 @@ class AlignedField:
         return folder
 
 
-def quietly(exposures, label):
-    """No progress."""
-    return exposures
-
-
 def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] = ()) -> AlignedField:
     """Simulate a field and write what a run would that finds the truth; some exposures fail."""
     # no source is looked at
@@ -95,7 +91,7 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
         grism=AlignmentSolution(grism, "TRUTH"),
     )
     destination = Destination(folder / "out", in_place=False)
-    write_results(solved, destination, quietly)
+    write_results(solved, destination, HERE)
     record = destination.provenance("field")
     rewrite_record(record, record, lambda key, entry: {"starting_wcs": start_entry(exposures[key])})
     return AlignedField(folder / "raw", folder / "out", truth, record)
@@ -117,11 +113,6 @@ def rewrite_record(record: Path, target: Path, changes) -> Path:
             tree["exposures"][key].setdefault(name, None)
     asdf.AsdfFile({"grism_align": tree}).write_to(target)
     return target
-
-
-def without_starts(field: AlignedField, target: Path) -> Path:
-    """The record as earlier versions wrote it: of the WCS before, with solution and tangent point alone."""
-    return rewrite_record(field.record, target, lambda key, entry: {"starting_wcs": None})
 
 
 def wcs_names(folder: Path, names: list[str]) -> list[str]:

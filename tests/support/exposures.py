@@ -146,7 +146,7 @@ def offset(
     x, y = np.meshgrid(np.linspace(0, 1013, 5), np.linspace(0, 1013, 5))
     wcs, plane = frame.chips[0].wcs, error.plane
     pixels = np.column_stack([x.ravel(), y.ravel()])
-    true = wcs.corrected(error.inverted().in_plane(error.plane)).to_sky(pixels)
+    true = wcs.corrected(error.inverted().at(error.plane)).to_sky(pixels)
     expected = true if goal is None else goal.apply_to_sky(true)
     found = transform.apply_to_sky(wcs.to_sky(pixels))
     return plane.to_plane(found) - plane.to_plane(expected)

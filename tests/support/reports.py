@@ -26,9 +26,10 @@ ODD = "a$b$_<b>&\"'{{x}}"
 N_SOURCES = 40
 
 
-def transform(plane: TangentPlane, east: float, north: float) -> LinearTransform:
-    """A shift in mas and a small roll, with errors of 0.9 mas an axis."""
-    moved = LinearTransform.from_parameters(plane, [east / 1e3, north / 1e3], 0.01)
+def transform(place: TangentPlane, east: float, north: float) -> LinearTransform:
+    """A shift in mas of a place and a small roll about it, with errors of 0.9 mas an axis."""
+    center = PLANE.to_plane([place.ra, place.dec])
+    moved = LinearTransform.from_parameters(PLANE, [east / 1e3, north / 1e3], 0.01, center=center)
     return replace(moved, covariance=np.diag([0.9e-3, 0.9e-3, 1e-6, 1e-6, 1e-6, 1e-6]) ** 2)
 
 

@@ -5,7 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.values.solution import ExposureFit, FitStatus, Residuals, agreement
+from grism_align.values.errors import PlaneMismatchError
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals, agreement
+from grism_align.values.transform import LinearTransform, TangentPlane
+
+PLANE = TangentPlane(53.1, -27.8)
+
+
+def test_the_plane_of_a_solution():
+    fits = {
+        "a": ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE)),
+        "b": ExposureFit.failed("no sources"),
+    }
+    assert AlignmentSolution(fits).plane == PLANE
+    away = LinearTransform.identity(TangentPlane(PLANE.ra + 0.01, PLANE.dec))
+    for mixed in ({"b": fits["b"]}, {**fits, "c": ExposureFit(FitStatus.ALIGNED, away)}):
+        with pytest.raises(PlaneMismatchError):
+            _ = AlignmentSolution(mixed).plane
 
 
 def test_stars_of_several_exposures_count_once():

@@ -363,7 +363,7 @@ def test_where_a_name_cannot_be_taken_the_files_that_are_new_are_told(twice, mon
     files, rename = twice[1], atomic.Path.replace
 
     def replace(self, target):
-        if target.name == files[1].name:
+        if target == files[1]:
             raise PermissionError(errno.EPERM, "Operation not permitted", str(self), None, str(target))
         return rename(self, target)
 

@@ -23,8 +23,7 @@ from grism_align.algorithms.relative.cluster import ENOUGH_CONFIRMED
 from grism_align.values.errors import AlignmentError
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals, agreement
-from grism_align.values.sphere import mean_direction, sky_to_vector
-from grism_align.values.transform import TangentPlane
+from grism_align.values.sphere import sky_to_vector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet, SkySource
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
+    from grism_align.values.transform import TangentPlane
 
 __all__ = ["AbsoluteResult", "align_absolute"]
 
@@ -172,8 +172,8 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
         members = [e for e in exposures.direct if _is_member(exposures.relative.fits.get(e.key), number)]
         if not members:
             continue
-        plane = TangentPlane(*mean_direction([(source.ra, source.dec) for source in sources]))
-        measured = measured_sources(members, exposures.catalogs, exposures.relative.fits, sources, plane)
+        plane = exposures.relative.plane
+        measured = measured_sources(members, exposures.catalogs, exposures.relative, sources)
         # The first records of a kind of their own have no geometry.
         geometry = exposures.relative[members[0].key].geometry or "rshift"
         frames.append(_Frame(number, members, sources, measured, plane, geometry))
@@ -264,11 +264,11 @@ def _frame_sources(frame: _Frame) -> tuple[FrameSources, int]:
 
 
 def _rigid_fit(exposure: Exposure, tie: FrameTie, catalog: ReferenceCatalog) -> ExposureFit:
-    """A tie's correction in one exposure's own tangent plane."""
+    """Return the fit of one exposure that moves as a tie tells."""
     fit = tie.fit
     return ExposureFit(
         status=FitStatus.ALIGNED,
-        transform=fit.transform.in_plane(exposure.plane),
+        transform=fit.transform,
         reference=catalog.name,
         n_matched=len(tie.pairs),
         n_used=fit.n_used,

@@ -23,30 +23,27 @@ __all__ = ["identified", "on_catalog"]
 
 
 def on_catalog(
-    frames: Sequence[tuple[Sequence[MeasuredSources], LinearTransform]], plane: TangentPlane
+    frames: Sequence[tuple[Sequence[MeasuredSources], LinearTransform]],
 ) -> list[MeasuredSources]:
     """What the exposures of all frames measured, where the ties of these to a catalog put it.
 
     Parameters
     ----------
     frames : sequence of (sequence of MeasuredSources, LinearTransform)
-        The exposures of each frame, and what takes it to the catalog.
-    plane : TangentPlane
-        For the result.
+        The exposures of each frame, and what takes it to the catalog, all in one plane.
 
     Returns
     -------
     list of MeasuredSources
-        In `plane`, frame by frame. A source that several frames saw has one number, and counts as matched.
+        Frame by frame. A source that several frames saw has one number, and counts as matched.
     """
-    moved = [[_moved(one, tie, plane) for one in sources] for sources, tie in frames]
+    moved = [[_moved(one, tie) for one in sources] for sources, tie in frames]
     same = _same_sources(moved)
     return [_renumbered(one, same) for sources in moved for one in sources]
 
 
-def _moved(one: MeasuredSources, tie: LinearTransform, plane: TangentPlane) -> MeasuredSources:
-    xy = plane.to_plane(tie.plane.to_sky(tie.apply(one.xy)))
-    return replace(one, xy=xy, transform=one.transform.then(tie).in_plane(plane))
+def _moved(one: MeasuredSources, tie: LinearTransform) -> MeasuredSources:
+    return replace(one, xy=tie.apply(one.xy), transform=one.transform.then(tie))
 
 
 def _same_sources(frames: Sequence[Sequence[MeasuredSources]]) -> dict[int, int]:

@@ -18,10 +18,6 @@ from grism_align.algorithms.relative.frame import followed, pointing_prior
 from grism_align.algorithms.relative.pointing import roll_groups
 from grism_align.values.errors import AlignmentError
 from grism_align.values.solution import ExposureFit
-from grism_align.values.sphere import (
-    mean_direction,
-)
-from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import AbsoluteSettings
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.transform import LinearTransform, TangentPlane
 
 from grism_align.algorithms.absolute.judgement import Verdict
 from grism_align.algorithms.absolute.measurements import Solved, TiedFrame, tie_frame, turns
@@ -59,7 +55,7 @@ def joint_fits(
     Parameters
     ----------
     frames : sequence of TiedFrame
-        The frames.
+        The frames, all in one plane.
     catalog : ReferenceCatalog
         The reference.
     settings : AbsoluteSettings
@@ -73,10 +69,9 @@ def joint_fits(
         frame are FAILED if too few reference sources keep their weight, or if their residuals are those of a
         wrong epoch: what it did to other frames is not undone here.
     """
-    touching = [frame.tie.transform.plane for frame in frames]
-    plane = TangentPlane(*mean_direction([(one.ra, one.dec) for one in touching]))
+    plane = frames[0].tie.transform.plane
     home = np.repeat(np.arange(len(frames)), [len(frame.sources) for frame in frames])
-    sources = on_catalog([(frame.sources, frame.tie.transform) for frame in frames], plane)
+    sources = on_catalog([(frame.sources, frame.tie.transform) for frame in frames])
     rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
     if not any((row >= 0).any() for row in rows):
         # The whole was near the catalog at one epoch, and no exposure is at its own.
@@ -179,11 +174,10 @@ def _followed(
     judged: ExposureFit, frame: TiedFrame, exposure: Exposure, step: LinearTransform | None
 ) -> ExposureFit:
     """The fit of one exposure: its frame's tie and then a step, with the covariance of the step."""
-    tie = frame.tie.transform.in_plane(exposure.plane)
+    tie = frame.tie.transform
     if step is None:
         return replace(judged, transform=tie)
-    own = step.in_plane(exposure.plane)
-    return replace(judged, transform=replace(tie.then(own), covariance=own.covariance))
+    return replace(judged, transform=replace(tie.then(step), covariance=step.covariance))
 
 
 def _frame_terms(tie: FrameTie, center: NDArray[np.float64], n_terms: int) -> NDArray[np.float64]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import SkySource
-    from grism_align.values.solution import ExposureFit
-    from grism_align.values.transform import LinearTransform, TangentPlane
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
+    from grism_align.values.transform import LinearTransform
 
 __all__ = ["MeasuredSources", "measured_sources", "only_saturated"]
 
@@ -46,13 +46,13 @@ class MeasuredSources:
     matched : (M,) ndarray of bool
         Whether another exposure saw it.
     xy : (M, 2) ndarray, arcsec
-        Where the relative correction puts them, in the common plane.
+        Where the relative correction puts them, in its plane.
     error : (M,) ndarray, arcsec
         Standard error of one axis.
     saturated : (M,) ndarray of bool
         Whether the detector was, there.
     transform : LinearTransform
-        The relative correction, in the common plane.
+        The relative correction.
     """
 
     exposure: Exposure
@@ -71,9 +71,8 @@ class MeasuredSources:
 def measured_sources(
     exposures: Sequence[Exposure],
     catalogs: Mapping[str, SourceCatalog],
-    relative: Mapping[str, ExposureFit],
+    relative: AlignmentSolution,
     sources: Sequence[SkySource],
-    plane: TangentPlane,
 ) -> list[MeasuredSources] | None:
     """What each exposure measured: its matched sources, and clean ones that no other exposure saw.
 
@@ -83,12 +82,10 @@ def measured_sources(
         Of one relative frame, each with a correction.
     catalogs : mapping of str to SourceCatalog
         Their sources.
-    relative : mapping of str to ExposureFit
+    relative : AlignmentSolution
         Their relative corrections, with the matches.
     sources : sequence of SkySource
         Those of the frame.
-    plane : TangentPlane
-        The common plane.
 
     Returns
     -------
@@ -96,14 +93,14 @@ def measured_sources(
         None where the catalogs are not at hand, or aren't those that were matched.
     """
     lone = [source for source in sources if source.n_exposures == 1]
-    lone_xy = plane.to_plane(np.array([(one.ra, one.dec) for one in lone]).reshape(-1, 2))
+    lone_xy = relative.plane.to_plane(np.array([(one.ra, one.dec) for one in lone]).reshape(-1, 2))
     lone_number = np.array([one.number for one in lone], dtype=np.int64)
     found = []
     for exposure in exposures:
         fit, catalog = relative[exposure.key], catalogs.get(exposure.key)
         if catalog is None:
             return None
-        one = _measured(exposure, catalog, fit, plane)
+        one = _measured(exposure, catalog, fit)
         if one is None:
             return None
         free = np.flatnonzero(~one.matched)
@@ -113,9 +110,7 @@ def measured_sources(
     return found
 
 
-def _measured(
-    exposure: Exposure, catalog: SourceCatalog, fit: ExposureFit, plane: TangentPlane
-) -> MeasuredSources | None:
+def _measured(exposure: Exposure, catalog: SourceCatalog, fit: ExposureFit) -> MeasuredSources | None:
     ids = np.asarray(catalog.table["id"], dtype=np.int64)
     residuals, transform = fit.residuals, fit.transform
     assert transform is not None
@@ -134,8 +129,6 @@ def _measured(
     if fit.status is FitStatus.PRIOR_ONLY:
         others = others[:0]
     sky, noise = source_positions(exposure, catalog)
-    # The first records have no errors.
-    given = np.where(np.isfinite(given), given, noise[rows])
     floor = _CENTROID_FLOOR * exposure.pixel_scale
     if len(rows):
         floor = float(np.sqrt(np.median(np.maximum(given**2 - noise[rows] ** 2, 0.0))))
@@ -145,10 +138,10 @@ def _measured(
         time=julian_year(exposure.mid),
         number=np.concatenate([number, np.full(len(others), -1)]),
         matched=np.arange(len(used)) < len(rows),
-        xy=plane.to_plane(transform.apply_to_sky(sky[used])),
+        xy=transform.apply(transform.plane.to_plane(sky[used])),
         error=np.concatenate([given, np.hypot(noise[others], floor)]),
         saturated=saturated[used],
-        transform=transform.in_plane(plane),
+        transform=transform,
     )
 
 

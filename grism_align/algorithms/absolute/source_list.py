@@ -12,7 +12,6 @@ from grism_align.algorithms.absolute.measured import measured_sources
 from grism_align.values.catalog import ReferenceCatalog
 from grism_align.values.solution import FitStatus
 from grism_align.values.sphere import mean_direction, separation, sky_to_vector, tangent_axes, vector_to_sky
-from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet, SkySource
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.transform import LinearTransform, TangentPlane
 
 __all__ = ["frame_numbers", "list_name", "solved_sources"]
 
@@ -185,10 +184,9 @@ def _measurements(
     exposures: ExposureSet, sources: Sequence[SkySource], members: Sequence[_Member]
 ) -> list[_Measured]:
     """What each exposure measured of the sources; nothing where that is not at hand."""
-    plane = TangentPlane(*mean_direction([(source.ra, source.dec) for source in sources]))
-    relative = {member.exposure.key: member.relative for member in members}
+    plane = exposures.relative.plane
     used = [member.exposure for member in members]
-    found = measured_sources(used, exposures.catalogs, relative, sources, plane)
+    found = measured_sources(used, exposures.catalogs, exposures.relative, sources)
     if found is None:
         return []
     row_of = {source.number: row for row, source in enumerate(sources)}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.mosaics.map import PixelMap
 
-__all__ = ["ChipImage", "DrizzleKernel", "TileSum", "drop_side", "noise_correlation"]
+__all__ = ["ChipImage", "DrizzleKernel", "TileSum", "noise_correlation"]
 
 # Around a tile that chips reach beyond, pixels of the mosaic; how far a kernel reaches, pixels of the chip,
 # and what rounding adds, pixels of the mosaic.
@@ -218,11 +218,6 @@ def _no_remarks() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*kernel")
         yield
-
-
-def drop_side(kernel: str, pixfrac: float) -> float:
-    """Side of a drop that counts, in pixels of the exposure: Lanczos' kernel has but one, a point none."""
-    return {"lanczos3": 1.0, "point": 0.0}.get(kernel, pixfrac)
 
 
 def noise_correlation(pixfrac: float, ratio: float) -> float:

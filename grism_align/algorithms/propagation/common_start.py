@@ -12,11 +12,14 @@ from grism_align.values.transform import LinearTransform
 if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.transform import TangentPlane
 
 __all__ = ["common_start"]
 
 
-def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform | None, str]:
+def common_start(
+    exposure: Exposure, direct: Exposure, plane: TangentPlane
+) -> tuple[LinearTransform | None, str]:
     """What takes an exposure's WCS to the one that another's correction starts from.
 
     The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
@@ -29,35 +32,38 @@ def common_start(exposure: Exposure, direct: Exposure) -> tuple[LinearTransform 
         That is to have the correction.
     direct : Exposure
         That was fitted.
+    plane : TangentPlane
+        Of its correction.
 
     Returns
     -------
     transform : LinearTransform or None
-        None where they share no WCS.
+        In that plane; None where they share no WCS.
     note : str
         Which WCS it is, or why there is none; empty where both start from the same.
     """
     mine, theirs = exposure.wcs_solution, direct.wcs_solution
     if mine == theirs:
-        return LinearTransform.identity(direct.plane), ""
+        return LinearTransform.identity(plane), ""
     if mine in direct.alternates:
-        return _difference(direct.alternates[mine], direct.chips[0].wcs, direct), f"from its WCS {mine}"
+        there = direct.chips[0]
+        return _difference(there.shape, direct.alternates[mine], there.wcs, plane), f"from its WCS {mine}"
     if theirs in exposure.alternates:
-        return _difference(
-            exposure.chips[0].wcs, exposure.alternates[theirs], exposure
-        ), f"from its WCS {theirs}"
+        here = exposure.chips[0]
+        return _difference(here.shape, here.wcs, exposure.alternates[theirs], plane), f"from its WCS {theirs}"
     return (
         None,
         f"its WCS {theirs or 'without name'} and {mine or 'without name'} have no common start",
     )
 
 
-def _difference(before: PixelSky, after: PixelSky, exposure: Exposure) -> LinearTransform:
-    """The map of the sky from one WCS of a chip to another with the same distortion."""
-    ny, nx = exposure.chips[0].shape
+def _difference(
+    shape: tuple[int, int], before: PixelSky, after: PixelSky, plane: TangentPlane
+) -> LinearTransform:
+    """Return the map of the sky from one WCS of a chip to another with the same distortion."""
+    ny, nx = shape
     x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
     xy = np.column_stack([x.ravel(), y.ravel()])
-    plane = before.plane
     source, target = plane.to_plane(before.to_sky(xy)), plane.to_plane(after.to_sky(xy))
     moved = fit_linear(source, target, np.full(len(xy), 1e-3), plane, "general", 20.0).transform
     return LinearTransform(moved.matrix, moved.shift, plane)

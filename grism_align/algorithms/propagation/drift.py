@@ -39,7 +39,7 @@ class _Track:
     Parameters
     ----------
     shifts : (N, 2) ndarray, arcsec
-        Of their corrections, in one plane.
+        Of their corrections, at one place.
     noise, drift, offsets : (N, N) ndarray
         Covariances of one axis: of the measurement in arcsec^2, of drift and of dithers of unit variance.
     """
@@ -138,12 +138,10 @@ def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> lis
 
 
 def _track(directs: Sequence[Exposure], relative: AlignmentSolution, labels: NDArray[np.int_]) -> _Track:
-    plane = directs[0].plane
-    transforms = [
-        transform.in_plane(plane) for each in directs if (transform := relative[each.key].transform)
-    ]
+    place = directs[0].plane
+    transforms = [transform.at(place) for each in directs if (transform := relative[each.key].transform)]
     hours = 24.0 * np.array([each.mid - directs[0].mid for each in directs])
-    variance = np.array([own_variance(relative[each.key]) for each in directs])
+    variance = np.array([own_variance(relative[each.key], each.plane) for each in directs])
     same = labels[:, None] == labels
     return _Track(
         np.array([transform.shift for transform in transforms]),

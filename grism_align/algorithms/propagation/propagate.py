@@ -52,9 +52,8 @@ def propagate(
 ) -> AlignmentSolution:
     """Give each grism exposure the total correction of the direct exposures that govern it.
 
-    The transform is a map of the sky, written in the tangent plane of the direct exposure before its
-    correction, or, as a mean of several, in that of the grism exposure. So it holds for the grism exposure
-    whatever its CRPIX, POSTARG or roll.
+    The transform is a map of the sky, in the plane of the direct exposures' frame. So it holds for the grism
+    exposure whatever its CRPIX, POSTARG or roll.
 
     Parameters
     ----------
@@ -77,7 +76,8 @@ def propagate(
         another guide-star acquisition; FAILED with the reason where none governs it.
     """
     exposures = (*directs, *grisms)
-    own = {key: own_variance(fit) for key, fit in (relative or solution).fits.items()}
+    known = (relative or solution).fits
+    own = {each.key: own_variance(known[each.key], each.plane) for each in directs if each.key in known}
     fits = {
         grism.key: _governed_fit(grism, exposures, solution, (settings, pointing), own) for grism in grisms
     }
@@ -152,11 +152,11 @@ def _asked(
         if fit is None or fit.transform is None:
             refusals[candidate.key] = "not aligned"
             continue
-        bridge, note = common_start(grism, candidate.exposure)
+        bridge, note = common_start(grism, candidate.exposure, fit.transform.plane)
         if bridge is None:
             refusals[candidate.key] = note
             continue
-        transform = bridge.then(fit.transform.in_plane(bridge.plane))
+        transform = bridge.then(fit.transform)
         variance = variances.get(candidate.key, 0.0)
         offers[candidate.key] = _Offer(fit, transform, note, variance)
     return offers, refusals
@@ -198,12 +198,11 @@ def _combined(
     weights = weights_of(choice.rule, choice.candidates, *settings)
     relation = max(each.relation for each in choice.candidates)
     variance = float(weights @ carried_covariance(choice.candidates, *settings) @ weights)
-    if relation >= Relation.REACQUIRED:
-        transforms = [transform.in_plane(grism.plane) for transform in transforms]
-    mean = mean_transform(transforms, weights, grism.plane)
-    transform = with_carried_error(mean, variance, relation, settings[1])
+    mean = mean_transform(transforms, weights)
+    transform = with_carried_error(mean, variance, relation, settings[1], grism.plane)
     if relation >= Relation.OCCULTED:
-        remarks = [*remarks, f"error {1e3 * transform.shift_error.max():.0f} mas"]
+        error = transform.at(grism.plane).shift_error.max()
+        remarks = [*remarks, f"error {1e3 * error:.0f} mas"]
     is_own = relation < Relation.REACQUIRED
     main = chosen[int(weights.argmax())].fit
     return replace(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.propagation.pair import Relation
 from grism_align.values.transform import LinearTransform
 
@@ -38,13 +39,15 @@ _TINY = 1e-12
 _FEWEST = 5
 
 
-def own_variance(fit: ExposureFit) -> float:
+def own_variance(fit: ExposureFit, place: TangentPlane) -> float:
     """Variance of the shift of a correction against others of its acquisition, of one axis, arcsec^2.
 
     Parameters
     ----------
     fit : ExposureFit
         With a transform.
+    place : TangentPlane
+        At the exposure.
 
     Notes
     -----
@@ -61,7 +64,7 @@ def own_variance(fit: ExposureFit) -> float:
             square = (1e-3 * told.offset) ** 2
             scatter = (weight**2 @ square).mean() / weight.sum() ** 2
             return float(scatter * used / (used - 1))
-    return 0.0 if fit.transform is None else float(np.mean(fit.transform.shift_error**2))
+    return 0.0 if fit.transform is None else fit.transform.at(place).axis_error ** 2
 
 
 def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -175,19 +178,15 @@ def weights_of(
     return np.asarray(weights / weights.sum())
 
 
-def mean_transform(
-    transforms: Sequence[LinearTransform], weights: NDArray[np.float64], plane: TangentPlane
-) -> LinearTransform:
-    """Weighted mean of maps of the sky, in the plane of the exposure that is to have it.
+def mean_transform(transforms: Sequence[LinearTransform], weights: NDArray[np.float64]) -> LinearTransform:
+    """Return the weighted mean of maps of the sky, in the plane of the first.
 
     Parameters
     ----------
     transforms : sequence of LinearTransform
-        N maps, each in a plane of its own; one alone stays as it is.
+        N maps; in one plane, but for corrections that a user gives.
     weights : (N,) ndarray
         With a sum of one.
-    plane : TangentPlane
-        Of the grism exposure.
 
     Notes
     -----
@@ -195,7 +194,8 @@ def mean_transform(
     """
     if len(transforms) == 1:
         return transforms[0]
-    moved = [transform.in_plane(plane) for transform in transforms]
+    plane = transforms[0].plane
+    moved = [transform.at(plane) for transform in transforms]
     matrix, shift, covariance = (
         np.tensordot(weights, [getattr(each, name) for each in moved], axes=1)
         for name in ("matrix", "shift", "covariance")
@@ -204,7 +204,11 @@ def mean_transform(
 
 
 def with_carried_error(
-    transform: LinearTransform, variance: float, relation: Relation, pointing: PointingSettings
+    transform: LinearTransform,
+    variance: float,
+    relation: Relation,
+    pointing: PointingSettings,
+    place: TangentPlane,
 ) -> LinearTransform:
     """A correction with the error of having been carried.
 
@@ -218,11 +222,15 @@ def with_carried_error(
         To other guide stars, roll and scale have the errors of both visits too.
     pointing : PointingSettings
         How large those are.
+    place : TangentPlane
+        At the grism exposure, about which they are.
     """
     covariance = transform.covariance.copy()
     covariance[[0, 1], [0, 1]] += variance
     if relation is Relation.OTHER:
-        roll = np.array([0.0, 0.0, 0.0, 1.0, -1.0, 0.0]) * np.radians(pointing.roll_error)
-        scale = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 1.0]) * pointing.scale_error
-        covariance += 2 * (np.outer(roll, roll) + np.outer(scale, scale))
+        center = transform.plane.to_plane([place.ra, place.dec])
+        sizes = np.radians(pointing.roll_error), pointing.scale_error
+        for generator, size in zip(GENERATORS, sizes, strict=False):
+            derivative = size * np.concatenate([-generator @ center, generator.ravel()])
+            covariance += 2 * np.outer(derivative, derivative)
     return replace(transform, covariance=covariance)

@@ -36,7 +36,7 @@ def prior_only(
     exposures: Sequence[Exposure],
     catalogs: Mapping[str, SourceCatalog],
     fits: Mapping[str, ExposureFit],
-    frames: tuple[Mapping[str, str], Sequence[PlaneList], TangentPlane],
+    frames: tuple[Mapping[str, str], Sequence[PlaneList]],
     settings: tuple[PointingSettings, MatchSettings],
 ) -> dict[str, ExposureFit]:
     """Give exposures that failed the mean correction of their guide-star acquisition.
@@ -51,8 +51,8 @@ def prior_only(
         Their sources.
     fits : mapping of str to ExposureFit
         Of all of them.
-    frames : (mapping of str to str, sequence of PlaneList, TangentPlane)
-        The acquisition of each exposure; sources of the relative frames; the plane of those.
+    frames : (mapping of str to str, sequence of PlaneList)
+        The acquisition of each exposure; sources of the relative frames, in the plane of the fits.
     settings : (PointingSettings, MatchSettings)
         How well a dither is known; how many sources an exposure needs.
 
@@ -61,7 +61,7 @@ def prior_only(
     dict of str to ExposureFit
         The new fits, PRIOR_ONLY, or FAILED with a longer reason.
     """
-    labels, places, plane = frames
+    labels, places = frames
     found: dict[str, ExposureFit] = {}
     for exposure in exposures:
         failed, catalog = fits[exposure.key], catalogs[exposure.key]
@@ -72,10 +72,10 @@ def prior_only(
             continue
         main = min(fits[key].frame for key in lent)
         lent = {key: transform for key, transform in lent.items() if fits[key].frame == main}
-        transform, error = _mean_correction(exposure, list(lent.values()), settings[0])
+        transform, error = _mean_correction(exposure.plane, list(lent.values()), settings[0])
         usable = catalog.brightest(_LOOKED_FOR)
         if len(usable) >= settings[1].min_matches and not _is_there(
-            exposure, usable, transform.in_plane(plane), places[main], error
+            exposure, usable, transform, places[main], error
         ):
             reason = f"{failed.reason}; its sources are not where its guide-star acquisition puts them"
             found[exposure.key] = ExposureFit.failed(reason)
@@ -104,27 +104,29 @@ def _lent_corrections(
         acquisition = (other.group, other.instrument) == (exposure.group, exposure.instrument)
         if transform is None or not acquisition:
             continue
-        bridge, note = common_start(exposure, other)
+        bridge, note = common_start(exposure, other, transform.plane)
         # WCSs of one name but two orientations were fitted one by one.
         if bridge is None or (not note and labels[other.key] != labels[exposure.key]):
             continue
-        lent[other.key] = bridge.then(transform.in_plane(bridge.plane)).in_plane(exposure.plane)
+        lent[other.key] = bridge.then(transform)
     return lent
 
 
 def _mean_correction(
-    exposure: Exposure, moved: Sequence[LinearTransform], pointing: PointingSettings
+    place: TangentPlane, moved: Sequence[LinearTransform], pointing: PointingSettings
 ) -> tuple[LinearTransform, float]:
-    """Mean of other exposures' corrections, and its error (arcsec, one axis), that of the dither in it."""
-    shifts = np.array([transform.shift for transform in moved])
-    matrix = np.mean([transform.matrix for transform in moved], axis=0)
+    """Return the mean of other exposures' corrections; and its error at a place, arcsec, one axis."""
+    shifts = np.array([transform.at(place).shift for transform in moved])
     # Their own scatter tells whether this pointing was as good as it should be.
     seen = float(shifts.std(axis=0, ddof=1).max()) if len(shifts) > 1 else 0.0
     dither2 = max(pointing.dither_error, seen) ** 2 * (1 + 1 / len(shifts))
-    covariance = np.mean([transform.covariance for transform in moved], axis=0)
+    matrix, shift, covariance = (
+        np.mean([getattr(transform, name) for transform in moved], axis=0)
+        for name in ("matrix", "shift", "covariance")
+    )
     covariance[[0, 1], [0, 1]] += dither2
-    total = LinearTransform(matrix, shifts.mean(axis=0), exposure.plane, covariance)
-    return total, float(total.shift_error.max())
+    total = LinearTransform(matrix, shift, moved[0].plane, covariance)
+    return total, float(total.at(place).shift_error.max())
 
 
 def _is_there(

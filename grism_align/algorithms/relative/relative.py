@@ -110,7 +110,7 @@ def align_relative(
             warnings.append(note)
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
     places = [frame.sources for frame in frames]
-    fits.update(prior_only(exposures, catalogs, fits, (labels, places, field.plane), (pointing, match)))
+    fits.update(prior_only(exposures, catalogs, fits, (labels, places), (pointing, match)))
     reference = ",".join(usable[n].key for n in frames[0].fixed)
     if relative.reference and not fixed & {usable[n].key for n in frames[0].fixed}:
         warnings.append(
@@ -247,7 +247,7 @@ def _exposure_fit(
     ids = np.asarray(catalog.table["id"], dtype=np.int64)[member.rows]
     return ExposureFit(
         status=FitStatus.REFERENCE if fixed else FitStatus.ALIGNED,
-        transform=member.transform.in_plane(exposure.plane),
+        transform=member.transform,
         reference=reference,
         n_matched=0 if alone else len(member.rows),
         n_used=0 if alone else member.n_used,

@@ -1,12 +1,12 @@
 """Associations: which exposures belong together, in every form that people have in hand."""
 
-from grism_align.io.associations.build import apply_association, build_association, check_governors
+from grism_align.io.associations.apply import apply_association, check_governors
 from grism_align.io.associations.read import read_association
-from grism_align.io.associations.write import write_association
+from grism_align.io.associations.write import association_text, write_association
 
 __all__ = [
     "apply_association",
-    "build_association",
+    "association_text",
     "check_governors",
     "read_association",
     "write_association",

@@ -16,7 +16,31 @@ if TYPE_CHECKING:
 
     from grism_align.values.association import Association
 
-__all__ = ["write_association"]
+__all__ = ["association_text", "write_association"]
+
+
+def association_text(association: Association, path: str | os.PathLike[str]) -> str:
+    """Return an association as JSON.
+
+    Parameters
+    ----------
+    association : Association
+        What was read of it is kept, in the same order.
+    path : path-like
+        The file that it is for. Paths below its folder are relative to it, others absolute.
+
+    Raises
+    ------
+    OutputError
+        If the file would replace a member.
+    AssociationError
+        If the product name is no file name.
+    """
+    final = located(path)
+    check_product_name(association.product, final)
+    if final in files_of(association.members):
+        raise OutputError(final, "it is a member of the association", "Choose another name for the output")
+    return json.dumps(layout(association, final.parent), indent=2) + "\n"
 
 
 def write_association(association: Association, path: str | os.PathLike[str]) -> Path:
@@ -25,8 +49,7 @@ def write_association(association: Association, path: str | os.PathLike[str]) ->
     Parameters
     ----------
     association : Association
-        What was read of it is kept, in the same order. Paths below the folder of the new file are
-        written relative to it, others absolute.
+        What to write.
     path : path-like
         The file; one that exists is replaced.
 
@@ -43,10 +66,7 @@ def write_association(association: Association, path: str | os.PathLike[str]) ->
         If the product name is no file name.
     """
     final = located(path)
-    check_product_name(association.product, final)
-    if final in files_of(association.members):
-        raise OutputError(final, "it is a member of the association", "Choose another name for the output")
-    text = json.dumps(layout(association, final.parent), indent=2) + "\n"
+    text = association_text(association, final)
     try:
         with atomic_path(final) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from grism_align.io.report.contents import Entry
 
-__all__ = ["region_lines", "write_regions"]
+__all__ = ["region_files", "region_lines", "write_regions"]
 
 _HEADER = (
     "# Region file format: DS9 version 4.1",
@@ -57,12 +57,9 @@ def write_regions(record: Mapping[str, Any] | Path | str, folder: Path | str) ->
         If a file can't be written.
     """
     tree = read_provenance(record) if isinstance(record, str | Path) else record
-    contents, written = Contents(tree), []
-    for entry in contents.direct:
-        if entry.transform is None:
-            continue
-        target = Path(folder) / f"{entry.key}.reg"
-        text = "\n".join(region_lines(contents, entry)) + "\n"
+    written = []
+    for name, text in region_files(tree).items():
+        target = Path(folder) / name
         try:
             with atomic_path(target) as temporary:
                 temporary.write_text(text, encoding="utf-8")
@@ -70,6 +67,22 @@ def write_regions(record: Mapping[str, Any] | Path | str, folder: Path | str) ->
             raise OutputError(target, f"can't be written ({error})", "Give another folder") from error
         written.append(target)
     return written
+
+
+def region_files(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the region files of a record, text by name: of each direct exposure with a correction.
+
+    Parameters
+    ----------
+    record : mapping
+        The tree that `read_provenance` gives.
+    """
+    contents = Contents(record)
+    return {
+        f"{entry.key}.reg": "\n".join(region_lines(contents, entry)) + "\n"
+        for entry in contents.direct
+        if entry.transform is not None
+    }
 
 
 def region_lines(contents: Contents, entry: Entry) -> list[str]:

@@ -9,21 +9,23 @@ import re
 import shutil
 import tempfile
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Self
+
+from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from types import TracebackType
 
 __all__ = [
     "PartlyReplacedError",
-    "all_or_nothing",
+    "Staging",
     "atomic_path",
-    "present_path",
+    "output_errors",
     "remove_leftovers",
     "temporary_folder",
-    "what_changed",
 ]
 
 # Of the names of temporary files, which tell the machine and the process that make them.
@@ -32,12 +34,9 @@ _MARK = ".grism_align-"
 # Files named in a message.
 _SHOWN = 5
 
-# Finished temporary files, by the file they will be, while all are to appear together.
-_waiting: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
-
 
 class PartlyReplacedError(OSError):
-    """A file could not take its name after others of the same `all_or_nothing` had taken theirs.
+    """A file could not take its name after others of the same `Staging` had taken theirs.
 
     Parameters
     ----------
@@ -54,14 +53,23 @@ class PartlyReplacedError(OSError):
         self.replaced = tuple(replaced)
 
 
-def what_changed(error: OSError) -> str:
-    """What became of the files where writing them failed, for a message.
+@contextmanager
+def output_errors(folder: Path) -> Iterator[None]:
+    """Raise an `OutputError` that says what became of the files where the block can't write one.
 
     Parameters
     ----------
-    error : OSError
-        As `all_or_nothing` raised it.
+    folder : Path
+        Named where the error of the system names no file.
     """
+    try:
+        yield
+    except OSError as error:
+        remedy = f"Free space or give another output_dir; {_what_changed(error)}"
+        raise OutputError(error.filename or folder, f"can't be written ({error})", remedy) from error
+
+
+def _what_changed(error: OSError) -> str:
     if not isinstance(error, PartlyReplacedError) or not error.replaced:
         return "no file was changed"
     names = [path.name for path in error.replaced]
@@ -69,11 +77,110 @@ def what_changed(error: OSError) -> str:
     return f"{', '.join(names[:_SHOWN])}{rest} took their names before that, the others are as they were"
 
 
+class Staging:
+    """New files that take their names together, or not at all.
+
+    They are written to hidden folders beside those that they belong in, by this process, its threads or other
+    processes, and are on disk before the first takes its name: a full disk, an error or a kill until then
+    changes nothing. What hinders a renaming is found before the first, so far as it can be.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that relative names are of; it is made if need be.
+    first, last : collection of Path, optional
+        Files that take their names before, and after, all others. These do in the order in which they were
+        asked for.
+
+    Raises
+    ------
+    PartlyReplacedError
+        At the end of the block, if a file can't take its name when others have theirs.
+
+    Examples
+    --------
+    >>> with Staging(folder) as out:
+    ...     out.path("notes.txt").write_text("appears with all others")
+    """
+
+    def __init__(self, folder: Path, *, first: Collection[Path] = (), last: Collection[Path] = ()) -> None:
+        self.folder = folder
+        self._rank = {**dict.fromkeys(first, -1), **dict.fromkeys(last, 1)}
+        self._hidden: dict[Path, Path] = {}
+        self._staged: dict[Path, Path] = {}
+        self._lock = Lock()
+
+    def path(self, name: Path | str) -> Path:
+        """Return where to write what is to become a file.
+
+        Parameters
+        ----------
+        name : path-like
+            The file to make or to replace, absolute or of `folder`. Nothing appears where nothing is written.
+
+        Returns
+        -------
+        Path
+            Of the same name, so that libraries recognise the format.
+        """
+        final = self.folder / name
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
+        with self._lock:
+            if final not in self._staged:
+                self._staged[final] = self._hidden_beside(final) / final.name
+            return self._staged[final]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._commit()
+            elif isinstance(error, OSError):
+                self._name_final(error)
+        finally:
+            for hidden in self._hidden.values():
+                shutil.rmtree(hidden, ignore_errors=True)
+
+    def _hidden_beside(self, final: Path) -> Path:
+        """The folder for files of one folder, which is on the same file system."""
+        if final.parent not in self._hidden:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with _named_as(final):
+                self._hidden[final.parent] = Path(tempfile.mkdtemp(prefix=_prefix(), dir=final.parent))
+        return self._hidden[final.parent]
+
+    def _commit(self) -> None:
+        written = {final: path for final, path in self._staged.items() if path.exists()}
+        try:
+            for final, path in written.items():
+                path.chmod(_mode_of(final))
+                _sync(path)
+        except OSError as error:
+            self._name_final(error)
+            raise
+        finals = sorted(written, key=lambda final: self._rank.get(final, 0))
+        for number, final in enumerate(finals):
+            try:
+                written[final].replace(final)
+            except OSError as error:
+                raise PartlyReplacedError(error, final, finals[:number]) from error
+
+    def _name_final(self, error: OSError) -> None:
+        """Have an error tell of the file that was to be made, as what was written of it is no more."""
+        path = Path(str(error.filename))
+        for folder, hidden in self._hidden.items():
+            if path.is_relative_to(hidden):
+                _rename_in(error, folder / path.name)
+
+
 @contextmanager
 def atomic_path(final: Path) -> Iterator[Path]:
-    """A temporary path beside `final` that takes its name when the block ends without an error.
-
-    Within `all_or_nothing` it takes its name when that ends.
+    """Yield a temporary path beside `final` that takes its name when the block ends without an error.
 
     Parameters
     ----------
@@ -91,66 +198,20 @@ def atomic_path(final: Path) -> Iterator[Path]:
     with _named_as(final):
         handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=f".{final.name}", dir=final.parent)
     os.close(handle)
-    temporary, waiting = Path(name), _waiting.get()
+    temporary = Path(name)
     try:
         with _named_as(final):
             yield temporary
             temporary.chmod(_mode_of(final))
             _sync(temporary)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if waiting is None:
-        _rename(temporary, final)
-        return
-    if final in waiting:
-        waiting[final].unlink(missing_ok=True)
-    waiting[final] = temporary
-
-
-def present_path(final: Path) -> Path:
-    """Where the bytes of a file are: until `all_or_nothing` ends, what it wrote has other names.
-
-    Parameters
-    ----------
-    final : Path
-        The file as it is, or will be, called.
-    """
-    return (_waiting.get() or {}).get(final, final)
-
-
-@contextmanager
-def all_or_nothing(last: Collection[Path] = ()) -> Iterator[None]:
-    """Have all files that the block writes with `atomic_path` appear together when it ends.
-
-    All are written and on disk before the first takes its name: a full disk, an error or a kill until then
-    changes nothing. Then they are renamed, in the order in which they were written. What hinders a renaming
-    is found before the first, so far as it can be.
-
-    Parameters
-    ----------
-    last : collection of Path, optional
-        Those that take their names after all others.
-
-    Raises
-    ------
-    PartlyReplacedError
-        If a file can't take its name when others have theirs.
-    """
-    waiting: dict[Path, Path] = {}
-    token = _waiting.set(waiting)
-    try:
-        yield
-        _rename_all(waiting, sorted(waiting, key=lambda path: path in last))
+            temporary.replace(final)
     finally:
-        _waiting.reset(token)
-        for temporary in waiting.values():
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder for the time of the block, named so that `remove_leftovers` knows it.
+    """Yield a folder for the time of the block, named so that `remove_leftovers` knows it.
 
     Parameters
     ----------
@@ -205,14 +266,6 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _rename_all(waiting: dict[Path, Path], finals: list[Path]) -> None:
-    for number, final in enumerate(finals):
-        try:
-            waiting[final].replace(final)
-        except OSError as error:
-            raise PartlyReplacedError(error, final, finals[:number]) from error
-
-
 @contextmanager
 def _named_as(final: Path) -> Iterator[None]:
     """Have errors tell of the file that is to be made, not of its temporary, which is no more."""
@@ -220,16 +273,13 @@ def _named_as(final: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if Path(str(error.filename)).name.startswith(_MARK):
-            error.filename, error.filename2 = str(final), None
+            _rename_in(error, final)
         raise
 
 
-def _rename(temporary: Path, final: Path) -> None:
-    try:
-        with _named_as(final):
-            temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _rename_in(error: OSError, final: Path) -> None:
+    error.filename = str(final)
+    del error.filename2
 
 
 def _mode_of(final: Path) -> int:

@@ -12,7 +12,6 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from grism_align import __version__
-from grism_align.algorithms.mosaics.drizzle import drop_side
 from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.headers import plain_text
@@ -173,7 +172,7 @@ def mosaic_header(
     for number, exposure in enumerate(exposures[:999], start=1):
         header[f"D{number:03d}DATA"] = (plain_text(exposure.source.name[:60]), "exposure")
         header[f"D{number:03d}DEXP"] = (exposure.exposure_time, "[s]")
-        header[f"D{number:03d}PIXF"] = drop_side(settings.kernel, settings.pixfrac)
+        header[f"D{number:03d}PIXF"] = settings.drop_side
         header[f"D{number:03d}KERN"] = settings.kernel
         header[f"D{number:03d}SCAL"] = (plan.grid.scale, "[arcsec] pixel of the mosaic")
     header["WHTTYPE"] = (settings.weights, "what the weights are")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from grism_align.values.field import Activity, ExposureSet
     from grism_align.values.mosaic import MosaicProduct
     from grism_align.values.solution import ExposureFit, Residuals
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.transform import LinearTransform, TangentPlane
 
 from grism_align.io.record.fields import STEPS, Companions, FilePair
 
@@ -118,7 +118,7 @@ def _exposure_entries(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     total = exposures.total.fits
     for exposure in exposures.exposures:
-        key = exposure.key
+        key, place = exposure.key, exposure.plane
         yield (
             key,
             {
@@ -127,19 +127,21 @@ def _exposure_entries(
                 "guide_star": exposure.guide_star,
                 "wcs_solution": exposure.wcs_solution,
                 "starting_wcs": start_entry(exposure),
-                "plane": {"ra": float(exposure.plane.ra), "dec": float(exposure.plane.dec)},
+                "plane": {"ra": float(place.ra), "dec": float(place.dec)},
                 **{name: float(getattr(exposure, name)) for name in ("start", "end", "exposure_time")},
                 **asdict(files[key]),
-                "applied": _transform_entry(exposure.applied),
+                "applied": _transform_entry(exposure.applied, place),
                 # the residuals of the total are those of its last step, which has them
-                "total": _fit_entry(total.get(key), with_residuals=False),
-                **{step: _fit_entry(getattr(exposures, step).fits.get(key)) for step in STEPS},
+                "total": _fit_entry(total.get(key), place, with_residuals=False),
+                **{step: _fit_entry(getattr(exposures, step).fits.get(key), place) for step in STEPS},
                 "traces": asdict(exposures.traces[key]) if key in exposures.traces else None,
             },
         )
 
 
-def _fit_entry(fit: ExposureFit | None, *, with_residuals: bool = True) -> dict[str, Any] | None:
+def _fit_entry(
+    fit: ExposureFit | None, place: TangentPlane, *, with_residuals: bool = True
+) -> dict[str, Any] | None:
     if fit is None:
         return None
     entry = {
@@ -161,7 +163,7 @@ def _fit_entry(fit: ExposureFit | None, *, with_residuals: bool = True) -> dict[
         "gaps": [float(gap) for gap in fit.gaps],
         "carried_error": float(fit.carried_error),
         "geometry": fit.geometry,
-        "transform": _transform_entry(fit.transform),
+        "transform": _transform_entry(fit.transform, place),
     }
     return {**entry, "residuals": _residual_columns(fit.residuals)} if with_residuals else entry
 
@@ -180,18 +182,20 @@ def _residual_columns(residuals: Residuals | None) -> dict[str, Any] | None:
     }
 
 
-def _transform_entry(transform: LinearTransform | None) -> dict[str, Any] | None:
+def _transform_entry(transform: LinearTransform | None, place: TangentPlane) -> dict[str, Any] | None:
+    """The map, and for reading what it is at the exposure's reference point."""
     if transform is None:
         return None
+    there = transform.at(place)
     return {
         "matrix": transform.matrix.tolist(),
         "shift": transform.shift.tolist(),
         "plane": {"ra": float(transform.plane.ra), "dec": float(transform.plane.dec)},
         "covariance": transform.covariance.tolist(),
-        "shift_mas": (1e3 * transform.shift).tolist(),
-        "roll_deg": transform.roll,
-        "scale": transform.scale,
-        "skew_deg": transform.skew,
+        "shift_mas": (1e3 * there.shift).tolist(),
+        "roll_deg": there.roll,
+        "scale": there.scale,
+        "skew_deg": there.skew,
         "model": _sky_model(transform),
     }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.transform import TangentPlane
 
 __all__ = ["SAME_WCS", "StartDifference", "start_difference", "start_entry"]
 
@@ -37,13 +38,16 @@ class StartDifference:
     largest : float, mas
         How far apart the two put a pixel, at most.
     to_record : LinearTransform
-        From the exposure's WCS to the one on record, in the tangent plane of its first chip.
+        From the exposure's WCS to the one on record.
+    place : TangentPlane
+        At the exposure, where the text tells the difference.
     distortion : float, mas
         What this map leaves, at most: another distortion model.
     """
 
     largest: float
     to_record: LinearTransform
+    place: TangentPlane
     distortion: float
 
     @property
@@ -53,7 +57,7 @@ class StartDifference:
 
     def __str__(self) -> str:
         # from the record to the file, as a user thinks of what has changed
-        change = self.to_record.inverted()
+        change = self.to_record.inverted().at(self.place)
         east, north = _MAS * change.shift
         return (
             f"up to {self.largest:.4g} mas (shift {east:+.4g},{north:+.4g} mas east and north, "
@@ -85,7 +89,9 @@ def start_entry(exposure: Exposure) -> dict[str, Any]:
     }
 
 
-def start_difference(entry: Mapping[str, Any], exposure: Exposure) -> StartDifference | None:
+def start_difference(
+    entry: Mapping[str, Any], exposure: Exposure, plane: TangentPlane
+) -> StartDifference | None:
     """What differs between the WCS of an exposure's chips and the one on record.
 
     Parameters
@@ -94,6 +100,8 @@ def start_difference(entry: Mapping[str, Any], exposure: Exposure) -> StartDiffe
         As `start_entry` made it.
     exposure : Exposure
         As its file has it.
+    plane : TangentPlane
+        Of its correction, for `StartDifference.to_record`.
 
     Returns
     -------
@@ -107,13 +115,13 @@ def start_difference(entry: Mapping[str, Any], exposure: Exposure) -> StartDiffe
         return None
     here = np.concatenate([_positions(chip) for chip in exposure.chips])
     there = np.concatenate([np.array(known[chip.number]["sky"], dtype=float) for chip in exposure.chips])
-    plane = exposure.plane
     source, target = plane.to_plane(here), plane.to_plane(there)
     fitted = weighted_transform((source, target), np.ones(len(source)), plane, "general")
     rest = np.hypot(*(fitted.apply(source) - target).T)
     return StartDifference(
         largest=float(_MAS * 3600 * separation(here, there).max()),
         to_record=LinearTransform(fitted.matrix, fitted.shift, plane),
+        place=exposure.plane,
         distortion=float(_MAS * rest.max()),
     )
 

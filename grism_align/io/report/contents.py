@@ -95,14 +95,14 @@ class Entry:
 
     @cached_property
     def transform(self) -> LinearTransform | None:
-        """All corrections together, in the exposure's own tangent plane where that is on record."""
+        """All corrections together, as they are at the exposure's reference point where that is on record."""
         entry = self.value("total", "transform", None)
         if entry is None:
             return None
         plane = TangentPlane(entry["plane"]["ra"], entry["plane"]["dec"])
         total = LinearTransform(entry["matrix"], entry["shift"], plane, entry["covariance"])
         own = self.record.get("plane")
-        return total if own is None else total.in_plane(TangentPlane(own["ra"], own["dec"]))
+        return total if own is None else total.at(TangentPlane(own["ra"], own["dec"]))
 
     @property
     def shift(self) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ __all__ = ["SettingRow", "changed_settings"]
 
 
 # The steps of the pipeline, in its order, and the one that it runs on request only.
-PIPELINE = ("source_catalog", "relative_align", "visit_mosaic", "absolute_align", "grism_wcs_propagate")
+PIPELINE = ("source_catalog", "relative_align", "absolute_align", "visit_mosaic", "grism_wcs_propagate")
 ON_REQUEST = "visit_mosaic"
 
 

@@ -9,9 +9,9 @@ from astropy.io import fits
 from astropy.table import Table, vstack
 
 from grism_align.algorithms.mosaics.catalog import LARGEST_STAMP, FindSettings, MosaicSources, measure_mosaic
-from grism_align.algorithms.mosaics.drizzle import drop_side, noise_correlation
+from grism_align.algorithms.mosaics.drizzle import noise_correlation
 from grism_align.io.files.builtin import to_builtin
-from grism_align.io.files.staging import atomic_path, present_path
+from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.mosaics.files import TiledImage, cards_of, tiled_image, wcs_header
 from grism_align.values.mosaic import Tile
@@ -104,7 +104,6 @@ def write_catalog(
 
 
 def _opened(path: Path) -> TiledImage:
-    path = present_path(path)
     with fits.open(path) as hdus:
         shape = hdus[0].header["NAXIS2"], hdus[0].header["NAXIS1"]
         return TiledImage(path, hdus[0].fileinfo()["datLoc"], shape, ">f4")
@@ -145,7 +144,7 @@ def _calibration(
 
         scatter = clipped_level(science.read(middle)[used] * np.sqrt(weights[used]))[1]
         ratio = plan.grid.scale / exposures[0].pixel_scale
-        factor = 1 / (scatter * noise_correlation(drop_side(settings.kernel, settings.pixfrac), ratio)) ** 2
+        factor = 1 / (scatter * noise_correlation(settings.drop_side, ratio)) ** 2
     if settings.weights == "error":
         return factor, 0.0
     # where all exposures fall the weight is about the largest there is
@@ -224,7 +223,7 @@ def _completed(
     own = 1e3 * plan.grid.scale * np.column_stack([table["x_error"], table["y_error"]])
     # east and north of the mosaic's axes
     turn = plan.grid.matrix / plan.grid.scale
-    variance = (own**2) @ (turn**2).T + _correction_variance(seen, plan, corrections)
+    variance = (own**2) @ (turn**2).T + _correction_variance(seen, plan, members, corrections)
     pixel = float(np.mean([members[key][0].pixel_scale for key in plan.keys]))
     phases = 1 / np.maximum(seen.sum(axis=0), 1)
     variance += (1e3 * pixel * _PHASE_POSITION) ** 2 * phases[:, None]
@@ -272,7 +271,10 @@ def _epochs(
 
 
 def _correction_variance(
-    seen: NDArray[np.bool_], plan: MosaicPlan, corrections: Mapping[str, ExposureFit | None]
+    seen: NDArray[np.bool_],
+    plan: MosaicPlan,
+    members: Members,
+    corrections: Mapping[str, ExposureFit | None],
 ) -> NDArray[np.float64]:
     """Mean variance of the corrections of the exposures that show each source, (N, 2) mas^2.
 
@@ -282,7 +284,7 @@ def _correction_variance(
     for row, key in enumerate(plan.keys):
         fit = corrections[key]
         if fit is not None and fit.transform is not None:
-            own[row] = (1e3 * fit.transform.shift_error) ** 2
+            own[row] = (1e3 * fit.transform.at(members[key][0].plane).shift_error) ** 2
     number = np.maximum(seen.sum(axis=0), 1)
     return np.asarray(seen.T.astype(float) @ own / number[:, None])
 

@@ -11,7 +11,7 @@ from grism_align.io.mosaics.files import read_grid
 from grism_align.values.errors import InputError, OutputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MosaicSettings
 
     _Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 
-__all__ = ["SUFFIXES", "check_grid", "check_products", "check_rejection", "given_grid", "product_paths"]
+__all__ = ["SUFFIXES", "check_grid", "check_products", "check_rejection", "given_grid"]
 
 
 # Farther no pointing is corrected, arcsec.
@@ -52,7 +51,7 @@ def check_products(
     OutputError
         If one would.
     """
-    products = product_paths(exposures, settings, folder)
+    products = _product_paths(exposures, settings, folder)
     for path in inputs:
         if path.expanduser().resolve() in products:
             problem = "it is read, and a mosaic's product of that name would replace it"
@@ -77,18 +76,8 @@ def check_rejection(settings: MosaicSettings) -> None:
         raise SettingsError(name, settings.cosmic_rays, ASTROSCRAPPY_IS_MISSING)
 
 
-def product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Path) -> set[Path]:
-    """Absolute paths of all files that mosaics of a set of exposures may have.
-
-    Parameters
-    ----------
-    exposures : ExposureSet
-        The input.
-    settings : MosaicSettings
-        The parameters.
-    folder : Path
-        Where they go.
-    """
+def _product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Path) -> set[Path]:
+    """Absolute paths of all files that mosaics of a set of exposures may have."""
     members = [(exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct]
     plans = plan_mosaics(members, exposures.product, settings)
     return {(folder / f"{plan.name}_{suffix}").resolve() for plan in plans for suffix in SUFFIXES}

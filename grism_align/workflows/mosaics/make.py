@@ -1,39 +1,36 @@
-"""Make the mosaics that were asked for, and their catalogs, where results are written."""
+"""Make mosaics and their catalogs, in a folder where they wait to be saved with other results."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
 from grism_align.algorithms.mosaics.grid import corrected_wcss, frame_note, plan_mosaics
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.staging import present_path
 from grism_align.io.mosaics.files import cards_of, mosaic_header, tiled_image, weight_header
-from grism_align.values.field import Activity
-from grism_align.values.mosaic import MosaicProduct, MosaicRequest
-from grism_align.values.settings import MosaicSettings
+from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.mosaics.chips import ExposureStack
 from grism_align.workflows.mosaics.cosmic_rays import find_rays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.mosaic import ChipMask, MosaicPlan
     from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.settings import MosaicSettings
 
     _Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 from grism_align.workflows.mosaics.checks import SUFFIXES, given_grid
 
-__all__ = ["MosaicOutcome", "requested", "write_mosaics"]
-
+__all__ = ["MosaicOutcome", "make_mosaics"]
 
 logger = logging.getLogger(__name__)
 _STANDINGS = ("not aligned", "not aligned by their own sources (PRIOR_ONLY)")
@@ -45,51 +42,51 @@ class MosaicOutcome:
 
     Parameters
     ----------
-    exposures : ExposureSet
-        The set with the step concluded.
-    files : tuple of Path
-        What was written.
-    rays : mapping of str to mapping of int to ChipMask
-        Where DQ bit 4096 is to be set, and only there, by exposure and chip; empty unless asked for.
     products : tuple of MosaicProduct
         The mosaics.
+    cosmic_rays : mapping of str to mapping of int to ChipMask
+        Pixels to be flagged as hit, and only those, by exposure and chip; empty unless asked for.
+    counts : mapping of str to int
+        For the record.
     """
 
-    exposures: ExposureSet
-    files: tuple[Path, ...] = ()
-    rays: Mapping[str, Mapping[int, ChipMask]] = field(default_factory=dict)
-    products: tuple[MosaicProduct, ...] = ()
+    products: tuple[MosaicProduct, ...]
+    cosmic_rays: Mapping[str, Mapping[int, ChipMask]]
+    counts: Mapping[str, int]
 
 
-def requested(exposures: ExposureSet) -> MosaicRequest | None:
-    """The mosaics that a step asked for and nobody has made yet."""
-    return next((one for one in exposures.activities if isinstance(one, MosaicRequest)), None)
-
-
-def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> MosaicOutcome:
-    """Make the mosaics that a step asked for, with the total corrections; nothing where none did.
+def make_mosaics(
+    exposures: ExposureSet,
+    settings: MosaicSettings,
+    good_bits: Mapping[str, int],
+    folder: Path,
+    executor: Executor,
+) -> MosaicOutcome:
+    """Make mosaics of the direct exposures with their total corrections.
 
     Parameters
     ----------
     exposures : ExposureSet
         With all corrections found.
+    settings : MosaicSettings
+        The parameters.
+    good_bits : mapping of str to int
+        By instrument, the DQ bits that leave a pixel usable.
     folder : Path
         Where to.
-    progress : callable
-        Wraps loops over exposures.
+    executor : Executor
+        Does the work.
 
     Raises
     ------
-    GrismAlignError
-        If a file can't be read or written, or the image that gives the pixels can't be used.
+    InputError
+        If a file can't be read, or the image that gives the pixels can't be used.
+    OutputError
+        If a file can't be written.
     """
-    request = requested(exposures)
-    if request is None:
-        return MosaicOutcome(exposures)
-    settings = MosaicSettings(**request.settings)
     members = _members(exposures)
     grid = given_grid(settings, members)
-    chips = ExposureStack(members, settings, request.good_bits)
+    chips = ExposureStack(members, settings, good_bits)
     plans = tuple(
         _with_pixels(plan, chips)
         for plan in plan_mosaics(list(members.values()), exposures.product, settings, grid)
@@ -97,7 +94,7 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
     for plan in plans:
         logger.info("%s", frame_note(plan, settings))
     folder.mkdir(parents=True, exist_ok=True)
-    counts = _drizzle(chips, plans, folder, progress)
+    counts = _drizzle(chips, plans, folder, executor)
     rays = _to_be_flagged(exposures, chips) if settings.flag_exposures else {}
     if settings.flag_exposures:
         counts["flagged_pixels"] = sum(mask.number for own in rays.values() for mask in own.values())
@@ -108,10 +105,8 @@ def write_mosaics(exposures: ExposureSet, folder: Path, progress: Progress) -> M
         corrections = {key: exposures.fit(key) for key in members}
         sources = [write_catalog(plan, members, corrections, settings, folder) for plan in plans]
         counts["sources"] = sum(sources)
-    products, files = _products(plans, sources, folder)
-    note = ", ".join(plan.name for plan in plans)
-    done = Activity(request.step, "done", note, request.settings, {"mosaics": len(plans), **counts})
-    return MosaicOutcome(exposures.with_activity(done), files, rays, products)
+    products = _products(plans, sources, folder)
+    return MosaicOutcome(products, rays, {"mosaics": len(plans), **counts})
 
 
 def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, dict[int, ChipMask]]:
@@ -127,18 +122,15 @@ def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, di
     return {key: own for key, own in out.items() if key not in unwritten}
 
 
-def _products(
-    plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path
-) -> tuple[tuple[MosaicProduct, ...], tuple[Path, ...]]:
-    """The mosaics that were made, and all their files."""
+def _products(plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path) -> tuple[MosaicProduct, ...]:
+    """The mosaics that were made, with their files."""
     suffixes = SUFFIXES if sources else SUFFIXES[:2]
-    products, files = [], []
+    products = []
     for number, plan in enumerate(plans):
-        own = [folder / f"{plan.name}_{suffix}" for suffix in suffixes]
-        digests = {path.name: sha256_of(present_path(path)) for path in own}
-        products.append(MosaicProduct(plan, digests, sources[number] if sources else None))
-        files += own
-    return tuple(products), tuple(files)
+        names = [f"{plan.name}_{suffix}" for suffix in suffixes]
+        digests = {name: sha256_of(folder / name) for name in names}
+        products.append(MosaicProduct(plan, folder, digests, sources[number] if sources else None))
+    return tuple(products)
 
 
 def _members(exposures: ExposureSet) -> dict[str, tuple[Exposure, Sequence[PixelSky]]]:
@@ -187,7 +179,7 @@ def _with_pixels(plan: MosaicPlan, chips: ExposureStack) -> MosaicPlan:
 
 
 def _drizzle(
-    chips: ExposureStack, plans: Sequence[MosaicPlan], folder: Path, progress: Progress
+    chips: ExposureStack, plans: Sequence[MosaicPlan], folder: Path, executor: Executor
 ) -> dict[str, int]:
     """Find the cosmic rays of each visit and filter, then drizzle; counts."""
     for keys in _groups(chips):
@@ -197,8 +189,12 @@ def _drizzle(
         method = find_rays(chips, keys, plan.grid, folder)
         chips.methods.update(dict.fromkeys(keys, method))
         logger.info("Cosmic rays of %s: %s", ", ".join(keys), method)
-    for plan in plans:
-        _drizzle_one(chips, plan, folder, progress)
+
+    def drizzle(plan: MosaicPlan) -> None:
+        _drizzle_one(chips, plan, folder)
+
+    for _ in executor.map(drizzle, {plan.name: plan for plan in plans}, "Drizzling"):
+        pass
     chips.forget_maps()
     n_rays = sum(one.rays.number for one in chips.facts.values() if one.rays is not None)
     return {"cosmic_ray_pixels": n_rays}
@@ -212,7 +208,7 @@ def _groups(chips: ExposureStack) -> list[list[str]]:
     return list(groups.values())
 
 
-def _drizzle_one(chips: ExposureStack, plan: MosaicPlan, folder: Path, progress: Progress) -> None:
+def _drizzle_one(chips: ExposureStack, plan: MosaicPlan, folder: Path) -> None:
     """Drizzle one mosaic, tile by tile; each exposure is opened for each tile that it falls on."""
     settings, grid = chips.settings, plan.grid
     exposures = [chips.exposures[key][0] for key in plan.keys]
@@ -235,7 +231,7 @@ def _drizzle_one(chips: ExposureStack, plan: MosaicPlan, folder: Path, progress:
                 # the file is zero there, and takes no room on most disks
                 continue
             sum_ = TileSum(tile, drop, whole=whole)
-            for exposure in progress(near, f"Drizzling {plan.name}:"):
+            for exposure in near:
                 for rates in chips.rates(exposure.key):
                     sum_.add(chips.image(exposure.key, rates, grid, cards.ab_zero_point))
             images.write(tile, sum_.image)

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 from grism_align.io.files.sources import path_of
 from grism_align.io.record.catalog_entries import file_of
 from grism_align.values.errors import OutputError
-from grism_align.values.settings import MosaicSettings
-from grism_align.workflows.mosaics.checks import product_paths
-from grism_align.workflows.mosaics.make import requested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
-
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
-
-
 __all__ = ["catalogs_read", "check_destination", "keep_catalogs"]
 
 
@@ -70,9 +62,7 @@ def keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: It
     targets = (*places, destination.association, destination.report)
     products = {target(exposures.product).resolve() for target in targets}
     products |= {destination.catalog(exposure).resolve() for exposure in exposures.direct}
-    request = requested(exposures)
-    if request is not None:
-        products |= product_paths(exposures, MosaicSettings(**request.settings), destination.folder)
+    products |= {(destination.folder / name).resolve() for one in exposures.mosaics for name in one.files}
     for path in catalogs:
         if path.expanduser().resolve() in products:
             problem = "it is the reference catalog, and a product of that name would replace it"
@@ -93,9 +83,8 @@ def _check_earlier_record(exposures: ExposureSet) -> None:
     if "provenance" in exposures.association.header:
         return
     for exposure in exposures.exposures:
-        beside = (
-            sorted(path_of(exposure.source).parent.glob("*_provenance.asdf")) if exposure.is_product else []
-        )
+        folder = path_of(exposure.source).parent
+        beside = sorted(folder.glob("*_provenance.asdf")) if exposure.is_product else []
         if beside:
             problem = (
                 f"{exposure.source.name} beside it was aligned before, and this may be its record, though "

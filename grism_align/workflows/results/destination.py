@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import path_of
+from grism_align.io.files.staging import output_errors, temporary_folder
 from grism_align.io.missions import HeaderletWanted
+from grism_align.values.errors import GrismAlignError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
 
-    Progress = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
-
-__all__ = ["Destination"]
+__all__ = ["Destination", "destination_for", "new_folder", "waiting_room"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,81 @@ class Destination:
         """Where the headerlet of an exposure goes."""
         file = self.folder / f"{exposure.key}_hlet.fits" if self.headerlets == "file" else None
         return HeaderletWanted(file, attach=self.headerlets == "attach")
+
+
+def destination_for(
+    exposures: ExposureSet, folder: Path | None, *, in_place: bool, headerlets: str = "none"
+) -> Destination:
+    """Return where results of a command go.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    folder : Path or None
+        As the user gave it; the folder of the first exposure if not given.
+    in_place : bool
+        Whether exposures replace their inputs.
+    headerlets : str
+        As for `Destination`.
+
+    Returns
+    -------
+    Destination
+        With the report.
+    """
+    home = path_of(exposures.exposures[0].source).parent if folder is None else folder.expanduser()
+    return Destination(home.resolve(), in_place, headerlets, with_report=True)
+
+
+@contextmanager
+def new_folder(folder: str | None) -> Iterator[None]:
+    """Make an output folder for the block, and remove it again if the block fails and left it empty.
+
+    Parameters
+    ----------
+    folder : str or None
+        As the user gave it; nothing is done without one.
+
+    Raises
+    ------
+    OutputError
+        If it can't be made.
+    """
+    if not folder:
+        yield
+        return
+    path = Path(folder).expanduser()
+    is_new = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = "a file, not a folder" if path.exists() else f"can't be made ({error.strerror})"
+        raise OutputError(path, problem, "Give another output_dir") from error
+    try:
+        yield
+    except GrismAlignError:
+        if is_new and path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        raise
+
+
+@contextmanager
+def waiting_room(destination: Destination) -> Iterator[Path]:
+    """Yield a folder for files that wait to be saved with all results, on their file system.
+
+    Parameters
+    ----------
+    destination : Destination
+        Where results go.
+
+    Raises
+    ------
+    OutputError
+        If it can't be made.
+    """
+    with ExitStack() as held:
+        with output_errors(destination.folder):
+            destination.folder.mkdir(parents=True, exist_ok=True)
+            room = held.enter_context(temporary_folder(destination.folder))
+        yield room

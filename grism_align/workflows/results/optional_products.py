@@ -3,78 +3,19 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-from grism_align.values.errors import OutputError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.field import ExposureSet
 
-__all__ = ["pictures_of", "write_page", "write_region_files"]
+__all__ = ["page_of", "pictures_of", "regions_of"]
+
+Made = TypeVar("Made")
 
 logger = logging.getLogger(__name__)
-
-
-@contextmanager
-def _results_first(what: str) -> Iterator[None]:
-    """Say what went wrong in the block and go on; but a full disk concerns the results as well."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except Exception as error:  # whatever it is, the results are good without it
-        message = f"{type(error).__name__}: {error}"
-        logger.warning("%s could not be made (%s); the results are whole", what, message)
-        logger.debug("Where it failed:", exc_info=True)
-
-
-def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> dict[str, Any] | None:
-    """The pictures of stars before and after for the record; None where there are none.
-
-    Parameters
-    ----------
-    exposures : ExposureSet
-        With the solutions found.
-    aligned : ReferenceCatalog or None
-        The sources of the solution.
-    """
-    with _results_first("The pictures of stars before and after"):
-        from grism_align.workflows.results.stamps import star_stamps
-
-        return star_stamps(exposures, aligned)
-    return None
-
-
-def write_page(record: Mapping[str, Any], target: Path) -> None:
-    """Write the report; where that fails, a page that says so, as an earlier one would be of other results.
-
-    Parameters
-    ----------
-    record : mapping
-        What `write_provenance` gave.
-    target : Path
-        The page.
-
-    Raises
-    ------
-    OutputError
-        If it can't be written.
-    """
-    with _results_first(target.name):
-        from grism_align.io.report import write_report
-
-        write_report(record, target)
-        return
-    from grism_align.io.files.staging import atomic_path
-
-    with atomic_path(target) as temporary:
-        temporary.write_text(_UNMADE, encoding="utf-8")
-
 
 _UNMADE = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>No report</title>
@@ -83,22 +24,72 @@ _UNMADE = """<!DOCTYPE html>
 """
 
 
-def write_region_files(record: Mapping[str, Any], folder: Path) -> None:
-    """Write the region file of each direct exposure that has a correction.
+def _results_first(what: str, make: Callable[[], Made], otherwise: Made) -> Made:
+    """Make something; where that goes wrong, say so and go on."""
+    try:
+        return make()
+    except Exception as error:  # whatever it is, the results are good without it
+        message = f"{type(error).__name__}: {error}"
+        logger.warning("%s could not be made (%s); the results are whole", what, message)
+        logger.debug("Where it failed:", exc_info=True)
+        return otherwise
+
+
+def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> dict[str, Any] | None:
+    """Make the pictures of stars before and after for the record.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With the solutions found.
+    aligned : ReferenceCatalog or None
+        The sources of the solution.
+
+    Returns
+    -------
+    dict or None
+        As `star_stamps`; None where there are none.
+    """
+
+    def make() -> dict[str, Any] | None:
+        from grism_align.workflows.results.stamps import star_stamps
+
+        return star_stamps(exposures, aligned)
+
+    return _results_first("The pictures of stars before and after", make, None)
+
+
+def page_of(record: Mapping[str, Any], name: str) -> str:
+    """Make the report; where that fails, a page that says so, as an earlier one would be of other results.
 
     Parameters
     ----------
     record : mapping
         What `write_provenance` gave.
-    folder : Path
-        Where to.
-
-    Raises
-    ------
-    OutputError
-        If one can't be written.
+    name : str
+        What the log calls the page.
     """
-    with _results_first("Region files"):
-        from grism_align.io.export.regions import write_regions
 
-        write_regions(record, folder)
+    def make() -> str:
+        from grism_align.io.report import report_html
+
+        return report_html(record)
+
+    return _results_first(name, make, _UNMADE)
+
+
+def regions_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """Make the region file of each direct exposure that has a correction, text by name.
+
+    Parameters
+    ----------
+    record : mapping
+        What `write_provenance` gave.
+    """
+
+    def make() -> dict[str, str]:
+        from grism_align.io.export.regions import region_files
+
+        return region_files(record)
+
+    return _results_first("Region files", make, {})

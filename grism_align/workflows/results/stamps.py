@@ -183,7 +183,7 @@ def _read(
     transform = exposures.total[exposure.key].transform
     assert transform is not None
     rows = stars.rows[exposure.key]
-    plane = exposure.plane
+    plane = transform.plane
     shifted = plane.to_sky(plane.to_plane(stars.sky) + common)
     settings = exposures.catalogs[exposure.key].table.meta.get("settings", {})
     good_bits = int(settings.get("good_bits", good_bits))

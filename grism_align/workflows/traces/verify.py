@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,19 +26,18 @@ from grism_align.values.settings import DetectionSettings
 from grism_align.values.trace import TraceCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from grism_align.algorithms.traces.sources import TraceSources
     from grism_align.algorithms.traces.views import ChipView
     from grism_align.io.grism_configs import TraceModels
     from grism_align.values.detector import DetectorWindow
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import TraceSettings
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.trace import TraceModel
-
-    Track = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
 from grism_align.io.missions.hst.windows import detector_windows
@@ -48,13 +48,14 @@ __all__ = ["verify_traces"]
 # More than sources in a frame, so that each has a number of its own in all frames.
 _FRAME = 10_000_000
 
+_NOTHING: tuple[list[TraceMeasurements], str] = [], ""
 _ALONE = "no other exposure of the grism, nor a configuration"
 _LEFT_OUT = "no trace that agrees with those of other sources and exposures"
 
 
 @dataclass(frozen=True, eq=False)
 class _Survey:
-    """What measuring an exposure needs: sources by frame, windows by exposure and EXTVER."""
+    """What measuring exposures needs: sources by frame, windows by exposure and EXTVER."""
 
     exposures: ExposureSet
     solution: AlignmentSolution
@@ -63,12 +64,59 @@ class _Survey:
     sources: Mapping[int, TraceSources]
     windows: Mapping[str, Mapping[int, DetectorWindow]]
 
+    def job(self, exposure: Exposure) -> _Job:
+        """What measuring one exposure needs."""
+        fit = self.solution[exposure.key]
+        return _Job(
+            exposure,
+            fit,
+            self.settings,
+            self.sources[fit.frame],
+            self.windows[exposure.key],
+            _band(self.exposures, fit),
+            _good_bits(self.exposures, fit),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What measuring one exposure needs, wherever that is done.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure.
+    fit : ExposureFit
+        Its correction.
+    settings : TraceSettings
+        The parameters.
+    sources : TraceSources
+        Those of its frame.
+    windows : mapping of int to DetectorWindow
+        By EXTVER.
+    band : str
+        Filter of the direct exposures whose correction it has.
+    good_bits : int
+        DQ bits of usable pixels.
+    models : mapping of int to TraceModel
+        By CCDCHIP.
+    """
+
+    exposure: Exposure
+    fit: ExposureFit
+    settings: TraceSettings
+    sources: TraceSources
+    windows: Mapping[int, DetectorWindow]
+    band: str
+    good_bits: int
+    models: Mapping[int, TraceModel] = field(default_factory=dict)
+
 
 def verify_traces(
     exposures: ExposureSet,
     solution: AlignmentSolution,
     settings: TraceSettings,
-    track: Track | None = None,
+    executor: Executor,
 ) -> TraceVerification:
     """Measure how far spectra lie, across the dispersion, from where the WCSs put them.
 
@@ -80,8 +128,8 @@ def verify_traces(
         Corrections of the grism exposures.
     settings : TraceSettings
         The parameters.
-    track : callable, optional
-        Called with exposures and what is done; goes through them and shows how far the work is.
+    executor : Executor
+        Measures the exposures.
 
     Returns
     -------
@@ -110,7 +158,7 @@ def verify_traces(
     for members in groups.values():
         aligned = tuple(exposure for exposure in members if _fit_of(solution, exposure))
         if aligned:
-            found, notes = _measured_grism(survey, aligned, track)
+            found, notes = _measured_grism(survey, aligned, executor)
             checks |= _checks(found, notes)
             grisms.append(found)
     unused = tuple(model.name for model in models.values() if model not in used)
@@ -130,7 +178,7 @@ def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | No
 
 
 def _measured_grism(
-    survey: _Survey, members: Sequence[Exposure], track: Track | None
+    survey: _Survey, members: Sequence[Exposure], executor: Executor
 ) -> tuple[GrismOffsets, dict[str, str]]:
     """Offsets of the exposures of one grism, and why some have none."""
     models = _models_of(survey, members)
@@ -139,8 +187,9 @@ def _measured_grism(
     parts: list[TraceMeasurements] = []
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
-    for exposure in track(members, "Verifying") if track and models else members:
-        found, why = _exposure_heights(survey, exposure, models) if models else ([], "")
+    jobs = {e.key: replace(survey.job(e), models=models) for e in members}
+    measured = executor.map(_exposure_heights, jobs, "Verifying") if models else repeat(_NOTHING)
+    for exposure, (found, why) in zip(members, measured, strict=False):
         numbers = (numbered[exposure.key], visits[exposure.visit])
         parts += [_numbered(part, *numbers) for part in found]
         if not found:
@@ -185,7 +234,7 @@ def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceM
         return {chip: model for chip, model in named.items() if model is not None}
     models: dict[int, TraceModel] = {}
     for exposure in members:
-        for image, view in _views(survey, exposure):
+        for image, view in _views(survey.job(exposure)):
             chip = view.window.chip
             model = None if chip in models else found_trace(image, view, grism)
             if model is not None:
@@ -201,34 +250,28 @@ def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, Tra
     return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
 
 
-def _exposure_heights(
-    survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]
-) -> tuple[list[TraceMeasurements], str]:
+def _exposure_heights(job: _Job) -> tuple[list[TraceMeasurements], str]:
     """What the chips of an exposure say, and why some say nothing."""
-    frame = survey.solution[exposure.key].frame
     parts, reasons = [], []
-    for image, view in _views(survey, exposure):
+    for image, view in _views(job):
         chip = view.window.chip
-        if chip in models:
-            found, reason = chip_heights(image, view, models[chip], survey.settings)
+        if chip in job.models:
+            found, reason = chip_heights(image, view, job.models[chip], job.settings)
             reasons += [reason] if reason else []
             if found is not None:
                 ones = np.ones(len(found), np.int64)
-                parts.append(replace(found, source=found.source + _FRAME * frame, chip=chip * ones))
+                source = found.source + _FRAME * job.fit.frame
+                parts.append(replace(found, source=source, chip=chip * ones))
     return parts, "; ".join(dict.fromkeys(reasons))
 
 
-def _views(survey: _Survey, exposure: Exposure) -> Iterator[tuple[ChipImage, ChipView]]:
+def _views(job: _Job) -> Iterator[tuple[ChipImage, ChipView]]:
     """Image and sources of each chip of an exposure, one at a time."""
-    fit = survey.solution[exposure.key]
-    sources = survey.sources[fit.frame]
-    bits = _good_bits(survey.exposures, fit)
-    windows = survey.windows[exposure.key]
-    for chip, pixels in read_pixels(exposure):
-        if fit.transform is not None:
-            view = chip_view(chip, fit.transform, sources, survey.settings)
-            view = replace(view, band=_band(survey.exposures, fit), window=windows[chip.number])
-            yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, bits), view
+    for chip, pixels in read_pixels(job.exposure):
+        if job.fit.transform is not None:
+            view = chip_view(chip, job.fit.transform, job.sources, job.settings)
+            view = replace(view, band=job.band, window=job.windows[chip.number])
+            yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits), view
 
 
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:

@@ -29,7 +29,7 @@ KEYS = ("iaaa01d1q", "iaaa01d2q")
 def frame_exposures(rng, error, keys=KEYS, **options):
     """Exposures of a relative frame, all with one error, and the identity as their relative solution."""
     made = [observe(stars(rng), error, rng, key, start=1e3 * i, **options)[0] for i, key in enumerate(keys)]
-    fits = {e.key: ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(e.plane), frame=0) for e in made}
+    fits = {e.key: ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE), frame=0) for e in made}
     return made, AlignmentSolution(fits, keys[0])
 
 
@@ -147,7 +147,7 @@ def test_a_catalog_of_large_but_stated_errors_serves():
     fit = result.solution[KEYS[0]]
     assert fit.status is FitStatus.ALIGNED
     # 100 mas a star, and hundreds of stars
-    assert np.hypot(*fit.transform.in_plane(PLANE).shift) < 4 * 0.1 * np.sqrt(2 / fit.n_used)
+    assert np.hypot(*fit.transform.at(PLANE).shift) < 4 * 0.1 * np.sqrt(2 / fit.n_used)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_each_frame_is_fitted_as_a_whole():
     (lost,), _ = frame_exposures(rng, second, ("iccc03d1q",))
     relative = AlignmentSolution(
         {
-            one.key: ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(one.plane), frame=0),
-            two.key: ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(two.plane), frame=1),
+            one.key: ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=0),
+            two.key: ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=1),
             lost.key: ExposureFit.failed("matches no other exposure"),
         }
     )
@@ -295,8 +295,8 @@ def test_claimed_errors_of_the_joint_solution_are_true():
         absolute = align(exposures, relative.solution, relative.sources, catalog, catalogs=catalogs).solution
         total = relative.solution.then(absolute)
         for frame, error in zip(exposures, np.repeat(TWO_ERRORS, 2), strict=True):
-            transform = total[frame.key].transform
-            left = transform.shift - error.inverted().in_plane(frame.plane).shift
+            transform = total[frame.key].transform.at(frame.plane)
+            left = transform.shift - error.inverted().at(frame.plane).shift
             pulls.append(left / transform.shift_error)
     # 96 pulls, not all independent
     assert np.std(pulls) == pytest.approx(1, abs=0.25)

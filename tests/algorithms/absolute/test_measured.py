@@ -10,7 +10,7 @@ from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
-from grism_align.values.solution import FitStatus
+from grism_align.values.solution import AlignmentSolution, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.support.exposures import PIXEL_NOISE, PLANE, observe, stars
 
@@ -29,13 +29,18 @@ def seen():
     ]
     exposures, catalogs = [e for e, _ in made], {e.key: c for e, c in made}
     result = align_relative(exposures, catalogs, RelativeSettings(), MatchSettings(), PointingSettings())
-    return exposures, catalogs, dict(result.solution.fits), result.sources, field
+    return exposures, catalogs, result.solution.fits, result.sources, field
+
+
+def measured(exposures, catalogs, fits, sources):
+    return measured_sources(exposures, catalogs, AlignmentSolution(fits), sources)
 
 
 def test_all_that_was_measured_is_on_the_frame(seen):
     exposures, catalogs, fits, sources, _ = seen
-    found = measured_sources(exposures, catalogs, fits, sources, PLANE)
-    sky = {source.number: PLANE.to_plane([source.ra, source.dec]) for source in sources}
+    found = measured(exposures, catalogs, fits, sources)
+    plane = fits[KEYS[0]].transform.plane
+    sky = {source.number: plane.to_plane([source.ra, source.dec]) for source in sources}
     for one, exposure in zip(found, exposures, strict=True):
         assert len(one) == len(catalogs[exposure.key])
         assert one.time == julian_year(exposure.mid)
@@ -48,54 +53,44 @@ def test_all_that_was_measured_is_on_the_frame(seen):
         assert np.abs(one.xy - at)[one.matched].max() < 5 * noise
         np.testing.assert_allclose(one.xy[~one.matched], at[~one.matched], atol=1e-6)
         assert one.error == pytest.approx(noise, rel=0.5)
-        assert one.transform.plane == PLANE
+        assert one.transform is fits[exposure.key].transform
     shared = np.intersect1d(*(one.number for one in found))
     np.testing.assert_array_equal(shared, np.sort(found[0].number[found[0].matched]))
 
 
 def test_catalogs_that_are_not_those_that_were_matched(seen):
     exposures, catalogs, fits, sources, _ = seen
-    assert measured_sources(exposures, {KEYS[0]: catalogs[KEYS[0]]}, fits, sources, PLANE) is None
+    assert measured(exposures, {KEYS[0]: catalogs[KEYS[0]]}, fits, sources) is None
     table = catalogs[KEYS[1]].table.copy()
     table["id"] += 10000
     for other in (SourceCatalog(table), SourceCatalog.empty()):
-        assert measured_sources(exposures, {**catalogs, KEYS[1]: other}, fits, sources, PLANE) is None
+        assert measured(exposures, {**catalogs, KEYS[1]: other}, fits, sources) is None
 
 
 def test_an_exposure_without_matches(seen):
     """It has what it saw, unless that doesn't tell its correction."""
     exposures, catalogs, fits, sources, _ = seen
     alone = replace(fits[KEYS[1]], residuals=None)
-    _, one = measured_sources(exposures, catalogs, {**fits, KEYS[1]: alone}, sources, PLANE)
+    _, one = measured(exposures, catalogs, {**fits, KEYS[1]: alone}, sources)
     assert len(one) == len(catalogs[KEYS[1]])
     assert not one.matched.any()
     # the floor of a centroid without matches
     floor = np.hypot(PIXEL_NOISE, 0.005) * exposures[1].pixel_scale
     assert one.error == pytest.approx(floor, rel=1e-3)
     lost = replace(alone, status=FitStatus.PRIOR_ONLY)
-    assert len(measured_sources(exposures, catalogs, {**fits, KEYS[1]: lost}, sources, PLANE)[1]) == 0
-
-
-def test_errors_of_old_records_are_those_of_the_catalog(seen):
-    exposures, catalogs, fits, sources, _ = seen
-    unknown = {
-        key: replace(fit, residuals=replace(fit.residuals, error=np.full(fit.n_matched, np.nan)))
-        for key, fit in fits.items()
-    }
-    for one in measured_sources(exposures, catalogs, unknown, sources, PLANE):
-        np.testing.assert_allclose(one.error, PIXEL_NOISE * one.exposure.pixel_scale, rtol=1e-3)
+    assert len(measured(exposures, catalogs, {**fits, KEYS[1]: lost}, sources)[1]) == 0
 
 
 @pytest.mark.parametrize("flag", [SourceFlag.EDGE, SourceFlag.SATURATED, SourceFlag.COSMIC_RAY])
 def test_doubtful_sources_that_one_exposure_saw_are_left_out(seen, flag):
     exposures, catalogs, fits, sources, _ = seen
-    before = measured_sources(exposures, catalogs, fits, sources, PLANE)
+    before = measured(exposures, catalogs, fits, sources)
     flagged = {}
     for key, catalog in catalogs.items():
         table = catalog.table.copy()
         table["flags"] = int(flag)
         flagged[key] = SourceCatalog(table)
-    found = measured_sources(exposures, flagged, fits, sources, PLANE)
+    found = measured(exposures, flagged, fits, sources)
     for one, was in zip(found, before, strict=True):
         assert one.matched.all()
         assert len(one) == was.matched.sum()
@@ -104,7 +99,7 @@ def test_doubtful_sources_that_one_exposure_saw_are_left_out(seen, flag):
 
 def test_saturated_wherever_they_were_seen(seen):
     exposures, catalogs, fits, sources, _ = seen
-    one, other = measured_sources(exposures, catalogs, fits, sources, PLANE)
+    one, other = measured(exposures, catalogs, fits, sources)
     shared = np.intersect1d(one.number[one.matched], other.number[other.matched])
     burnt, half = shared[:3], shared[3:5]
     one = replace(one, saturated=np.isin(one.number, np.concatenate([burnt, half])))

@@ -39,7 +39,7 @@ def _tied(exposures, undo, keys, error=0.0):
     covariance = np.diag([error**2, error**2, 0, 0, 0, 0])
     fits = {}
     for e in exposures.exposures:
-        transform = replace(undo.in_plane(e.plane), covariance=covariance)
+        transform = replace(undo.at(exposures.relative.plane), covariance=covariance)
         fit = ExposureFit(FitStatus.ALIGNED, transform, "MADE", frame=exposures.relative[e.key].frame)
         fits[e.key] = fit if e.key in keys else ExposureFit.failed("not tied")
     return replace(exposures, absolute=AlignmentSolution(fits, "MADE"))

@@ -23,7 +23,6 @@ from grism_align.algorithms.mosaics.drizzle import (
     ChipImage,
     DrizzleKernel,
     TileSum,
-    drop_side,
     noise_correlation,
 )
 from grism_align.algorithms.mosaics.grid import frame_note, grid_around, plan_mosaics
@@ -259,10 +258,13 @@ def test_weights_are_per_pixel_of_the_mosaic_with_any_kernel(grid, kernel, is_va
         assert image.sum() == pytest.approx(1000, rel=2e-3)
 
 
+_KERNELS = ("square", "turbo", "gaussian", "lanczos3", "point")
+
+
 def test_drops_that_count():
-    assert drop_side("square", 0.8) == 0.8
-    assert drop_side("lanczos3", 0.8) == 1.0
-    assert noise_correlation(drop_side("point", 0.8), 0.6) == 1.0
+    sides = {kernel: MosaicSettings(kernel=kernel, pixfrac=0.8).drop_side for kernel in _KERNELS}
+    assert sides == {"square": 0.8, "turbo": 0.8, "gaussian": 0.8, "lanczos3": 1.0, "point": 0.0}
+    assert noise_correlation(sides["point"], 0.6) == 1.0
 
 
 # --- cosmic rays ---

@@ -36,7 +36,7 @@ def field(rng, drift=0.0, dither=0.0, visits=2, places=(0, 1, 2, 3), noise=NOISE
             shift = common + own + moved + noise * rng.normal(size=2)
             # one visit's error is a shift on the sky
             plane = exposures[0].plane
-            there = LinearTransform(np.eye(2), shift, plane).in_plane(direct.plane)
+            there = LinearTransform(np.eye(2), shift, plane).at(direct.plane)
             fits[direct.key] = ExposureFit(FitStatus.ALIGNED, replace(there, covariance=covariance))
     return exposures, AlignmentSolution(fits)
 

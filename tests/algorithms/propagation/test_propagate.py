@@ -138,7 +138,7 @@ def drifting(places=(0, 0, 0), drift=(0.02, -0.01), **changes):
 def test_interpolation_takes_drift_out():
     grism, directs, solution, true = drifting()
     got = propagate([grism], directs, solution, SETTINGS)[grism.key]
-    np.testing.assert_allclose(got.transform.in_plane(true.plane).shift, true.shift, atol=1e-6)
+    np.testing.assert_allclose(got.transform.at(true.plane).shift, true.shift, atol=1e-6)
     assert got.governed_by == ("iaaa01d1q", "iaaa01d2q")
     assert got.rule == "interpolated, -100 s (0.50), +100 s (0.50)"
     assert got.weights == pytest.approx((0.5, 0.5))
@@ -199,7 +199,7 @@ def test_the_mean_of_a_visit():
     got = propagate([grism], directs, solution, PropagationSettings(method="visit"))[grism.key]
     assert got.rule == "visit, -100 s (0.50), +100 s (0.50)"
     # the direct exposures are 10" and 20" off: their planes are the sky's only to second order
-    np.testing.assert_allclose(got.transform.in_plane(true.plane).shift, true.shift, atol=1e-5)
+    np.testing.assert_allclose(got.transform.at(true.plane).shift, true.shift, atol=1e-5)
     # its own dither, and the mean of two; drift hardly counts
     assert got.carried_error == pytest.approx(20 * np.sqrt(1.5), rel=0.01)
 
@@ -351,7 +351,7 @@ def a_posteriori_field(in_grism=False, in_direct=False):
         wcs_solution="GSC240",
         alternates={"IDC": first, "FIT_REL_GAIAeDR3": posterior} if in_grism else {},
     )
-    correction = fitted.inverted().in_plane(direct.plane)
+    correction = fitted.inverted().at(direct.plane)
     fit = ExposureFit(FitStatus.ALIGNED, correction)
     return grism, direct, true, AlignmentSolution({direct.key: fit})
 

@@ -140,7 +140,7 @@ def test_what_an_acquisition_has_in_common_is_no_error_of_its_own():
     rng = np.random.default_rng(8)
     told = [residuals(rng, 2.0) for _ in range(50)]
     fits = [ExposureFit(FitStatus.ALIGNED, fitted(0.02), residuals=each) for each in told]
-    found = [1e6 * own_variance(fit) for fit in fits]
+    found = [1e6 * own_variance(fit, PLANE) for fit in fits]
     expected = [1 / (each.weight / each.error**2).sum() for each in told]
     # a variance of some 20 effective sources on two axes is good to 0.22
     assert np.mean(np.divide(found, expected)) == pytest.approx(1, rel=4 * 0.22 / np.sqrt(50))
@@ -148,12 +148,12 @@ def test_what_an_acquisition_has_in_common_is_no_error_of_its_own():
 
 def test_without_residuals_the_whole_error_is_its_own():
     alone = ExposureFit(FitStatus.ALIGNED, fitted(0.02))
-    assert own_variance(alone) == pytest.approx(4e-4)
+    assert own_variance(alone, PLANE) == pytest.approx(4e-4)
     few = residuals(np.random.default_rng(8), 2.0, 5)
-    assert own_variance(replace(alone, residuals=few)) == pytest.approx(4e-4)
+    assert own_variance(replace(alone, residuals=few), PLANE) == pytest.approx(4e-4)
     unknown = residuals(np.random.default_rng(8), np.nan)
-    assert own_variance(replace(alone, residuals=unknown)) == pytest.approx(4e-4)
-    assert own_variance(ExposureFit.failed("x")) == 0
+    assert own_variance(replace(alone, residuals=unknown), PLANE) == pytest.approx(4e-4)
+    assert own_variance(ExposureFit.failed("x"), PLANE) == 0
 
 
 def test_two_acquisitions_of_the_same_guide_stars():
@@ -166,13 +166,13 @@ def test_two_acquisitions_of_the_same_guide_stars():
 
 
 def test_other_guide_stars_have_another_roll_and_scale():
-    found = with_carried_error(fitted(0.003), 0.25, Relation.OTHER, POINTING).covariance
+    found = with_carried_error(fitted(0.003), 0.25, Relation.OTHER, POINTING, PLANE).covariance
     assert found[0, 0] == found[1, 1] == pytest.approx(0.25 + 9e-6)
     roll = np.array([0, 0, 0, 0.5, -0.5, 0])
     scale = np.array([0, 0, 0.5, 0, 0, 0.5])
     assert np.sqrt(roll @ found @ roll) == pytest.approx(np.sqrt(2) * np.radians(0.02))
     assert np.sqrt(scale @ found @ scale) == pytest.approx(np.sqrt(2) * 1e-4)
-    near = with_carried_error(fitted(0.003), 0.25, Relation.REACQUIRED, POINTING).covariance
+    near = with_carried_error(fitted(0.003), 0.25, Relation.REACQUIRED, POINTING, PLANE).covariance
     np.testing.assert_array_equal(near[2:, 2:], 0)
 
 
@@ -193,7 +193,7 @@ def test_laws(drawn, rule):
     np.testing.assert_allclose(carried, carried.T, atol=1e-18)
     assert np.linalg.eigvalsh(carried).min() > -1e-9
     # equal corrections interpolate to themselves, with no smaller an error than the best one
-    mean = mean_transform(transforms, found, PLANE)
+    mean = mean_transform(transforms, found)
     np.testing.assert_allclose(mean.matrix, transforms[0].matrix, atol=1e-14)
     np.testing.assert_allclose(mean.shift, transforms[0].shift, atol=1e-13)
     assert mean.shift_error[0] >= min(sigma for _, _, sigma in drawn) - 1e-9
@@ -207,21 +207,21 @@ def test_equal_corrections_in_planes_of_their_own(shift, roll):
     sky = LinearTransform.from_parameters(PLANE, shift, roll)
     places = [PLANE.to_sky(xy) for xy in ([8.8, -3.0], [-6.0, 4.0], [2.0, 11.0])]
     planes = [TangentPlane(*(float(value) for value in place)) for place in places]
-    moved = [sky.in_plane(plane) for plane in planes[:2]]
-    mean = mean_transform(moved, np.array([0.3, 0.7]), planes[2])
+    moved = [sky.at(plane) for plane in planes[:2]]
+    mean = mean_transform(moved, np.array([0.3, 0.7]))
     side = np.linspace(-60, 60, 5)
     grid = planes[2].to_sky(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2))
-    expected = sky.in_plane(planes[2]).apply_to_sky(grid)
+    expected = sky.apply_to_sky(grid)
     difference = PLANE.to_plane(mean.apply_to_sky(grid)) - PLANE.to_plane(expected)
     assert 1e3 * np.abs(difference).max() < 0.01
-    one = mean_transform(moved[:1], np.ones(1), planes[2])
+    one = mean_transform(moved[:1], np.ones(1))
     assert one is moved[0]
 
 
 def test_interpolated_shift_and_roll_are_those_of_the_time():
     """A linear drift of shift and roll, met half-way and at a third."""
     first, last = fitted(shift=(1.0, -2.0), roll=0.02), fitted(shift=(1.02, -1.97), roll=0.03)
-    mean = mean_transform([first, last], np.array([2 / 3, 1 / 3]), PLANE)
+    mean = mean_transform([first, last], np.array([2 / 3, 1 / 3]))
     np.testing.assert_allclose(mean.shift, [1.0 + 0.02 / 3, -2.0 + 0.03 / 3], atol=1e-12)
     assert mean.roll == pytest.approx(0.02 + 0.01 / 3, abs=1e-9)
     assert mean.scale == pytest.approx(1.0, abs=1e-8)

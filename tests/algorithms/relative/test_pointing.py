@@ -44,7 +44,7 @@ def fitted(exposures, errors, failed=(3,), frames=(0, 0, 0, 0)):
     covariance[[0, 1], [0, 1]] = 1e-6
     fits = {}
     for number, (exposure, error) in enumerate(zip(exposures, errors, strict=True)):
-        transform = replace(error.inverted(), covariance=covariance).in_plane(exposure.plane)
+        transform = replace(error.inverted(), covariance=covariance)
         fits[exposure.key] = ExposureFit(
             FitStatus.ALIGNED, transform, reference=KEYS[0], frame=frames[number], geometry="rshift"
         )
@@ -59,10 +59,10 @@ def found(exposures, catalogs, fits, labels=None, sources=None):
     if sources is None:
         sky, error = source_positions(exposures[0], catalogs[KEYS[0]])
         own = fits[KEYS[0]].transform or LinearTransform.identity(PLANE)
-        xy = own.in_plane(PLANE).apply(PLANE.to_plane(sky))
+        xy = own.apply(PLANE.to_plane(sky))
         sources = PlaneList(xy, error, np.full(len(xy), 20.0), np.full(len(xy), 2016.0))
     places = [sources] * (1 + max(fit.frame for fit in fits.values()))
-    return prior_only(exposures, catalogs, fits, (labels, places, PLANE), (POINTING, MATCH))
+    return prior_only(exposures, catalogs, fits, (labels, places), (POINTING, MATCH))
 
 
 def emptied(catalogs, key, rows=0, note="no source above 6 sigma"):
@@ -87,7 +87,7 @@ def test_an_exposure_without_sources_of_its_own(rows):
     )
     assert fit.is_aligned
     assert fit.reason.startswith(f"no good; corrected like {', '.join(KEYS[:3])}, error ")
-    error = fit.transform.shift_error
+    error = fit.transform.at(exposures[3].plane).shift_error
     assert (error >= DITHER).all()
     assert np.abs(offset(exposures[3], fit.transform, errors[3])).max() < 4 * error.max()
     # what the reason says is the error
@@ -111,8 +111,8 @@ def test_errors_are_true(n_others):
         ]
         new = found(exposures, catalogs, fitted(exposures, errors, failed), sources=nowhere)
         assert set(new) == set(KEYS[n_others:])
-        transform = new[KEYS[3]].transform
-        true = errors[3].inverted().in_plane(exposures[3].plane)
+        transform = new[KEYS[3]].transform.at(exposures[3].plane)
+        true = errors[3].inverted().at(exposures[3].plane)
         pulls.append((transform.shift - true.shift) / transform.shift_error)
     # 120 pulls: 7 % of their width; a scatter that looks large by chance makes errors larger
     width = np.sqrt(np.mean(np.square(pulls)))
@@ -181,20 +181,17 @@ def test_corrections_that_start_from_another_wcs_are_not_mixed(shared):
             alternates={"IDC": e.chips[0].wcs} if shared and e.key != KEYS[3] else {},
             chips=e.chips
             if e.key == KEYS[3]
-            else tuple(
-                replace(chip, wcs=chip.wcs.corrected(moved.in_plane(chip.wcs.plane))) for chip in e.chips
-            ),
+            else tuple(replace(chip, wcs=chip.wcs.corrected(moved)) for chip in e.chips),
         )
         for e in exposures
     ]
     # what is left to correct once the archive's fit is applied
     for e in mixed[:3]:
-        left = moved.inverted().then(fits[e.key].transform.in_plane(PLANE)).in_plane(e.plane)
-        fits[e.key] = replace(fits[e.key], transform=left)
+        fits[e.key] = replace(fits[e.key], transform=moved.inverted().then(fits[e.key].transform))
     got = found(mixed, emptied(catalogs, KEYS[3]), fits).get(KEYS[3])
     if not shared:
         assert got is None
         return
     assert got.status is FitStatus.PRIOR_ONLY
-    left = got.transform.shift - errors[3].inverted().in_plane(exposures[3].plane).shift
-    assert (np.abs(left) < 5 * got.transform.shift_error).all()
+    found_there, true = (t.at(exposures[3].plane) for t in (got.transform, errors[3].inverted()))
+    assert (np.abs(found_there.shift - true.shift) < 5 * found_there.shift_error).all()

@@ -66,7 +66,7 @@ def test_all_are_brought_onto_the_first(observed, geometry):
     for frame, error in zip(exposures, ERRORS, strict=True):
         fit = solution[frame.key]
         assert np.abs(offset(frame, fit.transform, error, ERRORS[0])).max() < LIMIT
-        assert fit.transform.plane == frame.plane
+        assert fit.transform.plane is solution.plane
         assert fit.status is (FitStatus.REFERENCE if frame.key == KEYS[0] else FitStatus.ALIGNED)
         assert fit.rms == pytest.approx(1e3 * PIXEL_NOISE * 0.128, rel=0.3)
         assert fit.false_match_probability < 1e-9

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from grism_align.io.associations import (
     apply_association,
-    build_association,
     check_governors,
     read_association,
     write_association,
@@ -67,9 +66,8 @@ def test_json_members(tmp_path):
     assert found.origin == str(tmp_path / "x_asn.json")
     assert found.header == {"asn_type": "wfss-align", "asn_id": "a7", "odd": {"a": [1]}}
     direct, grism = found.members
-    assert direct == Member(
-        file_source(tmp_path / NAMES[1]), "direct_image", catalog=str(tmp_path / "cat/one.ecsv")
-    )
+    catalog = str(tmp_path / "cat/one.ecsv")
+    assert direct == Member(file_source(tmp_path / NAMES[1]), "direct_image", catalog=catalog)
     assert grism == Member(file_source(tmp_path / NAMES[0]), "science", "g1", ("ib6o23rtq",))
 
 
@@ -375,7 +373,7 @@ def test_written_order_and_paths(tmp_path):
     source.write_text(json.dumps(content))
     read = read_association(source)
     grism = replace(read.members[0], governors=("ib6o23rtq",), group_id="g")
-    direct = replace(read.members[1], catalog=inside / "c.ecsv")
+    direct = replace(read.members[1], catalog=str(inside / "c.ecsv"))
     path = write_association(replace(read, members=(grism, direct)), tmp_path / "run" / "new_asn.json")
     text = path.read_text()
     assert text.endswith("}\n")
@@ -444,11 +442,8 @@ def test_reading_gives_what_was_written(drawn, header, product_extra):
             path = (folder / below).resolve() / f"{root}_flt.fits"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            members.append(
-                Member(
-                    file_source(path), kind, group, tuple(governors), str(path) if cataloged else "", extra
-                )
-            )
+            catalog = str(path) if cataloged else ""
+            members.append(Member(file_source(path), kind, group, tuple(governors), catalog, extra))
         told = Association("field", tuple(members), {"asn_type": "t", **header}, product_extra)
         path = write_association(told, folder / "field_asn.json")
         again = read_association(path)
@@ -457,7 +452,7 @@ def test_reading_gives_what_was_written(drawn, header, product_extra):
         assert write_association(again, path).read_text() == text
 
 
-# building
+# what it says of exposures
 
 TWO_VISITS = [
     exposure("ibbb02d1q", 90000, east=30),
@@ -465,62 +460,6 @@ TWO_VISITS = [
     exposure("iaaa01d1q", 0),
     exposure("iccc03g1q", 200000, east=1000, target="", grism=True),
 ]
-
-
-def test_build():
-    built = build_association(TWO_VISITS, "field")
-    assert [(m.root, m.exptype, m.group_id, m.governors) for m in built.members] == [
-        ("iaaa01d1q", "direct_image", "iaaa01", ()),
-        ("iaaa01g1q", "science", "iaaa01", ("iaaa01d1q",)),
-        ("ibbb02d1q", "direct_image", "ibbb02", ()),
-        ("iccc03g1q", "science", "iccc03", ()),
-    ]
-    assert built.header["asn_type"] == "wfss-align"
-    assert {"asn_rule", "asn_id", "version_id"} <= set(built.header)
-    assert (built.header["program"], built.header["target"]) == ("iaaa,ibbb,iccc", "FIELD")
-    visits = built.product_extra["visits"]
-    assert visits[0] == {"visit": "iaaa01", "filters": ["F140W", "G141"], "start": "2014-12-09T00:00:00"}
-    assert built.product_extra["overlaps"] == [["iaaa01", "ibbb02"]]
-
-
-def test_build_orders_by_visit_where_visits_interleave():
-    keys = ["iaaa01d1q", "ibbb02d1q", "iaaa01d2q"]
-    built = build_association([exposure(key, 100 * i) for i, key in enumerate(keys)], "field")
-    assert [member.root for member in built.members] == ["iaaa01d1q", "iaaa01d2q", "ibbb02d1q"]
-
-
-def test_build_keeps_what_was_known():
-    member = Member(TWO_VISITS[2].source, "", None, (), "/data/c.ecsv", {"memtype": "EXP-DTH"})
-    aside = Member(file_source("/data/x_cat.ecsv"), "sourcecat")
-    known = Association("old", (member, aside), {"asn_id": "o1", "asn_type": "None", "odd": 1}, {"why": "x"})
-    built = build_association(TWO_VISITS[1:3], "field", known)
-    assert built.members[0] == replace(member, exptype="direct_image", group_id="iaaa01")
-    assert built.members[-1] == aside
-    assert built.header["asn_id"] == "o1"
-    assert built.header["odd"] == 1
-    assert built.header["asn_type"] == "wfss-align"
-    assert built.product_extra["why"] == "x"
-
-
-def test_build_keeps_the_governors_that_are_named():
-    directs = [exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 100), exposure("ibbb02d1q", 9000)]
-    grism = exposure("iaaa01g1q", 400, grism=True, governors=("ibbb02d1q", "iaaa01d1q"))
-    built = build_association([grism, *directs], "field")
-    assert next(m for m in built.members if m.root == "iaaa01g1q").governors == ("ibbb02d1q", "iaaa01d1q")
-
-
-@pytest.mark.parametrize(
-    ("exposures", "product", "says"),
-    [
-        ([], "field", "no exposure"),
-        ([TWO_VISITS[0], TWO_VISITS[0]], "field", "given twice: ibbb02d1q"),
-        (TWO_VISITS, "a/b", "product name"),
-        ([replace(TWO_VISITS[1], governors=("nobody",))], "field", "iaaa01g1q names nobody"),
-    ],
-)
-def test_build_refuses(exposures, product, says):
-    with pytest.raises(AssociationError, match=says):
-        build_association(exposures, product)
 
 
 def test_governors_must_be_direct():

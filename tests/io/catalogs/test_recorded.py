@@ -42,7 +42,9 @@ def _visit(field, error, name, start, rng):
 def _tied(visit, undo, error):
     covariance = np.diag([error**2, error**2, 0, 0, 0, 0])
     fits = {
-        e.key: ExposureFit(FitStatus.ALIGNED, replace(undo.in_plane(e.plane), covariance=covariance), "MADE")
+        e.key: ExposureFit(
+            FitStatus.ALIGNED, replace(undo.at(visit.relative.plane), covariance=covariance), "MADE"
+        )
         for e in visit.exposures
     }
     return replace(visit, absolute=AlignmentSolution(fits, "MADE"))

@@ -27,7 +27,7 @@ from grism_align.values.settings import ServiceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.user_shifts import REFERENCE
-from tests.support.reports import ODD, changed, field, record, stamps, transform
+from tests.support.reports import ODD, PLANE, changed, field, record, stamps, transform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -526,7 +526,7 @@ def test_shift_of_a_grism_exposure_is_that_at_its_own_place():
     there = one.plane.to_sky([30.0, 0.0])
     tree["exposures"][one.key]["plane"] = {"ra": float(there[0]), "dec": float(there[1])}
     entry = next(entry for entry in Contents(tree).entries if entry.key == one.key)
-    before = exposures.total[one.key].transform
+    before = exposures.total[one.key].transform.at(one.plane)
     # turned by the roll, a place 30" to the east moves south
     assert entry.shift[1] == pytest.approx(1e3 * (before.shift[1] + before.matrix[1, 0] * 30.0), abs=0.05)
     assert entry.shift[1] < 1e3 * before.shift[1] - 5
@@ -560,7 +560,7 @@ def test_corrections_of_a_table_are_not_called_aligned():
     exposures = field(n_visits=1)
     first = exposures.direct[0]
     own = ExposureFit(FitStatus.ALIGNED, transform(first.plane, 300.0, 0.0), REFERENCE, rule="row of i00v00")
-    still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(first.plane), "the WCS of the file")
+    still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), "the WCS of the file")
     note = "corrections of mine.csv, sha256 0123"
     verdict, said = verdict_and_cautions(
         exposures,

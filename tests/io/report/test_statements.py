@@ -14,14 +14,14 @@ from grism_align.values.field import Activity
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.io.report.test_report import NOTHING, Page, verdict_and_cautions
-from tests.support.reports import changed, field, record
+from tests.support.reports import PLANE, changed, field, record
 
 
 def _unmoved():
     """One direct exposure, which is the frame, and its grism exposure."""
     exposures = field(n_visits=1, n_pairs=1, tied=False)
     [direct] = exposures.direct
-    still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(direct.plane), "frame")
+    still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), "frame")
     exposures = changed(exposures, direct.key, still)
     [grism] = exposures.grisms
     carried = replace(still, status=FitStatus.ALIGNED, governed_by=(direct.key,))

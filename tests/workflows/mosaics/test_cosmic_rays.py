@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,15 +16,14 @@ from grism_align.io.files.staging import remove_leftovers, temporary_folder
 from grism_align.io.missions.hst.flags import flag_rays
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, usual_scene
 from grism_align.values.errors import InputError
-from grism_align.values.mosaic import MosaicRequest
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.mosaics.checks import check_grid
 from grism_align.workflows.mosaics.cosmic_rays import _method
-from grism_align.workflows.mosaics.make import write_mosaics
 from tests.support.exposures import exposure as an_exposure
 from tests.support.fields import SMALL, make_field
+from tests.support.mosaics import drizzled, files_of
 
 DITHERS = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (0.477, 0.801))
 
@@ -45,12 +44,6 @@ def _truly(field, association=None):
     return replace(exposures, relative=AlignmentSolution(corrections))
 
 
-def _made(exposures, folder, **values):
-    settings = asdict(MosaicSettings(**{"scale": 0.1, **values}))
-    request = MosaicRequest("visit_mosaic", "done", "", settings, good_bits={"wfc3_ir": 8768})
-    return write_mosaics(exposures.with_activity(request), folder, lambda items, _: items)
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     return _field(tmp_path_factory.mktemp("small"), 2, 120)
@@ -62,8 +55,8 @@ def test_the_cores_of_stars_are_no_cosmic_rays(tmp_path, n):
     exposures = _truly(_field(tmp_path, n, 300))
     tables = []
     for method in ("none", "auto"):
-        made = _made(exposures, tmp_path / method, scale=0.06, cosmic_rays=method)
-        tables.append(Table.read(made.files[3]))
+        made = drizzled(exposures, tmp_path / method, scale=0.06, cosmic_rays=method)
+        tables.append(Table.read(files_of(made)[3]))
     one, other = tables
     apart = np.hypot(
         one["xcentroid"][:, None] - np.asarray(other["xcentroid"]),
@@ -83,11 +76,11 @@ def test_flags_settle(small, tmp_path):
     association = small.copied(folder)
     found = []
     for _ in range(3):
-        made = _made(_truly(small, association), tmp_path / "out", flag_exposures=True, make_catalog=False)
-        found.append({key: own[1].unpacked() for key, own in made.rays.items()})
-        counts = made.exposures.activities[-1].counts
+        made = drizzled(_truly(small, association), tmp_path / "out", flag_exposures=True, make_catalog=False)
+        found.append({key: own[1].unpacked() for key, own in made.cosmic_rays.items()})
+        counts = made.counts
         assert counts["flagged_pixels"] == sum(int(mask.sum()) for mask in found[-1].values()) > 0
-        for key, own in made.rays.items():
+        for key, own in made.cosmic_rays.items():
             path = folder / f"{key}_flt.fits"
             flag_rays(path, own)
             assert np.array_equal(fits.getdata(path, "DQ") & 4096 > 0, own[1].unpacked())
@@ -97,19 +90,19 @@ def test_flags_settle(small, tmp_path):
 
 def test_exposures_that_are_not_written_are_named(small, tmp_path, caplog):
     exposures = load_exposures(small.association)
-    made = _made(exposures, tmp_path, flag_exposures=True, make_catalog=False)
-    counts = made.exposures.activities[-1].counts
-    assert made.rays == {}
+    made = drizzled(exposures, tmp_path, flag_exposures=True, make_catalog=False)
+    counts = made.counts
+    assert made.cosmic_rays == {}
     assert counts["flagged_pixels"] == 0 < counts["cosmic_ray_pixels"]
     assert all(exposure.key in caplog.text for exposure in exposures.direct)
 
 
 def test_times_are_seconds(small, tmp_path):
-    made = _made(_truly(small), tmp_path, weights="exposure", make_catalog=False)
-    science, weight = (fits.getheader(path) for path in made.files)
+    made = drizzled(_truly(small), tmp_path, weights="exposure", make_catalog=False)
+    science, weight = (fits.getheader(path) for path in files_of(made))
     assert (science["BUNIT"], weight["BUNIT"]) == ("ELECTRONS/S", "s")
     assert science["CRREJECT"] == "median"
-    times = fits.getdata(made.files[1])
+    times = fits.getdata(files_of(made)[1])
     # pixels cover more of the sky here than in the middle of the whole detector
     assert np.median(times[times > 0.7 * science["EXPTIME"]]) == pytest.approx(science["EXPTIME"], rel=0.1)
 
@@ -117,7 +110,7 @@ def test_times_are_seconds(small, tmp_path):
 @pytest.mark.parametrize(("ra", "dec"), [(1.0, 0.0), (180.0, None)])
 def test_pixels_of_another_field(small, tmp_path, ra, dec):
     exposures = _truly(small)
-    path = _made(exposures, tmp_path, cosmic_rays="none", make_catalog=False).files[0]
+    path = files_of(drizzled(exposures, tmp_path, cosmic_rays="none", make_catalog=False))[0]
     far = tmp_path / "far.fits"
     shutil.copyfile(path, far)
     with fits.open(far, mode="update") as hdus:
@@ -127,7 +120,7 @@ def test_pixels_of_another_field(small, tmp_path, ra, dec):
             header["CRVAL2"] = -header["CRVAL2"]
     for check in (
         lambda: check_grid(exposures, MosaicSettings(grid_image=str(far))),
-        lambda: _made(exposures, tmp_path / "out", grid_image=str(far)),
+        lambda: drizzled(exposures, tmp_path / "out", grid_image=str(far)),
     ):
         with pytest.raises(InputError, match=r"far\.fits"):
             check()
@@ -157,9 +150,9 @@ def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):
         with fits.open(exposure.source, mode="update") as hdus:
             hdus["SCI", exposure.chips[0].number].data[y, x] += 3000.0
             hdus["DQ", exposure.chips[0].number].data[y, x] |= 4096
-    made = _made(_truly(field), tmp_path / "out", flag_exposures=True, make_catalog=False, good_bits=480)
+    made = drizzled(_truly(field), tmp_path / "out", flag_exposures=True, make_catalog=False, good_bits=480)
     for exposure, (x, y) in zip(pair, places, strict=True):
-        assert made.rays[exposure.key][exposure.chips[0].number].unpacked()[y, x]
+        assert made.cosmic_rays[exposure.key][exposure.chips[0].number].unpacked()[y, x]
 
 
 @pytest.mark.parametrize("is_there", [True, False])

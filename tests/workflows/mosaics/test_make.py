@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +18,16 @@ from grism_align.io.missions.hst.flags import flag_rays
 from grism_align.io.mosaics.files import read_grid
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, usual_scene
 from grism_align.values.errors import InputError, OutputError
-from grism_align.values.mosaic import MosaicRequest
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.mosaics.catalogs import _extended
 from grism_align.workflows.mosaics.checks import check_products
-from grism_align.workflows.mosaics.make import write_mosaics
 from tests.support.astrodrizzle import run_astrodrizzle
 from tests.support.fields import make_field
+from tests.support.mosaics import GOOD_BITS, drizzled, files_of
 
 SIZE = 200
-GOOD = {"wfc3_ir": 8768, "acs_wfc": 480}
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +57,13 @@ def _corrected(field):
         fits_[one.key] = ExposureFit(
             FitStatus.ALIGNED, replace(correction, covariance=np.diag([1e-6, 1e-6, 0, 0, 0, 0]))
         )
-    return exposures.with_activity(_request(), relative=AlignmentSolution(fits_))
-
-
-def _request(**values):
-    values = {"scale": 0.1, **values}
-    return MosaicRequest("visit_mosaic", "done", "", asdict(MosaicSettings(**values)), good_bits=GOOD)
-
-
-def _made(exposures, folder, **values):
-    return write_mosaics(exposures.with_activity(_request(**values)), folder, lambda items, _: items)
+    return replace(exposures, relative=AlignmentSolution(fits_))
 
 
 @pytest.fixture(scope="module")
 def made(truly, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out")
-    return _made(truly, folder), folder
+    return drizzled(truly, folder), folder
 
 
 def _matched(catalog, sky, limit=0.1):
@@ -90,13 +79,12 @@ def _matched(catalog, sky, limit=0.1):
 
 def test_what_is_written(made, truly):
     outcome, folder = made
-    assert {path.name for path in outcome.files} == {path.name for path in folder.iterdir()}
-    assert len(outcome.files) == 8
-    assert not isinstance(outcome.exposures.activities[-1], MosaicRequest)
-    assert outcome.exposures.activities[-1].counts["mosaics"] == 2
-    assert not outcome.rays
-    name = outcome.files[0].name
-    with fits.open(outcome.files[0]) as hdus:
+    assert {path.name for path in files_of(outcome)} == {path.name for path in folder.iterdir()}
+    assert len(files_of(outcome)) == 8
+    assert outcome.counts["mosaics"] == 2
+    assert not outcome.cosmic_rays
+    name = files_of(outcome)[0].name
+    with fits.open(files_of(outcome)[0]) as hdus:
         hdus.verify("exception")
         header = hdus[0].header
         members = [one for one in truly.direct if one.visit == name[:6]]
@@ -105,7 +93,7 @@ def test_what_is_written(made, truly):
         assert header["BUNIT"] == "ELECTRONS/S"
         for keyword in ("PHOTFLAM", "PHOTPLAM", "TELESCOP", "INSTRUME"):
             assert header[keyword]
-        grid = read_grid(outcome.files[0])
+        grid = read_grid(files_of(outcome)[0])
         xy = np.array([[3.0, 4.0], [100.0, 50.0]])
         assert np.allclose(WCS(header).all_pix2world(xy, 0), grid.to_sky(xy), atol=1e-10)
         assert grid.shape == hdus[0].data.shape
@@ -116,7 +104,7 @@ def test_sources_are_where_they_are(made, field):
     outcome, _ = made
     truth = field.truth.catalog
     sky = np.column_stack([truth["ra"], truth["dec"]])
-    for path in outcome.files:
+    for path in files_of(outcome):
         if path.suffix != ".ecsv":
             continue
         table = Table.read(path)
@@ -136,7 +124,7 @@ def test_the_catalog_is_what_grism_extraction_of_jwst_reads(made):
     outcome, _ = made
     wanted = ["label", "xcentroid", "ycentroid", "sky_centroid", "isophotal_abmag", "isophotal_abmag_err"]
     wanted += [f"sky_bbox_{corner}" for corner in ("ll", "lr", "ul", "ur")] + ["is_extended"]
-    path = next(path for path in outcome.files if path.name.endswith("cat.ecsv"))
+    path = next(path for path in files_of(outcome) if path.name.endswith("cat.ecsv"))
     table = QTable.read(path, format="ascii.ecsv")
     assert set(wanted) <= set(table.colnames)
     grid = read_grid(path.with_name(path.name.replace("cat.ecsv", "drz_sci.fits")))
@@ -154,8 +142,8 @@ def test_the_catalog_is_what_grism_extraction_of_jwst_reads(made):
 
 def test_segments_are_those_of_the_catalog(made):
     outcome, _ = made
-    table = Table.read(next(path for path in outcome.files if path.name.endswith("cat.ecsv")))
-    segments = fits.getdata(next(path for path in outcome.files if path.name.endswith("seg.fits")))
+    table = Table.read(next(path for path in files_of(outcome) if path.name.endswith("cat.ecsv")))
+    segments = fits.getdata(next(path for path in files_of(outcome) if path.name.endswith("seg.fits")))
     area = np.bincount(segments.ravel(), minlength=len(table) + 1)[1:]
     assert np.array_equal(area, table["isophotal_area"])
     assert np.array_equal(table["label"], np.arange(1, len(table) + 1))
@@ -163,17 +151,17 @@ def test_segments_are_those_of_the_catalog(made):
 
 def test_tiles_make_no_difference(made, truly, tmp_path):
     _, folder = made
-    other = _made(truly, tmp_path, tile=64, make_catalog=False)
-    for path in other.files:
+    other = drizzled(truly, tmp_path, tile=64, make_catalog=False)
+    for path in files_of(other):
         assert np.allclose(fits.getdata(path), fits.getdata(folder / path.name), rtol=1e-4, atol=1e-4)
 
 
 def test_cosmic_rays_are_handed_back(truly, tmp_path):
-    outcome = _made(truly, tmp_path, flag_exposures=True, make_catalog=False)
-    assert outcome.exposures.activities[-1].counts["cosmic_ray_pixels"] == sum(
-        mask.number for own in outcome.rays.values() for mask in own.values()
+    outcome = drizzled(truly, tmp_path, flag_exposures=True, make_catalog=False)
+    assert outcome.counts["cosmic_ray_pixels"] == sum(
+        mask.number for own in outcome.cosmic_rays.values() for mask in own.values()
     )
-    key, rays = next((key, own) for key, own in outcome.rays.items() if own[1].number)
+    key, rays = next((key, own) for key, own in outcome.cosmic_rays.items() if own[1].number)
     copy = tmp_path / truly[key].source.name
     copy.write_bytes(Path(truly[key].source).read_bytes())
     flag_rays(copy, rays)
@@ -213,9 +201,8 @@ def _blanked(exposures, key, folder, dq=0):
         hdus["SCI"].data = np.random.default_rng(8).normal(0.7, 0.02, shape).astype(np.float32)
         hdus["DQ"].data = np.full(shape, dq, np.int16)
         hdus.writeto(copy)
-    changed = tuple(
-        replace(one, source=file_source(copy)) if one.key == key else one for one in exposures.exposures
-    )
+    other = replace(exposures[key], source=file_source(copy))
+    changed = tuple(other if one.key == key else one for one in exposures.exposures)
     return replace(exposures, exposures=changed)
 
 
@@ -223,14 +210,14 @@ def test_an_exposure_corrected_like_its_neighbours_is_not_stacked(made, truly, f
     """A blank one would make stars faint by 2.5 log(3 / 2) = 0.44 mag, or scatter where it is rejected."""
     key = truly.direct[1].key
     blank = _with_status(_blanked(truly, key, tmp_path, 0), key, FitStatus.PRIOR_ONLY)
-    out = _made(blank, tmp_path / "out")
+    out = drizzled(blank, tmp_path / "out")
     assert f"PRIOR_ONLY): {key}" in caplog.text
     found, true = _stars(tmp_path / "out", field)
     usual, same = _stars(made[1], field)
     assert len(found) > 5
     # both scatter by a few hundredths, which the stars' phases on the pixels make
     assert abs(np.median(found - true) - np.median(usual - same)) < 0.03
-    header = fits.getheader(out.files[0])
+    header = fits.getheader(files_of(out)[0])
     assert header["NDRIZIM"] == 2
     assert header["EXPTIME"] == 2 * truly.direct[0].exposure_time
 
@@ -243,14 +230,14 @@ def test_what_is_stacked_where_nothing_is_aligned_by_itself(truly, tmp_path):
             exposures = _with_status(exposures, one.key, status)
         if status is FitStatus.FAILED:
             exposures = replace(exposures, relative=AlignmentSolution({}))
-        out = _made(exposures, tmp_path / status.value, make_catalog=False)
-        assert [fits.getheader(path)["NDRIZIM"] for path in out.files] == [3] * 4
+        out = drizzled(exposures, tmp_path / status.value, make_catalog=False)
+        assert [fits.getheader(path)["NDRIZIM"] for path in files_of(out)] == [3] * 4
 
 
 def test_an_exposure_without_a_usable_pixel_is_not_counted(truly, tmp_path, caplog):
     key = truly.direct[0].key
-    out = _made(_blanked(truly, key, tmp_path, 4), tmp_path / "out", make_catalog=False)
-    header = fits.getheader(out.files[0])
+    out = drizzled(_blanked(truly, key, tmp_path, 4), tmp_path / "out", make_catalog=False)
+    header = fits.getheader(files_of(out)[0])
     assert header["NDRIZIM"] == 2
     assert header["EXPTIME"] == 2 * truly.direct[0].exposure_time
     assert key in caplog.text
@@ -268,8 +255,8 @@ def test_the_sky_of_two_exposures_is_zero(truly, tmp_path):
     pair = replace(truly, exposures=kept)
     skies = []
     for method in ("none", "median"):
-        out = _made(pair, tmp_path / method, make_catalog=False, cosmic_rays=method)
-        image, weight = (fits.getdata(path) for path in out.files[:2])
+        out = drizzled(pair, tmp_path / method, make_catalog=False, cosmic_rays=method)
+        image, weight = (fits.getdata(path) for path in files_of(out)[:2])
         both = weight > 0.9 * np.percentile(weight[weight > 0], 90)
         skies.append(np.median(image[both] * np.sqrt(weight[both])))
     assert abs(skies[1] - skies[0]) < 0.03
@@ -277,11 +264,13 @@ def test_the_sky_of_two_exposures_is_zero(truly, tmp_path):
 
 def test_the_pixels_of_a_given_image(made, truly, tmp_path):
     outcome, _ = made
-    wanted = outcome.files[0]
-    other = _made(truly, tmp_path, grid_image=str(wanted), extent="field", make_catalog=False)
-    assert [path.name for path in other.files] == ["field-f140w_drz_sci.fits", "field-f140w_drz_wht.fits"]
-    assert np.allclose(WCS(fits.getheader(other.files[0])).wcs.crpix, WCS(fits.getheader(wanted)).wcs.crpix)
-    assert fits.getdata(other.files[0]).shape == fits.getdata(wanted).shape
+    wanted = files_of(outcome)[0]
+    other = drizzled(truly, tmp_path, grid_image=str(wanted), extent="field", make_catalog=False)
+    assert [path.name for path in files_of(other)] == ["field-f140w_drz_sci.fits", "field-f140w_drz_wht.fits"]
+    assert np.allclose(
+        WCS(fits.getheader(files_of(other)[0])).wcs.crpix, WCS(fits.getheader(wanted)).wcs.crpix
+    )
+    assert fits.getdata(files_of(other)[0]).shape == fits.getdata(wanted).shape
     with pytest.raises(InputError, match="CTYPE"):
         read_grid(Path(truly.direct[0].source))
 
@@ -298,13 +287,13 @@ def test_one_exposure_of_two_chips(tmp_path):
     """A CCD's single exposure: the Laplacian filter, counts, lookup tables."""
     field = make_field(case_a("acs_wfc", size=(128, 256), n_pairs=1, n_visits=1), tmp_path)
     exposures = load_exposures(field.association)
-    out = _made(exposures, tmp_path / "out", scale=0.05, weights="exposure")
-    with fits.open(out.files[0]) as hdus, fits.open(out.files[1]) as weights:
+    out = drizzled(exposures, tmp_path / "out", scale=0.05, weights="exposure")
+    with fits.open(files_of(out)[0]) as hdus, fits.open(files_of(out)[1]) as weights:
         image, weight = hdus[0].data, weights[0].data
     assert (weight > 0).mean() > 0.3
     assert np.isfinite(image).all()
-    assert out.exposures.activities[-1].counts["cosmic_ray_pixels"] > 0
-    table = Table.read(next(path for path in out.files if path.name.endswith("cat.ecsv")))
+    assert out.counts["cosmic_ray_pixels"] > 0
+    table = Table.read(next(path for path in files_of(out) if path.name.endswith("cat.ecsv")))
     assert len(table) > 3
 
 
@@ -314,17 +303,17 @@ def test_astrodrizzle_makes_the_same(field, tmp_path):
     pytest.importorskip("drizzlepac.astrodrizzle", exc_type=ImportError)
     exposures = load_exposures(field.association)
     same = {"level_background": False, "cosmic_rays": "none", "make_catalog": False, "weights": "error"}
-    ours = _made(exposures, tmp_path / "ours", **same)
+    ours = drizzled(exposures, tmp_path / "ours", **same)
     keys = ours.products[0].plan.keys
     paths = [Path(exposures[key].source) for key in keys]
-    bits = GOOD["wfc3_ir"]
+    bits = GOOD_BITS["wfc3_ir"]
     theirs = run_astrodrizzle(
-        paths, ours.files[0], tmp_path / "theirs",
+        paths, files_of(ours)[0], tmp_path / "theirs",
         final_bits=bits, final_wht_type="ERR", final_pixfrac=0.8, stepsize=1,
     )  # fmt: skip
     # files that it leaves open must not be found by another test
     gc.collect()
-    image, weight = (fits.getdata(path) for path in ours.files[:2])
+    image, weight = (fits.getdata(path) for path in files_of(ours)[:2])
     used = weight > 0
     one, known = image[used], weight[used]
     # of rates it takes the errors for those of counts

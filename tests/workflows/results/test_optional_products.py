@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from tests.support.associations import write_exposure
+from tests.support.executors import HERE
 from tests.support.reports import field
 from tests.support.reports import stamps as pictures
 
@@ -35,7 +37,7 @@ def exposures(tmp_path):
 
 
 def _write(exposures, folder, **extra):
-    write_results(exposures, Destination(folder, in_place=False, **extra), lambda members, label: members)
+    write_results(exposures, Destination(folder, in_place=False, **extra), HERE)
 
 
 def _names(folder, ending):
@@ -76,11 +78,12 @@ def test_a_mistake_costs_no_results(exposures, tmp_path, monkeypatch, caplog, br
         msg = "a cat on the keyboard"
         raise ZeroDivisionError(msg)
 
-    places = {"report": report, "stamps": stamps_module, "regions": None}
-    if places[broken] is None:
-        monkeypatch.setattr("grism_align.io.export.regions.write_regions", fail)
-    else:
-        monkeypatch.setattr(places[broken], "write_report" if broken == "report" else "star_stamps", fail)
+    places = {
+        "report": "io.report.report_html",
+        "stamps": "workflows.results.stamps.star_stamps",
+        "regions": "io.export.regions.region_files",
+    }
+    monkeypatch.setattr(f"grism_align.{places[broken]}", fail)
     _write(exposures, out, with_report=True, with_regions=True)
     [warning] = [one for one in caplog.records if one.name == extras.__name__ and one.levelname == "WARNING"]
     assert "ZeroDivisionError: a cat on the keyboard" in warning.getMessage()
@@ -94,14 +97,18 @@ def test_a_mistake_costs_no_results(exposures, tmp_path, monkeypatch, caplog, br
 def test_a_full_disk_costs_them(exposures, tmp_path, monkeypatch):
     out = tmp_path / "out"
 
-    def full(*arguments):
-        raise OutputError(
-            out / "field_report.html", str(OSError(errno.ENOSPC, "No space left")), "Free space"
-        )
+    write = Path.write_text
 
-    monkeypatch.setattr(report, "write_report", full)
-    with pytest.raises(OutputError, match="No space left"):
+    def full(path, text, **options):
+        if path.suffix == ".html":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match="No space left") as caught:
         _write(exposures, out, with_report=True)
+    # of the file that the user knows, not of the hidden one
+    assert caught.value.path == str(out / "field_report.html")
     assert list(out.iterdir()) == []
 
 

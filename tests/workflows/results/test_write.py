@@ -18,19 +18,19 @@ from grism_align.values.errors import InputError, OutputError
 from grism_align.values.field import Activity, SkySource
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
+from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.load import load_exposures
+from grism_align.workflows.results import exposures as written
+from grism_align.workflows.results import products
 from grism_align.workflows.results import write as results
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from tests.support.associations import write_exposure
+from tests.support.executors import HERE
 from tests.support.fields import wcs_apart
 
 KEYS = ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q", "iaaa01g2q"]
-
-
-def quietly(exposures, label):
-    return exposures
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_reference_catalog_is_not_replaced(aligned, out, name):
         with pytest.raises(OutputError, match="it is the reference catalog"):
             check_destination(known, destination)
         with pytest.raises(OutputError, match="it is the reference catalog") as caught:
-            write_results(known, destination, quietly)
+            write_results(known, destination, HERE)
         assert "another output_dir" in caught.value.remedy
     assert (out / name).read_text() == "positions of an earlier run"
     assert _names(out) == [name]
@@ -150,7 +150,7 @@ def test_a_reference_catalog_is_not_replaced(aligned, out, name):
 
 def test_products(aligned, out):
     inputs = {e.source: sha256_of(Path(e.source)) for e in aligned.exposures}
-    write_results(aligned, Destination(out, in_place=False), quietly)
+    write_results(aligned, Destination(out, in_place=False), HERE)
     products = ["deep_asn.json", "deep_provenance.asdf", "iaaa01d1q_cat.ecsv"]
     assert _names(out) == sorted([*products, *(f"{key}_flt.fits" for key in KEYS)])
     assert {path: sha256_of(path) for path in inputs} == inputs
@@ -163,7 +163,7 @@ def test_products(aligned, out):
 
 
 def test_the_output_association(aligned, out, tmp_path):
-    write_results(aligned, Destination(out, in_place=False), quietly)
+    write_results(aligned, Destination(out, in_place=False), HERE)
     content = json.loads((out / "deep_asn.json").read_text())
     assert content["asn_type"] == "wfss-align"
     assert content["provenance"] == "deep_provenance.asdf"
@@ -182,7 +182,7 @@ def test_the_output_association(aligned, out, tmp_path):
 
 def test_exposures_without_fit_stay_where_they_are(aligned, out):
     """As after a step that comes before the grism exposures' turn."""
-    write_results(replace(aligned, grism=AlignmentSolution()), Destination(out, in_place=False), quietly)
+    write_results(replace(aligned, grism=AlignmentSolution()), Destination(out, in_place=False), HERE)
     assert not list(out.glob("*g?q_flt.fits"))
     content = json.loads((out / "deep_asn.json").read_text())
     names = [member["expname"] for member in content["products"][0]["members"]]
@@ -193,7 +193,7 @@ def test_exposures_without_fit_stay_where_they_are(aligned, out):
 
 
 def test_the_record(aligned, out):
-    write_results(aligned, Destination(out, in_place=False), quietly)
+    write_results(aligned, Destination(out, in_place=False), HERE)
     tree = read_provenance(out / "deep_provenance.asdf")
     for key in KEYS:
         record, output = tree["exposures"][key], out / f"{key}_flt.fits"
@@ -206,7 +206,7 @@ def test_the_record(aligned, out):
 
 
 def test_labels(aligned, out):
-    write_results(aligned, Destination(out, in_place=False), quietly)
+    write_results(aligned, Destination(out, in_place=False), HERE)
     header = fits.getheader(out / f"{KEYS[0]}_flt.fits", "SCI")
     assert header["WCSNAME"].endswith("-FIT_REL_NONE")
     assert (header["NMATCHES"], header["FITGEOM"], header["RMS_RA"]) == (8, "shift", 4.5)
@@ -240,7 +240,7 @@ def test_each_exposure_fitted_to_the_catalog(aligned, out):
     absolute = AlignmentSolution({KEYS[0]: fit}, "Gaia DR3")
     done = Activity("absolute_align", "done", settings={"solve": "exposure"})
     exposures = replace(_with_absolute(aligned), absolute=absolute).with_activity(done)
-    write_results(exposures, Destination(out, in_place=False), quietly)
+    write_results(exposures, Destination(out, in_place=False), HERE)
     header = fits.getheader(out / f"{KEYS[0]}_flt.fits", "SCI")
     assert header["WCSNAME"].endswith("-FIT_IMG_GaiaDR3")
     assert "aligned image-by-image to GAIA DR3" in header["WCSTYPE"]
@@ -249,7 +249,7 @@ def test_each_exposure_fitted_to_the_catalog(aligned, out):
 
 @pytest.mark.parametrize("headerlets", ["none", "file", "attach"])
 def test_headerlets(aligned, out, headerlets):
-    write_results(aligned, Destination(out, in_place=False, headerlets=headerlets), quietly)
+    write_results(aligned, Destination(out, in_place=False, headerlets=headerlets), HERE)
     files = [name for name in _names(out) if name.endswith("_hlet.fits")]
     assert files == ([f"{key}_hlet.fits" for key in sorted(KEYS[:2])] if headerlets == "file" else [])
     for key in KEYS:
@@ -259,7 +259,7 @@ def test_headerlets(aligned, out, headerlets):
 
 
 def test_labels_of_an_absolute_alignment(aligned, out):
-    write_results(_with_absolute(aligned), Destination(out, in_place=False), quietly)
+    write_results(_with_absolute(aligned), Destination(out, in_place=False), HERE)
     header = fits.getheader(out / f"{KEYS[0]}_flt.fits", "SCI")
     assert header["WCSNAME"].endswith("-FIT_REL_GaiaDR3")
     assert (header["NMATCHES"], header["FITGEOM"]) == (5, "rscale")
@@ -274,7 +274,7 @@ def _with_sources(aligned):
 
 
 def test_the_sources_as_a_reference_catalog(aligned, out):
-    write_results(_with_sources(aligned), Destination(out, in_place=False), quietly)
+    write_results(_with_sources(aligned), Destination(out, in_place=False), HERE)
     assert "deep_sources.ecsv" in _names(out)
     assert "deep_refcat.ecsv" not in _names(out)
     catalog = read_reference_catalog(out / "deep_sources.ecsv")
@@ -289,7 +289,7 @@ def test_the_sources_as_a_reference_catalog(aligned, out):
 
 def test_the_reference_catalog_as_used(aligned, out, tmp_path):
     """It lies beside the record of the step that used it, and of those after it."""
-    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), quietly)
+    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), HERE)
     catalog = read_reference_catalog(out / "deep_refcat.ecsv")
     assert (catalog.name, catalog.origin, len(catalog)) == ("Gaia DR3", "TAP service", 1)
     first = read_provenance(out / "deep_provenance.asdf")["reference_catalog"]
@@ -297,7 +297,7 @@ def test_the_reference_catalog_as_used(aligned, out, tmp_path):
     again = load_exposures(out / "deep_asn.json")
     before = (out / "deep_refcat.ecsv").read_bytes()
     for folder, in_place in ((out, True), (tmp_path / "next", False)):
-        write_results(again, Destination(folder, in_place=in_place), quietly)
+        write_results(again, Destination(folder, in_place=in_place), HERE)
         assert (folder / "deep_refcat.ecsv").read_bytes() == before
         entry = read_provenance(folder / "deep_provenance.asdf")["reference_catalog"]
         np.testing.assert_equal(entry, first)
@@ -305,9 +305,9 @@ def test_the_reference_catalog_as_used(aligned, out, tmp_path):
 
 def test_a_reference_catalog_of_an_earlier_run_does_not_stay(aligned, out):
     """Beside products that have none of it."""
-    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), quietly)
+    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), HERE)
     assert "deep_refcat.ecsv" in _names(out)
-    write_results(aligned, Destination(out, in_place=False), quietly)
+    write_results(aligned, Destination(out, in_place=False), HERE)
     assert "deep_refcat.ecsv" not in _names(out)
     assert read_provenance(out / "deep_provenance.asdf")["reference_catalog"] is None
 
@@ -315,17 +315,17 @@ def test_a_reference_catalog_of_an_earlier_run_does_not_stay(aligned, out):
 @pytest.mark.parametrize("is_tied", [True, False])
 def test_the_source_list_of_a_run_that_is_not_on_the_sky_says_so(aligned, out, caplog, is_tied):
     exposures = _with_sources(_with_absolute(aligned) if is_tied else aligned)
-    write_results(exposures, Destination(out, in_place=False), quietly)
+    write_results(exposures, Destination(out, in_place=False), HERE)
     read_reference_catalog(out / "deep_sources.ecsv")
     assert ("it was aligned to no catalog" in caplog.text) != is_tied
     assert exposures_behind(out / "deep_sources.ecsv") == {KEYS[0], KEYS[2]}
 
 
 def test_a_reference_catalog_that_is_gone(aligned, out, tmp_path, caplog):
-    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), quietly)
+    write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), HERE)
     again = load_exposures(out / "deep_asn.json")
     (out / "deep_refcat.ecsv").unlink()
-    write_results(again, Destination(tmp_path / "next", in_place=False), quietly)
+    write_results(again, Destination(tmp_path / "next", in_place=False), HERE)
     assert "no longer beside the record" in caplog.text
     entry = read_provenance(tmp_path / "next" / "deep_provenance.asdf")["reference_catalog"]
     assert (entry["file"], entry["name"]) == (None, "Gaia DR3")
@@ -334,7 +334,7 @@ def test_a_reference_catalog_that_is_gone(aligned, out, tmp_path, caplog):
 def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
     """Through files: fits, catalogs and corrections come back, and writing again changes nothing."""
     (tmp_path / "gaia.ecsv").write_text("positions")
-    write_results(_with_absolute(aligned, tmp_path / "gaia.ecsv"), Destination(out, in_place=False), quietly)
+    write_results(_with_absolute(aligned, tmp_path / "gaia.ecsv"), Destination(out, in_place=False), HERE)
     again = load_exposures(out / "deep_asn.json")
     assert [e.key for e in again.exposures] == KEYS
     assert list(again.catalogs) == [KEYS[0]]
@@ -342,7 +342,7 @@ def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
         assert again.fit(key).status == aligned.fit(key).status
         is_aligned = aligned.fit(key).is_aligned
         assert (again[key].applied is not None) == is_aligned
-    write_results(again, Destination(tmp_path / "again", in_place=False), quietly)
+    write_results(again, Destination(tmp_path / "again", in_place=False), HERE)
     for key in KEYS:
         assert wcs_apart(out / f"{key}_flt.fits", tmp_path / "again" / f"{key}_flt.fits") == 0
     # identity of the reference catalog stays on record although only its name came back
@@ -357,7 +357,7 @@ def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
 def test_in_place(aligned, tmp_path):
     folder = tmp_path / "in"
     before = {key: fits.getheader(folder / f"{key}_flt.fits", "SCI")["CRVAL1"] for key in KEYS}
-    write_results(aligned, Destination(folder, in_place=True), quietly)
+    write_results(aligned, Destination(folder, in_place=True), HERE)
     after = {key: fits.getheader(folder / f"{key}_flt.fits", "SCI")["CRVAL1"] for key in KEYS}
     assert [before[key] != after[key] for key in KEYS] == [True, True, False, False]
     assert {"deep_asn.json", "deep_provenance.asdf", "any.json"} < set(_names(folder))
@@ -367,15 +367,15 @@ def test_in_place(aligned, tmp_path):
 def test_in_place_twice_applies_once(aligned, tmp_path):
     """Two steps one after the other, the second with what the first returned."""
     folder, once = tmp_path / "in", tmp_path / "once"
-    write_results(aligned, Destination(once, in_place=False), quietly)
+    write_results(aligned, Destination(once, in_place=False), HERE)
     for _ in range(2):
-        write_results(aligned, Destination(folder, in_place=True), quietly)
+        write_results(aligned, Destination(folder, in_place=True), HERE)
     for key in KEYS:
         assert wcs_apart(folder / f"{key}_flt.fits", once / f"{key}_flt.fits") < 1e-4
 
 
 def test_a_full_disk(aligned, out, monkeypatch):
-    write, seen = results.write_exposure, []
+    write, seen = written.write_exposure, []
 
     def failing(exposure, *arguments):
         seen.append(exposure.key)
@@ -383,9 +383,9 @@ def test_a_full_disk(aligned, out, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(exposure, *arguments)
 
-    monkeypatch.setattr(results, "write_exposure", failing)
+    monkeypatch.setattr(written, "write_exposure", failing)
     with pytest.raises(OutputError, match="No space left") as caught:
-        write_results(aligned, Destination(out, in_place=False), quietly)
+        write_results(aligned, Destination(out, in_place=False), HERE)
     assert caught.value.remedy
     assert _names(out) == []
 
@@ -398,18 +398,19 @@ def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
     def failing(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for name in ("write_source_catalog", "write_provenance", "write_association"):
+    places = {products: ("write_source_catalog", "association_text"), results: ("write_provenance",)}
+    for module, name in ((module, name) for module, names in places.items() for name in names):
         with monkeypatch.context() as patch:
-            patch.setattr(results, name, failing)
+            patch.setattr(module, name, failing)
             with pytest.raises(OutputError, match="no file was changed"):
-                write_results(aligned, Destination(folder, in_place=True), quietly)
+                write_results(aligned, Destination(folder, in_place=True), HERE)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_an_input_that_vanishes(aligned, out):
     Path(aligned[KEYS[1]].source).unlink()
     with pytest.raises(InputError, match="no such file") as caught:
-        write_results(aligned, Destination(out, in_place=False), quietly)
+        write_results(aligned, Destination(out, in_place=False), HERE)
     assert caught.value.path.endswith("iaaa01g1q_flt.fits")
     assert _names(out) == []
 
@@ -417,10 +418,10 @@ def test_an_input_that_vanishes(aligned, out):
 def test_progress_is_told_of_every_exposure(aligned, out):
     seen = []
 
-    def tell(exposures, label):
-        for exposure in exposures:
-            seen.append((label, exposure.key))
-            yield exposure
+    def tell(names, label):
+        for name in names:
+            seen.append((label, name))
+            yield name
 
-    write_results(aligned, Destination(out, in_place=False), tell)
+    write_results(aligned, Destination(out, in_place=False), SerialExecutor(tell))
     assert seen == [("Writing", key) for key in KEYS]

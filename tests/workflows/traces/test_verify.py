@@ -20,8 +20,10 @@ from grism_align.values.settings import DetectionSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.trace import TraceModel
 from grism_align.values.transform import LinearTransform
+from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.traces.verify import verify_traces
 from tests.support.detector_parts import binned, one_chip, subarray
+from tests.support.executors import HERE
 
 DRIFT = 0.2  # pixels
 
@@ -86,7 +88,7 @@ def configuration(folder, name="G141.conf", offset=0.0):
 
 def test_residuals_relative_to_other_exposures_vanish_with_true_corrections(infrared):
     exposures, truth = infrared
-    found = verify_traces(exposures, exposures.grism, TraceSettings())
+    found = verify_traces(exposures, exposures.grism, TraceSettings(), HERE)
     assert list(found.checks) == [grism.key for grism in exposures.grisms]
     after = np.array([check.after_px for check in found.checks.values()])
     error = np.array([check.after_error for check in found.checks.values()])
@@ -109,7 +111,7 @@ def test_residuals_relative_to_other_exposures_vanish_with_true_corrections(infr
 def test_a_drift_across_the_dispersion_is_measured_within_its_error(infrared):
     exposures, _ = infrared
     key = exposures.grisms[1].key
-    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings())
+    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings(), HERE)
     check = found.checks[key]
     assert check.n_sources >= 5
     assert abs(check.after_px - DRIFT) < 4 * check.after_error
@@ -120,7 +122,7 @@ def test_a_drift_across_the_dispersion_is_measured_within_its_error(infrared):
 def test_with_a_configuration_residuals_are_absolute(infrared, tmp_path):
     exposures, _ = infrared
     settings = TraceSettings(trace_config=(configuration(tmp_path, offset=-0.3),))
-    found = verify_traces(exposures, exposures.grism, settings)
+    found = verify_traces(exposures, exposures.grism, settings, HERE)
     for check in found.checks.values():
         assert check.note == "against G141.conf"
         assert abs(check.after_px - 0.3) < 4 * check.after_error
@@ -131,12 +133,12 @@ def test_progress_is_shown(infrared):
     exposures, _ = infrared
     seen = []
 
-    def track(items, label):
-        for item in items:
-            seen.append((label, item.key))
-            yield item
+    def track(names, label):
+        for name in names:
+            seen.append((label, name))
+            yield name
 
-    verify_traces(exposures, exposures.grism, TraceSettings(), track)
+    verify_traces(exposures, exposures.grism, TraceSettings(), SerialExecutor(track))
     assert seen == [("Verifying", grism.key) for grism in exposures.grisms]
 
 
@@ -148,7 +150,7 @@ def test_a_significant_drift_is_corrected_where_no_direct_exposure_is_near_in_ti
     )
     exposures = replace(exposures, exposures=late)
     solution, settings = drifted(exposures, key, DRIFT), TraceSettings(refine_grism=True)
-    verification = verify_traces(exposures, solution, settings)
+    verification = verify_traces(exposures, solution, settings, HERE)
     refined, refused = refine_on_traces(exposures, solution, verification, settings)
     changed = [name for name in refined.fits if refined[name] is not solution[name]]
     assert changed == [key]
@@ -181,7 +183,7 @@ def test_drifts_that_are_too_small_or_too_large_stay(infrared):
     )
     for rows in (0.0, 2.0):
         solution, settings = drifted(early, early.grisms[0].key, rows), TraceSettings()
-        verification = verify_traces(early, solution, settings)
+        verification = verify_traces(early, solution, settings, HERE)
         refined, _ = refine_on_traces(early, solution, verification, settings)
         assert all(refined[name] is solution[name] for name in refined.fits)
 
@@ -189,11 +191,11 @@ def test_drifts_that_are_too_small_or_too_large_stay(infrared):
 def test_one_exposure_needs_a_configuration(infrared, tmp_path):
     exposures, _ = infrared
     one = replace(exposures, exposures=(*exposures.direct, exposures.grisms[0]))
-    check = verify_traces(one, exposures.grism, TraceSettings()).checks[exposures.grisms[0].key]
+    check = verify_traces(one, exposures.grism, TraceSettings(), HERE).checks[exposures.grisms[0].key]
     assert not check.is_measured
     assert check.note == "no other exposure of the grism, nor a configuration"
     settings = TraceSettings(trace_config=(configuration(tmp_path),))
-    check = verify_traces(one, exposures.grism, settings).checks[exposures.grisms[0].key]
+    check = verify_traces(one, exposures.grism, settings, HERE).checks[exposures.grisms[0].key]
     assert abs(check.after_px) < 4 * check.after_error
 
 
@@ -203,11 +205,11 @@ def test_what_cannot_be_measured_has_a_note(infrared):
     failed = AlignmentSolution({**exposures.grism.fits, first.key: ExposureFit.failed("no direct exposure")})
     unknown = replace(second, filter="G000")
     some = replace(exposures, exposures=(*exposures.direct, first, unknown), catalogs=exposures.catalogs)
-    found = verify_traces(some, failed, TraceSettings()).checks
+    found = verify_traces(some, failed, TraceSettings(), HERE).checks
     assert found[first.key].note == "not aligned"
     assert "is not known; give its configuration" in found[second.key].note
     bare = replace(exposures, catalogs={})
-    found = verify_traces(bare, exposures.grism, TraceSettings()).checks
+    found = verify_traces(bare, exposures.grism, TraceSettings(), HERE).checks
     assert {check.note for check in found.values()} == {"no trace bright and isolated enough"}
     assert len(frame_sources(bare, 0)) == 0
 
@@ -217,7 +219,7 @@ def test_two_chips_give_one_offset_of_each_exposure(instrument, size, tmp_path):
     simulation = case_a(instrument, size=size, n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
     exposures, _ = true_set(simulation, tmp_path)
     key = exposures.grisms[1].key
-    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings())
+    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings(), HERE)
     check = found.checks[key]
     assert check.after_error < 0.1
     assert abs(check.after_px - DRIFT) < 4 * check.after_error
@@ -240,7 +242,7 @@ def test_the_only_chip_of_a_subarray_has_the_configuration_of_its_ccdchip(tmp_pa
         )
     settings = TraceSettings(trace_config=tuple(str(file) for file in files))
     alone = replace(exposures, exposures=(*exposures.direct, *parts))
-    for check in verify_traces(alone, exposures.grism, settings).checks.values():
+    for check in verify_traces(alone, exposures.grism, settings, HERE).checks.values():
         assert check.note == "against ACS.WFC.CHIP1.conf"
         assert check.after_error < 0.1
         assert abs(check.after_px) < 4 * check.after_error

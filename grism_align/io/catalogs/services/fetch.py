@@ -12,7 +12,6 @@ from grism_align import __version__
 from grism_align.io.catalogs.services.answers import joined, role_table
 from grism_align.io.catalogs.services.cache import Cache, CacheEntry, within
 from grism_align.io.catalogs.services.cones import covering_cones, rounded_cone
-from grism_align.io.catalogs.services.tap import run_query
 from grism_align.values.catalog import CatalogAttempt
 from grism_align.values.errors import (
     CatalogServiceError,
@@ -206,7 +205,9 @@ class _Search:
         )
 
     def _rows(self, mirror: Mirror, cone: Cone, queries: Sequence[str]) -> Table:
-        """The rows within one cone, of one query or of those of its parts."""
+        """Return the rows within one cone, of one query or of those of its parts."""
+        from grism_align.io.catalogs.services.tap import run_query
+
         tables = [
             role_table(run_query(self.service.name, mirror, query, self.settings), self.service, mirror)
             for query in queries

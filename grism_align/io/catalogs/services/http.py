@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import platform
-import threading
 import time
-from email.utils import parsedate_to_datetime
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import requests
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 from grism_align import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import requests
 
 __all__ = ["RETRIED", "TimedSession"]
 
@@ -31,13 +33,9 @@ _CONNECT = 10.0
 #: How much longer than its own time limits a request may take before it is given up, s.
 _GRACE = 1.0
 
-_CHUNK = 65536
 
-Result = TypeVar("Result")
-
-
-class TimedSession:
-    """What pyvo needs of a session of requests: get, post, delete.
+class TimedSession(requests.Session):
+    """A session of requests with a time limit for all of them together.
 
     Answers are read whole, so that their time is limited too, and a server that sends a byte a minute
     does not hold the program.
@@ -51,18 +49,10 @@ class TimedSession:
     """
 
     def __init__(self, seconds: float, retries: int) -> None:
-        import requests
-
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"grism_align/{__version__} Python/{platform.python_version()}"
+        super().__init__()
+        self.headers["User-Agent"] = f"grism_align/{__version__} Python/{platform.python_version()}"
         self._end = time.monotonic() + seconds
         self._retries = retries
-
-    def __enter__(self) -> TimedSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._session.close()
 
     @property
     def left(self) -> float:
@@ -73,20 +63,8 @@ class TimedSession:
         """Have at least so many seconds left."""
         self._end = max(self._end, time.monotonic() + seconds)
 
-    def get(self, url: str, **options: Any) -> requests.Response:
-        """As in requests."""
-        return self._request("GET", url, options)
-
-    def post(self, url: str, **options: Any) -> requests.Response:
-        """As in requests."""
-        return self._request("POST", url, options)
-
-    def delete(self, url: str, **options: Any) -> requests.Response:
-        """As in requests."""
-        return self._request("DELETE", url, options)
-
-    def _request(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
-        """The answer of the last try.
+    def request(self, *request: Any, **options: Any) -> requests.Response:
+        """Return the answer of the last try; takes what requests takes.
 
         Raises
         ------
@@ -94,64 +72,40 @@ class TimedSession:
             If the last try gave none: a Timeout, a ConnectionError, a ChunkedEncodingError of one that broke
             off.
         """
-        import requests
-
-        broken = (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+        # a Timeout is none of these, but that of a connection
+        broken = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
         for number in range(self._retries):
             wait = _BACKOFF * 2.0**number
             try:
-                answer = self._try(method, url, options)
+                answer = self._try(*request, **options)
             except broken:
-                if not self._slept(wait):
+                if wait >= self.left:
                     raise
             else:
-                asked = _retry_after(answer.headers.get("Retry-After"))
-                if answer.status_code not in RETRIED or not self._slept(wait if asked is None else asked):
+                wait = _asked_wait(answer) or wait
+                if answer.status_code not in RETRIED or wait >= self.left:
                     return answer
-        return self._try(method, url, options)
+            time.sleep(wait)
+        return self._try(*request, **options)
 
-    def _try(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
-        return _in_time(lambda: self._once(method, url, options), self.left + _GRACE)
+    def _try(self, *request: Any, **options: Any) -> requests.Response:
+        return _in_time(lambda: self._once(*request, **options), self.left + _GRACE)
 
-    def _once(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
-        import requests
-
+    def _once(self, *request: Any, **options: Any) -> requests.Response:
         if not self.left:
-            msg = "no time left"
-            raise requests.Timeout(msg)
-        limits = (min(self.left, _CONNECT), self.left)
-        with self._session.request(method, url, **{**options, "stream": True, "timeout": limits}) as response:
-            body = self._body(response)
-        # As requests itself leaves it, and readable once more for pyvo.
-        response._content, response._content_consumed = body, True
-        response.raw = _Readable(body)
-        return response
-
-    def _body(self, response: requests.Response) -> bytes:
-        import requests
-        from urllib3 import exceptions
-
-        parts = []
+            raise requests.Timeout
+        limits = {"stream": False, "timeout": (min(self.left, _CONNECT), self.left)}
         try:
-            # One receipt at a time: reading a number of bytes waits for all of them.
-            while part := response.raw.read1(_CHUNK, decode_content=True):
-                parts.append(part)
-                if not self.left:
-                    msg = f"no end of the answer after {sum(map(len, parts))} bytes"
-                    raise requests.Timeout(msg)
-        except exceptions.ReadTimeoutError as error:
-            raise requests.Timeout(error) from error
-        except exceptions.HTTPError as error:
-            msg = f"the answer broke off after {sum(map(len, parts))} bytes"
-            raise requests.exceptions.ChunkedEncodingError(msg) from error
-        return b"".join(parts)
-
-    def _slept(self, seconds: float) -> bool:
-        """Wait, if the time allows it; False if not."""
-        if seconds >= self.left:
-            return False
-        time.sleep(seconds)
-        return True
+            answer = super().request(*request, **{**options, **limits})
+        except requests.ConnectTimeout:
+            raise
+        except requests.ConnectionError as error:
+            if self.left:
+                raise
+            raise requests.Timeout from error
+        # pyvo reads it once more
+        answer.raw = _Readable(answer.content)
+        return answer
 
 
 class _Readable(io.BytesIO):
@@ -161,42 +115,30 @@ class _Readable(io.BytesIO):
         return super().read(size)
 
 
-def _in_time(work: Callable[[], Result], seconds: float) -> Result:
-    """What `work` returns, or `requests.Timeout`.
+def _asked_wait(answer: requests.Response) -> float | None:
+    """Return the seconds that a server asks to wait, None where it doesn't say."""
+    header = answer.headers.get("Retry-After")
+    with suppress(InvalidHeader):
+        return None if header is None else Retry().parse_retry_after(header)
+    return None
 
-    In a thread of its own, since looking up a host and reading the head of an answer have no time limit.
+
+def _in_time(work: Callable[[], requests.Response], seconds: float) -> requests.Response:
+    """Return what `work` returns, or raise `requests.Timeout`.
+
+    In a thread of its own, since looking up a host and reading an answer piece by piece have no time limit.
     One that does not return is left behind.
     """
-    import requests
-
-    done: SimpleQueue[tuple[Result | None, BaseException | None]] = SimpleQueue()
+    future: Future[requests.Response] = Future()
 
     def run() -> None:
         try:
-            done.put((work(), None))
+            future.set_result(work())
         except Exception as error:  # noqa: BLE001 - raised where it was asked for
-            done.put((None, error))
+            future.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
+    Thread(target=run, daemon=True).start()
     try:
-        result, error = done.get(timeout=seconds)
-    except Empty:
-        msg = "no answer"
-        raise requests.Timeout(msg) from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds that a server asks to wait, None where it doesn't say."""
-    if header is None:
-        return None
-    try:
-        return max(float(header), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return None
+        return future.result(timeout=seconds)
+    except TimeoutError:
+        raise requests.Timeout from None

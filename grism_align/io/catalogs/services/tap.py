@@ -253,7 +253,7 @@ def _request_error(error: Exception, ask: _Question, late: type[CatalogServiceEr
     if isinstance(error, requests.Timeout) and not isinstance(error, requests.ConnectTimeout):
         return late(ask.catalog, f"{ask.service}: no answer within {ask.settings.timeout:g} s")
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return ServiceAnswerError(ask.catalog, f"{ask.service}: {error}")
+        return ServiceAnswerError(ask.catalog, f"{ask.service}: the answer broke off: {_innermost(error)}")
     return ServiceUnreachableError(ask.catalog, f"{ask.service}: {_innermost(error)}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.staging import atomic_path, present_path
+from grism_align.io.files.staging import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def flag_rays(path: Path, rays: Mapping[int, ChipMask]) -> str:
         SHA-256 of the new file.
     """
     with atomic_path(path) as temporary:
-        shutil.copyfile(present_path(path), temporary)
+        shutil.copyfile(path, temporary)
         with fits.open(temporary, mode="update", memmap=False, do_not_scale_image_data=True) as hdus:
             for extver, mask in rays.items():
                 _flag(hdus["DQ", extver], mask.unpacked())

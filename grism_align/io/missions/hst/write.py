@@ -37,6 +37,7 @@ from grism_align.io.missions.hst.read import open_fits
 from grism_align.io.missions.hst.rewrite import Digests, rewrite
 from grism_align.io.missions.hst.wcs import FitsWcs, corrected_linear_terms
 from grism_align.io.missions.hst.wcscorr import wcscorr_row, with_rows
+from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +115,7 @@ def write_exposure(
         changes = Changes(hdus)
         if fit.transform is not None and not _is_applied(exposure, fit.transform):
             _correct(changes, exposure, fit.transform, label)
-        _tell(changes.primary, fit)
+        _tell(changes.primary, exposure, fit)
         if fit.transform is not None:
             _make_headerlet(changes, exposure, headerlet)
         return rewrite(path_of(exposure.source), hdus, changes.edits(), destination)
@@ -124,19 +125,19 @@ def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
     """Whether the file that was read has the whole correction already."""
     if exposure.applied is None:
         return False
-    # a grism exposure's is written in the plane of the direct exposure that governs it
-    remaining = exposure.applied.inverted().then(total.in_plane(exposure.applied.plane))
-    square = 100.0 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    return bool(np.abs(remaining.apply(square) - square).max() <= _NEGLIGIBLE)
+    # the two may be written in different planes
+    corners = np.concatenate([chip.wcs.footprint() for chip in exposure.chips])
+    apart = separation(exposure.applied.apply_to_sky(corners), total.apply_to_sky(corners))
+    return bool(3600 * apart.max() <= _NEGLIGIBLE)
 
 
-def _tell(header: fits.Header, fit: ExposureFit) -> None:
+def _tell(header: fits.Header, exposure: Exposure, fit: ExposureFit) -> None:
     """Say in the primary header how the exposure came out (in place)."""
     header[STATUS_KEYWORD] = (fit.status.value, "grism_align: status of the WCS")
     header["GALVERS"] = (__version__, "grism_align: version")
     header.remove("GALERROR", ignore_missing=True)
     if fit.transform is not None:
-        error = round(1e3 * fit.transform.axis_error, 3)
+        error = round(1e3 * fit.transform.at(exposure.plane).axis_error, 3)
         header["GALERROR"] = (error, "[mas] grism_align: error of the WCS, an axis")
     header.remove("GALGOVRN", ignore_missing=True)
     if fit.governed_by:

@@ -234,7 +234,7 @@ def test_a_head_that_dribbles_is_given_up(monkeypatch):
     monkeypatch.setattr(http, "_GRACE", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         # It accepts, and never says a word; the request's own limit is put out of action.
-        monkeypatch.setattr(http.TimedSession, "_once", lambda *_: silent.accept()[0].recv(1))
+        monkeypatch.setattr(http.TimedSession, "_once", lambda *_, **__: silent.accept()[0].recv(1))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/tap"
         with pytest.raises(ServiceUnreachableError, match="no answer within"):
             ask(url, settings(timeout=0.2), mode="sync")
@@ -245,10 +245,10 @@ def test_a_connection_that_breaks_is_made_again(server):
     server.answer(Answer(body, cut=len(body) // 2), body)
     assert len(ask(server, settings(retries=1))) == 3
     server.answer(Answer(body, cut=len(body) // 2))
-    with pytest.raises(ServiceAnswerError, match="broke off after"):
+    with pytest.raises(ServiceAnswerError, match="broke off"):
         ask(server)
     server.answer(Answer(body, cut=len(body) // 2, chunked=True))
-    with pytest.raises(ServiceAnswerError, match="broke off after"):
+    with pytest.raises(ServiceAnswerError, match="broke off"):
         ask(server)
 
 

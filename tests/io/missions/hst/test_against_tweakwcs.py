@@ -112,9 +112,7 @@ def dithered(request, tmp_path_factory):
 def test_propagated_equal_corrections(dithered, shift, roll, method):
     before, grism, after, turned = dithered
     sky = LinearTransform.from_parameters(before.plane, shift, roll)
-    fits = {
-        each.key: ExposureFit(FitStatus.ALIGNED, sky.in_plane(each.plane)) for each in (before, after, turned)
-    }
+    fits = {each.key: ExposureFit(FitStatus.ALIGNED, sky.at(each.plane)) for each in (before, after, turned)}
     governors = (turned.key,) if method == "association" else ()
     grism = replace(grism, governors=governors)
     settings = PropagationSettings() if governors else PropagationSettings(method=method)

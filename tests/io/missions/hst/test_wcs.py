@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grism_align.io.missions.hst.wcs import FitsWcs, corrected_linear_terms
 from grism_align.values.pixel_sky import PixelSky
+from grism_align.values.sphere import ARCSEC_PER_RADIAN
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.chips import chip_wcs
 
@@ -72,6 +74,46 @@ def test_a_correction_in_the_plane_of_another_exposure():
         transform.apply_to_sky(grism.to_sky(pixels)), grism.corrected(transform).to_sky(pixels)
     )
     assert np.hypot(*difference.T).max() < 0.01 * MAS
+
+
+def wide_wcs(ra, dec, angle):
+    """The WCS of a detector as wide as those of Roman, 7.5', with a little distortion."""
+    turn = np.radians(angle)
+    cd = 0.11 / 3600 * np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    cards = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "CRVAL1": ra, "CRVAL2": dec}
+    cards |= {"CRPIX1": 2044.5, "CRPIX2": 2044.5, "A_ORDER": 2, "A_2_0": 1e-6, "B_ORDER": 2, "B_1_1": 1e-6}
+    cards |= {f"CD{i + 1}_{j + 1}": cd[i, j] for i in (0, 1) for j in (0, 1)}
+    header = fits.Header(cards)
+    return FitsWcs.from_header(header, fits.HDUList(), (4088, 4088))
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(["wfc3_ir", "acs_wfc", "wide"]),
+    st.tuples(st.floats(0, 359.9), st.floats(-85, 85), st.floats(0, 359.9)),
+    st.tuples(st.floats(0, 600), st.floats(0, 6.3)),
+    st.tuples(st.floats(-15, 15), st.floats(-15, 15)),
+    st.floats(-0.2, 0.2),
+)
+def test_a_correction_in_the_plane_of_a_frame(name, pointing, away, shift, roll):
+    """Whose tangent point is up to 10' off: the WCS is where the map puts the sky, to second order."""
+    wcs = wide_wcs(*pointing) if name == "wide" else chip_wcs(name, pointing)
+    distance, direction = away
+    place = wcs.plane.to_sky(distance * np.array([np.cos(direction), np.sin(direction)]))
+    transform = LinearTransform.from_parameters(TangentPlane(*place.tolist()), shift, roll)
+    pixels = spread(wcs)
+    before = wcs.to_sky(pixels)
+    expected = transform.apply_to_sky(before)
+    difference = offset(expected, wcs.corrected(transform).to_sky(pixels))
+    # what is left of a move by so much, so far from the reference point
+    moved = np.hypot(*(wcs.plane.to_plane(expected) - wcs.plane.to_plane(before)).T).max()
+    arm = np.hypot(*wcs.plane.to_plane(before).T).max() / ARCSEC_PER_RADIAN
+    assert np.hypot(*difference.T).max() < 1.5 * moved * arm**2 + 1e-6 * MAS
+    # the reference point itself is where the map puts it
+    there = transform.at(wcs.plane)
+    np.testing.assert_allclose(
+        wcs.plane.to_plane(wcs.corrected(transform).crval), there.shift, rtol=0, atol=1e-6 * MAS
+    )
 
 
 def test_correction_leaves_the_original_alone():

@@ -386,7 +386,7 @@ def test_an_applied_correction_of_another_plane(direct_path, tmp_path):
     """A grism exposure's correction is in the plane of the exposure that governs it, now another."""
     exposure, fit, once = align(direct_path, tmp_path / "once")
     plane = TangentPlane(exposure.plane.ra + 0.01, exposure.plane.dec)
-    applied = move(exposure, shift=(0.5, 0.3)).in_plane(plane)
+    applied = move(exposure, shift=(0.5, 0.3)).at(plane)
     target = tmp_path / direct_path.name
     write_exposure(replace(exposure, applied=applied), fit, target, LABEL)
     assert wcs_apart(once, target) == 0
@@ -414,7 +414,7 @@ def test_a_fit_in_another_plane(direct_path, tmp_path):
     exposure, fit, target = align(direct_path, tmp_path / "own")
     plane = TangentPlane(exposure.plane.ra + 0.02, exposure.plane.dec - 0.01)
     other = tmp_path / direct_path.name
-    write_exposure(exposure, replace(fit, transform=fit.transform.in_plane(plane)), other, LABEL)
+    write_exposure(exposure, replace(fit, transform=fit.transform.at(plane)), other, LABEL)
     assert wcs_apart(other, target) < 0.05
 
 

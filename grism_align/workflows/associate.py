@@ -1,4 +1,4 @@
-"""Make an association of exposures, and bring together what one says with what headers say."""
+"""Make an association of exposures: their groups, and which direct exposure governs which grism exposure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from grism_align.algorithms.propagation.govern import governors
+from grism_align.io.associations.apply import check_governors
 from grism_align.io.associations.files import check_product_name, located
 from grism_align.io.associations.overlap import any_overlap
 from grism_align.io.files.sources import file_source, path_of
@@ -22,76 +23,16 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.source import Source
 
-__all__ = ["apply_association", "build_association", "check_governors", "start_of"]
+__all__ = ["build_association", "start_of"]
 
 _RULE = "grism_align_associate"
 _MJD_ZERO = datetime(1858, 11, 17)  # UTC, written without a zone as in headers
 
 
-def apply_association(exposures: Sequence[Exposure], association: Association) -> tuple[Exposure, ...]:
-    """Exposures with what their association says of each: group and governors.
-
-    Parameters
-    ----------
-    exposures : sequence of Exposure
-        Those of ``association.exposures``, in that order, as their headers have them.
-    association : Association
-        Where it says nothing, the headers hold.
-
-    Raises
-    ------
-    AssociationError
-        If it names a governor that is no direct exposure.
-    """
-    members = association.exposures
-    # The root name is that of the header; users who rename files name governors by file.
-    keys = {member.root: exposure.key for member, exposure in zip(members, exposures, strict=True)}
-    applied = tuple(
-        replace(
-            exposure,
-            group=member.group_id or exposure.group,
-            governors=tuple(keys.get(name, name) for name in member.governors),
-        )
-        for member, exposure in zip(members, exposures, strict=True)
-    )
-    check_governors(applied, association.origin or f"association {association.product}")
-    return applied
-
-
-def check_governors(exposures: Sequence[Exposure], label: Path | str) -> None:
-    """Refuse governors that are not among the direct exposures.
-
-    Parameters
-    ----------
-    exposures : sequence of Exposure
-        All of an association.
-    label : path-like
-        What errors call the association.
-
-    Raises
-    ------
-    AssociationError
-        Naming every grism exposure and the names that it can't take.
-    """
-    direct = {exposure.key for exposure in exposures if exposure.is_direct}
-    unknown = [
-        f"{exposure.key} names {', '.join(sorted(set(exposure.governors) - direct))}"
-        for exposure in exposures
-        if not exposure.is_direct and not direct.issuperset(exposure.governors)
-    ]
-    if unknown:
-        raise AssociationError(
-            label,
-            f"no direct exposure of the association has the name given in 'direct': {'; '.join(unknown)}",
-            f"The direct exposures are {', '.join(sorted(direct)) or 'none'}; "
-            "without 'direct' they are chosen by time and pointing",
-        )
-
-
 def build_association(
     exposures: Sequence[Exposure], product: str, known: Association | None = None
 ) -> Association:
-    """The association of some exposures, with their groups and which direct governs which grism.
+    """Return the association of some exposures, with their groups and which direct governs which grism.
 
     Parameters
     ----------
@@ -202,5 +143,5 @@ def _summary(visits: Mapping[str, Sequence[Exposure]]) -> dict[str, Any]:
 
 
 def start_of(exposure: Exposure) -> str:
-    """Start of an exposure as ISO 8601, UTC, to the second."""
+    """Return the start of an exposure as ISO 8601, UTC, to the second."""
     return (_MJD_ZERO + timedelta(days=exposure.start)).isoformat(timespec="seconds")

@@ -1,0 +1,87 @@
+"""How steps save results: where to, and all together."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from stpipe import Step
+
+from grism_align.io.files.sources import path_of
+from grism_align.values.field import ExposureSet
+from grism_align.workflows.results.destination import Destination, waiting_room
+from grism_align.workflows.summary_table import summary_table
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from grism_align.values.executor import Executor
+
+__all__ = ["SavingStep"]
+
+logger = logging.getLogger(__name__)
+
+
+class SavingStep(Step):
+    """A step whose results are exposures, and what goes with them."""
+
+    spec = """
+    output_ext = string(default='fits')  # Exposures keep their names
+    in_place = boolean(default=False)  # Replace the input files, each atomically, the old WCS archived
+    headerlets = option('none', 'file', 'attach', default='none')  # As ROOT_hlet.fits or extensions
+    report = boolean(default=True)  # PRODUCT_report.html, the page that shows what was done
+    regions = boolean(default=False)  # ROOT.reg, DS9 regions of each direct exposure's sources
+    instrument_parameters = string(default=None)  # Parameter file of the instrument; chosen by the data
+    """
+
+    #: Who writes the exposures.
+    executor: Executor
+    _held: ExitStack | None = None
+
+    @property
+    def saves(self) -> bool:
+        """Whether results are written: under strun, or where the user said where to."""
+        asked = self.save_results or (self.parent is None and (self.output_dir or self.in_place))
+        return bool(asked)
+
+    @property
+    def saver(self) -> Self | None:
+        """The step that saves what this one finds: itself or the pipeline; None where nothing is saved."""
+        if self.saves:
+            return self
+        return None if self.parent is None else self.parent.saver
+
+    def destination(self, exposures: ExposureSet) -> Destination:
+        """Where results go."""
+        names = ("in_place", "headerlets", "report", "regions")
+        in_place, headerlets, report, regions = (self.search_attr(name, parent_first=True) for name in names)
+        folder, home = self.search_attr("output_dir"), Path.cwd()
+        if folder:
+            home = Path(folder).expanduser().resolve()
+        elif in_place:
+            first = exposures.association.origin or path_of(exposures.exposures[0].source)
+            home = Path(first).parent.resolve()
+        return Destination(home, in_place, headerlets, report, regions)
+
+    def waiting_room(self, exposures: ExposureSet) -> Path | None:
+        """A folder for files that wait to be saved with all results; None where nothing is saved."""
+        saver = self.saver
+        if saver is None or saver._held is None:
+            return None
+        return saver._held.enter_context(waiting_room(saver.destination(exposures)))
+
+    def finalize_result(self, result: Any, reference_files_used: list[tuple[str, str]]) -> None:
+        """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""
+        if self.skip or not isinstance(result, ExposureSet):
+            return
+        if self.saves:
+            from grism_align.workflows.results.write import write_results
+
+            destination = self.destination(result)
+            write_results(result, destination, self.executor)
+            logger.info("Results are in %s", destination.folder)
+            if destination.with_report:
+                logger.info("Look at %s", destination.report(result.product))
+        if self.parent is None and result.total.fits:
+            logger.info("Result:\n%s", summary_table(result))

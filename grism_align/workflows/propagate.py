@@ -1,0 +1,173 @@
+"""Hand corrections to grism exposures, verify them on the spectra and, where asked, refine them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.propagation.drift import learnt_errors
+from grism_align.algorithms.propagation.propagate import propagate
+from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
+from grism_align.algorithms.traces.refine import refine_on_traces
+from grism_align.values.errors import SettingsError
+from grism_align.values.settings import PointingSettings, PropagationSettings, TraceSettings
+from grism_align.workflows.traces.verify import verify_traces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from grism_align.algorithms.traces.verification import TraceVerification
+    from grism_align.values.executor import Executor
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.solution import AlignmentSolution
+    from grism_align.values.trace import TraceCheck
+
+__all__ = ["PropagationChoices", "PropagationOutcome", "propagate_corrections"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PropagationChoices:
+    """What handing corrections on goes by.
+
+    Parameters
+    ----------
+    propagation : PropagationSettings
+        What governs a grism exposure.
+    pointing : PointingSettings
+        How good dithers are.
+    traces : TraceSettings
+        Whether and how spectra are measured.
+    """
+
+    propagation: PropagationSettings
+    pointing: PointingSettings
+    traces: TraceSettings
+
+
+@dataclass(frozen=True, eq=False)
+class PropagationOutcome:
+    """What came of it.
+
+    Parameters
+    ----------
+    solution : AlignmentSolution
+        Corrections of the grism exposures.
+    traces : mapping of str to TraceCheck
+        What the spectra show, by exposure; empty where not asked.
+    note : str
+        How large drift and dither errors are, where that was learnt.
+    """
+
+    solution: AlignmentSolution
+    traces: Mapping[str, TraceCheck] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """For the record."""
+        fits = self.solution.fits.values()
+        return {"grisms": len(fits), "grisms_aligned": sum(fit.is_aligned for fit in fits)}
+
+
+def propagate_corrections(
+    exposures: ExposureSet, choices: PropagationChoices, executor: Executor
+) -> PropagationOutcome:
+    """Give every grism exposure the total correction of the direct exposures that govern it.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With the corrections of the direct exposures; source catalogs too where spectra are measured.
+    choices : PropagationChoices
+        The parameters.
+    executor : Executor
+        Measures the spectra.
+
+    Raises
+    ------
+    SettingsError
+        If spectra are to be measured and there are no source catalogs.
+    InputError
+        If a configuration or the pixels of an exposure can't be read.
+    """
+    if choices.traces.reads_traces and not exposures.catalogs:
+        name, allowed = (
+            "verify_traces",
+            "no source catalogs to predict spectra from; run grism_source_catalog",
+        )
+        raise SettingsError(name, choices.traces.verify_traces, allowed)
+    aligned = exposures.relative.then(exposures.absolute)
+    (propagation, pointing), note = _errors(exposures, choices)
+    solution = propagate(
+        exposures.grisms, exposures.direct, aligned, propagation, pointing, exposures.relative
+    )
+    traces: Mapping[str, TraceCheck] = {}
+    if choices.traces.reads_traces:
+        solution, traces = _on_traces(exposures, solution, choices.traces, executor)
+    named = sum(fit.rule.startswith("association") for fit in solution.fits.values())
+    if named and propagation.method != PropagationSettings.method:
+        logger.warning("the association names what governs %d grism exposures, not method", named)
+    _tell(solution)
+    return PropagationOutcome(solution, traces, note)
+
+
+def _errors(
+    exposures: ExposureSet, choices: PropagationChoices
+) -> tuple[tuple[PropagationSettings, PointingSettings], str]:
+    """How large drift and dither errors are, as given or learnt, and a note on that."""
+    given = choices.propagation, choices.pointing
+    if not choices.propagation.learn_errors:
+        return given, ""
+    found = learnt_errors(exposures.exposures, exposures.relative, *given)
+    drift, dither = 1e3 * found[0].drift_error, 1e3 * found[1].dither_error
+    note = f"drift of {drift:.2g} mas, dithers good to {dither:.2g} mas"
+    return found, note
+
+
+def _on_traces(
+    exposures: ExposureSet, solution: AlignmentSolution, settings: TraceSettings, executor: Executor
+) -> tuple[AlignmentSolution, Mapping[str, TraceCheck]]:
+    """The corrections, changed where spectra show a drift and that was asked for; what spectra show."""
+    refused: Mapping[str, str] = {}
+    found = verify_traces(exposures, solution, settings, executor)
+    if settings.refine_grism:
+        refined, refused = refine_on_traces(exposures, solution, found, settings)
+        if any(refined[key] is not fit for key, fit in solution.fits.items()):
+            solution, found = refined, verify_traces(exposures, refined, settings, executor)
+    significance = settings.refine_significance
+    _tell_of_spectra(found, common_offsets(found, significance))
+    return with_disagreements(solution, found, refused, significance), found.checks
+
+
+def _tell_of_spectra(found: TraceVerification, common: Sequence[str]) -> None:
+    """Say how well the spectra agree, which could not be verified, and what is wrong with configurations."""
+    measured = {key: check for key, check in found.checks.items() if check.is_measured}
+    if measured:
+        rms = np.sqrt(np.mean([check.after_px**2 for check in measured.values()]))
+        logger.info("Spectra of %d grism exposures lie off by %.3f px rms", len(measured), rms)
+    for name in found.unused:
+        logger.warning("%s is not used: it is for no grism here, or not for all of its chips", name)
+    for text in common:
+        logger.warning("%s", text)
+    for key, check in found.checks.items():
+        if not check.is_measured:
+            logger.warning("%s: spectra not verified, %s", key, check.note)
+
+
+def _tell(solution: AlignmentSolution) -> None:
+    """Warn of what is wrong, once for all exposures of which it is."""
+    said: dict[str, list[str]] = {}
+    for key, fit in solution.fits.items():
+        if fit.is_aligned and not fit.reason:
+            continue
+        reason = fit.reason
+        for governor in fit.governed_by:
+            reason = reason.removeprefix(f"{governor}: ")
+        said.setdefault(f"{fit.status.value} {reason}", []).append(key)
+    for text, keys in said.items():
+        logger.warning("%s: %s", ", ".join(keys), text)

@@ -1,0 +1,160 @@
+"""Write the exposures with their corrections, each by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
+from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
+from grism_align.io.missions.hst.flags import flag_rays
+from grism_align.io.record.file import FilePair, FileRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from grism_align.io.files.staging import Staging
+    from grism_align.values.executor import Executor
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.mosaic import ChipMask
+    from grism_align.values.solution import ExposureFit
+    from grism_align.workflows.results.destination import Destination
+
+__all__ = ["write_exposures"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What it takes to write one exposure, wherever that is done.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure.
+    fit : ExposureFit or None
+        Its total correction; without a fit nothing is written.
+    label : WcsLabel or None
+        What the headers say of the fit.
+    path : Path
+        Where to write.
+    headerlet : HeaderletWanted
+        Where its headerlet goes.
+    cosmic_rays : mapping of int to ChipMask
+        Pixels that are flagged as hit, and only those, by chip; empty where flags stay as they are.
+    """
+
+    exposure: Exposure
+    fit: ExposureFit | None
+    label: WcsLabel | None
+    path: Path
+    headerlet: HeaderletWanted
+    cosmic_rays: Mapping[int, ChipMask] = field(default_factory=dict)
+
+
+def write_exposures(
+    exposures: ExposureSet, destination: Destination, out: Staging, executor: Executor
+) -> dict[str, FilePair]:
+    """Write the exposures that were fitted.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With the solutions found.
+    destination : Destination
+        Where they go.
+    out : Staging
+        Holds the files until all products are written.
+    executor : Executor
+        Writes them.
+
+    Returns
+    -------
+    dict of str to FilePair
+        What was read and what will be there, of every exposure, by key.
+
+    Raises
+    ------
+    InputError
+        If one can't be read.
+    OSError
+        If one can't be written.
+    """
+    labels = _labels(exposures)
+    jobs = {
+        exposure.key: _job(exposures, exposure, destination, out, labels) for exposure in exposures.exposures
+    }
+    written = executor.map(_write, jobs, "Writing")
+    return {
+        exposure.key: _files(exposure, destination, sums)
+        for exposure, sums in zip(exposures.exposures, written, strict=True)
+    }
+
+
+def _job(
+    exposures: ExposureSet,
+    exposure: Exposure,
+    destination: Destination,
+    out: Staging,
+    labels: Callable[[ExposureFit], WcsLabel],
+) -> _Job:
+    fit, wanted = exposures.fit(exposure.key), destination.headerlet(exposure)
+    file = None if wanted.file is None else out.path(wanted.file)
+    return _Job(
+        exposure,
+        fit,
+        None if fit is None else labels(fit),
+        out.path(destination.exposure(exposure)),
+        HeaderletWanted(file, wanted.attach),
+        exposures.cosmic_rays.get(exposure.key, {}),
+    )
+
+
+def _write(job: _Job) -> tuple[str, str | None]:
+    """SHA-256 of the file that was read, and of the one that was written, if one was."""
+    if job.fit is None or job.label is None:
+        return sha256_of(path_of(job.exposure.source)), None
+    digests = write_exposure(job.exposure, job.fit, job.path, job.label, job.headerlet)
+    if not job.cosmic_rays:
+        return digests.input, digests.output
+    return digests.input, flag_rays(job.path, job.cosmic_rays)
+
+
+def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | None]) -> FilePair:
+    before, after = sums
+    target = destination.exposure(exposure)
+    output = None if after is None else FileRecord(str(target), after)
+    return FilePair(FileRecord(str(exposure.source), before), output)
+
+
+def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:
+    """What headers say of a fit: the same solution name in all exposures tied to one catalog."""
+    absolute = exposures.absolute
+    taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
+    is_tied = any(fit.is_aligned for fit in absolute.fits.values())
+    names = {"NONE": solution_name("NONE", taken)}
+    if absolute.reference:
+        by_exposure = _is_by_exposure(exposures)
+        names[absolute.reference] = solution_name(absolute.reference, taken, by_exposure=by_exposure)
+
+    def label(fit: ExposureFit) -> WcsLabel:
+        catalog = absolute.reference if is_tied and fit.reference == absolute.reference else "NONE"
+        return WcsLabel(catalog, names[catalog], fit.n_used, _rms_of(fit), fit.geometry or "none")
+
+    return label
+
+
+def _is_by_exposure(exposures: ExposureSet) -> bool:
+    """Whether each exposure was fitted to the catalog on its own."""
+    done = [one.settings for one in exposures.activities if one.step == "absolute_align"]
+    return bool(done) and done[-1].get("solve") == "exposure"
+
+
+def _rms_of(fit: ExposureFit) -> tuple[float, float]:
+    """By axis; the same for both where only that is on record."""
+    known = all(np.isfinite(value) for value in fit.rms_axes)
+    return fit.rms_axes if known else (fit.rms, fit.rms)

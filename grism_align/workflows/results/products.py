@@ -1,0 +1,251 @@
+"""The products beside the exposures, each a small function from what was found to a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
+from grism_align.io.associations import association_text
+from grism_align.io.catalogs.reference import write_reference_catalog
+from grism_align.io.catalogs.sources import write_source_catalog
+from grism_align.io.files.sources import file_source
+from grism_align.io.record.file import Companions, read_provenance
+from grism_align.workflows.associate import build_association
+from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from grism_align.io.files.staging import Staging
+    from grism_align.io.record.file import FilePair
+    from grism_align.values.association import Association, Member
+    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.solution import ExposureFit
+    from grism_align.workflows.results.destination import Destination
+
+__all__ = ["PRODUCTS", "Findings", "Results", "findings_of"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All that a run found, before any of it is written.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With the solutions found.
+    destination : Destination
+        Where products go.
+    sources : ReferenceCatalog or None
+        The sources of the solution in the final frame; None without a relative solution.
+    earlier : mapping or None
+        What an earlier record has of a reference catalog of which only the fits are known.
+    earlier_file : Path or None
+        The file of that catalog, if it is still beside that record.
+    stamps : mapping or None
+        Pictures of stars before and after, as `star_stamps` makes them.
+    """
+
+    exposures: ExposureSet
+    destination: Destination
+    sources: ReferenceCatalog | None
+    earlier: Mapping[str, Any] | None
+    earlier_file: Path | None
+    stamps: Mapping[str, Any] | None
+
+    @property
+    def reference_name(self) -> str | None:
+        """Name of the file of the reference catalog as used; None where there is none."""
+        is_known = self.exposures.reference_catalog is not None or self.earlier_file is not None
+        return self.destination.reference(self.exposures.product).name if is_known else None
+
+    def companions(self) -> Companions:
+        """What the record has besides the exposures."""
+        return Companions(
+            aligned=self.sources,
+            aligned_file=self.destination.sources(self.exposures.product).name,
+            reference_file=self.reference_name,
+            earlier_reference=self.earlier,
+            stamps=self.stamps,
+            mosaics=self.exposures.mosaics,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What was found, with the exposures written and all of it on record.
+
+    Parameters
+    ----------
+    findings : Findings
+        What was found.
+    files : mapping of str to FilePair
+        The files of every exposure, by key.
+    record : mapping
+        The record.
+    """
+
+    findings: Findings
+    files: Mapping[str, FilePair]
+    record: Mapping[str, Any]
+
+
+def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
+    """Work out what is to be written besides the exposures; no file is written.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With the solutions found.
+    destination : Destination
+        Where products go.
+    """
+    sources, earlier = solved_sources(exposures), _earlier_record(exposures)
+    return Findings(
+        exposures,
+        destination,
+        sources,
+        earlier and earlier[1],
+        None if earlier is None else _beside(*earlier),
+        pictures_of(exposures, sources) if destination.with_report else None,
+    )
+
+
+def _earlier_record(exposures: ExposureSet) -> tuple[Path, Mapping[str, Any]] | None:
+    """The record of an earlier run that used a reference catalog of which this one only knows the fits.
+
+    Its path, and what it has of that catalog.
+    """
+    name, origin = exposures.association.header.get("provenance"), exposures.association.origin
+    if exposures.reference_catalog is not None or not exposures.absolute.fits:
+        return None
+    if not isinstance(name, str) or not origin:
+        return None
+    path = Path(origin).parent / name
+    entry: Mapping[str, Any] | None = read_provenance(path).get("reference_catalog")
+    return None if entry is None else (path, entry)
+
+
+def _beside(record: Path, entry: Mapping[str, Any]) -> Path | None:
+    """The file of the reference catalog that an earlier run used, if it is still there."""
+    if not entry.get("file"):
+        return None
+    source = record.parent / Path(entry["file"]).name
+    if source.is_file():
+        return source
+    logger.warning("%s: the reference catalog as used is no longer beside the record %s", source, record)
+    return None
+
+
+def _write_catalogs(results: Results, out: Staging) -> None:
+    exposures, destination = results.findings.exposures, results.findings.destination
+    for key, catalog in exposures.catalogs.items():
+        write_source_catalog(catalog, out.path(destination.catalog(exposures[key])))
+
+
+def _write_sources(results: Results, out: Staging) -> None:
+    """Write the sources of the solution, as a reference catalog for others."""
+    exposures, sources = results.findings.exposures, results.findings.sources
+    if sources is not None:
+        target = out.path(results.findings.destination.sources(exposures.product))
+        write_reference_catalog(sources, target, _about(exposures, sources))
+
+
+def _about(exposures: ExposureSet, sources: ReferenceCatalog) -> dict[str, list[int] | list[str]]:
+    """What whoever aligns to the sources of a solution is to know."""
+    absolute = exposures.absolute.fits
+    frame_of = {key: fit.frame for key, fit in exposures.relative.fits.items() if fit.is_aligned}
+    tied = {frame for key, frame in frame_of.items() if key in absolute and absolute[key].is_aligned}
+    return {
+        "frames": sorted(set(frame_numbers(sources).tolist())),
+        "tied_frames": sorted(tied),
+        "exposures": sorted(exposure.key for exposure in exposures.direct),
+    }
+
+
+def _write_reference(results: Results, out: Staging) -> None:
+    """Write the reference catalog as used, or bring it along from beside the earlier record."""
+    catalog, earlier = results.findings.exposures.reference_catalog, results.findings.earlier_file
+    target = results.findings.destination.reference(results.findings.exposures.product)
+    if catalog is not None:
+        write_reference_catalog(catalog, out.path(target))
+    elif earlier is not None and earlier.resolve() != target.resolve():
+        shutil.copyfile(earlier, out.path(target))
+
+
+def _add_mosaics(results: Results, out: Staging) -> None:
+    """Add the files of the mosaics, which lie ready; they are too large to be copied for nothing."""
+    for mosaic in results.findings.exposures.mosaics:
+        for name in mosaic.files:
+            target = out.path(name)
+            try:
+                os.link(mosaic.folder / name, target)
+            except OSError:
+                shutil.copyfile(mosaic.folder / name, target)
+
+
+def _write_report(results: Results, out: Staging) -> None:
+    findings = results.findings
+    if findings.destination.with_report:
+        target = findings.destination.report(findings.exposures.product)
+        out.path(target).write_text(page_of(results.record, target.name), encoding="utf-8")
+
+
+def _write_regions(results: Results, out: Staging) -> None:
+    if results.findings.destination.with_regions:
+        for name, text in regions_of(results.record).items():
+            out.path(name).write_text(text, encoding="utf-8")
+
+
+def _write_association(results: Results, out: Staging) -> None:
+    """Write the input's association with its members replaced by the products."""
+    target = results.findings.destination.association(results.findings.exposures.product)
+    text = association_text(_output_association(results), target)
+    out.path(target).write_text(text, encoding="utf-8")
+
+
+def _output_association(results: Results) -> Association:
+    exposures, destination = results.findings.exposures, results.findings.destination
+    made = build_association(exposures.exposures, exposures.product, exposures.association)
+    by_input = {exposure.source: exposure for exposure in exposures.exposures}
+    catalogs = {key: str(destination.catalog(exposures[key])) for key in exposures.catalogs}
+
+    def product(member: Member) -> Member:
+        exposure = by_input.get(member.source)
+        if exposure is None:
+            return member
+        output = results.files[exposure.key].output
+        return replace(
+            member,
+            source=file_source(output.path) if output else member.source,
+            catalog=catalogs.get(exposure.key, member.catalog),
+            governors=_governors(exposures.grism.fits.get(exposure.key), member),
+        )
+
+    header = {**made.header, "provenance": destination.provenance(exposures.product).name}
+    return replace(made, members=tuple(map(product, made.members)), header=header)
+
+
+def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
+    """Those that gave the correction; but not one that stood in for another, which may be mended."""
+    return member.governors if fit is None or fit.reason or not fit.governed_by else fit.governed_by
+
+
+#: What writes each product beside the exposures and the record, in the order in which they take their names.
+PRODUCTS: tuple[Callable[[Results, Staging], None], ...] = (
+    _add_mosaics,
+    _write_catalogs,
+    _write_sources,
+    _write_reference,
+    _write_report,
+    _write_regions,
+    _write_association,
+)
