@@ -57,7 +57,6 @@ from scipy.spatial import cKDTree
 
 from grism_align.algorithms.absolute.align import align_absolute
 from grism_align.algorithms.absolute.epoch import positions_at
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.simulation import case_a, simulate, usual_scene
 from grism_align.values.solution import agreement
@@ -170,7 +169,7 @@ class Measured:
         """Rows of a catalog that lie on the exposures, and the mean years of these."""
         total, count = np.zeros(len(catalog)), np.zeros(len(catalog))
         for key, chips in self.chips.items():
-            year = julian_year(self.exposures[key].mid)
+            year = self.exposures[key].epoch
             sky = positions_at(catalog, year)
             for chip in chips:
                 xy, shape = chip.to_pixel(sky), np.array(chip.grid().max(axis=0))

@@ -134,6 +134,11 @@ class Exposure:
         return 0.5 * (self.start + self.end)
 
     @property
+    def epoch(self) -> float:
+        """Mid time, Julian year."""
+        return 2000.0 + (self.mid - 51544.5) / 365.25
+
+    @property
     def plane(self) -> TangentPlane:
         """Tangent plane at the reference point of the first chip, before any correction."""
         return self.chips[0].wcs.plane

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,9 @@ def test_what_only_the_pointing_tells_stays_so(status):
     lost = first.then(AlignmentSolution({"prior": ExposureFit.failed(SECOND)}))["prior"]
     assert (lost.status, lost.remarks) == (FitStatus.PRIOR_ONLY, (FIRST, SECOND))
     assert lost.is_aligned
+
+
+def test_the_epoch_of_an_exposure_is_that_of_its_middle():
+    one = replace(exposure("a", 0.0), start=51544.0, end=51545.0)
+    assert one.epoch == 2000
+    assert replace(one, start=51544.0 + 3652.5, end=51545.0 + 3652.5).epoch == 2010

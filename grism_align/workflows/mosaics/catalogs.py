@@ -239,10 +239,8 @@ def _epochs(
     seen: NDArray[np.bool_], plan: MosaicPlan, members: Members, cards: MosaicMetadata
 ) -> NDArray[np.float64]:
     """Mean epoch of the exposures that show each source, weighted by exposure time."""
-    from astropy.time import Time
-
     exposures = [members[key][0] for key in plan.keys]
-    epoch = Time([exposure.mid for exposure in exposures], format="mjd").jyear
+    epoch = np.array([exposure.epoch for exposure in exposures])
     weight = np.array([exposure.exposure_time for exposure in exposures])[:, None] * seen
     total = weight.sum(axis=0)
     mean = (weight * epoch[:, None]).sum(axis=0) / np.where(total > 0, total, 1)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
 from grism_align.algorithms.absolute.source_list import solved_sources
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import file_source
 from grism_align.io.record.file import (
@@ -323,7 +322,7 @@ def test_the_reference_sources(field, tmp_path):
     entry, catalog = read_provenance(tmp_path / "p.asdf")["reference_catalog"], field.reference_catalog
     assert entry["sha256"] == sha256_of(tmp_path / "gaia.ecsv")
     assert entry["file"] is None
-    years = {key: julian_year(field[key].mid) for key in ("direct1", "direct2")}
+    years = {key: field[key].epoch for key in ("direct1", "direct2")}
     assert entry["mean_epoch"] == pytest.approx(np.mean(list(years.values())))
     columns = entry["sources"]
     assert columns["identifier"].tolist() == catalog.identifier.tolist()
