@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +20,13 @@ from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
+from grism_align.values.source import FileSource
 from grism_align.values.sphere import sky_to_vector, vector_to_sky
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from grism_align.simulation import Truth
@@ -100,7 +102,7 @@ def _listed(
     written, true = chip_wcs(chip, [], planned.rotation), chip_wcs(chip, [])
     exposure = Exposure(
         key=facts.rootname,
-        path=Path(facts.filename),
+        source=FileSource(facts.filename),
         kind=ExposureKind.DIRECT,
         instrument="wfc3_ir",
         filter=facts.element_name,

@@ -270,14 +270,14 @@ def given(folder: Path, dense: str, gaia: str) -> Measured:
 def _measured(name: str, folder: Path, dense: ReferenceCatalog, gaia: list[ReferenceCatalog]) -> Measured:
     """Measure the exposures of a folder, and align them with each other."""
     exposures = aligned(sorted((folder / "RAW").glob("*.fits")))
-    by_file = {exposure.path.name: exposure for exposure in exposures.direct}
+    by_file = {exposure.source.name: exposure for exposure in exposures.direct}
     pixels, sky, chips = {}, {}, {}
     for row in Table.read(folder / "truth.ecsv"):
         if row["kind"] != "direct" or not row["usable"]:
             continue
         exposure = by_file[row["file"]]
         chip = next(one for one in exposure.chips if one.number == row["extver"])
-        true = _true_wcs(exposure.path, row, chip.shape)
+        true = _true_wcs(Path(exposure.source), row, chip.shape)
         axes = [_SAMPLES * (n - 1) for n in chip.shape[::-1]]
         xy = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
         for found, wcs in ((pixels, chip.wcs), (sky, true)):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 __all__ = ["Chip", "Exposure", "ExposureKind"]
@@ -50,8 +50,8 @@ class Exposure:
     ----------
     key : str
         Root name, unique in a set of exposures.
-    path : Path
-        The file that holds it.
+    source : Source
+        What holds it.
     kind : ExposureKind
         DIRECT or GRISM.
     instrument : str
@@ -97,7 +97,7 @@ class Exposure:
     """
 
     key: str
-    path: Path
+    source: Source
     kind: ExposureKind
     instrument: str
     filter: str

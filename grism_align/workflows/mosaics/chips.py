@@ -12,6 +12,7 @@ from grism_align.algorithms.measuring.background import clipped_level, thinned
 from grism_align.algorithms.measuring.good_pixels import good_pixels, has_bits
 from grism_align.algorithms.mosaics.drizzle import DrizzleInput
 from grism_align.algorithms.mosaics.map import TOLERANCE, PixelMap, PlaneMap
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions import read_pixels
 from grism_align.io.missions.hst.flags import COSMIC_RAY_BIT
 from grism_align.io.missions.hst.read import open_fits
@@ -231,7 +232,7 @@ class ExposureStack:
         """Side of the pixel that fluxes are calibrated for, arcsec: IDCSCALE, else that of the WCS."""
         if key not in self._scales:
             exposure, _ = self.exposures[key]
-            with open_fits(exposure.path) as hdus:
+            with open_fits(path_of(exposure.source)) as hdus:
                 stated = {hdu.ver: hdu.header.get("IDCSCALE") for hdu in hdus if hdu.name == "SCI"}
             self._scales[key] = {
                 one.number: float(stated.get(one.number) or one.wcs.pixel_scale) for one in exposure.chips
