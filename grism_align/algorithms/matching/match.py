@@ -358,7 +358,7 @@ def _refined(trial: _Trial, settings: MatchSettings) -> _Trial:
 
 
 def _standing_out(trial: _Trial, distance: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the radius in which partners exceed chance most significantly, and minus the log of the chance."""
+    """Return the radius in which partners exceed chance most, and minus the logarithm of the chance."""
     if len(distance) == 0:
         return 0.0, 0.0
     surprise = poisson_surprise(np.arange(1, len(distance) + 1), trial.look.rate * distance**2)
