@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -71,14 +72,15 @@ def _solution(fits: Mapping[str, ExposureFit | None], reference: str) -> Alignme
 def _restored(exposure: Exposure, record: ExposureRecord | None) -> Exposure | None:
     """The exposure as its record has it, None where its file isn't on record."""
     if record is None:
-        logger.warning("%s: not on record; taken as never aligned", exposure.path)
+        logger.warning("%s: not on record; taken as never aligned", exposure.source)
         return None
-    checksum = sha256_of(exposure.path) if exposure.path.is_file() else None
+    path = path_of(exposure.source)
+    checksum = sha256_of(path) if path.is_file() else None
     applied = record.applied
     if checksum != record.input.sha256:
         output = record.output
-        if not output or checksum != output.sha256 or Path(output.path).name != exposure.path.name:
-            logger.warning("%s: not the file on record; taken as never aligned", exposure.path)
+        if not output or checksum != output.sha256 or Path(output.path).name != exposure.source.name:
+            logger.warning("%s: not the file on record; taken as never aligned", exposure.source)
             return None
         applied = (record.total and record.total.transform) or applied
     # the headers name the solution that was written, the chips are back at the one before

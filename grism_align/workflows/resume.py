@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError
 from grism_align.values.record import EarlierRecord
@@ -46,7 +47,7 @@ def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
     products = [exposure for exposure in exposures.exposures if exposure.is_product]
     if not destination.in_place or not products or exposures.record is not None:
         return exposures
-    sums = {exposure.key: sha256_of(exposure.path) for exposure in products}
+    sums = {exposure.key: sha256_of(path_of(exposure.source)) for exposure in products}
     for path in _candidates(exposures, destination):
         record = _read(path)
         if record is not None and all(_knows(record, key, checksum) for key, checksum in sums.items()):
@@ -75,7 +76,7 @@ def tell_of_products(exposures: ExposureSet) -> None:
 
 def _candidates(exposures: ExposureSet, destination: Destination) -> list[Path]:
     """Records that could be theirs, the one of the same name first."""
-    folders = [destination.folder, *(exposure.path.parent for exposure in exposures.exposures)]
+    folders = [destination.folder, *(path_of(exposure.source).parent for exposure in exposures.exposures)]
     beside = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*_provenance.asdf"))]
     named = destination.provenance(exposures.product)
     return [path for path in dict.fromkeys([named, *beside]) if path.is_file()]

@@ -181,7 +181,7 @@ def record(exposures: ExposureSet, **more: Any) -> Record:
     """The record of a set of exposures, with further parts."""
     digest = "0" * 64
     files = {
-        e.key: FilePair(FileRecord(str(e.path), digest), FileRecord(f"out/{e.key}", digest))
+        e.key: FilePair(FileRecord(str(e.source), digest), FileRecord(f"out/{e.key}", digest))
         for e in exposures.exposures
     }
     catalog = exposures.reference_catalog

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, simulate
 from grism_align.values.errors import OutputError
 from grism_align.values.record import Activity
@@ -66,12 +66,13 @@ def test_a_run_after_one_that_was_killed(folder, start):
     for path in paths[2:]:
         shutil.copy(start / path.name, path)
     loaded = run(folder)
-    assert [e.applied is not None for e in sorted(loaded.exposures, key=lambda e: e.path)] == [1, 1, 0, 0]
+    by_name = sorted(loaded.exposures, key=lambda e: e.source.name)
+    assert [e.applied is not None for e in by_name] == [1, 1, 0, 0]
     for path in paths:
         assert wcs_apart(path, once / path.name) < 1e-4
         assert "WCSNAMEB" not in fits.getheader(path, "SCI")
-    records = read_provenance(folder / "raw_provenance.asdf")["exposures"].values()
-    assert all(record["total"]["transform"] is not None for record in records)
+    records = read_record(folder / "raw_provenance.asdf").exposures.values()
+    assert all(record.total.transform is not None for record in records)
 
 
 def test_a_run_after_one_that_finished(folder):

@@ -16,7 +16,7 @@ from grism_align.algorithms.fitting.joint import (
     solve_joint,
 )
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, PointingPrior
-from grism_align.algorithms.matching.chance import false_match_probability
+from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
 from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.relative.cluster import merged_sources
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
@@ -358,10 +358,13 @@ class _Judge:
             weight=weight,
             error=solved.measured.error[mine],
             probability=false_match_probability(
-                (own.moved(transform).xy, solution.source_xy),
-                solved.rows[mine],
-                int(used.sum()),
-                solved.radius,
+                PairedLists(
+                    own.moved(transform).xy,
+                    solution.source_xy,
+                    solved.rows[mine],
+                    int(used.sum()),
+                    solved.radius,
+                ),
                 self._match,
                 with_roll=False,
             ),

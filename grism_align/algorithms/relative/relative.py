@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.fitting.fit import axis_rms
-from grism_align.algorithms.measuring.positions import julian_year, source_positions
+from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import prior_only, roll_groups
@@ -188,7 +188,7 @@ def _network_input(
         saturated = (bright[exposure.key].flags & int(SourceFlag.SATURATED)) != 0
         floor = np.where(saturated, relative.saturated_error, relative.centroid_floor)
         total = np.hypot(error, floor * exposure.pixel_scale)
-        epoch = np.full(len(sky), julian_year(exposure.mid))
+        epoch = np.full(len(sky), exposure.epoch)
         lists.append(PlaneList(plane.to_plane(sky), total, bright[exposure.key].mag, epoch))
     return NetworkInput(
         lists=lists,

@@ -15,8 +15,6 @@ from grism_align.io.record.schema import ROOT, known_schema
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from grism_align.values.record import Record
 
 __all__ = ["read_record", "write_record"]
@@ -62,51 +60,52 @@ def read_record(path: Path | str) -> Record:
         If the file is missing, no ASDF file, not of grism_align, of a layout that this version does not know
         or doesn't follow it; it names the entry then.
     """
+    import asdf
     import yaml  # type: ignore[import-untyped]
 
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such provenance file", _REMEDY)
     try:
-        tree = _tree(path)
+        with known_schema() as schema:
+            try:
+                return record_from(_tree(path, schema)[ROOT])
+            except asdf.ValidationError:
+                return _brought_up_to_date(path, _tree(path, None).get(ROOT), schema)
+    except LayoutError as error:
+        raise InputError(path, f"doesn't follow the schema ({error})", _REMEDY) from error
     except (LookupError, OSError, TypeError, ValueError, struct.error, yaml.YAMLError) as error:
         raise InputError(path, f"not a readable ASDF file ({_brief(error)})", _REMEDY) from error
-    if not isinstance(tree, dict) or VERSION_KEY not in tree:
-        raise InputError(path, "an ASDF file, but not a provenance file of grism_align", _REMEDY)
-    return _checked(path, tree)
 
 
-def _tree(path: Path) -> Any:
-    """What an ASDF file has under the key of the package, in memory; None where there is no such key."""
+def _tree(path: Path, schema: str | None) -> Any:
+    """The whole tree of an ASDF file, in memory; checked against a schema where one is given."""
     import asdf
 
     with asdf.config_context() as config:
-        # asdf only warns of arrays that are cut off
+        # asdf checks what it reads only when told to, and only warns of arrays that are cut off
+        config.validate_on_read = schema is not None
         config.warn_on_failed_conversion = False
         config.lazy_tree = False
-        with asdf.open(path, lazy_load=False, memmap=False) as file:
-            return file.tree.get(ROOT)
+        with asdf.open(path, custom_schema=schema, lazy_load=False, memmap=False) as file:
+            return dict(file.tree)
 
 
-def _checked(path: Path, tree: Mapping[str, Any]) -> Record:
+def _brought_up_to_date(path: Path, tree: Any, schema: str) -> Record:
+    """The record of a tree that does not follow the schema, if it is of an earlier layout."""
     import asdf
 
+    if not isinstance(tree, dict) or VERSION_KEY not in tree:
+        raise InputError(path, "an ASDF file, but not a provenance file of grism_align", _REMEDY)
     try:
         found = up_to_date(tree)
-        with known_schema() as schema:
-            asdf.AsdfFile({ROOT: found}, custom_schema=schema).validate()
-        return record_from(found)
+        asdf.AsdfFile({ROOT: found}, custom_schema=schema).validate()
     except VersionError as error:
         raise InputError(path, str(error), _UPDATE if error.is_newer else _REMEDY) from error
     except asdf.ValidationError as error:
-        place = ".".join(map(str, list(error.absolute_path)[1:]))
-        raise InputError(path, _misfit(f"{place}: {_brief(error)}".lstrip(": ")), _REMEDY) from error
-    except LayoutError as error:
-        raise InputError(path, _misfit(str(error)), _REMEDY) from error
-
-
-def _misfit(problem: str) -> str:
-    return f"doesn't follow the schema ({problem})"
+        place = list(map(str, error.absolute_path))[1:]
+        raise LayoutError(_brief(error), place) from error
+    return record_from(found)
 
 
 def _brief(error: Exception) -> str:

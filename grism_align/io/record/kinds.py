@@ -34,11 +34,13 @@ class LayoutError(ValueError):
     ----------
     problem : str
         What is wrong with it.
+    place : list of str, optional
+        Its name, and those of what it is inside of.
     """
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problem: str, place: list[str] | None = None) -> None:
         self.problem = problem
-        self.place: list[str] = []
+        self.place = place or []
         super().__init__(problem)
 
     def __str__(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
 from grism_align.algorithms.absolute.source_list import frame_numbers
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.io.files.checksums import sha256_of
 from grism_align.values.record import (
     AlignedSources,
@@ -68,7 +68,7 @@ def make_record(
         software={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         product=exposures.product,
         parameter_file=exposures.parameter_file,
-        association=exposures.association.origin.name if exposures.association.origin else "",
+        association=Path(exposures.association.origin).name,
         activities=exposures.activities,
         references=References(
             exposures.relative.reference, exposures.absolute.reference, exposures.grism.reference
@@ -180,7 +180,7 @@ def _mean_epoch(exposures: ExposureSet) -> float:
     """Mean Julian year of the exposures that are tied to the catalog, or else of all direct ones."""
     fits = exposures.absolute.fits
     tied = [e for e in exposures.direct if e.key in fits and fits[e.key].is_aligned]
-    return float(np.mean([julian_year(e.mid) for e in tied or exposures.direct]))
+    return float(np.mean([e.epoch for e in tied or exposures.direct]))
 
 
 def _times_used(exposures: ExposureSet, catalog: ReferenceCatalog) -> NDArray[np.int64]:
@@ -203,7 +203,7 @@ def _positions_by_exposure(
         fit = exposures.absolute.fits.get(exposure.key)
         if fit is None or fit.residuals is None:
             continue
-        year = julian_year(exposure.mid)
+        year = exposure.epoch
         rows = np.array(
             [row_of.get(n, -1) for n in fit.residuals.matched.astype(str).tolist()], dtype=np.int64
         )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from astropy.io import fits
 
 from grism_align.io.catalogs.recorded import exposures_behind
 from grism_align.io.catalogs.reference import read_reference_catalog
-from grism_align.io.files.checksums import sha256_of
-from grism_align.io.record.file import read_provenance
+from grism_align.io.files.checksums import file_record, sha256_of
+from grism_align.io.record.file import read_record
 from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import NoDirectExposure, NoSources
@@ -30,6 +31,7 @@ from tests.support.associations import write_exposure
 from tests.support.executors import HERE
 from tests.support.fields import wcs_apart
 from tests.support.governed import governed
+from tests.support.strategies import assert_same
 
 KEYS = ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q", "iaaa01g2q"]
 
@@ -93,7 +95,7 @@ def test_names_of_products(exposures, out):
     beside = Destination(out, in_place=False)
     exposure = exposures[KEYS[0]]
     assert beside.exposure(exposure) == out / "iaaa01d1q_flt.fits"
-    assert Destination(out, in_place=True).exposure(exposure) == exposure.path
+    assert Destination(out, in_place=True).exposure(exposure) == Path(exposure.source)
     assert beside.association("deep") == out / "deep_asn.json"
     assert beside.provenance("deep") == out / "deep_provenance.asdf"
     assert beside.sources("deep") == out / "deep_sources.ecsv"
@@ -120,7 +122,7 @@ def test_a_file_is_no_folder(exposures, tmp_path):
 
 def test_the_input_association_is_not_replaced(exposures, tmp_path):
     origin = tmp_path / "asn" / "deep_asn.json"
-    moved = replace(exposures, association=replace(exposures.association, origin=origin))
+    moved = replace(exposures, association=replace(exposures.association, origin=str(origin)))
     with pytest.raises(OutputError, match="would replace the input's"):
         check_destination(moved, Destination(origin.parent, in_place=False))
     check_destination(moved, Destination(origin.parent, in_place=True))
@@ -150,7 +152,7 @@ def test_a_reference_catalog_is_not_replaced(aligned, out, name):
 
 
 def test_products(aligned, out):
-    inputs = {e.path: sha256_of(e.path) for e in aligned.exposures}
+    inputs = {e.source: sha256_of(Path(e.source)) for e in aligned.exposures}
     write_results(aligned, Destination(out, in_place=False), HERE)
     products = ["deep_asn.json", "deep_provenance.asdf", "iaaa01d1q_cat.ecsv"]
     assert _names(out) == sorted([*products, *(f"{key}_flt.fits" for key in KEYS)])
@@ -158,9 +160,9 @@ def test_products(aligned, out):
     status = {key: fits.getheader(out / f"{key}_flt.fits")["GALIGN"] for key in KEYS}
     assert status == dict(zip(KEYS, ["ALIGNED", "ALIGNED", "FAILED", "FAILED"], strict=True))
     for key in KEYS[2:]:
-        assert wcs_apart(out / f"{key}_flt.fits", aligned[key].path) == 0
+        assert wcs_apart(out / f"{key}_flt.fits", Path(aligned[key].source)) == 0
     for key in KEYS[:2]:
-        assert wcs_apart(out / f"{key}_flt.fits", aligned[key].path) > 400
+        assert wcs_apart(out / f"{key}_flt.fits", Path(aligned[key].source)) > 400
 
 
 def test_the_output_association(aligned, out, tmp_path):
@@ -187,23 +189,23 @@ def test_exposures_without_fit_stay_where_they_are(aligned, out):
     assert not list(out.glob("*g?q_flt.fits"))
     content = json.loads((out / "deep_asn.json").read_text())
     names = [member["expname"] for member in content["products"][0]["members"]]
-    assert str(aligned[KEYS[1]].path) in names
+    assert str(aligned[KEYS[1]].source) in names
     assert f"{KEYS[0]}_flt.fits" in names
-    record = read_provenance(out / "deep_provenance.asdf")["exposures"][KEYS[1]]
-    assert (record["output"], record["total"]) == (None, None)
+    record = read_record(out / "deep_provenance.asdf").exposures[KEYS[1]]
+    assert (record.output, record.total) == (None, None)
 
 
 def test_the_record(aligned, out):
     write_results(aligned, Destination(out, in_place=False), HERE)
-    tree = read_provenance(out / "deep_provenance.asdf")
+    tree = read_record(out / "deep_provenance.asdf")
     for key in KEYS:
-        record, output = tree["exposures"][key], out / f"{key}_flt.fits"
-        source = aligned[key].path
-        assert record["input"] == {"path": str(source), "sha256": sha256_of(source)}
-        assert record["output"] == {"path": str(output), "sha256": sha256_of(output)}
-    assert tree["exposures"][KEYS[2]]["total"]["reason"] == "no source above 6 sigma"
-    assert tree["exposures"][KEYS[1]]["total"]["governed"]["exposures"] == [KEYS[0]]
-    assert tree["parameter_file"] == "wfc3_ir.asdf"
+        record, output = tree.exposures[key], out / f"{key}_flt.fits"
+        source = Path(aligned[key].source)
+        assert record.input == file_record(source)
+        assert record.output == file_record(output)
+    assert tree.exposures[KEYS[2]].total.reason == "no source above 6 sigma"
+    assert tree.exposures[KEYS[1]].total.governed.exposures == (KEYS[0],)
+    assert tree.parameter_file == "wfc3_ir.asdf"
 
 
 def test_labels(aligned, out):
@@ -279,11 +281,11 @@ def test_the_sources_as_a_reference_catalog(aligned, out):
     assert "deep_sources.ecsv" in _names(out)
     assert "deep_refcat.ecsv" not in _names(out)
     catalog = read_reference_catalog(out / "deep_sources.ecsv")
-    entry = read_provenance(out / "deep_provenance.asdf")["aligned_sources"]
-    assert (catalog.name, entry["name"], entry["file"]) == ("DEEP", "DEEP", "deep_sources.ecsv")
-    assert catalog.identifier.tolist() == entry["identifier"].tolist() == ["DEEP-0-0", "DEEP-0-1"]
-    np.testing.assert_allclose(catalog.sky[:, 0], entry["ra"], rtol=1e-15)
-    np.testing.assert_allclose(catalog.error[:, 1], entry["dec_error"])
+    entry = read_record(out / "deep_provenance.asdf").aligned_sources
+    assert (catalog.name, entry.name, entry.file) == ("DEEP", "DEEP", "deep_sources.ecsv")
+    assert catalog.identifier.tolist() == entry.identifier.tolist() == ["DEEP-0-0", "DEEP-0-1"]
+    np.testing.assert_allclose(catalog.sky[:, 0], entry.ra, rtol=1e-15)
+    np.testing.assert_allclose(catalog.error[:, 1], entry.dec_error)
     np.testing.assert_allclose(catalog.epoch, 2014.9)
     assert not catalog.has_motion.any()
 
@@ -293,15 +295,15 @@ def test_the_reference_catalog_as_used(aligned, out, tmp_path):
     write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), HERE)
     catalog = read_reference_catalog(out / "deep_refcat.ecsv")
     assert (catalog.name, catalog.origin, len(catalog)) == ("Gaia DR3", "TAP service", 1)
-    first = read_provenance(out / "deep_provenance.asdf")["reference_catalog"]
-    assert first["file"] == "deep_refcat.ecsv"
+    first = read_record(out / "deep_provenance.asdf").reference_catalog
+    assert first.file == "deep_refcat.ecsv"
     again = load_exposures(out / "deep_asn.json")
     before = (out / "deep_refcat.ecsv").read_bytes()
     for folder, in_place in ((out, True), (tmp_path / "next", False)):
         write_results(again, Destination(folder, in_place=in_place), HERE)
         assert (folder / "deep_refcat.ecsv").read_bytes() == before
-        entry = read_provenance(folder / "deep_provenance.asdf")["reference_catalog"]
-        np.testing.assert_equal(entry, first)
+        entry = read_record(folder / "deep_provenance.asdf").reference_catalog
+        assert_same(entry, first)
 
 
 def test_a_reference_catalog_of_an_earlier_run_does_not_stay(aligned, out):
@@ -310,7 +312,7 @@ def test_a_reference_catalog_of_an_earlier_run_does_not_stay(aligned, out):
     assert "deep_refcat.ecsv" in _names(out)
     write_results(aligned, Destination(out, in_place=False), HERE)
     assert "deep_refcat.ecsv" not in _names(out)
-    assert read_provenance(out / "deep_provenance.asdf")["reference_catalog"] is None
+    assert read_record(out / "deep_provenance.asdf").reference_catalog is None
 
 
 @pytest.mark.parametrize("is_tied", [True, False])
@@ -328,8 +330,8 @@ def test_a_reference_catalog_that_is_gone(aligned, out, tmp_path, caplog):
     (out / "deep_refcat.ecsv").unlink()
     write_results(again, Destination(tmp_path / "next", in_place=False), HERE)
     assert "no longer beside the record" in caplog.text
-    entry = read_provenance(tmp_path / "next" / "deep_provenance.asdf")["reference_catalog"]
-    assert (entry["file"], entry["name"]) == (None, "Gaia DR3")
+    entry = read_record(tmp_path / "next" / "deep_provenance.asdf").reference_catalog
+    assert (entry.file, entry.name) == (None, "Gaia DR3")
 
 
 def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
@@ -348,11 +350,10 @@ def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
         assert wcs_apart(out / f"{key}_flt.fits", tmp_path / "again" / f"{key}_flt.fits") == 0
     # identity of the reference catalog stays on record although only its name came back
     first, second = (
-        read_provenance(folder / "deep_provenance.asdf")["reference_catalog"]
-        for folder in (out, tmp_path / "again")
+        read_record(folder / "deep_provenance.asdf").reference_catalog for folder in (out, tmp_path / "again")
     )
-    assert first["sha256"] == sha256_of(tmp_path / "gaia.ecsv")
-    np.testing.assert_equal(second, first)
+    assert first.sha256 == sha256_of(tmp_path / "gaia.ecsv")
+    assert_same(second, first)
 
 
 def test_in_place(aligned, tmp_path):
@@ -399,7 +400,7 @@ def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
     def failing(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    places = {products: ("write_source_catalog", "association_text"), results: ("write_provenance",)}
+    places = {products: ("write_source_catalog", "association_text"), results: ("write_record",)}
     for module, name in ((module, name) for module, names in places.items() for name in names):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failing)
@@ -409,7 +410,7 @@ def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
 
 
 def test_an_input_that_vanishes(aligned, out):
-    aligned[KEYS[1]].path.unlink()
+    Path(aligned[KEYS[1]].source).unlink()
     with pytest.raises(InputError, match="no such file") as caught:
         write_results(aligned, Destination(out, in_place=False), HERE)
     assert caught.value.path.endswith("iaaa01g1q_flt.fits")
