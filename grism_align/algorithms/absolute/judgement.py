@@ -15,6 +15,7 @@ from grism_align.algorithms.fitting.joint import (
 )
 from grism_align.algorithms.matching.chance import false_match_probability
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
+from grism_align.values.failure import AcquisitionsDisagree, ChanceMatch, TooFewStarsKept
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
 
 if TYPE_CHECKING:
@@ -67,13 +68,13 @@ class Verdict:
         used = at[self._weight[at] > 0]
         least = max(self._match.min_matches, int(np.ceil(_LEAST_SHARE * len(at))))
         if len(used) < least:
-            raise TooFewMatchesError(len(used), least, f"of {len(at)} keep their weight with all exposures")
+            raise TooFewMatchesError(TooFewStarsKept(len(used), len(at), least))
         partner, residual = self._catalog[self._solved.tied.rows[at]], self._residual[at]
         require_right_epoch(residual, partner, self._weight[at] / self._expected[at], self._plane)
         self._require_visits(members)
         probability = max(frame.tie.probability, self._chance(used, frame, sources))
         if probability > limit:
-            raise UnreliableMatchError(len(used), probability, limit)
+            raise UnreliableMatchError(ChanceMatch(len(used), probability, limit))
         return probability
 
     def _require_visits(self, members: Sequence[int]) -> None:
@@ -91,11 +92,8 @@ class Verdict:
         lost = np.flatnonzero(judged & (kept <= _LEAST_SHARE * total))
         if len(lost) and 2 * len(lost) >= judged.sum():
             worst = lost[np.argmin(kept[lost] / total[lost])]
-            msg = (
-                f"{len(lost)} of {judged.sum()} acquisitions disagree with the catalog: "
-                f"of one {kept[worst]:.0f} of {total[worst]} measurements of its stars keep their weight"
-            )
-            raise AlignmentError(msg)
+            numbers = len(lost), int(judged.sum()), int(kept[worst]), int(total[worst])
+            raise AlignmentError(AcquisitionsDisagree(*numbers))
 
     def _chance(self, used: NDArray[np.int64], frame: TiedFrame, sources: Sequence[MeasuredSources]) -> float:
         """Probability that chance makes the agreement that is left, with all other sources of the frame."""

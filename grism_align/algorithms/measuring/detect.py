@@ -10,6 +10,7 @@ import numpy as np
 from grism_align.algorithms.measuring.centroid import Stamps, WindowedMoments, cut_stamps, windowed_moments
 from grism_align.algorithms.measuring.psf import star_positions
 from grism_align.values.catalog import SourceFlag
+from grism_align.values.failure import NoSources, PixelsFlagged, Remark
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,8 @@ class ChipSources:
         `SourceFlag` bits.
     counts : dict of str to int
         Pixels and sources, by what became of them.
-    note : str
-        Why there are none, else empty.
+    remark : Remark or None
+        Why there are none.
     """
 
     xy: NDArray[np.float64]
@@ -57,12 +58,12 @@ class ChipSources:
     ellipticity: NDArray[np.float64]
     flags: NDArray[np.int64]
     counts: dict[str, int]
-    note: str = ""
+    remark: Remark | None = None
 
 
-def _none(counts: dict[str, int], note: str) -> ChipSources:
+def _none(counts: dict[str, int], remark: Remark) -> ChipSources:
     pairs, singles = np.zeros((0, 2)), np.zeros(0)
-    return ChipSources(pairs, pairs, singles, singles, singles, pairs, np.zeros(0, int), counts, note)
+    return ChipSources(pairs, pairs, singles, singles, singles, pairs, np.zeros(0, int), counts, remark)
 
 
 def detect_sources(
@@ -85,17 +86,17 @@ def detect_sources(
     Returns
     -------
     ChipSources
-        Empty, with a note, where nothing can be found.
+        Empty, with a remark, where nothing can be found.
     """
     good = _good_pixels(sci, err, dq, settings)
     counts = {"pixels": int(sci.size), "pixels_flagged": int(sci.size - good.sum())}
     if good.mean() < _LEAST_USABLE:
-        return _none(counts, f"{counts['pixels_flagged']} of {counts['pixels']} pixels are flagged")
+        return _none(counts, PixelsFlagged(counts["pixels_flagged"], counts["pixels"]))
     image = np.where(good, sci - _background(sci, good, settings.background_box), 0).astype(np.float32)
     peaks = _find_peaks(image, err, good, settings)
     counts["peaks"] = len(peaks)
     if len(peaks) == 0:
-        return _none(counts, f"no source above {settings.threshold:g} sigma")
+        return _none(counts, NoSources(settings.threshold))
     saturated = (dq.astype(np.int64) & settings.saturation_bits) != 0
     sources = _measure(image, err, good, saturated, peaks, settings)
     for flag in SourceFlag:

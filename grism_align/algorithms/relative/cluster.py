@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.relative.members import PointingSources
+    from grism_align.values.failure import Remark
     from grism_align.values.settings import MatchSettings
     from grism_align.values.transform import TangentPlane
 
@@ -119,7 +120,7 @@ class Cluster:
 
 def merge_all(
     pointings: Sequence[PointingSources], plane: TangentPlane, settings: MatchSettings
-) -> tuple[list[Cluster], dict[int, str]]:
+) -> tuple[list[Cluster], dict[int, Remark]]:
     """Merge pointings into as few frames as matches allow.
 
     Pairs of one visit come first, since their pointing agrees best; among equals, those nearest on the
@@ -138,7 +139,7 @@ def merge_all(
     -------
     clusters : list of Cluster
         Every pointing is in one.
-    reasons : dict of int to str
+    remarks : dict of int to Remark
         Why the last attempt to match a pointing failed.
     """
     clusters = {
@@ -146,7 +147,7 @@ def merge_all(
         for number, one in enumerate(pointings)
     }
     home = list(range(len(pointings)))
-    reasons: dict[int, str] = {}
+    remarks: dict[int, Remark] = {}
     tried: set[tuple[int, int, int, int]] = set()
     for i, j in _neighbours(pointings, settings):
         # The smaller moves: it is less to move.
@@ -158,12 +159,12 @@ def merge_all(
         try:
             joined = _joined(clusters[a], clusters[b], plane, settings)
         except AlignmentError as error:
-            reasons.update(dict.fromkeys([*clusters[a].members, *clusters[b].members], str(error)))
+            remarks.update(dict.fromkeys([*clusters[a].members, *clusters[b].members], error.remark))
             continue
         clusters[a] = joined
         for number in clusters.pop(b).members:
             home[number] = a
-    return list(clusters.values()), reasons
+    return list(clusters.values()), remarks
 
 
 def _neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.relative.cluster import SeenSources, united
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.values.errors import TooFewMatchesError
+from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _solved(
     """Solve for what is added to the transforms, given which source each measurement is of."""
     match = task.match
     if not known.is_shared().any():
-        raise TooFewMatchesError(0, match.min_matches)
+        raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(task, transforms, known)
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
     solution = solve_joint(measured, task.relative.fitgeometry, match.clip, prior)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.relative.cluster import SeenSources
+    from grism_align.values.failure import Remark
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -157,11 +158,11 @@ class AlignedFrame:
         The pointings that fix the frame.
     seen : SeenSources
         The frame's sources, in the common plane.
-    rejected : dict of int to str
+    rejected : dict of int to Remark
         Pointings that were matched but whose fit was not acceptable, and why.
     """
 
     members: dict[int, MemberFit]
     fixed: tuple[int, ...]
     seen: SeenSources
-    rejected: dict[int, str]
+    rejected: dict[int, Remark]

@@ -277,12 +277,12 @@ def _views(job: _Job) -> Iterator[tuple[ChipImage, ChipView]]:
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:
     """Filter of the direct exposures whose correction an exposure has."""
     filters = {direct.key: direct.filter for direct in exposures.direct}
-    return next((filters[key] for key in fit.governed_by if key in filters), "")
+    return next((filters[key] for key in fit.governors if key in filters), "")
 
 
 def _good_bits(exposures: ExposureSet, fit: ExposureFit) -> int:
     """DQ bits of usable pixels: those that the direct exposures were measured with."""
-    for key in (*fit.governed_by, *exposures.catalogs):
+    for key in (*fit.governors, *exposures.catalogs):
         if key in exposures.catalogs:
             meta = exposures.catalogs[key].table.meta.get("settings", {})
             return int(meta.get("good_bits", DetectionSettings.good_bits))
