@@ -59,8 +59,8 @@ class SeenSources:
         i, j = mutual_nearest(a.xy, b.xy, radius).T
         wa, wb = a.error[i] ** -2.0, b.error[j] ** -2.0
         share = wb / (wa + wb)
-        arrays = (a.xy, a.error, a.mag, a.epoch, self.count)
-        xy, error, mag, epoch, count = (array.copy() for array in arrays)
+        xy, error, mag, epoch = (array.copy() for array in (a.xy, a.error, a.mag, a.epoch))
+        count = self.count.copy()
         xy[i] += share[:, None] * (b.xy[j] - a.xy[i])
         epoch[i] += share * (b.epoch[j] - a.epoch[i])
         error[i] = (wa + wb) ** -0.5

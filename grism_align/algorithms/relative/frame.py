@@ -114,9 +114,9 @@ def single_frame(field: NetworkInput, number: int) -> AlignedFrame:
         The one.
     """
     own = field.pointings[number].sources
-    rows, none = np.arange(len(own)), np.zeros(len(own))
+    rows, n = np.arange(len(own)), len(own)
     transform = LinearTransform.identity(field.plane)
-    fit = MemberFit(transform, rows, rows, np.zeros((len(own), 2)), none + 1.0, own.error, none)
+    fit = MemberFit(transform, rows, rows, np.zeros((n, 2)), np.ones(n), own.error, np.full(n, np.nan))
     return AlignedFrame({number: fit}, (number,), SeenSources.by_one(own), {})
 
 
@@ -190,7 +190,7 @@ def _shared_rolls(
     field: NetworkInput, transforms: Mapping[int, LinearTransform], geometry: str
 ) -> dict[int, LinearTransform]:
     """Give the rough transforms the mean roll of each group; every pointing's centre stays where it was."""
-    rolls: dict[str, list[float]] = {}
+    rolls: dict[int, list[float]] = {}
     for number, transform in transforms.items():
         rolls.setdefault(field.pointings[number].roll_group, []).append(transform.roll)
     mean = {group: 0.0 if geometry == "shift" else _mean_angle(own) for group, own in rolls.items()}

@@ -31,13 +31,15 @@ class PointingSources:
 
     Parameters
     ----------
+    keys : tuple of str
+        Its exposures.
     lists : tuple of PlaneList
         Sources of each exposure in the common plane, by its a priori WCS.
     instruments : tuple of str
         Of each exposure; measurements by one instrument are of one noise class.
     visit : str
         Its visit.
-    roll_group : str
+    roll_group : int
         Pointings of one group share their roll.
     pixel_scale : float, arcsec
         The largest one of its exposures.
@@ -45,10 +47,11 @@ class PointingSources:
         Whether it fixes the frame.
     """
 
+    keys: tuple[str, ...]
     lists: tuple[PlaneList, ...]
     instruments: tuple[str, ...]
     visit: str
-    roll_group: str
+    roll_group: int
     pixel_scale: float
     is_fixed: bool
 
