@@ -113,11 +113,12 @@ def single_frame(field: NetworkInput, number: int) -> AlignedFrame:
     number : int
         The one.
     """
-    own = field.pointings[number].sources
-    rows, n = np.arange(len(own)), len(own)
+    pointing = field.pointings[number]
+    own, n = pointing.sources, len(pointing.sources)
+    rows = np.arange(n)
     transform = LinearTransform.identity(field.plane)
     fit = MemberFit(transform, rows, rows, np.zeros((n, 2)), np.ones(n), own.error, np.full(n, np.nan))
-    return AlignedFrame({number: fit}, (number,), SeenSources.by_one(own), {})
+    return AlignedFrame({number: fit}, (number,), united(pointing.lists, _LEAST_RADIUS), {})
 
 
 def joint_frame(
