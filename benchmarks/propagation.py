@@ -38,7 +38,7 @@ import numpy as np
 from grism_align.algorithms.propagation.drift import learnt_errors
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure
 from grism_align.io.missions.hst.write import WcsLabel, write_exposure
 from grism_align.simulation import (
     PointingErrors,

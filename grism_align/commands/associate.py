@@ -49,8 +49,8 @@ def _associate(options: argparse.Namespace) -> None:
     found = load_exposures(options.files, with_results=False)
     association = build_association(found.exposures, product, found.association)
     write_association(association, output)
-    by_path = {exposure.path: exposure for exposure in found.exposures}
-    print(_exposure_table([by_path[member.path] for member in association.exposures]))
+    by_source = {exposure.source: exposure for exposure in found.exposures}
+    print(_exposure_table([by_source[member.source] for member in association.exposures]))
     print(f"{len(found.exposures)} exposures -> {output}")
 
 

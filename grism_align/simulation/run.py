@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
-from astropy.time import Time
 from numpy.typing import NDArray
 
 from grism_align.simulation.detector import Detector, Flag, Pixels, draw_detector, expose
@@ -92,7 +91,7 @@ def _scene(
     )
     reach = max(_margins(exposure)[0] for exposure in planned) * simulation.camera.pixel
     half_side = float(np.abs(project(corners, *center)).max()) + reach
-    epoch = float(Time(min(exposure.mid for exposure in planned), format="mjd").jyear)
+    epoch = min(exposure.epoch for exposure in planned)
     return draw_scene(simulation.scene, center, half_side, epoch, rng)
 
 
@@ -152,8 +151,7 @@ def _light(exposure: PlannedExposure, chip: ChipWcs, scene: Scene) -> Floats:
         facts.exposure_time,
         plan.trail if plan.special is Special.TRAILED else (0.0, 0.0),
     )
-    epoch = float(Time(exposure.mid, format="mjd").jyear)
-    xy = chip.to_pixel(scene.sky_at(epoch))
+    xy = chip.to_pixel(scene.sky_at(exposure.epoch))
     margins = _margins(exposure)
     near = np.flatnonzero(((xy > -margins) & (xy < margins + chip.shape[::-1])).all(axis=1))
     shapes = tuple(scene.shapes[i] for i in near)

@@ -60,6 +60,11 @@ class PlannedExposure:
         """Middle of the exposure, MJD."""
         return self.facts.start + 0.5 * self.facts.exposure_time / 86400
 
+    @property
+    def epoch(self) -> float:
+        """Middle of the exposure, Julian year."""
+        return 2000.0 + (self.mid - 51544.5) / 365.25
+
 
 def planned_exposures(simulation: Simulation, rng: np.random.Generator) -> list[PlannedExposure]:
     """All exposures of a simulation in the order of its visits, with pointing errors drawn."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 __all__ = ["Chip", "Exposure", "ExposureKind", "by_pointing"]
@@ -50,8 +50,8 @@ class Exposure:
     ----------
     key : str
         Root name, unique in a set of exposures.
-    path : Path
-        The file that holds it.
+    source : Source
+        What holds it.
     kind : ExposureKind
         DIRECT or GRISM.
     instrument : str
@@ -97,7 +97,7 @@ class Exposure:
     """
 
     key: str
-    path: Path
+    source: Source
     kind: ExposureKind
     instrument: str
     filter: str
@@ -132,6 +132,11 @@ class Exposure:
     def mid(self) -> float:
         """Mid time, MJD (UTC)."""
         return 0.5 * (self.start + self.end)
+
+    @property
+    def epoch(self) -> float:
+        """Mid time, Julian year."""
+        return 2000.0 + (self.mid - 51544.5) / 365.25
 
     @property
     def plane(self) -> TangentPlane:

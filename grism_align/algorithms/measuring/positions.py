@@ -12,12 +12,7 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Exposure
 
-__all__ = ["julian_year", "source_positions"]
-
-
-def julian_year(mjd: float) -> float:
-    """Julian year of a Modified Julian Date."""
-    return 2000.0 + (mjd - 51544.5) / 365.25
+__all__ = ["source_positions"]
 
 
 def source_positions(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.fitting.fit import axis_rms
-from grism_align.algorithms.measuring.positions import julian_year, source_positions
+from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
@@ -227,7 +227,7 @@ def _network_input(
         saturated = (catalog.flags & int(SourceFlag.SATURATED)) != 0
         floor = np.where(saturated, relative.saturated_error, relative.centroid_floor)
         total = np.hypot(error, floor * exposure.pixel_scale)
-        epoch = np.full(len(sky), julian_year(exposure.mid))
+        epoch = np.full(len(sky), exposure.epoch)
         return PlaneList(plane.to_plane(sky), total, catalog.mag, epoch)
 
     pointings = [

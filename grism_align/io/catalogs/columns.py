@@ -180,7 +180,8 @@ class CatalogColumns:
             values = floats(self.table[self.names[role]])
         except ValueError as error:
             raise InputError(self.origin, f"column {self.names[role]} isn't numbers ({error})") from error
-        values = self._converted(values, role) if role in UNITS else values
+        # magnitudes are of any system
+        values = self._converted(values, role) if UNITS[role] and role != "mag" else values
         return np.where(np.isfinite(values), values, unknown)
 
     def _converted(self, values: Floats, role: str) -> Floats:
@@ -193,7 +194,7 @@ class CatalogColumns:
 
     def _unit(self, role: str) -> str:
         column = self.names[role]
-        return unit_of(self.table[column]) or UNSTATED_UNITS.get(column.lower(), UNITS.get(role, ""))
+        return unit_of(self.table[column]) or UNSTATED_UNITS.get(column.lower(), UNITS[role] or "")
 
     def _angles(self, role: str) -> Floats:
         """Degrees, (N,), of numbers or of sexagesimal text."""
@@ -249,8 +250,8 @@ class CatalogColumns:
         return _made_possible(matrix) if stated else matrix
 
     def _epochs_on_record(self) -> Floats:
-        if "epoch" in self.names:
-            return epochs_of_column(self.table[self.names["epoch"]], self._unit("epoch"))
+        if "ref_epoch" in self.names:
+            return epochs_of_column(self.table[self.names["ref_epoch"]], self._unit("ref_epoch"))
         year = epochs_of_meta(self.table, self.names["ra"])
         if np.isfinite(year):
             logger.info("%s: epoch %s, as the file's meta has it", self.origin, year)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from numpy.typing import NDArray
 
-__all__ = ["epochs_of_column", "epochs_of_meta", "julian_year"]
+__all__ = ["epochs_of_column", "epochs_of_meta", "parse_epoch"]
 
 _EARLIEST, _LATEST = 1800.0, 2200.0
 _JULIAN_DATE_OF_MJD = 2400000.5
 
 
-def julian_year(value: Any) -> float:
-    """Julian year of a number or of text such as J2016.0, B1950 or 2020-05-01; NaN of blanks.
+def parse_epoch(value: Any) -> float:
+    """Return the Julian year of a number or of text such as J2016.0, B1950 or 2020-05-01; NaN of blanks.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def epochs_of_column(column: Any, unit: str) -> NDArray[np.float64]:
         return np.ma.filled(np.ma.asarray(column.jyear, dtype=float), np.nan)
     if column.dtype.kind in "SUO":
         unique, inverse = np.unique(texts(column), return_inverse=True)
-        return np.array([julian_year(value) for value in unique])[inverse]
+        return np.array([parse_epoch(value) for value in unique])[inverse]
     values = floats(column)
     return _checked(_year_of_days(values) if unit == "d" else values)
 
@@ -68,7 +68,7 @@ def epochs_of_meta(table: Table, column: str) -> float:
         by_lower = {str(key).lower(): value for key, value in meta.items()}
         for key in ("ref_epoch", "epoch"):
             if by_lower.get(key) is not None:
-                return julian_year(by_lower[key])
+                return parse_epoch(by_lower[key])
     return float("nan")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import Table
 
 from grism_align.io.catalogs.columns import DEFAULT_ERROR, CatalogColumns
-from grism_align.io.catalogs.epochs import julian_year
+from grism_align.io.catalogs.epochs import parse_epoch
 from grism_align.io.catalogs.roles import CORRELATIONS, ROLES, choose_columns
 from grism_align.io.catalogs.tables import read_table
 from grism_align.io.files.staging import atomic_path
@@ -232,7 +232,7 @@ def _with_plain_positions(table: Table) -> Table:
 
 def _checked_epoch(epoch: float | None) -> float | None:
     try:
-        return None if epoch is None else julian_year(epoch)
+        return None if epoch is None else parse_epoch(epoch)
     except ValueError as error:
         parameter = "epoch"
         raise SettingsError(parameter, epoch, "a Julian year between 1800 and 2200") from error

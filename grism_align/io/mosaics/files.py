@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from grism_align import __version__
+from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.missions.hst.read import open_fits
@@ -111,7 +112,7 @@ def cards_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
     first = exposures[0]
     times = np.array([exposure.exposure_time for exposure in exposures])
     mid = float(np.average([exposure.mid for exposure in exposures], weights=times))
-    with open_fits(first.path) as hdus:
+    with open_fits(path_of(first.source)) as hdus:
         science = next(hdu.header for hdu in hdus if hdu.name == "SCI")
         primary = hdus[0].header
         keywords = {
@@ -169,7 +170,7 @@ def mosaic_header(
         header["ABZPT"] = (cards.ab_zero_point, "AB magnitude of one electron per second")
     header["NDRIZIM"] = (len(exposures), "exposures")
     for number, exposure in enumerate(exposures[:999], start=1):
-        header[f"D{number:03d}DATA"] = (plain_text(exposure.path.name[:60]), "exposure")
+        header[f"D{number:03d}DATA"] = (plain_text(exposure.source.name[:60]), "exposure")
         header[f"D{number:03d}DEXP"] = (exposure.exposure_time, "[s]")
         header[f"D{number:03d}PIXF"] = settings.drop_side
         header[f"D{number:03d}KERN"] = settings.kernel

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
 from grism_align.io.missions.hst.flags import flag_rays
 from grism_align.io.record.file import FilePair, FileRecord
@@ -116,7 +117,7 @@ def _job(
 def _write(job: _Job) -> tuple[str, str | None]:
     """SHA-256 of the file that was read, and of the one that was written, if one was."""
     if job.fit is None or job.label is None:
-        return sha256_of(job.exposure.path), None
+        return sha256_of(path_of(job.exposure.source)), None
     digests = write_exposure(job.exposure, job.fit, job.path, job.label, job.headerlet)
     if not job.cosmic_rays:
         return digests.input, digests.output
@@ -127,7 +128,7 @@ def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | 
     before, after = sums
     target = destination.exposure(exposure)
     output = None if after is None else FileRecord(str(target), after)
-    return FilePair(FileRecord(str(exposure.path), before), output)
+    return FilePair(FileRecord(str(exposure.source), before), output)
 
 
 def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:

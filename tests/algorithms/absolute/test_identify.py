@@ -6,7 +6,6 @@ import numpy as np
 
 from grism_align.algorithms.absolute.identify import identified, on_catalog
 from grism_align.algorithms.absolute.measured import MeasuredSources
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.values.transform import LinearTransform
 from tests.support.exposures import PLANE, observe, stars
 
@@ -19,7 +18,7 @@ def measured(field, key="iaaa01d1q", years=0.0, *, number=None, matched=True) ->
     """All stars of a field where they were so many years after the first exposures, by exact measurements."""
     rng = np.random.default_rng(0)
     exposure, _ = observe(field, IDENTITY, rng, key, start=YEAR * years)
-    n, time = len(field.sky), julian_year(exposure.mid)
+    n, time = len(field.sky), exposure.epoch
     return MeasuredSources(
         exposure=exposure,
         time=time,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.traces.correction import carried_error, has_partner, refinement
-from grism_align.algorithms.traces.cutouts import ChipImage
+from grism_align.algorithms.traces.cutouts import GrismImage
 from grism_align.algorithms.traces.model import chip_heights, found_trace
 from grism_align.algorithms.traces.views import ChipView
 from grism_align.values.detector import DetectorWindow
@@ -28,7 +28,7 @@ def dispersed(xy, curve, start, end, rng, flux=40.0):
         columns = np.arange(max(0, int(x0 + start)), min(nx, int(x0 + end)))
         if len(columns):
             image[:, columns] += flux * np.exp(-0.5 * ((y - y0 - curve(columns - x0)) / 0.9) ** 2) / 2.25
-    return ChipImage.of(image, np.ones(SHAPE), np.zeros(SHAPE, int), 0)
+    return GrismImage.of(image, np.ones(SHAPE), np.zeros(SHAPE, int), 0)
 
 
 def view_of(xy):
@@ -122,7 +122,7 @@ def binned_by_two(image):
     """An image of noise one, its pixels added up two by two."""
     ny, nx = SHAPE
     value = image.data.reshape(ny // 2, 2, nx // 2, 2).sum(axis=(1, 3))
-    return ChipImage.of(value, np.full(value.shape, 2.0), np.zeros(value.shape, int), 0)
+    return GrismImage.of(value, np.full(value.shape, 2.0), np.zeros(value.shape, int), 0)
 
 
 def binned_view(xy):

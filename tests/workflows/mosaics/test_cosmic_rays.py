@@ -147,7 +147,7 @@ def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):
     middle = np.array([[size[1] // 2, size[0] // 2]])
     places = [middle[0], np.rint(second.to_pixel(first.to_sky(middle)))[0].astype(int)]
     for exposure, (x, y) in zip(pair, places, strict=True):
-        with fits.open(exposure.path, mode="update") as hdus:
+        with fits.open(exposure.source, mode="update") as hdus:
             hdus["SCI", exposure.chips[0].number].data[y, x] += 3000.0
             hdus["DQ", exposure.chips[0].number].data[y, x] |= 4096
     made = drizzled(_truly(field), tmp_path / "out", flag_exposures=True, make_catalog=False, good_bits=480)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.catalogs.services.roles import ROLE_UNITS, TEXT_ROLES, Column
+from grism_align.io.catalogs.roles import TEXT_ROLES, UNITS
+from grism_align.io.catalogs.services.definitions import Column
 from grism_align.io.catalogs.table_values import floats, texts, truths
 from grism_align.values.errors import ServiceAnswerError
 
@@ -32,7 +33,7 @@ def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
     Returns
     -------
     astropy.table.Table
-        A column for each role of the mirror, N rows, in the units of `ROLE_UNITS`; unknown values NaN.
+        A column for each role of the mirror, N rows, in the units of `UNITS`; unknown values NaN.
         The catalog's systematic error is in the errors of the positions.
 
     Raises
@@ -47,11 +48,11 @@ def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
     table = Table()
     for role, columns in mirror.columns.items():
         table[role] = reader.text(role) if role in TEXT_ROLES else reader.values(role, columns, dec)
-        table[role].unit = ROLE_UNITS[role]
+        table[role].unit = UNITS[role]
     reader.check_positions(table)
     for role in {"ra_error", "dec_error"} & set(table.colnames):
         table[role] = np.hypot(table[role], service.systematic)
-        table[role].unit = ROLE_UNITS[role]
+        table[role].unit = UNITS[role]
     return table
 
 
