@@ -13,7 +13,7 @@ from grism_align.algorithms.fitting.joint import (
     LEAST_WEIGHT,
     REFERENCE,
 )
-from grism_align.algorithms.matching.chance import false_match_probability
+from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.failure import AcquisitionsDisagree, ChanceMatch, TooFewStarsKept
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
@@ -110,14 +110,10 @@ class Verdict:
         _, first = np.unique(number, return_index=True)
         first = first[(number[first] >= 0) & ~np.isin(number[first], theirs)]
         rest = np.concatenate([one.xy for one in sources])[first]
-        return false_match_probability(
-            (np.concatenate([placed, rest]), reference),
-            np.arange(len(used)),
-            len(used),
-            frame.tie.radius,
-            self._match,
-            with_roll=True,
+        lists = PairedLists(
+            np.concatenate([placed, rest]), reference, np.arange(len(used)), len(used), frame.tie.radius
         )
+        return false_match_probability(lists, self._match, with_roll=True)
 
     def fit(self, key: str) -> ExposureFit:
         """Tell of one exposure's fit by its own measurements of reference stars; without a transform."""

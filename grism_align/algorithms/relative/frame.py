@@ -16,7 +16,7 @@ from grism_align.algorithms.fitting.joint import (
     solve_joint,
 )
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, PointingPrior
-from grism_align.algorithms.matching.chance import false_match_probability
+from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
 from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.relative.cluster import SeenSources, united
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
@@ -392,14 +392,14 @@ class _Judge:
         _, first = np.unique(fit.sources, return_index=True)
         repeated = np.delete(fit.rows, first)
         kept = np.delete(np.arange(len(moved)), repeated)
-        return false_match_probability(
-            (moved.xy[kept], self._solved.solution.source_xy),
+        lists = PairedLists(
+            moved.xy[kept],
+            self._solved.solution.source_xy,
             np.searchsorted(kept, np.sort(fit.rows[first])),
             fit.n_sources_used,
             self._solved.radius,
-            self._match,
-            with_roll=False,
         )
+        return false_match_probability(lists, self._match, with_roll=False)
 
 
 def _frame_sources(merged: PlaneList, solved: _Solved) -> PlaneList:
