@@ -7,13 +7,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["Chip", "Exposure", "ExposureKind"]
+__all__ = ["Chip", "Exposure", "ExposureKind", "by_pointing"]
 
 
 class ExposureKind(Enum):
@@ -152,3 +152,17 @@ class Exposure:
     def pixel_scale(self) -> float:
         """Side of a pixel, arcsec."""
         return self.chips[0].wcs.pixel_scale
+
+
+def by_pointing(exposures: Iterable[Exposure]) -> list[tuple[Exposure, ...]]:
+    """Gather the exposures of each pointing, in the order in which pointings come first.
+
+    Parameters
+    ----------
+    exposures : iterable of Exposure
+        In any order.
+    """
+    found: dict[str, list[Exposure]] = {}
+    for exposure in exposures:
+        found.setdefault(exposure.pointing, []).append(exposure)
+    return [tuple(members) for members in found.values()]
