@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 from grism_align.values.detector import DetectorWindow
 
-__all__ = ["ChipView", "Layout", "chip_view", "disturbed_rows", "laid_out"]
+__all__ = ["ChipView", "Layout", "chip_view", "disturbed_pieces", "layout_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def chip_view(
     return ChipView(chip.wcs.to_pixel(moved), sources.mag, target, chip.shape)
 
 
-def laid_out(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layout:
+def layout_of(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layout:
     """Where the pieces of the traces of sources lie."""
     ny, nx = view.shape
     xy = view.xy[rows]
@@ -105,7 +105,7 @@ def laid_out(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layo
     return Layout(first, trace, slope, np.asarray(inside))
 
 
-def disturbed_rows(
+def disturbed_pieces(
     view: ChipView, rows: NDArray[np.int64], layout: Layout, settings: TraceSettings
 ) -> NDArray[np.bool_]:
     """Whether another source's trace passes near a piece, (S, K)."""

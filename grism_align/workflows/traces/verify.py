@@ -10,7 +10,7 @@ import numpy as np
 
 from grism_align.algorithms.traces.correction import rows_moved
 from grism_align.algorithms.traces.cutouts import GrismImage
-from grism_align.algorithms.traces.model import chip_heights, found_trace
+from grism_align.algorithms.traces.model import find_trace, measure_chip
 from grism_align.algorithms.traces.offsets import (
     LEAST_ERROR,
     TraceMeasurements,
@@ -188,14 +188,14 @@ def _measured_grism(
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
     jobs = {e.key: replace(survey.job(e), models=models) for e in members}
-    measured = executor.map(_exposure_heights, jobs, "Verifying") if models else repeat(_NOTHING)
+    measured = executor.map(_measure_exposure, jobs, "Verifying") if models else repeat(_NOTHING)
     for exposure, (found, why) in zip(members, measured, strict=False):
         numbers = (numbered[exposure.key], visits[exposure.visit])
         parts += [_numbered(part, *numbers) for part in found]
         if not found:
             notes[exposure.key] = why or _why_none(exposure, models)
-    heights = TraceMeasurements.joined(parts)
-    offsets = fit_offsets(heights, len(members), "" if absolute else _field_of(models))
+    measurements = TraceMeasurements.joined(parts)
+    offsets = fit_offsets(measurements, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
     moved = [_rows_moved(survey, exposure, models) for exposure in members]
     return GrismOffsets(tuple(numbered), offsets, np.array(moved), names), notes
@@ -222,9 +222,9 @@ def _why_none(exposure: Exposure, models: Mapping[int, TraceModel]) -> str:
     return f"where {exposure.filter} has its traces is not known; give its configuration"
 
 
-def _numbered(heights: TraceMeasurements, exposure: int, visit: int) -> TraceMeasurements:
-    ones = np.ones(len(heights), np.int64)
-    return replace(heights, exposure=exposure * ones, visit=visit * ones)
+def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMeasurements:
+    ones = np.ones(len(measured), np.int64)
+    return replace(measured, exposure=exposure * ones, visit=visit * ones)
 
 
 def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
@@ -236,7 +236,7 @@ def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceM
     for exposure in members:
         for image, view in _views(survey.job(exposure)):
             chip = view.window.chip
-            model = None if chip in models else found_trace(image, view, grism)
+            model = None if chip in models else find_trace(image, view, grism)
             if model is not None:
                 models[chip] = model
         if len(models) == len(named) or grism not in COARSE_TRACES:
@@ -250,13 +250,13 @@ def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, Tra
     return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
 
 
-def _exposure_heights(job: _Job) -> tuple[list[TraceMeasurements], str]:
+def _measure_exposure(job: _Job) -> tuple[list[TraceMeasurements], str]:
     """What the chips of an exposure say, and why some say nothing."""
     parts, reasons = [], []
     for image, view in _views(job):
         chip = view.window.chip
         if chip in job.models:
-            found, reason = chip_heights(image, view, job.models[chip], job.settings)
+            found, reason = measure_chip(image, view, job.models[chip], job.settings)
             reasons += [reason] if reason else []
             if found is not None:
                 ones = np.ones(len(found), np.int64)
