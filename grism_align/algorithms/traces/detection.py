@@ -65,7 +65,7 @@ def common_height(cutouts: TraceCutouts, source: NDArray[np.int64]) -> float | N
 
 
 def _chance(agrees: NDArray[np.bool_], n_rows: int) -> float:
-    """Probability that as many sources have their peaks within a row of one place by chance."""
+    """Return the probability that as many sources have their peaks within a row of one place by chance."""
     from scipy.stats import binom
 
     if not len(agrees):
@@ -77,7 +77,7 @@ def _chance(agrees: NDArray[np.bool_], n_rows: int) -> float:
 
 
 def _vertex(stack: NDArray[np.float64], peak: int) -> float:
-    """Where the parabola through the highest row and its neighbours is highest."""
+    """Return where the parabola through the highest row and its neighbours is highest."""
     if not 0 < peak < len(stack) - 1:
         return float(peak)
     low, mid, high = stack[peak - 1 : peak + 2].tolist()

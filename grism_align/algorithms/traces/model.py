@@ -79,7 +79,7 @@ def find_trace(image: GrismImage, view: ChipView, grism: str) -> TraceModel | No
 def _peaks(
     image: GrismImage, layout: Layout, chosen: NDArray[np.int64], search: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Height of the highest peak of the stacked profile of each piece, (K,), and how far it stands out."""
+    """Return the height of each piece's highest peak in the stack, (K,), and how far it stands out."""
     from scipy.ndimage import gaussian_filter1d
 
     fits = layout.fits[chosen]
@@ -95,7 +95,7 @@ def _peaks(
 def _smooth_curve(
     height: NDArray[np.float64], signal: NDArray[np.float64]
 ) -> np.polynomial.Polynomial | None:
-    """A parabola at most through the heights of peaks that agree with each other; None where none do."""
+    """Fit a parabola at most to the heights of peaks that agree with each other; None where none do."""
     known = np.flatnonzero(signal > _LEAST_PEAK)
     if len(known) < _FEWEST_PIECES:
         return None

@@ -78,7 +78,7 @@ class TraceMeasurements:
 
     @classmethod
     def joined(cls, parts: list[TraceMeasurements]) -> TraceMeasurements:
-        """All measurements in one list."""
+        """Join measurements into one list."""
         names = tuple(cls.__dataclass_fields__)
         parts = parts or [cls._none()]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
@@ -203,7 +203,7 @@ def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") 
 
 
 def _counted(measured: TraceMeasurements, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
-    """Sources of each exposure among the measurements used."""
+    """Return sources of each exposure among the measurements used."""
     pairs = np.unique(np.column_stack([measured.exposure, measured.source])[used], axis=0)
     return np.bincount(pairs[:, 0], minlength=n_exposures)
 
@@ -238,7 +238,7 @@ def _system(measured: TraceMeasurements, n_exposures: int, with_field: bool) -> 
 
 
 def _is_calibrated(system: _System, solved: _Solved) -> bool:
-    """Whether the data agree with a field without any further terms."""
+    """Return whether the data agree with a field without any further terms."""
     from scipy.stats import chi2
 
     found = solved.parameters[system.is_field]
@@ -258,7 +258,7 @@ def _iterated(measured: TraceMeasurements, system: _System) -> tuple[_State, _So
 
 
 def _solve(measured: TraceMeasurements, system: _System, state: _State) -> _Solved:
-    """Weighted least squares, the groups' offsets eliminated."""
+    """Solve by weighted least squares, the groups' offsets eliminated."""
     weight = state.weight / (measured.error**2 + state.piece_scatter**2)
     weighted = weight[:, None] * system.design
     by_group = np.zeros((system.n_groups, system.design.shape[1]))
@@ -279,12 +279,12 @@ def _biweight(pull: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _scatter(values: NDArray[np.float64], error: NDArray[np.float64]) -> float:
-    """Robust scatter of values beyond their errors."""
+    """Return the robust scatter of values beyond their errors."""
     return estimate_floor(np.column_stack([values, values]), error, _LEAST_SCATTER)
 
 
 def _reweighted(measured: TraceMeasurements, system: _System, state: _State, solved: _Solved) -> _State:
-    """New weights and scatters from the residuals."""
+    """Return new weights and scatters from the residuals."""
     variance = measured.error**2 + state.piece_scatter**2
     # What a group's own offset takes up of a residual's variance
     total = np.bincount(system.group, solved.weight, system.n_groups)
@@ -304,7 +304,7 @@ def _reweighted(measured: TraceMeasurements, system: _System, state: _State, sol
 def _group_means(
     measured: TraceMeasurements, system: _System, solved: _Solved
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean height of each group above what the parameters say, (G,), and its error; zero if clipped."""
+    """Return each group's mean height above what the parameters say, (G,), and its error; zero if clipped."""
     total = np.bincount(system.group, solved.weight, system.n_groups)
     rest = measured.height - system.design @ solved.parameters
     mean = np.bincount(system.group, solved.weight * rest, system.n_groups) / np.where(
@@ -314,7 +314,7 @@ def _group_means(
 
 
 def _covariance(system: _System, solved: _Solved) -> NDArray[np.float64]:
-    """Covariance of the parameters, from the sums of their scores over sources."""
+    """Return the covariance of the parameters, from the sums of their scores over sources."""
     clusters, cluster = np.unique(system.cluster, return_inverse=True)
     n = len(clusters)
     if n < _FEWEST_CLUSTERS:
@@ -329,7 +329,7 @@ def _covariance(system: _System, solved: _Solved) -> NDArray[np.float64]:
 
 
 def _no_smaller(covariance: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A covariance, scaled up where its variances are on the whole below those of another one."""
+    """Return a covariance, scaled up where its variances are on the whole below those of another one."""
     ratio = float(np.median(np.diag(covariance) / np.diag(least)))
     if not ratio > 0:
         return least
@@ -340,7 +340,7 @@ def _no_smaller(covariance: NDArray[np.float64], least: NDArray[np.float64]) -> 
 
 
 def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What takes offsets of N exposures to each one's less the mean of the others.
+    """Return what takes offsets of N exposures to each one's less the mean of the others.
 
     Parameters
     ----------
@@ -359,7 +359,7 @@ def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
 def contrast_with_best(
     offsets: TraceOffsets, number: int, others: NDArray[np.bool_]
 ) -> tuple[float, float, NDArray[np.float64]]:
-    """The offset of an exposure less the mean of others that makes the error least.
+    """Return the offset of an exposure less the mean of others that makes the error least.
 
     Parameters
     ----------
@@ -394,7 +394,7 @@ def contrast_with_best(
 
 
 def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float, NDArray[np.float64]]:
-    """The offset of an exposure less the mean of all, itself included.
+    """Return the offset of an exposure less the mean of all, itself included.
 
     Parameters
     ----------
@@ -425,7 +425,7 @@ def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float
 def disagreements(
     offsets: TraceOffsets, significance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Offsets of exposures less the mean of those that agree, if that is most of them, else of all.
+    """Return offsets of exposures less the mean of those that agree, if that is most of them, else of all.
 
     Parameters
     ----------
@@ -456,7 +456,7 @@ def disagreements(
 def _from_others(
     offsets: TraceOffsets, reference: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each offset less the mean of the others in the reference, and its error."""
+    """Return each offset less the mean of the others in the reference, and its error."""
     n = len(reference)
     value, error = np.full(n, np.nan), np.full(n, np.nan)
     for number in np.flatnonzero(np.isfinite(offsets.offset)):

@@ -68,7 +68,7 @@ class Layout:
 def chip_view(
     chip: Chip, transform: LinearTransform, sources: TraceSources, settings: TraceSettings
 ) -> ChipView:
-    """Where sources lie on a chip with its corrected WCS.
+    """Return where sources lie on a chip with its corrected WCS.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def chip_view(
 
 
 def layout_of(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layout:
-    """Where the pieces of the traces of sources lie."""
+    """Return where the pieces of the traces of sources lie."""
     ny, nx = view.shape
     xy = view.xy[rows]
     dx, dy = view.window.offsets(model, xy, view.band)
@@ -108,7 +108,7 @@ def layout_of(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Lay
 def disturbed_pieces(
     view: ChipView, rows: NDArray[np.int64], layout: Layout, settings: TraceSettings
 ) -> NDArray[np.bool_]:
-    """Whether another source's trace passes near a piece, (S, K)."""
+    """Return whether another source's trace passes near a piece, (S, K)."""
     n, n_pieces = layout.first.shape
     disturbed = np.zeros((n, n_pieces), dtype=bool)
     if not n_pieces:
