@@ -86,7 +86,7 @@ class TrueExposure:
         return LinearTransform(matrix, shift, plane)
 
     def offset(self) -> tuple[Floats, float]:
-        """Return the pointing error at the first chip's reference point: shift (2,), arcsec, and roll, deg."""
+        """Return the pointing error at the first chip's reference point: shift (2,), arcsec, roll, deg."""
         plane = next(iter(self.chips.values())).plane
         matrix, shift = linearised(self.rotation, plane.ra, plane.dec)
         return shift, LinearTransform(matrix, shift, plane).roll

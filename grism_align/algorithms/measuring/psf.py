@@ -269,7 +269,7 @@ def _normal_equations(
     weight: NDArray[np.float64],
     flux: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return normal matrices (N, k, k) and gradients (N, k) of the stars' parameters, the flux's share first."""
+    """Return normal matrices (N, k, k) and gradients (N, k) of stars' parameters, the flux's share first."""
     n = len(flux)
     design = np.stack([(flux[:, None, None] * part).reshape(n, -1) for part in light], axis=1)
     weighted = design * weight.reshape(n, 1, -1)
