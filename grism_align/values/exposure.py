@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -142,6 +142,11 @@ class Exposure:
     def plane(self) -> TangentPlane:
         """Tangent plane at the reference point of the first chip, before any correction."""
         return self.chips[0].wcs.plane
+
+    def corrected(self, transform: LinearTransform) -> Exposure:
+        """Return the exposure with a correction in the WCSs of its chips."""
+        chips = (replace(chip, wcs=chip.wcs.corrected(transform)) for chip in self.chips)
+        return replace(self, chips=tuple(chips))
 
     @property
     def pixel_scale(self) -> float:
