@@ -114,7 +114,7 @@ class ChipStatistics:
 
 
 def primary_header(facts: ExposureFacts) -> fits.Header:
-    """The primary header."""
+    """Return the primary header."""
     camera, element = facts.camera, facts.element
     header = fits.Header()
     header["FILENAME"] = (facts.filename, "name of file")
@@ -144,7 +144,7 @@ def primary_header(facts: ExposureFacts) -> fits.Header:
 
 
 def _time_cards(facts: ExposureFacts) -> fits.Header:
-    """Dates, exposure time and guiding."""
+    """Return the cards of dates, exposure time and guiding."""
     header = fits.Header()
     end = facts.start + facts.exposure_time / 86400
     date, clock = Time(facts.start, format="mjd", scale="utc", precision=0).isot.split("T")
@@ -160,7 +160,7 @@ def _time_cards(facts: ExposureFacts) -> fits.Header:
 
 
 def _photometry(facts: ExposureFacts) -> fits.Header:
-    """Zero point of the element, as the inverse sensitivity that gives its AB magnitudes."""
+    """Return the zero point of the element, as the inverse sensitivity that gives its AB magnitudes."""
     header = fits.Header()
     element, camera = facts.element, facts.camera
     pivot = element.pivot * 1e4
@@ -188,7 +188,7 @@ def _unit(facts: ExposureFacts) -> str:
 
 
 def science_header(facts: ExposureFacts, chip: ChipStatistics, written: ChipWcs) -> fits.Header:
-    """The header of a SCI extension.
+    """Return the header of a SCI extension.
 
     Parameters
     ----------
@@ -221,13 +221,13 @@ def science_header(facts: ExposureFacts, chip: ChipStatistics, written: ChipWcs)
 
 
 def _opus(chip: ChipStatistics, written: ChipWcs) -> LinearWcs:
-    """The WCS before any distortion correction: the tangent to the written one at its own pixel."""
+    """Return the WCS before any distortion correction: the tangent to the written one at its own pixel."""
     crpix = np.array(chip.optics.opus_crpix) - chip.corner
     return LinearWcs(crpix, written.to_sky(crpix - 1)[0], written.jacobian(crpix - 1) / 3600)
 
 
 def _detector_cards(facts: ExposureFacts, chip: ChipStatistics) -> fits.Header:
-    """Where the array lies on the chip, and where the aperture looks."""
+    """Return where the array lies on the chip, and where the aperture looks."""
     header = fits.Header()
     header["RA_APER"], header["DEC_APER"], header["PA_APER"] = facts.pointing
     header["VAFACTOR"] = (facts.aberration, "velocity aberration plate scale factor")
@@ -241,7 +241,7 @@ def _detector_cards(facts: ExposureFacts, chip: ChipStatistics) -> fits.Header:
 
 
 def plain_header(facts: ExposureFacts, chip: ChipStatistics, name: str) -> fits.Header:
-    """The header of an ERR or DQ extension: it has the linear WCS only."""
+    """Return the header of an ERR or DQ extension: it has the linear WCS only."""
     header = _extension_cards(facts, name, chip.extver, _unit(facts) if name == "ERR" else "UNITLESS")
     header["WCSAXES"] = 2
     header.update(linear_cards(chip.linear, "RA---TAN", "DEC--TAN"))
@@ -249,7 +249,7 @@ def plain_header(facts: ExposureFacts, chip: ChipStatistics, name: str) -> fits.
 
 
 def constant_header(facts: ExposureFacts, chip: ChipStatistics, name: str, value: float) -> fits.Header:
-    """The header of a SAMP or TIME extension whose pixels all have one value."""
+    """Return the header of a SAMP or TIME extension whose pixels all have one value."""
     header = _extension_cards(facts, name, chip.extver, "SAMPLES" if name == "SAMP" else "SECONDS")
     header["NPIX1"], header["NPIX2"] = chip.shape[1], chip.shape[0]
     header["PIXVALUE"] = (value, "values of pixels in constant array")

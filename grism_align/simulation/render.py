@@ -102,7 +102,7 @@ def _place(
 
 
 def direct_image(sources: LightSources, optics: Optics) -> Floats:
-    """Image of the sources, (ny, nx) electron/s/pixel."""
+    """Return the image of the sources, (ny, nx) electron/s/pixel."""
     image = np.zeros(optics.shape)
     for i in np.flatnonzero(sources.rates * optics.exposure_time > _FAINTEST):
         _place(image, optics, sources.shapes[i], sources.xy[i], float(sources.rates[i]), optics.trail)
@@ -110,7 +110,7 @@ def direct_image(sources: LightSources, optics: Optics) -> Floats:
 
 
 def grism_image(sources: LightSources, optics: Optics, element: Element) -> Floats:
-    """Image of the sources' spectra, (ny, nx) electron/s/pixel."""
+    """Return the image of the sources' spectra, (ny, nx) electron/s/pixel."""
     image = np.zeros(optics.shape)
     for i in np.flatnonzero(sources.rates * optics.exposure_time > _FAINTEST_GRISM):
         for order in element.orders:
@@ -133,7 +133,7 @@ def _add_streak(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: 
 
 
 def _spectrum(order: Order, number: int) -> Floats:
-    """Shares of an order's light by pixel along it: throughput times a slope, for some a line."""
+    """Return shares of an order's light by pixel along it: throughput times a slope, for some a line."""
     rng = np.random.default_rng(number)
     u = np.linspace(-1, 1, int(abs(order.end - order.start)) + 1)
     light = np.exp(-0.5 * (u / 0.72) ** 6) * (1 + rng.uniform(-0.3, 0.3) * u)
@@ -168,6 +168,6 @@ def _add_trace(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: t
 
 
 def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int) -> Floats:
-    """A spectrum convolved with the source's own extent along x; longer than it by `size` - 1."""
+    """Return a spectrum convolved with the source's own extent along x; longer than it by `size` - 1."""
     piece = stamp(size, optics.band, shape, optics.jacobian, np.zeros(2), optics.trail)
     return np.convolve(spectrum, piece.sum(axis=0))

@@ -37,7 +37,7 @@ class LinearWcs:
     cd: Floats
 
     def rotated(self, rotation: Floats) -> LinearWcs:
-        """The WCS whose sky is this one's, turned by a (3, 3) rotation; exact for every pixel."""
+        """Return the WCS whose sky is this one's, turned by a (3, 3) rotation; exact for every pixel."""
         crval = vector_to_sky(rotation @ sky_to_vector(self.crval))
         before, after = tangent_axes(*self.crval), tangent_axes(*crval)
         # east and north are carried elsewhere by the rotation: coordinates in the new ones
@@ -45,7 +45,7 @@ class LinearWcs:
         return replace(self, crval=crval, cd=turn @ self.cd)
 
     def cut(self, x: int, y: int) -> LinearWcs:
-        """The WCS of a cut that begins at pixel (x, y), zero-based."""
+        """Return the WCS of a cut that begins at pixel (x, y), zero-based."""
         return replace(self, crpix=self.crpix - [x, y])
 
     @property
@@ -55,7 +55,7 @@ class LinearWcs:
 
 
 def frame_at(ra: float, dec: float, angle: float) -> Floats:
-    """The rotation that brings RA = Dec = 0 to a pointing, and its north to a position angle.
+    """Return the rotation that brings RA = Dec = 0 to a pointing, and its north to a position angle.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def frame_at(ra: float, dec: float, angle: float) -> Floats:
 
 
 def pointing_rotation(ra: float, dec: float, shift: Floats, roll: float = 0.0) -> Floats:
-    """The rotation that turns the sky about a point and then moves that point.
+    """Return the rotation that turns the sky about a point and then moves that point.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def pointing_rotation(ra: float, dec: float, shift: Floats, roll: float = 0.0) -
 
 
 def linearised(rotation: Floats, ra: float, dec: float) -> tuple[Floats, Floats]:
-    """A rotation as the affine map that it is close to a point, in the tangent plane there.
+    """Return a rotation as the affine map that it is close to a point, in the tangent plane there.
 
     Parameters
     ----------

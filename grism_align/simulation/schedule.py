@@ -67,7 +67,7 @@ class PlannedExposure:
 
 
 def planned_exposures(simulation: Simulation, rng: np.random.Generator) -> list[PlannedExposure]:
-    """All exposures of a simulation in the order of its visits, with pointing errors drawn."""
+    """Return all exposures of a simulation in the order of its visits, with pointing errors drawn."""
     return [
         exposure
         for visit, visit_rng in zip(simulation.visits, rng.spawn(len(simulation.visits)), strict=True)
@@ -97,7 +97,7 @@ def _planned_visit(
 
 
 def _root_name(simulation: Simulation, visit: SimulatedVisit, number: int) -> str:
-    """A name of the form ipppssoot."""
+    """Return a name of the form ipppssoot."""
     sequence = f"{'abcdefghijklmnopqrstuvwxyz'[number // 9]}{number % 9 + 1}"
     return f"{simulation.camera.letter}{simulation.program}{visit.name}{sequence}q"
 
@@ -105,7 +105,7 @@ def _root_name(simulation: Simulation, visit: SimulatedVisit, number: int) -> st
 def _pointing(
     simulation: Simulation, visit: SimulatedVisit, exposure: SimulatedExposure
 ) -> tuple[float, float, float]:
-    """True (ra, dec, angle) in deg of the instrument's centre."""
+    """Return the true (ra, dec, angle) in deg of the instrument's centre."""
     cos, sin = np.cos(np.radians(visit.angle)), np.sin(np.radians(visit.angle))
     x_axis, y_axis = np.array([-cos, sin]), np.array([sin, cos])
     move = np.array(visit.offset) - exposure.dither[0] * x_axis - exposure.dither[1] * y_axis
@@ -114,7 +114,7 @@ def _pointing(
 
 
 def _governor(simulation: Simulation, visit: SimulatedVisit, number: int) -> int | None:
-    """Which exposure of the visit governs a grism exposure; None for direct ones and for grisms alone."""
+    """Return which exposure of the visit governs a grism exposure; None for others and grisms alone."""
     exposure = visit.exposures[number]
     if not simulation.element(exposure).is_grism:
         return None
@@ -132,7 +132,7 @@ def _rotations(
     governors: list[int | None],
     rng: np.random.Generator,
 ) -> list[Floats]:
-    """Pointing errors of a visit's exposures: the visit's, each pointing's own, and drift."""
+    """Return the pointing errors of a visit's exposures: the visit's, each pointing's own, and drift."""
     errors, pixel = simulation.errors, simulation.camera.pixel
     common = _visit_rotation(simulation, visit, rng)
     grism_drift = _direction(rng) * errors.grism_drift * pixel
@@ -157,7 +157,7 @@ def _rotations(
 
 
 def _stays(visit: SimulatedVisit, governors: list[int | None], count_grisms: bool) -> list[int]:
-    """For each exposure, the first (direct) one of those between which the telescope was not moved."""
+    """Return for each exposure the first (direct) one of those between which the telescope did not move."""
     first: list[int] = []
     tells = [count_grisms or governor is None for governor in governors]
     for number, exposure in enumerate(visit.exposures):
@@ -168,14 +168,14 @@ def _stays(visit: SimulatedVisit, governors: list[int | None], count_grisms: boo
 
 
 def _drifts(simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator) -> Floats:
-    """How far the pointing has drifted by the middle of each exposure, (N, 2) arcsec east and north."""
+    """Return how far the pointing has drifted by the middle of each exposure, (N, 2) arcsec."""
     errors, hours = simulation.errors, _hours(visit)
     length = errors.drift * hours + 0.5 * errors.drift_change * hours**2
     return simulation.camera.pixel * length[:, None] * _direction(rng)
 
 
 def _hours(visit: SimulatedVisit) -> Floats:
-    """Hours from the start of a visit to the middle of each of its exposures."""
+    """Return hours from the start of a visit to the middle of each of its exposures."""
     durations = np.array([exposure.exposure_time for exposure in visit.exposures])
     return np.asarray((np.cumsum(durations + _OVERHEAD) - _OVERHEAD - 0.5 * durations) / 3600)
 
@@ -186,7 +186,7 @@ def _direction(rng: np.random.Generator) -> Floats:
 
 
 def _visit_rotation(simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator) -> Floats:
-    """Pointing error of a visit: as given, else drawn."""
+    """Return the pointing error of a visit: as given, else drawn."""
     errors = simulation.errors
     shift = _direction(rng) * rng.uniform(*errors.shift)
     roll = float(rng.choice([-1.0, 1.0]) * rng.uniform(*errors.roll))
@@ -232,7 +232,7 @@ def _facts(
 
 
 def _turned(rotation: Floats, pointing: tuple[float, float, float]) -> tuple[float, float, float]:
-    """A pointing (ra, dec, angle) under a rotation of the sky."""
+    """Return a pointing (ra, dec, angle) under a rotation of the sky."""
     ra, dec = vector_to_sky(rotation @ sky_to_vector(pointing[:2]))
     north = rotation @ frame_at(*pointing) @ tangent_axes(0.0, 0.0)[1]
     east_part, north_part, _ = tangent_axes(ra, dec) @ north
@@ -240,7 +240,7 @@ def _turned(rotation: Floats, pointing: tuple[float, float, float]) -> tuple[flo
 
 
 def chip_corners(simulation: Simulation) -> list[tuple[int, int]]:
-    """Zero-based first pixel (x, y) of each chip's cut; two chips are cut at the gap between them."""
+    """Return the zero-based first pixel (x, y) of each chip's cut; two chips are cut at their gap."""
     (full_y, full_x), (ny, nx) = simulation.camera.shape, simulation.shape
     x = (full_x - nx) // 2
     if len(simulation.camera.direct) == 1:
@@ -264,14 +264,14 @@ def _chips(
 
 
 def shared_tables(simulation: Simulation) -> list[fits.ImageHDU]:
-    """The D2IM and NPOL tables of all chips; none for an instrument without."""
+    """Return the D2IM and NPOL tables of all chips; none for an instrument without."""
     if not simulation.camera.has_lookup_tables:
         return []
     return lookup_tables(len(simulation.camera.direct), chip_corners(simulation))
 
 
 def chip_wcs(chip: ChipStatistics, tables: list[fits.ImageHDU], rotation: Floats | None = None) -> ChipWcs:
-    """The WCS of a chip: the true one, or the written one if a rotation is given."""
+    """Return the WCS of a chip: the true one, or the written one if a rotation is given."""
     linear = chip.linear if rotation is None else chip.linear.rotated(rotation)
     optics: ChipOptics = chip.optics
     return ChipWcs(wcs_header(linear, optics, chip.extver if tables else None), tables, chip.shape)
