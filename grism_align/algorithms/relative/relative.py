@@ -246,7 +246,7 @@ def _network_input(
 
 
 def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | None:
-    """Number the matches of a frame from that of its first source, as `_sky_sources` does."""
+    """Count the matches of a frame from the number of its first source, as `_sky_sources` does."""
     return None if residuals is None else replace(residuals, matched=first + residuals.matched)
 
 
