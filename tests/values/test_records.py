@@ -18,6 +18,7 @@ from grism_align.values.errors import (
     TooFewMatchesError,
     UnreliableMatchError,
 )
+from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import ChanceMatch, NoSources, TooFewMatches
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import Activity
@@ -58,6 +59,13 @@ def test_members_that_are_no_exposures():
 def test_exposure_taken_alone_is_its_own_pointing():
     assert exposure("ib6o23rsq", 0.0).pointing == "ib6o23rsq"
     assert exposure("nrcalong", 0.0, pointing="jw01").pointing == "jw01"
+
+
+def test_exposures_of_a_pointing():
+    names = {"a": "p", "b": "q", "c": "p", "d": ""}
+    taken = [exposure(key, 0.0, pointing=name) for key, name in names.items()]
+    assert [[e.key for e in members] for members in by_pointing(taken)] == [["a", "c"], ["b"], ["d"]]
+    assert by_pointing([]) == []
 
 
 def test_errors_carry_their_numbers():

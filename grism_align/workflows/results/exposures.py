@@ -10,7 +10,7 @@ import numpy as np
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
-from grism_align.io.missions.hst.flags import flag_rays
+from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.values.record import FilePair, FileRecord
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _write(job: _Job) -> tuple[str, str | None]:
     digests = write_exposure(job.exposure, job.fit, job.path, job.label, job.headerlet)
     if not job.cosmic_rays:
         return digests.input, digests.output
-    return digests.input, flag_rays(job.path, job.cosmic_rays)
+    return digests.input, flag_cosmic_rays(job.path, job.cosmic_rays)
 
 
 def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | None]) -> FilePair:

@@ -101,7 +101,7 @@ def test_stars_come_together(made):
     assert found.before.shape == found.after.shape == (5, 41, 41)
     assert found.before.dtype == np.float32
     assert found.n_exposures.tolist() == [4, 4, 4, 4]
-    assert found.common_offset == [0.0, 0.0]
+    assert found.common_offset == (0.0, 0.0)
     for before, after in zip(found.before, found.after, strict=True):
         # 0.05" is where two equal blobs at -0.3" and 0.2" have their middle
         assert light_offset(after) * found.scale < 0.01
