@@ -74,7 +74,7 @@ def measured_sources(
     relative: AlignmentSolution,
     sources: Sequence[SkySource],
 ) -> list[MeasuredSources] | None:
-    """What each exposure measured: its matched sources, and clean ones that no other exposure saw.
+    """Collect what each exposure measured: its matched sources, and clean ones that no other exposure saw.
 
     Parameters
     ----------
@@ -146,6 +146,6 @@ def _measured(exposure: Exposure, catalog: SourceCatalog, fit: ExposureFit) -> M
 
 
 def only_saturated(measured: Sequence[MeasuredSources]) -> set[int]:
-    """Numbers of the sources that were saturated in every exposure that saw them."""
+    """Return numbers of the sources that were saturated in every exposure that saw them."""
     seen = {int(n) for one in measured for n in one.number[one.matched & ~one.saturated]}
     return {int(n) for one in measured for n in one.number[one.saturated]} - seen - {-1}

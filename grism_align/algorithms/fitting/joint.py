@@ -84,7 +84,7 @@ class Measurements:
     axis_error: NDArray[np.float64] | None = None
 
     def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
+        """Return variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
         error = self.error[:, None].repeat(2, axis=1) if self.axis_error is None else self.axis_error
         return np.asarray(error**2 + scatter[self.noise_class][:, None] ** 2)
 
@@ -252,7 +252,7 @@ class _Problem:
 
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:
-    """Mean position (G, 2), arcsec, of the measurements of each group."""
+    """Return the mean position (G, 2), arcsec, of the measurements of each group."""
     own = measured.pointing != REFERENCE
     group = measured.group[measured.pointing[own]]
     count = np.maximum(np.bincount(group, minlength=measured.group.max() + 1), 1)
@@ -294,7 +294,7 @@ def _class_scatter(
     used: NDArray[np.bool_],
     before: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Scatter of each class beyond the errors; a class with too few measurements keeps its own."""
+    """Find the scatter of each class beyond the errors; a class with too few measurements keeps its own."""
     scatter = before.copy()
     for number in range(len(before)):
         own = used & (measured.noise_class == number)
@@ -320,7 +320,7 @@ def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -
 
 
 def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float64]:
-    """Rows whose products with the parameters are zero: what no measurement can tell."""
+    """Return rows whose products with the parameters are zero: what no measurement can tell."""
     e, g = measured.n_pointings, int(measured.group.max()) + 1
     size = 2 * e + n_terms * g
     if not measured.is_free:
@@ -397,7 +397,7 @@ def _constrained(
 
 
 def _solver(matrix: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Solves for any right side."""
+    """Return what solves for any right side."""
     try:
         # Far below what a measurement adds, far above rounding.
         factor = cho_factor(matrix + 1e-13 * np.eye(len(matrix)), lower=True)
@@ -410,7 +410,7 @@ def _solver(matrix: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDAr
 def _unpacked(
     measured: Measurements, parameters: NDArray[np.float64], n_terms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shifts (E, 2) and terms (G, 4) of the parameters."""
+    """Return the shifts (E, 2) and terms (G, 4) of the parameters."""
     e, g = measured.n_pointings, int(measured.group.max()) + 1
     terms = np.zeros((g, N_TERMS))
     terms[:, :n_terms] = parameters[2 * e :].reshape(n_terms, g).T

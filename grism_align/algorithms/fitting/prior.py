@@ -54,7 +54,7 @@ class PointingPrior:
     term_weight: NDArray[np.float64]
 
     def precision(self, n_terms: int) -> NDArray[np.float64]:
-        """Inverse covariance of the parameters (shifts x, shifts y, then each term of all groups)."""
+        """Return the inverse covariance of the parameters (shifts x, shifts y, each term of all groups)."""
         e, g = len(self.group), len(self.center)
         own, shared = self.shift_precisions()
         # The group's shift is eliminated, which ties its pointings to each other.
@@ -68,7 +68,7 @@ class PointingPrior:
         return out
 
     def shift_precisions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Inverse variances, arcsec^-2, of each pointing's own shift (E,), and of the groups' means (G,)."""
+        """Return inverse variances, arcsec^-2, of pointings' own shifts (E,) and of groups' means (G,)."""
         own = self.shift_weight / self.dither**2
         shared = np.bincount(self.group, own, len(self.center)) + self.offset_weight / self.offset**2
         return own, np.asarray(shared)

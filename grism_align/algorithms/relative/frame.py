@@ -387,7 +387,7 @@ class _Judge:
         return replace(fit, probability=self._chance(own.moved(transform), fit))
 
     def _chance(self, moved: PlaneList, fit: MemberFit) -> float:
-        """Probability that a pointing without a common source matches as well."""
+        """Return the probability that a pointing without a common source matches as well."""
         # What several of its exposures measured of one source is one agreement.
         _, first = np.unique(fit.sources, return_index=True)
         repeated = np.delete(fit.rows, first)
