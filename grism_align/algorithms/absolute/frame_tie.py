@@ -168,8 +168,8 @@ def match_frame(
             return _judged(tie, look, catalog, settings.match, tries=1 + len(parts))
         except AlignmentError as error:
             failures.append(error)
-    told = next((one for one in failures if isinstance(one.remark, WrongEpoch)), None)
-    raise told or _explained(failures[0], own, catalog, settings.match)
+    wrong_epoch = next((one for one in failures if isinstance(one.remark, WrongEpoch)), None)
+    raise wrong_epoch or _explained(failures[0], own, catalog, settings.match)
 
 
 def _explained(

@@ -365,8 +365,8 @@ class _Judge:
         self._solved, self._match = solved, match
         measured, solution = solved.measured, solved.solution
         self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.noise_class] ** 2)
-        free = redundancy(measured, self._weight)
-        self._chi2 = ((solution.residual / (free * measured.error)[:, None]) ** 2).mean(axis=1)
+        left = redundancy(measured, self._weight)
+        self._chi2 = ((solution.residual / (left * measured.error)[:, None]) ** 2).mean(axis=1)
         self._order = np.argsort(measured.pointing, kind="stable")
         self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))
 
