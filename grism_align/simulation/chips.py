@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grism_align.simulation.instruments import SIP_TERMS, ChipOptics
 from grism_align.simulation.lookup import add_lookup_cards
-from grism_align.simulation.rotations import LinearWcs, frame_at
+from grism_align.simulation.rotations import Aim, LinearWcs, frame_at
 from grism_align.values.sphere import unproject
 from grism_align.values.transform import TangentPlane
 
@@ -94,21 +94,21 @@ class ChipWcs:
         return self.to_sky(np.array([[0, 0], [nx, 0], [nx, ny], [0, ny]]) - 0.5)
 
 
-def linear_wcs(optics: ChipOptics, pointing: tuple[float, float, float], aberration: float) -> LinearWcs:
+def linear_wcs(optics: ChipOptics, aim: Aim, aberration: float) -> LinearWcs:
     """Return the linear part of a chip's WCS when the instrument points somewhere.
 
     Parameters
     ----------
     optics : ChipOptics
         The chip.
-    pointing : (ra, dec, angle), deg
+    aim : Aim
         Where the instrument's centre looks, and the position angle of +y.
     aberration : float
         Scale factor of velocity aberration (VAFACTOR).
     """
     crval = unproject(np.array(optics.offset) * aberration, 0.0, 0.0)
     cd = np.array(optics.cd) * aberration / 3600.0
-    return LinearWcs(np.array(optics.crpix), crval, cd).rotated(frame_at(*pointing))
+    return LinearWcs(np.array(optics.crpix), crval, cd).rotated(frame_at(*aim))
 
 
 def wcs_header(linear: LinearWcs, optics: ChipOptics, extver: int | None) -> fits.Header:

@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.time import Time
 
 from grism_align.simulation.chips import ChipWcs, linear_cards, wcs_header
-from grism_align.simulation.rotations import LinearWcs
+from grism_align.simulation.rotations import Aim, LinearWcs
 
 if TYPE_CHECKING:
     from grism_align.simulation.instruments import ChipOptics, Element, Instrument
@@ -43,8 +43,8 @@ class ExposureFacts:
         ROOTNAME and LINENUM.
     target : (name, ra, dec)
         TARGNAME, and its place in deg.
-    pointing : (ra, dec, angle), deg
-        Written pointing of the instrument's centre.
+    aim : Aim
+        Where the instrument's centre looks, as written.
     dither : (x, y), arcsec
         Of this exposure.
     start : float, MJD
@@ -67,7 +67,7 @@ class ExposureFacts:
     rootname: str
     line: str
     target: tuple[str, float, float]
-    pointing: tuple[float, float, float]
+    aim: Aim
     dither: tuple[float, float]
     start: float
     exposure_time: float
@@ -127,7 +127,7 @@ def primary_header(facts: ExposureFacts) -> fits.Header:
     header["ASN_ID"] = header["ASN_TAB"] = "NONE"
     header["CAL_VER"] = ("simulated", "CAL code version")
     header.update(_time_cards(facts))
-    header["PA_V3"] = (facts.pointing[2] - camera.v3_angle) % 360.0
+    header["PA_V3"] = (facts.aim.angle - camera.v3_angle) % 360.0
     header["POSTARG1"], header["POSTARG2"] = facts.postarg
     header["OBSTYPE"] = "SPECTROSCOPIC" if element.is_grism else "IMAGING"
     header["OBSMODE"] = "MULTIACCUM" if camera.readout.rates else "ACCUM"
@@ -229,7 +229,7 @@ def _opus(chip: ChipStatistics, written: ChipWcs) -> LinearWcs:
 def _detector_cards(facts: ExposureFacts, chip: ChipStatistics) -> fits.Header:
     """Return where the array lies on the chip, and where the aperture looks."""
     header = fits.Header()
-    header["RA_APER"], header["DEC_APER"], header["PA_APER"] = facts.pointing
+    header["RA_APER"], header["DEC_APER"], header["PA_APER"] = facts.aim
     header["VAFACTOR"] = (facts.aberration, "velocity aberration plate scale factor")
     for axis, corner, size in zip((1, 2), chip.corner, chip.shape[::-1], strict=True):
         header[f"LTV{axis}"] = (float(-corner), "offset to subsection start")

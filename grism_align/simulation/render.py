@@ -116,16 +116,15 @@ def grism_image(sources: LightSources, optics: Optics, element: Element) -> Floa
         for order in element.orders:
             rate = float(sources.rates[i]) * order.fraction
             if abs(order.end - order.start) < _SHORT:
-                _add_streak(image, optics, sources.shapes[i], sources.xy[i], (rate, order))
+                _add_streak(image, optics, sources.shapes[i], sources.xy[i], rate, order)
             else:
                 spectrum = rate * _spectrum(order, int(sources.numbers[i]))
-                _add_trace(image, optics, sources.shapes[i], sources.xy[i], (spectrum, order))
+                _add_trace(image, optics, sources.shapes[i], sources.xy[i], spectrum, order)
     return image
 
 
-def _add_streak(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: tuple[float, Order]) -> None:
+def _add_streak(image: Floats, optics: Optics, shape: Shape, xy: Floats, rate: float, order: Order) -> None:
     """Add a zeroth order: the source drawn out over a few pixels."""
-    rate, order = light
     middle, length = 0.5 * (order.start + order.end), order.end - order.start
     place = xy + np.array([middle, order.offset + order.slope * middle])
     trail = (optics.trail[0] + length, optics.trail[1] + order.slope * length)
@@ -142,13 +141,14 @@ def _spectrum(order: Order, number: int) -> Floats:
     return np.asarray(light / light.sum())
 
 
-def _add_trace(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: tuple[Floats, Order]) -> None:
+def _add_trace(
+    image: Floats, optics: Optics, shape: Shape, xy: Floats, spectrum: Floats, order: Order
+) -> None:
     """Add a long order: its spectrum along x, the source's profile across it.
 
     Traces slope by a few pixels at most, so along a column light goes up and down like the profile that is
     summed along x, at the trace's own sub-pixel height there.
     """
-    spectrum, order = light
     size = _stamp_size(float(spectrum.max()) * optics.exposure_time, shape, optics)
     along = _smeared(spectrum, optics, shape, size)
     left = round(float(xy[0]) + min(order.start, order.end)) - size // 2

@@ -7,15 +7,32 @@ an exposure: ``written = M @ true``, for unit vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, tangent_axes, vector_to_sky
 
-__all__ = ["LinearWcs", "frame_at", "linearised", "pointing_rotation"]
+__all__ = ["Aim", "LinearWcs", "frame_at", "linearised", "pointing_rotation"]
 
 Floats = NDArray[np.float64]
+
+
+class Aim(NamedTuple):
+    """Where an instrument's centre looks.
+
+    Parameters
+    ----------
+    ra, dec : float, deg
+        The place.
+    angle : float, deg
+        Position angle of the instrument, north through east.
+    """
+
+    ra: float
+    dec: float
+    angle: float
 
 
 @dataclass(frozen=True, eq=False)
