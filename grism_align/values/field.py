@@ -99,10 +99,10 @@ class ExposureSet:
         return AlignmentSolution({**aligned.fits, **self.grism.fits}, aligned.reference)
 
     def fit(self, key: str) -> ExposureFit | None:
-        """The total correction of one exposure, None where no step has fitted it."""
+        """Return the total correction of one exposure, None where no step has fitted it."""
         return self.total.fits.get(key)
 
     def with_activity(self, activity: Activity, **changes: Any) -> ExposureSet:
-        """A copy with some fields replaced and an activity put in place of the same step's earlier one."""
+        """Replace some fields, and put an activity in place of the same step's earlier one."""
         others = (earlier for earlier in self.activities if earlier.step != activity.step)
         return replace(self, activities=(*others, activity), **changes)

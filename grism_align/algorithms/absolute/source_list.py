@@ -87,7 +87,7 @@ def frame_numbers(catalog: ReferenceCatalog) -> NDArray[np.int64]:
 
 
 def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
-    """The sources of a solution where all corrections together put them.
+    """Place the sources of a solution where all corrections together put them.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
 
 
 def _members(exposures: ExposureSet, frame: int) -> list[_Member]:
-    """The exposures that made a frame; those tied to a catalog where there are any."""
+    """Find the exposures that made a frame; those tied to a catalog where there are any."""
     found = []
     for exposure in exposures.direct:
         fit, total = exposures.relative.fits.get(exposure.key), exposures.fit(exposure.key)
@@ -156,7 +156,7 @@ def _members(exposures: ExposureSet, frame: int) -> list[_Member]:
 
 
 def _unclipped(sources: Sequence[SkySource], members: Sequence[_Member]) -> list[SkySource]:
-    """The sources with a measurement that kept its weight, or without any on record."""
+    """Keep the sources with a measurement that kept its weight, or without any on record."""
     known = [member.relative.residuals for member in members if member.relative.residuals is not None]
     numbers = [np.asarray(one.matched, dtype=np.int64) for one in known]
     seen = {int(n) for own in numbers for n in own}
@@ -167,7 +167,7 @@ def _unclipped(sources: Sequence[SkySource], members: Sequence[_Member]) -> list
 def _frame_list(
     exposures: ExposureSet, sources: Sequence[SkySource], members: Sequence[_Member]
 ) -> _FrameList:
-    """The sources of one frame in the final frame; without those whose error nobody knows."""
+    """Place the sources of one frame in the final frame; without those whose error nobody knows."""
     sky, correction = _moved(sources, members)
     epoch = np.array([source.epoch for source in sources], dtype=float)
     mean = _weighted_mean(len(sources), _measurements(exposures, sources, members))
@@ -184,7 +184,7 @@ def _frame_list(
 def _measurements(
     exposures: ExposureSet, sources: Sequence[SkySource], members: Sequence[_Member]
 ) -> list[_Measured]:
-    """What each exposure measured of the sources; nothing where that is not at hand."""
+    """Collect what each exposure measured of the sources; nothing where that is not at hand."""
     plane = exposures.relative.plane
     used = [member.exposure for member in members]
     found = measured_sources(used, exposures.catalogs, exposures.relative, sources)
@@ -197,7 +197,7 @@ def _measurements(
 def _finally(
     measured: MeasuredSources, member: _Member, plane: TangentPlane, row_of: Mapping[int, int]
 ) -> _Measured:
-    """What one exposure measured, from where its relative correction puts it to the final frame."""
+    """Take what one exposure measured from where its relative correction puts it to the final frame."""
     robust = np.ones(len(measured))
     if member.relative.residuals is not None:
         robust[measured.matched] = member.relative.residuals.weight
@@ -215,7 +215,7 @@ def _finally(
 
 
 def _weighted_mean(n: int, measured: Sequence[_Measured]) -> _Measured:
-    """Means over all measurements of each of n sources."""
+    """Average all measurements of each of n sources."""
     total, epoch = np.zeros(n), np.zeros(n)
     vector, correction = np.zeros((n, 3)), np.zeros((n, 2, 2))
     for one in measured:
@@ -231,7 +231,7 @@ def _weighted_mean(n: int, measured: Sequence[_Measured]) -> _Measured:
 def _moved(
     sources: Sequence[SkySource], members: Sequence[_Member]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the relative frame has its sources, moved by the absolute correction of the nearest exposure.
+    """Move the sources of the relative frame by the absolute correction of the exposure nearest to each.
 
     Positions (N, 2) in deg, and covariances (N, 2, 2) of that exposure's total correction in mas^2.
     """
@@ -246,24 +246,24 @@ def _moved(
 
 
 def _centre(member: _Member) -> tuple[float, float]:
-    """The middle of an exposure in the relative frame."""
+    """Return the middle of an exposure in the relative frame."""
     corners = np.concatenate([chip.wcs.footprint() for chip in member.exposure.chips])
     return mean_direction(member.before.apply_to_sky(corners))
 
 
 def _followed(sky: NDArray[np.float64], member: _Member) -> NDArray[np.float64]:
-    """Positions (M, 2) of the relative frame where an exposure's absolute correction puts them, deg."""
+    """Move positions (M, 2), deg, of the relative frame by an exposure's absolute correction."""
     return sky if member.absolute is None else member.absolute.apply_to_sky(sky)
 
 
 def _turns(sky: NDArray[np.float64], plane: TangentPlane) -> NDArray[np.float64]:
-    """What takes east and north of a plane to those at positions of the sky, (M, 2, 2)."""
+    """Return what takes east and north of a plane to those at positions of the sky, (M, 2, 2)."""
     here, there = tangent_axes(*sky.T)[:, :2], tangent_axes(plane.ra, plane.dec)[:2]
     return np.asarray(here @ there.T)
 
 
 def _correction_covariance(sky: NDArray[np.float64], member: _Member) -> NDArray[np.float64]:
-    """Covariances (M, 2, 2) of where an exposure's total correction puts positions of the relative frame."""
+    """Return covariances (M, 2, 2) of where an exposure's total correction puts positions of the frame."""
     transform = member.total
     xy = transform.plane.to_plane(member.before.inverted().apply_to_sky(sky))
     derivative = np.zeros((len(xy), 2, 6))
