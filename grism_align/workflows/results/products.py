@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
-from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.record.file import Companions, read_provenance
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
@@ -144,12 +143,6 @@ def _beside(record: Path, entry: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def _write_catalogs(results: Results, out: Staging) -> None:
-    exposures, destination = results.findings.exposures, results.findings.destination
-    for key, catalog in exposures.catalogs.items():
-        write_source_catalog(catalog, out.path(destination.catalog(exposures[key])))
-
-
 def _write_sources(results: Results, out: Staging) -> None:
     """Write the sources of the solution, as a reference catalog for others."""
     exposures, sources = results.findings.exposures, results.findings.sources
@@ -240,7 +233,6 @@ def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
 #: What writes each product beside the exposures and the record, in the order in which they take their names.
 PRODUCTS: tuple[Callable[[Results, Staging], None], ...] = (
     _add_mosaics,
-    _write_catalogs,
     _write_sources,
     _write_reference,
     _write_report,
