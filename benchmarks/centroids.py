@@ -25,8 +25,10 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from grism_align.algorithms.measuring import detect
+from grism_align.algorithms.measuring.background import local_background
 from grism_align.algorithms.measuring.centroid import Stamps, cut_stamps, windowed_moments
+from grism_align.algorithms.measuring.detect import detect_sources
+from grism_align.algorithms.measuring.good_pixels import good_pixels
 from grism_align.algorithms.measuring.psf import star_positions
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, simulate, usual_scene
 from grism_align.steps.parameter_files import instrument_values
@@ -67,9 +69,9 @@ def measure(truth, exposure, extver: int, settings: DetectionSettings) -> Measur
     with fits.open(exposure.path) as hdus:
         sci, err, dq = (hdus[name, extver].data for name in ("SCI", "ERR", "DQ"))
         native = [array.astype(array.dtype.newbyteorder("=")) for array in (sci, err, dq)]
-    found = detect.detect_sources(*native, replace(settings, centroid="windowed"))
-    good = detect._good_pixels(*native, settings)
-    image = np.where(good, native[0] - detect._background(native[0], good, settings.background_box), 0)
+    found = detect_sources(*native, replace(settings, centroid="windowed"))
+    good = good_pixels(*native, settings.good_bits | settings.saturation_bits)
+    image = np.where(good, native[0] - local_background(native[0], good, settings.background_box), 0)
     keep = found.flags == 0
     xy = found.xy[keep]
     stamps = cut_stamps(image.astype(np.float32), native[1], good, np.rint(xy).astype(int), HALF)

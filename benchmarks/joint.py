@@ -115,11 +115,11 @@ def known(made: Survey) -> Measurements:
     twice = np.bincount(star)[star] > 1
     _, source = np.unique(star[twice], return_inverse=True)
     return Measurements(
-        exposure=exposure[twice],
+        pointing=exposure[twice],
         source=source.ravel(),
         xy=np.concatenate([own.xy for own in made.lists])[twice],
         error=np.concatenate([own.error for own in made.lists])[twice],
-        kind=np.zeros(len(source), dtype=np.int64),
+        noise_class=np.zeros(len(source), dtype=np.int64),
         group=made.visit,
         fixed=np.arange(len(made.lists)) == 0,
     )

@@ -74,7 +74,7 @@ def two_step(
     used, _ = select_reference(catalog, direct, epoch, settings.selection)
     fits = {}
     for keys, table in mosaics:
-        plane = field.exposures[keys[0]].plane
+        plane = field.exposures.relative.plane
         positions = PlaneList(
             plane.to_plane(np.column_stack([table["ra"], table["dec"]])),
             1e-3 * np.hypot(table["ra_error"], table["dec_error"]) / np.sqrt(2),
@@ -88,9 +88,7 @@ def two_step(
         except AlignmentError as error:
             print(f"<!-- {field.name}: {error} -->")
             return np.nan
-        for key in keys:
-            own_plane = field.exposures[key].plane
-            fits[key] = ExposureFit(FitStatus.ALIGNED, tie.fit.transform.at(own_plane))
+        fits.update(dict.fromkeys(keys, ExposureFit(FitStatus.ALIGNED, tie.fit.transform)))
     return rms_left(field, AlignmentSolution(fits))
 
 

@@ -122,7 +122,7 @@ def _shift_text(exposures: ExposureSet) -> str:
 
 
 def _origin(fit: ExposureFit) -> str:
-    return ",".join(fit.governed_by) or fit.rule
+    return ",".join(fit.governors) or fit.given_by
 
 
 def add_undo(subparsers: Subparsers) -> None:

@@ -10,8 +10,12 @@ import numpy as np
 from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
+from grism_align.values.failure import remark_from
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from grism_align.values.failure import Remark
 
 __all__ = [
     "ASTROMETRIC_PARAMETERS",
@@ -98,9 +102,9 @@ class SourceCatalog:
         return len(self.table)
 
     @property
-    def note(self) -> str:
-        """Why the catalog is empty or unusable, else an empty string."""
-        return str(self.table.meta.get("note", ""))
+    def remarks(self) -> tuple[Remark, ...]:
+        """Why the catalog is empty or unusable; none where it is neither."""
+        return tuple(map(remark_from, self.table.meta.get("remarks", ())))
 
     @property
     def chip(self) -> Ints:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+    from os import PathLike
 
     from grism_align.values.catalog import CatalogAttempt
+    from grism_align.values.failure import Remark
 
 __all__ = [
     "AlignmentError",
@@ -76,7 +77,7 @@ class InputError(GrismAlignError):
         What the user can do.
     """
 
-    def __init__(self, path: Path | str, problem: str, remedy: str = "") -> None:
+    def __init__(self, path: PathLike[str] | str, problem: str, remedy: str = "") -> None:
         self.path = str(path)
         self.problem = problem
         self.remedy = remedy
@@ -178,85 +179,30 @@ class PlaneMismatchError(GrismAlignError):
 
 
 class AlignmentError(GrismAlignError):
-    """One exposure could not be fitted. Caught per exposure; its text is the reason on record."""
+    """One exposure, or a frame of them, that can't be fitted. Caught per exposure, with the remark on record.
+
+    Parameters
+    ----------
+    remark : Remark
+        Why, with the numbers that led to it.
+    """
+
+    def __init__(self, remark: Remark) -> None:
+        self.remark = remark
+        super().__init__(str(remark))
 
 
 class TooFewMatchesError(AlignmentError):
-    """Fewer matched sources than asked for.
-
-    Parameters
-    ----------
-    n : int
-        Sources matched.
-    required : int
-        Sources needed.
-    where : str, optional
-        What was matched with what.
-    """
-
-    def __init__(self, n: int, required: int, where: str = "") -> None:
-        self.n = n
-        self.required = required
-        super().__init__(f"{n} matched sources{' ' + where if where else ''}, {required} required")
+    """Fewer matched sources than asked for."""
 
 
 class UnreliableMatchError(AlignmentError):
-    """A match that chance could have made.
-
-    Parameters
-    ----------
-    n : int
-        Sources matched.
-    probability : float
-        Probability that lists without a common source match as well.
-    limit : float
-        The largest probability that is accepted.
-    """
-
-    def __init__(self, n: int, probability: float, limit: float) -> None:
-        self.n = n
-        self.probability = probability
-        super().__init__(
-            f"{n} matched sources could be chance: "
-            f"false-match probability {probability:.1e}, limit {limit:.1e}"
-        )
+    """A match that chance could have made."""
 
 
 class AmbiguousMatchError(AlignmentError):
-    """Two different transforms explain two lists; regular patterns do that.
-
-    Parameters
-    ----------
-    n, other : int
-        Sources matched by the best transform and by the next one.
-    offset : float, arcsec
-        How far apart the two transforms put a source.
-    """
-
-    def __init__(self, n: int, other: int, offset: float) -> None:
-        self.n = n
-        self.other = other
-        self.offset = offset
-        super().__init__(
-            f"ambiguous: {n} sources match, and {other} where the offset differs by {offset:.1f} arcsec"
-        )
+    """Two different transforms explain two lists; regular patterns do that."""
 
 
 class LooseMatchError(AlignmentError):
-    """A match whose sources lie too badly for a transform of the whole list.
-
-    Parameters
-    ----------
-    n : int
-        Sources matched.
-    error, limit : float, arcsec
-        Standard error of one axis at the worst corner of the list, and the largest accepted.
-    """
-
-    def __init__(self, n: int, error: float, limit: float) -> None:
-        self.n = n
-        self.error = error
-        super().__init__(
-            f"{n} matched sources leave a corner of the list uncertain "
-            f"by {error:.2f} arcsec, limit {limit:.2f}"
-        )
+    """A match whose sources lie too badly for a transform of the whole list."""

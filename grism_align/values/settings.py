@@ -393,7 +393,7 @@ class MosaicSettings(Settings):
     detect_area: int = _parameter(9, "Fewest pixels of a source", "pix", (1, 10000))
     deblend_contrast: float = _parameter(
         0.05,
-        "Height above the saddle, in its peak's, at which a blended source is one of its own",
+        "Share of the light of a blend that a peak has at least to be a source of its own",
         "",
         (0.0, 1.0),
     )

@@ -10,13 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grism_align.values.errors import PlaneMismatchError
+from grism_align.values.failure import NotTied, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from grism_align.values.failure import Remark
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["Agreement", "AlignmentSolution", "ExposureFit", "FitStatus", "Residuals", "agreement"]
+__all__ = [
+    "Agreement",
+    "AlignmentSolution",
+    "ExposureFit",
+    "FitStatus",
+    "Governed",
+    "Residuals",
+    "agreement",
+]
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +70,40 @@ class Residuals:
     error: Floats
 
 
+@dataclass(frozen=True)
+class Governed:
+    """How a grism exposure came by the correction of direct exposures.
+
+    Parameters
+    ----------
+    exposures : tuple of str
+        The direct exposures whose correction it has.
+    rule : str
+        How those were chosen: association, interpolated, paired, previous, next, nearest or visit.
+    weights : tuple of float
+        The weight of each of those; they sum to one.
+    idle_times : tuple of float, s
+        Between it and each of those; negative when that came first.
+    propagation_error : float, mas
+        What the way from those adds to the error of the shift, of one axis.
+    shared_wcs : tuple of str
+        WCS solutions that the corrections were carried over by, where the WCSs start from different ones.
+    """
+
+    exposures: tuple[str, ...]
+    rule: str
+    weights: tuple[float, ...]
+    idle_times: tuple[float, ...]
+    propagation_error: float
+    shared_wcs: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        times = [f"{time:+.0f} s" for time in self.idle_times]
+        if len(times) > 1:
+            times = [f"{time} ({weight:.2f})" for time, weight in zip(times, self.weights, strict=True)]
+        return ", ".join([self.rule, *times, *(f"from its WCS {name}" for name in self.shared_wcs)])
+
+
 @dataclass(frozen=True, eq=False)
 class ExposureFit:
     """The correction of one exposure in one step.
@@ -89,18 +133,12 @@ class ExposureFit:
         Probability that lists without a common source match as well.
     geometry : str
         What was fitted: shift, rshift, rscale or general.
-    reason : str
+    remarks : tuple of Remark
         Why it failed, or what to know about it.
-    governed_by : tuple of str
-        For a grism exposure, the direct exposures whose correction it has.
-    rule : str
-        For a grism exposure, how those were chosen.
-    weights : tuple of float
-        For a grism exposure, the weight of each of those; they sum to one.
-    gaps : tuple of float, s
-        For a grism exposure, the idle time between it and each of those; negative when that came first.
-    carried_error : float, mas
-        For a grism exposure, what the way from those adds to the error of the shift, of one axis.
+    governed : Governed or None
+        How a grism exposure came by the correction; None for a direct one.
+    given_by : str
+        Row of the user's table that has the correction; empty where it was fitted.
     includes_earlier : bool
         Whether the covariance is that of the total correction, so that an earlier step's is not added.
     residuals : Residuals or None
@@ -119,24 +157,35 @@ class ExposureFit:
     leverage: float = float("nan")
     false_match_probability: float = float("nan")
     geometry: str = ""
-    reason: str = ""
-    governed_by: tuple[str, ...] = ()
-    rule: str = ""
-    weights: tuple[float, ...] = ()
-    gaps: tuple[float, ...] = ()
-    carried_error: float = float("nan")
+    remarks: tuple[Remark, ...] = ()
+    governed: Governed | None = None
+    given_by: str = ""
     includes_earlier: bool = False
     residuals: Residuals | None = None
 
     @classmethod
-    def failed(cls, reason: str, reference: str = "") -> ExposureFit:
-        """The fit of an exposure that keeps its WCS, though it was to be fitted to a reference."""
-        return cls(FitStatus.FAILED, None, reference, reason=reason)
+    def failed(cls, *remarks: Remark, reference: str = "") -> ExposureFit:
+        """Make the fit of an exposure that keeps its WCS, though it was to be fitted to a reference."""
+        return cls(FitStatus.FAILED, None, reference, remarks=remarks)
 
     @property
     def is_aligned(self) -> bool:
         """Whether the exposure has a correction, the identity included."""
         return self.transform is not None
+
+    @property
+    def reason(self) -> str:
+        """The remarks in words; empty where there are none."""
+        return text_of(self.remarks)
+
+    @property
+    def governors(self) -> tuple[str, ...]:
+        """The direct exposures whose correction a grism exposure has; none of a direct one."""
+        return self.governed.exposures if self.governed else ()
+
+    def noted(self, remark: Remark) -> ExposureFit:
+        """Return this fit with one more remark."""
+        return replace(self, remarks=(*self.remarks, remark))
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,12 +277,12 @@ def _followed(first: ExposureFit, second: ExposureFit | None) -> ExposureFit:
     if second is None or first.transform is None:
         return first
     if second.transform is None:
-        # The whole reason is one of the later step, often the same for all exposures.
-        why = f"not tied to {second.reference}" if second.reference else second.reason
-        return replace(first, reason=f"{first.reason}; {why}".strip("; "))
+        # What it was for is said of the later step, and often the same for all exposures.
+        why = (NotTied(second.reference),) if second.reference else second.remarks
+        return replace(first, remarks=(*first.remarks, *why))
     total = first.transform.then(second.transform)
     if second.includes_earlier:
         total = replace(total, covariance=second.transform.covariance)
     if first.status is FitStatus.PRIOR_ONLY:
-        second = replace(second, status=first.status, reason=first.reason)
+        second = replace(second, status=first.status, remarks=first.remarks)
     return replace(second, transform=total, frame=first.frame)

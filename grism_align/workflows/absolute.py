@@ -12,6 +12,7 @@ from grism_align.algorithms.absolute.align import AbsoluteResult, align_absolute
 from grism_align.algorithms.absolute.selection import field_cones
 from grism_align.values.catalog import CatalogAttempt
 from grism_align.values.errors import CatalogServiceError
+from grism_align.values.failure import NoCatalog
 from grism_align.values.solution import AlignmentSolution, ExposureFit
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def _without_catalog(
 ) -> AbsoluteOutcome:
     """Every exposure of the relative frame failed, since no catalog was to be had."""
     last = {attempt.catalog: attempt for attempt in attempts}.values()
-    why = "; ".join(f"{one.catalog} {one.outcome}" for one in last)
-    failed = ExposureFit.failed(f"no reference catalog ({why})")
+    failed = ExposureFit.failed(NoCatalog(tuple(f"{one.catalog} {one.outcome}" for one in last)))
     members = [e.key for e in exposures.direct if exposures.relative.fits[e.key].is_aligned]
     solution = AlignmentSolution(dict.fromkeys(members, failed))
     note = "no reference catalog: " + " ".join(reasons)

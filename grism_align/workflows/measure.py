@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.algorithms.measuring.measure import measure_exposure
 from grism_align.io.missions import read_pixels
+from grism_align.values.failure import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,8 +52,8 @@ def measure_exposures(
     jobs = {exposure.key: (exposure, settings[exposure.instrument]) for exposure in exposures}
     catalogs = dict(zip(jobs, executor.map(_measured, jobs, "Measuring"), strict=True))
     for key, catalog in catalogs.items():
-        if catalog.note:
-            logger.warning("%s: %s", key, catalog.note)
+        if catalog.remarks:
+            logger.warning("%s: %s", key, text_of(catalog.remarks))
     return catalogs
 
 

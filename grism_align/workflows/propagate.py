@@ -13,6 +13,7 @@ from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
 from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.values.errors import SettingsError
+from grism_align.values.failure import OfDirect, Remark, text_of
 from grism_align.values.settings import PointingSettings, PropagationSettings, TraceSettings
 from grism_align.workflows.traces.verify import verify_traces
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.traces.verification import TraceVerification
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
-    from grism_align.values.solution import AlignmentSolution
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.trace import TraceCheck
 
 __all__ = ["PropagationChoices", "PropagationOutcome", "propagate_corrections"]
@@ -109,7 +110,8 @@ def propagate_corrections(
     traces: Mapping[str, TraceCheck] = {}
     if choices.traces.reads_traces:
         solution, traces = _on_traces(exposures, solution, choices.traces, executor)
-    named = sum(fit.rule.startswith("association") for fit in solution.fits.values())
+    governed = [fit.governed for fit in solution.fits.values() if fit.governed]
+    named = sum(one.rule == "association" for one in governed)
     if named and propagation.method != PropagationSettings.method:
         logger.warning("the association names what governs %d grism exposures, not method", named)
     _tell(solution)
@@ -133,7 +135,7 @@ def _on_traces(
     exposures: ExposureSet, solution: AlignmentSolution, settings: TraceSettings, executor: Executor
 ) -> tuple[AlignmentSolution, Mapping[str, TraceCheck]]:
     """The corrections, changed where spectra show a drift and that was asked for; what spectra show."""
-    refused: Mapping[str, str] = {}
+    refused: Mapping[str, Remark] = {}
     found = verify_traces(exposures, solution, settings, executor)
     if settings.refine_grism:
         refined, refused = refine_on_traces(exposures, solution, found, settings)
@@ -163,11 +165,15 @@ def _tell(solution: AlignmentSolution) -> None:
     """Warn of what is wrong, once for all exposures of which it is."""
     said: dict[str, list[str]] = {}
     for key, fit in solution.fits.items():
-        if fit.is_aligned and not fit.reason:
-            continue
-        reason = fit.reason
-        for governor in fit.governed_by:
-            reason = reason.removeprefix(f"{governor}: ")
-        said.setdefault(f"{fit.status.value} {reason}", []).append(key)
+        if fit.remarks or not fit.is_aligned:
+            said.setdefault(f"{fit.status.value} {text_of(_of_all(fit))}", []).append(key)
     for text, keys in said.items():
         logger.warning("%s: %s", ", ".join(keys), text)
+
+
+def _of_all(fit: ExposureFit) -> tuple[Remark, ...]:
+    """The remarks of a fit, without the name of the exposure that the first is said of."""
+    match fit.remarks:
+        case (OfDirect(remarks=own), *others):
+            return (*own, *others)
+    return fit.remarks

@@ -9,6 +9,7 @@ from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import FileRecord, read_provenance, restore
 from grism_align.io.record.input_wcs import start_difference
 from grism_align.values.errors import InputError, OutputError
+from grism_align.values.failure import FailureCode, Remark
 from grism_align.values.field import Activity
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
@@ -315,5 +316,4 @@ def _rebased(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> E
 
 
 def _noted(fit: ExposureFit) -> ExposureFit:
-    words = "re-based from the WCS on record"
-    return replace(fit, reason="; ".join(filter(None, (fit.reason, words))))
+    return fit.noted(Remark(FailureCode.REBASED))

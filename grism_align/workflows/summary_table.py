@@ -49,7 +49,7 @@ def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
     head = (exposure.key, exposure.kind.value, exposure.filter)
     if fit is None:
         return (*head, *["-"] * 7, "not fitted yet")
-    governors = ",".join(fit.governed_by) or "-"
+    governors = ",".join(fit.governors) or "-"
     status = f"{fit.status.value}: {fit.reason}" if fit.reason else fit.status.value
     matched = str(own.n_matched) if own else "-"
     if fit.transform is None:

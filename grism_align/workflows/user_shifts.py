@@ -194,7 +194,7 @@ def _fit(row: ShiftRow, home: Exposure) -> ExposureFit:
         user_transform(row, home),
         reference=REFERENCE,
         geometry="rscale" if row.scale != 1 else "rshift" if row.roll else "shift",
-        rule=f"row of {row}",
+        given_by=f"row of {row}",
     )
 
 
@@ -209,7 +209,7 @@ def _propagated(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str,
     settings = PropagationSettings(method="nearest")
     without = [g for g in found.grisms if g.key not in chosen or chosen[g.key].kind == "visit"]
     solution = propagate(without, found.direct, AlignmentSolution(directs, REFERENCE), settings)
-    return {key: fit for key, fit in solution.fits.items() if chosen.keys() & set(fit.governed_by)}
+    return {key: fit for key, fit in solution.fits.items() if chosen.keys() & set(fit.governors)}
 
 
 def _unmoved(exposure: Exposure) -> ExposureFit:

@@ -28,7 +28,7 @@ def test_apply(field, tmp_path, capsys):
     new, again = field.fetched(tmp_path / "new"), tmp_path / "again"
     assert run("apply", field.record, new, "--output_dir", again) == 0
     printed = capsys.readouterr().out
-    assert "FAILED: no sources" in printed
+    assert "FAILED: no source above 6 sigma" in printed
     assert f"4 exposures -> {again}; the record is {again / 'field_provenance.asdf'}" in printed
     assert apart(field.out, again, field.names) <= 1e-6
     assert wcs_names(again, field.names) == wcs_names(field.out, field.names)

@@ -62,8 +62,8 @@ def test_each_grism_exposure_has_the_right_governor(request, case):
     result = run(field.association)
     for key, true in field.truth.exposures.items():
         if not true.is_direct:
-            assert result.fit(key).governed_by == (true.governor,)
-            assert result.fit(key).rule
+            assert result.fit(key).governors == (true.governor,)
+            assert result.fit(key).governed.rule
 
 
 @pytest.mark.parametrize("name", ["acs_wfc", "wfc3_uvis"])
@@ -282,7 +282,7 @@ def test_grism_exposures_of_bad_ones_take_the_next_best(bad_field, bad_result):
             continue
         fit = result.fit(key)
         assert fit.is_aligned
-        [governor] = fit.governed_by
+        [governor] = fit.governors
         assert result.fit(governor).is_aligned
         assert bad_field.truth[governor].visit == true.visit
         if specials[true.governor] not in (Special.NONE, Special.NAN):
@@ -378,7 +378,7 @@ def test_another_governor_the_second_time(field_c, tmp_path):
     path.write_text(json.dumps(content))
     result = run(path, output_dir=str(tmp_path / "2"))
     key = grism["expname"].split("_")[0]
-    assert result.fit(key).governed_by == (direct[2],)
+    assert result.fit(key).governors == (direct[2],)
     transform = result.fit(key).transform
     [before], [after] = (
         read_exposure(folder / grism["expname"]).chips for folder in (field_c.folder, tmp_path / "2")
@@ -491,6 +491,6 @@ def test_names_of_files_do_not_matter(field_a, tmp_path):
     result = run(associate(paths), output_dir=str(tmp_path / "out"))
     for key, true in field_a.truth.exposures.items():
         if not true.is_direct:
-            assert result.fit(key).governed_by == (true.governor,)
+            assert result.fit(key).governors == (true.governor,)
     assert {path.name for path in paths} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert replace(result, product="x").product == "x"

@@ -60,7 +60,7 @@ def test_the_table_has_every_exposure_in_time_order(output_a):
         fit = result.fit(exposure.key)
         east = 1e3 * fit.transform.at(exposure.plane).shift[0]
         assert f"{east:+.1f}," in line
-        assert (",".join(fit.governed_by) or "-") in line.split()
+        assert (",".join(fit.governors) or "-") in line.split()
     assert lines[-1].startswith(f"frame 1 on {result.absolute.reference}: ")
 
 

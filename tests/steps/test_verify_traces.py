@@ -108,7 +108,7 @@ def test_what_is_off_and_not_corrected_says_why(verified, caplog):
 def test_a_constant_of_the_configuration_corrects_nothing_and_is_told_once(verified, tmp_path, caplog):
     result, _, _ = verified
     late = tuple(e if e.is_direct else replace(e, start=e.start + 1, end=e.end + 1) for e in result.exposures)
-    late = tuple(e if e.is_direct else replace(e, governors=result.grism[e.key].governed_by) for e in late)
+    late = tuple(e if e.is_direct else replace(e, governors=result.grism[e.key].governors) for e in late)
     late = replace(result, exposures=late)
     config = tmp_path / "G141.conf"
     off = {}

@@ -10,8 +10,8 @@ import numpy as np
 from astropy.io import fits
 
 from grism_align.io.record.file import read_provenance
-from grism_align.io.record.input_wcs import start_entry
 from grism_align.simulation import SceneSettings, Simulation, Truth, simulate
+from grism_align.values.failure import NoSources
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures
@@ -19,12 +19,13 @@ from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from tests.support.executors import HERE
 from tests.support.fields import associate
+from tests.support.governed import governed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 #: Why the exposures fail that are made to.
-REASON = "no sources"
+NOT_FOUND = NoSources(6.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
     relative, absolute, grism = {}, {}, {}
     for e in exposures.exposures:
         if e.key in lost:
-            (relative if e.is_direct else grism)[e.key] = ExposureFit.failed(REASON)
+            (relative if e.is_direct else grism)[e.key] = ExposureFit.failed(NOT_FOUND)
         elif e.is_direct:
             first = LinearTransform.from_parameters(e.plane, (0.21, -0.13), 0.004)
             rest = first.inverted().then(truth[e.key].correction(e.plane))
@@ -83,7 +84,7 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
         else:
             governor = truth[e.key].governor
             moved = truth[e.key].correction(exposures[governor].plane)
-            grism[e.key] = replace(_fit(moved, "TRUTH"), governed_by=(governor,), rule="paired, -30 s")
+            grism[e.key] = replace(_fit(moved, "TRUTH"), governed=governed(governor))
     solved = replace(
         exposures,
         relative=AlignmentSolution(relative, "frame"),
@@ -93,7 +94,6 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
     destination = Destination(folder / "out", in_place=False)
     write_results(solved, destination, HERE)
     record = destination.provenance("field")
-    rewrite_record(record, record, lambda key, entry: {"starting_wcs": start_entry(exposures[key])})
     return AlignedField(folder / "raw", folder / "out", truth, record)
 
 

@@ -15,6 +15,7 @@ from grism_align.values.field import Activity, ExposureSet, SkySource
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.associations import exposure
+from tests.support.governed import governed
 
 if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
@@ -55,8 +56,7 @@ def field(n_visits: int = 2, n_pairs: int = 2, *, tied: bool = True, odd_name: b
     grism = {
         one.key: replace(
             total[other.key],
-            governed_by=(other.key,),
-            rule="paired, -90 s",
+            governed=governed(other.key, idle_time=-90.0),
             residuals=None,
         )
         for other, one in zip(direct, (e for e in exposures if not e.is_direct), strict=True)

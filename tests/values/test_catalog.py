@@ -16,6 +16,7 @@ from grism_align.values.catalog import (
     SourceFlag,
     astrometric_covariance,
 )
+from grism_align.values.failure import NoSources, remark_entry
 from tests.support.reference_catalogs import reference
 
 NAMES = SourceCatalog.empty().table.colnames
@@ -27,9 +28,9 @@ def source_catalog(flux, flags, meta=None):
 
 
 def test_columns_have_types_and_units():
-    catalog = source_catalog([1.0, 2.0], [0, 4], {"note": "trailed"})
+    catalog = source_catalog([1.0, 2.0], [0, 4], {"remarks": [remark_entry(NoSources(6.0))]})
     assert len(catalog) == 2
-    assert catalog.note == "trailed"
+    assert catalog.remarks == (NoSources(6.0),)
     assert catalog.table["x"].unit == u.pix
     assert catalog.table["mag"].unit == u.mag
     assert catalog.table["id"].dtype == np.int64
@@ -40,11 +41,11 @@ def test_columns_have_types_and_units():
 
 
 def test_empty_catalog_is_a_value():
-    empty = SourceCatalog.empty({"note": "no source"})
+    empty = SourceCatalog.empty({"remarks": [remark_entry(NoSources(6.0))]})
     assert len(empty) == 0
     assert empty.xy.shape == empty.xy_error.shape == (0, 2)
-    assert empty.note == "no source"
-    assert SourceCatalog.empty().note == ""
+    assert empty.remarks == (NoSources(6.0),)
+    assert SourceCatalog.empty().remarks == ()
     assert len(empty.brightest(5)) == 0
 
 

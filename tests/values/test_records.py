@@ -16,12 +16,15 @@ from grism_align.values.errors import (
     TooFewMatchesError,
     UnreliableMatchError,
 )
+from grism_align.values.failure import ChanceMatch, NoSources, TooFewMatches
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.associations import exposure
 
 PLANE = TangentPlane(53.0, -27.8)
+
+FIRST, SECOND = NoSources(6.0), TooFewMatches(3, 6)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +57,9 @@ def test_exposure_taken_alone_is_its_own_pointing():
 
 
 def test_errors_carry_their_numbers():
-    few = TooFewMatchesError(4, 10)
-    assert (few.n, few.required, str(few)) == (4, 10, "4 matched sources, 10 required")
-    assert str(TooFewMatchesError(4, 10, "in the field")) == "4 matched sources in the field, 10 required"
-    doubtful = UnreliableMatchError(5, 0.02, 1e-4)
-    assert (doubtful.n, doubtful.probability) == (5, 0.02)
+    few = TooFewMatchesError(TooFewMatches(4, 10))
+    assert (few.remark, str(few)) == (TooFewMatches(4, 10), "4 matched sources, 10 required")
+    doubtful = UnreliableMatchError(ChanceMatch(5, 0.02, 1e-4))
     assert "false-match probability 2.0e-02, limit 1.0e-04" in str(doubtful)
     assert isinstance(few, AlignmentError)
     assert isinstance(doubtful, AlignmentError)
@@ -79,9 +80,9 @@ def shifted(east, **changes):
 def test_solutions_follow_each_other():
     first = AlignmentSolution(
         {
-            "both": shifted(1.0, frame=2, reason="first"),
-            "failed": ExposureFit.failed("no sources"),
-            "later failed": shifted(1.0, reason="kept"),
+            "both": shifted(1.0, frame=2, remarks=(FIRST,)),
+            "failed": ExposureFit.failed(FIRST),
+            "later failed": shifted(1.0, remarks=(FIRST,)),
             "later failed, no note": shifted(1.0),
             "unknown": shifted(1.0),
         },
@@ -89,10 +90,10 @@ def test_solutions_follow_each_other():
     )
     later = AlignmentSolution(
         {
-            "both": shifted(10.0, reason="second", reference="GAIA"),
+            "both": shifted(10.0, remarks=(SECOND,), reference="GAIA"),
             "failed": shifted(10.0),
-            "later failed": ExposureFit.failed("no match"),
-            "later failed, no note": ExposureFit.failed("no match"),
+            "later failed": ExposureFit.failed(SECOND),
+            "later failed, no note": ExposureFit.failed(SECOND),
             "only later": shifted(10.0),
         },
         "GAIA",
@@ -101,10 +102,10 @@ def test_solutions_follow_each_other():
     assert total.reference == "GAIA"
     assert set(total.fits) == set(first.fits)
     np.testing.assert_allclose(total["both"].transform.shift, [11, 0])
-    assert (total["both"].frame, total["both"].reason) == (2, "second")
+    assert (total["both"].frame, total["both"].remarks) == (2, (SECOND,))
     assert total["failed"] is first["failed"]
-    assert total["later failed"].reason == "kept; no match"
-    assert total["later failed, no note"].reason == "no match"
+    assert total["later failed"].remarks == (FIRST, SECOND)
+    assert total["later failed, no note"].remarks == (SECOND,)
     np.testing.assert_allclose(total["later failed"].transform.shift, [1, 0])
     assert total["unknown"] is first["unknown"]
     assert "only later" not in total
@@ -156,21 +157,21 @@ def test_what_only_the_pointing_tells_stays_so(status):
     """The frame's own move does not make a source of it; other exposures have the later status."""
     first = AlignmentSolution(
         {
-            "prior": with_error(FitStatus.PRIOR_ONLY, 3.0, reason="no sources", frame=1),
-            "own": with_error(FitStatus.REFERENCE, 0.0, reason="first"),
+            "prior": with_error(FitStatus.PRIOR_ONLY, 3.0, remarks=(FIRST,), frame=1),
+            "own": with_error(FitStatus.REFERENCE, 0.0, remarks=(FIRST,)),
         }
     )
-    later = AlignmentSolution({key: with_error(status, 4.0, reason="GAIA") for key in first.fits})
+    later = AlignmentSolution({key: with_error(status, 4.0, remarks=(SECOND,)) for key in first.fits})
     total = first.then(later)
-    assert (total["prior"].status, total["prior"].reason, total["prior"].frame) == (
+    assert (total["prior"].status, total["prior"].remarks, total["prior"].frame) == (
         FitStatus.PRIOR_ONLY,
-        "no sources",
+        (FIRST,),
         1,
     )
     np.testing.assert_allclose(total["prior"].transform.shift, [2, 0])
     np.testing.assert_allclose(np.diag(total["prior"].transform.covariance)[:2], 25.0)
-    assert (total["own"].status, total["own"].reason) == (status, "GAIA")
+    assert (total["own"].status, total["own"].remarks) == (status, (SECOND,))
     # a later failure leaves it what it was
-    lost = first.then(AlignmentSolution({"prior": ExposureFit.failed("no match")}))["prior"]
-    assert (lost.status, lost.reason) == (FitStatus.PRIOR_ONLY, "no sources; no match")
+    lost = first.then(AlignmentSolution({"prior": ExposureFit.failed(SECOND)}))["prior"]
+    assert (lost.status, lost.remarks) == (FitStatus.PRIOR_ONLY, (FIRST, SECOND))
     assert lost.is_aligned

@@ -16,10 +16,12 @@ from grism_align.io.missions.hst.headers import WcsLabel, solution_name, solutio
 from grism_align.io.missions.hst.read import read_exposure
 from grism_align.io.missions.hst.write import write_exposure
 from grism_align.values.errors import InputError, OutputError
+from grism_align.values.failure import NoSources
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.undo import undo_files
 from tests.support.fields import apart, edited, grid, raw_hdus, wcs_apart
+from tests.support.governed import governed
 
 FIT_OF_OTHERS = [
     ("SCI", "HDRNAME", "of another tool"),
@@ -173,7 +175,7 @@ def test_governors_come_back(truths, tmp_path):
     path, label = exposure.path, WcsLabel("x", "FIT_REL_x", 5, (1.0, 1.0), "shift")
     for number, governors in enumerate([("a", "b"), ("c",), ()]):
         move = LinearTransform.from_parameters(exposure.plane, (1.0 + number, 0.0))
-        fit = ExposureFit(FitStatus.ALIGNED, move, governed_by=governors)
+        fit = ExposureFit(FitStatus.ALIGNED, move, governed=governed(*governors) if governors else None)
         target = tmp_path / str(number) / path.name
         write_exposure(
             replace(exposure, path=path), fit, target, replace(label, solution=f"FIT_REL_x{number}")
@@ -237,7 +239,7 @@ def test_an_exposure_that_no_run_could_correct_is_left_alone(direct_path, tmp_pa
     failed = tmp_path / "out" / "failed_flt.fits"
     exposure = read_exposure(direct_path)
     label = WcsLabel("NONE", "", 0, (0.0, 0.0), "")
-    write_exposure(exposure, ExposureFit.failed("no sources"), failed, label)
+    write_exposure(exposure, ExposureFit.failed(NoSources(6.0)), failed, label)
     before = failed.read_bytes()
     [undone] = undo_files([aligned, failed], in_place=True)
     assert undone.path == aligned

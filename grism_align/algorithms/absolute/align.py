@@ -14,13 +14,14 @@ from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, ma
 from grism_align.algorithms.absolute.joint_fit import joint_fits
 from grism_align.algorithms.absolute.measured import MeasuredSources, measured_sources, only_saturated
 from grism_align.algorithms.absolute.measurements import TiedFrame
-from grism_align.algorithms.absolute.selection import describe_miss, select_reference
+from grism_align.algorithms.absolute.selection import select_reference, why_none
 from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
 from grism_align.algorithms.fitting.fit import axis_rms, leverage
 from grism_align.algorithms.fitting.joint import N_TERMS_OF
 from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.cluster import ENOUGH_CONFIRMED
 from grism_align.values.errors import AlignmentError
+from grism_align.values.failure import NotTied, Remark
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals, agreement
 from grism_align.values.sphere import sky_to_vector
@@ -83,9 +84,9 @@ class _Frame:
     plane: TangentPlane
     geometry: str
 
-    def failed(self, reason: str, reference: str = "") -> dict[str, ExposureFit]:
+    def failed(self, remark: Remark, reference: str = "") -> dict[str, ExposureFit]:
         """The fits of its exposures if none is to be had."""
-        return {member.key: ExposureFit.failed(reason, reference) for member in self.members}
+        return {member.key: ExposureFit.failed(remark, reference=reference) for member in self.members}
 
     def is_solved_anew(self, reference: ReferenceSettings) -> bool:
         """Whether its exposures are solved one by one; not where less is to be fitted than they were for."""
@@ -110,7 +111,7 @@ def align_absolute(
     Returns
     -------
     AbsoluteResult
-        Exposures of a frame that could not be tied to the catalog are FAILED with the reason.
+        Exposures of a frame that could not be tied to the catalog are FAILED, with the reason as a remark.
     """
     epochs = [julian_year(exposure.mid) for exposure in exposures.direct]
     used, counts = select_reference(
@@ -127,7 +128,7 @@ def align_absolute(
             own, parts = at_each_epoch(own, frame.measured or ())
             ties.append((frame, match_frame(own, used, settings, parts)))
         except AlignmentError as error:
-            fits.update(frame.failed(str(error)))
+            fits.update(frame.failed(error.remark))
     for frame, tie in ties:
         if not frame.is_solved_anew(settings.reference):
             rigid, why = _rigid_fits(frame, tie, used, settings)
@@ -141,9 +142,9 @@ def align_absolute(
         keys = [member.key for member in frame.members]
         failed = fits[keys[0]]
         if not failed.is_aligned:
-            reason = f"not tied to {catalog.name}: {failed.reason}"
-            fits.update(frame.failed(reason, catalog.name))
-            warnings.append(f"{', '.join(keys)} {reason}")
+            remark = NotTied(catalog.name, failed.remarks)
+            fits.update(frame.failed(remark, catalog.name))
+            warnings.append(f"{', '.join(keys)} {remark}")
         else:
             counts[f"reference_used_frame_{frame.number + 1}"] = agreement([fits[key] for key in keys]).n_used
     found = {e.key: replace(fits[e.key], frame=exposures.relative[e.key].frame) for e in _members(frames)}
@@ -161,7 +162,7 @@ def _require_some(
     counts: Mapping[str, int],
 ) -> None:
     if len(used) == 0:
-        raise AlignmentError(describe_miss(catalog, exposures, counts))
+        raise AlignmentError(why_none(catalog, exposures, counts))
 
 
 def _frames(exposures: ExposureSet) -> list[_Frame]:
@@ -174,8 +175,7 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
             continue
         plane = exposures.relative.plane
         measured = measured_sources(members, exposures.catalogs, exposures.relative, sources)
-        # The first records of a kind of their own have no geometry.
-        geometry = exposures.relative[members[0].key].geometry or "rshift"
+        geometry = exposures.relative[members[0].key].geometry
         frames.append(_Frame(number, members, sources, measured, plane, geometry))
     return frames
 
@@ -195,15 +195,15 @@ def _rigid_fits(
     if frame.measured is None:
         keys = ", ".join(fits)
         return fits, [f"solve={solve}: {keys} move as one, since their source catalogs are not at hand"]
-    ties, reasons = unit_ties(frame.measured, catalog, tie, settings)
+    ties, remarks = unit_ties(frame.measured, catalog, tie, settings)
     for member in frame.members:
         if member.key in ties:
             fits[member.key] = _rigid_fit(member, ties[member.key], catalog)
         else:
             fits[member.key] = replace(
-                fits[member.key], status=FitStatus.PRIOR_ONLY, reason=reasons[member.key]
+                fits[member.key], status=FitStatus.PRIOR_ONLY, remarks=(remarks[member.key],)
             )
-    return fits, sorted(set(reasons.values()))
+    return fits, sorted({str(remark) for remark in remarks.values()})
 
 
 def _neighbours(ties: Sequence[tuple[_Frame, FrameTie]]) -> list[list[tuple[_Frame, FrameTie]]]:

@@ -12,6 +12,14 @@ from grism_align.algorithms.fitting.fit import LinearFit, fit_linear
 from grism_align.algorithms.matching.chance import false_match_probability
 from grism_align.algorithms.matching.match import LEAST_RADIUS, match_lists, mutual_nearest
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
+from grism_align.values.failure import (
+    ChanceMatch,
+    LargeTieRms,
+    StandsStill,
+    TooFewMatches,
+    UncertainField,
+    WrongEpoch,
+)
 from grism_align.values.plane_list import PlaneList
 
 if TYPE_CHECKING:
@@ -34,10 +42,6 @@ _CERTAIN = 5.0
 _YEARS_OFF = 1.0
 # Stars that move by so much, mas/yr, and as many as tell an epoch.
 _LEAST_MOTION, _FEWEST_MOVING = 0.1, 5
-
-
-class _WrongEpochError(AlignmentError):
-    """A catalog whose epochs or proper motions are wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +153,7 @@ def match_frame(
             return _judged(tie, look, catalog, settings.match, tries=1 + len(parts))
         except AlignmentError as error:
             failures.append(error)
-    told = next((failure for failure in failures if isinstance(failure, _WrongEpochError)), None)
+    told = next((one for one in failures if isinstance(one.remark, WrongEpoch)), None)
     raise told or _explained(failures[0], own, catalog, settings.match)
 
 
@@ -168,11 +172,7 @@ def _explained(
         match_lists(own.positions, still, own.plane, match)
     except AlignmentError:
         return failure
-    msg = (
-        f"its sources match where they stand, and not where they were in {year:.1f}: "
-        f"its epoch, {np.median(catalog.epoch):.1f}, or its proper motions are wrong"
-    )
-    return _WrongEpochError(msg)
+    return AlignmentError(StandsStill(year, float(np.median(catalog.epoch))))
 
 
 def _judged(
@@ -193,7 +193,7 @@ def _judged(
     )
     probability = min(1.0, tries * probability)
     if probability > match.max_false_match:
-        raise UnreliableMatchError(n_used, probability, match.max_false_match)
+        raise UnreliableMatchError(ChanceMatch(n_used, probability, match.max_false_match))
     return replace(tie, probability=probability)
 
 
@@ -225,7 +225,7 @@ def refine_tie(
     """
     match = settings.match
     if len(own) < match.min_matches:
-        raise TooFewMatchesError(len(own), match.min_matches)
+        raise TooFewMatchesError(TooFewMatches(len(own), match.min_matches))
     reference = _reference_list(catalog, float(own.positions.epoch.mean()), own.plane)
     transform, radius = start, match.tolerance
     pairs, fit = np.zeros((0, 2), dtype=np.int64), None
@@ -234,7 +234,7 @@ def refine_tie(
         moved = transform.apply(own.positions.xy[near[:, 0]])
         before, pairs = pairs, near[np.hypot(*(moved - _partners(own, catalog, near)).T) < radius]
         if len(pairs) < match.min_matches:
-            raise TooFewMatchesError(len(pairs), match.min_matches)
+            raise TooFewMatchesError(TooFewMatches(len(pairs), match.min_matches))
         if fit is not None and np.array_equal(before, pairs):
             break
         fit, error = _fit_pairs(own, catalog, pairs, settings)
@@ -244,7 +244,7 @@ def refine_tie(
     fit, error = _fit_pairs(own, catalog, pairs, settings)
     numbered = np.column_stack([own.number[pairs[:, 0]], pairs[:, 1]])
     if fit.n_used < match.min_matches:
-        raise TooFewMatchesError(fit.n_used, match.min_matches)
+        raise TooFewMatchesError(TooFewMatches(fit.n_used, match.min_matches))
     weight = fit.weight / np.hypot(error, fit.scatter) ** 2
     require_right_epoch(fit.residual, catalog[pairs[:, 1]], weight, own.plane)
     _require_small(own, fit, match, float(np.median(error)))
@@ -295,8 +295,7 @@ def _scale_is_significant(fit: LinearFit) -> bool:
 def _require_small(own: FrameSources, fit: LinearFit, match: MatchSettings, error: float) -> None:
     limit = float(np.hypot(match.max_rms * own.pixel_scale, error))
     if not fit.rms <= limit:
-        msg = f"rms residual {1e3 * fit.rms:.0f} mas, limit {1e3 * limit:.0f}"
-        raise AlignmentError(msg)
+        raise AlignmentError(LargeTieRms(1e3 * fit.rms, 1e3 * limit))
 
 
 def require_right_epoch(
@@ -343,11 +342,7 @@ def require_right_epoch(
     uncertain = float(np.sqrt(max(scatter, 1.0 / weight[known].sum()) / norm))
     if abs(years) > max(_CERTAIN * uncertain, _YEARS_OFF):
         stated = float(np.median(stars.epoch))
-        msg = (
-            f"the residuals follow the proper motions: the positions are those of {stated - years:.1f} "
-            f"(+- {uncertain:.1f}), and the catalog says {stated:.1f}"
-        )
-        raise _WrongEpochError(msg)
+        raise AlignmentError(WrongEpoch(stated - years, uncertain, stated))
 
 
 def _require_better(own: FrameSources, transform: LinearTransform, pointing: PointingSettings) -> None:
@@ -359,8 +354,7 @@ def _require_better(own: FrameSources, transform: LinearTransform, pointing: Poi
         arm = float(np.hypot(*(corner - middle)))
         before = float(np.hypot(pointing.visit_error, np.radians(pointing.roll_error) * arm))
         if error > before:
-            msg = f"a corner is left uncertain by {error:.2f} arcsec, and was by {before:.2f} a priori"
-            raise AlignmentError(msg)
+            raise AlignmentError(UncertainField(error, before))
 
 
 def _error_at(transform: LinearTransform, point: NDArray[np.float64]) -> float:

@@ -17,6 +17,7 @@ from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.relative.frame import followed, pointing_prior
 from grism_align.algorithms.relative.pointing import roll_groups
 from grism_align.values.errors import AlignmentError
+from grism_align.values.failure import FailureCode, Remark
 from grism_align.values.solution import ExposureFit
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def joint_fits(
     rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
     if not any((row >= 0).any() for row in rows):
         # The whole was near the catalog at one epoch, and no exposure is at its own.
-        failed = ExposureFit.failed("no star of the catalog is where it should be at the exposures' times")
+        failed = ExposureFit.failed(Remark(FailureCode.NO_STAR_IN_PLACE))
         return [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
     solved = _solved(frames, (sources, rows, home), (catalog, plane), settings)
     verdict = Verdict(solved, catalog, plane, settings.match)
@@ -123,7 +124,7 @@ def _fits_of(
             [solved.at[n] for n, _ in members if n in solved.at], frame, [one for _, one in members]
         )
     except AlignmentError as error:
-        return dict.fromkeys((one.exposure.key for _, one in members), ExposureFit.failed(str(error)))
+        return dict.fromkeys((one.exposure.key for _, one in members), ExposureFit.failed(error.remark))
     geometry = max(solved.geometry, frame.tie.fit.geometry, key=N_TERMS_OF.__getitem__)
     fits = {}
     for n, one in members:

@@ -15,6 +15,7 @@ from grism_align.algorithms.fitting.joint import (
 )
 from grism_align.algorithms.matching.chance import false_match_probability
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
+from grism_align.values.failure import AcquisitionsDisagree, ChanceMatch, TooFewStarsKept
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Verdict:
         self, solved: Solved, catalog: ReferenceCatalog, plane: TangentPlane, match: MatchSettings
     ) -> None:
         measured, solution = solved.tied.measured, solved.solution
-        rows = measured.exposure == REFERENCE
-        variance = measured.error**2 + solution.scatter[measured.kind] ** 2
+        rows = measured.pointing == REFERENCE
+        variance = measured.error**2 + solution.scatter[measured.noise_class] ** 2
         inverse = np.maximum(solution.weight, LEAST_WEIGHT) / variance
         total = np.bincount(measured.source, inverse)[measured.source[rows]]
         alone = np.maximum(total - inverse[rows], 1e-3 * LEAST_WEIGHT * total)
@@ -62,18 +63,18 @@ class Verdict:
     def require(self, members: Sequence[int], frame: TiedFrame, sources: Sequence[MeasuredSources]) -> float:
         """The probability that chance ties a frame; AlignmentError if the frame is not tied after all."""
         measured, limit = self._solved.tied.measured, self._match.max_false_match
-        mine = np.unique(measured.source[np.isin(measured.exposure, members)])
+        mine = np.unique(measured.source[np.isin(measured.pointing, members)])
         at = np.flatnonzero(np.isin(measured.source[self._rows], mine))
         used = at[self._weight[at] > 0]
         least = max(self._match.min_matches, int(np.ceil(_LEAST_SHARE * len(at))))
         if len(used) < least:
-            raise TooFewMatchesError(len(used), least, f"of {len(at)} keep their weight with all exposures")
+            raise TooFewMatchesError(TooFewStarsKept(len(used), len(at), least))
         partner, residual = self._catalog[self._solved.tied.rows[at]], self._residual[at]
         require_right_epoch(residual, partner, self._weight[at] / self._expected[at], self._plane)
         self._require_visits(members)
         probability = max(frame.tie.probability, self._chance(used, frame, sources))
         if probability > limit:
-            raise UnreliableMatchError(len(used), probability, limit)
+            raise UnreliableMatchError(ChanceMatch(len(used), probability, limit))
         return probability
 
     def _require_visits(self, members: Sequence[int]) -> None:
@@ -83,19 +84,16 @@ class Verdict:
         """
         measured = self._solved.tied.measured
         of_star = np.isin(measured.source, measured.source[self._rows])
-        mine = np.flatnonzero(of_star & np.isin(measured.exposure, members))
-        group = measured.group[measured.exposure[mine]]
+        mine = np.flatnonzero(of_star & np.isin(measured.pointing, members))
+        group = measured.group[measured.pointing[mine]]
         total = np.bincount(group)
         kept = np.bincount(group, self._solved.solution.weight[mine] > 0)
         judged = total >= 2 * self._match.min_matches
         lost = np.flatnonzero(judged & (kept <= _LEAST_SHARE * total))
         if len(lost) and 2 * len(lost) >= judged.sum():
             worst = lost[np.argmin(kept[lost] / total[lost])]
-            msg = (
-                f"{len(lost)} of {judged.sum()} acquisitions disagree with the catalog: "
-                f"of one {kept[worst]:.0f} of {total[worst]} measurements of its stars keep their weight"
-            )
-            raise AlignmentError(msg)
+            numbers = len(lost), int(judged.sum()), int(kept[worst]), int(total[worst])
+            raise AlignmentError(AcquisitionsDisagree(*numbers))
 
     def _chance(self, used: NDArray[np.int64], frame: TiedFrame, sources: Sequence[MeasuredSources]) -> float:
         """Probability that chance makes the agreement that is left, with all other sources of the frame."""
@@ -126,7 +124,7 @@ class Verdict:
         measured, solution, tied = self._solved.tied.measured, self._solved.solution, self._solved.tied
         row_of = np.full(len(solution.source_xy), -1)
         row_of[measured.source[self._rows]] = np.arange(len(self._rows))
-        at = np.flatnonzero((measured.exposure == member) & (row_of[measured.source] >= 0))
+        at = np.flatnonzero((measured.pointing == member) & (row_of[measured.source] >= 0))
         star = row_of[measured.source[at]]
         residual = solution.residual[at] - solution.residual[self._rows[star]]
         weight = np.where(self._weight[star] > 0, solution.weight[at], 0.0)

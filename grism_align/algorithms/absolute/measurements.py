@@ -147,11 +147,11 @@ def tie_frame(
     axes = _axis_errors(stars, epoch[known], plane)
     _, group = np.unique(labels, return_inverse=True)
     measured = Measurements(
-        exposure=np.concatenate([exposure, np.full(len(stars), REFERENCE)]),
+        pointing=np.concatenate([exposure, np.full(len(stars), REFERENCE)]),
         source=np.concatenate([source, np.flatnonzero(known)]),
         xy=np.concatenate([xy, anchor]),
         error=np.concatenate([error, np.sqrt((axes**2).mean(axis=1))]),
-        kind=np.concatenate([kind, np.full(len(stars), len(scatter) - 1)]),
+        noise_class=np.concatenate([kind, np.full(len(stars), len(scatter) - 1)]),
         group=group.ravel(),
         fixed=np.zeros(len(own), dtype=bool),
         axis_error=np.concatenate([error[:, None].repeat(2, axis=1), axes]),

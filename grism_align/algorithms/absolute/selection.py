@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
+from grism_align.values.failure import CatalogElsewhere, CutAway, FailureCode, Remark
 from grism_align.values.region import Cone
 from grism_align.values.sphere import (
     ARCSEC_PER_RADIAN,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["describe_miss", "field_cones", "select_reference"]
+__all__ = ["field_cones", "select_reference", "why_none"]
 
 # Fields whose cones are farther apart than this, deg, have cones of their own, and so have the parts of a
 # field whose cone would be larger than this.
@@ -124,10 +125,10 @@ def select_reference(
     return left, counts
 
 
-def describe_miss(
+def why_none(
     catalog: ReferenceCatalog, exposures: Sequence[Exposure], counts: Mapping[str, int] | None = None
-) -> str:
-    """Why no source of a catalog can be used.
+) -> Remark:
+    """Say why no source of a catalog can be used.
 
     Parameters
     ----------
@@ -140,35 +141,25 @@ def describe_miss(
 
     Returns
     -------
-    str
-        A clause, as in "its nearest source is 12.3 deg from the exposures, at RA 150.10000, Dec 2.20000".
+    Remark
+        Such as that its nearest source is degrees from the exposures.
     """
     outlines = [outline for outline in map(_outline, exposures) if len(outline)]
     if not len(catalog) or not outlines:
-        return "the exposures have no place on the sky" if len(catalog) else "it has no source"
+        return Remark(FailureCode.NO_PLACE if len(catalog) else FailureCode.EMPTY_CATALOG)
     if counts and counts["reference_on_exposures"]:
         name = next((name for name, left in counts.items() if not left), "none")
-        cut = name.removeprefix("reference_").replace("_", " ")
-        return f"of its {counts['reference_on_exposures']} sources on the exposures none is left {cut}"
+        return CutAway(counts["reference_on_exposures"], name.removeprefix("reference_").replace("_", " "))
     middles = np.array([mean_direction(outline) for outline in outlines])
     nearest = [_nearest(catalog.sky, middle) for middle in middles]
     distance, row = min(nearest)
-    ra, dec = catalog.sky[row]
-    return f"its nearest source is {_angle(distance)} from the exposures, at RA {ra:.5f}, Dec {dec:.5f}"
+    return CatalogElsewhere(distance, *catalog.sky[row].tolist())
 
 
 def _nearest(sky: Floats, middle: Floats) -> tuple[float, int]:
     """Distance, deg, and row of the position that is nearest to another."""
     row = int(np.argmin(np.linalg.norm(sky_to_vector(sky) - sky_to_vector(middle), axis=1)))
     return float(separation(sky[row], middle)), row
-
-
-def _angle(degrees: float) -> str:
-    """An angle in the unit that suits its size."""
-    for size, unit in ((1.0, "deg"), (1 / 60, "arcmin")):
-        if degrees >= size:
-            return f"{degrees / size:.1f} {unit}"
-    return f"{degrees * 3600:.1f} arcsec"
 
 
 def _outline(exposure: Exposure) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, refine_tie
 from grism_align.values.errors import AlignmentError
+from grism_align.values.failure import MovesWithFrame, Remark
 from grism_align.values.plane_list import PlaneList
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def unit_ties(
     catalog: ReferenceCatalog,
     frame: FrameTie,
     settings: AbsoluteSettings,
-) -> tuple[dict[str, FrameTie], dict[str, str]]:
+) -> tuple[dict[str, FrameTie], dict[str, Remark]]:
     """How each unit of a frame lies on the catalog.
 
     Parameters
@@ -95,7 +96,7 @@ def unit_ties(
     -------
     ties : dict of str to FrameTie
         By exposure key, from the relative frame to the catalog.
-    reasons : dict of str to str
+    remarks : dict of str to Remark
         Why an exposure's unit could not be fitted.
     """
     units: dict[str, list[MeasuredSources]] = {}
@@ -104,17 +105,17 @@ def unit_ties(
         unit = exposure.visit if settings.reference.solve == "visit" else exposure.key
         units.setdefault(unit, []).append(one)
     ties: dict[str, FrameTie] = {}
-    reasons: dict[str, str] = {}
+    remarks: dict[str, Remark] = {}
     for unit, members in units.items():
         keys = [one.exposure.key for one in members]
         try:
             tie = refine_tie(_merged(members, frame.transform.plane), catalog, frame.transform, settings)
         except AlignmentError as error:
-            reasons.update(dict.fromkeys(keys, f"{unit} moves with its frame: {error}"))
+            remarks.update(dict.fromkeys(keys, MovesWithFrame(unit, error.remark)))
             continue
         found = replace(tie, probability=frame.probability)
         ties.update(dict.fromkeys(keys, found))
-    return ties, reasons
+    return ties, remarks
 
 
 def _merged(members: Sequence[MeasuredSources], plane: TangentPlane) -> FrameSources:

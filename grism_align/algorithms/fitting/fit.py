@@ -110,7 +110,8 @@ def robust_weights(pull: NDArray[np.float64], clip: float) -> NDArray[np.float64
 
 def variance_factor(
     residual: NDArray[np.float64],
-    known: tuple[NDArray[np.float64], NDArray[np.float64]],
+    inverse: NDArray[np.float64],
+    expected: NDArray[np.float64],
     weight: NDArray[np.float64],
     clip: float,
 ) -> float:
@@ -120,9 +121,10 @@ def variance_factor(
     ----------
     residual : (N, 2) ndarray
         Residuals.
-    known : ((N,) ndarray, (N,) ndarray)
-        What was the weight in the fit (inverse squares of the errors, times `weight`), and the expected
-        squares of the residuals in units of the squared errors, as the fit takes up part of them.
+    inverse : (N,) ndarray
+        What was the weight in the fit: inverse squares of the errors, times `weight`.
+    expected : (N,) ndarray
+        Expected squares of the residuals in units of the squared errors, as the fit takes up part of them.
     weight : (N,) ndarray
         Robust weights.
     clip : float
@@ -140,9 +142,8 @@ def variance_factor(
     if (weight > 0).sum() < _FEWEST_FOR_VARIANCE:
         return biweight_variance(clip)
     mean, slope, _ = _biweight_moments(clip)
-    inverse, free = known
     # A ratio of sums: what fixes a source all by itself has no residual, and tells nothing.
-    seen = float((inverse**2 * (residual**2).sum(axis=1)).sum() / max(2 * (inverse * free).sum(), 1e-300))
+    seen = float((inverse**2 * (residual**2).sum(axis=1)).sum() / max(2 * (inverse * expected).sum(), 1e-300))
     return max(seen, _LEAST_VARIANCE) * (mean / slope) ** 2
 
 
@@ -208,7 +209,7 @@ def fit_linear(
     weight, scatter = np.ones(len(source)), 0.0
     for _ in range(_ITERATIONS):
         transform = weighted_transform(
-            (source, target), weight / np.hypot(error, scatter) ** 2, plane, geometry
+            source, target, weight / np.hypot(error, scatter) ** 2, plane, geometry
         )
         residual = transform.apply(source) - target
         scatter = estimate_floor(residual[weight > 0], error[weight > 0], 0.0)
@@ -220,14 +221,15 @@ def fit_linear(
         if done:
             break
     inverse = weight / np.hypot(error, scatter) ** 2
-    free = 1.0 - inverse / max(inverse.sum(), 1e-300)
-    factor = variance_factor(residual, (inverse, free), weight, clip)
+    expected = 1.0 - inverse / max(inverse.sum(), 1e-300)
+    factor = variance_factor(residual, inverse, expected, weight, clip)
     covariance = factor * transform.covariance
     return LinearFit(replace(transform, covariance=covariance), residual, weight, scatter, geometry)
 
 
 def weighted_transform(
-    pairs: tuple[NDArray[np.float64], NDArray[np.float64]],
+    source: NDArray[np.float64],
+    target: NDArray[np.float64],
     weight: NDArray[np.float64],
     plane: TangentPlane,
     geometry: str,
@@ -236,7 +238,7 @@ def weighted_transform(
 
     Parameters
     ----------
-    pairs : ((N, 2) ndarray, (N, 2) ndarray), arcsec
+    source, target : (N, 2) ndarray, arcsec
         Positions and what they are taken to.
     weight : (N,) ndarray
         Inverse squares of the errors of one axis, arcsec^-2.
@@ -245,7 +247,6 @@ def weighted_transform(
     geometry : {'shift', 'rshift', 'rscale', 'general'}
         What is free.
     """
-    source, target = pairs
     from_center = np.average(source, axis=0, weights=weight)
     to_center = np.average(target, axis=0, weights=weight)
     arm, goal = source - from_center, target - to_center

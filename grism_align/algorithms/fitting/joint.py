@@ -1,5 +1,6 @@
-"""One least-squares solution for the corrections of many exposures and the positions of their sources.
+"""One least-squares solution for the corrections of many pointings and the positions of their sources.
 
+A pointing is an exposure, or several that one telescope took at the same instant, which share one shift.
 Each measurement says: position in the exposure, corrected = position of the source. Both sides are
 unknown; the sources' positions are eliminated, which leaves a small system for the corrections.
 """
@@ -35,7 +36,7 @@ __all__ = [
     "solve_joint",
 ]
 
-#: In place of an exposure's number: a measurement by the reference catalog, which is not corrected.
+#: In place of a pointing's number: a measurement by the reference catalog, which is not corrected.
 REFERENCE = -1
 
 #: Robust weight of a clipped measurement: it tells nothing, but a source that has no other keeps a position.
@@ -50,34 +51,34 @@ _FEWEST_OF_CLASS = 8
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Positions of the same sources in several exposures, M of each.
+    """Positions of the same sources in several pointings, M of each.
 
     Parameters
     ----------
-    exposure : (M,) ndarray of int
-        Number of the exposure, 0 to E - 1, or `REFERENCE`.
+    pointing : (M,) ndarray of int
+        Number of the pointing, 0 to E - 1, or `REFERENCE`.
     source : (M,) ndarray of int
         Number of the source, 0 to S - 1. Every source has two measurements or more.
     xy : (M, 2) ndarray, arcsec
         Measured position in the common tangent plane.
     error : (M,) ndarray, arcsec
         Standard error of one axis; the rms of the two where they differ.
-    kind : (M,) ndarray of int
+    noise_class : (M,) ndarray of int
         Class of the measurement, 0 to K - 1: those of one class share the scatter beyond their errors.
     group : (E,) ndarray of int
-        Number of each exposure's group, whose exposures share roll, scale and shears.
+        Number of each pointing's group, whose pointings share roll, scale and shears.
     fixed : (E,) ndarray of bool
-        Exposures that fix the frame: their mean shift and their groups' mean terms are zero. Of no
+        Pointings that fix the frame: their mean shift and their groups' mean terms are zero. Of no
         account where there are measurements by a reference catalog, which then is the frame.
     axis_error : (M, 2) ndarray, arcsec, or None
         Standard errors of x and y; None where they are the same.
     """
 
-    exposure: NDArray[np.int64]
+    pointing: NDArray[np.int64]
     source: NDArray[np.int64]
     xy: NDArray[np.float64]
     error: NDArray[np.float64]
-    kind: NDArray[np.int64]
+    noise_class: NDArray[np.int64]
     group: NDArray[np.int64]
     fixed: NDArray[np.bool_]
     axis_error: NDArray[np.float64] | None = None
@@ -85,34 +86,34 @@ class Measurements:
     def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
         """Variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
         error = self.error[:, None].repeat(2, axis=1) if self.axis_error is None else self.axis_error
-        return np.asarray(error**2 + scatter[self.kind][:, None] ** 2)
+        return np.asarray(error**2 + scatter[self.noise_class][:, None] ** 2)
 
     @property
-    def n_exposures(self) -> int:
-        """Number of exposures."""
+    def n_pointings(self) -> int:
+        """Number of pointings."""
         return len(self.group)
 
     @property
     def is_free(self) -> bool:
-        """Whether no measurement tells a common move of all exposures."""
-        return bool((self.exposure != REFERENCE).all())
+        """Whether no measurement tells a common move of all pointings."""
+        return bool((self.pointing != REFERENCE).all())
 
 
 @dataclass(frozen=True, eq=False)
 class JointSolution:
-    """Corrections of all exposures, about the centre of each group.
+    """Corrections of all pointings, about the centre of each group.
 
     Parameters
     ----------
     shift : (E, 2) ndarray, arcsec
-        Of each exposure at its group's centre.
+        Of each pointing at its group's centre.
     terms : (G, 4) ndarray
         Of each group: position angles grow by a roll (rad), distances by a scale, and two shears; zero
         where the geometry leaves them out.
     center : (G, 2) ndarray, arcsec
         The groups' centres.
     covariance : (E, 6, 6) ndarray
-        Of each exposure's (shift x, shift y, roll, scale, shears).
+        Of each pointing's (shift x, shift y, roll, scale, shears).
     residual : (M, 2) ndarray, arcsec
         Corrected position minus the source's.
     weight : (M,) ndarray
@@ -155,7 +156,7 @@ def solve_joint(
     measured : Measurements
         What was measured.
     geometry : {'shift', 'rshift', 'rscale', 'general'}
-        A shift an exposure; and a roll a group; and a scale a group; and two shears a group.
+        A shift a pointing; and a roll a group; and a scale a group; and two shears a group.
     clip : float
         Residuals beyond this many sigma get no weight.
     prior : PointingPrior, optional
@@ -175,10 +176,10 @@ def solve_joint(
     """
     n_terms = N_TERMS_OF[geometry]
     problem = _Problem(measured, group_centers(measured), n_terms)
-    scatter = np.zeros(int(measured.kind.max()) + 1) if start is None else start
+    scatter = np.zeros(int(measured.noise_class.max()) + 1) if start is None else start
     weight = np.ones(len(measured.source))
     if prior is not None:
-        # What a match found counts from the start, lest an exposure far off lose its sources.
+        # What a match found counts from the start, lest a pointing far off lose its sources.
         for _ in range(_PRIOR_ITERATIONS):
             nothing = np.zeros_like(prior.so_far(n_terms))
             prior = prior_reweighted(prior, nothing, n_terms, is_free=measured.is_free)
@@ -200,7 +201,7 @@ def solve_joint(
     inverse = (1.0 / variance).mean(axis=1)
     honest = weight * inverse
     pull = solved.residual / np.sqrt(variance * inverse[:, None])
-    factor = variance_factor(pull, (honest, _left_free(measured, honest)), weight, clip)
+    factor = variance_factor(pull, honest, _left_free(measured, honest), weight, clip)
     solved = problem.solve(np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance, prior)
     total = np.bincount(measured.source, honest / factor, len(solved.source_xy))
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
@@ -208,7 +209,7 @@ def solve_joint(
         shift=shift,
         terms=terms,
         center=problem.center,
-        covariance=_exposure_covariances(solved.covariance(), measured.group, n_terms),
+        covariance=_pointing_covariances(solved.covariance(), measured.group, n_terms),
         residual=solved.residual,
         weight=weight,
         scatter=scatter,
@@ -252,14 +253,14 @@ class _Problem:
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:
     """Mean position (G, 2), arcsec, of the measurements of each group."""
-    own = measured.exposure != REFERENCE
-    group = measured.group[measured.exposure[own]]
+    own = measured.pointing != REFERENCE
+    group = measured.group[measured.pointing[own]]
     count = np.maximum(np.bincount(group, minlength=measured.group.max() + 1), 1)
     return np.column_stack([np.bincount(group, axis, len(count)) / count for axis in measured.xy[own].T])
 
 
 def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected residual in units of the error: source and exposure take up part of it.
+    """Expected residual in units of the error: source and pointing take up part of it.
 
     Parameters
     ----------
@@ -270,8 +271,8 @@ def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[n
 
     Notes
     -----
-    The share that the source's position takes up is exact; that of the exposure's shift is what the shift
-    would take up if the other exposures stood still. Rolls, common to many exposures, take up little.
+    The share that the source's position takes up is exact; that of the pointing's shift is what the shift
+    would take up if the other pointings stood still. Rolls, common to many pointings, take up little.
     """
     return np.asarray(np.sqrt(np.clip(_left_free(measured, weight), 1e-3, 1.0)))
 
@@ -280,11 +281,11 @@ def _left_free(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[n
     """Expected squared residual in units of the squared error."""
     total = np.bincount(measured.source, weight)
     left = 1.0 - weight / np.where(total > 0, total, 1.0)[measured.source]
-    own = measured.exposure != REFERENCE
+    own = measured.pointing != REFERENCE
     tells = np.where(own, weight * left, 0.0)
-    by_exposure = np.bincount(measured.exposure[own], tells[own], measured.n_exposures)
-    of_exposure = np.where(by_exposure > 0, by_exposure, 1.0)[np.where(own, measured.exposure, 0)]
-    return np.asarray(left * (1.0 - tells / of_exposure))
+    by_pointing = np.bincount(measured.pointing[own], tells[own], measured.n_pointings)
+    of_pointing = np.where(by_pointing > 0, by_pointing, 1.0)[np.where(own, measured.pointing, 0)]
+    return np.asarray(left * (1.0 - tells / of_pointing))
 
 
 def _class_scatter(
@@ -295,22 +296,22 @@ def _class_scatter(
 ) -> NDArray[np.float64]:
     """Scatter of each class beyond the errors; a class with too few measurements keeps its own."""
     scatter = before.copy()
-    for kind in range(len(before)):
-        own = used & (measured.kind == kind)
+    for number in range(len(before)):
+        own = used & (measured.noise_class == number)
         if own.sum() >= _FEWEST_OF_CLASS:
-            scatter[kind] = estimate_floor(residual[own], measured.error[own], 0.0)
+            scatter[number] = estimate_floor(residual[own], measured.error[own], 0.0)
     return scatter
 
 
 def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -> sparse.csr_matrix:
     """Derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
-    m, e, g = len(measured.source), measured.n_exposures, len(center)
-    rows = np.flatnonzero(measured.exposure != REFERENCE)
-    exposure = measured.exposure[rows]
-    group = measured.group[exposure]
+    m, e, g = len(measured.source), measured.n_pointings, len(center)
+    rows = np.flatnonzero(measured.pointing != REFERENCE)
+    pointing = measured.pointing[rows]
+    group = measured.group[pointing]
     arm = measured.xy[rows] - center[group]
     ones = np.ones(len(rows))
-    entries = [(rows, exposure, ones), (m + rows, e + exposure, ones)]
+    entries = [(rows, pointing, ones), (m + rows, e + pointing, ones)]
     for term, matrix in enumerate(GENERATORS[:n_terms]):
         column = 2 * e + term * g + group
         entries += [(rows, column, arm @ matrix[0]), (m + rows, column, arm @ matrix[1])]
@@ -320,7 +321,7 @@ def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -
 
 def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float64]:
     """Rows whose products with the parameters are zero: what no measurement can tell."""
-    e, g = measured.n_exposures, int(measured.group.max()) + 1
+    e, g = measured.n_pointings, int(measured.group.max()) + 1
     size = 2 * e + n_terms * g
     if not measured.is_free:
         return np.zeros((0, size))
@@ -410,13 +411,13 @@ def _unpacked(
     measured: Measurements, parameters: NDArray[np.float64], n_terms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shifts (E, 2) and terms (G, 4) of the parameters."""
-    e, g = measured.n_exposures, int(measured.group.max()) + 1
+    e, g = measured.n_pointings, int(measured.group.max()) + 1
     terms = np.zeros((g, N_TERMS))
     terms[:, :n_terms] = parameters[2 * e :].reshape(n_terms, g).T
     return parameters[: 2 * e].reshape(2, e).T, terms
 
 
-def _exposure_covariances(
+def _pointing_covariances(
     covariance: NDArray[np.float64], group: NDArray[np.int64], n_terms: int
 ) -> NDArray[np.float64]:
     e, g = len(group), int(group.max()) + 1

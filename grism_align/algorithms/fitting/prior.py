@@ -1,4 +1,4 @@
-"""What the pointing of a telescope tells beforehand about the corrections of its exposures."""
+"""What the pointing of a telescope tells beforehand about its corrections."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _USUAL = 3.0
 class PointingPrior:
     """Expected size of the corrections, all about zero, and the corrections made so far.
 
-    An exposure's shift is that of its group plus one of its own.
+    A pointing's shift is that of its group plus one of its own.
 
     Parameters
     ----------
     shift : (E, 2) ndarray, arcsec
-        Of each exposure so far, at its group's centre.
+        Of each pointing so far, at its group's centre.
     terms : (G, 4) ndarray
         Of each group so far: roll (rad), scale and two shears.
     center : (G, 2) ndarray, arcsec
         The groups' centres.
     group : (E,) ndarray of int
-        Each exposure's group.
+        Each pointing's group.
     dither, offset : float, arcsec
-        Standard deviation, on one axis, of an exposure's own shift and of a group's.
+        Standard deviation, on one axis, of a pointing's own shift and of a group's.
     term_errors : (4,) ndarray
         Standard deviations of the terms.
     shift_weight, offset_weight, term_weight : (E,), (G,) and (G, 4) ndarray
@@ -57,7 +57,7 @@ class PointingPrior:
         """Inverse covariance of the parameters (shifts x, shifts y, then each term of all groups)."""
         e, g = len(self.group), len(self.center)
         own, shared = self.shift_precisions()
-        # The group's shift is eliminated, which ties its exposures to each other.
+        # The group's shift is eliminated, which ties its pointings to each other.
         out = np.zeros((2 * e + n_terms * g,) * 2)
         for number in range(g):
             rows = np.flatnonzero(self.group == number)
@@ -68,7 +68,7 @@ class PointingPrior:
         return out
 
     def shift_precisions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Inverse variances, arcsec^-2, of each exposure's own shift (E,), and of the groups' means (G,)."""
+        """Inverse variances, arcsec^-2, of each pointing's own shift (E,), and of the groups' means (G,)."""
         own = self.shift_weight / self.dither**2
         shared = np.bincount(self.group, own, len(self.center)) + self.offset_weight / self.offset**2
         return own, np.asarray(shared)
@@ -112,7 +112,7 @@ def prior_normal(
     n_terms : int
         Terms that are fitted.
     is_free : bool
-        Whether a common move of all exposures is unknown, as it is where exposures fix the frame: their
+        Whether a common move of all pointings is unknown, as it is where pointings fix the frame: their
         own pointing errors then are those of all. The prior is made blind to it.
     """
     matrix = prior.precision(n_terms)

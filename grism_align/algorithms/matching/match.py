@@ -18,6 +18,7 @@ from grism_align.values.errors import (
     TooFewMatchesError,
     UnreliableMatchError,
 )
+from grism_align.values.failure import AmbiguousMatch, ChanceMatch, LooseMatch, TooFewMatches, TooFewPossible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -225,11 +226,11 @@ def match_lists(
             break
     most, candidates = max(searched, key=lambda one: len(one[0]))
     if len(most) < settings.min_matches:
-        raise TooFewMatchesError(len(most), settings.min_matches, "possible in the common field")
+        raise TooFewMatchesError(TooFewPossible(len(most), settings.min_matches))
     # What holds no promise still tells why the lists don't match.
     trials = trials or _trials(most, candidates, settings, 0.0)
     if not trials:
-        raise TooFewMatchesError(0, settings.min_matches)
+        raise TooFewMatchesError(TooFewMatches(0, settings.min_matches))
     trials += _trials(wide, _rivals(wide, _best(trials, settings), settings), settings, _LEAST_PROMISE)
     return _judged((first, second), trials, plane, settings)
 
@@ -392,10 +393,10 @@ def _judged(
     chosen = _best(trials, settings)
     transform, best = _settled(lists, chosen, plane, settings)
     if len(best.pairs) < settings.min_matches:
-        raise TooFewMatchesError(len(best.pairs), settings.min_matches)
+        raise TooFewMatchesError(TooFewMatches(len(best.pairs), settings.min_matches))
     probability = _chance(best)
     if probability > settings.max_false_match:
-        raise UnreliableMatchError(len(best.pairs), probability, settings.max_false_match)
+        raise UnreliableMatchError(ChanceMatch(len(best.pairs), probability, settings.max_false_match))
     # A rival has the benefit of the doubt: either list's evidence, and the gain of the best by its last fit.
     least_before = _NEAR_RIVAL * best.evidence - max(best.evidence - chosen.evidence, 0.0)
     apart = (trial for trial in trials if best.distance(trial) > settings.tolerance)
@@ -410,7 +411,7 @@ def _judged(
         regular = chance_of(rival.evidence) <= settings.max_false_match
         alike = len(rival.pairs) > _RIVAL_PAIRS * len(best.pairs)
         if best.evidence - rival.evidence < least or (regular and alike):
-            raise AmbiguousMatchError(len(best.pairs), len(rival.pairs), best.distance(rival))
+            raise AmbiguousMatchError(AmbiguousMatch(len(best.pairs), len(rival.pairs), best.distance(rival)))
         probability = min(1.0, probability + float(np.exp(rival.evidence - best.evidence)))
     _require_firm(transform, len(best.pairs), lists[0], settings.tolerance)
     return ListMatch(best.look.rows_of(best.pairs), transform, probability)
@@ -430,7 +431,7 @@ def _settled(
         both = look.a.xy[i], look.b.xy[j]
         error = np.hypot(look.a.error[i], look.b.error[j])
         weight, total = robust_motion_weights(both, error, motion, settings.clip)
-        transform = weighted_transform(both, weight, plane, "rshift")
+        transform = weighted_transform(*both, weight, plane, "rshift")
         motion, typical = (transform.matrix, transform.shift), float(np.median(total))
         radius = float(np.clip(settings.clip * typical * np.sqrt(2), LEAST_RADIUS, settings.tolerance))
         if number == 0:
@@ -454,4 +455,4 @@ def _require_firm(transform: LinearTransform, n: int, first: PlaneList, toleranc
     variance = ((jacobian @ transform.covariance) * jacobian).sum(axis=(1, 2)) / 2
     error = float(np.sqrt(max(variance.max(), 0.0)))
     if error > _CORNER_ERROR * tolerance:
-        raise LooseMatchError(n, error, _CORNER_ERROR * tolerance)
+        raise LooseMatchError(LooseMatch(n, error, _CORNER_ERROR * tolerance))

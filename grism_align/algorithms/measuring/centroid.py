@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.algorithms.measuring.windowed import response
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,8 +16,6 @@ __all__ = ["Stamps", "WindowedMoments", "cut_stamps", "windowed_moments"]
 
 _MAX_ITERATIONS = 20
 _CONVERGED = 2e-4
-# Windowed variance in units of the window's, where a source counts as ten windows (in variance) wide.
-_WIDEST = 10 / 11
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +167,9 @@ def _measured(
     error = np.column_stack([(noise * d**2).sum(axis=(1, 2)) for d in (dx, dy)])
     moments = np.column_stack([(weighted * d).sum(axis=(1, 2)) for d in (dx**2, dy**2, dx * dy)])
     second = moments / norm[:, None]
-    response = 1.0 - np.clip(second[:, :2] / sigma**2, 0.0, _WIDEST)
     return WindowedMoments(
         xy=position + stamps.corner,
-        xy_error=np.sqrt(error) / (norm[:, None] * response),
+        xy_error=np.sqrt(error) / (norm[:, None] * response(second[:, :2] / sigma**2)),
         second=second,
         coverage=weights.sum(axis=(1, 2)) / full.sum(axis=(1, 2)),
         converged=usable & (np.abs(position - start).max(axis=1) < 1.5),

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.algorithms.measuring.background import local_background
 from grism_align.algorithms.measuring.centroid import Stamps, WindowedMoments, cut_stamps, windowed_moments
+from grism_align.algorithms.measuring.good_pixels import good_pixels, has_bits
+from grism_align.algorithms.measuring.matched_filter import matched_filter
 from grism_align.algorithms.measuring.psf import star_positions
+from grism_align.algorithms.measuring.windowed import unwindowed
 from grism_align.values.catalog import SourceFlag
+from grism_align.values.failure import NoSources, PixelsFlagged, Remark
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,10 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChipSources", "detect_sources", "mean_ellipticity"]
 
-# Fraction of usable pixels below which a chip can't be measured, and a box of its background neither: so far
-# apart that a chip that passes has a box that does, wherever its usable pixels lie.
+# Fraction of usable pixels below which a chip can't be measured: so much more than a box of its background
+# wants that a chip that passes has a box that does, wherever its usable pixels lie.
 _LEAST_USABLE = 0.15
-_LEAST_USABLE_IN_BOX = 0.05
 # A window with less of its weight on good pixels gives no position.
 _LEAST_COVERAGE = 0.6
 _FWHM = 2.3548
@@ -45,8 +49,8 @@ class ChipSources:
         `SourceFlag` bits.
     counts : dict of str to int
         Pixels and sources, by what became of them.
-    note : str
-        Why there are none, else empty.
+    remark : Remark or None
+        Why there are none.
     """
 
     xy: NDArray[np.float64]
@@ -57,12 +61,12 @@ class ChipSources:
     ellipticity: NDArray[np.float64]
     flags: NDArray[np.int64]
     counts: dict[str, int]
-    note: str = ""
+    remark: Remark | None = None
 
 
-def _none(counts: dict[str, int], note: str) -> ChipSources:
+def _none(counts: dict[str, int], remark: Remark) -> ChipSources:
     pairs, singles = np.zeros((0, 2)), np.zeros(0)
-    return ChipSources(pairs, pairs, singles, singles, singles, pairs, np.zeros(0, int), counts, note)
+    return ChipSources(pairs, pairs, singles, singles, singles, pairs, np.zeros(0, int), counts, remark)
 
 
 def detect_sources(
@@ -85,86 +89,24 @@ def detect_sources(
     Returns
     -------
     ChipSources
-        Empty, with a note, where nothing can be found.
+        Empty, with a remark, where nothing can be found.
     """
-    good = _good_pixels(sci, err, dq, settings)
+    # saturated pixels are kept: their sources are flagged, not hidden
+    good = good_pixels(sci, err, dq, settings.good_bits | settings.saturation_bits)
     counts = {"pixels": int(sci.size), "pixels_flagged": int(sci.size - good.sum())}
     if good.mean() < _LEAST_USABLE:
-        return _none(counts, f"{counts['pixels_flagged']} of {counts['pixels']} pixels are flagged")
-    image = np.where(good, sci - _background(sci, good, settings.background_box), 0).astype(np.float32)
+        return _none(counts, PixelsFlagged(counts["pixels_flagged"], counts["pixels"]))
+    image = np.where(good, sci - local_background(sci, good, settings.background_box), 0).astype(np.float32)
     peaks = _find_peaks(image, err, good, settings)
     counts["peaks"] = len(peaks)
     if len(peaks) == 0:
-        return _none(counts, f"no source above {settings.threshold:g} sigma")
-    saturated = (dq.astype(np.int64) & settings.saturation_bits) != 0
+        return _none(counts, NoSources(settings.threshold))
+    saturated = has_bits(dq, settings.saturation_bits)
     sources = _measure(image, err, good, saturated, peaks, settings)
     for flag in SourceFlag:
         counts[f"flagged_{flag.name}".lower()] = int(((sources.flags & flag) != 0).sum())
     sources.counts.update(counts)
     return sources
-
-
-def _good_pixels(
-    sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], settings: DetectionSettings
-) -> NDArray[np.bool_]:
-    """Usable pixels. Saturated ones are kept: their sources are flagged, not hidden."""
-    accepted = settings.good_bits | settings.saturation_bits
-    flagged = (dq.astype(np.int64) & ~accepted & 0xFFFF) != 0
-    return np.asarray(~flagged & np.isfinite(sci) & np.isfinite(err) & (err > 0))
-
-
-def _background(sci: NDArray[Any], good: NDArray[np.bool_], box: int) -> NDArray[Any]:
-    """Local background, smooth over the box: a spline through the boxes' values."""
-    from astropy.stats import SigmaClip
-    from photutils.background import Background2D
-
-    size = tuple(min(box, side) for side in sci.shape)
-    clip = SigmaClip(sigma=3.0, maxiters=5)
-    background = Background2D(
-        np.where(good, sci, 0),
-        size,
-        mask=~good,
-        filter_size=3,
-        sigma_clip=clip,
-        exclude_percentile=100 * (1 - _LEAST_USABLE_IN_BOX),
-    )
-    return _interpolated(np.asarray(background.background_mesh, dtype=float), size, sci.shape)
-
-
-def _interpolated(
-    mesh: NDArray[np.float64], size: tuple[int, ...], shape: tuple[int, ...]
-) -> NDArray[np.float32]:
-    """Spline through values at the centres of boxes; beyond the outer centres it stays as it is there.
-
-    Photutils' own interpolator gives the same to 0.3 % of a pixel's noise and takes five times as long.
-    """
-    from scipy.interpolate import RectBivariateSpline
-
-    centers, places = [], []
-    for axis, (step, side) in enumerate(zip(size, shape, strict=True)):
-        if mesh.shape[axis] == 1:
-            mesh = np.repeat(mesh, 2, axis=axis)
-        center = step * np.arange(mesh.shape[axis]) + (step - 1) / 2
-        centers.append(center)
-        places.append(np.clip(np.arange(side), center[0], center[-1]))
-    ky, kx = (min(3, n - 1) for n in mesh.shape)
-    return np.asarray(RectBivariateSpline(*centers, mesh, kx=ky, ky=kx)(*places), dtype=np.float32)
-
-
-def _matched_filter(
-    image: NDArray[Any], err: NDArray[Any], good: NDArray[np.bool_], sigma: float
-) -> NDArray[np.float32]:
-    """Signal-to-noise ratio of a Gaussian source at every pixel (Turin 1960; inverse-variance weights)."""
-    from scipy.ndimage import gaussian_filter
-
-    inverse = np.zeros(image.shape, np.float32)
-    np.divide(1.0, np.square(err), out=inverse, where=good, casting="unsafe")
-    signal = gaussian_filter(image * inverse, sigma)
-    # The square of a Gaussian is a Gaussian, narrower by sqrt(2) and 4 pi sigma^2 times weaker.
-    noise = gaussian_filter(inverse, sigma / np.sqrt(2)) / (4 * np.pi * sigma**2)
-    ratio = np.zeros(image.shape, np.float32)
-    np.divide(signal, np.sqrt(np.clip(noise, 0, None)), out=ratio, where=noise > 0)
-    return ratio
 
 
 def _find_peaks(
@@ -173,7 +115,7 @@ def _find_peaks(
     """Local maxima of the filtered image above the threshold: (N, 2) pixels (x, y)."""
     from scipy.ndimage import maximum_filter
 
-    ratio = _matched_filter(image, err, good, settings.kernel_sigma)
+    ratio = matched_filter(image, err, good, settings.kernel_sigma)
     highest = maximum_filter(ratio, size=2 * settings.separation - 1) == ratio
     y, x = np.nonzero(highest & (ratio > settings.threshold))
     return np.column_stack([x, y])
@@ -239,14 +181,11 @@ def _ellipticity(second: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _unwindowed_widths(second: NDArray[np.float64], window_sigma: float) -> NDArray[np.float64]:
-    """Variances (pix^2) along the minor and major axis, (N, 2), freed from the window's narrowing."""
+    """Return the variances (pix^2) along the minor and the major axis, (N, 2), freed from the window."""
     xx, yy, xy = second.T
     mean, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    window = window_sigma**2
     axes = np.column_stack([mean - spread, mean + spread])
-    # 1/v = 1/w + 1/s; as wide as the window or wider counts as ten windows.
-    axes = np.clip(axes, 0, window * 10 / 11)
-    return np.asarray(axes * window / (window - axes))
+    return window_sigma**2 * unwindowed(axes / window_sigma**2)
 
 
 def _shape_flags(

@@ -9,6 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.measuring.detect import ChipSources, detect_sources, mean_ellipticity
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
+from grism_align.values.failure import Remark, Trailed, remark_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,16 +48,16 @@ def measure_exposure(
     Returns
     -------
     SourceCatalog
-        Its meta has the settings, the counts of every cut and, where there is no usable source, a note.
+        Its meta has the settings, the counts of every cut and, where there is no usable source, a remark.
     """
     found = [(number, detect_sources(sci, err, dq, settings)) for number, sci, err, dq in chips]
     ellipticity = np.concatenate([sources.ellipticity for _, sources in found])
     columns = _columns(exposure, found, np.hypot(*ellipticity.T))
-    note = "; ".join(sorted({sources.note for _, sources in found})) if len(ellipticity) == 0 else ""
+    remarks = [] if len(ellipticity) else sorted({s.remark for _, s in found if s.remark}, key=str)
     trail = _trail(columns, ellipticity, settings.trail_ellipticity)
     if trail:
         columns["flags"] |= int(SourceFlag.TRAILED)
-        note = trail
+        remarks = [trail]
     meta = {
         "exposure": exposure.key,
         "instrument": exposure.instrument,
@@ -66,7 +67,7 @@ def measure_exposure(
         "mid_mjd": exposure.mid,
         "settings": asdict(settings),
         "counts": _total_counts(found),
-        "note": note,
+        "remarks": [remark_entry(remark) for remark in remarks],
     }
     return SourceCatalog.from_columns(columns, meta)
 
@@ -100,16 +101,14 @@ def _columns(
     }
 
 
-def _trail(columns: dict[str, NDArray[Any]], ellipticity: NDArray[np.float64], limit: float) -> str:
-    """What is wrong with an exposure whose sources are all drawn out the same way; else empty."""
+def _trail(columns: dict[str, NDArray[Any]], ellipticity: NDArray[np.float64], limit: float) -> Remark | None:
+    """What is wrong with an exposure whose sources are all drawn out the same way."""
     rows = np.flatnonzero((columns["flags"] & int(UNRELIABLE | SourceFlag.SATURATED)) == 0)
     brightest = rows[np.argsort(-columns["flux"][rows], kind="stable")[:_TRAIL_SOURCES]]
     mean, error = mean_ellipticity(ellipticity[brightest])
     if len(brightest) >= _FEWEST_TRAILS and mean > limit and mean > _TRAIL_SIGNIFICANCE * error:
-        return (
-            f"trailed: mean ellipticity of its {len(brightest)} brightest sources {mean:.2f}, limit {limit:g}"
-        )
-    return ""
+        return Trailed(len(brightest), mean, limit)
+    return None
 
 
 def _total_counts(found: list[tuple[int, ChipSources]]) -> dict[str, int]:

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
-from math import floor
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.algorithms.measuring.background import local_background
 from grism_align.algorithms.measuring.centroid import cut_stamps, windowed_moments
-from grism_align.algorithms.mosaics.background import smooth_background
-from grism_align.algorithms.mosaics.segments import find_segments, significance
-from grism_align.values.mosaic import Tile
+from grism_align.algorithms.measuring.matched_filter import matched_filter
+from grism_align.algorithms.measuring.windowed import unwindowed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-__all__ = ["LARGEST_STAMP", "FindSettings", "MosaicSources", "measure_mosaic"]
+__all__ = ["FindSettings", "MosaicSources", "measure_mosaic"]
 
 _FWHM = 2.3548
 # Kron's aperture: 2.5 first moments, no smaller than 3.5 half axes (Bertin & Arnouts 1996, section 5).
-_KRON_FACTOR, _KRON_LEAST, _KRON_REACH = 2.5, 3.5, 6.0
-#: From a source to the edges of what is looked at for its fluxes, at most, pixels of the mosaic.
-LARGEST_STAMP = 400
+_KRON = (2.5, 1.4, 0.0)
 # The centroid's window, in sigma of the filter, and the least share of it on pixels with data.
 _WINDOW, _LEAST_COVERAGE = 1.9, 0.6
+# What photutils calls the quantities that it measures.
+_PHOTUTILS_NAMES = {
+    **{name: name for name in ("aperture_flux", "aperture_flux_err", "kron_flux", "kron_flux_err")},
+    "isophotal_flux": "segment_flux",
+    "isophotal_flux_err": "segment_flux_err",
+    "kron_radius": "kron_radius",
+    "semimajor_sigma": "semimajor_axis",
+    "semiminor_sigma": "semiminor_axis",
+    "orientation": "orientation",
+    "ellipticity": "ellipticity",
+    "isophotal_area": "segment_area",
+    **{name: name for name in ("bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")},
+}
+_MEASURED = ("xcentroid", "ycentroid", "x_error", "y_error", "fwhm", "flags")
+_NO_SOURCES = {name: np.zeros(0, np.int64) for name in (*_MEASURED, *_PHOTUTILS_NAMES)}
 
 
 @dataclass(frozen=True)
@@ -57,58 +72,34 @@ class FindSettings:
 
 @dataclass(frozen=True, eq=False)
 class MosaicSources:
-    """Sources of a part of a mosaic, N of each; fluxes in its units.
+    """Sources of a part of a mosaic.
 
     Parameters
     ----------
-    label : (N,) ndarray of int
-        In `segments`.
-    xy, xy_error : (N, 2) ndarray, pix
-        Zero-based windowed centroid and its standard error.
-    isophotal, aperture, kron : (N, 2) ndarray
-        Flux and its standard error.
-    kron_radius : (N,) ndarray
-        In units of the semi-axes.
-    axes : (N, 2) ndarray, pix
-        Standard deviations along the major and the minor axis of the segment.
-    theta : (N,) ndarray, deg
-        Of the major axis, from +x counter-clockwise.
-    fwhm : (N,) ndarray, pix
-        Of the Gaussian with the windowed second moments.
-    area : (N,) ndarray of int, pix
-        Of the segment.
-    box : (N, 4) ndarray of int, pix
-        xmin, xmax, ymin, ymax of the segment.
-    flags : (N,) ndarray of int
-        1: touches another segment; 2: near pixels without data; 4: the centroid did not settle.
+    columns : mapping of str to (N,) ndarray
+        As the columns of the catalog are called: positions, boxes and areas in pixels of the part, fluxes in
+        its units.
     segments : (ny, nx) ndarray of int
-        The segmentation.
+        Number of the source that each pixel belongs to, from 1; zero for none.
     """
 
-    label: NDArray[np.int64]
-    xy: NDArray[np.float64]
-    xy_error: NDArray[np.float64]
-    isophotal: NDArray[np.float64]
-    aperture: NDArray[np.float64]
-    kron: NDArray[np.float64]
-    kron_radius: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    theta: NDArray[np.float64]
-    fwhm: NDArray[np.float64]
-    area: NDArray[np.int64]
-    box: NDArray[np.int64]
-    flags: NDArray[np.int64]
+    columns: Mapping[str, NDArray[Any]]
     segments: NDArray[np.int32]
+
+    @property
+    def xy(self) -> NDArray[np.float64]:
+        """Zero-based positions, (N, 2) pixels."""
+        return np.column_stack([self.columns["xcentroid"], self.columns["ycentroid"]])
 
 
 @dataclass(frozen=True, eq=False)
 class _Field:
-    """What sources are measured on, (ny, nx) each."""
+    """What sources are found and measured on, (ny, nx) each."""
 
     image: NDArray[np.float32]
-    variance: NDArray[np.float32]
+    error: NDArray[np.float32]
     good: NDArray[np.bool_]
-    segments: NDArray[np.int32]
+    snr: NDArray[np.float32]
 
 
 def measure_mosaic(
@@ -127,149 +118,102 @@ def measure_mosaic(
         second. Zero where the weight has it.
     settings : FindSettings
         The parameters.
+
+    References
+    ----------
+    Detection, deblending, shapes and photometry are those of photutils (Bradley et al.,
+    doi:10.5281/zenodo.596036), which follows SExtractor (Bertin & Arnouts 1996, A&AS 117, 393).
     """
     good = weight > 0
-    clean = np.where(good, image - smooth_background(image, good, settings.box), 0).astype(np.float32)
-    sky = np.full(image.shape, np.inf, np.float32)
-    np.divide(1.0, weight, out=sky, where=good)
-    segments, peaks = find_segments(
-        significance(clean, sky, settings.sigma), settings.threshold, settings.area, settings.contrast
-    )
-    variance = np.where(good, sky * (1 + shot * np.clip(clean, 0, None)), 0).astype(np.float32)
-    return _measured(_Field(clean, variance, good, segments), peaks, settings)
+    clean = np.where(good, image - local_background(image, good, settings.box), 0).astype(np.float32)
+    sky = np.zeros(image.shape, np.float32)
+    np.divide(1.0, np.sqrt(weight), out=sky, where=good, casting="unsafe")
+    snr = matched_filter(clean, sky, good, settings.sigma) * good
+    error = sky * np.sqrt(1 + shot * np.clip(clean, 0, None)).astype(np.float32)
+    field = _Field(clean, error, good, snr)
+    segments = _segments(field, settings)
+    return MosaicSources(_measured(field, segments, settings), segments)
 
 
-def _measured(field: _Field, peaks: NDArray[np.int64], settings: FindSettings) -> MosaicSources:
-    label = np.arange(1, len(peaks) + 1)
-    axes, theta, isophotal = _isophotal(field, len(peaks))
+def _segments(field: _Field, settings: FindSettings) -> NDArray[np.int32]:
+    """Return which source each pixel above the threshold belongs to; blends are parted."""
+    from photutils.segmentation import deblend_sources, detect_sources
+    from photutils.utils.exceptions import NoDetectionsWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        found = detect_sources(field.snr, settings.threshold, settings.area)
+    if found is None:
+        return np.zeros(field.snr.shape, np.int32)
+    parted = deblend_sources(field.snr, found, settings.area, contrast=settings.contrast, progress_bar=False)
+    return np.asarray(parted.data, dtype=np.int32)
+
+
+def _measured(field: _Field, segments: NDArray[np.int32], settings: FindSettings) -> dict[str, NDArray[Any]]:
+    """Return the columns of the catalog that are measured on pixels."""
+    from photutils.segmentation import SegmentationImage, SourceCatalog
+
+    if not segments.any():
+        return _NO_SOURCES
+    highest = SourceCatalog(field.snr, SegmentationImage(segments))
+    peaks = np.column_stack([highest.max_value_xindex, highest.max_value_yindex])
     window = _WINDOW * settings.sigma
-    stamps = cut_stamps(field.image, np.sqrt(field.variance), field.good, peaks, int(np.ceil(4 * window)))
+    stamps = cut_stamps(field.image, field.error, field.good, peaks, int(np.ceil(4 * window)))
     moments = windowed_moments(stamps, window)
     lost = ~moments.converged | (moments.coverage < _LEAST_COVERAGE)
     lost |= ~np.isfinite(moments.xy).all(axis=1)
     xy = np.where(lost[:, None], peaks, moments.xy)
-    photometry = [
-        _photometry(field, i, xy[i], axes[i], theta[i], settings.aperture) for i in range(len(peaks))
-    ]
-    fluxes = np.array([row for row, _ in photometry], dtype=float).reshape(-1, 5)
-    box = _boxes(field.segments, len(peaks))
-    flags = np.array([flag for _, flag in photometry], dtype=np.int64).reshape(-1)
-    return MosaicSources(
-        label=label,
-        xy=xy,
-        xy_error=np.where(lost[:, None], np.nan, moments.xy_error),
-        isophotal=isophotal,
-        aperture=fluxes[:, :2],
-        kron=fluxes[:, 2:4],
-        kron_radius=fluxes[:, 4],
-        axes=axes,
-        theta=theta,
-        fwhm=_fwhm(moments.second, window),
-        area=np.bincount(field.segments.ravel(), minlength=len(peaks) + 1)[1:],
-        box=box,
-        flags=flags | np.where(lost, 4, 0),
-        segments=field.segments,
-    )
+    error = np.where(lost[:, None], np.nan, moments.xy_error)
+    columns = _photometry(field, segments, settings.aperture)
+    columns["xcentroid"], columns["ycentroid"] = xy.T
+    columns["x_error"], columns["y_error"] = error.T
+    columns["fwhm"] = _FWHM * window * np.sqrt(unwindowed(moments.second[:, :2].mean(axis=1) / window**2))
+    columns["flags"] |= np.where(lost, 4, 0)
+    return columns
 
 
-def _fwhm(second: NDArray[np.float64], window: float) -> NDArray[np.float64]:
-    """Full width at half maximum from windowed moments, freed from the window's narrowing."""
-    mean = np.clip(second[:, :2].mean(axis=1), 0, window**2 * 10 / 11)
-    return np.asarray(_FWHM * np.sqrt(mean * window**2 / (window**2 - mean)))
+def _photometry(field: _Field, segments: NDArray[np.int32], radius: float) -> dict[str, NDArray[Any]]:
+    """Return shapes, fluxes and flags.
 
-
-def _isophotal(
-    field: _Field, number: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Axes (N, 2), position angle of the major one (N,), flux and error (N, 2), of the segments."""
-    rows, columns = np.nonzero(field.segments)
-    member = field.segments[rows, columns] - 1
-
-    def summed(values: NDArray[Any]) -> NDArray[np.float64]:
-        return np.asarray(np.bincount(member, values, minlength=number), dtype=np.float64)
-
-    value = field.image[rows, columns].astype(float)
-    weight = np.clip(value, 1e-30, None)
-    total = summed(weight)
-    x, y = summed(weight * columns) / total, summed(weight * rows) / total
-    dx, dy = columns - x[member], rows - y[member]
-    # a pixel has a width of its own
-    xx, yy = (summed(weight * one * one) / total + 1 / 12 for one in (dx, dy))
-    xy = summed(weight * dx * dy) / total
-    mean, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    axes = np.sqrt(np.clip(np.column_stack([mean + spread, mean - spread]), 1 / 12, None))
-    theta = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))
-    flux = np.column_stack([summed(value), np.sqrt(summed(field.variance[rows, columns]))])
-    return axes, theta, flux
-
-
-def _boxes(segments: NDArray[np.int32], number: int) -> NDArray[np.int64]:
-    from scipy.ndimage import find_objects
-
-    found = find_objects(segments, max_label=number)
-    return np.array([(x.start, x.stop - 1, y.start, y.stop - 1) for y, x in found], dtype=np.int64).reshape(
-        -1, 4
-    )
-
-
-def _photometry(
-    field: _Field,
-    index: int,
-    xy: NDArray[np.float64],
-    axes: NDArray[np.float64],
-    theta: float,
-    radius: float,
-) -> tuple[tuple[float, ...], int]:
-    """Aperture and Kron flux with errors and the Kron radius of one source; and its flags.
-
-    Pixels of other segments, without data and beyond the edges count with the mean of the others of the same
-    aperture.
+    In apertures, pixels of other segments count as those opposite; what is without data or beyond the edges,
+    with the mean of the rest.
     """
-    reach = min(max(_KRON_REACH * axes[0], 2.5 * radius), LARGEST_STAMP)
-    (x0, x1), (y0, y1) = ((floor(at - reach), floor(at + reach) + 2) for at in xy.tolist())
-    box = Tile(y0, y1, x0, x1)
-    dx, dy = np.arange(x0, x1)[None, :] - xy[0], np.arange(y0, y1)[:, None] - xy[1]
-    angle = np.radians(theta)
-    major, minor = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
-    distance = np.hypot(major / axes[0], minor / axes[1])
-    image, variance, good, own = (
-        _cut(values, box) for values in (field.image, field.variance, field.good, field.segments)
+    from photutils.segmentation import SegmentationImage, SourceCatalog
+
+    found = SourceCatalog(
+        field.image, SegmentationImage(segments), error=field.error, mask=~field.good, kron_params=_KRON
     )
-    others = (own != 0) & (own != index + 1)
-    usable = good & ~others
-    within = usable & (distance < _KRON_REACH)
-    flux = float(image[within].sum())
-    moment = float((image[within] * distance[within]).sum()) / flux if flux > 0 else 0.0
-    kron = float(np.clip(_KRON_FACTOR * moment, _KRON_LEAST, _KRON_REACH * _KRON_FACTOR))
-    kron = min(kron, reach / float(axes[0]))
-    shares = (
-        np.clip(radius + 0.5 - np.hypot(dx, dy), 0, 1),
-        np.clip((kron - distance) * np.sqrt(axes[0] * axes[1]) + 0.5, 0, 1),
+    found.circular_photometry(radius, name="aperture")
+    columns = {own: np.asarray(getattr(found, theirs)) for own, theirs in _PHOTUTILS_NAMES.items()}
+    columns["kron_radius"] = _KRON[0] * columns["kron_radius"]
+    circles = [_Surroundings.of(one, field, segments) for one in found.make_circular_apertures(radius)]
+    ellipses = [_Surroundings.of(one, field, segments) for one in found.kron_aperture]
+    for name, places in (("aperture", circles), ("kron", ellipses)):
+        share = np.array([place.share for place in places])
+        columns[f"{name}_flux"] = columns[f"{name}_flux"] / share
+        columns[f"{name}_flux_err"] = columns[f"{name}_flux_err"] / share
+    columns["flags"] = np.array(
+        [
+            (1 if place.labels - {label} else 0) | (2 if place.share < 1 else 0)
+            for label, place in zip(found.labels.tolist(), ellipses, strict=True)
+        ]
     )
-    sums = [_summed(image, variance, usable, share) for share in shares]
-    inside = shares[1] > 0
-    flags = (1 if (others & inside).any() else 0) | (2 if (~good & inside).any() else 0)
-    return (*sums[0], *sums[1], kron), flags
+    return columns
 
 
-def _cut(values: NDArray[Any], box: Tile) -> NDArray[Any]:
-    """A part of an image, with zeros beyond the edges."""
-    inner = box.grown(0, values.shape)
-    if inner == box:
-        return values[box.slices]
-    out = np.zeros(box.shape, values.dtype)
-    corner = box.bottom, box.left
-    out[Tile(*np.subtract(astuple(inner), np.repeat(corner, 2)).tolist()).slices] = values[inner.slices]
-    return out
+@dataclass(frozen=True)
+class _Surroundings:
+    """What lies in an aperture: the share of its area that has data, and the labels of sources."""
 
+    share: float
+    labels: frozenset[int]
 
-def _summed(
-    image: NDArray[Any], variance: NDArray[Any], usable: NDArray[np.bool_], share: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Flux and error in an aperture; what is not usable is made up for by the mean of the rest."""
-    used = share * usable
-    total = float(used.sum())
-    if total == 0:
-        return float("nan"), float("nan")
-    growth = float(share.sum()) / total
-    return growth * float((used * image).sum()), growth * float(np.sqrt((used**2 * variance).sum()))
+    @classmethod
+    def of(cls, aperture: Any, field: _Field, segments: NDArray[np.int32]) -> _Surroundings:
+        """Look at it; where there is no aperture there is nothing."""
+        if aperture is None:
+            return cls(float("nan"), frozenset())
+        mask = aperture.to_mask()
+        good, label = mask.cutout(field.good), mask.cutout(segments)
+        share = float(mask.data[good].sum() / mask.data.sum())
+        return cls(share, frozenset(np.unique(label[(mask.data > 0) & (label > 0)]).tolist()))

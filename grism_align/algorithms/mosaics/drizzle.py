@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.mosaics.map import PixelMap
 
-__all__ = ["ChipImage", "DrizzleKernel", "TileSum", "noise_correlation"]
+__all__ = ["DrizzleInput", "DrizzleKernel", "TileSum", "noise_correlation"]
 
 # Around a tile that chips reach beyond, pixels of the mosaic; how far a kernel reaches, pixels of the chip,
 # and what rounding adds, pixels of the mosaic.
@@ -33,7 +33,7 @@ _NEIGHBOURS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class ChipImage:
+class DrizzleInput:
     """One chip as it enters a mosaic.
 
     Parameters
@@ -113,7 +113,7 @@ class TileSum:
         with _no_remarks():
             self._sum = Drizzle(kernel=drop.kernel, fillval=None, out_img=start, disable_ctx=True)
 
-    def add(self, chip: ChipImage) -> bool:
+    def add(self, chip: DrizzleInput) -> bool:
         """Add what of a chip falls on the tile; whether anything does.
 
         Fluxes are per pixel of the mosaic. Inverse variances come to be such that the variance of a sum over
@@ -125,7 +125,7 @@ class TileSum:
         added = [self._add_band(chip, band) for band in _bands(part)]
         return any(added)
 
-    def _add_band(self, chip: ChipImage, band: Tile) -> bool:
+    def _add_band(self, chip: DrizzleInput, band: Tile) -> bool:
         wide = band.grown(_NEIGHBOURS, chip.weight.shape)
         pixels = chip.to_grid.of(wide, self._tile.corner - self._margin)
         # counted in the pixels whose places are known
@@ -138,7 +138,7 @@ class TileSum:
             self._add_block(chip, wide, pixels, block)
         return bool(used)
 
-    def _add_block(self, chip: ChipImage, part: Tile, pixels: NDArray[np.float64], block: Tile) -> None:
+    def _add_block(self, chip: DrizzleInput, part: Tile, pixels: NDArray[np.float64], block: Tile) -> None:
         # drizzle looks through all it is given; it wants the neighbours' places too
         wide = block.grown(_NEIGHBOURS, part.shape)
         ratio = chip.to_grid.grid.scale / chip.native_scale

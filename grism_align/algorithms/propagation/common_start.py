@@ -19,7 +19,7 @@ __all__ = ["common_start"]
 
 def common_start(
     exposure: Exposure, direct: Exposure, plane: TangentPlane
-) -> tuple[LinearTransform | None, str]:
+) -> tuple[LinearTransform, str] | None:
     """What takes an exposure's WCS to the one that another's correction starts from.
 
     The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
@@ -37,24 +37,23 @@ def common_start(
 
     Returns
     -------
-    transform : LinearTransform or None
-        In that plane; None where they share no WCS.
-    note : str
-        Which WCS it is, or why there is none; empty where both start from the same.
+    transform : LinearTransform
+        In that plane.
+    solution : str
+        Which WCS they share; empty where both start from the same.
+
+    None where they share none.
     """
     mine, theirs = exposure.wcs_solution, direct.wcs_solution
     if mine == theirs:
         return LinearTransform.identity(plane), ""
     if mine in direct.alternates:
         there = direct.chips[0]
-        return _difference(there.shape, direct.alternates[mine], there.wcs, plane), f"from its WCS {mine}"
+        return _difference(there.shape, direct.alternates[mine], there.wcs, plane), mine
     if theirs in exposure.alternates:
         here = exposure.chips[0]
-        return _difference(here.shape, here.wcs, exposure.alternates[theirs], plane), f"from its WCS {theirs}"
-    return (
-        None,
-        f"its WCS {theirs or 'without name'} and {mine or 'without name'} have no common start",
-    )
+        return _difference(here.shape, here.wcs, exposure.alternates[theirs], plane), theirs
+    return None
 
 
 def _difference(

@@ -17,13 +17,27 @@ from grism_align.algorithms.propagation.propagation_error import (
     weights_of,
     with_carried_error,
 )
+from grism_align.values.failure import (
+    FailureCode,
+    InsteadOf,
+    LentByAcquisition,
+    NoCommonStart,
+    NoDirectExposure,
+    NoneCanLend,
+    OfDirect,
+    OtherGuideStars,
+    OtherOrbit,
+    OtherTarget,
+    PassedOver,
+    Remark,
+    SameGuideStars,
+    ShiftError,
+)
 from grism_align.values.settings import PointingSettings
-from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.exposure import Exposure
@@ -33,13 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["propagate"]
 
 _POINTING = PointingSettings()
-
-# What is to be known of a direct exposure, by what lies between.
-_BETWEEN = {
-    Relation.OCCULTED: "was taken under an earlier or later acquisition of the guide stars, in another orbit",
-    Relation.REACQUIRED: "is of another guide-star acquisition ({}; the same guide stars)",
-    Relation.OTHER: "is of another guide-star acquisition ({}; others or another roll)",
-}
 
 
 def propagate(
@@ -73,7 +80,7 @@ def propagate(
     -------
     AlignmentSolution
         A fit for every grism exposure: PRIOR_ONLY where that of a direct exposure is, or where that is of
-        another guide-star acquisition; FAILED with the reason where none governs it.
+        another guide-star acquisition; FAILED, with the reason as a remark, where none governs it.
     """
     exposures = (*directs, *grisms)
     known = (relative or solution).fits
@@ -94,7 +101,7 @@ class _Offer:
         Its own.
     transform : LinearTransform
         The correction, from the WCS that the grism exposure starts from.
-    note : str
+    shared_wcs : str
         Which WCS they have in common, where they start from different ones.
     variance : float, arcsec^2
         Of its shift against other exposures, of one axis.
@@ -102,7 +109,7 @@ class _Offer:
 
     fit: ExposureFit
     transform: LinearTransform
-    note: str
+    shared_wcs: str
     variance: float
 
 
@@ -127,15 +134,15 @@ def _governed_fit(
         return ExposureFit.failed(_why_nobody(grism, exposures, refusals))
     if choice.rule == "association":
         missing = [each.key for each in named[: [each.key for each in named].index(choice.keys[0])]]
-    passed_over = [f"{key} ({refusals.get(key) or _why_not(offers[key])})" for key in missing]
+    passed_over = tuple(PassedOver(key, refusals.get(key) or _why_not(offers[key])) for key in missing)
     remarks = _remarks(grism, choice, offers, passed_over)
     return _combined(grism, choice, offers, settings, remarks)
 
 
-def _why_not(offer: _Offer) -> str:
+def _why_not(offer: _Offer) -> Remark:
     """Why another was preferred to an exposure that can lend."""
     is_weak = offer.fit.status is FitStatus.PRIOR_ONLY
-    return "not aligned by its own sources" if is_weak else "in another frame"
+    return Remark(FailureCode.NOT_BY_OWN_SOURCES if is_weak else FailureCode.IN_ANOTHER_FRAME)
 
 
 def _asked(
@@ -143,22 +150,24 @@ def _asked(
     candidates: Iterable[DirectCandidate],
     solution: AlignmentSolution,
     variances: dict[str, float],
-) -> tuple[dict[str, _Offer], dict[str, str]]:
+) -> tuple[dict[str, _Offer], dict[str, Remark]]:
     """What direct exposures offer a grism exposure, and why others of them can't."""
     offers: dict[str, _Offer] = {}
-    refusals: dict[str, str] = {}
+    refusals: dict[str, Remark] = {}
     for candidate in candidates:
         fit = solution.fits.get(candidate.key)
         if fit is None or fit.transform is None:
-            refusals[candidate.key] = "not aligned"
+            refusals[candidate.key] = Remark(FailureCode.NOT_ALIGNED)
             continue
-        bridge, note = common_start(grism, candidate.exposure, fit.transform.plane)
-        if bridge is None:
-            refusals[candidate.key] = note
+        start = common_start(grism, candidate.exposure, fit.transform.plane)
+        if start is None:
+            solutions = candidate.exposure.wcs_solution, grism.wcs_solution
+            refusals[candidate.key] = NoCommonStart(*solutions)
             continue
+        bridge, shared = start
         transform = bridge.then(fit.transform)
         variance = variances.get(candidate.key, 0.0)
-        offers[candidate.key] = _Offer(fit, transform, note, variance)
+        offers[candidate.key] = _Offer(fit, transform, shared, variance)
     return offers, refusals
 
 
@@ -176,13 +185,11 @@ def _usable(candidates: Iterable[DirectCandidate], offers: dict[str, _Offer]) ->
     )
 
 
-def _why_nobody(grism: Exposure, exposures: Iterable[Exposure], refusals: dict[str, str]) -> str:
+def _why_nobody(grism: Exposure, exposures: Iterable[Exposure], refusals: dict[str, Remark]) -> Remark:
     if not refusals:
-        reason = f"no direct exposure in its guide-star acquisition ({grism.group})"
-        rolled = [each.key for each in exposures if each.is_direct and is_rolled(each, grism)]
-        return f"{reason} at its roll: {', '.join(rolled)} at another" if rolled else reason
-    listed = ", ".join(f"{key} ({reason})" for key, reason in refusals.items())
-    return f"no direct exposure can lend its correction: {listed}"
+        rolled = tuple(each.key for each in exposures if each.is_direct and is_rolled(each, grism))
+        return NoDirectExposure(grism.group, rolled)
+    return NoneCanLend(tuple(PassedOver(key, why) for key, why in refusals.items()))
 
 
 def _combined(
@@ -190,7 +197,7 @@ def _combined(
     choice: Choice,
     offers: dict[str, _Offer],
     settings: tuple[PropagationSettings, PointingSettings],
-    remarks: list[str],
+    remarks: list[Remark],
 ) -> ExposureFit:
     """The fit of a grism exposure: the mean correction of those that govern it."""
     chosen = [offers[key] for key in choice.keys]
@@ -201,20 +208,23 @@ def _combined(
     mean = mean_transform(transforms, weights)
     transform = with_carried_error(mean, variance, relation, settings[1], grism.plane)
     if relation >= Relation.OCCULTED:
-        error = transform.at(grism.plane).shift_error.max()
-        remarks = [*remarks, f"error {1e3 * error:.0f} mas"]
+        error = float(transform.at(grism.plane).shift_error.max())
+        remarks = [*remarks, ShiftError(1e3 * error)]
     is_own = relation < Relation.REACQUIRED
     main = chosen[int(weights.argmax())].fit
     return replace(
         main,
         status=_status(chosen) if is_own else FitStatus.PRIOR_ONLY,
         transform=transform,
-        reason="; ".join(remarks),
-        governed_by=choice.keys,
-        rule=_rule_text(choice, weights, chosen),
-        weights=tuple(weights.tolist()),
-        gaps=tuple(each.gap for each in choice.candidates),
-        carried_error=1e3 * float(np.sqrt(variance)),
+        remarks=tuple(remarks),
+        governed=Governed(
+            exposures=choice.keys,
+            rule=choice.rule,
+            weights=tuple(weights.tolist()),
+            idle_times=tuple(each.gap for each in choice.candidates),
+            propagation_error=1e3 * float(np.sqrt(variance)),
+            shared_wcs=tuple(dict.fromkeys(offer.shared_wcs for offer in chosen if offer.shared_wcs)),
+        ),
         residuals=None,
     )
 
@@ -224,25 +234,28 @@ def _status(chosen: Sequence[_Offer]) -> FitStatus:
     return FitStatus.PRIOR_ONLY if is_prior else FitStatus.ALIGNED
 
 
-def _rule_text(choice: Choice, weights: NDArray[np.float64], chosen: Sequence[_Offer]) -> str:
-    """The rule with the idle times, and the weights where there are several."""
-    times = [f"{each.gap:+.0f} s" for each in choice.candidates]
-    if len(times) > 1:
-        times = [f"{time} ({weight:.2f})" for time, weight in zip(times, weights, strict=True)]
-    return ", ".join([choice.rule, *times, *dict.fromkeys(offer.note for offer in chosen if offer.note)])
-
-
-def _remarks(grism: Exposure, choice: Choice, offers: dict[str, _Offer], passed_over: list[str]) -> list[str]:
+def _remarks(
+    grism: Exposure, choice: Choice, offers: dict[str, _Offer], passed_over: tuple[PassedOver, ...]
+) -> list[Remark]:
     """What to know about a correction that is not the usual one."""
-    remarks = [f"instead of {', '.join(passed_over)}"] if passed_over else []
+    remarks: list[Remark] = [InsteadOf(passed_over)] if passed_over else []
     for each in choice.candidates:
         fit = offers[each.key].fit
         if fit.status is FitStatus.PRIOR_ONLY:
-            remarks.append(f"{each.key} has the correction of its guide-star acquisition")
-        elif fit.reason:
-            remarks.append(f"{each.key}: {fit.reason}")
-        if each.relation >= Relation.OCCULTED:
-            remarks.append(f"{each.key} {_BETWEEN[each.relation].format(each.exposure.group)}")
+            remarks.append(LentByAcquisition(each.key))
+        elif fit.remarks:
+            remarks.append(OfDirect(each.key, fit.remarks))
+        remarks += _between(each)
         if each.relation is not Relation.SAME_POINTING and each.exposure.target != grism.target:
-            remarks.append(f"{each.key} is of another target ({each.exposure.target})")
+            remarks.append(OtherTarget(each.key, each.exposure.target))
     return remarks
+
+
+def _between(candidate: DirectCandidate) -> list[Remark]:
+    """What is to be known of the guide stars that a direct exposure was taken with."""
+    if candidate.relation < Relation.OCCULTED:
+        return []
+    if candidate.relation is Relation.OCCULTED:
+        return [OtherOrbit(candidate.key)]
+    kind = SameGuideStars if candidate.relation is Relation.REACQUIRED else OtherGuideStars
+    return [kind(candidate.key, candidate.exposure.group)]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.values.failure import Remark
     from grism_align.values.settings import MatchSettings
     from grism_align.values.transform import TangentPlane
 
@@ -62,7 +63,7 @@ class Cluster:
 
 def merge_all(
     lists: Sequence[PlaneList], visits: Sequence[str], plane: TangentPlane, settings: MatchSettings
-) -> tuple[list[Cluster], dict[int, str]]:
+) -> tuple[list[Cluster], dict[int, Remark]]:
     """Merge exposures into as few frames as matches allow.
 
     Pairs of one visit come first, since their pointing agrees best; among equals, those nearest on the
@@ -83,7 +84,7 @@ def merge_all(
     -------
     clusters : list of Cluster
         Every exposure is in one.
-    reasons : dict of int to str
+    remarks : dict of int to Remark
         Why the last attempt to match an exposure failed.
     """
     clusters = {
@@ -91,7 +92,7 @@ def merge_all(
         for number, sources in enumerate(lists)
     }
     home = list(range(len(lists)))
-    reasons: dict[int, str] = {}
+    remarks: dict[int, Remark] = {}
     tried: set[tuple[int, int, int, int]] = set()
     for i, j in _neighbours(lists, visits, settings):
         # The smaller moves: it is less to move.
@@ -103,12 +104,12 @@ def merge_all(
         try:
             joined = _joined(clusters[a], clusters[b], plane, settings)
         except AlignmentError as error:
-            reasons.update(dict.fromkeys([*clusters[a].members, *clusters[b].members], str(error)))
+            remarks.update(dict.fromkeys([*clusters[a].members, *clusters[b].members], error.remark))
             continue
         clusters[a] = joined
         for number in clusters.pop(b).members:
             home[number] = a
-    return list(clusters.values()), reasons
+    return list(clusters.values()), remarks
 
 
 def _neighbours(

@@ -21,6 +21,7 @@ from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.relative.cluster import merged_sources
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.values.errors import TooFewMatchesError
+from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -146,13 +147,13 @@ def _solved(
     """The joint solution of associated sources, and the transforms with what it adds."""
     relative, match, radius = settings
     if (known.count > 1).sum() == 0:
-        raise TooFewMatchesError(0, match.min_matches)
+        raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(field, transforms, known, fixed, match.max_leverage)
     prior = pointing_prior(field.pointing, measured, list(transforms.values()))
     solution = solve_joint(measured, relative.fitgeometry, match.clip, prior)
     steps = followed(measured, solution, field.plane)
     total = {n: _stepped(t, step) for (n, t), step in zip(transforms.items(), steps, strict=True)}
-    typical = float(np.median(np.hypot(measured.error, solution.scatter[measured.kind])))
+    typical = float(np.median(np.hypot(measured.error, solution.scatter[measured.noise_class])))
     radius = float(np.clip(match.clip * 2 * typical, _LEAST_RADIUS, radius))
     return _Solved(measured, rows, sources, solution, radius), total
 
@@ -235,11 +236,11 @@ def _measurements(
     _, group = np.unique([field.groups[n] for n in numbers], return_inverse=True)
     _, kind = np.unique([field.kinds[n] for n in numbers], return_inverse=True)
     measured = Measurements(
-        exposure=exposure,
+        pointing=exposure,
         source=source.ravel(),
         xy=np.concatenate([transforms[n].apply(own.xy) for n, own in zip(numbers, lists, strict=True)]),
         error=np.concatenate([_held_down(own.error, max_leverage) for own in lists]),
-        kind=kind.ravel()[exposure],
+        noise_class=kind.ravel()[exposure],
         group=group.ravel(),
         fixed=np.isin(numbers, fixed),
     )
@@ -338,11 +339,11 @@ class _Judge:
     def __init__(self, solved: _Solved, match: MatchSettings) -> None:
         self._solved, self._match = solved, match
         measured, solution = solved.measured, solved.solution
-        self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.kind] ** 2)
+        self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.noise_class] ** 2)
         free = redundancy(measured, self._weight)
         self._pull2 = (solution.residual / (free * measured.error)[:, None]) ** 2
-        self._order = np.argsort(measured.exposure, kind="stable")
-        self._ends = np.searchsorted(measured.exposure[self._order], np.arange(measured.n_exposures + 1))
+        self._order = np.argsort(measured.pointing, kind="stable")
+        self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))
 
     def member(self, own: PlaneList, index: int, transform: LinearTransform) -> MemberFit:
         """The fit of one exposure, by its place among those solved."""

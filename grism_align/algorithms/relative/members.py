@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from grism_align.values.failure import Remark
     from grism_align.values.plane_list import PlaneList
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
@@ -101,7 +102,7 @@ class AlignedFrame:
         The frame's sources, in the common plane.
     count : (S,) ndarray of int
         Exposures that saw each.
-    rejected : dict of int to str
+    rejected : dict of int to Remark
         Exposures that were matched but whose fit was not acceptable, and why.
     """
 
@@ -109,4 +110,4 @@ class AlignedFrame:
     fixed: tuple[int, ...]
     sources: PlaneList
     count: NDArray[np.int64]
-    rejected: dict[int, str]
+    rejected: dict[int, Remark]

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from grism_align.algorithms.relative.cluster import Cluster, merge_all
 from grism_align.algorithms.relative.frame import joint_frame, single_frame
 from grism_align.values.errors import TooFewMatchesError
+from grism_align.values.failure import ChanceMatch, LargeRms, Remark, TooFewKept
 
 if TYPE_CHECKING:
     from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
@@ -24,7 +25,7 @@ _BENEFIT_OF_FIXED = 0.7
 
 def align_network(
     field: NetworkInput, relative: RelativeSettings, match: MatchSettings
-) -> tuple[list[AlignedFrame], dict[int, str]]:
+) -> tuple[list[AlignedFrame], dict[int, Remark]]:
     """Align exposures with each other.
 
     Parameters
@@ -40,14 +41,14 @@ def align_network(
     -------
     frames : list of AlignedFrame
         One for each set of exposures that overlap; that of the fixed exposures first.
-    reasons : dict of int to str
+    remarks : dict of int to Remark
         For exposures in a frame of their own, why they matched no other.
     """
-    clusters, reasons = merge_all(field.lists, field.visits, field.plane, match)
+    clusters, remarks = merge_all(field.lists, field.visits, field.plane, match)
     clusters.sort(key=lambda cluster: _frame_order(field, cluster))
     frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
     alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}
-    return frames, {number: reason for number, reason in reasons.items() if number in alone}
+    return frames, {number: remark for number, remark in remarks.items() if number in alone}
 
 
 def _solved_frames(
@@ -57,16 +58,16 @@ def _solved_frames(
 
     What only such an exposure tied together falls apart, that of the fixed exposures first.
     """
-    rejected: dict[int, str] = {}
+    rejected: dict[int, Remark] = {}
     while len(cluster.members) > 1:
         numbers = sorted(cluster.members)
         fixed = _fixed_members(field, numbers)
         try:
             frame = joint_frame(field, cluster.members, fixed, relative, match)
         except TooFewMatchesError as error:
-            rejected |= {n: str(error) for n in numbers if n != fixed[0]}
+            rejected |= {n: error.remark for n in numbers if n != fixed[0]}
             return [replace(single_frame(field, fixed[0]), rejected=rejected)]
-        bad = {n: why for n, fit in frame.members.items() if (why := _refusals(field, n, fit, match))}
+        bad = {n: why for n, fit in frame.members.items() if (why := _refusal(field, n, fit, match))}
         if not bad:
             parts = _tied_parts(field, cluster, frame, match.min_matches)
             if len(parts) == 1:
@@ -74,8 +75,8 @@ def _solved_frames(
             first, *others = (f for part in parts for f in _solved_frames(field, part, relative, match))
             return [replace(first, rejected=rejected | first.rejected), *others]
         # Of two that contradict each other the one that fixes the frame stays.
-        worst = max(bad, key=lambda n: max(bad[n])[0] * (_BENEFIT_OF_FIXED if n in fixed else 1.0))
-        rejected[worst] = max(bad[worst])[1]
+        worst = max(bad, key=lambda n: bad[n][0] * (_BENEFIT_OF_FIXED if n in fixed else 1.0))
+        rejected[worst] = bad[worst][1]
         cluster = cluster.part(n for n in numbers if n != worst)
     return [replace(single_frame(field, next(iter(cluster.members))), rejected=rejected)]
 
@@ -113,18 +114,18 @@ def _fixed_members(field: NetworkInput, numbers: list[int]) -> list[int]:
     return [n for n in numbers if field.fixed[n]] or numbers[:1]
 
 
-def _refusals(
+def _refusal(
     field: NetworkInput, number: int, fit: MemberFit, match: MatchSettings
-) -> list[tuple[float, str]]:
-    """Why the fit of an exposure is not acceptable, each with how far it is beyond the limit."""
+) -> tuple[float, Remark] | None:
+    """Why the fit of an exposure is not acceptable, with how far it is beyond the limit."""
     rms = fit.rms / field.pixel_scales[number] if fit.n_used else np.inf
-    found = []
+    found: list[tuple[float, Remark]] = []
     if fit.n_used < match.min_matches:
-        reason = f"{fit.n_used} matched sources kept their weight, {match.min_matches} required"
-        found.append((match.min_matches / max(fit.n_used, 0.5), reason))
+        beyond = match.min_matches / max(fit.n_used, 0.5)
+        found.append((beyond, TooFewKept(fit.n_used, match.min_matches)))
     if rms > match.max_rms:
-        found.append((rms / match.max_rms, f"rms residual {rms:.2f} px, limit {match.max_rms:g}"))
+        found.append((rms / match.max_rms, LargeRms(rms, match.max_rms)))
     if fit.probability > match.max_false_match:
-        reason = f"false-match probability {fit.probability:.1e}, limit {match.max_false_match:.1e}"
-        found.append((1.0 + np.log10(fit.probability / max(match.max_false_match, 1e-300)), reason))
-    return found
+        beyond = 1.0 + np.log10(fit.probability / max(match.max_false_match, 1e-300))
+        found.append((beyond, ChanceMatch(fit.n_used, fit.probability, match.max_false_match)))
+    return max(found, key=lambda one: one[0], default=None)

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.propagation.common_start import common_start
 from grism_align.values.catalog import SourceFlag
+from grism_align.values.failure import CorrectedLike, FailureCode, Remark
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -59,7 +60,7 @@ def prior_only(
     Returns
     -------
     dict of str to ExposureFit
-        The new fits, PRIOR_ONLY, or FAILED with a longer reason.
+        The new fits, PRIOR_ONLY, or FAILED with one more remark.
     """
     labels, places = frames
     found: dict[str, ExposureFit] = {}
@@ -77,8 +78,7 @@ def prior_only(
         if len(usable) >= settings[1].min_matches and not _is_there(
             exposure, usable, transform, places[main], error
         ):
-            reason = f"{failed.reason}; its sources are not where its guide-star acquisition puts them"
-            found[exposure.key] = ExposureFit.failed(reason)
+            found[exposure.key] = ExposureFit.failed(*failed.remarks, Remark(FailureCode.NOT_AT_POINTING))
             continue
         found[exposure.key] = ExposureFit(
             status=FitStatus.PRIOR_ONLY,
@@ -86,7 +86,7 @@ def prior_only(
             reference=fits[next(iter(lent))].reference,
             frame=main,
             geometry=fits[next(iter(lent))].geometry,
-            reason=f"{failed.reason}; corrected like {', '.join(lent)}, error {1e3 * error:.0f} mas",
+            remarks=(*failed.remarks, CorrectedLike(tuple(lent), 1e3 * error)),
         )
     return found
 
@@ -104,11 +104,11 @@ def _lent_corrections(
         acquisition = (other.group, other.instrument) == (exposure.group, exposure.instrument)
         if transform is None or not acquisition:
             continue
-        bridge, note = common_start(exposure, other, transform.plane)
+        start = common_start(exposure, other, transform.plane)
         # WCSs of one name but two orientations were fitted one by one.
-        if bridge is None or (not note and labels[other.key] != labels[exposure.key]):
+        if start is None or (not start[1] and labels[other.key] != labels[exposure.key]):
             continue
-        lent[other.key] = bridge.then(transform)
+        lent[other.key] = start[0].then(transform)
     return lent
 
 

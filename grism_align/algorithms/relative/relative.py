@@ -15,6 +15,7 @@ from grism_align.algorithms.relative.pointing import prior_only, roll_groups
 from grism_align.values.association import root_name
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
+from grism_align.values.failure import MatchesNoOther, Remark, SeparateFrame, TooFewSources, text_of
 from grism_align.values.field import SkySource
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
@@ -86,28 +87,25 @@ def align_relative(
         If `relative.reference` names no usable exposure or visit.
     """
     bright = {e.key: _chosen(catalogs[e.key], match.brightest, relative) for e in exposures}
-    unusable = {
-        e.key: reason for e in exposures if (reason := _unusable(catalogs[e.key], bright[e.key], match))
-    }
+    unusable = {e.key: why for e in exposures if (why := _unusable(catalogs[e.key], bright[e.key], match))}
     usable = [e for e in exposures if e.key not in unusable]
-    fits = {key: ExposureFit.failed(reason) for key, reason in unusable.items()}
+    fits = {key: ExposureFit.failed(*why) for key, why in unusable.items()}
     fixed = _fixed(exposures, unusable, relative.reference)
     counts = {"sources": sum(map(len, bright.values())), "exposures_unusable": len(unusable)}
     if not usable:
         return RelativeResult(AlignmentSolution(fits), (), ("no direct exposure has usable sources",), counts)
     field = _network_input(usable, bright, (relative, pointing), fixed)
-    frames, reasons = align_network(field, relative, match)
-    warnings = []
+    frames, lone = align_network(field, relative, match)
+    warnings: list[str] = []
     for number, frame in enumerate(frames):
-        lone_reason = reasons.get(next(iter(frame.members)), "") if len(frame.members) == 1 else ""
-        note = _frame_note(usable, frames, number, lone_reason)
-        found = _frame_fits(usable, bright, frame, note, lone_reason if len(usable) > 1 else "")
+        cause = lone.get(next(iter(frame.members))) if len(frame.members) == 1 else None
+        note = () if cause else _frame_note(usable, frames, number)
+        found = _frame_fits(usable, bright, frame, note, cause)
         first = sum(len(before.sources) for before in frames[:number])
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
             fits[key] = replace(fit, frame=number, geometry=relative.fitgeometry, residuals=numbered)
-        if note and not lone_reason:
-            warnings.append(note)
+        warnings += map(str, note)
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
     places = [frame.sources for frame in frames]
     fits.update(prior_only(exposures, catalogs, fits, (labels, places), (pointing, match)))
@@ -131,13 +129,11 @@ def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> 
     return clean.joined(saturated.brightest(number, _AVOID))
 
 
-def _unusable(catalog: SourceCatalog, bright: SourceCatalog, match: MatchSettings) -> str:
+def _unusable(catalog: SourceCatalog, bright: SourceCatalog, match: MatchSettings) -> tuple[Remark, ...]:
     """Why an exposure can't be matched at all; empty if it can."""
-    if catalog.note:
-        return catalog.note
-    if len(bright) < match.min_matches:
-        return f"usable sources: {len(bright)} of {len(catalog)}, {match.min_matches} required"
-    return ""
+    if catalog.remarks or len(bright) >= match.min_matches:
+        return catalog.remarks
+    return (TooFewSources(len(bright), len(catalog), match.min_matches),)
 
 
 def reference_exposures(exposures: Sequence[Exposure], reference: str | None) -> list[Exposure]:
@@ -164,7 +160,9 @@ def reference_exposures(exposures: Sequence[Exposure], reference: str | None) ->
     return named
 
 
-def _fixed(exposures: Sequence[Exposure], unusable: Mapping[str, str], reference: str | None) -> set[str]:
+def _fixed(
+    exposures: Sequence[Exposure], unusable: Mapping[str, tuple[Remark, ...]], reference: str | None
+) -> set[str]:
     """Keys of the exposures that keep their WCS."""
     named = reference_exposures(exposures, reference)
     usable = [e.key for e in named if e.key not in unusable]
@@ -172,7 +170,7 @@ def _fixed(exposures: Sequence[Exposure], unusable: Mapping[str, str], reference
         return set(usable[:1])
     if not usable:
         name = "reference"
-        why = "; ".join(f"{e.key}: {unusable[e.key]}" for e in named)
+        why = "; ".join(f"{e.key}: {text_of(unusable[e.key])}" for e in named)
         raise SettingsError(name, reference, f"can't fix the frame ({why}); name another")
     return set(usable)
 
@@ -210,27 +208,26 @@ def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | No
     return None if residuals is None else replace(residuals, matched=first + residuals.matched)
 
 
-def _frame_note(usable: Sequence[Exposure], frames: list[AlignedFrame], number: int, lone_reason: str) -> str:
+def _frame_note(usable: Sequence[Exposure], frames: list[AlignedFrame], number: int) -> tuple[Remark, ...]:
     """What to know about a frame besides the first."""
     if number == 0:
-        return ""
-    keys = ", ".join(usable[n].key for n in sorted(frames[number].members))
-    main = usable[frames[0].fixed[0]].key
-    return f"not tied to the frame of {main}: {keys}" + (f" ({lone_reason})" if lone_reason else "")
+        return ()
+    keys = tuple(usable[n].key for n in sorted(frames[number].members))
+    return (SeparateFrame(usable[frames[0].fixed[0]].key, keys),)
 
 
 def _frame_fits(
     usable: Sequence[Exposure],
     bright: Mapping[str, SourceCatalog],
     frame: AlignedFrame,
-    note: str,
-    lone_reason: str,
+    note: tuple[Remark, ...],
+    cause: Remark | None,
 ) -> dict[str, ExposureFit]:
     reference = ",".join(usable[n].key for n in frame.fixed)
-    fits = {usable[n].key: ExposureFit.failed(reason) for n, reason in frame.rejected.items()}
-    if lone_reason:
+    fits = {usable[n].key: ExposureFit.failed(why) for n, why in frame.rejected.items()}
+    if cause is not None:
         exposure = usable[next(iter(frame.members))]
-        return {**fits, exposure.key: ExposureFit.failed(f"matches no other exposure: {lone_reason}")}
+        return {**fits, exposure.key: ExposureFit.failed(MatchesNoOther(cause))}
     for number, member in frame.members.items():
         exposure = usable[number]
         # Of several that fix the frame only their mean stays.
@@ -240,9 +237,13 @@ def _frame_fits(
 
 
 def _exposure_fit(
-    exposure: Exposure, catalog: SourceCatalog, member: MemberFit, fixed: bool, texts: tuple[str, str]
+    exposure: Exposure,
+    catalog: SourceCatalog,
+    member: MemberFit,
+    fixed: bool,
+    frame: tuple[str, tuple[Remark, ...]],
 ) -> ExposureFit:
-    reference, note = texts
+    reference, note = frame
     alone = not np.isfinite(member.probability)
     ids = np.asarray(catalog.table["id"], dtype=np.int64)[member.rows]
     return ExposureFit(
@@ -256,7 +257,7 @@ def _exposure_fit(
         reduced_chi2=member.reduced_chi2,
         leverage=member.leverage,
         false_match_probability=member.probability,
-        reason=note,
+        remarks=note,
         residuals=None
         if alone
         else Residuals(ids, member.sources, 1e3 * member.residual, member.weight, 1e3 * member.error),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.values.failure import DriftCorrected, DriftInsignificant, DriftTooLarge, FailureCode, Remark
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,7 +31,7 @@ def refinement(
     drift: tuple[float, float],
     settings: TraceSettings,
     reference_error: float = 0.0,
-) -> tuple[LinearTransform | None, str]:
+) -> tuple[LinearTransform | None, Remark]:
     """Correct a measured drift across the dispersion.
 
     Parameters
@@ -50,7 +52,7 @@ def refinement(
     transform : LinearTransform or None
         The correction with a further shift across the dispersion, in the same plane. None where nothing is
         to be corrected.
-    reason : str
+    remark : Remark
         What was done, or why nothing was.
 
     Notes
@@ -61,13 +63,12 @@ def refinement(
     the variance of the measurement and of what it is relative to.
     """
     value, error = drift
-    text = f"cross-dispersion drift of {value:+.3f} +- {error:.3f} px"
     if fit.transform is None or not np.isfinite([value, error]).all():
-        return None, "there are too few other exposures to tell a drift by"
+        return None, Remark(FailureCode.TOO_FEW_OTHERS)
     if abs(value) < settings.refine_significance * error:
-        return None, f"{text} is not significant"
+        return None, DriftInsignificant(value, error)
     if abs(value) > settings.refine_limit:
-        return None, f"{text} is larger than {settings.refine_limit:g} px, and not believed"
+        return None, DriftTooLarge(value, error, settings.refine_limit)
     step, across = _across_dispersion(exposure, fit.transform)
     size = float(np.hypot(*step))
     along_shift = np.append(step / size, np.zeros(4))
@@ -76,7 +77,7 @@ def refinement(
     covariance = kept @ fit.transform.covariance @ kept.T + variance * np.outer(along_shift, along_shift)
     # The source predicted at a row is seen `value` rows above, where the sky must therefore be.
     shift = fit.transform.shift + value * step
-    return replace(fit.transform, shift=shift, covariance=covariance), f"corrected by the {text}"
+    return replace(fit.transform, shift=shift, covariance=covariance), DriftCorrected(value, error)
 
 
 def carried_error(exposure: Exposure, transform: LinearTransform) -> float:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.algorithms.measuring.good_pixels import good_pixels
+from grism_align.algorithms.measuring.windowed import WIDEST, response
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
     "WIDTH",
-    "ChipImage",
+    "GrismImage",
     "PieceRows",
     "TraceCutouts",
     "cut_pieces",
@@ -30,13 +33,11 @@ _COSMIC_SIGMA, _COSMIC_FACTOR = 6.0, 2.0
 _ITERATIONS = 25
 _CONVERGED = 2e-4
 _FARTHEST = 2.5  # pixels between where a centroid starts and ends
-# Windowed variance in units of the window's where a profile counts as too wide to be measured.
-_WIDEST = 10 / 11
 
 
 @dataclass(frozen=True, eq=False)
-class ChipImage:
-    """The pixels of one chip, (ny, nx) each.
+class GrismImage:
+    """The pixels of one chip of a grism exposure, (ny, nx) each.
 
     Parameters
     ----------
@@ -51,10 +52,9 @@ class ChipImage:
     good: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], good_bits: int) -> ChipImage:
-        """The image of a chip's arrays; DQ bits other than `good_bits` mark bad pixels."""
-        good = (dq.astype(np.int64) & ~good_bits & 0xFFFF) == 0
-        good &= np.isfinite(sci) & np.isfinite(err) & (err > 0)
+    def of(cls, sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], good_bits: int) -> GrismImage:
+        """Return the image of a chip's arrays; DQ bits other than `good_bits` mark bad pixels."""
+        good = good_pixels(sci, err, dq, good_bits)
         return cls(np.where(good, sci, 0.0), np.where(good, np.square(err), 0.0), good)
 
 
@@ -101,13 +101,13 @@ class PieceRows:
 
 
 def cut_pieces(
-    image: ChipImage, first: NDArray[np.int64], trace: NDArray[np.float64], half: int
+    image: GrismImage, first: NDArray[np.int64], trace: NDArray[np.float64], half: int
 ) -> TraceCutouts:
     """Cut pieces of `WIDTH` columns, `half` rows to either side of the trace.
 
     Parameters
     ----------
-    image : ChipImage
+    image : GrismImage
         The chip.
     first : (M,) ndarray of int
         First column of each piece.
@@ -247,7 +247,7 @@ def _step(
     norm = np.where(total > 0, total, np.inf)
     second = (light * offset**2).sum(axis=(1, 2)) / norm / window**2
     # No longer a step than twice the moment: a wide profile comes near in smaller ones.
-    return np.asarray((light * offset).sum(axis=(1, 2)) / norm / (1.0 - np.clip(second, 0.0, 0.5)))
+    return np.asarray((light * offset).sum(axis=(1, 2)) / norm / response(second, 0.5))
 
 
 def _measured(
@@ -264,9 +264,8 @@ def _measured(
     found = total > 0
     norm = np.where(found, total, 1.0)
     second = (light * offset**2).sum(axis=(1, 2)) / norm / window**2
-    response = 1.0 - np.clip(second, 0.0, _WIDEST)
     noise = weight**2 * variance
     first_error = np.sqrt((noise * offset**2).sum(axis=(1, 2)))
     snr = total / np.sqrt(np.where(found, noise.sum(axis=(1, 2)), 1.0))
-    narrow = (second > 0) & (second < _WIDEST)
-    return PieceRows(position, first_error / (norm * response), snr, found & narrow)
+    narrow = (second > 0) & (second < WIDEST)
+    return PieceRows(position, first_error / (norm * response(second)), snr, found & narrow)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.traces.offsets import disagreements
+from grism_align.values.failure import Remark, SpectraOff
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ _ALLOWANCE = 0.01  # pixels: what the verification itself can be off by
 def with_disagreements(
     solution: AlignmentSolution,
     verification: TraceVerification,
-    refused: Mapping[str, str],
+    refused: Mapping[str, Remark],
     significance: float,
 ) -> AlignmentSolution:
-    """Say in the reasons of fits by how much their spectra disagree with the others.
+    """Remark of fits by how much their spectra disagree with the others.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def with_disagreements(
         Corrections of the grism exposures.
     verification : TraceVerification
         What their traces say with these corrections.
-    refused : mapping of str to str
+    refused : mapping of str to Remark
         Why exposures were not corrected by their traces; empty where that was not asked for.
     significance : float
         Least disagreement that is told, in its errors.
@@ -46,14 +47,12 @@ def with_disagreements(
     """
     fits = dict(solution.fits)
     for found in verification.grisms:
-        for key, text in _disagreeing(found, significance):
-            why = f", not corrected: {refused[key]}" if key in refused else ""
-            reasons = (fits[key].reason, f"spectra lie off by {text}{why}")
-            fits[key] = replace(fits[key], reason="; ".join(filter(None, reasons)))
+        for key, remark in _disagreeing(found, significance):
+            fits[key] = fits[key].noted(replace(remark, refusal=refused.get(key)))
     return AlignmentSolution(fits, solution.reference)
 
 
-def _disagreeing(found: GrismOffsets, significance: float) -> Iterator[tuple[str, str]]:
+def _disagreeing(found: GrismOffsets, significance: float) -> Iterator[tuple[str, SpectraOff]]:
     """Exposures whose offsets differ significantly, and by how much from what."""
     offsets = found.offsets
     value, error, reference = disagreements(offsets, significance)
@@ -62,9 +61,8 @@ def _disagreeing(found: GrismOffsets, significance: float) -> Iterator[tuple[str
         value, error = offsets.offset, np.sqrt(np.diag(offsets.covariance) + _ALLOWANCE**2)
     for number in np.flatnonzero(np.abs(value) > significance * error):
         n = int(reference.sum() - reference[number])
-        against = f"against {found.config}" if alone else f"relative to {n} other exposure{'s' * (n > 1)}"
-        text = f"{value[number]:+.3f} +- {error[number]:.3f} px across the dispersion, {against}"
-        yield found.keys[number], text
+        config = found.config if alone else ""
+        yield found.keys[number], SpectraOff(float(value[number]), float(error[number]), config, n)
 
 
 def common_offsets(verification: TraceVerification, significance: float) -> list[str]:

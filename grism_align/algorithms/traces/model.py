@@ -14,7 +14,7 @@ from grism_align.algorithms.traces.offsets import TraceMeasurements
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.traces.cutouts import ChipImage
+    from grism_align.algorithms.traces.cutouts import GrismImage
     from grism_align.values.settings import TraceSettings
     from grism_align.values.trace import TraceModel
 
@@ -31,12 +31,12 @@ _AGREE = 4.0  # pixels between a piece of a coarse trace and the smooth curve th
 _FEWEST_PIECES = 2
 
 
-def found_trace(image: ChipImage, view: ChipView, grism: str) -> TraceModel | None:
+def found_trace(image: GrismImage, view: ChipView, grism: str) -> TraceModel | None:
     """Find by itself where a grism's brightest order lies: the same for all sources, to a pixel or two.
 
     Parameters
     ----------
-    image : ChipImage
+    image : GrismImage
         A chip of a grism exposure.
     view : ChipView
         Where the sources are.
@@ -77,7 +77,7 @@ def found_trace(image: ChipImage, view: ChipView, grism: str) -> TraceModel | No
 
 
 def _peaks(
-    image: ChipImage, layout: Layout, chosen: NDArray[np.int64], search: int
+    image: GrismImage, layout: Layout, chosen: NDArray[np.int64], search: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Height of the highest peak of the stacked profile of each piece, (K,), and how far it stands out."""
     from scipy.ndimage import gaussian_filter1d
@@ -111,13 +111,13 @@ def _smooth_curve(
 
 
 def chip_heights(
-    image: ChipImage, view: ChipView, model: TraceModel, settings: TraceSettings
+    image: GrismImage, view: ChipView, model: TraceModel, settings: TraceSettings
 ) -> tuple[TraceMeasurements | None, str]:
     """Measure the traces of bright, isolated sources on one chip.
 
     Parameters
     ----------
-    image : ChipImage
+    image : GrismImage
         The chip of a grism exposure.
     view : ChipView
         Where the sources are.

@@ -12,6 +12,7 @@ from grism_align.algorithms.traces.offsets import (
     contrast_with_best,
     contrast_with_mean,
 )
+from grism_align.values.failure import FailureCode, Remark
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def refine_on_traces(
     solution: AlignmentSolution,
     verification: TraceVerification,
     settings: TraceSettings,
-) -> tuple[AlignmentSolution, dict[str, str]]:
+) -> tuple[AlignmentSolution, dict[str, Remark]]:
     """Correct grism exposures without a direct partner in time by their significant drifts.
 
     Parameters
@@ -52,9 +53,9 @@ def refine_on_traces(
     Returns
     -------
     solution : AlignmentSolution
-        With changed fits for exposures that were corrected, whose reasons say so. Errors across the
+        With changed fits for exposures that were corrected, whose remarks say so. Errors across the
         dispersion become those of the measurement and of what it is relative to.
-    refused : dict of str to str
+    refused : dict of str to Remark
         Why the other exposures were not corrected.
 
     Notes
@@ -63,23 +64,23 @@ def refine_on_traces(
     of all. What all have in common is no drift but the configuration's, or that of where the sources are.
     """
     by_key = {direct.key: direct for direct in exposures.direct}
-    fits, refused = dict(solution.fits), {}
+    fits = dict(solution.fits)
+    refused: dict[str, Remark] = {}
     for found in verification.grisms:
         partners = {
-            key: [by_key[one] for one in solution[key].governed_by if one in by_key] for key in found.keys
+            key: [by_key[one] for one in solution[key].governors if one in by_key] for key in found.keys
         }
         paired = np.array([has_partner(exposures[key], partners[key], settings) for key in found.keys])
         for number, key in enumerate(found.keys):
             if paired[number]:
-                refused[key] = "a direct exposure was taken next to it in time"
+                refused[key] = Remark(FailureCode.PARTNER_IN_TIME)
                 continue
             *drift, carried = _drift(exposures, solution, found, (number, paired))
-            refined, reason = refinement(exposures[key], fits[key], (drift[0], drift[1]), settings, carried)
+            refined, remark = refinement(exposures[key], fits[key], (drift[0], drift[1]), settings, carried)
             if refined is not None:
-                reasons = "; ".join(filter(None, (fits[key].reason, reason)))
-                fits[key] = replace(fits[key], transform=refined, reason=reasons)
+                fits[key] = replace(fits[key], transform=refined).noted(remark)
             else:
-                refused[key] = reason
+                refused[key] = remark
     return AlignmentSolution(fits, solution.reference), refused
 
 

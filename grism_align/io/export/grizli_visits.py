@@ -206,9 +206,8 @@ def _groups(by_product: Mapping[str, Sequence[_Aligned]]) -> list[dict[str, Any]
     for product, members in by_product.items():
         weights: dict[str, float] = defaultdict(float)
         for one in members:
-            governors = one.fit["governed_by"]
-            shares = one.fit.get("weights") or [1.0] * len(governors)
-            for governor, share in zip(governors, shares, strict=True):
+            governed = one.fit["governed"] or {"exposures": [], "weights": []}
+            for governor, share in zip(governed["exposures"], governed["weights"], strict=True):
                 if governor in product_of:
                     weights[product_of[governor]] += float(share)
         if weights:

@@ -12,8 +12,9 @@ import numpy as np
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.fields import STEPS
 from grism_align.values.catalog import CatalogAttempt
+from grism_align.values.failure import remark_from
 from grism_align.values.field import Activity, ExposureSet, SkySource
-from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed, Residuals
 from grism_align.values.trace import TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -31,12 +32,11 @@ _FIT_VALUES = (
     "n_used",
     "rms",
     "false_match_probability",
-    "reason",
-    "rule",
     "geometry",
+    "given_by",
 )
 # Not in the first records.
-_LATER_FIT_VALUES = ("reduced_chi2", "leverage", "includes_earlier", "carried_error")
+_LATER_FIT_VALUES = ("reduced_chi2", "leverage", "includes_earlier")
 
 logger = logging.getLogger(__name__)
 
@@ -129,12 +129,18 @@ def _fit(entry: Mapping[str, Any]) -> ExposureFit:
         transform=_transform(entry["transform"]),
         residuals=residuals and _residuals(residuals),
         rms_axes=tuple(entry.get("rms_axes", ExposureFit.rms_axes)),
-        governed_by=tuple(entry["governed_by"]),
-        weights=tuple(entry.get("weights", ())),
-        gaps=tuple(entry.get("gaps", ())),
+        remarks=tuple(map(remark_from, entry["remarks"])),
+        governed=_governed(entry["governed"]),
         **{name: entry[name] for name in _FIT_VALUES},
         **{name: entry[name] for name in _LATER_FIT_VALUES if name in entry},
     )
+
+
+def _governed(entry: Mapping[str, Any] | None) -> Governed | None:
+    if entry is None:
+        return None
+    given: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    return Governed(**given)
 
 
 def _numbered_through(relative: AlignmentSolution, sources: Sequence[SkySource]) -> AlignmentSolution:

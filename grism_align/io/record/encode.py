@@ -13,6 +13,7 @@ import numpy as np
 from grism_align.io.files.builtin import to_builtin
 from grism_align.io.record.catalog_entries import aligned_entry, reference_entry
 from grism_align.io.record.input_wcs import start_entry
+from grism_align.values.failure import remark_entry
 from grism_align.values.field import SkySource
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def _fit_entry(
     entry = {
         "status": fit.status.value,
         "reason": fit.reason,
+        "remarks": [remark_entry(remark) for remark in fit.remarks],
         "reference": fit.reference,
         "frame": int(fit.frame),
         "n_matched": int(fit.n_matched),
@@ -156,11 +158,8 @@ def _fit_entry(
         "leverage": float(fit.leverage),
         "includes_earlier": bool(fit.includes_earlier),
         "false_match_probability": float(fit.false_match_probability),
-        "governed_by": [str(key) for key in fit.governed_by],
-        "rule": fit.rule,
-        "weights": [float(weight) for weight in fit.weights],
-        "gaps": [float(gap) for gap in fit.gaps],
-        "carried_error": float(fit.carried_error),
+        "governed": to_builtin(vars(fit.governed)) if fit.governed else None,
+        "given_by": fit.given_by,
         "geometry": fit.geometry,
         "transform": _transform_entry(fit.transform, place),
     }

@@ -116,7 +116,7 @@ def start_difference(
     here = np.concatenate([_positions(chip) for chip in exposure.chips])
     there = np.concatenate([np.array(known[chip.number]["sky"], dtype=float) for chip in exposure.chips])
     source, target = plane.to_plane(here), plane.to_plane(there)
-    fitted = weighted_transform((source, target), np.ones(len(source)), plane, "general")
+    fitted = weighted_transform(source, target, np.ones(len(source)), plane, "general")
     rest = np.hypot(*(fitted.apply(source) - target).T)
     return StartDifference(
         largest=float(_MAS * 3600 * separation(here, there).max()),

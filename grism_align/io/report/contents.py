@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.values.solution import ExposureFit, FitStatus, Residuals, agreement
+from grism_align.values.failure import remark_from
+from grism_align.values.solution import ExposureFit, FitStatus, Governed, Residuals, agreement
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from grism_align.values.failure import Remark
 
 __all__ = ["USER", "Contents", "Entry", "Tie"]
 
@@ -83,9 +86,16 @@ class Entry:
         )
 
     @property
-    def reason(self) -> str:
+    def remarks(self) -> tuple[Remark, ...]:
         """Why it failed, or what to know about it."""
-        return str(self.value("total", "reason", ""))
+        return tuple(map(remark_from, self.value("total", "remarks", ())))
+
+    @property
+    def governed(self) -> Governed | None:
+        """How a grism exposure came by its correction; None of a direct one."""
+        entry = self.value("total", "governed", None)
+        given: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in (entry or {}).items()}
+        return Governed(**given) if given else None
 
     def value(self, step: str, name: str, default: Any = float("nan")) -> Any:
         """One value of the fit of a step, or a default where there is none."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.advice import failure_of
 from grism_align.io.report.formatting import count, fixed, listed, probability
+from grism_align.values.failure import Remark, advice_on, text_of
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -87,18 +86,20 @@ def cautions_of(contents: Contents) -> list[Caution]:
     return sorted(found, key=lambda caution: not caution.is_problem)
 
 
-def _by_reason(entries: list[Entry]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
+def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...], tuple[str, ...]]]:
+    """What is remarked of exposures, in words and as it is, with those of which it is."""
+    grouped: dict[str, list[Entry]] = {}
     for entry in entries:
-        grouped.setdefault(entry.reason or "no reason on record", []).append(entry.key)
-    return grouped
+        grouped.setdefault(text_of(entry.remarks), []).append(entry)
+    for text, members in grouped.items():
+        yield text, members[0].remarks, tuple(member.key for member in members)
 
 
 def _failures(contents: Contents) -> Iterator[Caution]:
     failed = [entry for entry in contents.entries if entry.status is FitStatus.FAILED]
-    for reason, keys in _by_reason(failed).items():
+    for text, remarks, keys in _by_remarks(failed):
         keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs"
-        yield Caution(f"{listed(keys)} {keeps}: {reason}", failure_of(reason).remedy, exposures=tuple(keys))
+        yield Caution(f"{listed(keys)} {keeps}: {text}", advice_on(remarks), exposures=keys)
     unfitted = tuple(entry.key for entry in contents.entries if entry.status is None)
     if unfitted and not contents.is_given:
         remedy = "Run the pipeline to its end, from the association beside this record"
@@ -111,16 +112,16 @@ def _failures(contents: Contents) -> Iterator[Caution]:
 
 def _priors(contents: Contents) -> Iterator[Caution]:
     prior = [entry for entry in contents.direct if entry.status is FitStatus.PRIOR_ONLY]
-    for reason, keys in _by_reason(prior).items():
+    for text, remarks, keys in _by_remarks(prior):
         yield Caution(
-            f"{listed(keys)} PRIOR_ONLY: {reason}",
-            f"{failure_of(reason).remedy}. As it is, good to tens of mas: too little for stacking",
-            exposures=tuple(keys),
+            f"{listed(keys)} PRIOR_ONLY: {text}",
+            f"{advice_on(remarks)}. As it is, good to tens of mas: too little for stacking",
+            exposures=keys,
         )
 
 
 def _substitutes(contents: Contents) -> Iterator[Caution]:
-    odd = [entry for entry in contents.grisms if entry.reason and entry.status is not FitStatus.FAILED]
+    odd = [entry for entry in contents.grisms if entry.remarks and entry.status is not FitStatus.FAILED]
     verify = "verify_traces tells how far the spectra are off, and refine_grism mends that"
     own = f"See whether a direct exposure of their own can be had; if not, {verify}"
     prior = f"Good to tens of mas, enough for extracting spectra; {verify}"
@@ -133,18 +134,20 @@ def _substitutes(contents: Contents) -> Iterator[Caution]:
 
 
 def _alike(entries: list[Entry]) -> dict[str, list[str]]:
-    """Exposures by their reasons, in which those that govern them have no names."""
+    """Exposures by what is remarked of them, in which those that govern them have no names."""
     found: dict[str, list[str]] = {}
     for entry in entries:
-        pattern = "|".join(map(re.escape, entry.value("total", "governed_by", ()))) or "(?!)"
-        found.setdefault(re.sub(pattern, "the direct exposure", entry.reason), []).append(entry.key)
+        governors = entry.governed.exposures if entry.governed else ()
+        unnamed = dict.fromkeys(governors, "the direct exposure")
+        text = text_of(remark.renamed(unnamed) for remark in entry.remarks)
+        found.setdefault(text, []).append(entry.key)
     return found
 
 
 def _carried(contents: Contents) -> Iterator[Caution]:
     """Grism exposures whose errors are mostly those of the way from the direct exposure."""
-    plain = [entry for entry in contents.grisms if entry.is_aligned and not entry.reason]
-    errors = {entry.key: float(entry.value("total", "carried_error")) for entry in plain}
+    plain = [entry for entry in contents.grisms if entry.is_aligned and not entry.remarks]
+    errors = {entry.key: entry.governed.propagation_error for entry in plain if entry.governed}
     keys = tuple(key for key, error in errors.items() if error > _LARGE_CARRIED)
     if keys:
         have = "has" if len(keys) == 1 else "have"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.report.formatting import fixed, probability
+from grism_align.values.failure import text_of
 
 if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry
@@ -114,8 +115,10 @@ def _row(entry: Entry, *, is_first: bool) -> Row:
 
 def _governors(entry: Entry) -> str:
     """Those that govern; with their weights where there are several."""
-    names, weights = entry.value("total", "governed_by", ()), entry.value("total", "weights", ())
-    if len(names) < 2 or len(weights) != len(names):
+    if entry.governed is None:
+        return ""
+    names, weights = entry.governed.exposures, entry.governed.weights
+    if len(names) < 2:
         return ", ".join(names)
     return ", ".join(
         f"{name}\N{NO-BREAK SPACE}({weight:.2f})" for name, weight in zip(names, weights, strict=True)
@@ -123,7 +126,7 @@ def _governors(entry: Entry) -> str:
 
 
 def _remark(entry: Entry) -> str:
-    parts = [entry.reason, str(entry.value("total", "rule", ""))]
+    parts = [text_of(entry.remarks), str(entry.governed or ""), str(entry.value("total", "given_by", ""))]
     return "; ".join(part for part in parts if part)
 
 

@@ -197,7 +197,7 @@ def _grism_sentence(contents: Contents) -> str:
         return f"None of the {count(len(grisms), 'grism exposure')} has the correction of a direct exposure."
     if contents.is_lone and not any(entry.is_moved for entry in grisms):
         return ""
-    governors = {name for entry in corrected for name in entry.value("total", "governed_by", [])}
+    governors = {name for entry in corrected if entry.governed for name in entry.governed.exposures}
     prior = sum(entry.status is FitStatus.PRIOR_ONLY for entry in corrected)
     rough = f"; {prior} of them as PRIOR_ONLY, good to tens of mas" if prior else ""
     of_all = "All" if len(corrected) == len(grisms) else f"{len(corrected)} of"

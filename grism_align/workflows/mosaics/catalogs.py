@@ -8,7 +8,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table, vstack
 
-from grism_align.algorithms.mosaics.catalog import LARGEST_STAMP, FindSettings, MosaicSources, measure_mosaic
+from grism_align.algorithms.measuring.background import clipped_level
+from grism_align.algorithms.mosaics.catalog import FindSettings, MosaicSources, measure_mosaic
 from grism_align.algorithms.mosaics.drizzle import noise_correlation
 from grism_align.io.files.builtin import to_builtin
 from grism_align.io.files.staging import atomic_path
@@ -36,7 +37,7 @@ __all__ = ["write_catalog"]
 
 
 # Pixels that a part of a mosaic shares with the next one, so that sources on the border are whole in one.
-_OVERLAP = LARGEST_STAMP + 2
+_OVERLAP = 402
 # Largest side of such a part: finding sources takes more memory a pixel than drizzling.
 _LARGEST = 4096
 _POGSON = 1.0857
@@ -93,10 +94,12 @@ def write_catalog(
             found = measure_mosaic(
                 science.read(wide), weights * calibration[0], calibration[1], _find(plan, settings)
             )
-            rows = _inside(found, tile, wide)
-            tables.append(_table(found, rows, wide, sum(map(len, tables))))
-            _add_segments(segmentation, found, rows, (tile, wide), sum(map(len, tables)) - len(rows))
-    table = _completed(vstack(tables), plan, members, corrections, cards)
+            own = _table(found, tile, wide, sum(map(len, tables)))
+            tables.append(own)
+            _add_segments(segmentation, found, own, wide)
+    table = _completed(
+        vstack([own for own in tables if len(own)] or tables[:1]), plan, members, corrections, cards
+    )
     table.meta = _meta(plan, cards, exposures, settings)
     with atomic_path(folder / f"{plan.name}_cat.ecsv") as temporary:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
@@ -140,8 +143,6 @@ def _calibration(
     if not used.any():
         return 1.0, 0.0
     if settings.weights == "exposure":
-        from grism_align.algorithms.mosaics.background import clipped_level
-
         scatter = clipped_level(science.read(middle)[used] * np.sqrt(weights[used]))[1]
         ratio = plan.grid.scale / exposures[0].pixel_scale
         factor = 1 / (scatter * noise_correlation(settings.drop_side, ratio)) ** 2
@@ -165,48 +166,26 @@ def _span(center: float, side: int, size: int) -> tuple[int, int]:
     return low, min(low + side, size)
 
 
-def _inside(found: MosaicSources, tile: Tile, wide: Tile) -> NDArray[np.int64]:
-    """Sources whose centre lies on a tile and not on its margin."""
-    xy = np.rint(found.xy + wide.corner)
-    inside = (xy[:, 0] >= tile.left) & (xy[:, 0] < tile.right)
-    inside &= (xy[:, 1] >= tile.bottom) & (xy[:, 1] < tile.top)
-    return np.flatnonzero(inside)
-
-
-def _add_segments(
-    segmentation: TiledImage,
-    found: MosaicSources,
-    rows: NDArray[np.int64],
-    tiles: tuple[Tile, Tile],
-    before: int,
-) -> None:
-    """Put the segments of a tile's own sources in place, also where they reach beyond it."""
-    _, wide = tiles
-    label = np.zeros(len(found.label) + 1, np.int32)
-    label[rows + 1] = before + 1 + np.arange(len(rows))
-    own = label[found.segments]
-    segmentation.write(wide, np.where(own > 0, own, segmentation.read(wide)))
-
-
-def _table(found: MosaicSources, rows: NDArray[np.int64], wide: Tile, before: int) -> Table:
-    xy = found.xy[rows] + wide.corner
-    table = Table()
-    table["label"] = before + 1 + np.arange(len(rows))
-    table["xcentroid"], table["ycentroid"] = xy.T
-    table["x_error"], table["y_error"] = found.xy_error[rows].T
-    for name in ("aperture", "isophotal", "kron"):
-        table[f"{name}_flux"], table[f"{name}_flux_err"] = getattr(found, name)[rows].T
-    table["kron_radius"] = found.kron_radius[rows]
-    table["semimajor_sigma"], table["semiminor_sigma"] = found.axes[rows].T
-    table["orientation"] = found.theta[rows]
-    table["ellipticity"] = 1 - found.axes[rows, 1] / found.axes[rows, 0]
-    table["fwhm"] = found.fwhm[rows]
-    table["isophotal_area"] = found.area[rows]
-    for index, name in enumerate(("bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")):
-        offset = wide.left if index < 2 else wide.bottom
-        table[name] = found.box[rows, index] + offset
-    table["flags"] = found.flags[rows]
+def _table(found: MosaicSources, tile: Tile, wide: Tile, before: int) -> Table:
+    """Return the sources whose centre lies on a tile and not on its margin, in pixels of the mosaic."""
+    table = Table(dict(found.columns))
+    for axis, first in (("x", wide.left), ("y", wide.bottom)):
+        for name in (f"{axis}centroid", f"bbox_{axis}min", f"bbox_{axis}max"):
+            table[name] += first
+    x, y = np.rint(table["xcentroid"]), np.rint(table["ycentroid"])
+    table["segment"] = 1 + np.arange(len(table))
+    table = table[(x >= tile.left) & (x < tile.right) & (y >= tile.bottom) & (y < tile.top)]
+    table["label"] = before + 1 + np.arange(len(table))
     return table
+
+
+def _add_segments(segmentation: TiledImage, found: MosaicSources, own: Table, wide: Tile) -> None:
+    """Put the segments of a tile's own sources in place, also where they reach beyond it."""
+    label = np.zeros(found.segments.max(initial=0) + 1, np.int32)
+    label[own["segment"]] = own["label"]
+    values = label[found.segments]
+    segmentation.write(wide, np.where(values > 0, values, segmentation.read(wide)))
+    own.remove_column("segment")
 
 
 def _completed(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.mosaics.background import clipped_level, thinned
-from grism_align.algorithms.mosaics.drizzle import ChipImage
+from grism_align.algorithms.measuring.background import clipped_level, thinned
+from grism_align.algorithms.measuring.good_pixels import good_pixels, has_bits
+from grism_align.algorithms.mosaics.drizzle import DrizzleInput
 from grism_align.algorithms.mosaics.map import TOLERANCE, PixelMap, PlaneMap
 from grism_align.io.missions import read_pixels
 from grism_align.io.missions.hst.flags import COSMIC_RAY_BIT
@@ -125,16 +126,13 @@ class ExposureStack:
         if self.settings.cosmic_rays != "none":
             # what an earlier run flagged is looked at again, or each run would flag more than the one before
             accepted |= COSMIC_RAY_BIT
-        # of signed and of wider types alike, the lower 16 bits
-        dq = pixels.dq.astype(np.uint16)
-        good = (dq & np.uint16(~accepted & 0xFFFF)) == 0
-        good &= np.isfinite(pixels.sci) & np.isfinite(pixels.err) & (pixels.err > 0)
+        good = good_pixels(pixels.sci, pixels.err, pixels.dq, accepted)
         image = np.where(good, pixels.sci, 0).astype(np.float32, copy=False)
         error = np.where(good, pixels.err, 1).astype(np.float32, copy=False)
         if time != 1:
             image *= np.float32(1 / time)
             error *= np.float32(1 / time)
-        return ChipRates(chip, image, error, good, good & (dq & np.uint16(COSMIC_RAY_BIT) > 0))
+        return ChipRates(chip, image, error, good, good & has_bits(pixels.dq, COSMIC_RAY_BIT))
 
     def _sky(self, rates: ChipRates) -> ChipStatistics:
         part = thinned(rates.image.size)
@@ -203,7 +201,7 @@ class ExposureStack:
         """Corners of all chips of some exposures, (N, 2) deg."""
         return np.concatenate([wcs.footprint() for key in keys for wcs in self.exposures[key][1]])
 
-    def image(self, key: str, rates: ChipRates, grid: MosaicGrid, zero_point: float) -> ChipImage:
+    def image(self, key: str, rates: ChipRates, grid: MosaicGrid, zero_point: float) -> DrizzleInput:
         """A chip as it enters a mosaic whose fluxes have a zero point (AB; NaN for any)."""
         exposure, _ = self.exposures[key]
         facts = self.facts[key, rates.chip.number]
@@ -214,7 +212,7 @@ class ExposureStack:
         if factor != 1:
             image *= np.float32(factor)
             weight *= np.float32(factor**-2)
-        return ChipImage(
+        return DrizzleInput(
             image,
             weight,
             self.to_grid(key, rates.chip, grid),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.algorithms.mosaics.background import thinned
+from grism_align.algorithms.measuring.background import thinned
 from grism_align.algorithms.mosaics.cosmic_rays import (
     ASTROSCRAPPY_IS_MISSING,
     Median,

@@ -227,7 +227,7 @@ def _output_association(results: Results) -> Association:
 
 def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
     """Those that gave the correction; but not one that stood in for another, which may be mended."""
-    return member.governors if fit is None or fit.reason or not fit.governed_by else fit.governed_by
+    return member.governors if fit is None or fit.remarks else fit.governors or member.governors
 
 
 #: What writes each product beside the exposures and the record, in the order in which they take their names.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.algorithms.measuring.good_pixels import good_pixels
 from grism_align.algorithms.measuring.stamps import StampGrid, mean_of_known, sampled, stacked
 from grism_align.io.missions import read_pixels
 from grism_align.values.catalog import UNRELIABLE, SourceFlag
@@ -191,7 +192,7 @@ def _read(
         on_chip = rows[_is_on(chip, stars.sky[rows], transform)]
         if len(on_chip) == 0:
             continue
-        good = ((pixels.dq.astype(np.int64) & ~good_bits & 0xFFFF) == 0) & np.isfinite(pixels.sci)
+        good = good_pixels(pixels.sci, pixels.err, pixels.dq, good_bits)
         after = chip.wcs.corrected(transform)
         for row in on_chip.tolist():
             one = sampled(pixels.sci, good, chip.wcs, shifted[row], grid)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.traces.correction import rows_moved
-from grism_align.algorithms.traces.cutouts import ChipImage
+from grism_align.algorithms.traces.cutouts import GrismImage
 from grism_align.algorithms.traces.model import chip_heights, found_trace
 from grism_align.algorithms.traces.offsets import (
     LEAST_ERROR,
@@ -265,24 +265,24 @@ def _exposure_heights(job: _Job) -> tuple[list[TraceMeasurements], str]:
     return parts, "; ".join(dict.fromkeys(reasons))
 
 
-def _views(job: _Job) -> Iterator[tuple[ChipImage, ChipView]]:
+def _views(job: _Job) -> Iterator[tuple[GrismImage, ChipView]]:
     """Image and sources of each chip of an exposure, one at a time."""
     for chip, pixels in read_pixels(job.exposure):
         if job.fit.transform is not None:
             view = chip_view(chip, job.fit.transform, job.sources, job.settings)
             view = replace(view, band=job.band, window=job.windows[chip.number])
-            yield ChipImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits), view
+            yield GrismImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits), view
 
 
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:
     """Filter of the direct exposures whose correction an exposure has."""
     filters = {direct.key: direct.filter for direct in exposures.direct}
-    return next((filters[key] for key in fit.governed_by if key in filters), "")
+    return next((filters[key] for key in fit.governors if key in filters), "")
 
 
 def _good_bits(exposures: ExposureSet, fit: ExposureFit) -> int:
     """DQ bits of usable pixels: those that the direct exposures were measured with."""
-    for key in (*fit.governed_by, *exposures.catalogs):
+    for key in (*fit.governors, *exposures.catalogs):
         if key in exposures.catalogs:
             meta = exposures.catalogs[key].table.meta.get("settings", {})
             return int(meta.get("good_bits", DetectionSettings.good_bits))

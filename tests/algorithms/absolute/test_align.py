@@ -8,6 +8,7 @@ import pytest
 from grism_align.algorithms.absolute.align import align_absolute
 from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.relative import align_relative
+from grism_align.values.failure import NoSources, TooFewSources
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import (
     AbsoluteSettings,
@@ -29,7 +30,10 @@ KEYS = ("iaaa01d1q", "iaaa01d2q")
 def frame_exposures(rng, error, keys=KEYS, **options):
     """Exposures of a relative frame, all with one error, and the identity as their relative solution."""
     made = [observe(stars(rng), error, rng, key, start=1e3 * i, **options)[0] for i, key in enumerate(keys)]
-    fits = {e.key: ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE), frame=0) for e in made}
+    fits = {
+        e.key: ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE), frame=0, geometry="rshift")
+        for e in made
+    }
     return made, AlignmentSolution(fits, keys[0])
 
 
@@ -202,9 +206,13 @@ def test_each_frame_is_fitted_as_a_whole():
     (lost,), _ = frame_exposures(rng, second, ("iccc03d1q",))
     relative = AlignmentSolution(
         {
-            one.key: ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=0),
-            two.key: ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=1),
-            lost.key: ExposureFit.failed("matches no other exposure"),
+            one.key: ExposureFit(
+                FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=0, geometry="rshift"
+            ),
+            two.key: ExposureFit(
+                FitStatus.REFERENCE, LinearTransform.identity(PLANE), frame=1, geometry="rshift"
+            ),
+            lost.key: ExposureFit.failed(NoSources(6.0)),
         }
     )
     sources = [
@@ -325,13 +333,15 @@ def test_an_exposure_without_matches_moves_with_its_acquisition():
     lost = relative.solution.fits["ibbb02d2q"]
     fits = {
         **relative.solution.fits,
-        "ibbb02d2q": replace(lost, status=FitStatus.PRIOR_ONLY, residuals=None, reason="few sources"),
+        "ibbb02d2q": replace(
+            lost, status=FitStatus.PRIOR_ONLY, residuals=None, remarks=(TooFewSources(3, 9, 6),)
+        ),
     }
     solution = AlignmentSolution(fits, relative.solution.reference)
     absolute = align(exposures, solution, relative.sources, catalog, catalogs=catalogs)
     total = solution.then(absolute.solution)
     assert total["ibbb02d2q"].status is FitStatus.PRIOR_ONLY
-    assert total["ibbb02d2q"].reason == "few sources"
+    assert total["ibbb02d2q"].remarks == (TooFewSources(3, 9, 6),)
     assert np.abs(errors_left(exposures, solution, absolute.solution)).max() < 0.005
 
 

@@ -17,6 +17,7 @@ from grism_align.algorithms.absolute.align import AbsoluteResult, align_absolute
 from grism_align.algorithms.relative.relative import RelativeResult, align_relative
 from grism_align.io.catalogs.reference import reference_catalog_from
 from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, SourceFlag
+from grism_align.values.failure import TooFewSources
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import (
     AbsoluteSettings,
@@ -197,7 +198,7 @@ def test_a_frame_is_tied_anywhere(ra, dec):
     known = replace(stars(rng, 50, motion=10.0, plane=plane), parallax=20.0)
     error = LinearTransform.from_parameters(plane, (2.0, -1.0), 0.1)
     exposure, _ = observe(known, error, rng, KEYS[0])
-    identity = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(plane), frame=0)
+    identity = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(plane), frame=0, geometry="rshift")
     sources = sky_sources(known, error, rng, year=2009.3)
     relative = RelativeResult(AlignmentSolution({exposure.key: identity}), sources, (), {})
     field = Field([exposure], {}, relative, [error])
@@ -247,7 +248,7 @@ def test_catalogs_of_few_unrelated_sources_are_refused():
     rng = np.random.default_rng(206)
     identity = LinearTransform.identity(PLANE)
     exposure, _ = observe(stars(rng), identity, rng, KEYS[0])
-    fit = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE), frame=0)
+    fit = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE), frame=0, geometry="rshift")
     sources = sky_sources(stars(rng, 200), identity, rng)
     field = Field([exposure], {}, RelativeResult(AlignmentSolution({exposure.key: fit}), sources, (), {}), [])
     for n in np.tile(np.arange(3, 11), 4):
@@ -646,7 +647,9 @@ def test_an_exposure_with_no_correction_of_its_own_moves_with_others(solve):
     lost = field.relative.solution[KEYS[3]]
     fits = {
         **field.relative.solution.fits,
-        KEYS[3]: replace(lost, status=FitStatus.PRIOR_ONLY, residuals=None, reason="few sources"),
+        KEYS[3]: replace(
+            lost, status=FitStatus.PRIOR_ONLY, residuals=None, remarks=(TooFewSources(3, 9, 6),)
+        ),
     }
     relative = replace(field.relative, solution=AlignmentSolution(fits, KEYS[0]))
     for n in (0, 3):
@@ -654,7 +657,7 @@ def test_an_exposure_with_no_correction_of_its_own_moves_with_others(solve):
         result = replace(field, relative=relative, catalogs=catalogs).tied(with_errors(known, rng), solve)
         assert field.worst(result) < tolerance(35)
         total = relative.solution.then(result.solution)[KEYS[3]]
-        assert (total.status, total.reason) == (FitStatus.PRIOR_ONLY, "few sources")
+        assert (total.status, total.remarks) == (FitStatus.PRIOR_ONLY, (TooFewSources(3, 9, 6),))
 
 
 @pytest.mark.parametrize("solve", SOLVES)

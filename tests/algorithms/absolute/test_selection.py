@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grism_align.algorithms.absolute.epoch import errors_at
-from grism_align.algorithms.absolute.selection import describe_miss, field_cones, select_reference
+from grism_align.algorithms.absolute.selection import field_cones, select_reference, why_none
 from grism_align.values.catalog import QUALITIES
 from grism_align.values.exposure import Chip
 from grism_align.values.settings import SelectionSettings
@@ -439,7 +439,7 @@ def test_an_empty_selection_is_a_value():
     ],
 )
 def test_a_miss_says_by_how_much(place, distance):
-    text = describe_miss(reference([place, (190.0, -20.0)]), looking_at((10.0, 20.0)))
+    text = str(why_none(reference([place, (190.0, -20.0)]), looking_at((10.0, 20.0))))
     where = f"at RA {place[0]:.5f}, Dec {place[1]:.5f}"
     assert text == f"its nearest source is {distance} from the exposures, {where}"
 
@@ -448,7 +448,9 @@ def test_a_miss_names_the_cut():
     exposures = looking_at((10.0, 20.0))
     catalog = reference([[10.0, 20.0], [10.001, 20.0]])
     counts = select_reference(catalog, exposures, 2016.0, SelectionSettings(faint_limit=10.0))[1]
-    text = describe_miss(catalog, exposures, counts)
-    assert text == "of its 2 sources on the exposures none is left within magnitudes"
-    assert describe_miss(catalog[:0], exposures) == "it has no source"
-    assert describe_miss(catalog, []) == "the exposures have no place on the sky"
+    assert (
+        str(why_none(catalog, exposures, counts))
+        == "of its 2 sources on the exposures none is left within magnitudes"
+    )
+    assert str(why_none(catalog[:0], exposures)) == "it has no source"
+    assert str(why_none(catalog, [])) == "the exposures have no place on the sky"

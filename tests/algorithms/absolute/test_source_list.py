@@ -8,6 +8,7 @@ import pytest
 from grism_align.algorithms.absolute.source_list import frame_numbers, list_name, solved_sources
 from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.relative import align_relative
+from grism_align.values.failure import NoSources
 from grism_align.values.field import ExposureSet, SkySource
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -41,7 +42,7 @@ def _tied(exposures, undo, keys, error=0.0):
     for e in exposures.exposures:
         transform = replace(undo.at(exposures.relative.plane), covariance=covariance)
         fit = ExposureFit(FitStatus.ALIGNED, transform, "MADE", frame=exposures.relative[e.key].frame)
-        fits[e.key] = fit if e.key in keys else ExposureFit.failed("not tied")
+        fits[e.key] = fit if e.key in keys else ExposureFit.failed(NoSources(6.0))
     return replace(exposures, absolute=AlignmentSolution(fits, "MADE"))
 
 
@@ -235,7 +236,7 @@ def _on_sky(ra, dec, rng):
 
 def test_nothing_to_list(relative):
     assert solved_sources(ExposureSet("p", relative.exposures)) is None
-    failed = AlignmentSolution({key: ExposureFit.failed("no match") for key in KEYS})
+    failed = AlignmentSolution({key: ExposureFit.failed(NoSources(6.0)) for key in KEYS})
     assert solved_sources(replace(relative, relative=failed)) is None
     unknown = tuple(SkySource(n, RA, DEC, np.nan, 20.0, 2016.0, 0, 2) for n in range(3))
     assert solved_sources(replace(relative, sources=unknown, catalogs={})) is None

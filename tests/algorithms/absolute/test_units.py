@@ -8,6 +8,7 @@ import pytest
 from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie
 from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
 from grism_align.algorithms.fitting.fit import fit_linear
+from grism_align.values.failure import MovesWithFrame, TooFewMatches
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
 from grism_align.values.transform import LinearTransform
@@ -94,8 +95,8 @@ def test_each_unit_has_a_tie_of_its_own(solve):
     moves = np.array([[0.03, -0.05], [-0.02, 0.04]])
     visits = two_visits(rng, field, moves=moves)
     settings = AbsoluteSettings(ReferenceSettings(solve=solve))
-    ties, reasons = unit_ties(visits, with_errors(field, rng), frame_tie(), settings)
-    assert reasons == {}
+    ties, remarks = unit_ties(visits, with_errors(field, rng), frame_tie(), settings)
+    assert remarks == {}
     n = 2 if solve == "visit" else 1
     for i, one in enumerate(visits):
         tie = ties[one.exposure.key]
@@ -114,7 +115,7 @@ def test_units_that_can_not_be_tied_say_why():
     empty = {name: getattr(four, name)[:0] for name in ("number", "matched", "xy", "error", "saturated")}
     visits = [one, two, replace(three, xy=three.xy + 5.0), replace(four, **empty)]
     settings = AbsoluteSettings(ReferenceSettings(solve="exposure"))
-    ties, reasons = unit_ties(visits, with_errors(field, rng), frame_tie(), settings)
+    ties, remarks = unit_ties(visits, with_errors(field, rng), frame_tie(), settings)
     assert list(ties) == ["iaaa01d1q", "iaaa01d2q"]
-    assert reasons["ibbb02d2q"] == "ibbb02d2q moves with its frame: 0 matched sources, 4 required"
-    assert reasons["ibbb02d1q"].startswith("ibbb02d1q moves with its frame: ")
+    assert remarks["ibbb02d2q"] == MovesWithFrame("ibbb02d2q", TooFewMatches(0, 4))
+    assert remarks["ibbb02d1q"].unit == "ibbb02d1q"

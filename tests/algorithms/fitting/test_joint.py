@@ -42,14 +42,14 @@ def network(geometry, rng, noise=0.005, outliers=0, n_sources=60, fixed=(0,)):
 
 def dense(measured, geometry, center, weight):
     """The same least squares with the sources as unknowns, and the frame's constraints as heavy rows."""
-    m, n, g = len(measured.source), measured.n_exposures, len(center)
+    m, n, g = len(measured.source), measured.n_pointings, len(center)
     n_sources = measured.source.max() + 1
-    group = measured.group[measured.exposure]
+    group = measured.group[measured.pointing]
     arm = measured.xy - center[group]
     size = 2 * n + TERMS[geometry] * g
     rows = np.zeros((2 * m, size + 2 * n_sources))
     i = np.arange(m)
-    rows[i, measured.exposure] = rows[m + i, n + measured.exposure] = 1
+    rows[i, measured.pointing] = rows[m + i, n + measured.pointing] = 1
     x, y = arm.T
     by_term = [(y, -x), (x, y), (x, -y), (y, x)][: TERMS[geometry]]
     for term, (of_x, of_y) in enumerate(by_term):
@@ -80,7 +80,7 @@ def test_it_is_the_dense_least_squares(geometry, fixed):
     assert solution.scatter == [0]
     weight = 1 / measured.error**2
     parameters, sources, covariance = dense(measured, geometry, solution.center, weight)
-    n, g = measured.n_exposures, 3
+    n, g = measured.n_pointings, 3
     np.testing.assert_allclose(solution.shift, parameters[: 2 * n].reshape(2, n).T, atol=1e-6)
     np.testing.assert_allclose(solution.source_xy, sources, atol=1e-6)
     found = solution.terms[:, : TERMS[geometry]].T.ravel()
@@ -175,11 +175,11 @@ def test_order_does_not_matter(new_number, seed, geometry):
     new = np.array(new_number)
     old = np.argsort(new)
     shuffled = Measurements(
-        exposure=new[measured.exposure][order],
+        pointing=new[measured.pointing][order],
         source=sources[measured.source][order],
         xy=measured.xy[order],
         error=measured.error[order],
-        kind=measured.kind[order],
+        noise_class=measured.noise_class[order],
         group=measured.group[old],
         fixed=measured.fixed[old],
     )
@@ -212,10 +212,10 @@ def anchored(rng, reference_error=0.004, noise=0.005, scatter=(0.0, 0.0, 0.0), n
 
 def dense_anchored(measured, geometry, center):
     """Least squares with the sources as unknowns and the reference's rows without corrections."""
-    n, g, n_sources = measured.n_exposures, len(center), measured.source.max() + 1
+    n, g, n_sources = measured.n_pointings, len(center), measured.source.max() + 1
     size = 2 * n + TERMS[geometry] * g
     rows = np.zeros((len(measured.source), 2, size + 2 * n_sources))
-    for row, exposure, source, xy in zip(rows, measured.exposure, measured.source, measured.xy, strict=True):
+    for row, exposure, source, xy in zip(rows, measured.pointing, measured.source, measured.xy, strict=True):
         row[0, size + source] = row[1, size + n_sources + source] = -1
         if exposure == REFERENCE:
             continue
@@ -273,9 +273,9 @@ def test_errors_are_true_whatever_those_of_the_reference(reference_error):
 @pytest.mark.parametrize("reference", [False, True])
 def test_a_group_of_one_source_has_its_roll_from_the_prior(reference):
     measured, _ = anchored(np.random.default_rng(50))
-    one = np.flatnonzero((measured.exposure != 4) | (measured.source == 7))
-    rows = one if reference else one[measured.exposure[one] != REFERENCE]
-    columns = ("exposure", "source", "xy", "error", "kind")
+    one = np.flatnonzero((measured.pointing != 4) | (measured.source == 7))
+    rows = one if reference else one[measured.pointing[one] != REFERENCE]
+    columns = ("pointing", "source", "xy", "error", "noise_class")
     measured = replace(measured, **{name: getattr(measured, name)[rows] for name in columns})
     prior = PointingPrior(
         shift=np.zeros((5, 2)),

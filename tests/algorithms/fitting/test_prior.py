@@ -162,7 +162,7 @@ def roughly_corrected(rng, wrong, n_sources, *, reference):
     shift[5] += wrong
     noisy = measured(rng, shift, n_sources=n_sources, reference=reference)
     truth = shift if reference else shift - shift[0]
-    before = np.where((noisy.exposure == REFERENCE)[:, None], 0.0, truth[noisy.exposure])
+    before = np.where((noisy.pointing == REFERENCE)[:, None], 0.0, truth[noisy.pointing])
     corrected = replace(noisy, xy=noisy.xy + before)
     return corrected, prior(noisy.group, center=group_centers(corrected), shift=truth)
 
@@ -189,7 +189,7 @@ def test_the_rough_correction_of_an_exposure_farther_off_is_believed(reference):
     corrected, own = roughly_corrected(np.random.default_rng(33), 60.0, n_sources=6, reference=reference)
     solution = solve_joint(corrected, "rshift", 4.0, own)
     assert np.abs(solution.shift[5]).max() < 5 * NOISE
-    assert (solution.weight[corrected.exposure == 5] > 0).all()
+    assert (solution.weight[corrected.pointing == 5] > 0).all()
 
 
 @pytest.mark.parametrize("geometry", ["shift", "rshift", "rscale", "general"])

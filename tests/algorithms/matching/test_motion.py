@@ -29,7 +29,7 @@ def fitted(rng, understated: float):
     target[:6] += 0.3 * np.sign(rng.normal(size=(6, 2)))
     start = rigid_motion(source, target, np.ones(60))
     weight, total = robust_motion_weights((source, target), error, start, 4.0)
-    return truth, weighted_transform((source, target), weight, PLANE, "rshift"), weight, total / error
+    return truth, weighted_transform(source, target, weight, PLANE, "rshift"), weight, total / error
 
 
 @pytest.mark.parametrize("understated", [1.0, 2.0])

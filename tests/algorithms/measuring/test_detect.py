@@ -5,6 +5,7 @@ import pytest
 
 from grism_align.algorithms.measuring.detect import detect_sources, mean_ellipticity
 from grism_align.values.catalog import SourceFlag
+from grism_align.values.failure import NoSources, PixelsFlagged
 from grism_align.values.settings import DetectionSettings
 from tests.support.images import gaussian_sources, lattice, noisy
 
@@ -52,7 +53,7 @@ def test_sources_are_found_and_measured():
     bright = order[50:]
     np.testing.assert_allclose(np.median(found.fwhm[bright]), 2.3548 * np.sqrt(1.1**2 + 1 / 12), rtol=0.05)
     assert np.abs(np.median(found.ellipticity[bright], axis=0)).max() < 0.02
-    assert found.note == ""
+    assert found.remark is None
     assert found.counts["peaks"] == 100
     assert found.counts["pixels"] == image.size
 
@@ -61,7 +62,7 @@ def test_faint_sources_stay_below_the_threshold():
     image, error = one_source(flux=15.0)
     found = detect(image, error)
     assert len(found.xy) == 0
-    assert found.note == "no source above 6 sigma"
+    assert found.remark == NoSources(6.0)
     assert found.counts == {"pixels": image.size, "pixels_flagged": 0, "peaks": 0}
     # but pure noise above 3 sigma there is
     assert len(detect(image, error, threshold=3.0).xy) > 0
@@ -118,7 +119,7 @@ def test_good_bits_are_usable():
     dq = np.full(SHAPE, 8192 + 512, np.int16)
     assert the_one(detect(image, error, dq)) == SourceFlag(0)
     found = detect(image, error, dq, good_bits=0)
-    assert found.note == f"{image.size} of {image.size} pixels are flagged"
+    assert found.remark == PixelsFlagged(image.size, image.size)
 
 
 def test_the_sign_bit_of_dq_is_a_bit():
@@ -146,7 +147,7 @@ def test_few_usable_pixels(usable, shape):
     dq = np.where(rng.uniform(size=shape) < usable, 0, 4)
     found = detect(rng.normal(size=shape), None, dq)
     assert (found.flags != 0).all()
-    assert ("pixels are flagged" in found.note) == (usable < 0.15)
+    assert isinstance(found.remark, PixelsFlagged) == (usable < 0.15)
     assert found.xy.shape == found.xy_error.shape == found.ellipticity.shape == (len(found.flags), 2)
 
 

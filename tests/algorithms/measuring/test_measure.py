@@ -7,6 +7,7 @@ import pytest
 
 from grism_align.algorithms.measuring.measure import measure_exposure
 from grism_align.values.catalog import SourceFlag
+from grism_align.values.failure import text_of
 from grism_align.values.settings import DetectionSettings
 from tests.support.associations import exposure
 from tests.support.images import gaussian_sources, lattice, noisy
@@ -37,7 +38,7 @@ def test_magnitudes_of_rates_and_of_counts(rates):
     np.testing.assert_allclose(table["mag_error"], 1.0857 / table["snr"])
     np.testing.assert_allclose(table["snr"], table["flux"] / table["flux_error"])
     assert catalog.mag.std() == pytest.approx(np.mean(table["mag_error"]), rel=0.4)
-    assert catalog.note == ""
+    assert catalog.remarks == ()
     assert table.meta["exposure"] == "iaaa01d1q"
     assert table.meta["counts"]["peaks"] == 49
     assert table.meta["settings"]["threshold"] == 6.0
@@ -59,7 +60,7 @@ def test_a_trailed_exposure_is_recognised():
         exposure("iaaa01d1q", 0, exposure_time=TIME), [(1, *drawn_out)], DetectionSettings()
     )
     pattern = r"trailed: mean ellipticity of its 49 brightest sources 0\.[23]\d, limit 0\.15"
-    assert re.fullmatch(pattern, catalog.note)
+    assert re.fullmatch(pattern, text_of(catalog.remarks))
     assert (catalog.flags & SourceFlag.TRAILED).all()
     assert len(catalog.brightest(10)) == 0
 
@@ -70,7 +71,7 @@ def test_ellipses_of_two_directions_are_no_trail():
         exposure("iaaa01d1q", 0, exposure_time=TIME), [(1, *one), (2, *other)], DetectionSettings()
     )
     assert np.median(catalog.table["ellipticity"]) > 0.15
-    assert catalog.note == ""
+    assert catalog.remarks == ()
 
 
 def test_no_sources_is_a_catalog_with_a_note():
@@ -81,4 +82,4 @@ def test_no_sources_is_a_catalog_with_a_note():
     ]
     catalog = measure_exposure(exposure("iaaa01d1q", 0), chips, DetectionSettings())
     assert len(catalog) == 0
-    assert catalog.note == "6400 of 6400 pixels are flagged; no source above 6 sigma"
+    assert text_of(catalog.remarks) == "6400 of 6400 pixels are flagged; no source above 6 sigma"

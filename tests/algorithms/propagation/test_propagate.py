@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grism_align.algorithms.propagation.propagate import propagate
+from grism_align.values.failure import NoSources, TooFewMatches
 from grism_align.values.settings import PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -15,6 +16,8 @@ from tests.support.associations import exposure
 from tests.support.chips import chip_wcs
 
 SETTINGS = PropagationSettings()
+
+NOTED = TooFewMatches(3, 6)
 
 
 def drifted(hours):
@@ -32,31 +35,35 @@ def aligned(direct, shift=(1.0, -2.0), roll=0.05, **changes):
 
 def test_the_paired_exposure_lends_its_correction():
     grism, direct = exposure("iaaa01g1q", 300, grism=True, dither_offset=(8.8, 0)), exposure("iaaa01d1q", 0)
-    fit = aligned(direct, reason="x")
+    fit = aligned(direct, remarks=(NOTED,))
     found = propagate([grism], [direct], AlignmentSolution({direct.key: fit}, "GAIA"), SETTINGS)
     assert found.reference == "GAIA"
     got = found[grism.key]
     np.testing.assert_array_equal(got.transform.matrix, fit.transform.matrix)
     np.testing.assert_array_equal(got.transform.shift, fit.transform.shift)
-    assert (got.weights, got.gaps) == ((1.0,), pytest.approx((-100.0,), abs=1e-3))
+    assert (got.governed.weights, got.governed.idle_times) == ((1.0,), pytest.approx((-100.0,), abs=1e-3))
     # 300 s between the middles of the two
     expected = drifted(300 / 3600)
-    assert got.carried_error == pytest.approx(1e3 * np.sqrt(expected))
+    assert got.governed.propagation_error == pytest.approx(1e3 * np.sqrt(expected))
     np.testing.assert_allclose(np.diag(got.transform.covariance)[:3], [expected, expected, 0], rtol=1e-6)
-    assert (got.status, got.governed_by, got.rule) == (FitStatus.ALIGNED, (direct.key,), "paired, -100 s")
+    assert (got.status, got.governors, str(got.governed)) == (
+        FitStatus.ALIGNED,
+        (direct.key,),
+        "paired, -100 s",
+    )
     assert (got.frame, got.n_matched, got.rms, got.reference, got.reason) == (
         2,
         50,
         3.0,
         "GAIA",
-        "iaaa01d1q: x",
+        f"iaaa01d1q: {NOTED}",
     )
     assert got.residuals is None
 
 
 def offset_error(found, hours):
     """What is in the error of a correction beyond drift, arcsec^2."""
-    return (1e-3 * found.carried_error) ** 2 - drifted(hours)
+    return (1e-3 * found.governed.propagation_error) ** 2 - drifted(hours)
 
 
 @pytest.mark.parametrize("state", ["failed", "unknown"])
@@ -67,15 +74,15 @@ def test_the_next_best_takes_over(state, east, rule, extra):
     second = exposure("iaaa01d2q", 400)
     fits = {first.key: aligned(first)}
     if state == "failed":
-        fits[second.key] = ExposureFit.failed("no sources")
+        fits[second.key] = ExposureFit.failed(NoSources(6.0))
     got = propagate([grism], [first, second], AlignmentSolution(fits), SETTINGS)[grism.key]
-    assert got.governed_by == (first.key,)
-    assert got.rule == f"{rule}, -500 s"
+    assert got.governors == (first.key,)
+    assert str(got.governed) == f"{rule}, -500 s"
     assert got.reason == "instead of iaaa01d2q (not aligned)"
     # both dithers are in its error, where it is of another one
     assert offset_error(got, 700 / 3600) == pytest.approx(extra, abs=1e-9)
     covariance = got.transform.covariance - fits[first.key].transform.covariance
-    np.testing.assert_allclose(np.diag(covariance)[:2], (1e-3 * got.carried_error) ** 2)
+    np.testing.assert_allclose(np.diag(covariance)[:2], (1e-3 * got.governed.propagation_error) ** 2)
 
 
 def test_another_pointing_has_the_errors_of_two_dithers():
@@ -83,7 +90,7 @@ def test_another_pointing_has_the_errors_of_two_dithers():
     direct = exposure("iaaa01d1q", 0, east=20, dither_offset=(20, 0))
     solution = AlignmentSolution({direct.key: aligned(direct)})
     got = propagate([grism], [direct], solution, SETTINGS)[grism.key]
-    assert (got.rule, got.reason, got.status) == ("previous, -100 s", "", FitStatus.ALIGNED)
+    assert (str(got.governed), got.reason, got.status) == ("previous, -100 s", "", FitStatus.ALIGNED)
     assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
     tight = propagate([grism], [direct], solution, SETTINGS, PointingSettings(dither_error=0.001))[grism.key]
     assert offset_error(tight, 300 / 3600) == pytest.approx(2e-6)
@@ -95,7 +102,7 @@ def test_a_small_dither_has_the_errors_of_two():
         exposure("iaaa01d1q", 0),
     )
     got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
-    assert (got.rule, got.status) == ("paired, -100 s", FitStatus.ALIGNED)
+    assert (str(got.governed), got.status) == ("paired, -100 s", FitStatus.ALIGNED)
     assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
 
 
@@ -139,17 +146,19 @@ def test_interpolation_takes_drift_out():
     grism, directs, solution, true = drifting()
     got = propagate([grism], directs, solution, SETTINGS)[grism.key]
     np.testing.assert_allclose(got.transform.at(true.plane).shift, true.shift, atol=1e-6)
-    assert got.governed_by == ("iaaa01d1q", "iaaa01d2q")
-    assert got.rule == "interpolated, -100 s (0.50), +100 s (0.50)"
-    assert got.weights == pytest.approx((0.5, 0.5))
-    assert got.gaps == pytest.approx((-100, 100), abs=1e-3)
+    assert got.governors == ("iaaa01d1q", "iaaa01d2q")
+    assert str(got.governed) == "interpolated, -100 s (0.50), +100 s (0.50)"
+    assert got.governed.weights == pytest.approx((0.5, 0.5))
+    assert got.governed.idle_times == pytest.approx((-100, 100), abs=1e-3)
     assert (got.status, got.reason) == (FitStatus.ALIGNED, "")
     # what is left is curvature: nearly its second derivative, of variance 3, by half the square of the time
-    assert got.carried_error == pytest.approx(10 * np.sqrt(3) / 2 * (700 / 3600 / 0.6) ** 2, rel=0.1)
+    assert got.governed.propagation_error == pytest.approx(
+        10 * np.sqrt(3) / 2 * (700 / 3600 / 0.6) ** 2, rel=0.1
+    )
     previous = propagate([grism], directs, solution, PropagationSettings(method="previous"))[grism.key]
     off = np.hypot(*(previous.transform.shift - true.shift))
     assert off == pytest.approx(np.hypot(0.02, 0.01) * 700 / 3600, rel=1e-6)
-    assert previous.rule == "previous, -100 s"
+    assert str(previous.governed) == "previous, -100 s"
 
 
 def test_without_drift_errors_alone_weigh():
@@ -159,15 +168,15 @@ def test_without_drift_errors_alone_weigh():
     worse = replace(first, transform=replace(first.transform, covariance=covariance))
     fits = AlignmentSolution({**solution.fits, "iaaa01d1q": worse})
     got = propagate([grism], directs, fits, PropagationSettings(drift_error=0.0))[grism.key]
-    assert got.weights[0] < 1e-5
-    assert got.carried_error == 0.0
+    assert got.governed.weights[0] < 1e-5
+    assert got.governed.propagation_error == 0.0
 
 
 def test_one_side_failed():
     grism, directs, solution, _ = drifting()
-    fits = AlignmentSolution({**solution.fits, "iaaa01d2q": ExposureFit.failed("trailed")})
+    fits = AlignmentSolution({**solution.fits, "iaaa01d2q": ExposureFit.failed(NoSources(6.0))})
     got = propagate([grism], directs, fits, SETTINGS)[grism.key]
-    assert (got.governed_by, got.weights) == (("iaaa01d1q",), (1.0,))
+    assert (got.governors, got.governed.weights) == (("iaaa01d1q",), (1.0,))
     assert got.reason == "instead of iaaa01d2q (not aligned)"
 
 
@@ -177,11 +186,11 @@ def test_one_side_has_a_correction_of_its_acquisition_only(method):
     prior = replace(solution["iaaa01d1q"], status=FitStatus.PRIOR_ONLY)
     fits = AlignmentSolution({**solution.fits, "iaaa01d1q": prior})
     got = propagate([grism], directs, fits, PropagationSettings(method=method))[grism.key]
-    assert (got.governed_by, got.status) == (("iaaa01d2q",), FitStatus.ALIGNED)
+    assert (got.governors, got.status) == (("iaaa01d2q",), FitStatus.ALIGNED)
     assert got.reason == "instead of iaaa01d1q (not aligned by its own sources)"
     both = AlignmentSolution({**fits.fits, "iaaa01d2q": replace(prior, status=FitStatus.PRIOR_ONLY)})
     got = propagate([grism], directs, both, PropagationSettings(method=method))[grism.key]
-    assert (got.governed_by, got.status) == (("iaaa01d1q",), FitStatus.PRIOR_ONLY)
+    assert (got.governors, got.status) == (("iaaa01d1q",), FitStatus.PRIOR_ONLY)
     assert "iaaa01d1q has the correction of its guide-star acquisition" in got.reason
 
 
@@ -190,28 +199,28 @@ def test_frames_that_are_not_tied_are_not_averaged():
     other = replace(solution["iaaa01d2q"], frame=3)
     fits = AlignmentSolution({**solution.fits, "iaaa01d2q": other})
     got = propagate([grism], directs, fits, SETTINGS)[grism.key]
-    assert got.governed_by == ("iaaa01d1q",)
+    assert got.governors == ("iaaa01d1q",)
     assert got.reason == "instead of iaaa01d2q (in another frame)"
 
 
 def test_the_mean_of_a_visit():
     grism, directs, solution, true = drifting((0, 1, 2))
     got = propagate([grism], directs, solution, PropagationSettings(method="visit"))[grism.key]
-    assert got.rule == "visit, -100 s (0.50), +100 s (0.50)"
+    assert str(got.governed) == "visit, -100 s (0.50), +100 s (0.50)"
     # the direct exposures are 10" and 20" off: their planes are the sky's only to second order
     np.testing.assert_allclose(got.transform.at(true.plane).shift, true.shift, atol=1e-5)
     # its own dither, and the mean of two; drift hardly counts
-    assert got.carried_error == pytest.approx(20 * np.sqrt(1.5), rel=0.01)
+    assert got.governed.propagation_error == pytest.approx(20 * np.sqrt(1.5), rel=0.01)
 
 
 def test_two_acquisitions_in_a_visit_and_two_instruments():
     grism, directs, solution, _ = drifting()
     second = replace(directs[1], group="iaaa01:OTHER")
     got = propagate([grism], (directs[0], second), solution, SETTINGS)[grism.key]
-    assert got.governed_by == ("iaaa01d1q",)
+    assert got.governors == ("iaaa01d1q",)
     second = replace(directs[1], instrument="acs_wfc")
     got = propagate([grism], (directs[0], second), solution, SETTINGS)[grism.key]
-    assert got.governed_by == ("iaaa01d1q",)
+    assert got.governors == ("iaaa01d1q",)
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -224,12 +233,12 @@ def test_a_visit_without_direct_exposures_takes_one_of_the_same_guide_stars(fail
     solution = AlignmentSolution({each.key: aligned(each, roll=0.0) for each in directs})
     own = [exposure("iaaa01d1q", 300, guide_star="S1")] if failed else []
     got = propagate([grism], [*own, *directs], solution, SETTINGS)[grism.key]
-    assert (got.status, got.governed_by) == (FitStatus.PRIOR_ONLY, ("iaaa02d1q", "iaaa02d2q"))
-    assert got.rule.startswith("visit, +")
+    assert (got.status, got.governors) == (FitStatus.PRIOR_ONLY, ("iaaa02d1q", "iaaa02d2q"))
+    assert str(got.governed).startswith("visit, +")
     assert "of another guide-star acquisition (iaaa02; the same guide stars)" in got.reason
     assert ("instead of iaaa01d1q (not aligned)" in got.reason) == failed
     # drift of another day, own offset and acquisition, theirs, and the mean of two offsets
-    assert (1e-3 * got.carried_error) ** 2 == pytest.approx(2e-4 + 3.5 * 0.02**2, rel=0.02)
+    assert (1e-3 * got.governed.propagation_error) ** 2 == pytest.approx(2e-4 + 3.5 * 0.02**2, rel=0.02)
     assert f"error {1e3 * got.transform.shift_error.max():.0f} mas" in got.reason
     np.testing.assert_allclose(got.transform.shift, [1.0, -2.0], atol=5e-4)
 
@@ -239,7 +248,7 @@ def test_an_occultation_is_told(method):
     grism, direct = exposure("iaaa01g1q", 3000, grism=True), exposure("iaaa01d1q", 0)
     solution = AlignmentSolution({direct.key: aligned(direct)})
     got = propagate([grism], [direct], solution, PropagationSettings(method=method))[grism.key]
-    assert (got.status, got.governed_by) == (FitStatus.ALIGNED, (direct.key,))
+    assert (got.status, got.governors) == (FitStatus.ALIGNED, (direct.key,))
     assert got.reason.startswith("iaaa01d1q was taken under an earlier or later acquisition")
     # as of another visit of the same guide stars
     assert offset_error(got, 3000 / 3600) == pytest.approx(4 * 0.02**2)
@@ -258,7 +267,7 @@ def test_errors_of_the_catalog_do_not_weigh():
     late = replace(grism, start=grism.start + 200 / 86400, end=grism.end + 200 / 86400)
     given = (SETTINGS, PointingSettings())
     weights = [
-        propagate([late], directs, absolute, *given, relative)[grism.key].weights
+        propagate([late], directs, absolute, *given, relative)[grism.key].governed.weights
         for relative in (solution, None)
     ]
     assert weights[0][1] == pytest.approx(900 / 1400, abs=0.01)
@@ -271,7 +280,7 @@ def test_another_target_of_the_same_acquisition_is_told():
     grism = exposure("iaaa01g1q", 600, grism=True)
     direct = exposure("iaaa01d1q", 0, target="OTHER", east=30.0)
     got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
-    assert (got.rule, got.reason) == ("previous, -400 s", "iaaa01d1q is of another target (OTHER)")
+    assert (str(got.governed), got.reason) == ("previous, -400 s", "iaaa01d1q is of another target (OTHER)")
     assert offset_error(got, 600 / 3600) == pytest.approx(2 * 0.02**2)
 
 
@@ -292,7 +301,11 @@ def test_the_order_of_exposures_is_irrelevant(order, method):
     settings = PropagationSettings(method=method)
     found = propagate([grism], directs, solution, settings)[grism.key]
     again = propagate([grism], [directs[i] for i in order], solution, settings)[grism.key]
-    assert (again.governed_by, again.weights, again.rule) == (found.governed_by, found.weights, found.rule)
+    assert (again.governors, again.governed.weights, str(again.governed)) == (
+        found.governors,
+        found.governed.weights,
+        str(found.governed),
+    )
     np.testing.assert_array_equal(again.transform.shift, found.transform.shift)
 
 
@@ -312,14 +325,14 @@ def test_the_association_decides():
     near, named = exposure("iaaa01d1q", 0), exposure("ibbb01d1q", 5000)
     fits = {near.key: aligned(near), named.key: aligned(named, (5.0, 5.0))}
     got = propagate([grism], [near, named], AlignmentSolution(fits), SETTINGS)[grism.key]
-    assert got.governed_by == ("ibbb01d1q",)
-    assert got.rule.startswith("association, +")
+    assert got.governors == ("ibbb01d1q",)
+    assert str(got.governed).startswith("association, +")
     # with a warning and the errors of two visits, roll too
     assert "ibbb01d1q is of another guide-star acquisition (ibbb01; others or another roll)" in got.reason
-    assert got.carried_error == pytest.approx(1e3 * np.sqrt(2 * 0.5**2 + 2 * 0.02**2), rel=1e-3)
+    assert got.governed.propagation_error == pytest.approx(1e3 * np.sqrt(2 * 0.5**2 + 2 * 0.02**2), rel=1e-3)
     assert got.transform.covariance[3, 3] == pytest.approx(2 * np.radians(0.02) ** 2)
     named_failed = propagate([grism], [near, named], AlignmentSolution({near.key: aligned(near)}), SETTINGS)
-    assert named_failed[grism.key].governed_by == (near.key,)
+    assert named_failed[grism.key].governors == (near.key,)
     assert named_failed[grism.key].reason == "instead of ibbb01d1q (not aligned)"
 
 
@@ -360,7 +373,7 @@ def a_posteriori_field(in_grism=False, in_direct=False):
 def test_a_common_start_is_found_among_the_alternates(where):
     grism, direct, true, solution = a_posteriori_field(**{where: True})
     got = propagate([grism], [direct], solution, SETTINGS)[grism.key]
-    assert "from its WCS " in got.rule
+    assert "from its WCS " in str(got.governed)
     difference = true.plane.to_plane(grism.chips[0].wcs.corrected(got.transform).to_sky(PIXELS))
     difference -= true.plane.to_plane(true.to_sky(PIXELS))
     # shifts of arcsec over a chip, to second order, twice: 0.02 mas

@@ -16,6 +16,7 @@ from grism_align.algorithms.propagation.propagation_error import (
     weights_of,
     with_carried_error,
 )
+from grism_align.values.failure import NoSources
 from grism_align.values.settings import PointingSettings, PropagationSettings
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
@@ -153,7 +154,7 @@ def test_without_residuals_the_whole_error_is_its_own():
     assert own_variance(replace(alone, residuals=few), PLANE) == pytest.approx(4e-4)
     unknown = residuals(np.random.default_rng(8), np.nan)
     assert own_variance(replace(alone, residuals=unknown), PLANE) == pytest.approx(4e-4)
-    assert own_variance(ExposureFit.failed("x"), PLANE) == 0
+    assert own_variance(ExposureFit.failed(NoSources(6.0)), PLANE) == 0
 
 
 def test_two_acquisitions_of_the_same_guide_stars():

@@ -10,6 +10,7 @@ import pytest
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.pointing import prior_only
 from grism_align.values.catalog import SourceCatalog, SourceFlag
+from grism_align.values.failure import FailureCode, NoSources, Remark, TooFewMatches, remark_entry
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MatchSettings, PointingSettings
 from grism_align.values.solution import ExposureFit, FitStatus
@@ -49,7 +50,7 @@ def fitted(exposures, errors, failed=(3,), frames=(0, 0, 0, 0)):
             FitStatus.ALIGNED, transform, reference=KEYS[0], frame=frames[number], geometry="rshift"
         )
         if number in failed:
-            fits[exposure.key] = ExposureFit.failed("no good", 3)
+            fits[exposure.key] = ExposureFit.failed(TooFewMatches(3, 6))
     return fits
 
 
@@ -65,10 +66,13 @@ def found(exposures, catalogs, fits, labels=None, sources=None):
     return prior_only(exposures, catalogs, fits, (labels, places), (POINTING, MATCH))
 
 
-def emptied(catalogs, key, rows=0, note="no source above 6 sigma"):
+def emptied(catalogs, key, rows=0, remark=None):
     cut = catalogs[key].selected(np.arange(rows)).table
     columns = {name: cut[name] for name in cut.colnames}
-    return {**catalogs, key: SourceCatalog.from_columns(columns, {"note": note})}
+    return {
+        **catalogs,
+        key: SourceCatalog.from_columns(columns, {"remarks": [remark_entry(remark or NoSources(6.0))]}),
+    }
 
 
 @pytest.mark.parametrize("rows", [0, 4, None])
@@ -86,7 +90,9 @@ def test_an_exposure_without_sources_of_its_own(rows):
         "rshift",
     )
     assert fit.is_aligned
-    assert fit.reason.startswith(f"no good; corrected like {', '.join(KEYS[:3])}, error ")
+    assert fit.reason.startswith(
+        f"3 matched sources, 6 required; corrected like {', '.join(KEYS[:3])}, error "
+    )
     error = fit.transform.at(exposures[3].plane).shift_error
     assert (error >= DITHER).all()
     assert np.abs(offset(exposures[3], fit.transform, errors[3])).max() < 4 * error.max()
@@ -134,7 +140,7 @@ def test_one_whose_sources_are_elsewhere_stays_failed(away):
     new = found(exposures, {**catalogs, KEYS[3]: SourceCatalog(table)}, fitted(exposures, errors))
     fit = new[KEYS[3]]
     assert (fit.status, fit.transform) == (FitStatus.FAILED, None)
-    assert fit.reason == "no good; its sources are not where its guide-star acquisition puts them"
+    assert fit.remarks == (TooFewMatches(3, 6), Remark(FailureCode.NOT_AT_POINTING))
 
 
 def test_a_trailed_exposure_stays_as_it_is():

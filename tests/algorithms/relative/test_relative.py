@@ -10,6 +10,7 @@ from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import Chip
+from grism_align.values.failure import NoSources, remark_entry
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.solution import FitStatus
 from grism_align.values.transform import LinearTransform
@@ -46,12 +47,15 @@ def observed():
     return [e for e, _ in made], {e.key: catalog for e, catalog in made}
 
 
-def without(catalogs, key, rows=0, note=""):
+def without(catalogs, key, rows=0, remark=None):
     """The catalogs, that of one exposure cut down."""
     kept = catalogs[key].selected(np.arange(rows))
     return {
         **catalogs,
-        key: SourceCatalog.from_columns({n: kept.table[n] for n in kept.table.colnames}, {"note": note}),
+        key: SourceCatalog.from_columns(
+            {n: kept.table[n] for n in kept.table.colnames},
+            {"remarks": [remark_entry(remark)] if remark else []},
+        ),
     }
 
 
@@ -142,7 +146,7 @@ def test_an_unusable_reference(observed):
 
 def test_unusable_exposures_fail_with_a_reason(observed):
     exposures, catalogs = observed
-    catalogs = without(without(catalogs, KEYS[0], 0, "no source above 6 sigma"), KEYS[2], 4)
+    catalogs = without(without(catalogs, KEYS[0], 0, NoSources(6.0)), KEYS[2], 4)
     result = align_relative(exposures, catalogs, SETTINGS, MATCH, POINTING)
     fits = result.solution.fits
     # the others of their guide-star acquisitions tell where they pointed

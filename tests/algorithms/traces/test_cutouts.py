@@ -4,7 +4,7 @@ from scipy.special import erf
 
 from grism_align.algorithms.traces.cutouts import (
     WIDTH,
-    ChipImage,
+    GrismImage,
     cut_pieces,
     measure_pieces,
     stacked_profile,
@@ -26,7 +26,7 @@ def drawn(rows, shape, flux, sigma=0.6, slope=0.01):
 
 def observed(image, rng, noise=1.0):
     sci = image + noise * rng.standard_normal(image.shape)
-    return ChipImage.of(sci, np.full(image.shape, noise), np.zeros(image.shape, int), 0)
+    return GrismImage.of(sci, np.full(image.shape, noise), np.zeros(image.shape, int), 0)
 
 
 def placed(rows, offset=0.0, slope=0.01):
@@ -61,7 +61,7 @@ def test_cosmic_rays_and_bad_pixels_do_not_move_a_height():
     hit[42, 33:35], hit[39, 40] = 500.0, 3000.0
     good = image.good.copy()
     good[41, 45] = False
-    spoiled = ChipImage(np.where(good, hit, 0.0), image.variance, good)
+    spoiled = GrismImage(np.where(good, hit, 0.0), image.variance, good)
     before = measure_pieces(cut_pieces(image, first, trace, HALF), 0.0, 1.5)
     after = measure_pieces(cut_pieces(spoiled, first, trace, HALF), 0.0, 1.5)
     assert after.is_measured[0]
@@ -79,7 +79,7 @@ def test_what_cannot_be_measured_is_said_to_be_so(spoil):
     good = image.good.copy()
     good[38:43, ::2] &= spoil != "masked"
     good[38:43, 1::6] &= spoil != "masked"
-    pieces = cut_pieces(ChipImage(image.data, image.variance, good), first, trace, HALF)
+    pieces = cut_pieces(GrismImage(image.data, image.variance, good), first, trace, HALF)
     found = measure_pieces(pieces, 0.0, 1.5)
     assert not found.is_measured[0] or found.snr[0] < 10
 

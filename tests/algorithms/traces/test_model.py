@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.traces.correction import carried_error, has_partner, refinement
-from grism_align.algorithms.traces.cutouts import ChipImage
+from grism_align.algorithms.traces.cutouts import GrismImage
 from grism_align.algorithms.traces.model import chip_heights, found_trace
 from grism_align.algorithms.traces.views import ChipView
 from grism_align.values.detector import DetectorWindow
+from grism_align.values.failure import DriftCorrected, FailureCode, NoSources
 from grism_align.values.settings import TraceSettings
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.trace import TraceModel
@@ -27,7 +28,7 @@ def dispersed(xy, curve, start, end, rng, flux=40.0):
         columns = np.arange(max(0, int(x0 + start)), min(nx, int(x0 + end)))
         if len(columns):
             image[:, columns] += flux * np.exp(-0.5 * ((y - y0 - curve(columns - x0)) / 0.9) ** 2) / 2.25
-    return ChipImage.of(image, np.ones(SHAPE), np.zeros(SHAPE, int), 0)
+    return GrismImage.of(image, np.ones(SHAPE), np.zeros(SHAPE, int), 0)
 
 
 def view_of(xy):
@@ -101,9 +102,9 @@ def test_only_a_trace_near_the_predicted_place_is_measured(offset):
 
 
 def test_nothing_is_corrected_without_a_measurement():
-    extra, reason = refinement(None, ExposureFit.failed("no"), (0.3, 0.01), TraceSettings())
+    extra, remark = refinement(None, ExposureFit.failed(NoSources(6.0)), (0.3, 0.01), TraceSettings())
     assert extra is None
-    assert "too few other exposures" in reason
+    assert remark.code is FailureCode.TOO_FEW_OTHERS
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(300.0, True), (900.0, False)])
@@ -121,7 +122,7 @@ def binned_by_two(image):
     """An image of noise one, its pixels added up two by two."""
     ny, nx = SHAPE
     value = image.data.reshape(ny // 2, 2, nx // 2, 2).sum(axis=(1, 3))
-    return ChipImage.of(value, np.full(value.shape, 2.0), np.zeros(value.shape, int), 0)
+    return GrismImage.of(value, np.full(value.shape, 2.0), np.zeros(value.shape, int), 0)
 
 
 def binned_view(xy):
@@ -165,8 +166,8 @@ def test_a_refined_correction_errs_across_the_dispersion_as_the_measurement_does
     before = LinearTransform(np.eye(2), np.array([0.3, -0.2]), plane, root @ root.T)
     drift, reference = (0.2, 0.01), 0.004
     fit = ExposureFit(FitStatus.ALIGNED, before)
-    after, reason = refinement(grism, fit, drift, TraceSettings(), reference)
-    assert reason == "corrected by the cross-dispersion drift of +0.200 +- 0.010 px"
+    after, remark = refinement(grism, fit, drift, TraceSettings(), reference)
+    assert remark == DriftCorrected(0.2, 0.01)
     chip = grism.chips[0]
     center = (np.array(chip.shape[::-1]) - 1) / 2
     sky = chip.wcs.to_sky([center, center + np.array([0, 1])])

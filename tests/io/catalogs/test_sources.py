@@ -8,6 +8,7 @@ from grism_align.io.catalogs.sources import read_source_catalog, write_source_ca
 from grism_align.io.files.builtin import to_builtin
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.errors import InputError
+from grism_align.values.failure import NoSources, remark_entry
 
 
 def _catalog(rng, n=7, meta=None):
@@ -44,7 +45,7 @@ def test_display_formats_do_not_round(tmp_path):
 
 def test_meta_and_descriptions(tmp_path):
     meta = {
-        "note": "no sources",
+        "remarks": [remark_entry(NoSources(6.0))],
         "settings": {"threshold": np.float64(3.5), "avoid": SourceFlag.EDGE, "path": tmp_path, "sky": None},
         "counts": {"detected": np.int64(12), "kept": 4},
         "limits": (1.5, float("nan")),
@@ -56,7 +57,7 @@ def test_meta_and_descriptions(tmp_path):
     assert table.meta["counts"] == {"detected": 12, "kept": 4}
     assert table.meta["limits"][0] == 1.5
     assert np.isnan(table.meta["limits"][1])
-    assert read_source_catalog(tmp_path / "a.ecsv").note == "no sources"
+    assert read_source_catalog(tmp_path / "a.ecsv").remarks == (NoSources(6.0),)
 
 
 def test_more_columns_are_kept_and_missing_units_set(tmp_path):

@@ -80,7 +80,14 @@ def test_a_grism_visit_is_paired_by_weight(aligned, tmp_path):
     def shared(key, entry):
         if not key.endswith("a2q"):
             return {}
-        fit = {**entry["total"], "governed_by": ["idem01a1q", "idem02a1q"], "weights": [0.3, 0.7]}
+        fit = {
+            **entry["total"],
+            "governed": {
+                **entry["total"]["governed"],
+                "exposures": ["idem01a1q", "idem02a1q"],
+                "weights": [0.3, 0.7],
+            },
+        }
         return {"total": fit}
 
     record = rewrite_record(aligned.record, tmp_path / "field_provenance.asdf", shared)

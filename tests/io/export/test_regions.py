@@ -9,6 +9,7 @@ from grism_align.io.export.regions import region_lines, write_regions
 from grism_align.io.record.file import FilePair, FileRecord, write_provenance
 from grism_align.io.report.contents import Contents
 from grism_align.values.errors import OutputError
+from grism_align.values.failure import NoSources
 from grism_align.values.solution import ExposureFit
 from tests.support.reports import N_SOURCES, PLANE, changed, field, record
 
@@ -52,7 +53,7 @@ def test_reference_sources_used_and_not():
 
 def test_a_file_an_exposure_but_for_those_that_failed(tmp_path):
     exposures = field(n_visits=1, tied=False)
-    exposures = changed(exposures, exposures.direct[1].key, ExposureFit.failed("no sources"))
+    exposures = changed(exposures, exposures.direct[1].key, ExposureFit.failed(NoSources(6.0)))
     source = tmp_path / "field_provenance.asdf"
     files = {e.key: FilePair(FileRecord(str(e.path), "0" * 64)) for e in exposures.exposures}
     write_provenance(source, exposures, files)

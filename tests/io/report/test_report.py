@@ -22,6 +22,14 @@ from grism_align.io.report.quality_warnings import cautions_of
 from grism_align.io.report.settings_rows import changed_settings
 from grism_align.io.report.summary import verdict_of
 from grism_align.values.errors import InputError, OutputError
+from grism_align.values.failure import (
+    NotTied,
+    OtherOrbit,
+    TooFewMatches,
+    TooFewSources,
+    Trailed,
+    remark_entry,
+)
 from grism_align.values.field import Activity
 from grism_align.values.settings import ServiceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -168,8 +176,8 @@ def test_a_relative_run_says_that_it_is_not_on_the_sky():
     assert "None: no catalog given." in page.text
 
 
-def _failed(exposures, key, reason):
-    fit = ExposureFit.failed(reason)
+def _failed(exposures, key, remark):
+    fit = ExposureFit.failed(remark)
     kept = {name: one for name, one in exposures.absolute.fits.items() if name != key}
     return replace(changed(exposures, key, fit), absolute=replace(exposures.absolute, fits=kept))
 
@@ -177,8 +185,11 @@ def _failed(exposures, key, reason):
 def test_failures_are_said_first_with_what_to_do():
     exposures = field()
     first, second = (one for one in exposures.direct[1:3])
-    tree = record(_failed(exposures, first.key, "trailed: mean ellipticity 0.31, limit 0.15"))
-    tree["exposures"][second.key]["total"] |= {"status": "PRIOR_ONLY", "reason": "usable sources: 4 of 36"}
+    tree = record(_failed(exposures, first.key, Trailed(20, 0.31, 0.15)))
+    tree["exposures"][second.key]["total"] |= {
+        "status": "PRIOR_ONLY",
+        "remarks": [remark_entry(TooFewSources(4, 36, 6))],
+    }
     contents = Contents(tree)
     cautions = cautions_of(contents)
     assert f"{first.key} keeps its WCS: trailed" in cautions[0].text
@@ -195,7 +206,7 @@ def test_failures_are_said_first_with_what_to_do():
 
 def test_a_run_in_which_all_failed():
     exposures = field(n_visits=1)
-    lost = {one.key: ExposureFit.failed("usable sources: 0 of 3") for one in exposures.exposures}
+    lost = {one.key: ExposureFit.failed(TooFewSources(0, 3, 6)) for one in exposures.exposures}
     exposures = replace(
         exposures,
         relative=replace(exposures.relative, fits={one.key: lost[one.key] for one in exposures.direct}),
@@ -228,7 +239,7 @@ def test_cautions_of_weak_ties_and_odd_exposures():
     tree["exposures"][direct]["output"] = None
     tree["exposures"][direct]["applied"] = tree["exposures"][direct]["total"]["transform"]
     tree["exposures"][direct]["relative"]["false_match_probability"] = 1e-5
-    tree["exposures"][grism]["total"]["reason"] = f"instead of {direct}"
+    tree["exposures"][grism]["total"]["remarks"] = [remark_entry(OtherOrbit(direct))]
     trace = {"n_sources": 9, "before_px": 1, "before_error": 0.1, "after_px": 0.5, "after_error": 0.05}
     tree["exposures"][grism]["traces"] = {**trace, "note": ""}
     said = " | ".join(caution.text for caution in cautions_of(Contents(tree)))
@@ -253,13 +264,16 @@ def test_frames_that_are_not_tied():
     exposures = field()
     lone = exposures.direct[-1].key
     fits = {key: fit for key, fit in exposures.absolute.fits.items() if key != lone}
-    fits[lone] = ExposureFit.failed("not tied to MADE: 2 matched stars", "MADE")
+    fits[lone] = ExposureFit.failed(NotTied("MADE", (TooFewMatches(2, 4),)), reference="MADE")
     exposures = replace(exposures, absolute=replace(exposures.absolute, fits=fits))
     exposures = changed(exposures, lone, replace(exposures.relative[lone], frame=1))
     contents = Contents(record(exposures))
     texts = [caution.text for caution in cautions_of(contents)]
     assert "2 groups of exposures share no sources, 1 of them not on a catalog" in texts
-    assert "1 exposure aligned, but not tied to the catalog: not tied to MADE: 2 matched stars" in texts
+    assert (
+        "1 exposure aligned, but not tied to the catalog: not tied to MADE: 2 matched sources, 4 required"
+        in texts
+    )
     assert contents.frames == [0, 1]
 
 
@@ -292,7 +306,7 @@ def test_first_records_can_be_reported_on():
         del entry["starting_wcs"], entry["plane"]
         for step in ("relative", "absolute", "grism", "total"):
             if entry[step]:
-                new = ("reduced_chi2", "leverage", "rms_axes", "includes_earlier", "weights", "gaps")
+                new = ("reduced_chi2", "leverage", "rms_axes", "includes_earlier")
                 for name in new:
                     entry[step].pop(name, None)
                 if entry[step].get("residuals"):
@@ -318,7 +332,11 @@ def test_the_table_has_what_it_is_sorted_by(whole, page):
 def test_weights_of_interpolated_corrections_are_shown():
     tree = record(field())
     grism = next(entry for entry in tree["exposures"].values() if entry["kind"] == "grism")
-    grism["total"] |= {"governed_by": ["one", "two"], "weights": [0.25, 0.75]}
+    grism["total"]["governed"] |= {
+        "exposures": ["one", "two"],
+        "weights": [0.25, 0.75],
+        "idle_times": [-90.0, 90.0],
+    }
     assert "one\N{NO-BREAK SPACE}(0.25), two\N{NO-BREAK SPACE}(0.75)" in Page(report_html(tree)).text
 
 
@@ -429,7 +447,7 @@ def test_matplotlib_is_as_before():
 
 def test_statuses_are_told_by_more_than_colour():
     exposures = field()
-    tree = record(_failed(exposures, exposures.direct[1].key, "trailed"))
+    tree = record(_failed(exposures, exposures.direct[1].key, Trailed(20, 0.31, 0.15)))
     tree["exposures"][exposures.direct[2].key]["total"]["status"] = FitStatus.PRIOR_ONLY.value
     html = report_html(tree)
     for status in ("FAILED", "PRIOR_ONLY", "ALIGNED"):
@@ -559,7 +577,9 @@ def test_corrections_of_a_table_are_not_called_aligned():
     assert USER == REFERENCE
     exposures = field(n_visits=1)
     first = exposures.direct[0]
-    own = ExposureFit(FitStatus.ALIGNED, transform(first.plane, 300.0, 0.0), REFERENCE, rule="row of i00v00")
+    own = ExposureFit(
+        FitStatus.ALIGNED, transform(first.plane, 300.0, 0.0), REFERENCE, given_by="row of i00v00"
+    )
     still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), "the WCS of the file")
     note = "corrections of mine.csv, sha256 0123"
     verdict, said = verdict_and_cautions(
@@ -640,7 +660,7 @@ def test_what_mosaics_were_made_is_no_warning():
 def test_errors_of_the_way_to_a_grism_exposure_are_told():
     tree = record(field(n_visits=1))
     key = next(key for key, entry in tree["exposures"].items() if entry["kind"] == "grism")
-    tree["exposures"][key]["total"]["carried_error"] = 31.2
+    tree["exposures"][key]["total"]["governed"]["propagation_error"] = 31.2
     [caution] = cautions_of(Contents(tree))
     assert caution.text.startswith("1 grism exposure has no direct exposure of the same pointing")
     assert caution.text.endswith("errors of up to 31 mas")
@@ -690,10 +710,11 @@ def test_reservations_are_told_once_for_all_that_have_them():
     exposures = field(n_visits=1)
     tree = record(exposures)
     for direct, grism in zip(exposures.direct, exposures.grisms, strict=True):
-        tree["exposures"][grism.key]["total"]["reason"] = f"{direct.key} is of another orbit"
+        tree["exposures"][grism.key]["total"]["remarks"] = [remark_entry(OtherOrbit(direct.key))]
     [caution] = cautions_of(Contents(tree))
     first, second = (one.key for one in exposures.grisms)
-    told = f"{first}, {second} (the direct exposure is of another orbit)"
+    words = str(OtherOrbit("the direct exposure"))
+    told = f"{first}, {second} ({words})"
     assert caution.text == f"2 grism exposures corrected with reservations: {told}"
     assert "verify_traces" in caution.remedy
 

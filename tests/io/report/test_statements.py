@@ -10,10 +10,12 @@ from grism_align.io.report.quality_warnings import cautions_of
 from grism_align.io.report.settings_rows import ON_REQUEST, PIPELINE, changed_settings
 from grism_align.io.report.summary import verdict_of
 from grism_align.steps.pipeline import GrismAlignPipeline
+from grism_align.values.failure import CorrectedLike, LentByAcquisition, PixelsFlagged, remark_entry
 from grism_align.values.field import Activity
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.io.report.test_report import NOTHING, Page, verdict_and_cautions
+from tests.support.governed import governed
 from tests.support.reports import PLANE, changed, field, record
 
 
@@ -24,7 +26,7 @@ def _unmoved():
     still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), "frame")
     exposures = changed(exposures, direct.key, still)
     [grism] = exposures.grisms
-    carried = replace(still, status=FitStatus.ALIGNED, governed_by=(direct.key,))
+    carried = replace(still, status=FitStatus.ALIGNED, governed=governed(direct.key))
     return changed(exposures, grism.key, carried, "grism")
 
 
@@ -53,10 +55,10 @@ def test_grism_exposures_of_an_acquisition_are_corrected():
     exposures = field()
     tree = record(exposures)
     direct, grism = exposures.direct[1].key, exposures.grisms[1].key
-    flagged = "9 of 9 pixels are flagged; corrected like i00v000dq, error 23 mas"
-    tree["exposures"][direct]["total"] |= {"status": "PRIOR_ONLY", "reason": flagged}
-    reason = f"{direct} has the correction of its guide-star acquisition"
-    tree["exposures"][grism]["total"] |= {"status": "PRIOR_ONLY", "reason": reason}
+    flagged = [PixelsFlagged(9, 9), CorrectedLike(("i00v000dq",), 23.0)]
+    for key, remarks in ((direct, flagged), (grism, [LentByAcquisition(direct)])):
+        prior = {"status": "PRIOR_ONLY", "remarks": list(map(remark_entry, remarks))}
+        tree["exposures"][key]["total"] |= prior
     contents = Contents(tree)
     cautions = {one.exposures: one for one in cautions_of(contents)}
     # nothing of spectra for an exposure that has none

@@ -14,6 +14,7 @@ from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import read_provenance
 from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError, OutputError
+from grism_align.values.failure import NoDirectExposure, NoSources
 from grism_align.values.field import Activity, SkySource
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -28,6 +29,7 @@ from grism_align.workflows.results.write import write_results
 from tests.support.associations import write_exposure
 from tests.support.executors import HERE
 from tests.support.fields import wcs_apart
+from tests.support.governed import governed
 
 KEYS = ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q", "iaaa01g2q"]
 
@@ -63,12 +65,12 @@ def aligned(exposures):
     fit = ExposureFit(
         FitStatus.ALIGNED, _transform(d1), "deep frame", n_matched=9, n_used=8, rms=4.5, geometry="shift"
     )
-    grism = replace(fit, governed_by=(d1.key,), rule="paired, -30 s")
+    grism = replace(fit, governed=governed(d1.key))
     settings = {"fitgeometry": "shift", "brightest": 50}
     return replace(
         exposures,
-        relative=AlignmentSolution({d1.key: fit, KEYS[2]: ExposureFit.failed("no sources")}, "deep frame"),
-        grism=AlignmentSolution({g1.key: grism, g2.key: ExposureFit.failed("nothing governs it")}),
+        relative=AlignmentSolution({d1.key: fit, KEYS[2]: ExposureFit.failed(NoSources(6.0))}, "deep frame"),
+        grism=AlignmentSolution({g1.key: grism, g2.key: ExposureFit.failed(NoDirectExposure("iaaa01"))}),
         catalogs={d1.key: SourceCatalog.empty()},
         activities=(Activity("relative_align", "done", settings=settings),),
         parameter_file="wfc3_ir.asdf",
@@ -199,8 +201,8 @@ def test_the_record(aligned, out):
         source = aligned[key].path
         assert record["input"] == {"path": str(source), "sha256": sha256_of(source)}
         assert record["output"] == {"path": str(output), "sha256": sha256_of(output)}
-    assert tree["exposures"][KEYS[2]]["total"]["reason"] == "no sources"
-    assert tree["exposures"][KEYS[1]]["total"]["governed_by"] == [KEYS[0]]
+    assert tree["exposures"][KEYS[2]]["total"]["reason"] == "no source above 6 sigma"
+    assert tree["exposures"][KEYS[1]]["total"]["governed"]["exposures"] == [KEYS[0]]
     assert tree["parameter_file"] == "wfc3_ir.asdf"
 
 

@@ -16,6 +16,7 @@ from grism_align.io.missions.hst.read import read_exposure
 from grism_align.io.missions.hst.windows import detector_windows
 from grism_align.simulation import PointingErrors, SceneSettings, case_a, simulate
 from grism_align.simulation.instruments import ELEMENTS
+from grism_align.values.failure import FailureCode, NoSources, Remark
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import DetectionSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -25,6 +26,7 @@ from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.traces.verify import verify_traces
 from tests.support.detector_parts import binned, one_chip, subarray
 from tests.support.executors import HERE
+from tests.support.governed import governed
 
 DRIFT = 0.2  # pixels
 
@@ -54,7 +56,7 @@ def true_set(simulation, folder, seed=5):
         transform = truth[exposure.key].correction(exposure.plane)
         governor = truth[exposure.key].governor
         fits[exposure.key] = ExposureFit(
-            FitStatus.ALIGNED, transform, governed_by=(governor,) if governor else ()
+            FitStatus.ALIGNED, transform, governed=governed(governor) if governor else None
         )
     directs = AlignmentSolution({e.key: fits[e.key] for e in exposures if e.is_direct})
     grisms = AlignmentSolution({e.key: fits[e.key] for e in exposures if not e.is_direct})
@@ -156,7 +158,7 @@ def test_a_significant_drift_is_corrected_where_no_direct_exposure_is_near_in_ti
     changed = [name for name in refined.fits if refined[name] is not solution[name]]
     assert changed == [key]
     assert set(refused) == {grism.key for grism in exposures.grisms} - {key}
-    assert set(refused.values()) == {"a direct exposure was taken next to it in time"}
+    assert set(refused.values()) == {Remark(FailureCode.PARTNER_IN_TIME)}
     assert "corrected by the cross-dispersion drift of +0." in refined[key].reason
     chip, true = exposures[key].chips[0], exposures.grism[key].transform
     place = np.array([[200.0, 150.0]])
@@ -203,7 +205,7 @@ def test_one_exposure_needs_a_configuration(infrared, tmp_path):
 def test_what_cannot_be_measured_has_a_note(infrared):
     exposures, _ = infrared
     first, second, *_ = exposures.grisms
-    failed = AlignmentSolution({**exposures.grism.fits, first.key: ExposureFit.failed("no direct exposure")})
+    failed = AlignmentSolution({**exposures.grism.fits, first.key: ExposureFit.failed(NoSources(6.0))})
     unknown = replace(second, filter="G000")
     some = replace(exposures, exposures=(*exposures.direct, first, unknown), catalogs=exposures.catalogs)
     found = verify_traces(some, failed, TraceSettings(), HERE).checks

@@ -139,8 +139,8 @@ def _tell(header: fits.Header, exposure: Exposure, fit: ExposureFit) -> None:
         error = round(1e3 * fit.transform.at(exposure.plane).axis_error, 3)
         header["GALERROR"] = (error, "[mas] grism_align: error of the WCS, an axis")
     header.remove("GALGOVRN", ignore_missing=True)
-    if fit.governed_by:
-        names = _in_card(fit.governed_by)
+    if fit.governors:
+        names = _in_card(fit.governors)
         header["GALGOVRN"] = (names, _OF_GOVERNORS if len(names) + len(_OF_GOVERNORS) + 3 <= _CARD else None)
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     words = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}"

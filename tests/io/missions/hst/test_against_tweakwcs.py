@@ -118,5 +118,5 @@ def test_propagated_equal_corrections(dithered, shift, roll, method):
     settings = PropagationSettings() if governors else PropagationSettings(method=method)
     found = propagate([grism], [before, after, turned], AlignmentSolution(fits), settings)[grism.key]
     number = {"previous": 1, "association": 1}.get(method, 2)
-    assert len(found.governed_by) == number
+    assert len(found.governors) == number
     assert largest_difference(before, grism, sky, found.transform) < 0.01

@@ -20,6 +20,7 @@ from grism_align.io.missions.hst.headers import WcsLabel, solution_name
 from grism_align.io.missions.hst.read import read_exposure
 from grism_align.io.missions.hst.write import write_exposure
 from grism_align.values.errors import InputError
+from grism_align.values.failure import NoSources
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.undo import undo_files
@@ -166,7 +167,7 @@ def test_a_headerlet_of_a_correction_that_the_file_has(direct_path, tmp_path):
         with fits.open(target) as hdus:
             assert [hdu.name for hdu in hdus].count("HDRLET") == 1
         again = replace(again, path=target)
-    failed = ExposureFit.failed("no sources")
+    failed = ExposureFit.failed(NoSources(6.0))
     write_exposure(
         exposure, failed, tmp_path / "failed" / once.name, label, HeaderletWanted(tmp_path / "no.fits")
     )

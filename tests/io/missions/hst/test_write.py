@@ -19,10 +19,12 @@ from grism_align.io.missions.hst.headers import WcsLabel, plain_text, solution_n
 from grism_align.io.missions.hst.read import read_exposure
 from grism_align.io.missions.hst.write import write_exposure
 from grism_align.values.errors import InputError
+from grism_align.values.failure import NotTied, TooFewMatches
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.sphere import sky_to_vector
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.fields import apart, edited, grid, raw_hdus, wcs_apart
+from tests.support.governed import governed
 
 LINEAR = [
     "CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2",
@@ -311,7 +313,7 @@ def test_any_catalog_name_fits_into_a_header(direct_path, tmp_path, catalog):
     exposure = read_exposure(direct_path)
     target = tmp_path / direct_path.name
     label = WcsLabel(catalog, solution_name(catalog, ()), 5, (float("nan"), float("nan")), "shift")
-    write_exposure(exposure, replace(fit_of(exposure), reason=f"{catalog}: …"), target, label)
+    write_exposure(exposure, replace(fit_of(exposure), remarks=(NotTied(f"{catalog}: …"),)), target, label)
     header = fits.getheader(target, "SCI")
     assert header["WCSTYPE"].endswith(plain_text(catalog).upper())
     assert header["RMS_RA"] == -1.0
@@ -331,12 +333,12 @@ def test_the_outline_follows(direct_path, tmp_path):
 
 def test_the_governors_of_a_grism_exposure(truths, tmp_path):
     exposure = read_exposure(truths["wfc3_ir"].paths[1])
-    fit = replace(fit_of(exposure), governed_by=("idem01a1q", "idem01a3q"))
+    fit = replace(fit_of(exposure), governed=governed("idem01a1q", "idem01a3q"))
     write_exposure(exposure, fit, tmp_path / exposure.path.name, LABEL)
     assert fits.getheader(tmp_path / exposure.path.name)["GALGOVRN"] == "idem01a1q,idem01a3q"
     # those that a card has no room for are counted, names are not cut
     names = [f"idem01a{letter}q" for letter in "123456789"]
-    many = replace(fit, governed_by=tuple(names))
+    many = replace(fit, governed=governed(*names))
     write_exposure(exposure, many, tmp_path / "many_flt.fits", LABEL)
     assert fits.getheader(tmp_path / "many_flt.fits")["GALGOVRN"] == ",".join(names[:6]) + ",+3"
 
@@ -347,14 +349,13 @@ def test_the_governors_of_a_grism_exposure(truths, tmp_path):
 def test_a_failed_exposure_keeps_its_wcs(truth, tmp_path):
     for path in truth.paths:
         target = tmp_path / path.name
-        reason = "4 matched sources, 10 required"
-        write_exposure(read_exposure(path), ExposureFit.failed(reason), target, LABEL)
+        write_exposure(read_exposure(path), ExposureFit.failed(TooFewMatches(4, 10)), target, LABEL)
         before, after = raw_hdus(path), raw_hdus(target)
         assert before[1:] == after[1:]
         assert before[0][2] == after[0][2]
         primary = fits.getheader(target)
         assert primary["GALIGN"] == "FAILED"
-        assert reason in "".join(primary["HISTORY"])
+        assert "4 matched sources, 10 required" in "".join(primary["HISTORY"])
 
 
 def test_only_what_is_missing_of_a_correction_is_applied(truth, tmp_path):
