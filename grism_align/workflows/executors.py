@@ -94,10 +94,8 @@ class FuturesExecutor:
             self.pool.shutdown(wait=False, cancel_futures=True)
             raise
         finally:
-            for future in pending:
-                future.cancel()
             # nothing goes on behind the back of who asked
-            wait(pending)
+            wait([future for future in pending if not future.cancel()])
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Outcome", "Task", "run_task"]
+__all__ = ["Outcome", "Task", "run_task", "sendable"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -100,7 +100,7 @@ def run_task(task: Task[Item, Result]) -> Outcome[Result]:
         outcome = _done(task)
     logged = tuple(records.get() for _ in range(records.qsize()))
     warned = tuple((str(one.message), one.category, one.filename, one.lineno) for one in caught)
-    return Outcome(outcome.value, outcome.error and _sendable(outcome.error), logged, warned)
+    return Outcome(outcome.value, outcome.error and sendable(outcome.error), logged, warned)
 
 
 def _done(task: Task[Item, Result]) -> Outcome[Result]:
@@ -111,8 +111,8 @@ def _done(task: Task[Item, Result]) -> Outcome[Result]:
         return Outcome(None, error)
 
 
-def _sendable(error: Exception) -> Exception:
-    """The error, or what it says where it can't be sent."""
+def sendable(error: Exception) -> Exception:
+    """Return an error, or what it says where it can't be sent to another process."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001  classes of others fail in ways of their own

@@ -13,6 +13,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any
 
+from grism_align.workflows.tasks import sendable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
@@ -107,7 +109,10 @@ class _Worker:
             answer = _received(self._process.stdout)
         except (OSError, EOFError) as error:
             raise BrokenExecutor(_how_it_ended(self._process.wait())) from error
-        return pickle.loads(answer)
+        value, raised = pickle.loads(answer)
+        if raised is not None:
+            raise raised
+        return value
 
     def end(self) -> None:
         self._process.kill()
@@ -155,8 +160,16 @@ def serve() -> None:
     Thread(target=_listen, args=(sys.stdin.buffer, questions), daemon=True).start()
     _warm_up()
     while True:
-        function, args, keywords = pickle.loads(questions.get())
-        _send(answers, pickle.dumps(function(*args, **keywords)))
+        _send(answers, _answer(questions.get()))
+
+
+def _answer(question: bytes) -> bytes:
+    """What a function returned, or what it raised."""
+    try:
+        function, args, keywords = pickle.loads(question)
+        return pickle.dumps((function(*args, **keywords), None))
+    except Exception as error:  # noqa: BLE001  it is raised on the other side
+        return pickle.dumps((None, sendable(error)))
 
 
 def _listen(stream: IO[bytes], questions: SimpleQueue[bytes]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from grism_align.io.record.file import FilePair
     from grism_align.values.association import Association, Member
     from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
@@ -96,7 +97,7 @@ class Results:
     record: Mapping[str, Any]
 
 
-def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
+def findings_of(exposures: ExposureSet, destination: Destination, executor: Executor) -> Findings:
     """Work out what is to be written besides the exposures; no file is written.
 
     Parameters
@@ -105,6 +106,8 @@ def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
         With the solutions found.
     destination : Destination
         Where products go.
+    executor : Executor
+        Takes the pictures of stars.
     """
     sources, earlier = solved_sources(exposures), _earlier_record(exposures)
     return Findings(
@@ -113,7 +116,7 @@ def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
         sources,
         earlier and earlier[1],
         None if earlier is None else _beside(*earlier),
-        pictures_of(exposures, sources) if destination.with_report else None,
+        pictures_of(exposures, sources, executor) if destination.with_report else None,
     )
 
 
