@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,6 @@ from _reference import MOTION, aligned, made_catalog, rms_of, scattered, setting
 from astropy.time import Time
 
 from grism_align.algorithms.absolute.align import align_absolute
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.relative import align_relative
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.simulation import SceneSettings, SimulatedExposure, SimulatedVisit, Simulation, simulate
@@ -22,10 +20,13 @@ from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
+from grism_align.values.source import FileSource
 from grism_align.values.sphere import sky_to_vector, vector_to_sky
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from grism_align.simulation import Truth
@@ -80,7 +81,7 @@ def listed_mosaic(stars: float, seed: int) -> Mosaic:
     """A mosaic of lists of positions."""
     plan, rng = mosaic_plan(stars), np.random.default_rng([seed, int(stars)])
     planned = planned_exposures(plan, rng)
-    epoch = julian_year(planned[0].mid)
+    epoch = planned[0].epoch
     scene = draw_scene(plan.scene, (plan.ra, plan.dec), 2.4 * _STEP, epoch, rng)
     scene = replace(scene, motion=scene.motion + np.outer(scene.is_star, _STREAM))
     made = [_listed(one, scene, rng) for one in planned]
@@ -101,7 +102,7 @@ def _listed(
     written, true = chip_wcs(chip, [], planned.rotation), chip_wcs(chip, [])
     exposure = Exposure(
         key=facts.rootname,
-        path=Path(facts.filename),
+        source=FileSource(facts.filename),
         kind=ExposureKind.DIRECT,
         instrument="wfc3_ir",
         filter=facts.element_name,
@@ -117,7 +118,7 @@ def _listed(
         is_rate=True,
         chips=(Chip(1, chip.shape, FitsWcs(written.wcs, chip.shape)),),
     )
-    xy = true.to_pixel(scene.sky_at(julian_year(planned.mid)))
+    xy = true.to_pixel(scene.sky_at(planned.epoch))
     rows = np.flatnonzero(((xy > _EDGE) & (xy < np.array(chip.shape[::-1]) - _EDGE)).all(axis=1))
     n = len(rows)
     x, y = (xy[rows] + _NOISE * rng.normal(size=(n, 2))).T

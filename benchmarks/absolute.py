@@ -57,7 +57,6 @@ from scipy.spatial import cKDTree
 
 from grism_align.algorithms.absolute.align import align_absolute
 from grism_align.algorithms.absolute.epoch import positions_at
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.simulation import case_a, simulate, usual_scene
 from grism_align.values.solution import agreement
@@ -170,7 +169,7 @@ class Measured:
         """Rows of a catalog that lie on the exposures, and the mean years of these."""
         total, count = np.zeros(len(catalog)), np.zeros(len(catalog))
         for key, chips in self.chips.items():
-            year = julian_year(self.exposures[key].mid)
+            year = self.exposures[key].epoch
             sky = positions_at(catalog, year)
             for chip in chips:
                 xy, shape = chip.to_pixel(sky), np.array(chip.grid().max(axis=0))
@@ -271,14 +270,14 @@ def given(folder: Path, dense: str, gaia: str) -> Measured:
 def _measured(name: str, folder: Path, dense: ReferenceCatalog, gaia: list[ReferenceCatalog]) -> Measured:
     """Measure the exposures of a folder, and align them with each other."""
     exposures = aligned(sorted((folder / "RAW").glob("*.fits")))
-    by_file = {exposure.path.name: exposure for exposure in exposures.direct}
+    by_file = {exposure.source.name: exposure for exposure in exposures.direct}
     pixels, sky, chips = {}, {}, {}
     for row in Table.read(folder / "truth.ecsv"):
         if row["kind"] != "direct" or not row["usable"]:
             continue
         exposure = by_file[row["file"]]
         chip = next(one for one in exposure.chips if one.number == row["extver"])
-        true = _true_wcs(exposure.path, row, chip.shape)
+        true = _true_wcs(Path(exposure.source), row, chip.shape)
         axes = [_SAMPLES * (n - 1) for n in chip.shape[::-1]]
         xy = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
         for found, wcs in ((pixels, chip.wcs), (sky, true)):

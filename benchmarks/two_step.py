@@ -32,7 +32,6 @@ from mosaic import BITS, SCALES
 from grism_align.algorithms.absolute.align import align_absolute
 from grism_align.algorithms.absolute.frame_tie import FrameSources, match_frame
 from grism_align.algorithms.absolute.selection import select_reference
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.values.errors import AlignmentError
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MosaicSettings
@@ -70,7 +69,7 @@ def two_step(
     """Absolute rms, mas; NaN where a mosaic was refused."""
     settings = settings_of("frame")
     direct = field.exposures.direct
-    epoch = float(np.mean([julian_year(exposure.mid) for exposure in direct]))
+    epoch = float(np.mean([exposure.epoch for exposure in direct]))
     used, _ = select_reference(catalog, direct, epoch, settings.selection)
     fits = {}
     for keys, table in mosaics:

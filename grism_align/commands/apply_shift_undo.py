@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.commands.columns import in_columns
+from grism_align.io.files.sources import path_of
 from grism_align.values.errors import SettingsError
 from grism_align.values.settings import ExecutionSettings, parameters_of
 
@@ -141,7 +142,7 @@ def _undo(options: argparse.Namespace) -> None:
     from grism_align.workflows.undo import undo_files
 
     _check_destination_given(options)
-    paths = [member.path for member in read_association(options.files).exposures]
+    paths = [path_of(member.source) for member in read_association(options.files).exposures]
     with _executor(options) as executor:
         undone = undo_files(paths, options.output_dir, in_place=options.in_place, executor=executor)
     rows = [("file", "undone", "back to")]

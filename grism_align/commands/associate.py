@@ -49,8 +49,8 @@ def _associate(options: argparse.Namespace) -> None:
     found = load_exposures(options.files, with_results=False)
     association = build_association(found.exposures, product, found.association)
     write_association(association, output)
-    by_path = {exposure.path: exposure for exposure in found.exposures}
-    print(_exposure_table([by_path[member.path] for member in association.exposures]))
+    by_source = {exposure.source: exposure for exposure in found.exposures}
+    print(_exposure_table([by_source[member.source] for member in association.exposures]))
     print(f"{len(found.exposures)} exposures -> {output}")
 
 
@@ -67,11 +67,11 @@ def _exposure_table(exposures: Sequence[Exposure]) -> str:
 
 def _governor_text(exposure: Exposure, exposures: Sequence[Exposure]) -> str:
     from grism_align.algorithms.propagation.govern import governors
-    from grism_align.values.settings import PropagationSettings
+    from grism_align.values.settings import GrismSettings
 
     if exposure.is_direct:
         return "-"
-    choice = governors(exposure, exposures, PropagationSettings())
+    choice = governors(exposure, exposures, GrismSettings())
     if not choice.keys:
         return "none"
     keys = exposure.governors if choice.rule == "association" else choice.keys

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stpipe import Step
 
+from grism_align.io.files.sources import path_of
 from grism_align.values.field import ExposureSet
 from grism_align.workflows.results.destination import Destination, waiting_room
 from grism_align.workflows.summary_table import summary_table
@@ -59,7 +60,8 @@ class SavingStep(Step):
         if folder:
             home = Path(folder).expanduser().resolve()
         elif in_place:
-            home = (exposures.association.origin or exposures.exposures[0].path).parent.resolve()
+            first = exposures.association.origin or path_of(exposures.exposures[0].source)
+            home = Path(first).parent.resolve()
         return Destination(home, in_place, headerlets, report, regions)
 
     def waiting_room(self, exposures: ExposureSet) -> Path | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from grism_align.values.source import Source
 
 __all__ = ["ASSOCIATION_TYPE", "Association", "Member", "root_name"]
 
@@ -34,7 +36,7 @@ _EXTENSIONS = (".gz", ".fits", ".asdf")
 _PRODUCT_SUFFIXES = ("_flt", "_flc", "_rate", "_cal")
 
 
-def root_name(path: Path | str) -> str:
+def root_name(path: os.PathLike[str] | str) -> str:
     """Name of the exposure that a file holds: the file's name without suffix and extension.
 
     Parameters
@@ -47,7 +49,7 @@ def root_name(path: Path | str) -> str:
     >>> root_name("data/ib6o23rsq_flt.fits.gz")
     'ib6o23rsq'
     """
-    name = Path(path).name
+    name = os.path.basename(path)  # noqa: PTH119
     for extension in _EXTENSIONS:
         name = name.removesuffix(extension)
     for suffix in _PRODUCT_SUFFIXES:
@@ -62,34 +64,34 @@ class Member:
 
     Parameters
     ----------
-    path : Path
-        The file, absolute.
+    source : Source
+        What it is read from; files by their absolute paths.
     exptype : str
         ``direct_image``, ``science`` (dispersed), or another as read; empty where nothing says it.
     group_id : str or None
         Visit and guide-star acquisition, where the association names it.
     governors : tuple of str
         Root names of the direct exposures that the association names for this grism exposure.
-    catalog : Path or None
-        Source catalog of the exposure, absolute.
+    catalog : str
+        Path of the exposure's source catalog, absolute; empty for none.
     extra : mapping
         What else the association says of it.
     key_order : tuple of str
         Keys in the order of the file, for writing; empty where there was none.
     """
 
-    path: Path
+    source: Source
     exptype: str = ""
     group_id: str | None = None
     governors: tuple[str, ...] = ()
-    catalog: Path | None = None
+    catalog: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
     key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def root(self) -> str:
         """Root name of the exposure."""
-        return root_name(self.path)
+        return self.source.root
 
     @property
     def is_exposure(self) -> bool:
@@ -111,8 +113,8 @@ class Association:
         Every key of the top level but ``products``: asn_type, asn_rule, asn_id, program, target...
     product_extra : mapping
         Every key of the product but ``name`` and ``members``.
-    origin : Path or None
-        The file that it was read from; None for a list, a folder or a lone exposure.
+    origin : str
+        Path of the file that it was read from; empty for a list, a folder or a lone exposure.
     key_order, product_key_order : tuple of str
         Keys of the top level and of the product in the order of the file, for writing.
     """
@@ -121,7 +123,7 @@ class Association:
     members: tuple[Member, ...]
     header: Mapping[str, Any] = field(default_factory=dict)
     product_extra: Mapping[str, Any] = field(default_factory=dict)
-    origin: Path | None = None
+    origin: str = ""
     key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
     product_key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from os import PathLike
 
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.failure import Remark
@@ -69,15 +68,15 @@ class InputError(GrismAlignError):
 
     Parameters
     ----------
-    path : path-like
-        The file.
+    path : object
+        The file, or what else holds an exposure, as ``str`` gives it.
     problem : str
         What is wrong with it.
     remedy : str
         What the user can do.
     """
 
-    def __init__(self, path: PathLike[str] | str, problem: str, remedy: str = "") -> None:
+    def __init__(self, path: object, problem: str, remedy: str = "") -> None:
         self.path = str(path)
         self.problem = problem
         self.remedy = remedy

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
     from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["Chip", "Exposure", "ExposureKind"]
+__all__ = ["Chip", "Exposure", "ExposureKind", "by_pointing"]
 
 
 class ExposureKind(Enum):
@@ -50,8 +50,8 @@ class Exposure:
     ----------
     key : str
         Root name, unique in a set of exposures.
-    path : Path
-        The file that holds it.
+    source : Source
+        What holds it.
     kind : ExposureKind
         DIRECT or GRISM.
     instrument : str
@@ -97,7 +97,7 @@ class Exposure:
     """
 
     key: str
-    path: Path
+    source: Source
     kind: ExposureKind
     instrument: str
     filter: str
@@ -134,11 +134,35 @@ class Exposure:
         return 0.5 * (self.start + self.end)
 
     @property
+    def epoch(self) -> float:
+        """Mid time, Julian year."""
+        return 2000.0 + (self.mid - 51544.5) / 365.25
+
+    @property
     def plane(self) -> TangentPlane:
         """Tangent plane at the reference point of the first chip, before any correction."""
         return self.chips[0].wcs.plane
+
+    def corrected(self, transform: LinearTransform) -> Exposure:
+        """Return the exposure with a correction in the WCSs of its chips."""
+        chips = (replace(chip, wcs=chip.wcs.corrected(transform)) for chip in self.chips)
+        return replace(self, chips=tuple(chips))
 
     @property
     def pixel_scale(self) -> float:
         """Side of a pixel, arcsec."""
         return self.chips[0].wcs.pixel_scale
+
+
+def by_pointing(exposures: Iterable[Exposure]) -> list[tuple[Exposure, ...]]:
+    """Gather the exposures of each pointing, in the order in which pointings come first.
+
+    Parameters
+    ----------
+    exposures : iterable of Exposure
+        In any order.
+    """
+    found: dict[str, list[Exposure]] = {}
+    for exposure in exposures:
+        found.setdefault(exposure.pointing, []).append(exposure)
+    return [tuple(members) for members in found.values()]

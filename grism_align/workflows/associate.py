@@ -11,15 +11,17 @@ from grism_align.algorithms.propagation.govern import governors
 from grism_align.io.associations.apply import check_governors
 from grism_align.io.associations.files import check_product_name, located
 from grism_align.io.associations.overlap import any_overlap
+from grism_align.io.files.sources import file_source, path_of
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
 from grism_align.values.errors import AssociationError
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import GrismSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from grism_align.values.exposure import Exposure
+    from grism_align.values.source import Source
 
 __all__ = ["build_association", "start_of"]
 
@@ -58,14 +60,14 @@ def build_association(
     check_governors(exposures, label)
     visits = _by_visit(exposures)
     ordered = [exposure for visit in visits.values() for exposure in visit]
-    before = {member.path: member for member in known.members} if known else {}
+    before = {member.source: member for member in known.members} if known else {}
     others = [member for member in known.members if not member.is_exposure] if known else []
     return Association(
         product=product,
         members=(*(_member(exposure, ordered, before) for exposure in ordered), *others),
         header={**_header(ordered), **(known.header if known else {}), "asn_type": ASSOCIATION_TYPE},
         product_extra={**(known.product_extra if known else {}), **_summary(visits)},
-        origin=known.origin if known else None,
+        origin=known.origin if known else "",
     )
 
 
@@ -86,9 +88,9 @@ def _by_visit(exposures: Sequence[Exposure]) -> dict[str, list[Exposure]]:
     return visits
 
 
-def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mapping[Path, Member]) -> Member:
-    path = located(exposure.path)
-    previous = before.get(path, Member(path))
+def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mapping[Source, Member]) -> Member:
+    source = file_source(located(path_of(exposure.source)))
+    previous = before.get(source, Member(source))
     return replace(
         previous,
         exptype="direct_image" if exposure.is_direct else "science",
@@ -99,7 +101,7 @@ def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mappi
 
 def _governors(grism: Exposure, exposures: Sequence[Exposure]) -> tuple[str, ...]:
     """What the association names, else what the rules choose."""
-    return grism.governors or governors(grism, exposures, PropagationSettings()).keys
+    return grism.governors or governors(grism, exposures, GrismSettings()).keys
 
 
 def _header(exposures: Sequence[Exposure]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.associations import apply_association, read_association
@@ -14,20 +15,20 @@ from grism_align.values.field import ExposureSet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from grism_align.values.association import Association
     from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Exposure
+    from grism_align.values.source import Source
 
 __all__ = ["load_exposures", "peek_instrument"]
 
 logger = logging.getLogger(__name__)
 
-Source = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 
 
-def load_exposures(source: Source | Sequence[Source], *, with_results: bool = True) -> ExposureSet:
+def load_exposures(source: PathLike | Sequence[PathLike], *, with_results: bool = True) -> ExposureSet:
     """Read the headers of all exposures of an association, and what earlier steps left beside it.
 
     Parameters
@@ -50,7 +51,7 @@ def load_exposures(source: Source | Sequence[Source], *, with_results: bool = Tr
     """
     association = read_association(source)
     label = association.origin or f"association {association.product}"
-    exposures = apply_association([read_exposure(m.path) for m in association.exposures], association)
+    exposures = apply_association([read_exposure(m.source) for m in association.exposures], association)
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
     loaded = ExposureSet(association.product, ordered, association)
@@ -71,7 +72,7 @@ def _check_kinds(exposures: Sequence[Exposure], association: Association) -> Non
         listed = member.exptype.lower()
         if listed == "direct_image" and not exposure.is_direct:
             problem = f"listed as direct_image, but it is a grism exposure ({exposure.filter})"
-            raise AssociationError(exposure.path, problem, "List it as science")
+            raise AssociationError(exposure.source, problem, "List it as science")
         if listed == "science" and exposure.is_direct and association.header.get("asn_type") == "wfss-align":
             logger.warning(
                 "%s is listed as science but is a direct exposure (%s); it is aligned as one",
@@ -80,13 +81,13 @@ def _check_kinds(exposures: Sequence[Exposure], association: Association) -> Non
             )
 
 
-def _check_unique(exposures: Sequence[Exposure], label: Path | str) -> None:
-    paths: dict[str, Path] = {}
+def _check_unique(exposures: Sequence[Exposure], label: str) -> None:
+    sources: dict[str, Source] = {}
     for exposure in exposures:
-        if exposure.key in paths:
-            problem = f"{paths[exposure.key]} and {exposure.path} have one ROOTNAME, {exposure.key}"
+        if exposure.key in sources:
+            problem = f"{sources[exposure.key]} and {exposure.source} have one ROOTNAME, {exposure.key}"
             raise AssociationError(label, problem, "Give each exposure once")
-        paths[exposure.key] = exposure.path
+        sources[exposure.key] = exposure.source
 
 
 def _with_catalogs(loaded: ExposureSet, exposures: Sequence[Exposure]) -> ExposureSet:
@@ -94,13 +95,13 @@ def _with_catalogs(loaded: ExposureSet, exposures: Sequence[Exposure]) -> Exposu
 
     catalogs = {}
     for exposure, member in zip(exposures, loaded.association.exposures, strict=True):
-        if member.catalog is not None and exposure.is_direct:
+        if member.catalog and exposure.is_direct:
             catalogs[exposure.key] = read_source_catalog(member.catalog)
             _check_chips(exposure, catalogs[exposure.key], member.catalog)
     return replace(loaded, catalogs=catalogs)
 
 
-def _check_chips(exposure: Exposure, catalog: SourceCatalog, path: Path) -> None:
+def _check_chips(exposure: Exposure, catalog: SourceCatalog, path: str) -> None:
     chips = {chip.number for chip in exposure.chips}
     others = set(catalog.chip.tolist()) - chips
     if others:
@@ -112,11 +113,11 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     """The set with the solution on record, where the association names a provenance file."""
     name = loaded.association.header.get("provenance")
     origin = loaded.association.origin
-    if not isinstance(name, str) or origin is None:
+    if not isinstance(name, str) or not origin:
         return loaded
     from grism_align.io.record.file import read_provenance, restore
 
-    return restore(loaded, read_provenance(origin.parent / name))
+    return restore(loaded, read_provenance(Path(origin).parent / name))
 
 
 def peek_instrument(source: object) -> str | None:
@@ -131,6 +132,6 @@ def peek_instrument(source: object) -> str | None:
     try:
         members = read_association(source).exposures
         listed = [member for member in members if member.exptype.lower() == "direct_image"]
-        return read_instrument((listed or list(members))[0].path)
+        return read_instrument((listed or list(members))[0].source)
     except GrismAlignError:
         return None

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
 from grism_align.io.record.file import FileRecord, read_provenance, restore
 from grism_align.io.record.input_wcs import start_difference
 from grism_align.values.errors import InputError, OutputError
@@ -120,7 +121,7 @@ def plan_reapplication(
     tree = read_provenance(record)
     given = load_exposures(files, with_results=False)
     found, left_out = _on_record(given, tree, record, allow_missing=allow_missing)
-    inputs = {e.key: FileRecord.of(e.path) for e in found.exposures}
+    inputs = {e.key: FileRecord.of(path_of(e.source)) for e in found.exposures}
     restored = restore(found, _adopted(tree, found, inputs))
     starts = {
         e.key: _start_of(e, tree["exposures"][e.key], restored, inputs[e.key].sha256) for e in found.exposures
@@ -128,7 +129,7 @@ def plan_reapplication(
     _refuse(found, {key: s for key, s in starts.items() if s.problem and not (rebase and s.bridge)})
     ready = tuple(_ready(found[e.key], e, starts[e.key], restored.fit(e.key)) for e in restored.exposures)
     # the reference catalog as used lies beside the record, and is brought along from there
-    origin = found.association.origin or record.resolve().parent / f"{tree['product']}_asn.json"
+    origin = found.association.origin or str(record.resolve().parent / f"{tree['product']}_asn.json")
     header = {**found.association.header, "provenance": str(record.resolve())}
     exposures = replace(
         _rebased(restored, {key: start.bridge for key, start in starts.items() if start.bridge}),
@@ -179,7 +180,7 @@ def write_reapplication(plan: Reapplication, destination: Destination, executor:
 def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
     """Refuse to replace the record, unless the new one is of all its files, which lie beside it."""
     home = plan.record.resolve().parent
-    beside = all(exposure.path.resolve().parent == home for exposure in plan.exposures.exposures)
+    beside = all(path_of(exposure.source).resolve().parent == home for exposure in plan.exposures.exposures)
     if not (destination.in_place and beside):
         problem = "it would be replaced by the record of its own application"
         raise OutputError(plan.record, problem, "Give another --output_dir, or move it to another folder")
@@ -195,15 +196,15 @@ def _on_record(
 ) -> tuple[ExposureSet, tuple[str, ...]]:
     """The exposures that are on record, and the names of the other files."""
     known = tuple(e for e in found.exposures if e.key in tree["exposures"])
-    others = tuple(e.path.name for e in found.exposures if e.key not in tree["exposures"])
+    others = tuple(e.source.name for e in found.exposures if e.key not in tree["exposures"])
     if not known or (others and not allow_missing):
         problem = f"{len(others)} of {len(found.exposures)} files are not on record: {_some(others)}"
         remedy = "Give the record of their alignment" + (
             ", or --allow_missing to leave them out" if known else ""
         )
         raise InputError(record, problem, remedy)
-    paths = {e.path for e in known}
-    members = tuple(m for m in found.association.members if not m.is_exposure or m.path in paths)
+    sources = {e.source for e in known}
+    members = tuple(m for m in found.association.members if not m.is_exposure or m.source in sources)
     return replace(found, exposures=known, association=replace(found.association, members=members)), others
 
 
@@ -273,12 +274,12 @@ def _refuse(found: ExposureSet, refused: Mapping[str, _Start]) -> None:
     if not refused:
         return
     key, start = next(iter(refused.items()))
-    others = [found[other].path.name for other in refused if other != key]
+    others = [found[other].source.name for other in refused if other != key]
     more = f"; nor are those of {len(others)} more files ({_some(others)}) as on record" if others else ""
     remedy = _REBASE if all(one.bridge is not None for one in refused.values()) else _ALIGN_AGAIN
     if any(found[other].is_product for other in refused):
         remedy = f"Take off with grism-align undo what corrected them since. {remedy}"
-    raise InputError(found[key].path, f"{start.problem}{more}", remedy)
+    raise InputError(found[key].source, f"{start.problem}{more}", remedy)
 
 
 def _some(names: Sequence[str]) -> str:

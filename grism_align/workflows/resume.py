@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
 from grism_align.io.record.file import read_provenance, restore
 from grism_align.values.errors import InputError
 
@@ -45,7 +46,7 @@ def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
     products = [exposure for exposure in exposures.exposures if exposure.is_product]
     if not destination.in_place or not products or "provenance" in exposures.association.header:
         return exposures
-    sums = {exposure.key: sha256_of(exposure.path) for exposure in products}
+    sums = {exposure.key: sha256_of(path_of(exposure.source)) for exposure in products}
     for path in _candidates(exposures, destination):
         tree = _read(path)
         if tree is not None and all(_knows(tree, key, checksum) for key, checksum in sums.items()):
@@ -74,7 +75,7 @@ def tell_of_products(exposures: ExposureSet) -> None:
 
 def _candidates(exposures: ExposureSet, destination: Destination) -> list[Path]:
     """Records that could be theirs, the one of the same name first."""
-    folders = [destination.folder, *(exposure.path.parent for exposure in exposures.exposures)]
+    folders = [destination.folder, *(path_of(exposure.source).parent for exposure in exposures.exposures)]
     beside = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*_provenance.asdf"))]
     named = destination.provenance(exposures.product)
     return [path for path in dict.fromkeys([named, *beside]) if path.is_file()]
@@ -106,6 +107,6 @@ def _from_record(exposures: ExposureSet, path: Path, tree: Mapping[str, Any]) ->
     )
     association = exposures.association
     header = {**association.header, "provenance": str(path.resolve())}
-    origin = association.origin or path.resolve().parent / f"{exposures.product}_asn.json"
+    origin = association.origin or str(path.resolve().parent / f"{exposures.product}_asn.json")
     association = replace(association, header=header, origin=origin)
     return restore(replace(exposures, association=association), tree)

@@ -17,7 +17,7 @@ def record(tmp_path_factory):
     """The record of a visit."""
     path = tmp_path_factory.mktemp("record") / "field_provenance.asdf"
     exposures = field(n_visits=1)
-    files = {e.key: FilePair(FileRecord(str(e.path), "0" * 64)) for e in exposures.exposures}
+    files = {e.key: FilePair(FileRecord(str(e.source), "0" * 64)) for e in exposures.exposures}
     write_provenance(path, exposures, files)
     return path
 

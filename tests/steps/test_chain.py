@@ -215,7 +215,7 @@ def test_a_second_run_in_place_goes_on_from_the_record(field_a, tmp_path, as_fil
     for (key, extver), wcs in written_wcs(folder, names).items():
         assert apart(wcs.to_sky(wcs.grid()), before[key, extver].to_sky(wcs.grid())) < 1e-3
         assert result[key].applied is not None
-        assert "WCSNAMEB" not in fits.getheader(folder / result[key].path.name, "SCI", extver)
+        assert "WCSNAMEB" not in fits.getheader(folder / result[key].source.name, "SCI", extver)
 
 
 def test_a_second_run_in_place_of_changed_files_is_refused(field_a, tmp_path):

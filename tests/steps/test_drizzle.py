@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure
 from tests.support.astrodrizzle import WANTED
 from tests.support.fields import edited
 
@@ -38,8 +38,8 @@ def test_astrodrizzle_puts_sources_where_the_new_wcs_says(field_a, output_a, tmp
     monkeypatch.chdir(tmp_path)
     names = []
     for exposure in result.direct:
-        edited(folder / exposure.path.name, tmp_path / exposure.path.name, *WANTED)
-        names.append(exposure.path.name)
+        edited(folder / exposure.source.name, tmp_path / exposure.source.name, *WANTED)
+        names.append(exposure.source.name)
     before = {name: fits.getheader(name, "SCI")["CRVAL1"] for name in names}
     astrodrizzle.AstroDrizzle(
         names,
@@ -68,7 +68,7 @@ def test_astrodrizzle_puts_sources_where_the_new_wcs_says(field_a, output_a, tmp
         mosaic, wcs = hdus[0].data, WCS(hdus[0].header)
     offsets = []
     for exposure in result.direct:
-        [chip] = read_exposure(folder / exposure.path.name).chips
+        [chip] = read_exposure(folder / exposure.source.name).chips
         bright = result.catalogs[exposure.key].brightest(25, 255)
         expected = wcs.all_world2pix(chip.wcs.to_sky(bright.xy), 0)
         offsets += [np.subtract(_peak(mosaic, *xy), xy) for xy in expected]

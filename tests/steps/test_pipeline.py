@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure
 from grism_align.io.record.file import read_provenance
 from grism_align.simulation import Special
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
@@ -346,7 +346,7 @@ def test_running_on_the_output_changes_nothing(field_a, output_a, tmp_path):
         steps={"absolute_align": {"catalog": str(field_a.catalog)}},
     )
     for exposure in again.exposures:
-        name = exposure.path.name
+        name = exposure.source.name
         assert exposure.applied is not None
         assert wcs_apart(tmp_path / "out" / name, folder / name) < 0.01
         one, other = result.fit(exposure.key), again.fit(exposure.key)
@@ -458,11 +458,11 @@ def test_steps_can_be_skipped(field_a, tmp_path):
     steps = {"grism_wcs_propagate": {"skip": True}, "absolute_align": {"skip": True}}
     result = run(field_a.association, output_dir=str(tmp_path / "out"), steps=steps)
     assert result.grism.fits == {}
-    grisms = {e.path.name for e in result.grisms}
+    grisms = {e.source.name for e in result.grisms}
     assert not grisms & {path.name for path in (tmp_path / "out").iterdir()}
     members = json.loads((tmp_path / "out" / "field_asn.json").read_text())["products"][0]["members"]
     assert {m["expname"] for m in members if m["exptype"] == "science"} == {
-        str(e.path) for e in result.grisms
+        str(e.source) for e in result.grisms
     }
 
 

@@ -84,4 +84,4 @@ def test_on_record_and_again_from_files(drifting, tmp_path):
         str(out / "field_asn.json"), output_dir=str(tmp_path), configure_log=False
     )
     assert str(again.fit(grism.key).governed) == str(fit.governed)
-    assert wcs_apart(tmp_path / grism.path.name, out / grism.path.name) < 0.01
+    assert wcs_apart(tmp_path / grism.source.name, out / grism.source.name) < 0.01

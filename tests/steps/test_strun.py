@@ -9,7 +9,7 @@ from pathlib import Path
 
 from astropy.table import Table
 
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure
 from tests.support.fields import wcs_apart
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from grism_align.io.files.sources import file_source
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 from grism_align.values.transform import LinearTransform, TangentPlane
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECOND = 1 / 86400
 START = 57000.0
@@ -66,7 +69,7 @@ def exposure(
     begin = START + start * SECOND
     values: dict[str, Any] = {
         "key": key,
-        "path": Path("/data") / f"{key}_flt.fits",
+        "source": file_source(f"/data/{key}_flt.fits"),
         "kind": ExposureKind.GRISM if grism else ExposureKind.DIRECT,
         "instrument": "wfc3_ir",
         "filter": "G141" if grism else "F140W",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import positions_at
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
 from grism_align.values.exposure import Chip, Exposure
 from grism_align.values.field import SkySource
@@ -118,7 +117,7 @@ def observe(
     ra, dec = field.plane.to_sky(at)
     true = chip_wcs("wfc3_ir", (float(ra), float(dec), angle))
     frame = exposure(key, start, chips=(Chip(1, SHAPE, true.corrected(error)),), **changes)
-    xy = true.to_pixel(field.at(julian_year(frame.mid)))
+    xy = true.to_pixel(field.at(frame.epoch))
     rows = np.flatnonzero((xy > 3).all(axis=1) & (xy < 1010).all(axis=1))
     n = len(rows)
     columns = {

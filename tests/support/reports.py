@@ -180,7 +180,7 @@ def record(exposures: ExposureSet, **more: Any) -> dict[str, Any]:
     """The record of a set of exposures, and further entries at its top."""
     digest = "0" * 64
     files = {
-        e.key: FilePair(FileRecord(str(e.path), digest), FileRecord(f"out/{e.key}", digest))
+        e.key: FilePair(FileRecord(str(e.source), digest), FileRecord(f"out/{e.key}", digest))
         for e in exposures.exposures
     }
     return {**record_tree(exposures, files, Companions(), "1.0.0"), **more}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grism_align.io.catalogs.services import Mirror, Service
-from grism_align.io.catalogs.services.roles import Column
+from grism_align.io.catalogs.services.definitions import Column
 from grism_align.values.region import Cone
 from grism_align.values.settings import ServiceSettings
 from tests.support.tap_responder import stars

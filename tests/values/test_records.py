@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from grism_align.io.files.sources import file_source
 from grism_align.values.association import Association, Member, root_name
 from grism_align.values.errors import (
     AlignmentError,
@@ -16,9 +18,11 @@ from grism_align.values.errors import (
     TooFewMatchesError,
     UnreliableMatchError,
 )
+from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import ChanceMatch, NoSources, TooFewMatches
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.source import FileSource
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.associations import exposure
 
@@ -45,15 +49,22 @@ def test_root_name(name, root):
 
 def test_members_that_are_no_exposures():
     kinds = ("direct_image", "science", "", "typo", "SourceCat", "background")
-    members = tuple(Member(Path(f"/d/a{i}_flt.fits"), kind) for i, kind in enumerate(kinds))
+    members = tuple(Member(file_source(f"/d/a{i}_flt.fits"), kind) for i, kind in enumerate(kinds))
     association = Association("field", members)
     assert [m.root for m in association.exposures] == ["a0", "a1", "a2", "a3"]
-    assert Member(Path("x"), key_order=("a",)) == Member(Path("x"))
+    assert Member(FileSource("x"), key_order=("a",)) == Member(FileSource("x"))
 
 
 def test_exposure_taken_alone_is_its_own_pointing():
     assert exposure("ib6o23rsq", 0.0).pointing == "ib6o23rsq"
     assert exposure("nrcalong", 0.0, pointing="jw01").pointing == "jw01"
+
+
+def test_exposures_of_a_pointing():
+    names = {"a": "p", "b": "q", "c": "p", "d": ""}
+    taken = [exposure(key, 0.0, pointing=name) for key, name in names.items()]
+    assert [[e.key for e in members] for members in by_pointing(taken)] == [["a", "c"], ["b"], ["d"]]
+    assert by_pointing([]) == []
 
 
 def test_errors_carry_their_numbers():
@@ -175,3 +186,9 @@ def test_what_only_the_pointing_tells_stays_so(status):
     lost = first.then(AlignmentSolution({"prior": ExposureFit.failed(SECOND)}))["prior"]
     assert (lost.status, lost.remarks) == (FitStatus.PRIOR_ONLY, (FIRST, SECOND))
     assert lost.is_aligned
+
+
+def test_the_epoch_of_an_exposure_is_that_of_its_middle():
+    one = replace(exposure("a", 0.0), start=51544.0, end=51545.0)
+    assert one.epoch == 2000
+    assert replace(one, start=51544.0 + 3652.5, end=51545.0 + 3652.5).epoch == 2010

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from grism_align.io.files.sources import file_source
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 from grism_align.workflows.associate import build_association
@@ -41,8 +41,8 @@ def test_build_orders_by_visit_where_visits_interleave():
 
 
 def test_build_keeps_what_was_known():
-    member = Member(TWO_VISITS[2].path, "", None, (), Path("/data/c.ecsv"), {"memtype": "EXP-DTH"})
-    aside = Member(Path("/data/x_cat.ecsv"), "sourcecat")
+    member = Member(TWO_VISITS[2].source, "", None, (), "/data/c.ecsv", {"memtype": "EXP-DTH"})
+    aside = Member(file_source("/data/x_cat.ecsv"), "sourcecat")
     known = Association("old", (member, aside), {"asn_id": "o1", "asn_type": "None", "odd": 1}, {"why": "x"})
     built = build_association(TWO_VISITS[1:3], "field", known)
     assert built.members[0] == replace(member, exptype="direct_image", group_id="iaaa01")

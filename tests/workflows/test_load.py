@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,8 +153,8 @@ def test_earlier_results_are_restored(folder):
     transform = LinearTransform.from_parameters(first.plane, (0.4, -0.2), 0.01)
     fits = {first.key: ExposureFit(FitStatus.ALIGNED, transform, "itself")}
     done = replace(before, relative=AlignmentSolution(fits, "itself"), parameter_file="wfc3_ir.asdf")
-    records = {e.key: FilePair(FileRecord.of(e.path)) for e in before.exposures}
-    records[first.key] = FilePair(FileRecord.of(first.path), FileRecord.of(output))
+    records = {e.key: FilePair(FileRecord.of(Path(e.source))) for e in before.exposures}
+    records[first.key] = FilePair(FileRecord.of(Path(first.source)), FileRecord.of(output))
     write_provenance(folder / "record.asdf", done, records)
 
     members = [*MEMBERS[:2], ("out/iaaa01d1q_flt.fits", DIRECT)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from astropy.io import fits
@@ -10,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grism_align.io.files import staging as atomic
-from grism_align.io.missions import HeaderletWanted
+from grism_align.io.files.sources import file_source
+from grism_align.io.missions import HeaderletWanted, read_exposure
 from grism_align.io.missions.hst import rewrite as hst_rewrite
 from grism_align.io.missions.hst.headers import WcsLabel, solution_name, solution_of
-from grism_align.io.missions.hst.read import read_exposure
 from grism_align.io.missions.hst.write import write_exposure
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import NoSources
@@ -172,13 +173,16 @@ def test_no_letter_is_left(direct_path, tmp_path, caplog):
 
 def test_governors_come_back(truths, tmp_path):
     exposure = read_exposure(truths["wfc3_ir"].paths[1])
-    path, label = exposure.path, WcsLabel("x", "FIT_REL_x", 5, (1.0, 1.0), "shift")
+    path, label = Path(exposure.source), WcsLabel("x", "FIT_REL_x", 5, (1.0, 1.0), "shift")
     for number, governors in enumerate([("a", "b"), ("c",), ()]):
         move = LinearTransform.from_parameters(exposure.plane, (1.0 + number, 0.0))
         fit = ExposureFit(FitStatus.ALIGNED, move, governed=governed(*governors) if governors else None)
         target = tmp_path / str(number) / path.name
         write_exposure(
-            replace(exposure, path=path), fit, target, replace(label, solution=f"FIT_REL_x{number}")
+            replace(exposure, source=file_source(path)),
+            fit,
+            target,
+            replace(label, solution=f"FIT_REL_x{number}"),
         )
         path = target
     assert "GALGOVRN" not in fits.getheader(path)

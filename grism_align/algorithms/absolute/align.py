@@ -18,7 +18,6 @@ from grism_align.algorithms.absolute.selection import select_reference, why_none
 from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
 from grism_align.algorithms.fitting.fit import axis_rms, leverage
 from grism_align.algorithms.fitting.joint import N_TERMS_OF
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.cluster import ENOUGH_CONFIRMED
 from grism_align.values.errors import AlignmentError
 from grism_align.values.failure import NotTied, Remark
@@ -113,7 +112,7 @@ def align_absolute(
     AbsoluteResult
         Exposures of a frame that could not be tied to the catalog are FAILED, with the reason as a remark.
     """
-    epochs = [julian_year(exposure.mid) for exposure in exposures.direct]
+    epochs = [exposure.epoch for exposure in exposures.direct]
     used, counts = select_reference(
         catalog, exposures.direct, float(np.mean(epochs)) if epochs else 2000.0, settings.selection
     )

@@ -13,7 +13,7 @@ from grism_align.algorithms.fitting.joint import (
     LEAST_WEIGHT,
     REFERENCE,
 )
-from grism_align.algorithms.matching.chance import false_match_probability
+from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.failure import AcquisitionsDisagree, ChanceMatch, TooFewStarsKept
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
@@ -110,21 +110,17 @@ class Verdict:
         _, first = np.unique(number, return_index=True)
         first = first[(number[first] >= 0) & ~np.isin(number[first], theirs)]
         rest = np.concatenate([one.xy for one in sources])[first]
-        return false_match_probability(
-            (np.concatenate([placed, rest]), reference),
-            np.arange(len(used)),
-            len(used),
-            frame.tie.radius,
-            self._match,
-            with_roll=True,
+        lists = PairedLists(
+            np.concatenate([placed, rest]), reference, np.arange(len(used)), len(used), frame.tie.radius
         )
+        return false_match_probability(lists, self._match, with_roll=True)
 
-    def fit(self, member: int | None) -> ExposureFit:
-        """What one exposure's own measurements of reference stars tell of its fit; without a transform."""
+    def fit(self, key: str) -> ExposureFit:
+        """Tell of one exposure's fit by its own measurements of reference stars; without a transform."""
         measured, solution, tied = self._solved.tied.measured, self._solved.solution, self._solved.tied
         row_of = np.full(len(solution.source_xy), -1)
         row_of[measured.source[self._rows]] = np.arange(len(self._rows))
-        at = np.flatnonzero((measured.pointing == member) & (row_of[measured.source] >= 0))
+        at = np.flatnonzero((tied.key == key) & (row_of[measured.source] >= 0))
         star = row_of[measured.source[at]]
         residual = solution.residual[at] - solution.residual[self._rows[star]]
         weight = np.where(self._weight[star] > 0, solution.weight[at], 0.0)

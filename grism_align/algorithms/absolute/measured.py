@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.matching.match import mutual_nearest
-from grism_align.algorithms.measuring.positions import julian_year, source_positions
+from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.values.catalog import UNRELIABLE, SourceFlag
 from grism_align.values.solution import FitStatus
 
@@ -135,7 +135,7 @@ def _measured(exposure: Exposure, catalog: SourceCatalog, fit: ExposureFit) -> M
     used = np.concatenate([rows, others])
     return MeasuredSources(
         exposure=exposure,
-        time=julian_year(exposure.mid),
+        time=exposure.epoch,
         number=np.concatenate([number, np.full(len(others), -1)]),
         matched=np.arange(len(used)) < len(rows),
         xy=transform.apply(transform.plane.to_plane(sky[used])),

@@ -234,7 +234,7 @@ def weighted_transform(
     plane: TangentPlane,
     geometry: str,
 ) -> LinearTransform:
-    """The least-squares transform for given weights, exact for any roll, with its covariance.
+    """Return the least-squares transform for given weights, exact for any roll, with its covariance.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def weighted_transform(
 def _fit_matrix(
     arm: NDArray[np.float64], goal: NDArray[np.float64], weight: NDArray[np.float64], geometry: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The matrix that takes positions about their centre to others, and the covariance of its terms.
+    """Return the matrix that takes positions about their centre to others, and the covariance of its terms.
 
     A rotation is the one of Procrustes: the angle of the best similarity.
     """

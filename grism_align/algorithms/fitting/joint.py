@@ -137,7 +137,7 @@ class JointSolution:
     source_error: NDArray[np.float64]
 
     def matrices(self) -> NDArray[np.float64]:
-        """The linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
+        """Return the linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
         maps = np.eye(2) + np.einsum("gk,kij->gij", self.terms, GENERATORS)
         return np.asarray(maps / np.sqrt(1.0 + self.terms[:, 0] ** 2)[:, None, None])
 
@@ -260,7 +260,7 @@ def group_centers(measured: Measurements) -> NDArray[np.float64]:
 
 
 def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected residual in units of the error: source and pointing take up part of it.
+    """Return the expected residual in units of the error: source and pointing take up part of it.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[n
 
 
 def _left_free(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected squared residual in units of the squared error."""
+    """Return the expected squared residual in units of the squared error."""
     total = np.bincount(measured.source, weight)
     left = 1.0 - weight / np.where(total > 0, total, 1.0)[measured.source]
     own = measured.pointing != REFERENCE
@@ -304,7 +304,7 @@ def _class_scatter(
 
 
 def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -> sparse.csr_matrix:
-    """Derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
+    """Return derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
     m, e, g = len(measured.source), measured.n_pointings, len(center)
     rows = np.flatnonzero(measured.pointing != REFERENCE)
     pointing = measured.pointing[rows]
@@ -347,7 +347,7 @@ class _Normal:
 def _normal_equations(
     measured: Measurements, design: sparse.csr_matrix, weight: NDArray[np.float64]
 ) -> _Normal:
-    """The normal equations for given weights, the sources eliminated."""
+    """Set up the normal equations for given weights, the sources eliminated."""
     m = len(weight)
     n_sources = int(measured.source.max()) + 1
     both = weight.T.ravel()

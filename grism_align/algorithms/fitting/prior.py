@@ -74,11 +74,11 @@ class PointingPrior:
         return own, np.asarray(shared)
 
     def so_far(self, n_terms: int) -> NDArray[np.float64]:
-        """The corrections so far in the order of the parameters."""
+        """Return the corrections so far in the order of the parameters."""
         return np.concatenate([self.shift.T.ravel(), self.terms[:, :n_terms].T.ravel()])
 
     def common_moves(self, n_terms: int) -> NDArray[np.float64]:
-        """What a shift, roll or scale of everything does to the parameters, a column each."""
+        """Return what a shift, roll or scale of everything does to the parameters, a column each."""
         e, g = len(self.group), len(self.center)
         arm = (self.center - self.center.mean(axis=0))[self.group]
         out = np.zeros((2 * e + n_terms * g, 2 + n_terms))
@@ -103,7 +103,7 @@ GENERATORS = np.array(
 def prior_normal(
     prior: PointingPrior, n_terms: int, *, is_free: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The prior's normal matrix and right side for what is added to the corrections so far.
+    """Return the prior's normal matrix and right side for what is added to the corrections so far.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def prior_normal(
 def prior_reweighted(
     prior: PointingPrior, parameters: NDArray[np.float64], n_terms: int, *, is_free: bool
 ) -> PointingPrior:
-    """The prior with the weights that a solution gives it (Cauchy's, which never vanish).
+    """Give the prior the weights that a solution tells (Cauchy's, which never vanish).
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.settings import MatchSettings
 
-__all__ = ["chance_of", "false_match_probability", "log_evidence"]
+__all__ = ["Opening", "PairedLists", "chance_of", "false_match_probability", "log_evidence"]
 
 # Shares of common sources that are thought possible, equally likely.
 _SHARES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95])
@@ -24,27 +25,57 @@ _LEAST_SCATTER = 0.005
 _MOST_EVIDENCE = 690.0
 
 
-def false_match_probability(
-    lists: tuple[NDArray[np.float64], NDArray[np.float64]],
-    paired: NDArray[np.int64],
-    n_used: int,
-    radius: float,
-    settings: MatchSettings,
-    *,
-    with_roll: bool,
-) -> float:
-    """Probability that lists without a common source match as well as two lists did, or better.
+@dataclass(frozen=True, eq=False)
+class PairedLists:
+    """Two lists of positions that lie on each other, and the pairs among them.
 
     Parameters
     ----------
-    lists : ((N, 2) ndarray, (M, 2) ndarray), arcsec
-        Positions of the two lists, the first moved onto the second.
+    first, second : (N, 2) ndarray, (M, 2) ndarray, arcsec
+        The positions, the first list moved onto the second.
     paired : (K,) ndarray of int
         Rows of the first list that have a partner.
     n_used : int
-        Pairs that the fit used.
+        Pairs that the fit used; the closest are taken.
     radius : float, arcsec
         Within which partners were looked for.
+    """
+
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    paired: NDArray[np.int64]
+    n_used: int
+    radius: float
+
+    def swapped(self) -> PairedLists:
+        """Return the second list first, with the rows of the partners."""
+        _, partner = cKDTree(self.second).query(self.first[self.paired])
+        return replace(self, first=self.second, second=self.first, paired=np.unique(partner))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The offsets and rolls that a search tried.
+
+    Parameters
+    ----------
+    offset : float, arcsec
+        The largest along one axis.
+    roll : float, deg
+        The largest.
+    """
+
+    offset: float
+    roll: float
+
+
+def false_match_probability(lists: PairedLists, settings: MatchSettings, *, with_roll: bool) -> float:
+    """Return the probability that lists without a common source match as well as two lists did, or better.
+
+    Parameters
+    ----------
+    lists : PairedLists
+        The lists and their pairs.
     settings : MatchSettings
         What offsets and rolls were open.
     with_roll : bool
@@ -55,84 +86,62 @@ def false_match_probability(
     float
         An upper limit: the inverse of the likelihood ratio, by Markov's inequality.
     """
-    opening = settings.search_radius, settings.max_roll if with_roll else 0.0
-    return chance_of(log_evidence(lists, paired, n_used, radius, opening))
+    opening = Opening(settings.search_radius, settings.max_roll if with_roll else 0.0)
+    return chance_of(log_evidence(lists, opening))
 
 
 def chance_of(evidence: float) -> float:
-    """The largest probability that chance gives such a log evidence, or a larger one; never zero."""
+    """Return the largest probability that chance gives such a log evidence, or a larger one; never zero."""
     return float(np.exp(-np.clip(evidence, 0.0, _MOST_EVIDENCE)))
 
 
-def log_evidence(
-    lists: tuple[NDArray[np.float64], NDArray[np.float64]],
-    paired: NDArray[np.int64],
-    n_used: int,
-    radius: float,
-    opening: tuple[float, float],
-    *,
-    either: bool = False,
-) -> float:
-    """Logarithm of how much likelier positions are with common sources than without any.
+def log_evidence(lists: PairedLists, opening: Opening, *, either: bool = False) -> float:
+    """Return the logarithm of how much likelier positions are with common sources than without any.
 
     The likelihood is averaged over all offsets and rolls that were open, and over the share of common
     sources. So its mean over lists without a common source is one, however much was tried.
 
     Parameters
     ----------
-    lists : ((N, 2) ndarray, (M, 2) ndarray), arcsec
-        Positions of the two lists, the first moved onto the second.
-    paired : (K,) ndarray of int
-        Rows of the first list that have a partner.
-    n_used : int
-        Pairs that the fit used; the closest are taken.
-    radius : float, arcsec
-        Within which partners were looked for.
-    opening : (float, float)
-        Largest offset of an axis, arcsec, and roll, deg, that were open.
+    lists : PairedLists
+        The lists and their pairs.
+    opening : Opening
+        What was open.
     either : bool
         Whether each list may ask for partners in the other, and the larger evidence counts; else the shorter
         one asks. The two differ where one list has its sources twice, and what is open to doubt must not
         hang on which one is shorter.
     """
-    aligned, others = lists
-    if len(others) == 0 or min(len(paired), n_used) == 0:
+    if len(lists.second) == 0 or min(len(lists.paired), lists.n_used) == 0:
         return 0.0
     found = []
     # The shorter list asks: each of its sources may have a partner.
-    if either or len(aligned) <= len(others):
-        found.append(_log_evidence_of(aligned, others, paired, n_used, radius, opening))
-    if either or len(others) < len(aligned):
-        _, partner = cKDTree(others).query(aligned[paired])
-        found.append(_log_evidence_of(others, aligned, np.unique(partner), n_used, radius, opening))
+    if either or len(lists.first) <= len(lists.second):
+        found.append(_evidence_of_first(lists, opening))
+    if either or len(lists.second) < len(lists.first):
+        found.append(_evidence_of_first(lists.swapped(), opening))
     return max(found)
 
 
-def _log_evidence_of(
-    probes: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    n_used: int,
-    radius: float,
-    opening: tuple[float, float],
-) -> float:
-    """The log evidence of the probes, of which some rows have partners among the targets."""
-    distance, density = _surroundings(probes[rows], targets)
-    used = np.argsort(distance, kind="stable")[:n_used]
-    spread = float(np.clip(np.sqrt((distance[used] ** 2).mean() / 2), _LEAST_SCATTER, radius))
+def _evidence_of_first(lists: PairedLists, opening: Opening) -> float:
+    """Return the log evidence of the first list, whose sources ask for partners in the second."""
+    arms = lists.first[lists.paired]
+    distance, density = _surroundings(arms, lists.second)
+    used = np.argsort(distance, kind="stable")[: lists.n_used]
+    spread = float(np.clip(np.sqrt((distance[used] ** 2).mean() / 2), _LEAST_SCATTER, lists.radius))
     ratio = np.exp(-0.5 * (distance[used] / spread) ** 2) / (2 * np.pi * spread**2 * density[used])
-    low, high = targets.min(axis=0) - radius, targets.max(axis=0) + radius
-    inside = int(((probes >= low) & (probes <= high)).all(axis=1).sum())
+    low, high = lists.second.min(axis=0) - lists.radius, lists.second.max(axis=0) + lists.radius
+    inside = int(((lists.first >= low) & (lists.first <= high)).all(axis=1).sum())
     gain = np.log1p(_SHARES * (ratio[:, None] - 1)).sum(axis=0)
     gain += max(inside - len(used), 0) * np.log1p(-_SHARES)
     evidence = float(gain.max() + np.log(np.exp(gain - gain.max()).mean()))
-    return evidence + _log_precision(probes[rows[used]], spread, opening)
+    return evidence + _log_precision(arms[used], spread, opening)
 
 
 def _surroundings(
     near: NDArray[np.float64], targets: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distance (arcsec) of each partner, and the density of other targets around it (arcsec^-2).
+    """Return the distance (arcsec) of each partner, and the density of other targets around it (arcsec^-2).
 
     The density is the largest that any number of neighbours gives, and at least the mean of the list:
     sources that cluster, on whatever scale, find partners easily and count for what they are.
@@ -145,10 +154,10 @@ def _surroundings(
     return distance[:, 0], np.maximum(local.max(axis=1, initial=0.0), len(targets) / area)
 
 
-def _log_precision(arms: NDArray[np.float64], spread: float, opening: tuple[float, float]) -> float:
-    """Logarithm of the share of the open offsets and rolls that agrees with the fit."""
-    reach, max_roll = opening
-    shift = 2 * np.pi * spread**2 / len(arms) / (2 * reach) ** 2
+def _log_precision(arms: NDArray[np.float64], spread: float, opening: Opening) -> float:
+    """Return the logarithm of the share of the open offsets and rolls that agrees with the fit."""
+    shift = 2 * np.pi * spread**2 / len(arms) / (2 * opening.offset) ** 2
     size = np.sqrt(max(float(((arms - arms.mean(axis=0)) ** 2).sum()), 1e-300))
-    roll = np.sqrt(2 * np.pi) * spread / size / (2 * np.radians(max_roll)) if max_roll > 0 else 1.0
+    turned = 2 * np.radians(opening.roll)
+    roll = np.sqrt(2 * np.pi) * spread / size / turned if opening.roll > 0 else 1.0
     return float(np.log(min(shift, 1.0)) + np.log(min(roll, 1.0)))

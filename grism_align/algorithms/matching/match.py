@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.fitting.fit import weighted_transform
-from grism_align.algorithms.matching.chance import chance_of, log_evidence
+from grism_align.algorithms.matching.chance import Opening, PairedLists, chance_of, log_evidence
 from grism_align.algorithms.matching.motion import rigid_motion, robust_motion_weights
 from grism_align.algorithms.matching.vote import Candidate, poisson_surprise, vote_by_offsets, vote_by_pairs
 from grism_align.values.errors import (
@@ -84,7 +84,7 @@ class ListMatch:
 def mutual_nearest(
     first: NDArray[np.float64], second: NDArray[np.float64], radius: float
 ) -> NDArray[np.int64]:
-    """Pairs of rows that are each other's nearest neighbour within a radius: (N, 2)."""
+    """Return the pairs of rows that are each other's nearest neighbour within a radius: (N, 2)."""
     # Lists of a wide field: what is out of reach of the other costs no tree.
     rows, columns = _within_reach(first, second, radius), _within_reach(second, first, radius)
     if len(rows) == 0 or len(columns) == 0:
@@ -98,12 +98,22 @@ def mutual_nearest(
 
 
 def _within_reach(xy: NDArray[np.float64], others: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
-    """Rows of the positions that lie within a radius of the box around others; none that are not finite."""
+    """Return the rows of finite positions that lie within a radius of the box around others."""
     others = others[np.isfinite(others).all(axis=1)]
     if len(others) == 0:
         return np.zeros(0, dtype=np.int64)
     low, high = others.min(axis=0) - radius, others.max(axis=0) + radius
     return np.flatnonzero(((xy >= low) & (xy <= high)).all(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Two lists that are to be matched, in a plane, and how."""
+
+    first: PlaneList
+    second: PlaneList
+    plane: TangentPlane
+    settings: MatchSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +139,10 @@ class _Look:
     rate: float
 
     @classmethod
-    def at(cls, lists: tuple[PlaneList, PlaneList], margin: float, numbers: tuple[int, int]) -> _Look:
-        """At the brightest sources of each list that lie within a margin of the other."""
-        first, second = lists
-        a = first.brightest(numbers[0], _within_reach(first.xy, second.xy, margin))
-        b = second.brightest(numbers[1], _within_reach(second.xy, first.xy, margin))
+    def at(cls, first: PlaneList, second: PlaneList, margin: float, brightest: Sequence[int]) -> _Look:
+        """Look at so many of the brightest sources of each list that lie within a margin of the other."""
+        a = first.brightest(brightest[0], _within_reach(first.xy, second.xy, margin))
+        b = second.brightest(brightest[1], _within_reach(second.xy, first.xy, margin))
         xy = second.xy[b]
         area = float(np.prod(np.maximum(np.ptp(xy, axis=0), 1.0))) if len(b) else 1.0
         return cls(first.rows(a), second.rows(b), (a, b), cKDTree(xy), np.pi * len(a) * len(b) / area)
@@ -142,21 +151,20 @@ class _Look:
         return min(len(self.a), len(self.b))
 
     def stands_for(self, other: _Look) -> bool:
-        """Whether it has most sources of another look."""
+        """Return whether it has most sources of another look."""
         return len(self.a) >= _MOSTLY * len(other.a) and len(self.b) >= _MOSTLY * len(other.b)
 
     def rows_of(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Pairs as rows of the lists, those of the first list rising."""
+        """Return pairs as rows of the lists, those of the first list rising."""
         rows = np.column_stack([self.rows[0][pairs[:, 0]], self.rows[1][pairs[:, 1]]])
         return np.asarray(rows[np.argsort(rows[:, 0])])
 
-    def after(
-        self, transform: LinearTransform, lists: tuple[PlaneList, PlaneList], settings: MatchSettings
-    ) -> _Look:
-        """A look, no smaller than this one, at what is near once the first list is moved."""
-        numbers = max(settings.brightest, len(self.a)), max(2 * settings.brightest, len(self.b))
-        moved = _Look.at((lists[0].moved(transform), lists[1]), settings.tolerance, numbers)
-        return replace(moved, a=lists[0].rows(moved.rows[0]))
+    def after(self, transform: LinearTransform, task: _Task) -> _Look:
+        """Look, at no less than here, at what is near once the first list is moved."""
+        least = task.settings.brightest
+        brightest = max(least, len(self.a)), max(2 * least, len(self.b))
+        moved = _Look.at(task.first.moved(transform), task.second, task.settings.tolerance, brightest)
+        return replace(moved, a=task.first.rows(moved.rows[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +184,7 @@ class _Trial:
         return self.look.a.xy @ self.matrix.T + self.shift
 
     def distance(self, other: _Trial) -> float:
-        """How far apart two trials put a typical source of the first list, arcsec."""
+        """Return how far apart two trials put a typical source of the first list, arcsec."""
         away = self.moved - (self.look.a.xy @ other.matrix.T + other.shift)
         return float(np.median(np.hypot(away[:, 0], away[:, 1])))
 
@@ -215,10 +223,11 @@ def match_lists(
     LooseMatchError
         If the fit leaves the corners of the first list uncertain by a quarter of the tolerance.
     """
+    task = _Task(first, second, plane, settings)
     trials: list[_Trial] = []
     searched = []
-    wide = _widest((first, second), settings)
-    for look, candidates in _searches((first, second), wide, settings):
+    wide = _widest(task)
+    for look, candidates in _searches(task, wide):
         searched.append((look, candidates))
         if len(look) >= settings.min_matches:
             trials += _trials(look, candidates, settings, _LEAST_PROMISE)
@@ -232,18 +241,16 @@ def match_lists(
     if not trials:
         raise TooFewMatchesError(TooFewMatches(0, settings.min_matches))
     trials += _trials(wide, _rivals(wide, _best(trials, settings), settings), settings, _LEAST_PROMISE)
-    return _judged((first, second), trials, plane, settings)
+    return _judged(task, trials)
 
 
-def _searches(
-    lists: tuple[PlaneList, PlaneList], wide: _Look, settings: MatchSettings
-) -> Iterator[tuple[_Look, list[Candidate]]]:
-    """Where to look, and the shifts and rolls to try there; the likeliest to succeed first."""
+def _searches(task: _Task, wide: _Look) -> Iterator[tuple[_Look, list[Candidate]]]:
+    """Yield where to look, and the shifts and rolls to try there; the likeliest to succeed first."""
+    first, second, settings = task.first, task.second, task.settings
     reach, tolerance = settings.search_radius, settings.tolerance
     # Fainter sources of the second list may be bright ones of another filter's first list.
-    numbers = settings.brightest, 2 * settings.brightest
     near_reach = min(reach, _NEAR_OFFSET)
-    near = _Look.at(lists, near_reach, numbers)
+    near = _Look.at(first, second, near_reach, (settings.brightest, 2 * settings.brightest))
     if near.stands_for(wide):
         yield near, _offsets(near, reach, tolerance)
     else:
@@ -252,29 +259,31 @@ def _searches(
     if settings.max_roll > 0:
         for pair_sources in _PAIR_SOURCES:
             yield wide, _turned(wide, settings, pair_sources)
-    every = _Look.at(lists, near_reach, (len(lists[0]), len(lists[1])))
+    every = _Look.at(first, second, near_reach, (len(first), len(second)))
     if (len(every.a), len(every.b)) != (len(near.a), len(near.b)):
         yield every, _offsets(every, near_reach, tolerance)
 
 
-def _widest(lists: tuple[PlaneList, PlaneList], settings: MatchSettings) -> _Look:
-    """The look at all that may have a partner, wherever the search ends."""
+def _widest(task: _Task) -> _Look:
+    """Look at all that may have a partner, wherever the search ends."""
+    settings = task.settings
     half = [
         0.5 * float(np.hypot(*np.ptp(xy, axis=0))) if len(xy) else 0.0
-        for xy in (_known(each) for each in lists)
+        for xy in (_known(each) for each in (task.first, task.second))
     ]
     # A turned list reaches as far out as its corners.
     turned = min(half) * min(2 * np.sin(np.radians(settings.max_roll) / 2), 1.0)
-    return _Look.at(lists, settings.search_radius + turned, (settings.brightest, 2 * settings.brightest))
+    margin, most = settings.search_radius + turned, settings.brightest
+    return _Look.at(task.first, task.second, margin, (most, 2 * most))
 
 
 def _known(sources: PlaneList) -> NDArray[np.float64]:
-    """The positions that are finite."""
+    """Return the positions that are finite."""
     return sources.xy[np.isfinite(sources.xy).all(axis=1)]
 
 
 def _rivals(wide: _Look, best: _Trial, settings: MatchSettings) -> list[Candidate]:
-    """Other offsets, at the roll of the best trial, where the search for it did not look for them."""
+    """Return other offsets, at the roll of the best trial, where the search for it did not look for them."""
     roll = float(np.degrees(np.arctan2(best.matrix[0, 1], best.matrix[0, 0])))
     if abs(roll) < _SMALL_ROLL and best.look.stands_for(wide):
         return []
@@ -288,8 +297,8 @@ def _offsets(look: _Look, reach: float, tolerance: float) -> list[Candidate]:
     return vote_by_offsets(look.a.xy, look.b.xy, reach, tolerance) if len(look) else []
 
 
-def _turned(look: _Look, settings: MatchSettings, numbers: tuple[int, int]) -> list[Candidate]:
-    """Candidates of any roll, from the pairs of some of the brightest sources."""
+def _turned(look: _Look, settings: MatchSettings, numbers: Sequence[int]) -> list[Candidate]:
+    """Return candidates of any roll, from the pairs of some of the brightest sources."""
     if len(look) < 2:
         return []
     error = float(np.hypot(np.median(look.a.error), np.median(look.b.error)))
@@ -301,7 +310,7 @@ def _turned(look: _Look, settings: MatchSettings, numbers: tuple[int, int]) -> l
 def _trials(
     look: _Look, candidates: Sequence[Candidate], settings: MatchSettings, least_promise: float
 ) -> list[_Trial]:
-    """The candidates refined, as far as they might be the best match or rival it."""
+    """Refine the candidates, as far as they might be the best match or rival it."""
     started = [_started(look, candidate, 2 * settings.tolerance) for candidate in candidates]
     promise = [_standing_out(trial, _claimed(trial, trial.radius)[1])[1] for trial in started]
     least = max(_RIVAL_PROMISE * max(promise, default=0.0), least_promise)
@@ -317,7 +326,7 @@ def _started(look: _Look, candidate: Candidate, radius: float) -> _Trial:
 
 
 def _claimed(trial: _Trial, radius: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pairs of rows within a radius, each source in one; and their distances, rising."""
+    """Return pairs of rows within a radius, each source in one; and their distances, rising."""
     distance, partner = trial.look.tree.query(trial.moved, distance_upper_bound=radius)
     order = np.argsort(distance, kind="stable")[: np.count_nonzero(distance < np.inf)]
     wanted = partner[order]
@@ -349,7 +358,7 @@ def _refined(trial: _Trial, settings: MatchSettings) -> _Trial:
 
 
 def _standing_out(trial: _Trial, distance: NDArray[np.float64]) -> tuple[float, float]:
-    """The radius within which partners exceed chance most significantly, and minus the log of the chance."""
+    """Return the radius in which partners exceed chance most, and minus the logarithm of the chance."""
     if len(distance) == 0:
         return 0.0, 0.0
     surprise = poisson_surprise(np.arange(1, len(distance) + 1), trial.look.rate * distance**2)
@@ -358,18 +367,18 @@ def _standing_out(trial: _Trial, distance: NDArray[np.float64]) -> tuple[float, 
 
 
 def _weighed(trial: _Trial, settings: MatchSettings, *, either: bool = False) -> _Trial:
-    """The trial with its evidence, for the narrowest opening that its shift and roll lie in."""
+    """Return the trial with its evidence, for the narrowest opening that its shift and roll lie in."""
     center = trial.look.a.xy.mean(axis=0)
     offset = float(np.abs(trial.matrix @ center + trial.shift - center).max())
     roll = float(np.degrees(np.abs(np.arctan2(trial.matrix[0, 1], trial.matrix[0, 0]))))
     reach, most = settings.search_radius, settings.max_roll
-    opening = reach, most
+    opening = Opening(reach, most)
     for far, turned in ((_NEAR_OFFSET, _NEAR_ROLL), (reach, _SMALL_ROLL)):
         if offset <= far <= reach and roll <= turned <= most:
-            opening = far, turned
+            opening = Opening(far, turned)
             break
-    both, paired = (trial.moved, trial.look.b.xy), trial.pairs[:, 0]
-    evidence = log_evidence(both, paired, len(paired), trial.radius, opening, either=either)
+    lists = PairedLists(trial.moved, trial.look.b.xy, trial.pairs[:, 0], len(trial.pairs), trial.radius)
+    evidence = log_evidence(lists, opening, either=either)
     return replace(trial, evidence=evidence - float(np.log(_TESTS)))
 
 
@@ -382,16 +391,15 @@ def _evidence(trial: _Trial) -> float:
 
 
 def _chance(trial: _Trial) -> float:
-    """Probability that lists without a common source give such a match."""
+    """Return the probability that lists without a common source give such a match."""
     return chance_of(trial.evidence)
 
 
-def _judged(
-    lists: tuple[PlaneList, PlaneList], trials: Sequence[_Trial], plane: TangentPlane, settings: MatchSettings
-) -> ListMatch:
-    """The last fit of the best trial, if neither chance nor another trial explains it."""
+def _judged(task: _Task, trials: Sequence[_Trial]) -> ListMatch:
+    """Return the last fit of the best trial, if neither chance nor another trial explains it."""
+    settings = task.settings
     chosen = _best(trials, settings)
-    transform, best = _settled(lists, chosen, plane, settings)
+    transform, best = _settled(task, chosen)
     if len(best.pairs) < settings.min_matches:
         raise TooFewMatchesError(TooFewMatches(len(best.pairs), settings.min_matches))
     probability = _chance(best)
@@ -401,7 +409,7 @@ def _judged(
     least_before = _NEAR_RIVAL * best.evidence - max(best.evidence - chosen.evidence, 0.0)
     apart = (trial for trial in trials if best.distance(trial) > settings.tolerance)
     others = [
-        max(trial, _weighed(_settled(lists, trial, plane, settings)[1], settings, either=True), key=_evidence)
+        max(trial, _weighed(_settled(task, trial)[1], settings, either=True), key=_evidence)
         for trial in (_weighed(one, settings, either=True) for one in apart)
         if trial.evidence > least_before
     ]
@@ -413,35 +421,33 @@ def _judged(
         if best.evidence - rival.evidence < least or (regular and alike):
             raise AmbiguousMatchError(AmbiguousMatch(len(best.pairs), len(rival.pairs), best.distance(rival)))
         probability = min(1.0, probability + float(np.exp(rival.evidence - best.evidence)))
-    _require_firm(transform, len(best.pairs), lists[0], settings.tolerance)
+    _require_firm(transform, len(best.pairs), task.first, settings.tolerance)
     return ListMatch(best.look.rows_of(best.pairs), transform, probability)
 
 
-def _settled(
-    lists: tuple[PlaneList, PlaneList], trial: _Trial, plane: TangentPlane, settings: MatchSettings
-) -> tuple[LinearTransform, _Trial]:
-    """The robust fit of a trial's pairs, and the trial with what that pairs and its evidence.
+def _settled(task: _Task, trial: _Trial) -> tuple[LinearTransform, _Trial]:
+    """Return the robust fit of a trial's pairs, and the trial with what that pairs and its evidence.
 
     Pairs are those of the common field as it turned out to be.
     """
-    look, pairs = trial.look, trial.pairs
-    before, motion = look.rows_of(pairs), (trial.matrix, trial.shift)
+    look, pairs, settings = trial.look, trial.pairs, task.settings
+    before, matrix, shift = look.rows_of(pairs), trial.matrix, trial.shift
     for number in range(_LAST_FITS):
         i, j = pairs.T
-        both = look.a.xy[i], look.b.xy[j]
+        source, target = look.a.xy[i], look.b.xy[j]
         error = np.hypot(look.a.error[i], look.b.error[j])
-        weight, total = robust_motion_weights(both, error, motion, settings.clip)
-        transform = weighted_transform(*both, weight, plane, "rshift")
-        motion, typical = (transform.matrix, transform.shift), float(np.median(total))
+        weight, total = robust_motion_weights(source, target, error, matrix, shift, settings.clip)
+        transform = weighted_transform(source, target, weight, task.plane, "rshift")
+        matrix, shift, typical = transform.matrix, transform.shift, float(np.median(total))
         radius = float(np.clip(settings.clip * typical * np.sqrt(2), LEAST_RADIUS, settings.tolerance))
         if number == 0:
-            look = look.after(transform, lists, settings)
+            look = look.after(transform, task)
         pairs = mutual_nearest(transform.apply(look.a.xy), look.b.xy, radius)
         now = look.rows_of(pairs)
         if len(pairs) < 3 or np.array_equal(before, now):
             break
         before = now
-    return transform, _weighed(_Trial(look, *motion, pairs, radius), settings)
+    return transform, _weighed(_Trial(look, matrix, shift, pairs, radius), settings)
 
 
 def _require_firm(transform: LinearTransform, n: int, first: PlaneList, tolerance: float) -> None:

@@ -21,7 +21,7 @@ _ROUNDS = 4
 def rigid_motion(
     source: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The rotation (2, 2) and the shift (2,) that take (N, 2) positions to others, in least squares."""
+    """Return the rotation (2, 2) and shift (2,) that take (N, 2) positions to others, in least squares."""
     share = weight / weight.sum()
     middle, goal = share @ source, share @ target
     arm, reached = source - middle, target - goal
@@ -32,27 +32,29 @@ def rigid_motion(
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:
-    """The matrix that lets position angles grow by an angle, rad."""
+    """Return the matrix that lets position angles grow by an angle, rad."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, s], [-s, c]])
 
 
 def robust_motion_weights(
-    pairs: tuple[NDArray[np.float64], NDArray[np.float64]],
+    source: NDArray[np.float64],
+    target: NDArray[np.float64],
     error: NDArray[np.float64],
-    start: tuple[NDArray[np.float64], NDArray[np.float64]],
+    matrix: NDArray[np.float64],
+    shift: NDArray[np.float64],
     clip: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The weights of pairs in a robust fit of a rigid motion, and their errors as the residuals have them.
+    """Return the weights of pairs in a robust fit of a rigid motion, and the errors that residuals show.
 
     Parameters
     ----------
-    pairs : ((N, 2) ndarray, (N, 2) ndarray), arcsec
+    source, target : (N, 2) ndarray, arcsec
         Positions and what they are taken to.
     error : (N,) ndarray, arcsec
         Standard error of one axis of their difference.
-    start : ((2, 2) ndarray, (2,) ndarray)
-        A rotation and a shift (arcsec) close to the fitted ones.
+    matrix, shift : (2, 2) ndarray, (2,) ndarray in arcsec
+        A rotation and a shift close to the fitted ones.
     clip : float
         Residuals beyond this many sigma get no weight.
 
@@ -63,8 +65,6 @@ def robust_motion_weights(
     total : (N,) ndarray, arcsec
         The errors, with what they leave unexplained.
     """
-    source, target = pairs
-    matrix, shift = start
     used = np.ones(len(source), dtype=bool)
     for number in range(_ROUNDS):
         residual = source @ matrix.T + shift - target

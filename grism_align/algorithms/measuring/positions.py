@@ -12,18 +12,13 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Exposure
 
-__all__ = ["julian_year", "source_positions"]
-
-
-def julian_year(mjd: float) -> float:
-    """Julian year of a Modified Julian Date."""
-    return 2000.0 + (mjd - 51544.5) / 365.25
+__all__ = ["source_positions"]
 
 
 def source_positions(
     exposure: Exposure, catalog: SourceCatalog
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
+    """Return the sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
     sky, scale = np.full((len(catalog), 2), np.nan), np.full(len(catalog), np.nan)
     for chip in exposure.chips:
         rows = catalog.chip == chip.number

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.pair import stays
-from grism_align.algorithms.propagation.propagation_error import drift_correlation, own_variance
+from grism_align.algorithms.propagation.propagation_error import drift_correlation, own_variances
+from grism_align.values.exposure import by_pointing
+from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
-    from grism_align.values.settings import PointingSettings, PropagationSettings
     from grism_align.values.solution import AlignmentSolution
 
 __all__ = ["learnt_errors"]
@@ -34,7 +35,7 @@ _LEAST = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """Where the direct exposures of one acquisition, N, were found.
+    """Where the pointings of one acquisition, N, were found.
 
     Parameters
     ----------
@@ -51,12 +52,9 @@ class _Track:
 
 
 def learnt_errors(
-    exposures: Sequence[Exposure],
-    relative: AlignmentSolution,
-    propagation: PropagationSettings,
-    pointing: PointingSettings,
-) -> tuple[PropagationSettings, PointingSettings]:
-    """The parameters with ``drift_error`` and ``dither_error`` as the direct exposures of a field tell them.
+    exposures: Sequence[Exposure], relative: AlignmentSolution, given: GrismSettings
+) -> GrismSettings:
+    """Replace ``drift_error`` and ``dither_error`` by what the direct exposures of a field tell of them.
 
     Parameters
     ----------
@@ -64,25 +62,27 @@ def learnt_errors(
         Direct and grism exposures.
     relative : AlignmentSolution
         Corrections of the direct exposures in the relative frame.
-    propagation, pointing : PropagationSettings, PointingSettings
+    given : GrismSettings
         The parameters as given.
 
     Returns
     -------
-    PropagationSettings, PointingSettings
+    GrismSettings
         As given where nothing tells.
 
     Notes
     -----
-    Within an acquisition, corrections differ by drift, the same smooth process as in `carried_covariance`; by
-    one error for each pointing, and one for each orbit; and by the own errors of the fits. The two sizes are
-    rms over the posterior, which makes the errors claimed with them honest in the mean; it comes from the
-    restricted likelihood of all acquisitions and a prior that is log-normal about what is given, with a
-    factor of three for its standard deviation. A size whose posterior is as wide as its prior stays as given.
+    Within an acquisition, corrections differ by drift, the same smooth process as in
+    `propagation_covariance`; by one error for each pointing, and one for each orbit; and by the own errors of
+    the fits. The two sizes are rms over the posterior, which makes the errors claimed with them honest in the
+    mean; it comes from the restricted likelihood of all acquisitions and a prior that is log-normal about
+    what is given, with a factor of three for its standard deviation. A size whose posterior is as wide as its
+    prior stays as given.
     """
+    propagation, pointing = given.propagation, given.pointing
     tracks = _tracks(exposures, relative, propagation.pairing_radius)
     if not tracks or propagation.drift_error == 0:
-        return propagation, pointing
+        return given
     drifts, dithers = propagation.drift_error * _FACTORS, pointing.dither_error * _FACTORS
     away = (np.log(_FACTORS) / np.log(_KNOWN_TO)) ** 2
     log_posterior = -0.5 * (away[:, None] + away)
@@ -92,11 +92,13 @@ def learnt_errors(
     weights /= weights.sum()
     drift = propagation.drift_error * _factor(weights.sum(axis=1))
     dither = pointing.dither_error * _factor(weights.sum(axis=0))
-    return replace(propagation, drift_error=drift), replace(pointing, dither_error=max(dither, 1e-4))
+    return GrismSettings(
+        replace(propagation, drift_error=drift), replace(pointing, dither_error=max(dither, 1e-4))
+    )
 
 
 def _factor(weights: NDArray[np.float64]) -> float:
-    """Rms of a size over its posterior, in units of what is given; one where nothing tells it."""
+    """Return the rms of a size over its posterior, in units of what is given; one where nothing tells it."""
     logs = np.log(_FACTORS)
     variance = weights @ (logs - weights @ logs) ** 2
     return 1.0 if variance > _AS_WIDE * np.log(_KNOWN_TO) ** 2 else float(np.sqrt(weights @ _FACTORS**2))
@@ -105,26 +107,28 @@ def _factor(weights: NDArray[np.float64]) -> float:
 def _tracks(
     exposures: Sequence[Exposure], relative: AlignmentSolution, pairing_radius: float
 ) -> list[_Track]:
-    """The acquisitions that two or more direct exposures tell of."""
+    """Find the acquisitions that two or more direct exposures tell of."""
     acquisitions: dict[tuple[str, str, str], list[Exposure]] = {}
     for exposure in sorted(exposures, key=lambda each: (each.start, each.key)):
         acquisitions.setdefault((exposure.visit, exposure.group, exposure.instrument), []).append(exposure)
+    variances = own_variances(exposures, relative)
     tracks = []
     for members in acquisitions.values():
         labels = dict(
             zip((e.key for e in members), zip(*stays(members, pairing_radius), strict=True), strict=True)
         )
         tracks += [
-            _track(alike, relative, np.array([labels[each.key] for each in alike]))
+            _track(alike, relative, variances, np.array([labels[each.key] for each in alike]))
             for alike in _comparable(members, relative)
         ]
     return tracks
 
 
 def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> list[list[Exposure]]:
-    """Direct exposures whose own sources were aligned, of one frame, and from the grism exposures' WCS.
+    """Find direct exposures whose own sources were aligned, of one frame, and from the grism exposures' WCS.
 
-    A WCS that was fitted to an exposure no longer tells where its telescope pointed.
+    Each stands for its pointing. A WCS that was fitted to an exposure no longer tells where its telescope
+    pointed.
     """
     solutions = {each.wcs_solution for each in members if not each.is_direct}
     found: dict[tuple[int, str], list[Exposure]] = {}
@@ -134,14 +138,20 @@ def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> lis
             continue
         if each.is_direct and each.wcs_solution in solutions:
             found.setdefault((fit.frame, each.wcs_solution), []).append(each)
-    return [alike for alike in found.values() if len(alike) > 1]
+    firsts = ([members[0] for members in by_pointing(alike)] for alike in found.values())
+    return [alike for alike in firsts if len(alike) > 1]
 
 
-def _track(directs: Sequence[Exposure], relative: AlignmentSolution, labels: NDArray[np.int_]) -> _Track:
+def _track(
+    directs: Sequence[Exposure],
+    relative: AlignmentSolution,
+    variances: Mapping[str, float],
+    labels: NDArray[np.int_],
+) -> _Track:
     place = directs[0].plane
     transforms = [transform.at(place) for each in directs if (transform := relative[each.key].transform)]
     hours = 24.0 * np.array([each.mid - directs[0].mid for each in directs])
-    variance = np.array([own_variance(relative[each.key], each.plane) for each in directs])
+    variance = np.array([variances[each.key] for each in directs])
     same = labels[:, None] == labels
     return _Track(
         np.array([transform.shift for transform in transforms]),
@@ -154,7 +164,7 @@ def _track(directs: Sequence[Exposure], relative: AlignmentSolution, labels: NDA
 def _log_likelihood(
     track: _Track, drifts: NDArray[np.float64], dithers: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Restricted log likelihood, (drifts, dithers): the mean pointing of the acquisition is free."""
+    """Return the restricted log likelihood, (drifts, dithers): the mean pointing is free."""
     total = (
         track.noise
         + drifts[:, None, None, None] ** 2 * track.drift

@@ -1,4 +1,4 @@
-"""What carrying corrections from direct to grism exposures adds to their error, and how to average them."""
+"""What propagating corrections from direct to grism exposures adds to their error; how to average them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ import numpy as np
 
 from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.propagation.pair import Relation
+from grism_align.values.exposure import by_pointing
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.pair import DirectCandidate
-    from grism_align.values.settings import PointingSettings, PropagationSettings
-    from grism_align.values.solution import ExposureFit
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import GrismSettings, PointingSettings
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import TangentPlane
 
 __all__ = [
-    "carried_covariance",
     "drift_correlation",
     "mean_transform",
     "offset_covariance",
-    "own_variance",
+    "own_variances",
+    "propagation_covariance",
     "weights_of",
-    "with_carried_error",
+    "with_propagation_error",
 ]
 
 # Hours within which drift is much the same: half the coherence of a period of an orbit, that of its causes.
@@ -39,36 +41,49 @@ _TINY = 1e-12
 _FEWEST = 5
 
 
-def own_variance(fit: ExposureFit, place: TangentPlane) -> float:
-    """Variance of the shift of a correction against others of its acquisition, of one axis, arcsec^2.
+def own_variances(exposures: Iterable[Exposure], solution: AlignmentSolution) -> dict[str, float]:
+    """Find the variances of the shifts of corrections against others of their acquisition, arcsec^2.
 
     Parameters
     ----------
-    fit : ExposureFit
-        With a transform.
-    place : TangentPlane
-        At the exposure.
+    exposures : iterable of Exposure
+        Direct exposures; those of a pointing have one correction.
+    solution : AlignmentSolution
+        Their fits.
+
+    Returns
+    -------
+    dict of str to float
+        Of one axis, by key of the exposures that have a fit.
 
     Notes
     -----
     What the exposures of an acquisition have in common, such as the error of its tie to the frame or of its
-    roll, is in the covariance of each, and cancels. The scatter of an exposure's own sources about the fit
+    roll, is in the covariance of each, and cancels. The scatter of a pointing's own sources about the fit
     has none of it: with residuals r of weights u, the variance of the weighted mean is
     sum(u^2 r^2) / sum(u)^2 (Huber 1981). Without residuals it is that of the whole correction.
     """
-    told = fit.residuals
-    if told is not None:
-        weight = told.weight / told.error**2
-        used = int((weight > 0).sum())
-        if used >= _FEWEST and np.isfinite(weight).all():
-            square = (1e-3 * told.offset) ** 2
-            scatter = (weight**2 @ square).mean() / weight.sum() ** 2
-            return float(scatter * used / (used - 1))
-    return 0.0 if fit.transform is None else fit.transform.at(place).axis_error ** 2
+    found: dict[str, float] = {}
+    for members in by_pointing(exposures):
+        fits = {e.key: solution.fits[e.key] for e in members if e.key in solution.fits}
+        found |= dict.fromkeys(fits, _own_variance(list(fits.values()), members[0].plane))
+    return found
+
+
+def _own_variance(fits: Sequence[ExposureFit], place: TangentPlane) -> float:
+    known = [fit.residuals for fit in fits if fit.residuals is not None]
+    weight = np.concatenate([np.zeros(0), *(one.weight / one.error**2 for one in known)])
+    used = int((weight > 0).sum())
+    if used >= _FEWEST and np.isfinite(weight).all():
+        square = (1e-3 * np.concatenate([one.offset for one in known])) ** 2
+        scatter = (weight**2 @ square).mean() / weight.sum() ** 2
+        return float(scatter * used / (used - 1))
+    transform = next((fit.transform for fit in fits if fit.transform is not None), None)
+    return 0.0 if transform is None else transform.at(place).axis_error ** 2
 
 
 def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of the drifts at two times.
+    """Return the correlation of the drifts at two times.
 
     Parameters
     ----------
@@ -78,16 +93,16 @@ def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(-0.5 * (hours / _COHERENCE) ** 2))
 
 
-def carried_covariance(
-    candidates: Sequence[DirectCandidate], propagation: PropagationSettings, pointing: PointingSettings
+def propagation_covariance(
+    candidates: Sequence[DirectCandidate], settings: GrismSettings
 ) -> NDArray[np.float64]:
-    """Covariance of what each direct exposure's pointing error differs by from the grism exposure's.
+    """Return the covariance of what the pointing error of each direct exposure differs by from the grism's.
 
     Parameters
     ----------
     candidates : sequence of DirectCandidate
         N direct exposures.
-    propagation, pointing : PropagationSettings, PointingSettings
+    settings : GrismSettings
         How large drift, dither errors and visit errors are.
 
     Returns
@@ -104,14 +119,14 @@ def carried_covariance(
     hours = np.array([each.hours for each in candidates])
     mine = drift_correlation(hours)
     shared = drift_correlation(hours[:, None] - hours)
-    drift = 1.0 + shared - mine[:, None] - mine
-    return np.asarray(propagation.drift_error**2 * drift + offset_covariance(candidates, pointing))
+    drift = settings.propagation.drift_error**2 * (1.0 + shared - mine[:, None] - mine)
+    return np.asarray(drift + offset_covariance(candidates, settings.pointing))
 
 
 def offset_covariance(
     candidates: Sequence[DirectCandidate], pointing: PointingSettings
 ) -> NDArray[np.float64]:
-    """The part of `carried_covariance` that is not drift.
+    """Return the part of `propagation_covariance` that is not drift.
 
     Parameters
     ----------
@@ -142,12 +157,9 @@ def _of_offsets(first: DirectCandidate, second: DirectCandidate, pointing: Point
 
 
 def weights_of(
-    rule: str,
-    candidates: Sequence[DirectCandidate],
-    propagation: PropagationSettings,
-    pointing: PointingSettings,
+    rule: str, candidates: Sequence[DirectCandidate], settings: GrismSettings
 ) -> NDArray[np.float64]:
-    """Weights of the direct exposures in the correction of the grism exposure.
+    """Weigh the direct exposures for the correction of the grism exposure.
 
     Parameters
     ----------
@@ -155,7 +167,7 @@ def weights_of(
         How they were chosen.
     candidates : sequence of DirectCandidate
         N direct exposures.
-    propagation, pointing : PropagationSettings, PointingSettings
+    settings : GrismSettings
         How large drift and dither errors are.
 
     Returns
@@ -165,15 +177,15 @@ def weights_of(
 
     Notes
     -----
-    The best linear unbiased estimate, from each one's variance and `carried_covariance`. For two exposures of
-    the grism exposure's pointing, measured without error, it is linear in time. The mean of a visit, one for
-    all grism exposures, has the inverse of each one's variance and that of its dither.
+    The best linear unbiased estimate, from each one's variance and `propagation_covariance`. For two
+    exposures of the grism exposure's pointing, measured without error, it is linear in time. The mean of a
+    visit, one for all grism exposures, has the inverse of each one's variance and that of its dither.
     """
     variance = np.array([each.variance for each in candidates]) + _TINY
     if rule == "visit":
-        weights = 1.0 / (variance + pointing.dither_error**2)
+        weights = 1.0 / (variance + settings.pointing.dither_error**2)
     else:
-        total = carried_covariance(candidates, propagation, pointing) + np.diag(variance)
+        total = propagation_covariance(candidates, settings) + np.diag(variance)
         weights = np.clip(np.linalg.solve(total, np.ones(len(candidates))), 0.0, None)
     return np.asarray(weights / weights.sum())
 
@@ -203,14 +215,14 @@ def mean_transform(transforms: Sequence[LinearTransform], weights: NDArray[np.fl
     return LinearTransform(matrix, shift, plane, covariance)
 
 
-def with_carried_error(
+def with_propagation_error(
     transform: LinearTransform,
     variance: float,
     relation: Relation,
     pointing: PointingSettings,
     place: TangentPlane,
 ) -> LinearTransform:
-    """A correction with the error of having been carried.
+    """Add the error of having been propagated to a correction.
 
     Parameters
     ----------

@@ -8,17 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.values.association import Association, root_name
+from grism_align.io.files.sources import path_of
+from grism_align.values.association import root_name
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from grism_align.values.association import Association, Member
+    from grism_align.values.source import Source
 
 __all__ = [
     "check_members",
     "check_product_name",
     "exposure_of_root",
     "exposures_in",
+    "files_of",
     "located",
 ]
 
@@ -109,8 +114,8 @@ def check_members(association: Association, label: Path | str) -> Association:
     """
     if not association.exposures:
         raise AssociationError(label, "it has no exposure", "List at least one exposure")
-    _check_names([member.path for member in association.exposures], label)
-    needed = [path for member in association.exposures for path in (member.path, member.catalog) if path]
+    _check_names([member.source for member in association.exposures], label)
+    needed = files_of(association.exposures)
     missing = [str(path) for path in needed if not path.is_file()]
     if missing:
         raise AssociationError(
@@ -121,11 +126,20 @@ def check_members(association: Association, label: Path | str) -> Association:
     return association
 
 
-def _check_names(paths: Sequence[Path], label: Path | str) -> None:
+def files_of(members: Iterable[Member]) -> list[Path]:
+    """Return the files of members: of each its own and that of its catalog."""
+    return [
+        path
+        for member in members
+        for path in (path_of(member.source), *([Path(member.catalog)] if member.catalog else []))
+    ]
+
+
+def _check_names(sources: Iterable[Source], label: Path | str) -> None:
     by_root: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
+    for source in sources:
         # Without case, as some file systems see names.
-        by_root[root_name(path).lower()].append(str(path))
+        by_root[source.root.lower()].append(str(source))
     doubles = [" and ".join(same) for same in by_root.values() if len(same) > 1]
     if doubles:
         raise AssociationError(

@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from grism_align.io.associations.files import check_product_name, exposure_of_root
+from grism_align.io.files.sources import file_source
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 
@@ -59,10 +60,11 @@ def read_table(path: Path) -> Association:
     return Association(
         product=_product([(name, kind) for name, kind, _ in rows if kind.startswith("PROD")], path),
         members=tuple(
-            Member(exposure_of_root(name, path.parent), extra={"memtype": kind}) for name, kind in exposures
+            Member(file_source(exposure_of_root(name, path.parent)), extra={"memtype": kind})
+            for name, kind in exposures
         ),
         header=header,
-        origin=path,
+        origin=str(path),
     )
 
 

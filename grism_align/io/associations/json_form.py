@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from grism_align.io.associations.files import check_product_name, located
+from grism_align.io.files.sources import file_source, path_of
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member, root_name
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 __all__ = ["layout", "parse"]
 
@@ -54,7 +55,7 @@ def parse(text: str, origin: Path) -> Association:
         members=_governors_by_member([reader.member(member, i) for i, member in enumerate(members)]),
         header=_without(top, "products"),
         product_extra=_without(product, "name", "members"),
-        origin=origin,
+        origin=str(origin),
         key_order=tuple(top),
         product_key_order=tuple(product),
     )
@@ -136,11 +137,11 @@ class _Reader:
         catalog = self.optional_text(member, "tweakreg_catalog", where)
         folder = self.origin.parent
         return Member(
-            path=located(expname, folder),
+            source=file_source(located(expname, folder)),
             exptype=self.optional_text(member, "exptype", where),
             group_id=self.optional_text(member, "group_id", where) or None,
             governors=self._governors(member, where),
-            catalog=located(catalog, folder) if catalog else None,
+            catalog=str(located(catalog, folder)) if catalog else "",
             extra=_without(member, *_MEMBER_KEYS),
             key_order=tuple(member),
         )
@@ -169,11 +170,11 @@ def _governors_by_member(members: Sequence[Member]) -> tuple[Member, ...]:
 
 def _member_layout(member: Member, folder: Path) -> dict[str, Any]:
     known: dict[str, Any] = {
-        "expname": _written(member.path, folder),
+        "expname": _written(path_of(member.source), folder),
         "exptype": member.exptype,
         "group_id": member.group_id,
         "direct": list(member.governors),
-        "tweakreg_catalog": _written(member.catalog, folder) if member.catalog else None,
+        "tweakreg_catalog": _written(Path(member.catalog), folder) if member.catalog else None,
     }
     said = {key: value for key, value in known.items() if value}
     return _ordered({**said, **member.extra}, member.key_order)

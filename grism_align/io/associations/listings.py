@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.associations.files import check_product_name, exposure_of_root, exposures_in, located
 from grism_align.io.associations.hst_table import read_table
+from grism_align.io.files.sources import file_source
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 
@@ -33,7 +34,7 @@ def read_folder(folder: Path) -> Association:
     AssociationError
         If it has none.
     """
-    members = tuple(Member(path) for path in exposures_in(folder))
+    members = tuple(Member(file_source(path)) for path in exposures_in(folder))
     return Association(check_product_name(folder.name, folder), members)
 
 
@@ -58,7 +59,7 @@ def parse_listing(text: str, origin: Path) -> Association:
     for number, line in _lines(text):
         columns = [column.strip() for column in line.split(",")]
         if len(columns) in _POLLER_COLUMNS:
-            row = Member(_found(columns[0], origin.parent, columns[-1]))
+            row = Member(file_source(_found(columns[0], origin.parent, columns[-1])))
             # Poller files of multi-visit mosaics repeat a file for each sky cell.
             members += [] if row in members else [row]
         elif len(columns) == 1 or _found(line, origin.parent).is_file():
@@ -70,7 +71,7 @@ def parse_listing(text: str, origin: Path) -> Association:
                 "Give one file a line, or a HAP poller file of 8 or 10 columns",
             )
     stem = origin.stem.removesuffix("_asn")
-    return Association(check_product_name(stem, origin), tuple(members), origin=origin)
+    return Association(check_product_name(stem, origin), tuple(members), origin=str(origin))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -88,7 +89,7 @@ def _entry(name: str, folder: Path) -> list[Member]:
         return list(read_table(path).members)
     if ".fits" not in path.name:
         path = exposure_of_root(path.name.lower(), path.parent)
-    return [Member(path)]
+    return [Member(file_source(path))]
 
 
 def _found(name: str, folder: Path, archived: str = "") -> Path:

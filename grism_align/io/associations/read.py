@@ -13,6 +13,7 @@ from grism_align.io.associations.files import check_members, check_product_name,
 from grism_align.io.associations.hst_table import is_association_table, read_table
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
+from grism_align.io.files.sources import file_source
 from grism_align.values.association import Association, Member, root_name
 from grism_align.values.errors import AssociationError
 
@@ -74,7 +75,7 @@ def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 def _read_part(path: Path) -> Association:
     """One part of several; one that does not exist is left to the check that lists all missing files."""
-    return _read_one(path) if path.exists() else Association(root_name(path), (Member(path),))
+    return _read_one(path) if path.exists() else Association(root_name(path), (Member(file_source(path)),))
 
 
 def _read_one(path: Path) -> Association:
@@ -93,7 +94,7 @@ def _read_one(path: Path) -> Association:
 
 
 def _lone_exposure(path: Path) -> Association:
-    return Association(check_product_name(root_name(path), path), (Member(path),))
+    return Association(check_product_name(root_name(path), path), (Member(file_source(path)),))
 
 
 def _text(path: Path) -> str:

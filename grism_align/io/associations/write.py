@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from grism_align.io.associations.files import check_product_name, located
+from grism_align.io.associations.files import check_product_name, files_of, located
 from grism_align.io.associations.json_form import layout
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.errors import OutputError
@@ -38,8 +38,7 @@ def association_text(association: Association, path: str | os.PathLike[str]) -> 
     """
     final = located(path)
     check_product_name(association.product, final)
-    inputs = {file for member in association.members for file in (member.path, member.catalog) if file}
-    if final in inputs:
+    if final in files_of(association.members):
         raise OutputError(final, "it is a member of the association", "Choose another name for the output")
     return json.dumps(layout(association, final.parent), indent=2) + "\n"
 

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from numpy.typing import NDArray
 
-__all__ = ["epochs_of_column", "epochs_of_meta", "julian_year"]
+__all__ = ["epochs_of_column", "epochs_of_meta", "parse_epoch"]
 
 _EARLIEST, _LATEST = 1800.0, 2200.0
 _JULIAN_DATE_OF_MJD = 2400000.5
 
 
-def julian_year(value: Any) -> float:
-    """Julian year of a number or of text such as J2016.0, B1950 or 2020-05-01; NaN of blanks.
+def parse_epoch(value: Any) -> float:
+    """Return the Julian year of a number or of text such as J2016.0, B1950 or 2020-05-01; NaN of blanks.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def julian_year(value: Any) -> float:
 
 
 def epochs_of_column(column: Any, unit: str) -> NDArray[np.float64]:
-    """Julian years of a column of years, texts, times or, if that is its unit, days; NaN where blank.
+    """Return Julian years of a column of years, texts, times or, if that is its unit, days; NaN where blank.
 
     Raises
     ------
@@ -51,13 +51,13 @@ def epochs_of_column(column: Any, unit: str) -> NDArray[np.float64]:
         return np.ma.filled(np.ma.asarray(column.jyear, dtype=float), np.nan)
     if column.dtype.kind in "SUO":
         unique, inverse = np.unique(texts(column), return_inverse=True)
-        return np.array([julian_year(value) for value in unique])[inverse]
+        return np.array([parse_epoch(value) for value in unique])[inverse]
     values = floats(column)
     return _checked(_year_of_days(values) if unit == "d" else values)
 
 
 def epochs_of_meta(table: Table, column: str) -> float:
-    """Julian year that the meta of a column, else of its table, calls its epoch; NaN where neither does.
+    """Return the Julian year in the meta of a column, else of its table; NaN where neither has one.
 
     Raises
     ------
@@ -68,12 +68,12 @@ def epochs_of_meta(table: Table, column: str) -> float:
         by_lower = {str(key).lower(): value for key, value in meta.items()}
         for key in ("ref_epoch", "epoch"):
             if by_lower.get(key) is not None:
-                return julian_year(by_lower[key])
+                return parse_epoch(by_lower[key])
     return float("nan")
 
 
 def _year_of_days(days: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Julian years of modified Julian dates, or of Julian dates where they are as large."""
+    """Return Julian years of modified Julian dates, or of Julian dates where they are as large."""
     modified = np.where(days > _JULIAN_DATE_OF_MJD, days - _JULIAN_DATE_OF_MJD, days)
     return 2000.0 + (modified - 51544.5) / 365.25
 

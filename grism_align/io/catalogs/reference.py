@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import Table
 
 from grism_align.io.catalogs.columns import DEFAULT_ERROR, CatalogColumns
-from grism_align.io.catalogs.epochs import julian_year
+from grism_align.io.catalogs.epochs import parse_epoch
 from grism_align.io.catalogs.roles import CORRELATIONS, ROLES, choose_columns
 from grism_align.io.catalogs.tables import read_table
 from grism_align.io.files.staging import atomic_path
@@ -189,7 +189,7 @@ def write_reference_catalog(
 def _written_columns(
     catalog: ReferenceCatalog,
 ) -> dict[str, tuple[NDArray[np.generic], str | None, str]]:
-    """Values, unit and description of each column."""
+    """Return values, unit and description of each column."""
     error = np.sqrt(np.diagonal(catalog.covariance, axis1=1, axis2=2))
     columns: dict[str, tuple[NDArray[np.generic], str | None, str]] = {
         "ra": (catalog.sky[:, 0], "deg", "Right ascension (ICRS) at ref_epoch"),
@@ -219,7 +219,7 @@ def _written_columns(
 
 
 def _with_plain_positions(table: Table) -> Table:
-    """The table with columns ra and dec where it has a column of coordinates, as photutils writes."""
+    """Return the table with columns ra and dec where it has a column of coordinates, as photutils writes."""
     from astropy.coordinates import SkyCoord
 
     mixin = next((c for c in table.itercols() if isinstance(c, SkyCoord)), None)
@@ -232,7 +232,7 @@ def _with_plain_positions(table: Table) -> Table:
 
 def _checked_epoch(epoch: float | None) -> float | None:
     try:
-        return None if epoch is None else julian_year(epoch)
+        return None if epoch is None else parse_epoch(epoch)
     except ValueError as error:
         parameter = "epoch"
         raise SettingsError(parameter, epoch, "a Julian year between 1800 and 2200") from error

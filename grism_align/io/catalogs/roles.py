@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from astropy.table import Table
 
-__all__ = ["CORRELATIONS", "NAME_THEM", "ROLES", "UNITS", "UNSTATED_UNITS", "choose_columns"]
+__all__ = ["CORRELATIONS", "NAME_THEM", "ROLES", "TEXT_ROLES", "UNITS", "UNSTATED_UNITS", "choose_columns"]
 
 # Pairs, so that right ascension and declination never come from two systems. Positions at the
 # catalog's own epoch precede those that a service moved to J2000.
@@ -55,7 +55,7 @@ _ALIAS_TEXT = {
     "pmdec_error": "pmdec_error e_pmde e_pmdec pmdec_err pmdecerr pm_dec_error",
     **{role: f"{role} {_VIZIER[i]}{_VIZIER[j]}cor" for (i, j), role in CORRELATIONS.items()},
     "radial_velocity": "radial_velocity rv radvel radialvelocity",
-    "epoch": (
+    "ref_epoch": (
         "ref_epoch refepoch epoch epoch_mean obs_date obsdate date_obs epochmean mean_mjd meanmjd mjd jdate"
     ),
     "ruwe": "ruwe",
@@ -70,13 +70,19 @@ _ALIASES = {role: tuple(names.split()) for role, names in _ALIAS_TEXT.items()}
 #: What a column can be.
 ROLES = ("ra", "dec", *_ALIASES)
 
-#: The unit that a role is read in, and taken to be in where the table states none.
-UNITS = {
+#: The unit that a role is handed on in, and taken to be in where a table states none; None where it has none.
+UNITS: dict[str, str | None] = {
+    **dict.fromkeys(ROLES),
     **dict.fromkeys(("ra", "dec"), "deg"),
     **dict.fromkeys(("ra_error", "dec_error", "parallax", "parallax_error", "excess_noise"), "mas"),
     **dict.fromkeys(("pmra", "pmdec", "pmra_error", "pmdec_error"), "mas / yr"),
     "radial_velocity": "km / s",
+    "ref_epoch": "yr",
+    "mag": "mag",
 }
+
+#: Roles whose values are text.
+TEXT_ROLES = frozenset({"id", "kind"})
 
 #: Pan-STARRS gives these in arcsec and days, and its CSV files don't say so; mjd and jdate say it themselves.
 UNSTATED_UNITS = {
@@ -91,7 +97,7 @@ NAME_THEM = (
 
 
 def choose_columns(table: Table, columns: Mapping[str, str], origin: Path | str) -> dict[str, str]:
-    """Column by role, of the roles that a table fills.
+    """Return the column by role, of the roles that a table fills.
 
     Parameters
     ----------

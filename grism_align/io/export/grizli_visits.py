@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.io.files.sources import file_source
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.read import open_fits, read_exposure
 from grism_align.io.record.file import read_provenance
@@ -176,7 +177,7 @@ def _read(entry: Mapping[str, Any], folder: Path) -> _Aligned:
     with open_fits(path) as hdus:
         header = hdus[0].header
         primary = {name: _value(header.get(name), missing) for name, missing in _COLUMNS.items()}
-    return _Aligned(read_exposure(path), primary, entry["total"])
+    return _Aligned(read_exposure(file_source(path)), primary, entry["total"])
 
 
 def _value(value: Any, missing: Any) -> Any:
@@ -196,7 +197,7 @@ def _visit(product: str, members: Sequence[_Aligned]) -> dict[str, Any]:
 
 def _names(members: Iterable[_Aligned]) -> list[str]:
     """File names as grizli has them, which drops the suffix of compression."""
-    return [one.exposure.path.name.removesuffix(".gz") for one in members]
+    return [one.exposure.source.name.removesuffix(".gz") for one in members]
 
 
 def _groups(by_product: Mapping[str, Sequence[_Aligned]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from grism_align import __version__
+from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.missions.hst.read import open_fits
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TiledImage",
-    "cards_of",
+    "metadata_of",
     "mosaic_header",
     "read_grid",
     "tiled_image",
@@ -72,14 +73,14 @@ class TiledImage:
         pixels.flush()
 
     def read(self, tile: Tile) -> NDArray[Any]:
-        """The values of a tile, in native byte order."""
+        """Return the values of a tile, in native byte order."""
         pixels = np.memmap(self.path, self._dtype, "r", self._offset, self.shape)
         return np.asarray(pixels[tile.slices], dtype=np.dtype(self._dtype).newbyteorder("="))
 
 
 @contextmanager
 def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: str) -> Iterator[TiledImage]:
-    """A new image of zeros that takes its name when the block ends without an error.
+    """Return a new image of zeros that takes its name when the block ends without an error.
 
     Parameters
     ----------
@@ -104,14 +105,14 @@ def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: 
         yield TiledImage(temporary, len(text), shape, dtype)
 
 
-def cards_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
-    """What the header of a mosaic of some exposures, in time order, says of them."""
+def metadata_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
+    """Return what the header of a mosaic of some exposures, in time order, says of them."""
     from astropy.time import Time
 
     first = exposures[0]
     times = np.array([exposure.exposure_time for exposure in exposures])
     mid = float(np.average([exposure.mid for exposure in exposures], weights=times))
-    with open_fits(first.path) as hdus:
+    with open_fits(path_of(first.source)) as hdus:
         science = next(hdu.header for hdu in hdus if hdu.name == "SCI")
         primary = hdus[0].header
         keywords = {
@@ -132,18 +133,18 @@ def cards_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
 
 def mosaic_header(
     plan: MosaicPlan,
-    cards: MosaicMetadata,
+    metadata: MosaicMetadata,
     exposures: Sequence[Exposure],
     settings: MosaicSettings,
     rejection: str,
 ) -> fits.Header:
-    """The header of a mosaic: WCS, photometry, times, exposures, and how it was made.
+    """Return the header of a mosaic: WCS, photometry, times, exposures, and how it was made.
 
     Parameters
     ----------
     plan : MosaicPlan
         The mosaic.
-    cards : MosaicMetadata
+    metadata : MosaicMetadata
         What it says of its exposures.
     exposures : sequence of Exposure
         Those.
@@ -156,20 +157,20 @@ def mosaic_header(
 
     header = wcs_header(plan.grid)
     header["BUNIT"] = ("ELECTRONS/S", "of a pixel")
-    for name, (value, comment) in cards.keywords.items():
+    for name, (value, comment) in metadata.keywords.items():
         header[name] = (value, comment)
     header["FILTER"] = (plain_text(plan.filter), "element of the mosaic")
-    header["EXPTIME"] = (cards.exposure_time, "[s] sum of the exposures")
-    header["EXPSTART"] = (cards.start, "[MJD] start of the first exposure")
-    header["EXPEND"] = (cards.end, "[MJD] end of the last exposure")
-    header["DATE-OBS"] = (Time(cards.start, format="mjd").isot, "start of the first exposure (UTC)")
-    header["MJD-OBS"] = (cards.start, "[MJD] the same")
-    header["EPOCH_JY"] = (cards.epoch, "[yr] mean Julian epoch")
-    if np.isfinite(cards.ab_zero_point):
-        header["ABZPT"] = (cards.ab_zero_point, "AB magnitude of one electron per second")
+    header["EXPTIME"] = (metadata.exposure_time, "[s] sum of the exposures")
+    header["EXPSTART"] = (metadata.start, "[MJD] start of the first exposure")
+    header["EXPEND"] = (metadata.end, "[MJD] end of the last exposure")
+    header["DATE-OBS"] = (Time(metadata.start, format="mjd").isot, "start of the first exposure (UTC)")
+    header["MJD-OBS"] = (metadata.start, "[MJD] the same")
+    header["EPOCH_JY"] = (metadata.epoch, "[yr] mean Julian epoch")
+    if np.isfinite(metadata.ab_zero_point):
+        header["ABZPT"] = (metadata.ab_zero_point, "AB magnitude of one electron per second")
     header["NDRIZIM"] = (len(exposures), "exposures")
     for number, exposure in enumerate(exposures[:999], start=1):
-        header[f"D{number:03d}DATA"] = (plain_text(exposure.path.name[:60]), "exposure")
+        header[f"D{number:03d}DATA"] = (plain_text(exposure.source.name[:60]), "exposure")
         header[f"D{number:03d}DEXP"] = (exposure.exposure_time, "[s]")
         header[f"D{number:03d}PIXF"] = settings.drop_side
         header[f"D{number:03d}KERN"] = settings.kernel
@@ -182,14 +183,14 @@ def mosaic_header(
 
 
 def weight_header(header: fits.Header, settings: MosaicSettings) -> fits.Header:
-    """The header of the weights of the mosaic that has a header."""
+    """Return the header of the weights of the mosaic that has a header."""
     own = header.copy()
     own["BUNIT"] = ("s" if settings.weights == "exposure" else "(ELECTRONS/S)^-2", "of a pixel")
     return own
 
 
 def wcs_header(grid: MosaicGrid) -> fits.Header:
-    """The WCS of a grid as keywords."""
+    """Return the WCS of a grid as keywords."""
     header = fits.Header()
     header["WCSAXES"] = 2
     for axis, (name, value) in enumerate(
@@ -209,7 +210,7 @@ def wcs_header(grid: MosaicGrid) -> fits.Header:
 
 
 def read_grid(path: Path) -> MosaicGrid:
-    """The pixels of an image.
+    """Return the pixels of an image.
 
     Parameters
     ----------

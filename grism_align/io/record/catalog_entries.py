@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.io.files.checksums import sha256_of
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def _mean_epoch(exposures: ExposureSet) -> float:
     """Mean Julian year of the exposures that are tied to the catalog, or else of all direct ones."""
     fits = exposures.absolute.fits
     tied = [e for e in exposures.direct if e.key in fits and fits[e.key].is_aligned]
-    return float(np.mean([julian_year(e.mid) for e in tied or exposures.direct]))
+    return float(np.mean([e.epoch for e in tied or exposures.direct]))
 
 
 def _times_used(exposures: ExposureSet, catalog: ReferenceCatalog) -> NDArray[np.int64]:
@@ -125,7 +124,7 @@ def _positions_by_exposure(exposures: ExposureSet, catalog: ReferenceCatalog) ->
         fit = exposures.absolute.fits.get(exposure.key)
         if fit is None or fit.residuals is None:
             continue
-        year = julian_year(exposure.mid)
+        year = exposure.epoch
         rows = np.array(
             [row_of.get(n, -1) for n in fit.residuals.matched.astype(str).tolist()], dtype=np.int64
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
 from grism_align.io.record.fields import STEPS
 from grism_align.values.catalog import CatalogAttempt
 from grism_align.values.failure import remark_from
@@ -91,13 +92,14 @@ def _activity(entry: Mapping[str, Any]) -> Activity:
 def _restored(exposure: Exposure, record: Mapping[str, Any] | None) -> Exposure | None:
     """The exposure as its record has it, None where its file isn't on record."""
     if record is None:
-        logger.warning("%s: not on record; taken as never aligned", exposure.path)
+        logger.warning("%s: not on record; taken as never aligned", exposure.source)
         return None
-    checksum = sha256_of(exposure.path) if exposure.path.is_file() else None
+    path = path_of(exposure.source)
+    checksum = sha256_of(path) if path.is_file() else None
     output, applied = record["output"], record["applied"]
     if checksum != record["input"]["sha256"]:
-        if not output or checksum != output["sha256"] or Path(output["path"]).name != exposure.path.name:
-            logger.warning("%s: not the file on record; taken as never aligned", exposure.path)
+        if not output or checksum != output["sha256"] or Path(output["path"]).name != exposure.source.name:
+            logger.warning("%s: not the file on record; taken as never aligned", exposure.source)
             return None
         total = record["total"]
         applied = (total and total["transform"]) or applied

@@ -6,6 +6,7 @@ import platform
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def record_tree(
         "software": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
         "product": exposures.product,
         "parameter_file": exposures.parameter_file,
-        "association": exposures.association.origin.name if exposures.association.origin else "",
+        "association": Path(exposures.association.origin).name,
         "activities": [_activity_entry(activity) for activity in exposures.activities],
         "solutions": {step: {"reference": getattr(exposures, step).reference} for step in STEPS},
         "sources": _source_columns(exposures.sources),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.sources import path_of
 from grism_align.io.record.catalog_entries import file_of
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
@@ -43,14 +44,14 @@ def check_destination(
         _check_earlier_record(exposures)
         return
     folder = destination.folder.resolve()
-    inside = [e.path for e in exposures.exposures if e.path.resolve().parent == folder]
+    inside = [e.source for e in exposures.exposures if path_of(e.source).resolve().parent == folder]
     if inside:
         problem = f"it is the folder of the input {inside[0].name}, which would be replaced"
         raise OutputError(
             destination.folder, problem, "Give another output_dir, or in_place=True to replace inputs"
         )
     origin = exposures.association.origin
-    if origin is not None and origin.resolve() == destination.association(exposures.product).resolve():
+    if origin and Path(origin).resolve() == destination.association(exposures.product).resolve():
         problem = "the output association would replace the input's"
         raise OutputError(origin, problem, "Give another output_dir")
 
@@ -82,11 +83,12 @@ def _check_earlier_record(exposures: ExposureSet) -> None:
     if "provenance" in exposures.association.header:
         return
     for exposure in exposures.exposures:
-        beside = sorted(exposure.path.parent.glob("*_provenance.asdf")) if exposure.is_product else []
+        folder = path_of(exposure.source).parent
+        beside = sorted(folder.glob("*_provenance.asdf")) if exposure.is_product else []
         if beside:
             problem = (
-                f"{exposure.path.name} beside it was aligned before, and this may be its record, though not "
-                "of the file as it is"
+                f"{exposure.source.name} beside it was aligned before, and this may be its record, though "
+                "not of the file as it is"
             )
             remedy = "Give the association of those products, which goes on from it, or move the record away"
             raise OutputError(beside[0], problem, remedy)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import output_errors, temporary_folder
 from grism_align.io.missions import HeaderletWanted
 from grism_align.values.errors import GrismAlignError, OutputError
@@ -45,7 +46,7 @@ class Destination:
 
     def exposure(self, exposure: Exposure) -> Path:
         """The file of an exposure."""
-        return exposure.path.resolve() if self.in_place else self.folder / exposure.path.name
+        return path_of(exposure.source).resolve() if self.in_place else self.folder / exposure.source.name
 
     def association(self, product: str) -> Path:
         """The output association."""
@@ -98,7 +99,7 @@ def destination_for(
     Destination
         With the report.
     """
-    home = exposures.exposures[0].path.parent if folder is None else folder.expanduser()
+    home = path_of(exposures.exposures[0].source).parent if folder is None else folder.expanduser()
     return Destination(home.resolve(), in_place, headerlets, with_report=True)
 
 

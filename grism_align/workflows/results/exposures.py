@@ -9,8 +9,9 @@ import numpy as np
 
 from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
-from grism_align.io.missions.hst.flags import flag_rays
+from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.io.record.file import FilePair, FileRecord
 
 if TYPE_CHECKING:
@@ -128,18 +129,18 @@ def _write(job: _Job) -> tuple[str, str | None]:
     if job.catalog is not None:
         write_source_catalog(job.catalog, job.catalog_path)
     if job.fit is None or job.label is None:
-        return sha256_of(job.exposure.path), None
+        return sha256_of(path_of(job.exposure.source)), None
     digests = write_exposure(job.exposure, job.fit, job.path, job.label, job.headerlet)
     if not job.cosmic_rays:
         return digests.input, digests.output
-    return digests.input, flag_rays(job.path, job.cosmic_rays)
+    return digests.input, flag_cosmic_rays(job.path, job.cosmic_rays)
 
 
 def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | None]) -> FilePair:
     before, after = sums
     target = destination.exposure(exposure)
     output = None if after is None else FileRecord(str(target), after)
-    return FilePair(FileRecord(str(exposure.path), before), output)
+    return FilePair(FileRecord(str(exposure.source), before), output)
 
 
 def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:

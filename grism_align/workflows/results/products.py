@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
+from grism_align.io.files.sources import file_source
 from grism_align.io.record.file import Companions, read_provenance
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
@@ -128,9 +129,9 @@ def _earlier_record(exposures: ExposureSet) -> tuple[Path, Mapping[str, Any]] | 
     name, origin = exposures.association.header.get("provenance"), exposures.association.origin
     if exposures.reference_catalog is not None or not exposures.absolute.fits:
         return None
-    if not isinstance(name, str) or origin is None:
+    if not isinstance(name, str) or not origin:
         return None
-    path = origin.parent / name
+    path = Path(origin).parent / name
     entry: Mapping[str, Any] | None = read_provenance(path).get("reference_catalog")
     return None if entry is None else (path, entry)
 
@@ -210,17 +211,18 @@ def _write_association(results: Results, out: Staging) -> None:
 def _output_association(results: Results) -> Association:
     exposures, destination = results.findings.exposures, results.findings.destination
     made = build_association(exposures.exposures, exposures.product, exposures.association)
-    by_input = {exposure.path: exposure for exposure in exposures.exposures}
+    by_input = {exposure.source: exposure for exposure in exposures.exposures}
+    catalogs = {key: str(destination.catalog(exposures[key])) for key in exposures.catalogs}
 
     def product(member: Member) -> Member:
-        exposure = by_input.get(member.path)
+        exposure = by_input.get(member.source)
         if exposure is None:
             return member
         output = results.files[exposure.key].output
         return replace(
             member,
-            path=Path(output.path) if output else member.path,
-            catalog=destination.catalog(exposure) if exposure.key in exposures.catalogs else member.catalog,
+            source=file_source(output.path) if output else member.source,
+            catalog=catalogs.get(exposure.key, member.catalog),
             governors=_governors(exposures.grism.fits.get(exposure.key), member),
         )
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.absolute.measured import measured_sources, only_saturated
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
@@ -43,7 +42,7 @@ def test_all_that_was_measured_is_on_the_frame(seen):
     sky = {source.number: plane.to_plane([source.ra, source.dec]) for source in sources}
     for one, exposure in zip(found, exposures, strict=True):
         assert len(one) == len(catalogs[exposure.key])
-        assert one.time == julian_year(exposure.mid)
+        assert one.time == exposure.epoch
         assert one.matched.sum() == fits[exposure.key].n_matched
         assert not one.saturated.any()
         # Each has its number, whether the other exposure saw it or not.

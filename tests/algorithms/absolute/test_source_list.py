@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.absolute.source_list import frame_numbers, list_name, solved_sources
-from grism_align.algorithms.measuring.positions import julian_year
 from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.failure import NoSources
 from grism_align.values.field import ExposureSet, SkySource
@@ -96,7 +95,7 @@ def test_sources_are_where_the_sky_has_them(field, relative):
 
 def test_epochs_are_those_of_the_measurements(relative):
     found = solved_sources(relative)
-    first, last = (julian_year(relative.exposures[n].mid) for n in (0, -1))
+    first, last = (relative.exposures[n].epoch for n in (0, -1))
     assert found.epoch.min() == pytest.approx(first, abs=1e-4)
     assert found.epoch.max() == pytest.approx(last, abs=1e-4)
     expected = {s.number: s.epoch for s in relative.sources}

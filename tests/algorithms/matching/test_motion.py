@@ -28,7 +28,7 @@ def fitted(rng, understated: float):
     target = truth.apply(source) + understated * error[:, None] * rng.normal(size=(60, 2))
     target[:6] += 0.3 * np.sign(rng.normal(size=(6, 2)))
     start = rigid_motion(source, target, np.ones(60))
-    weight, total = robust_motion_weights((source, target), error, start, 4.0)
+    weight, total = robust_motion_weights(source, target, error, *start, 4.0)
     return truth, weighted_transform(source, target, weight, PLANE, "rshift"), weight, total / error
 
 
@@ -53,6 +53,6 @@ def test_pairs_that_contradict_each_other_keep_their_weight():
     rng = np.random.default_rng(73)
     source, target = rng.uniform(-60, 60, (2, 5, 2))
     error = np.full(5, 1e-6)
-    weight, _ = robust_motion_weights((source, target), error, (np.eye(2), np.array([1e6, 0.0])), 4.0)
+    weight, _ = robust_motion_weights(source, target, error, np.eye(2), np.array([1e6, 0.0]), 4.0)
     assert np.isfinite(weight).all()
     assert (weight > 0).sum() >= 2

@@ -18,6 +18,7 @@ from grism_align.io.associations import (
     write_association,
 )
 from grism_align.io.associations.overlap import any_overlap, footprints_overlap
+from grism_align.io.files.sources import file_source
 from grism_align.values.association import Association, Member, root_name
 from grism_align.values.errors import AssociationError, OutputError
 from grism_align.values.transform import TangentPlane
@@ -33,7 +34,7 @@ def write_json(path, members, **top):
 
 
 def names_of(association):
-    return [member.path.name for member in association.members]
+    return [member.source.name for member in association.members]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,12 @@ def test_json_members(tmp_path):
     ]
     found = read_association(write_json(tmp_path / "x_asn.json", members, asn_id="a7", odd={"a": [1]}))
     assert found.product == "field"
-    assert found.origin == tmp_path / "x_asn.json"
+    assert found.origin == str(tmp_path / "x_asn.json")
     assert found.header == {"asn_type": "wfss-align", "asn_id": "a7", "odd": {"a": [1]}}
     direct, grism = found.members
-    assert direct == Member(tmp_path / NAMES[1], "direct_image", catalog=tmp_path / "cat/one.ecsv")
-    assert grism == Member(tmp_path / NAMES[0], "science", "g1", ("ib6o23rtq",))
+    catalog = str(tmp_path / "cat/one.ecsv")
+    assert direct == Member(file_source(tmp_path / NAMES[1]), "direct_image", catalog=catalog)
+    assert grism == Member(file_source(tmp_path / NAMES[0]), "science", "g1", ("ib6o23rtq",))
 
 
 @pytest.mark.parametrize("direct", ["IB6O23RTQ", ["ib6o23rtq_flt.fits"], ["ib6o23rtq", "ib6o23rtq"]])
@@ -88,7 +90,7 @@ def test_jwst_style(tmp_path):
     assert len(found.members) == 3
     assert [member.root for member in found.exposures] == ["ib6o23rsq", "ib6o23rtq"]
     assert found.members[0].extra == {"exposerr": None, "asn_candidate": "[]"}
-    assert found.members[1].catalog is None
+    assert found.members[1].catalog == ""
 
 
 GOOD = {"expname": NAMES[0], "exptype": "science"}
@@ -181,7 +183,7 @@ def test_truncated_association_table(tmp_path):
 def test_a_truncated_exposure_is_left_to_its_reader(tmp_path):
     path = write_exposure(tmp_path, "iaaa01d1q", 0)
     path.write_bytes(path.read_bytes()[:-1000])
-    assert read_association(path).members == (Member(path),)
+    assert read_association(path).members == (Member(file_source(path)),)
 
 
 # lists, poller files, folders, exposures
@@ -203,7 +205,7 @@ def test_poller_file(tmp_path, middle):
     path.write_text("".join(rows))
     found = read_association(path)
     assert found.product == "wfc3_b6o_23_input"
-    assert [member.path for member in found.members] == [tmp_path / NAMES[0], archive / NAMES[1]]
+    assert [Path(member.source) for member in found.members] == [tmp_path / NAMES[0], archive / NAMES[1]]
 
 
 def test_poller_file_of_names(tmp_path):
@@ -257,7 +259,7 @@ def test_folder_takes_the_best_file_of_each_exposure(tmp_path):
 def test_lone_exposure_and_sequences(tmp_path):
     first, second = touch(tmp_path, *NAMES)
     alone = read_association(first)
-    assert (alone.product, alone.members) == ("ib6o23rsq", (Member(first),))
+    assert (alone.product, alone.members) == ("ib6o23rsq", (Member(file_source(first)),))
     assert read_association([str(first)]) == alone
     both = read_association((first, second))
     assert (both.product, names_of(both), both.header) == ("aligned", NAMES, {})
@@ -293,7 +295,7 @@ def test_a_fits_name_promises_fits(tmp_path):
 def test_home_is_expanded(tmp_path, monkeypatch):
     touch(tmp_path, NAMES[0])
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert read_association(f"~/{NAMES[0]}").members[0].path == tmp_path / NAMES[0]
+    assert read_association(f"~/{NAMES[0]}").members[0].source.path == str(tmp_path / NAMES[0])
 
 
 def test_a_linked_exposure_keeps_its_name(tmp_path):
@@ -371,7 +373,7 @@ def test_written_order_and_paths(tmp_path):
     source.write_text(json.dumps(content))
     read = read_association(source)
     grism = replace(read.members[0], governors=("ib6o23rtq",), group_id="g")
-    direct = replace(read.members[1], catalog=inside / "c.ecsv")
+    direct = replace(read.members[1], catalog=str(inside / "c.ecsv"))
     path = write_association(replace(read, members=(grism, direct)), tmp_path / "run" / "new_asn.json")
     text = path.read_text()
     assert text.endswith("}\n")
@@ -440,11 +442,12 @@ def test_reading_gives_what_was_written(drawn, header, product_extra):
             path = (folder / below).resolve() / f"{root}_flt.fits"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            members.append(Member(path, kind, group, tuple(governors), path if cataloged else None, extra))
+            catalog = str(path) if cataloged else ""
+            members.append(Member(file_source(path), kind, group, tuple(governors), catalog, extra))
         told = Association("field", tuple(members), {"asn_type": "t", **header}, product_extra)
         path = write_association(told, folder / "field_asn.json")
         again = read_association(path)
-        assert replace(again, origin=None) == told
+        assert replace(again, origin="") == told
         text = path.read_text()
         assert write_association(again, path).read_text() == text
 
@@ -470,8 +473,8 @@ def test_governors_must_be_direct():
 
 def test_apply_association():
     members = (
-        Member(Path("/d/renamed_flt.fits"), group_id="g"),
-        Member(Path("/d/g_flt.fits"), governors=("renamed",)),
+        Member(file_source("/d/renamed_flt.fits"), group_id="g"),
+        Member(file_source("/d/g_flt.fits"), governors=("renamed",)),
     )
     association = Association("field", members)
     direct, grism = apply_association([TWO_VISITS[2], TWO_VISITS[1]], association)

@@ -51,7 +51,7 @@ def _tied(visit, undo, error):
 
 
 def _written(visit, path):
-    files = {e.key: FilePair(FileRecord(str(e.path), "0" * 64)) for e in visit.exposures}
+    files = {e.key: FilePair(FileRecord(str(e.source), "0" * 64)) for e in visit.exposures}
     write_provenance(path, visit, files, Companions(solved_sources(visit), "visit_sources.ecsv"))
     return path
 

@@ -55,7 +55,7 @@ def test_a_file_an_exposure_but_for_those_that_failed(tmp_path):
     exposures = field(n_visits=1, tied=False)
     exposures = changed(exposures, exposures.direct[1].key, ExposureFit.failed(NoSources(6.0)))
     source = tmp_path / "field_provenance.asdf"
-    files = {e.key: FilePair(FileRecord(str(e.path), "0" * 64)) for e in exposures.exposures}
+    files = {e.key: FilePair(FileRecord(str(e.source), "0" * 64)) for e in exposures.exposures}
     write_provenance(source, exposures, files)
     written = write_regions(source, tmp_path / "regions")
     assert [path.name for path in written] == [f"{exposures.direct[0].key}.reg"]

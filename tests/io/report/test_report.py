@@ -401,7 +401,7 @@ def test_blink_says_what_it_shows(page):
 
 def test_report_of_a_file_lies_beside_it(tmp_path):
     exposures = field(n_visits=1, n_pairs=1)
-    files = {e.key: FilePair(FileRecord(str(e.path), "0" * 64)) for e in exposures.exposures}
+    files = {e.key: FilePair(FileRecord(str(e.source), "0" * 64)) for e in exposures.exposures}
     source = tmp_path / "field_provenance.asdf"
     write_provenance(source, exposures, files)
     made = write_report(source)

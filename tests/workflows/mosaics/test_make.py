@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from grism_align.io.catalogs.reference import read_reference_catalog
-from grism_align.io.missions.hst.flags import flag_rays
+from grism_align.io.files.sources import file_source
+from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.io.mosaics.files import read_grid
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, usual_scene
 from grism_align.values.errors import InputError, OutputError
@@ -160,10 +162,10 @@ def test_cosmic_rays_are_handed_back(truly, tmp_path):
         mask.number for own in outcome.cosmic_rays.values() for mask in own.values()
     )
     key, rays = next((key, own) for key, own in outcome.cosmic_rays.items() if own[1].number)
-    copy = tmp_path / truly[key].path.name
-    copy.write_bytes(truly[key].path.read_bytes())
-    flag_rays(copy, rays)
-    with fits.open(copy) as new, fits.open(truly[key].path) as old:
+    copy = tmp_path / truly[key].source.name
+    copy.write_bytes(Path(truly[key].source).read_bytes())
+    flag_cosmic_rays(copy, rays)
+    with fits.open(copy) as new, fits.open(truly[key].source) as old:
         assert np.array_equal(new["DQ"].data & 4096 > 0, rays[1].unpacked())
         assert np.array_equal(new["SCI"].data, old["SCI"].data)
         assert np.array_equal(new["DQ"].data & ~4096, old["DQ"].data & ~4096)
@@ -193,13 +195,14 @@ def _with_status(exposures, key, status):
 
 def _blanked(exposures, key, folder, dq=0):
     """The set with one exposure that shows nothing but noise."""
-    copy = folder / exposures[key].path.name
-    with fits.open(exposures[key].path) as hdus:
+    copy = folder / exposures[key].source.name
+    with fits.open(Path(exposures[key].source)) as hdus:
         shape = hdus["SCI"].data.shape
         hdus["SCI"].data = np.random.default_rng(8).normal(0.7, 0.02, shape).astype(np.float32)
         hdus["DQ"].data = np.full(shape, dq, np.int16)
         hdus.writeto(copy)
-    changed = tuple(replace(one, path=copy) if one.key == key else one for one in exposures.exposures)
+    other = replace(exposures[key], source=file_source(copy))
+    changed = tuple(other if one.key == key else one for one in exposures.exposures)
     return replace(exposures, exposures=changed)
 
 
@@ -269,7 +272,7 @@ def test_the_pixels_of_a_given_image(made, truly, tmp_path):
     )
     assert fits.getdata(files_of(other)[0]).shape == fits.getdata(wanted).shape
     with pytest.raises(InputError, match="CTYPE"):
-        read_grid(truly.direct[0].path)
+        read_grid(Path(truly.direct[0].source))
 
 
 def test_products_replace_no_input(truly, tmp_path):
@@ -302,7 +305,7 @@ def test_astrodrizzle_makes_the_same(field, tmp_path):
     same = {"level_background": False, "cosmic_rays": "none", "make_catalog": False, "weights": "error"}
     ours = drizzled(exposures, tmp_path / "ours", **same)
     keys = ours.products[0].plan.keys
-    paths = [exposures[key].path for key in keys]
+    paths = [Path(exposures[key].source) for key in keys]
     bits = GOOD_BITS["wfc3_ir"]
     theirs = run_astrodrizzle(
         paths, files_of(ours)[0], tmp_path / "theirs",

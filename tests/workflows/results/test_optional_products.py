@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from grism_align.io import report
+from grism_align.io.files.sources import file_source
 from grism_align.io.missions import read_exposure
 from grism_align.io.record.file import read_provenance
 from grism_align.values.errors import OutputError
@@ -31,7 +32,7 @@ def exposures(tmp_path):
     files = []
     for one in found.exposures:
         path = write_exposure(tmp_path / "in", one.key, 0, "F140W" if one.is_direct else "G141")
-        files.append(replace(one, path=path, chips=read_exposure(path).chips))
+        files.append(replace(one, source=file_source(path), chips=read_exposure(path).chips))
     return replace(found, exposures=tuple(files))
 
 

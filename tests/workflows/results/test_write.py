@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_names_of_products(exposures, out):
     beside = Destination(out, in_place=False)
     exposure = exposures[KEYS[0]]
     assert beside.exposure(exposure) == out / "iaaa01d1q_flt.fits"
-    assert Destination(out, in_place=True).exposure(exposure) == exposure.path
+    assert Destination(out, in_place=True).exposure(exposure) == Path(exposure.source)
     assert beside.association("deep") == out / "deep_asn.json"
     assert beside.provenance("deep") == out / "deep_provenance.asdf"
     assert beside.sources("deep") == out / "deep_sources.ecsv"
@@ -120,7 +121,7 @@ def test_a_file_is_no_folder(exposures, tmp_path):
 
 def test_the_input_association_is_not_replaced(exposures, tmp_path):
     origin = tmp_path / "asn" / "deep_asn.json"
-    moved = replace(exposures, association=replace(exposures.association, origin=origin))
+    moved = replace(exposures, association=replace(exposures.association, origin=str(origin)))
     with pytest.raises(OutputError, match="would replace the input's"):
         check_destination(moved, Destination(origin.parent, in_place=False))
     check_destination(moved, Destination(origin.parent, in_place=True))
@@ -150,7 +151,7 @@ def test_a_reference_catalog_is_not_replaced(aligned, out, name):
 
 
 def test_products(aligned, out):
-    inputs = {e.path: sha256_of(e.path) for e in aligned.exposures}
+    inputs = {e.source: sha256_of(Path(e.source)) for e in aligned.exposures}
     write_results(aligned, Destination(out, in_place=False), HERE)
     products = ["deep_asn.json", "deep_provenance.asdf", "iaaa01d1q_cat.ecsv"]
     assert _names(out) == sorted([*products, *(f"{key}_flt.fits" for key in KEYS)])
@@ -158,9 +159,9 @@ def test_products(aligned, out):
     status = {key: fits.getheader(out / f"{key}_flt.fits")["GALIGN"] for key in KEYS}
     assert status == dict(zip(KEYS, ["ALIGNED", "ALIGNED", "FAILED", "FAILED"], strict=True))
     for key in KEYS[2:]:
-        assert wcs_apart(out / f"{key}_flt.fits", aligned[key].path) == 0
+        assert wcs_apart(out / f"{key}_flt.fits", Path(aligned[key].source)) == 0
     for key in KEYS[:2]:
-        assert wcs_apart(out / f"{key}_flt.fits", aligned[key].path) > 400
+        assert wcs_apart(out / f"{key}_flt.fits", Path(aligned[key].source)) > 400
 
 
 def test_the_output_association(aligned, out, tmp_path):
@@ -187,7 +188,7 @@ def test_exposures_without_fit_stay_where_they_are(aligned, out):
     assert not list(out.glob("*g?q_flt.fits"))
     content = json.loads((out / "deep_asn.json").read_text())
     names = [member["expname"] for member in content["products"][0]["members"]]
-    assert str(aligned[KEYS[1]].path) in names
+    assert str(aligned[KEYS[1]].source) in names
     assert f"{KEYS[0]}_flt.fits" in names
     record = read_provenance(out / "deep_provenance.asdf")["exposures"][KEYS[1]]
     assert (record["output"], record["total"]) == (None, None)
@@ -198,7 +199,7 @@ def test_the_record(aligned, out):
     tree = read_provenance(out / "deep_provenance.asdf")
     for key in KEYS:
         record, output = tree["exposures"][key], out / f"{key}_flt.fits"
-        source = aligned[key].path
+        source = Path(aligned[key].source)
         assert record["input"] == {"path": str(source), "sha256": sha256_of(source)}
         assert record["output"] == {"path": str(output), "sha256": sha256_of(output)}
     assert tree["exposures"][KEYS[2]]["total"]["reason"] == "no source above 6 sigma"
@@ -409,7 +410,7 @@ def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
 
 
 def test_an_input_that_vanishes(aligned, out):
-    aligned[KEYS[1]].path.unlink()
+    Path(aligned[KEYS[1]].source).unlink()
     with pytest.raises(InputError, match="no such file") as caught:
         write_results(aligned, Destination(out, in_place=False), HERE)
     assert caught.value.path.endswith("iaaa01g1q_flt.fits")

@@ -11,8 +11,7 @@ from grism_align.algorithms.measuring.measure import measure_exposure
 from grism_align.algorithms.traces.correction import rows_moved
 from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.algorithms.traces.sources import frame_sources
-from grism_align.io.missions import read_pixels
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure, read_pixels
 from grism_align.io.missions.hst.windows import detector_windows
 from grism_align.simulation import PointingErrors, SceneSettings, case_a, simulate
 from grism_align.simulation.instruments import ELEMENTS
@@ -233,7 +232,7 @@ def test_the_only_chip_of_a_subarray_has_the_configuration_of_its_ccdchip(tmp_pa
     simulation = case_a("acs_wfc", size=(200, 600), n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
     exposures, _ = true_set(simulation, tmp_path / "both")
     (tmp_path / "one").mkdir()
-    parts = [read_exposure(one_chip(e.path, tmp_path / "one" / e.path.name)) for e in exposures.grisms]
+    parts = [read_exposure(one_chip(e.source, tmp_path / "one" / e.source.name)) for e in exposures.grisms]
     assert [[chip.number for chip in part.chips] for part in parts] == [[1], [1]]
     order = max(ELEMENTS["acs_wfc"]["G800L"].orders, key=lambda order: order.fraction)
     files = []

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.catalogs.services.roles import ROLE_UNITS, TEXT_ROLES, Column
+from grism_align.io.catalogs.roles import TEXT_ROLES, UNITS
+from grism_align.io.catalogs.services.definitions import Column
 from grism_align.io.catalogs.table_values import floats, texts, truths
 from grism_align.values.errors import ServiceAnswerError
 
@@ -20,7 +21,7 @@ __all__ = ["joined", "role_table"]
 
 
 def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
-    """The columns of a reference catalog, by role.
+    """Return the columns of a reference catalog, by role.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
     Returns
     -------
     astropy.table.Table
-        A column for each role of the mirror, N rows, in the units of `ROLE_UNITS`; unknown values NaN.
+        A column for each role of the mirror, N rows, in the units of `UNITS`; unknown values NaN.
         The catalog's systematic error is in the errors of the positions.
 
     Raises
@@ -47,16 +48,16 @@ def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
     table = Table()
     for role, columns in mirror.columns.items():
         table[role] = reader.text(role) if role in TEXT_ROLES else reader.values(role, columns, dec)
-        table[role].unit = ROLE_UNITS[role]
+        table[role].unit = UNITS[role]
     reader.check_positions(table)
     for role in {"ra_error", "dec_error"} & set(table.colnames):
         table[role] = np.hypot(table[role], service.systematic)
-        table[role].unit = ROLE_UNITS[role]
+        table[role].unit = UNITS[role]
     return table
 
 
 def joined(tables: list[Table]) -> Table:
-    """The rows of several role tables, of the same identifier once."""
+    """Return the rows of several role tables, of the same identifier once."""
     from astropy.table import vstack
 
     filled = [table for table in tables if len(table)] or tables[:1]
@@ -78,7 +79,7 @@ class _Answer:
         self._catalog, self._mirror = service.name, mirror
 
     def values(self, role: str, columns: tuple[Column, ...], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A role's values, (N,): of each row those of the first column that has one."""
+        """Return a role's values, (N,): of each row those of the first column that has one."""
         values = np.full(len(self._table), np.nan)
         for number, column in enumerate(columns, 1):
             name = role if number == 1 else f"{role}_{number}"

@@ -9,16 +9,20 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.catalogs.services.roles import ROLE_UNITS, Column
+import numpy as np
+
+from grism_align.io.catalogs.roles import UNITS
 from grism_align.values.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from grism_align.values.region import Cone
     from grism_align.values.settings import ServiceSettings
 
-__all__ = ["Mirror", "Service", "find_service", "known_services", "load_services"]
+__all__ = ["Column", "Mirror", "Service", "find_service", "known_services", "load_services"]
 
 _CONE = "CONTAINS(POINT('ICRS', {ra_column}, {dec_column}), CIRCLE('ICRS', {ra}, {dec}, {radius})) = 1"
 _MODES = ("auto", "sync", "async")
@@ -49,6 +53,62 @@ _COLUMN_KEYS = {
 }
 _SEE = "docs/catalogs.md says what it may hold"
 _ADDRESS = "it must begin with http:// or https://"
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a role is made of, in one table of one service.
+
+    Parameters
+    ----------
+    adql : str
+        Expression that the service computes.
+    scale, power : float
+        The value is ``scale * answer ** power``.
+    cos_dec : bool
+        Whether it still is to be multiplied by cos(Dec).
+    missing : tuple of float
+        Answers that say that there is no value.
+    valid : tuple of two float, optional
+        Smallest and largest answer that is a value.
+    above, below : float, optional
+        The value is 1 for answers above, or below, and 0 for others.
+    unless : tuple of str
+        The value is 0 for these answers, as text, and 1 for others.
+    """
+
+    adql: str
+    scale: float = 1.0
+    power: float = 1.0
+    cos_dec: bool = False
+    missing: tuple[float, ...] = ()
+    valid: tuple[float, float] = (-np.inf, np.inf)
+    above: float | None = None
+    below: float | None = None
+    unless: tuple[str, ...] = ()
+
+    def values(self, answer: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the role's values, (N,), NaN where unknown.
+
+        Parameters
+        ----------
+        answer : (N,) ndarray
+            What the service computed; NaN for NULL.
+        dec : (N,) ndarray, deg
+            Declinations.
+        """
+        low, high = self.valid
+        known = np.isfinite(answer) & (answer >= low) & (answer <= high)
+        known &= ~np.isin(answer, self.missing)
+        if self.power != 1.0:
+            known &= answer > 0.0
+        raw = np.where(known, answer, np.nan)
+        if self.above is not None:
+            return np.where(known, raw > self.above, np.nan)
+        if self.below is not None:
+            return np.where(known, raw < self.below, np.nan)
+        scaled = self.scale * raw**self.power
+        return scaled * np.cos(np.radians(dec)) if self.cos_dec else scaled
 
 
 @dataclass(frozen=True)
@@ -96,7 +156,7 @@ class Mirror:
         return self.url if self.name == self.url else f"{self.name} ({self.url})"
 
     def query(self, cone: Cone) -> str:
-        """The ADQL for the sources within a cone."""
+        """Return the ADQL for the sources within a cone."""
         selected = [
             column.adql if column.adql == alias else f"{column.adql} AS {alias}"
             for alias, column in self.selected.items()
@@ -166,7 +226,7 @@ class Service:
 
 
 def load_services(settings: ServiceSettings) -> dict[str, Service]:
-    """All services by name: those shipped, with what the user's file adds or changes.
+    """Return all services by name: those shipped, with what the user's file adds or changes.
 
     Parameters
     ----------
@@ -190,7 +250,7 @@ def load_services(settings: ServiceSettings) -> dict[str, Service]:
 
 
 def find_service(name: str, settings: ServiceSettings) -> Service | None:
-    """The service of a name or alias, whatever its case and punctuation; None for an unknown one.
+    """Return the service of a name or alias, whatever its case and punctuation; None for an unknown one.
 
     Where the settings name an endpoint, it is the only one of the service, with the table and columns of
     its first.
@@ -210,7 +270,7 @@ def find_service(name: str, settings: ServiceSettings) -> Service | None:
 
 
 def known_services(settings: ServiceSettings) -> str:
-    """The services that there are, for a message: names and aliases."""
+    """Return the services that there are, for a message: names and aliases."""
     return ", ".join(
         f"{service.name} ({', '.join(service.aliases)})" if service.aliases else service.name
         for service in load_services(settings).values()
@@ -253,7 +313,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merged(shipped: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The shipped entries with a user's: columns one by one, every other key as a whole."""
+    """Return the shipped entries with a user's: columns one by one, every other key as a whole."""
     names = {_plain(name): name for name in shipped}
     merged = dict(shipped)
     for given, entry in own.items():
@@ -326,8 +386,8 @@ def _with_a_usable_cone(mirror: Mirror, where_at: str, path: Path) -> Mirror:
 
 
 def _columns(where_at: str, role: str, value: Any, path: Path) -> tuple[Column, ...]:
-    if role not in ROLE_UNITS:
-        raise InputError(path, f"{where_at} is no role", f"Roles are {', '.join(ROLE_UNITS)}")
+    if role not in UNITS:
+        raise InputError(path, f"{where_at} is no role", f"Roles are {', '.join(UNITS)}")
     alternatives = value if isinstance(value, list) else [value]
     return tuple(_column(where_at, alternative, path) for alternative in alternatives)
 
@@ -356,7 +416,7 @@ def _column(where_at: str, value: Any, path: Path) -> Column:
 def _checked(
     entry: dict[str, Any], kinds: dict[str, type], where_at: str, path: Path, extra: set[str] | None = None
 ) -> dict[str, Any]:
-    """The known keys of a table, of the right types; InputError for others."""
+    """Return the known keys of a table, of the right types; InputError for others."""
     given = {}
     for key, value in entry.items():
         if key in (extra or ()):

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from grism_align.values.mosaic import ChipMask
 
-__all__ = ["COSMIC_RAY_BIT", "flag_rays"]
+__all__ = ["COSMIC_RAY_BIT", "flag_cosmic_rays"]
 
 #: The DQ bit that AstroDrizzle and its readers use.
 COSMIC_RAY_BIT = 4096
 
 
-def flag_rays(path: Path, rays: Mapping[int, ChipMask]) -> str:
+def flag_cosmic_rays(path: Path, rays: Mapping[int, ChipMask]) -> str:
     """Set DQ bit 4096 in an exposure that was written where rays are, and only there.
 
     Nothing else of the file changes.

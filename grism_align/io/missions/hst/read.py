@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 from astropy.io import fits
 
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
 from grism_align.io.missions.hst.keywords import (
     GRISMS,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.source import Source
 
 __all__ = ["ChipPixels", "open_fits", "read_exposure", "read_instrument", "read_pixels"]
 
@@ -102,7 +104,7 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def read_instrument(path: Path) -> str:
+def read_instrument(source: Source) -> str:
     """The instrument of an exposure, from its primary header alone.
 
     Raises
@@ -110,16 +112,17 @@ def read_instrument(path: Path) -> str:
     InputError
         If the file is no HST exposure of an instrument that is read.
     """
+    path = path_of(source)
     with open_fits(path) as hdus:
         return _instrument(path, hdus[0].header)
 
 
-def read_exposure(path: Path) -> Exposure:
+def read_exposure(source: Source) -> Exposure:
     """Read the headers of an exposure; pixels stay on disk.
 
     Parameters
     ----------
-    path : Path
+    source : Source
         An FLT or FLC file, gzipped or not.
 
     Raises
@@ -127,6 +130,7 @@ def read_exposure(path: Path) -> Exposure:
     InputError
         If the file can't be read, is no HST exposure, lacks a keyword or has no distortion model.
     """
+    path = path_of(source)
     with open_fits(path) as hdus:
         primary = hdus[0].header
         instrument = _instrument(path, primary)
@@ -135,7 +139,7 @@ def read_exposure(path: Path) -> Exposure:
         if not science:
             raise InputError(path, "no SCI extension", _CALIBRATED)
         chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
-        return _build_exposure(path, instrument, primary, science[0].header, chips)
+        return _build_exposure(source, instrument, primary, science[0].header, chips)
 
 
 def _instrument(path: Path, primary: fits.Header) -> str:
@@ -193,8 +197,9 @@ def _shape_of(header: fits.Header) -> tuple[int, int] | None:
 
 
 def _build_exposure(
-    path: Path, instrument: str, primary: fits.Header, science: fits.Header, chips: tuple[Chip, ...]
+    source: Source, instrument: str, primary: fits.Header, science: fits.Header, chips: tuple[Chip, ...]
 ) -> Exposure:
+    path = path_of(source)
     key = _root_name(path, primary)
     band = filter_of(primary)
     if not band:
@@ -203,7 +208,7 @@ def _build_exposure(
     visit = key[:6]
     return Exposure(
         key=key,
-        path=path,
+        source=source,
         kind=ExposureKind.GRISM if band in GRISMS else ExposureKind.DIRECT,
         instrument=instrument,
         filter=band,
@@ -278,7 +283,7 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
         If an extension is missing or can't be read.
     """
     for chip in exposure.chips:
-        yield chip, _read_chip_pixels(exposure.path, chip)
+        yield chip, _read_chip_pixels(path_of(exposure.source), chip)
 
 
 def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.read import open_fits
 from grism_align.values.detector import DetectorWindow
 
@@ -22,7 +23,7 @@ __all__ = ["detector_windows"]
 
 def detector_windows(exposure: Exposure) -> dict[int, DetectorWindow]:
     """Which part of the detector each science array is, by EXTVER: SCI,1 of a subarray may be any chip."""
-    with open_fits(exposure.path) as hdus:
+    with open_fits(path_of(exposure.source)) as hdus:
         return {chip.number: _window(hdus["SCI", chip.number].header) for chip in exposure.chips}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from grism_align import __version__
+from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.alternates import archive_key, archive_wcs
 from grism_align.io.missions.hst.changes import Changes
@@ -110,14 +111,14 @@ def write_exposure(
     InputError
         If the source can't be read.
     """
-    with open_fits(exposure.path) as hdus:
+    with open_fits(path_of(exposure.source)) as hdus:
         changes = Changes(hdus)
         if fit.transform is not None and not _is_applied(exposure, fit.transform):
             _correct(changes, exposure, fit.transform, label)
         _tell(changes.primary, exposure, fit)
         if fit.transform is not None:
             _make_headerlet(changes, exposure, headerlet)
-        return rewrite(exposure.path, hdus, changes.edits(), destination)
+        return rewrite(path_of(exposure.source), hdus, changes.edits(), destination)
 
 
 def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
@@ -163,7 +164,9 @@ def _correct(changes: Changes, exposure: Exposure, total: LinearTransform, label
     headers = list(science.values())
     letter = archive_key(headers)
     if letter is None:
-        logger.warning("%s: all letters are taken by others; the WCS it replaces is not kept", exposure.path)
+        logger.warning(
+            "%s: all letters are taken by others; the WCS it replaces is not kept", exposure.source
+        )
     archive_wcs(changes.primary, headers, letter, datetime.now(UTC).isoformat(timespec="microseconds"))
     changes.primary.remove(UNDONE_KEYWORD, ignore_missing=True)
     for chip in exposure.chips:

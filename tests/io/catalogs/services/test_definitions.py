@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from grism_align.io.catalogs.roles import UNITS
 from grism_align.io.catalogs.services import find_service, known_services, load_services
-from grism_align.io.catalogs.services.roles import ROLE_UNITS, Column
+from grism_align.io.catalogs.services.definitions import Column
 from grism_align.values.errors import InputError, SettingsError
 from grism_align.values.region import Cone
 from grism_align.values.settings import ServiceSettings
@@ -35,7 +36,7 @@ def test_every_shipped_query_has_the_shape_of_one(service, mirror):
     # Commas of functions would be within brackets; there are none in the lists of columns.
     names = [re.split(" AS ", each)[-1] for each in match["columns"].split(", ")]
     assert names == list(mirror.selected)
-    assert {re.sub(r"_\d$", "", name) for name in names} <= set(ROLE_UNITS)
+    assert {re.sub(r"_\d$", "", name) for name in names} <= set(UNITS)
     assert {"id", "ra", "dec", "ra_error", "dec_error", "ref_epoch", "mag"} <= set(names)
     numbers = ("359.99999999, -89.50000000, 0.07000000",)
     assert any(each in match["where"] for each in numbers)

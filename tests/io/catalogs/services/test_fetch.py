@@ -18,7 +18,7 @@ from grism_align.io.catalogs.services import cached_files, fetch_catalog, find_s
 from grism_align.io.catalogs.services.answers import role_table
 from grism_align.io.catalogs.services.cache import Cache, cache_folder
 from grism_align.io.catalogs.services.cones import covering_cones, rounded_cone
-from grism_align.io.catalogs.services.roles import Column
+from grism_align.io.catalogs.services.definitions import Column
 from grism_align.values.errors import (
     CatalogServiceError,
     NoRowsError,
@@ -407,6 +407,14 @@ def test_the_first_value_that_there_is(server):
     assert "i AS mag, r AS mag_2, type AS extended" in source.query(CONE)
     catalog, _ = fetch_catalog(service(source), [CONE], settings())
     np.testing.assert_array_equal(catalog.mag, [21.0, 20.0, np.nan])
+    np.testing.assert_array_equal(catalog.quality["extended"], [0.0, 1.0, np.nan])
+
+
+def test_what_a_source_is_in_words(server):
+    server.answer(votable(stars(3) | {"kind": ["star", "GALAXY", "asteroid"]}))
+    source = mirror(server.url)
+    source = mirror(server.url, columns={**source.columns, "kind": (Column("class"),)})
+    catalog, _ = fetch_catalog(service(source), [CONE], settings())
     np.testing.assert_array_equal(catalog.quality["extended"], [0.0, 1.0, np.nan])
 
 

@@ -7,9 +7,9 @@ import pytest
 from astropy.io import fits
 
 from grism_align.algorithms.propagation.propagate import propagate
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, simulate
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -46,11 +46,11 @@ def test_a_grism_in_the_plane_of_its_direct_exposure(tmp_path, instrument):
 
 def largest_difference(direct, grism, map_of_sky, transform):
     """Between a grism's corrected WCS and tweakwcs's with a map in the direct exposure's plane, mas."""
-    reference = corrector(direct.path, direct.chips[0].number)
+    reference = corrector(direct.source, direct.chips[0].number)
     matrix, shift = in_tangent_plane(reference, map_of_sky)
     largest = 0.0
     for chip in grism.chips:
-        theirs = corrector(grism.path, chip.number)
+        theirs = corrector(grism.source, chip.number)
         theirs.set_correction(matrix, shift, ref_tpwcs=reference)
         xy = chip.wcs.grid()
         expected = theirs.wcs.all_pix2world(xy, 0)
@@ -72,11 +72,11 @@ def test_a_direct_exposure_of_another_subarray(tmp_path, instrument):
         )
         exposures.append(read_exposure(truth.paths[number]))
     direct, grism = exposures
-    reference_pixels = [fits.getval(each.path, "CRPIX1", ("SCI", 1)) for each in exposures]
+    reference_pixels = [fits.getval(each.source, "CRPIX1", ("SCI", 1)) for each in exposures]
     assert abs(np.diff(reference_pixels)[0]) > 20
     sky = LinearTransform.from_parameters(direct.plane, (3.0, -2.0), 0.05)
     solution = AlignmentSolution({direct.key: ExposureFit(FitStatus.ALIGNED, sky)})
-    found = propagate([grism], [direct], solution, PropagationSettings())[grism.key]
+    found = propagate([grism], [direct], solution, GrismSettings())[grism.key]
     assert largest_difference(direct, grism, sky, found.transform) < 0.01
 
 
@@ -115,7 +115,7 @@ def test_propagated_equal_corrections(dithered, shift, roll, method):
     fits = {each.key: ExposureFit(FitStatus.ALIGNED, sky.at(each.plane)) for each in (before, after, turned)}
     governors = (turned.key,) if method == "association" else ()
     grism = replace(grism, governors=governors)
-    settings = PropagationSettings() if governors else PropagationSettings(method=method)
+    settings = GrismSettings() if governors else GrismSettings(PropagationSettings(method=method))
     found = propagate([grism], [before, after, turned], AlignmentSolution(fits), settings)[grism.key]
     number = {"previous": 1, "association": 1}.get(method, 2)
     assert len(found.governors) == number

@@ -14,10 +14,10 @@ from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grism_align.io.missions import HeaderletWanted
+from grism_align.io.files.sources import file_source
+from grism_align.io.missions import HeaderletWanted, read_exposure
 from grism_align.io.missions.hst.headerlets import distortion_names
 from grism_align.io.missions.hst.headers import WcsLabel, solution_name
-from grism_align.io.missions.hst.read import read_exposure
 from grism_align.io.missions.hst.write import write_exposure
 from grism_align.values.errors import InputError
 from grism_align.values.failure import NoSources
@@ -156,7 +156,7 @@ def test_a_headerlet_of_a_correction_that_the_file_has(direct_path, tmp_path):
     once = align(direct_path, tmp_path / "once")
     exposure = read_exposure(direct_path)
     transform = LinearTransform.from_parameters(exposure.plane, (0.8, -1.3), 0.02, 1.0002)
-    again = replace(exposure, path=once, applied=transform)
+    again = replace(exposure, source=file_source(once), applied=transform)
     fit, label = ExposureFit(FitStatus.ALIGNED, transform), WcsLabel("gaia", "x", 1, (1.0, 1.0), "")
     file = tmp_path / "x_hlet.fits"
     for number in range(2):
@@ -166,7 +166,7 @@ def test_a_headerlet_of_a_correction_that_the_file_has(direct_path, tmp_path):
         assert fits.getval(file, "HDRNAME") == fits.getval(once, "HDRNAME", "SCI")
         with fits.open(target) as hdus:
             assert [hdu.name for hdu in hdus].count("HDRLET") == 1
-        again = replace(again, path=target)
+        again = replace(again, source=file_source(target))
     failed = ExposureFit.failed(NoSources(6.0))
     write_exposure(
         exposure, failed, tmp_path / "failed" / once.name, label, HeaderletWanted(tmp_path / "no.fits")

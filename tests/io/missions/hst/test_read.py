@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from grism_align.io.files.sources import file_source
+from grism_align.io.missions import read_exposure, read_instrument, read_pixels
 from grism_align.io.missions.hst.keywords import ab_zero_point, filter_of, guide_star_of
-from grism_align.io.missions.hst.read import read_exposure, read_instrument, read_pixels
 from grism_align.simulation.instruments import ELEMENTS
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import ExposureKind
+from grism_align.values.source import FileSource
 from tests.support.fields import SMALL, apart, edited, grid, wcs_apart
 
 
@@ -21,7 +23,7 @@ def test_an_exposure_is_what_its_headers_say(truth):
         header = fits.getheader(true.path)
         element = ELEMENTS[exposure.instrument][true.element]
         assert exposure.key == true.key
-        assert exposure.path == true.path
+        assert exposure.source == FileSource(str(true.path))
         assert exposure.kind is true.kind
         assert exposure.is_direct == (exposure.kind is ExposureKind.DIRECT)
         assert exposure.filter == true.element
@@ -77,7 +79,7 @@ def test_lookup_tables_matter(two_chip_path, tmp_path):
 
 def test_pixels(truth):
     exposure = read_exposure(truth.paths[0])
-    with fits.open(exposure.path) as hdus:
+    with fits.open(exposure.source) as hdus:
         found = list(read_pixels(exposure))
         assert [chip for chip, _ in found] == list(exposure.chips)
         for chip, pixels in found:
@@ -124,7 +126,9 @@ def test_compressed_whatever_the_name_says(direct_path, tmp_path, suffix):
     path = tmp_path / direct_path.name.replace(".fits", suffix)
     path.write_bytes(gzip.compress(direct_path.read_bytes()))
     exposure = read_exposure(path)
-    assert replace(exposure, path=direct_path, chips=()) == replace(read_exposure(direct_path), chips=())
+    assert replace(exposure, source=file_source(direct_path), chips=()) == replace(
+        read_exposure(direct_path), chips=()
+    )
     assert wcs_apart(path, direct_path) == 0
     [(_, pixels)] = read_pixels(exposure)
     np.testing.assert_array_equal(pixels.sci, fits.getdata(direct_path, "SCI"))

@@ -12,11 +12,12 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import file_source
+from grism_align.io.missions import read_exposure
 from grism_align.io.missions.hst import rewrite as hst_rewrite
 from grism_align.io.missions.hst import write as hst_write
 from grism_align.io.missions.hst.alternates import archive_key
 from grism_align.io.missions.hst.headers import WcsLabel, plain_text, solution_name, wcs_name
-from grism_align.io.missions.hst.read import read_exposure
 from grism_align.io.missions.hst.write import write_exposure
 from grism_align.values.errors import InputError
 from grism_align.values.failure import NotTied, TooFewMatches
@@ -334,8 +335,8 @@ def test_the_outline_follows(direct_path, tmp_path):
 def test_the_governors_of_a_grism_exposure(truths, tmp_path):
     exposure = read_exposure(truths["wfc3_ir"].paths[1])
     fit = replace(fit_of(exposure), governed=governed("idem01a1q", "idem01a3q"))
-    write_exposure(exposure, fit, tmp_path / exposure.path.name, LABEL)
-    assert fits.getheader(tmp_path / exposure.path.name)["GALGOVRN"] == "idem01a1q,idem01a3q"
+    write_exposure(exposure, fit, tmp_path / exposure.source.name, LABEL)
+    assert fits.getheader(tmp_path / exposure.source.name)["GALGOVRN"] == "idem01a1q,idem01a3q"
     # those that a card has no room for are counted, names are not cut
     names = [f"idem01a{letter}q" for letter in "123456789"]
     many = replace(fit, governed=governed(*names))
@@ -363,7 +364,9 @@ def test_only_what_is_missing_of_a_correction_is_applied(truth, tmp_path):
     for path in truth.paths:
         exposure, _, half = align(path, tmp_path / "half", shift=(0.5, 0.3), roll=0.01)
         _, _, whole = align(path, tmp_path / "whole")
-        continued = replace(exposure, path=half, applied=move(exposure, shift=(0.5, 0.3), roll=0.01))
+        continued = replace(
+            exposure, source=file_source(half), applied=move(exposure, shift=(0.5, 0.3), roll=0.01)
+        )
         target = tmp_path / path.name
         write_exposure(continued, fit_of(exposure), target, LABEL)
         assert wcs_apart(target, whole) < 0.01
@@ -392,7 +395,7 @@ def test_an_applied_correction_of_another_plane(direct_path, tmp_path):
 
 def test_nothing_is_applied_twice(direct_path, tmp_path):
     exposure, fit, once = align(direct_path, tmp_path / "once")
-    again = replace(exposure, path=once, applied=fit.transform)
+    again = replace(exposure, source=file_source(once), applied=fit.transform)
     target = tmp_path / direct_path.name
     write_exposure(again, fit, target, LABEL)
     before, after = raw_hdus(once), raw_hdus(target)
@@ -402,7 +405,7 @@ def test_nothing_is_applied_twice(direct_path, tmp_path):
 
 def test_an_applied_correction_can_be_taken_back(direct_path, tmp_path):
     exposure, fit, once = align(direct_path, tmp_path / "once")
-    again = replace(exposure, path=once, applied=fit.transform)
+    again = replace(exposure, source=file_source(once), applied=fit.transform)
     target = tmp_path / direct_path.name
     write_exposure(again, replace(fit, transform=LinearTransform.identity(exposure.plane)), target, LABEL)
     assert wcs_apart(target, direct_path) < 0.01
