@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -70,3 +71,13 @@ def hang(item):
 
 def hang_later(number):
     return hang(number) if number else number
+
+
+def be_killed(item):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def find_no_space(job):
+    """What writing an exposure on a full disk comes to, with half of it there."""
+    job.path.write_bytes(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device", str(job.path))
