@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import Record, StarStamps
 
@@ -36,7 +37,9 @@ def _results_first(what: str, make: Callable[[], Made], otherwise: Made) -> Made
         return otherwise
 
 
-def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> StarStamps | None:
+def pictures_of(
+    exposures: ExposureSet, aligned: ReferenceCatalog | None, executor: Executor
+) -> StarStamps | None:
     """Make the pictures of stars before and after for the record.
 
     Parameters
@@ -45,6 +48,8 @@ def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> Sta
         With the solutions found.
     aligned : ReferenceCatalog or None
         The sources of the solution.
+    executor : Executor
+        Takes them.
 
     Returns
     -------
@@ -55,7 +60,7 @@ def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> Sta
     def make() -> StarStamps | None:
         from grism_align.workflows.results.stamps import star_stamps
 
-        return star_stamps(exposures, aligned)
+        return star_stamps(exposures, aligned, executor)
 
     return _results_first("The pictures of stars before and after", make, None)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
-from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.sources import file_source
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from grism_align.io.files.staging import Staging
     from grism_align.values.association import Association, Member
     from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import FilePair, Record, ReferenceRecord, StarStamps
     from grism_align.values.solution import ExposureFit
@@ -98,7 +98,7 @@ class Results:
     record: Record
 
 
-def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
+def findings_of(exposures: ExposureSet, destination: Destination, executor: Executor) -> Findings:
     """Work out what is to be written besides the exposures; no file is written.
 
     Parameters
@@ -107,6 +107,8 @@ def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
         With the solutions found.
     destination : Destination
         Where products go.
+    executor : Executor
+        Takes the pictures of stars.
     """
     sources, earlier = solved_sources(exposures), None
     # of the catalog of an earlier run only the fits are known
@@ -118,7 +120,7 @@ def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
         sources,
         earlier,
         _beside(exposures.record.path, earlier) if exposures.record and earlier else None,
-        pictures_of(exposures, sources) if destination.with_report else None,
+        pictures_of(exposures, sources, executor) if destination.with_report else None,
     )
 
 
@@ -131,12 +133,6 @@ def _beside(record: Path, catalog: ReferenceRecord) -> Path | None:
         return source
     logger.warning("%s: the reference catalog as used is no longer beside the record %s", source, record)
     return None
-
-
-def _write_catalogs(results: Results, out: Staging) -> None:
-    exposures, destination = results.findings.exposures, results.findings.destination
-    for key, catalog in exposures.catalogs.items():
-        write_source_catalog(catalog, out.path(destination.catalog(exposures[key])))
 
 
 def _write_sources(results: Results, out: Staging) -> None:
@@ -230,7 +226,6 @@ def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
 #: What writes each product beside the exposures and the record, in the order in which they take their names.
 PRODUCTS: tuple[Callable[[Results, Staging], None], ...] = (
     _add_mosaics,
-    _write_catalogs,
     _write_sources,
     _write_reference,
     _write_report,
