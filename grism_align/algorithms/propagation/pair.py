@@ -177,14 +177,16 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
     pointings, orbits, stay = [0], [0], list(exposures[:1])
     for before, exposure in pairwise(exposures):
         is_occulted = (exposure.start - before.end) * _SECONDS_PER_DAY > _OCCULTATION
-        stayed = not is_occulted and _same_pointing(_told_by(stay, exposure), exposure, pairing_radius)
+        stayed = not is_occulted and _same_pointing(
+            _most_comparable(stay, exposure), exposure, pairing_radius
+        )
         stay = [*stay, exposure] if stayed else [exposure]
         pointings.append(pointings[-1] + (not stayed))
         orbits.append(orbits[-1] + is_occulted)
     return pointings, orbits
 
 
-def _told_by(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:
+def _most_comparable(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:
     """Choose which exposure of a stay tells best whether another belongs to it: the first comparable one."""
     comparable = [each for each in stay if _compared(each, exposure)[1]]
     alike = [each for each in stay if each.kind is exposure.kind]

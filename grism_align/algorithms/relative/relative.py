@@ -316,7 +316,7 @@ def _exposure_fit(catalog: SourceCatalog, own: MemberFit) -> ExposureFit:
 def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[SkySource, ...]:
     """List the sources of all frames, numbered through."""
     out: list[SkySource] = []
-    for component, frame in enumerate(frames):
+    for number, frame in enumerate(frames):
         own = frame.seen.positions
         listed = zip(plane.to_sky(own.xy), own.error, own.mag, own.epoch, frame.seen.count, strict=True)
         for (ra, dec), error, mag, epoch, count in listed:
@@ -328,7 +328,7 @@ def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[S
                     error=1e3 * float(error),
                     mag=float(mag),
                     epoch=float(epoch),
-                    component=component,
+                    frame=number,
                     n_exposures=int(count),
                 )
             )
