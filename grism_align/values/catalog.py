@@ -88,7 +88,7 @@ class SourceCatalog:
 
     @classmethod
     def from_columns(cls, columns: dict[str, Any], meta: dict[str, Any] | None = None) -> SourceCatalog:
-        """A catalog from one array a column, with types and units set."""
+        """Return a catalog from one array a column, with types and units set."""
         table = Table(meta=meta or {})
         for name, (dtype, unit) in _COLUMNS.items():
             table[name] = np.asarray(columns[name], dtype=dtype)
@@ -97,7 +97,7 @@ class SourceCatalog:
 
     @classmethod
     def empty(cls, meta: dict[str, Any] | None = None) -> SourceCatalog:
-        """A catalog without sources."""
+        """Return a catalog without sources."""
         return cls.from_columns({name: [] for name in _COLUMNS}, meta)
 
     def __len__(self) -> int:
@@ -139,15 +139,15 @@ class SourceCatalog:
         return np.asarray(self.table["flags"])
 
     def selected(self, rows: NDArray[Any]) -> SourceCatalog:
-        """The catalog of some rows (an index array or a boolean mask)."""
+        """Return the catalog of some rows (an index array or a boolean mask)."""
         return SourceCatalog(self.table[rows])
 
     def joined(self, other: SourceCatalog) -> SourceCatalog:
-        """The rows of this catalog and then those of another of the same exposure."""
+        """Return the rows of this catalog and then those of another of the same exposure."""
         return SourceCatalog(vstack([self.table, other.table], metadata_conflicts="silent"))
 
     def brightest(self, number: int, avoid: SourceFlag = UNRELIABLE) -> SourceCatalog:
-        """The `number` brightest sources that carry none of the flags in `avoid`."""
+        """Return the `number` brightest sources that carry none of the flags in `avoid`."""
         usable = np.flatnonzero((self.flags & int(avoid)) == 0)
         order = usable[np.argsort(-self.flux[usable], kind="stable")]
         return self.selected(order[:number])
@@ -226,7 +226,7 @@ class ReferenceCatalog:
         return len(self.sky)
 
     def __getitem__(self, rows: NDArray[Any]) -> ReferenceCatalog:
-        """The catalog of some rows (an index array or a boolean mask)."""
+        """Return the catalog of some rows (an index array or a boolean mask)."""
         quality = {name: values[rows] for name, values in self.quality.items()}
         return replace(self, **{name: getattr(self, name)[rows] for name in _ROW_FIELDS}, quality=quality)
 

@@ -127,14 +127,14 @@ def declared(*, eq: bool = True) -> Callable[[type[_T]], type[_T]]:
         text = inspect.cleandoc(cls.__doc__ or "")
         first = _SECTION.search(text)
         end = first.start() if first else len(text)
-        made.__doc__ = "\n\n".join(filter(None, (text[:end].rstrip(), _parameters(made), text[end:])))
+        made.__doc__ = "\n\n".join(filter(None, (text[:end].rstrip(), _parameters(made), text[end:]))) + "\n"
         return cls
 
     return make
 
 
 def _parameters(cls: Any) -> str:
-    """The section of a docstring with the parameters of a dataclass."""
+    """Return the section of a docstring with the parameters of a dataclass."""
     lines = ["Parameters", "----------"]
     for one in fields(cls):
         told = one.metadata.get(_KEY, {"help": "Not on record.", "unit": "", "shape": ()})

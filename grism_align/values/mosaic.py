@@ -14,8 +14,6 @@ from grism_align.values.sphere import separation
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import ArrayLike
 
 __all__ = ["ChipMask", "MosaicGrid", "MosaicMetadata", "MosaicPlan", "MosaicProduct", "StagedMosaic", "Tile"]
@@ -180,11 +178,11 @@ class StagedMosaic(MosaicProduct):
 
     Parameters
     ----------
-    folder : Path
+    folder : str
         Where they lie.
     """
 
-    folder: Path = field(kw_only=True)
+    folder: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from grism_align.values.trace import TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from grism_align.values.exposure import Chip, Exposure
 
 __all__ = [
@@ -149,6 +147,7 @@ class ExposureRecord:
     filter: str = recorded("Filter or grism.")
     visit: str = recorded("Program and visit.")
     group: str = recorded("Guide-star acquisition: exposures of one group share their roll.")
+    pointing: str = recorded("Exposures of one instant share a pointing, and its correction.")
     guide_star: str | None = recorded("As the headers have it; null where unknown.")
     wcs_solution: str = recorded(
         "Solution of the WCS before any correction, from which a correction holds; `IDC` is the commanded "
@@ -329,7 +328,18 @@ class Record:
     exposures: Mapping[str, ExposureRecord] = recorded("By root name.")
 
     def activity(self, step: str) -> Activity | None:
-        """Return what is on record of one step."""
+        """Return what is on record of one step.
+
+        Parameters
+        ----------
+        step : str
+            Its name.
+
+        Returns
+        -------
+        Activity or None
+            None where it did not run.
+        """
         return next((one for one in self.activities if one.step == step), None)
 
 
@@ -339,11 +349,11 @@ class EarlierRecord:
 
     Parameters
     ----------
-    path : Path
+    path : str
         Its file.
     record : Record
         What it says.
     """
 
-    path: Path
+    path: str
     record: Record = field(repr=False)

@@ -141,7 +141,20 @@ class ExposureFit:
 
     @classmethod
     def failed(cls, *remarks: Remark, reference: str = "") -> ExposureFit:
-        """Make the fit of an exposure that keeps its WCS, though it was to be fitted to a reference."""
+        """Make the fit of an exposure that keeps its WCS, though it was to be fitted to a reference.
+
+        Parameters
+        ----------
+        *remarks : Remark
+            Why.
+        reference : str, optional
+            What it was to be fitted to.
+
+        Returns
+        -------
+        ExposureFit
+            Without a transform.
+        """
         return cls(FitStatus.FAILED, None, reference, remarks=remarks)
 
     @property
@@ -161,7 +174,18 @@ class ExposureFit:
         return self.governed.exposures if self.governed else ()
 
     def noted(self, remark: Remark) -> ExposureFit:
-        """Return this fit with one more remark."""
+        """Return this fit with one more remark.
+
+        Parameters
+        ----------
+        remark : Remark
+            What there is to know.
+
+        Returns
+        -------
+        ExposureFit
+            With the same correction.
+        """
         return replace(self, remarks=(*self.remarks, remark))
 
     def then(self, later: ExposureFit | None) -> ExposureFit:
@@ -171,6 +195,11 @@ class ExposureFit:
         ----------
         later : ExposureFit or None
             Without one, or without a correction in it, this one is kept; so it is where it failed itself.
+
+        Returns
+        -------
+        ExposureFit
+            The two corrections in one, with the numbers of the later fit.
         """
         if later is None or self.transform is None:
             return self

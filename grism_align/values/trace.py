@@ -31,7 +31,7 @@ class TraceCheck:
 
     @classmethod
     def missing(cls, note: str) -> TraceCheck:
-        """The check of an exposure that could not be measured."""
+        """Return the check of an exposure that could not be measured."""
         nan = float("nan")
         return cls(0, nan, nan, nan, nan, note)
 
@@ -81,7 +81,7 @@ class TraceModel:
 
     @classmethod
     def straight(cls, start: float, end: float, offset: float, slope: float = 0.0) -> TraceModel:
-        """A trace along x from `start` to `end`, `offset` above the source's row and growing by `slope`."""
+        """Make a trace along x from `start` to `end`, `offset` above the source's row, growing by `slope`."""
         return cls(_terms([[0.0], [1.0]]), _terms([[offset], [slope]]), (start, end))
 
     def offsets(self, xy: ArrayLike, band: str = "") -> tuple[Floats, Floats]:

@@ -120,7 +120,7 @@ def plan_reapplication(
         If the record or a file can't be used, a file isn't on record, or a file's WCS is another than the one
         on record.
     """
-    earlier = EarlierRecord(record.resolve(), read_record(record))
+    earlier = EarlierRecord(str(record.resolve()), read_record(record))
     given = load_exposures(files, with_results=False)
     found, left_out = _on_record(given, earlier, allow_missing=allow_missing)
     inputs = {e.key: file_record(path_of(e.source)) for e in found.exposures}
@@ -191,7 +191,7 @@ def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
 def _on_record(
     found: ExposureSet, earlier: EarlierRecord, *, allow_missing: bool
 ) -> tuple[ExposureSet, tuple[str, ...]]:
-    """The exposures that are on record, and the names of the other files."""
+    """Return the exposures that are on record, and the names of the other files."""
     entries = earlier.record.exposures
     known = tuple(e for e in found.exposures if e.key in entries)
     others = tuple(e.source.name for e in found.exposures if e.key not in entries)
@@ -207,7 +207,7 @@ def _on_record(
 
 
 def _adopted(earlier: EarlierRecord, inputs: Mapping[str, FileRecord]) -> EarlierRecord:
-    """The record with the files in place of those that it was made of."""
+    """Return the record with the files in place of those that it was made of."""
     entries = {
         key: replace(earlier.record.exposures[key], input=file, applied=None) for key, file in inputs.items()
     }
@@ -234,7 +234,7 @@ def _is_corrected(exposure: Exposure, entry: ExposureRecord, total: LinearTransf
 
 
 def _taken_off(exposure: Exposure, total: LinearTransform) -> Exposure:
-    """The exposure before the correction that its file has."""
+    """Return the exposure before the correction that its file has."""
     undo = total.inverted()
     chips = tuple(replace(chip, wcs=chip.wcs.corrected(undo)) for chip in exposure.chips)
     return replace(exposure, chips=chips, applied=total)
@@ -261,7 +261,7 @@ def _renamed(exposure: Exposure, entry: ExposureRecord) -> str:
 
 
 def _models(exposure: Exposure, entry: ExposureRecord) -> str:
-    """The distortion models that WCS names tell of, where these are others than on record."""
+    """Return the distortion models that WCS names tell of, where these are others than on record."""
     known, mine = (
         sorted({name.partition("-")[0] for name in names if name.startswith("IDC_")})
         for names in (entry.input_wcs.names, exposure.taken_names)
@@ -287,7 +287,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit | None) -> Exposure:
-    """An exposure as it is written: with the WCS that its correction is for."""
+    """Return an exposure as it is written: with the WCS that its correction is for."""
     if start.is_corrected and fit is not None and fit.transform is not None:
         # what it has of this solution doesn't take the solution's name from the others
         ours = tuple(name for name in read.taken_names if name.partition("-")[2] != read.wcs_solution)
@@ -296,7 +296,7 @@ def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit |
 
 
 def _rebased(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
-    """The fits of some exposures, from other starting WCSs."""
+    """Return the fits of some exposures, from other starting WCSs."""
 
     def first(fit: ExposureFit, bridge: LinearTransform) -> ExposureFit:
         return fit if fit.transform is None else replace(_noted(fit), transform=bridge.then(fit.transform))

@@ -70,7 +70,7 @@ def _solution(fits: Mapping[str, ExposureFit | None], reference: str) -> Alignme
 
 
 def _restored(exposure: Exposure, record: ExposureRecord | None) -> Exposure | None:
-    """The exposure as its record has it, None where its file isn't on record."""
+    """Return the exposure as its record has it, None where its file isn't on record."""
     if record is None:
         logger.warning("%s: not on record; taken as never aligned", exposure.source)
         return None
@@ -88,7 +88,7 @@ def _restored(exposure: Exposure, record: ExposureRecord | None) -> Exposure | N
 
 
 def _without(exposure: Exposure, applied: LinearTransform | None) -> Exposure:
-    """The exposure with `applied` on record and taken off its chips' WCSs."""
+    """Return the exposure with `applied` on record and taken off its chips' WCSs."""
     # a reader that knows the correction itself, from the file's headers, has taken it off
     if applied is None or exposure.applied is not None:
         return exposure

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
-    """The exposures with the results on record, where they were aligned in place before.
+    """Return the exposures with the results on record, where they were aligned in place before.
 
     The record of a run in place takes its name before the first exposure is replaced, and has the SHA-256 of
     each as it was and as it would be. So after a kill it tells which is which, and a second run starts from
@@ -51,7 +51,7 @@ def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
     for path in _candidates(exposures, destination):
         record = _read(path)
         if record is not None and all(_knows(record, key, checksum) for key, checksum in sums.items()):
-            return _from_record(exposures, EarlierRecord(path.resolve(), record))
+            return _from_record(exposures, EarlierRecord(str(path.resolve()), record))
     return exposures
 
 
@@ -75,7 +75,7 @@ def tell_of_products(exposures: ExposureSet) -> None:
 
 
 def _candidates(exposures: ExposureSet, destination: Destination) -> list[Path]:
-    """Records that could be theirs, the one of the same name first."""
+    """List the records that could be theirs, the one of the same name first."""
     folders = [destination.folder, *(path_of(exposure.source).parent for exposure in exposures.exposures)]
     beside = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*_provenance.asdf"))]
     named = destination.provenance(exposures.product)

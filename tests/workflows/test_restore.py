@@ -27,7 +27,7 @@ def field(tmp_path):
 
 def on_record(exposures, files):
     """The record of a set, as if its file had been read."""
-    return EarlierRecord(Path("p.asdf"), make_record(exposures, files))
+    return EarlierRecord("p.asdf", make_record(exposures, files))
 
 
 def _assert_same_fit(first, second):

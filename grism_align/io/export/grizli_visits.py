@@ -125,7 +125,7 @@ def write_grizli_visits(provenance: Path | str, path: Path | str | None = None) 
 
 
 def grizli_visits(provenance: Path | str) -> GrizliVisits:
-    """The visits of a run, as grizli's `load_visits_yaml` takes them.
+    """Return the visits of a run, as grizli's `load_visits_yaml` takes them.
 
     A visit has the exposures of one target, program, visit, orientation and filter. A grism visit is paired
     with the direct visit whose exposures have most weight in its corrections. Footprints are those of the
@@ -181,7 +181,7 @@ def _read(entry: ExposureRecord, folder: Path) -> _Aligned:
 
 
 def _value(value: Any, missing: Any) -> Any:
-    """What a header has, or what stands for it where that is nothing."""
+    """Return what a header has, or what stands for it where that is nothing."""
     return value if isinstance(value, int | float) or (isinstance(value, str) and value.strip()) else missing
 
 
@@ -218,7 +218,7 @@ def _groups(by_product: Mapping[str, Sequence[_Aligned]]) -> list[dict[str, Any]
 
 
 def _info(chosen: Sequence[_Aligned]) -> dict[str, list[Any]]:
-    """The table of exposures, a list a column."""
+    """Return the table of exposures, a list a column."""
     columns = {name: [one.primary[name] for one in chosen] for name in _COLUMNS}
     columns["TARGNAME"] = [str(name).replace(" ", "-") for name in columns["TARGNAME"]]
     filters = [one.exposure.filter for one in chosen]
@@ -226,7 +226,7 @@ def _info(chosen: Sequence[_Aligned]) -> dict[str, list[Any]]:
 
 
 def _polygon(sky: NDArray[np.float64]) -> str:
-    """A region of STC-S, (N, 2) deg, in which consecutive corners don't jump at RA zero."""
+    """Return a region of STC-S, (N, 2) deg, in which consecutive corners don't jump at RA zero."""
     ra = np.unwrap(sky[:, 0], period=360.0)
     return "POLYGON " + " ".join(f"{x:.8f} {y:.8f}" for x, y in zip(ra, sky[:, 1], strict=True))
 

@@ -87,7 +87,7 @@ def region_files(record: Record) -> dict[str, str]:
 
 
 def region_lines(contents: Contents, entry: Entry) -> list[str]:
-    """The region file of one exposure, line by line.
+    """Return the region file of one exposure, line by line.
 
     Circles are sources of the exposure where its corrected WCS has them: green those that were used in the
     relative fit (tag ``matched``), red those that were clipped (``rejected``). Diamonds are the catalog:

@@ -79,7 +79,7 @@ def read_record(path: Path | str) -> Record:
 
 
 def _tree(path: Path, schema: str | None) -> Any:
-    """The whole tree of an ASDF file, in memory; checked against a schema where one is given."""
+    """Return the whole tree of an ASDF file, in memory; checked against a schema where one is given."""
     import asdf
 
     with asdf.config_context() as config:
@@ -92,7 +92,7 @@ def _tree(path: Path, schema: str | None) -> Any:
 
 
 def _brought_up_to_date(path: Path, tree: Any, schema: str) -> Record:
-    """The record of a tree that does not follow the schema, if it is of an earlier layout."""
+    """Return the record of a tree that does not follow the schema, if it is of an earlier layout."""
     import asdf
 
     if not isinstance(tree, dict) or VERSION_KEY not in tree:

@@ -83,7 +83,7 @@ class StepCuts:
 
 
 def step_cuts(contents: Contents) -> list[StepCuts]:
-    """The counts of every step on record."""
+    """Return the counts of every step on record."""
     return [_step(activity) for activity in contents.record.activities]
 
 

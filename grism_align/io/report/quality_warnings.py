@@ -87,7 +87,7 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
 
 
 def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...], tuple[str, ...]]]:
-    """What is remarked of exposures, in words and as it is, with those of which it is."""
+    """Group exposures by what is remarked of them, in words; with the remarks of one, and their names."""
     grouped: dict[str, list[Entry]] = {}
     for entry in entries:
         grouped.setdefault(text_of(entry.remarks), []).append(entry)

@@ -58,7 +58,7 @@ def changed_settings(contents: Contents) -> list[SettingRow]:
 
 
 def _skips(contents: Contents) -> Iterator[SettingRow]:
-    """Steps that are run on request only and were, and those left out before one that was run.
+    """Tell which steps are run on request only and were, and those left out before one that was run.
 
     A record has no ``skip``: a step that is skipped leaves nothing in it.
     """
@@ -89,7 +89,7 @@ def _rows(activity: Activity, shipped: Mapping[str, Any]) -> Iterator[SettingRow
 
 
 def _parameters(step: str, given: Mapping[str, Any]) -> dict[str, Parameter]:
-    """The declarations of a step's parameters; of the same name in two groups that of the step's own."""
+    """Return the declarations of a step's parameters; of two of one name that of the step's own group."""
     shared = "MatchSettings" if step == "absolute_align" else "ReferenceMatchSettings"
     groups = [parameters_of(group) for group in _groups() if group.__name__ != shared]
     # all parameters of the step's own groups are given
@@ -106,7 +106,7 @@ def _groups() -> list[type[Settings]]:
 
 @cache
 def _shipped(name: str) -> dict[str, dict[str, Any]]:
-    """The parameters of an instrument's file, by step; empty if the package has no such file."""
+    """Return the parameters of an instrument's file, by step; empty if the package has no such file."""
     import asdf
 
     file = resources.files("grism_align.cfg").joinpath(name)

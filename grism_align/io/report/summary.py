@@ -57,7 +57,7 @@ class Summary:
 
 
 def summary_of(contents: Contents, warnings: Sequence[QualityWarning]) -> Summary:
-    """The verdict on a record.
+    """Return the verdict on a record.
 
     Parameters
     ----------

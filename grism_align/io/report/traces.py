@@ -42,7 +42,7 @@ class Traces:
 
 
 def traces_of(contents: Contents, plotter: Plotter) -> Traces | None:
-    """The verification of the grism exposures' corrections on their spectra; None where there was none."""
+    """Return what the spectra say of the grism exposures' corrections; None where they were not asked."""
     checks = {e.key: check for e in contents.grisms if (check := e.record.traces) is not None}
     if not checks:
         return None

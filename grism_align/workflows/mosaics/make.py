@@ -152,7 +152,7 @@ def _made(job: _Job) -> StagedMosaic:
         n_sources = write_catalog(plan, job.stack, job.correction_error, folder)
     names = [f"{plan.name}_{suffix}" for suffix in SUFFIXES[: 2 if n_sources is None else None]]
     digests = {name: sha256_of(folder / name) for name in names}
-    return StagedMosaic(plan, digests, n_sources, folder=folder)
+    return StagedMosaic(plan, digests, n_sources, folder=str(folder))
 
 
 def _counts(

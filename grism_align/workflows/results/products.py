@@ -119,13 +119,13 @@ def findings_of(exposures: ExposureSet, destination: Destination, executor: Exec
         destination,
         sources,
         earlier,
-        _beside(exposures.record.path, earlier) if exposures.record and earlier else None,
+        _beside(Path(exposures.record.path), earlier) if exposures.record and earlier else None,
         pictures_of(exposures, sources, executor) if destination.with_report else None,
     )
 
 
 def _beside(record: Path, catalog: ReferenceRecord) -> Path | None:
-    """The file of the reference catalog that an earlier run used, if it is still there."""
+    """Return the file of the reference catalog that an earlier run used, if it is still there."""
     if not catalog.file:
         return None
     source = record.parent / Path(catalog.file).name
@@ -144,7 +144,7 @@ def _write_sources(results: Results, out: Staging) -> None:
 
 
 def _about(exposures: ExposureSet, sources: ReferenceCatalog) -> dict[str, list[int] | list[str]]:
-    """What whoever aligns to the sources of a solution is to know."""
+    """Return what whoever aligns to the sources of a solution is to know."""
     absolute = exposures.absolute.fits
     frame_of = {key: fit.frame for key, fit in exposures.relative.fits.items() if fit.is_aligned}
     tied = {frame for key, frame in frame_of.items() if key in absolute and absolute[key].is_aligned}
@@ -171,9 +171,9 @@ def _add_mosaics(results: Results, out: Staging) -> None:
         for name in mosaic.files:
             target = out.path(name)
             try:
-                os.link(mosaic.folder / name, target)
+                os.link(Path(mosaic.folder, name), target)
             except OSError:
-                shutil.copyfile(mosaic.folder / name, target)
+                shutil.copyfile(Path(mosaic.folder, name), target)
 
 
 def _write_report(results: Results, out: Staging) -> None:

@@ -96,6 +96,7 @@ def _exposure_record(exposures: ExposureSet, exposure: Exposure, files: FilePair
         filter=exposure.filter,
         visit=exposure.visit,
         group=exposure.group,
+        pointing=exposure.pointing,
         guide_star=exposure.guide_star,
         wcs_solution=exposure.wcs_solution,
         input_wcs=InputWCS.of(exposure),

@@ -63,7 +63,7 @@ class Blink:
 
 
 def blink_of(contents: Contents) -> Blink | None:
-    """The pictures of a record; None where it has none."""
+    """Return the pictures of a record; None where it has none."""
     stamps = contents.record.stamps
     if stamps is None:
         return None
@@ -101,7 +101,7 @@ def _title(stamps: StarStamps, row: int) -> tuple[str, str]:
 
 
 def _png(image: NDArray[np.float64], top: float) -> str:
-    """An image, north up and east left, from the sky's level to the peak after, as a data URI."""
+    """Return an image, north up and east left, from the sky's level to the peak after, as a data URI."""
     from PIL import Image
 
     level = np.nan_to_num(image / top if top > 0 else image)

@@ -72,7 +72,7 @@ def _vectors(residuals: PlacedResiduals) -> _Vectors:
 
 
 def _matched(contents: Contents) -> list[tuple[Entry, PlacedResiduals]]:
-    """The direct exposures that match others, with the residuals."""
+    """Return the direct exposures that match others, with the residuals."""
     found = [(entry, contents.relative_residuals(entry)) for entry in contents.direct]
     return [(entry, residuals) for entry, residuals in found if residuals]
 
@@ -117,7 +117,7 @@ def absolute_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
 
 
 def _mean_panel(contents: Contents, tie: Tie, plotter: Plotter, limit: float) -> Panel:
-    """The weighted mean residual of each star over the exposures of a tie."""
+    """Return the weighted mean residual of each star over the exposures of a tie."""
     entries = [e for e in contents.direct if e.key in tie.keys]
     found = [residuals for e in entries if (residuals := contents.absolute_residuals(e))]
     sky = np.concatenate([one.sky for one in found])
@@ -153,7 +153,7 @@ def _limit(many: Sequence[_Vectors]) -> float:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 3, 5, 10..."""
+    """Round up to the next of 1, 2, 3, 5, 10..."""
     if not value > 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
@@ -167,7 +167,7 @@ def _caption(fit: ExposureFit, vectors: _Vectors) -> str:
 
 
 def _panel(plotter: Plotter, title: str, vectors: _Vectors, limit: float) -> Markup:
-    """A map of residual vectors beside the distribution of their components."""
+    """Return a map of residual vectors beside the distribution of their components."""
     with plotter.style():
         figure = plotter.figure(330, 178)
         left = plotter.axes(figure, (4, 22, 152, 152))
@@ -212,7 +212,7 @@ def _draw_histogram(axes: Axes, vectors: _Vectors, limit: float) -> None:
 
 
 def relative_summary(contents: Contents, plotter: Plotter) -> list[Panel]:
-    """The scatter of every exposure's residuals, and the mean residual over the field."""
+    """Return the scatter of every exposure's residuals, and the mean residual over the field."""
     found = _matched(contents)
     if len(found) < 2:
         return []
