@@ -38,6 +38,7 @@ _PHOTUTILS_NAMES = {
     "isophotal_area": "segment_area",
     **{name: name for name in ("bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")},
 }
+_WHOLE_NUMBERS = ("isophotal_area", "bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")
 _MEASURED = ("xcentroid", "ycentroid", "x_error", "y_error", "fwhm", "flags")
 _NO_SOURCES = {name: np.zeros(0, np.int64) for name in (*_MEASURED, *_PHOTUTILS_NAMES)}
 
@@ -184,7 +185,10 @@ def _photometry(field: _Field, segments: NDArray[np.int32], radius: float) -> di
         field.image, SegmentationImage(segments), error=field.error, mask=~field.good, kron_params=_KRON
     )
     found.circular_photometry(radius, name="aperture")
-    columns = {own: np.asarray(getattr(found, theirs)) for own, theirs in _PHOTUTILS_NAMES.items()}
+    columns = {
+        own: np.asarray(getattr(found, theirs), dtype=int if own in _WHOLE_NUMBERS else float)
+        for own, theirs in _PHOTUTILS_NAMES.items()
+    }
     columns["kron_radius"] = _KRON[0] * columns["kron_radius"]
     circles = [_Surroundings.of(one, field, segments) for one in found.make_circular_apertures(radius)]
     ellipses = [_Surroundings.of(one, field, segments) for one in found.kron_aperture]
