@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
+from grism_align.values.declaration import declared, recorded
 from grism_align.values.failure import remark_from
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "UNRELIABLE",
     "CatalogAttempt",
     "ReferenceCatalog",
+    "SkySource",
     "SourceCatalog",
     "SourceFlag",
     "astrometric_covariance",
@@ -251,36 +253,32 @@ QUALITIES = ("ruwe", "excess_noise", "duplicated", "extended")
 _ROW_FIELDS = ("sky", "covariance", "motion", "parallax", "radial_velocity", "epoch", "mag", "identifier")
 
 
-@dataclass(frozen=True)
+@declared()
 class CatalogAttempt:
-    """One try to get a reference catalog or to align to it.
+    """One try to get a reference catalog or to align to it."""
 
-    Parameters
-    ----------
-    catalog : str
-        Its name.
-    service : str
-        The service, or the mirror of it, or a file.
-    url : str
-        Where it is; the file's path.
-    outcome : str
-        ``fetched``, ``cached`` or ``read``, where its rows came; ``tied`` or ``not tied``, where exposures
-        were aligned to it; else that of the `CatalogServiceError`: ``unreachable``, ``refused``, and so on.
-    reason : str
-        Why it failed, or what to know.
-    n_rows : int
-        Rows that came.
-    query : str
-        The ADQL.
-    date : str
-        When the rows were sent by the service, ISO 8601, UTC.
-    """
+    catalog: str = recorded("Its name.")
+    service: str = recorded("The service, the mirror of it, or a file.")
+    url: str = recorded("Where it is; the file's path.")
+    outcome: str = recorded(
+        "`fetched`, `cached` or `read` where its rows came; `tied` or `not tied` where exposures were "
+        "aligned to it; else that of the error: `unreachable`, `refused`, and so on."
+    )
+    reason: str = recorded("Why it failed, or what to know.", default="")
+    n_rows: int = recorded("Rows that came.", default=0)
+    query: str = recorded("The ADQL.", default="")
+    date: str = recorded("When the rows were sent by the service, ISO 8601, UTC.", default="")
 
-    catalog: str
-    service: str
-    url: str
-    outcome: str
-    reason: str = ""
-    n_rows: int = 0
-    query: str = ""
-    date: str = ""
+
+@declared()
+class SkySource:
+    """One source of the relative frame, seen in several exposures."""
+
+    number: int = recorded("Its number in all frames together.")
+    ra: float = recorded("Right ascension in the relative frame, before the absolute correction.", unit="deg")
+    dec: float = recorded("Declination, likewise.", unit="deg")
+    error: float = recorded("Standard error of one axis.", unit="mas")
+    mag: float = recorded("AB magnitude of its brightest measurement.", unit="mag")
+    epoch: float = recorded("Mean epoch of its measurements.", unit="Julian year")
+    frame: int = recorded("The group of overlapping exposures that it belongs to.")
+    n_exposures: int = recorded("How many exposures measured it.")

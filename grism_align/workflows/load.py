@@ -115,9 +115,12 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     origin = loaded.association.origin
     if not isinstance(name, str) or not origin:
         return loaded
-    from grism_align.io.record.file import read_provenance, restore
+    from grism_align.io.record.file import read_record
+    from grism_align.values.record import EarlierRecord
+    from grism_align.workflows.restore import restore
 
-    return restore(loaded, read_provenance(Path(origin).parent / name))
+    path = Path(origin).parent / name
+    return restore(loaded, EarlierRecord(path, read_record(path)))
 
 
 def peek_instrument(source: object) -> str | None:

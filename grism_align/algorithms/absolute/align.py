@@ -28,9 +28,9 @@ from grism_align.values.sphere import sky_to_vector
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.catalog import ReferenceCatalog, SkySource
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import ExposureSet, SkySource
+    from grism_align.values.field import ExposureSet
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
     from grism_align.values.transform import TangentPlane
 
@@ -187,8 +187,8 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
     return frames
 
 
-def _is_member(fit: ExposureFit | None, frame: int) -> bool:
-    return fit is not None and fit.is_aligned and fit.frame == frame
+def _is_member(fit: ExposureFit | None, number: int) -> bool:
+    return fit is not None and fit.is_aligned and fit.frame == number
 
 
 def _rigid_fits(

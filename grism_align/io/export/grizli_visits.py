@@ -12,7 +12,7 @@ import numpy as np
 from grism_align.io.files.sources import file_source
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.read import open_fits, read_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.sphere import mean_direction, project, unproject
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
+    from grism_align.values.record import ExposureRecord
+    from grism_align.values.solution import Governed
 
 __all__ = ["GrizliVisits", "grizli_visits", "visits_path", "write_grizli_visits"]
 
@@ -61,11 +63,11 @@ class GrizliVisits:
 
 @dataclass(frozen=True)
 class _Aligned:
-    """An exposure of the list: its file as it is, the header of it, and its fit on record."""
+    """An exposure of the list: its file as it is, the header of it, and how it was governed."""
 
     exposure: Exposure
     primary: Mapping[str, Any]
-    fit: Mapping[str, Any]
+    governed: Governed | None
 
     @property
     def product(self) -> str:
@@ -144,7 +146,7 @@ def grizli_visits(provenance: Path | str) -> GrizliVisits:
         If the record or an exposure can't be read, or none is aligned.
     """
     source = Path(provenance)
-    entries: Mapping[str, Any] = read_provenance(source)["exposures"]
+    entries = read_record(source).exposures
     left_out = {key: reason for key, entry in entries.items() if (reason := _reason_against(entry))}
     chosen = [_read(entry, source.parent) for key, entry in entries.items() if key not in left_out]
     if not chosen:
@@ -161,23 +163,21 @@ def grizli_visits(provenance: Path | str) -> GrizliVisits:
     return GrizliVisits(content, left_out)
 
 
-def _reason_against(entry: Mapping[str, Any]) -> str:
+def _reason_against(entry: ExposureRecord) -> str:
     """Why an exposure is left out; empty if it isn't."""
-    fit = entry["total"]
+    fit = entry.total
     if fit is None:
         return "no step has fitted it"
-    if fit["transform"] is None:
-        return fit["reason"] or "not aligned"
-    return ""
+    return "" if fit.is_aligned else fit.reason
 
 
-def _read(entry: Mapping[str, Any], folder: Path) -> _Aligned:
-    recorded = Path((entry["output"] or entry["input"])["path"])
+def _read(entry: ExposureRecord, folder: Path) -> _Aligned:
+    recorded = Path((entry.output or entry.input).path)
     path = recorded if recorded.is_file() else folder / recorded.name
     with open_fits(path) as hdus:
         header = hdus[0].header
         primary = {name: _value(header.get(name), missing) for name, missing in _COLUMNS.items()}
-    return _Aligned(read_exposure(file_source(path)), primary, entry["total"])
+    return _Aligned(read_exposure(file_source(path)), primary, entry.total.governed if entry.total else None)
 
 
 def _value(value: Any, missing: Any) -> Any:
@@ -207,8 +207,8 @@ def _groups(by_product: Mapping[str, Sequence[_Aligned]]) -> list[dict[str, Any]
     for product, members in by_product.items():
         weights: dict[str, float] = defaultdict(float)
         for one in members:
-            governed = one.fit["governed"] or {"exposures": [], "weights": []}
-            for governor, share in zip(governed["exposures"], governed["weights"], strict=True):
+            governed = one.governed
+            for governor, share in zip(governed.exposures, governed.weights, strict=True) if governed else ():
                 if governor in product_of:
                     weights[product_of[governor]] += float(share)
         if weights:

@@ -12,7 +12,7 @@ from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
 from grism_align.io.missions.hst.flags import flag_cosmic_rays
-from grism_align.io.record.file import FilePair, FileRecord
+from grism_align.values.record import FilePair, FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
