@@ -155,7 +155,7 @@ def _measured(field: _Field, segments: NDArray[np.int32], settings: FindSettings
     from photutils.segmentation import SegmentationImage, SourceCatalog
 
     if not segments.any():
-        return _NO_SOURCES
+        return dict(_NO_SOURCES)
     highest = SourceCatalog(field.snr, SegmentationImage(segments))
     peaks = np.column_stack([highest.max_value_xindex, highest.max_value_yindex])
     window = _WINDOW * settings.sigma
@@ -214,10 +214,11 @@ class _Surroundings:
 
     @classmethod
     def of(cls, aperture: Any, field: _Field, segments: NDArray[np.int32]) -> _Surroundings:
-        """Look at it; where there is no aperture there is nothing."""
+        """Look into an aperture; where there is none, or no data, its share is not known."""
         if aperture is None:
             return cls(float("nan"), frozenset())
         mask = aperture.to_mask()
         good, label = mask.cutout(field.good), mask.cutout(segments)
-        share = float(mask.data[good].sum() / mask.data.sum())
-        return cls(share, frozenset(np.unique(label[(mask.data > 0) & (label > 0)]).tolist()))
+        # exactly one where nothing lacks
+        share = 1.0 - float(mask.data[~good].sum() / mask.data.sum())
+        return cls(share or float("nan"), frozenset(np.unique(label[(mask.data > 0) & (label > 0)]).tolist()))
