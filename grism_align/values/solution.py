@@ -286,12 +286,9 @@ def agreement(fits: Sequence[ExposureFit]) -> Agreement:
     Parameters
     ----------
     fits : sequence of ExposureFit
-        At least one. Where residuals are not on record, the largest numbers of any count.
+        At least one, with residuals.
     """
     known = [fit.residuals for fit in fits if fit.residuals is not None]
-    if not known:
-        best = max(fits, key=lambda fit: fit.n_used)
-        return Agreement(best.n_matched, best.n_used, best.rms)
     names = np.concatenate([one.matched.astype(str) for one in known])
     weight = np.concatenate([one.weight for one in known])
     square = (np.concatenate([one.offset for one in known]) ** 2).mean(axis=1)

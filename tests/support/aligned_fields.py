@@ -19,6 +19,7 @@ from grism_align.workflows.results.write import write_results
 from tests.support.executors import HERE
 from tests.support.fields import associate
 from tests.support.governed import governed
+from tests.support.residuals import star_residuals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +99,15 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
 
 def _fit(transform: LinearTransform, reference: str) -> ExposureFit:
     return ExposureFit(
-        FitStatus.ALIGNED, transform, reference, n_matched=40, n_used=38, rms=2.0, geometry="shift"
+        FitStatus.ALIGNED,
+        transform,
+        reference,
+        n_matched=40,
+        n_used=40,
+        rms=2.0,
+        rms_axes=(2.0, 2.0),
+        geometry="shift",
+        residuals=star_residuals(np.ones(40)),
     )
 
 

@@ -207,8 +207,6 @@ class Tie:
 def _largest_share(fits: Sequence[ExposureFit]) -> float:
     """Of one star in the weight of all fits together."""
     known = [fit.residuals for fit in fits if fit.residuals is not None]
-    if not known:
-        return max(fit.leverage for fit in fits)
     names = np.concatenate([one.matched.astype(str) for one in known])
     weight = np.concatenate([one.weight / one.error**2 for one in known])
     total = np.bincount(np.unique(names, return_inverse=True)[1], weight)

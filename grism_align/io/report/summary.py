@@ -43,7 +43,7 @@ class Summary:
     level : str
         ``good``, ``care``, ``bad``, or ``plain`` where nothing was aligned, nor was to be.
     headline : str
-        The verdict.
+        Whether to trust it.
     sentences : tuple of str
         What was done.
     figures : tuple of Figure
@@ -57,7 +57,7 @@ class Summary:
 
 
 def summary_of(contents: Contents, warnings: Sequence[QualityWarning]) -> Summary:
-    """Return the verdict on a record.
+    """Sum up whether to trust what is on record.
 
     Parameters
     ----------

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
@@ -155,7 +153,7 @@ def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:
 
     def label(fit: ExposureFit) -> WcsLabel:
         catalog = absolute.reference if is_tied and fit.reference == absolute.reference else "NONE"
-        return WcsLabel(catalog, names[catalog], fit.n_used, _rms_of(fit), fit.geometry or "none")
+        return WcsLabel(catalog, names[catalog], fit.n_used, fit.rms_axes, fit.geometry or "none")
 
     return label
 
@@ -164,9 +162,3 @@ def _is_by_exposure(exposures: ExposureSet) -> bool:
     """Whether each exposure was fitted to the catalog on its own."""
     done = [one.settings for one in exposures.activities if one.step == "absolute_align"]
     return bool(done) and done[-1].get("solve") == "exposure"
-
-
-def _rms_of(fit: ExposureFit) -> tuple[float, float]:
-    """By axis; the same for both where only that is on record."""
-    known = all(np.isfinite(value) for value in fit.rms_axes)
-    return fit.rms_axes if known else (fit.rms, fit.rms)

@@ -47,12 +47,13 @@ from tests.support.reports import (
     stamps,
     transform,
 )
+from tests.support.residuals import star_residuals
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 VOID = {"meta", "link", "img", "input", "br"}
-SECTIONS = ["verdict", "exposures", "residuals", "sky", "time", "catalog", "cuts", "settings", "software"]
+SECTIONS = ["summary", "exposures", "residuals", "sky", "time", "catalog", "cuts", "settings", "software"]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -158,15 +159,15 @@ def test_plots_have_the_colours_of_the_page(html):
         assert len(re.findall(rf"--{name}: #", style)) == 3, name
 
 
-def test_the_verdict_has_the_numbers(whole):
+def test_the_summary_has_the_numbers(whole):
     contents = Contents(whole)
-    verdict = summary_of(contents, quality_warnings(contents))
-    assert verdict.level == "good"
-    said = " ".join(verdict.sentences)
+    summary = summary_of(contents, quality_warnings(contents))
+    assert summary.level == "good"
+    said = " ".join(summary.sentences)
     assert "All 4 direct exposures of 2 visits are aligned with each other: 40 matched sources" in said
     assert "tied to MADE by 11 of 12 matched stars, rms 2.1 mas" in said
     assert "All 4 grism exposures are corrected, by 4 direct exposures" in said
-    figures = {one.label: one for one in verdict.figures}
+    figures = {one.label: one for one in summary.figures}
     assert figures["Exposures aligned"].value == "8 of 8"
     assert "direct: 4 ALIGNED; grism: 4 ALIGNED" in figures["Exposures aligned"].note
     # the relative and the absolute one of 0.9 mas each
@@ -177,11 +178,11 @@ def test_the_verdict_has_the_numbers(whole):
 
 def test_a_relative_run_says_that_it_is_not_on_the_sky():
     contents = Contents(record(field(tied=False)))
-    cautions = quality_warnings(contents)
-    verdict = summary_of(contents, cautions)
-    assert verdict.level == "good"
-    assert verdict.headline == "Aligned with each other, not with a catalog; no warnings."
-    assert [one.text for one in cautions] == ["Not tied to a catalog: the alignment is relative"]
+    warnings = quality_warnings(contents)
+    summary = summary_of(contents, warnings)
+    assert summary.level == "good"
+    assert summary.headline == "Aligned with each other, not with a catalog; no warnings."
+    assert [one.text for one in warnings] == ["Not tied to a catalog: the alignment is relative"]
     page = Page(report_html(contents.record))
     assert "None: no catalog given." in page.text
 
@@ -199,15 +200,15 @@ def test_failures_are_said_first_with_what_to_do():
     remarks = (TooFewSources(4, 36, 6),)
     whole = refitted(whole, second.key, "relative", status=FitStatus.PRIOR_ONLY, remarks=remarks)
     contents = Contents(whole)
-    cautions = quality_warnings(contents)
-    assert f"{first.key} keeps its WCS: trailed" in cautions[0].text
-    assert "Leave it out" in cautions[0].advice
-    assert cautions[0].exposures == (first.key,)
-    assert f"{second.key} PRIOR_ONLY" in cautions[1].text
-    verdict = summary_of(contents, cautions)
-    assert verdict.level == "care"
-    assert "1 exposure did not get a correction" in verdict.headline
-    assert "direct: 2 ALIGNED, 1 PRIOR_ONLY, 1 FAILED" in verdict.figures[0].note
+    warnings = quality_warnings(contents)
+    assert f"{first.key} keeps its WCS: trailed" in warnings[0].text
+    assert "Leave it out" in warnings[0].advice
+    assert warnings[0].exposures == (first.key,)
+    assert f"{second.key} PRIOR_ONLY" in warnings[1].text
+    summary = summary_of(contents, warnings)
+    assert summary.level == "care"
+    assert "1 exposure did not get a correction" in summary.headline
+    assert "direct: 2 ALIGNED, 1 PRIOR_ONLY, 1 FAILED" in summary.figures[0].note
     page = Page(report_html(whole))
     assert page.text.index("keeps its WCS") < page.text.index("what to know")
 
@@ -224,22 +225,23 @@ def test_a_run_in_which_all_failed():
         reference_catalog=None,
     )
     contents = Contents(record(exposures))
-    verdict = summary_of(contents, quality_warnings(contents))
-    assert verdict.level == "bad"
-    assert verdict.figures[-1].value == UNKNOWN
+    summary = summary_of(contents, quality_warnings(contents))
+    assert summary.level == "bad"
+    assert summary.figures[-1].value == UNKNOWN
     page = Page(report_html(contents.record))
     assert not {"residuals", "time"} & set(page.ids)
     # where they are by the WCSs that they keep
     assert "sky" in page.ids
 
 
-def test_cautions_of_weak_ties_and_odd_exposures():
+def test_warnings_of_weak_ties_and_odd_exposures():
     exposures = field(n_pairs=3)
     whole = record(exposures)
-    weak = {"n_used": 5, "leverage": 0.6, "reduced_chi2": 9.0, "false_match_probability": 1e-5}
+    # four stars with 10 % of the weight each
+    few = star_residuals(np.sqrt([1 / 6, 1.0, 1.0, 1.0, 1.0]))
+    weak = {"residuals": few, "reduced_chi2": 9.0, "false_match_probability": 1e-5}
     for one in exposures.direct:
-        # as an exposure has that saw no star of the catalog
-        whole = refitted(whole, one.key, "absolute", residuals=None, **weak)
+        whole = refitted(whole, one.key, "absolute", **weak)
     direct, grism = exposures.direct[1].key, exposures.grisms[0].key
     moved = replace(exposures.relative[direct].transform, shift=[9.3, -0.2])
     whole = refitted(whole, direct, "relative", transform=moved, false_match_probability=1e-5)
@@ -272,7 +274,7 @@ def test_frames_that_are_not_tied():
     exposures = replace(exposures, absolute=replace(exposures.absolute, fits=fits))
     exposures = changed(exposures, lone, replace(exposures.relative[lone], frame=1))
     contents = Contents(record(exposures))
-    texts = [caution.text for caution in quality_warnings(contents)]
+    texts = [warning.text for warning in quality_warnings(contents)]
     assert "2 groups of exposures share no sources, 1 of them not on a catalog" in texts
     assert (
         "1 exposure aligned, but not tied to the catalog: not tied to MADE: 2 matched sources, 4 required"
@@ -289,7 +291,7 @@ def test_steps_that_failed_are_said():
     ]
     done[0] = replace(done[0], note="two exposures are short")
     contents = Contents(record(replace(exposures, activities=tuple(done))))
-    texts = {caution.text: caution for caution in quality_warnings(contents)}
+    texts = {warning.text: warning for warning in quality_warnings(contents)}
     assert texts["absolute_align changed nothing: GAIADR3 unreachable"].is_problem
     assert not texts["source_catalog says: two exposures are short"].is_problem
 
@@ -537,12 +539,12 @@ def test_traces_that_could_not_be_measured():
     assert quality_warnings(Contents(tree)) == []
 
 
-def verdict_and_cautions(exposures, **changes):
+def summary_and_warnings(exposures, **changes):
     tree = record(replace(exposures, **changes))
     contents = Contents(tree)
-    cautions = quality_warnings(contents)
-    assert next(one for one in Page(report_html(tree)).ids if one in SECTIONS) == "verdict"
-    return summary_of(contents, cautions), [one.text for one in cautions]
+    warnings = quality_warnings(contents)
+    assert next(one for one in Page(report_html(tree)).ids if one in SECTIONS) == "summary"
+    return summary_of(contents, warnings), [one.text for one in warnings]
 
 
 NOTHING = AlignmentSolution()
@@ -557,7 +559,7 @@ def test_corrections_of_a_table_are_not_called_aligned():
     )
     still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), "the WCS of the file")
     note = "corrections of mine.csv"
-    verdict, said = verdict_and_cautions(
+    summary, said = summary_and_warnings(
         exposures,
         relative=AlignmentSolution({first.key: still}, "the WCS of the file"),
         absolute=AlignmentSolution({first.key: own}, REFERENCE),
@@ -565,19 +567,19 @@ def test_corrections_of_a_table_are_not_called_aligned():
         reference_catalog=None,
         activities=(Activity("shift", "done", note),),
     )
-    assert (verdict.level, verdict.headline) == (
+    assert (summary.level, summary.headline) == (
         "plain",
         "Moved as you said, nothing was measured; no warnings.",
     )
-    assert verdict.sentences == ("1 of 4 exposures have a correction from your table.",)
+    assert summary.sentences == ("1 of 4 exposures have a correction from your table.",)
     assert said[0].startswith("3 exposures not in your table, and as before: ")
     assert said[1] == "No alignment: corrections of mine.csv"
-    assert verdict.figures[1].value == "none"
+    assert summary.figures[1].value == "none"
 
 
 def test_sources_alone_are_no_failure():
     exposures = field(n_visits=1)
-    verdict, said = verdict_and_cautions(
+    summary, said = summary_and_warnings(
         exposures,
         relative=NOTHING,
         absolute=NOTHING,
@@ -586,18 +588,18 @@ def test_sources_alone_are_no_failure():
         reference_catalog=None,
         activities=exposures.activities[:1],
     )
-    assert (verdict.level, verdict.headline) == ("plain", "Not aligned yet: the sources are measured.")
-    assert verdict.sentences == ("There are 2 direct and 2 grism exposures of 1 visit.",)
+    assert (summary.level, summary.headline) == ("plain", "Not aligned yet: the sources are measured.")
+    assert summary.sentences == ("There are 2 direct and 2 grism exposures of 1 visit.",)
     assert said == ["4 exposures not fitted by any step yet"]
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_one_direct_exposure(tied):
-    verdict, said = verdict_and_cautions(field(n_visits=1, n_pairs=1, tied=tied))
-    assert verdict.level == ("good" if tied else "plain")
+    summary, said = summary_and_warnings(field(n_visits=1, n_pairs=1, tied=tied))
+    assert summary.level == ("good" if tied else "plain")
     start = "Aligned with the sky" if tied else "Not aligned: there is one direct exposure"
-    assert verdict.headline.startswith(start)
-    assert verdict.sentences[0].startswith(
+    assert summary.headline.startswith(start)
+    assert summary.sentences[0].startswith(
         "It is tied to MADE by 11" if tied else "It is not tied to a catalog"
     )
     assert not any("relative_align" in text for text in said)
@@ -606,15 +608,15 @@ def test_one_direct_exposure(tied):
 def test_corrections_of_a_record_name_it():
     exposures = field(n_visits=1)
     applied = Activity("apply", "done", "corrections applied from old_provenance.asdf")
-    verdict, said = verdict_and_cautions(exposures, activities=(*exposures.activities, applied))
-    assert verdict.level == "good"
+    summary, said = summary_and_warnings(exposures, activities=(*exposures.activities, applied))
+    assert summary.level == "good"
     assert "No new alignment: corrections applied from old_provenance.asdf" in said
 
 
 def test_what_mosaics_were_made_is_no_warning():
     exposures = field(n_visits=1)
     made = Activity("visit_mosaic", "done", "i00v00-f140w", counts={"mosaics": 1, "sources": 12})
-    _, said = verdict_and_cautions(exposures, activities=(*exposures.activities, made))
+    _, said = summary_and_warnings(exposures, activities=(*exposures.activities, made))
     assert not any("mosaic" in text for text in said)
     files = {"i00v00-f140w_drz_wht.fits": "0" * 64, "i00v00-f140w_drz_sci.fits": "0" * 64}
     names = tuple(one.key for one in exposures.direct)
@@ -628,13 +630,13 @@ def test_errors_of_the_way_to_a_grism_exposure_are_told():
     exposures = field(n_visits=1)
     key = exposures.grisms[0].key
     far = replace(exposures.grism[key].governed, propagation_error=31.2)
-    [caution] = quality_warnings(Contents(refitted(record(exposures), key, "grism", governed=far)))
-    assert caution.text.startswith("1 grism exposure has no direct exposure of the same pointing")
-    assert caution.text.endswith("errors of up to 31 mas")
-    assert (caution.is_problem, caution.exposures) == (False, (key,))
+    [warning] = quality_warnings(Contents(refitted(record(exposures), key, "grism", governed=far)))
+    assert warning.text.startswith("1 grism exposure has no direct exposure of the same pointing")
+    assert warning.text.endswith("errors of up to 31 mas")
+    assert (warning.is_problem, warning.exposures) == (False, (key,))
 
 
-def test_verified_traces_are_in_theverdict_and_cautions(whole):
+def test_verified_traces_are_in_the_summary_and_warnings(whole):
     contents = Contents(whole)
     said = summary_of(contents, quality_warnings(contents)).sentences[-1]
     assert said.startswith("The spectra of 4 grism exposures were looked at: they lie at most 0.02 pixels")
@@ -678,12 +680,12 @@ def test_reservations_are_told_once_for_all_that_have_them():
     tree = record(exposures)
     for direct, grism in zip(exposures.direct, exposures.grisms, strict=True):
         tree = refitted(tree, grism.key, "grism", remarks=(OtherOrbit(direct.key),))
-    [caution] = quality_warnings(Contents(tree))
+    [warning] = quality_warnings(Contents(tree))
     first, second = (one.key for one in exposures.grisms)
     words = str(OtherOrbit("the direct exposure"))
     told = f"{first}, {second} ({words})"
-    assert caution.text == f"2 grism exposures corrected with reservations: {told}"
-    assert "verify_traces" in caution.advice
+    assert warning.text == f"2 grism exposures corrected with reservations: {told}"
+    assert "verify_traces" in warning.advice
 
 
 def test_visits_are_apart_in_the_table(html):

@@ -14,7 +14,7 @@ from grism_align.values.failure import CorrectedLike, LentByAcquisition, PixelsF
 from grism_align.values.record import Activity
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from tests.io.report.test_report import NOTHING, Page, verdict_and_cautions
+from tests.io.report.test_report import NOTHING, Page, summary_and_warnings
 from tests.support.governed import governed
 from tests.support.reports import PLANE, changed, field, mosaic, record, refitted
 
@@ -31,13 +31,13 @@ def _unmoved():
 
 
 def test_one_exposure_that_stays_where_it_is():
-    verdict, said = verdict_and_cautions(_unmoved())
-    assert verdict.headline.startswith("Not moved: there is one direct exposure, and no catalog")
-    figures = {one.label: one for one in verdict.figures}
+    summary, said = summary_and_warnings(_unmoved())
+    assert summary.headline.startswith("Not moved: there is one direct exposure, and no catalog")
+    figures = {one.label: one for one in summary.figures}
     assert figures["Exposures moved"].value == "0 of 2"
     assert figures["Exposures moved"].note == "direct: 1 REFERENCE; grism: 1 ALIGNED"
     assert figures["Tie to the sky"].note == "as the file came"
-    assert not any("corrected" in sentence for sentence in verdict.sentences)
+    assert not any("corrected" in sentence for sentence in summary.sentences)
     assert said == ["Not tied to a catalog: it has the WCS that it came with"]
 
 
@@ -47,8 +47,8 @@ def test_one_exposure_that_a_catalog_does_not_fit():
         replace(one, outcome="failed", note="no match") if one.step == "absolute_align" else one
         for one in exposures.activities
     ]
-    verdict, _ = verdict_and_cautions(exposures, activities=tuple(failed))
-    assert "it could not be tied to a catalog" in verdict.headline
+    summary, _ = summary_and_warnings(exposures, activities=tuple(failed))
+    assert "it could not be tied to a catalog" in summary.headline
 
 
 def test_grism_exposures_of_an_acquisition_are_corrected():
@@ -60,12 +60,12 @@ def test_grism_exposures_of_an_acquisition_are_corrected():
     tree = refitted(tree, direct, "relative", status=prior, remarks=flagged)
     tree = refitted(tree, grism, "grism", status=prior, remarks=(LentByAcquisition(direct),))
     contents = Contents(tree)
-    cautions = {one.exposures: one for one in quality_warnings(contents)}
+    warnings = {one.exposures: one for one in quality_warnings(contents)}
     # nothing of spectra for an exposure that has none
-    assert "good_bits" in cautions[direct,].advice
-    assert "spectra" not in cautions[direct,].advice
-    assert "enough for extracting spectra" in cautions[grism,].advice
-    said = " ".join(summary_of(contents, list(cautions.values())).sentences)
+    assert "good_bits" in warnings[direct,].advice
+    assert "spectra" not in warnings[direct,].advice
+    assert "enough for extracting spectra" in warnings[grism,].advice
+    said = " ".join(summary_of(contents, list(warnings.values())).sentences)
     corrected = "All 4 grism exposures are corrected, by 4 direct exposures; 1 of them as PRIOR_ONLY"
     assert corrected in said
 
@@ -78,9 +78,9 @@ def test_a_mosaic_of_exposures_that_nothing_aligned():
     )
     tree = record(bare, mosaics=(mosaic((exposures.direct[0].key,), n_sources=3),))
     contents = Contents(tree)
-    verdict = summary_of(contents, quality_warnings(contents))
-    assert verdict.headline == "Not aligned: a mosaic was made with the WCSs that the exposures came with."
-    assert verdict.sentences[-1] == "1 mosaic was made: i00v00-f140w."
+    summary = summary_of(contents, quality_warnings(contents))
+    assert summary.headline == "Not aligned: a mosaic was made with the WCSs that the exposures came with."
+    assert summary.sentences[-1] == "1 mosaic was made: i00v00-f140w."
     page = Page(report_html(tree))
     assert "FAILED" not in page.text
     assert "not fitted" in page.text
@@ -117,5 +117,5 @@ def test_large_residuals_have_several_causes():
     tree = record(exposures)
     for one in exposures.direct:
         tree = refitted(tree, one.key, "absolute", reduced_chi2=4.3)
-    [caution] = quality_warnings(Contents(tree))
-    assert "probably there are galaxies or blends" in caution.advice
+    [warning] = quality_warnings(Contents(tree))
+    assert "probably there are galaxies or blends" in warning.advice

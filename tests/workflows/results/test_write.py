@@ -31,6 +31,7 @@ from tests.support.associations import write_exposure
 from tests.support.executors import HERE
 from tests.support.fields import wcs_apart
 from tests.support.governed import governed
+from tests.support.residuals import star_residuals
 from tests.support.strategies import assert_same
 
 KEYS = ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q", "iaaa01g2q"]
@@ -65,7 +66,14 @@ def aligned(exposures):
     """One direct exposure aligned, the other failed; one grism exposure each."""
     d1, g1, _, g2 = (exposures[key] for key in KEYS)
     fit = ExposureFit(
-        FitStatus.ALIGNED, _transform(d1), "deep frame", n_matched=9, n_used=8, rms=4.5, geometry="shift"
+        FitStatus.ALIGNED,
+        _transform(d1),
+        "deep frame",
+        n_matched=9,
+        n_used=8,
+        rms=4.5,
+        rms_axes=(4.5, 4.5),
+        geometry="shift",
     )
     grism = replace(fit, governed=governed(d1.key))
     settings = {"fitgeometry": "shift", "brightest": 50}
@@ -229,7 +237,15 @@ def _with_absolute(aligned, path=""):
         origin=str(path),
     )
     d1 = aligned[KEYS[0]]
-    fit = ExposureFit(FitStatus.ALIGNED, _transform(d1, 2), "Gaia DR3", n_used=5, rms=2.0, geometry="rscale")
+    fit = ExposureFit(
+        FitStatus.ALIGNED,
+        _transform(d1, 2),
+        "Gaia DR3",
+        n_used=5,
+        rms=2.0,
+        geometry="rscale",
+        residuals=star_residuals(np.ones(5)),
+    )
     return replace(
         aligned,
         absolute=AlignmentSolution({d1.key: fit}, "Gaia DR3"),
