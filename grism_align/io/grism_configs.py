@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.missions.hst.keywords import GRISMS
+from grism_align.io.missions import all_facts
 from grism_align.values.errors import InputError
 from grism_align.values.trace import TraceModel
 
@@ -144,9 +144,10 @@ def _grism_of(values: dict[str, list[str]], path: Path) -> str:
     said = values.get("GFILTER", [])
     if not said and values.get("OPTKEY1") == ["FILTER"]:
         said = values.get("OPTVAL1", [])
-    if said and said[0].upper() in GRISMS:
+    known = sorted(grism for facts in all_facts() for grism in facts.dispersers)
+    if said and said[0].upper() in known:
         return said[0].upper()
-    return next((grism for grism in sorted(GRISMS) if grism in path.name.upper()), "")
+    return next((grism for grism in known if grism in path.name.upper()), "")
 
 
 def _chip_of(values: dict[str, list[str]], path: Path) -> int:

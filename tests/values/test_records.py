@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grism_align.io.files.sources import file_source
-from grism_align.values.association import Association, Member, root_name
+from grism_align.io.missions import file_source
+from grism_align.values.association import Association, Member
 from grism_align.values.errors import (
     AlignmentError,
     AssociationError,

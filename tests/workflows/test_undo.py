@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grism_align.io.files import staging as atomic
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import HeaderletWanted, read_exposure
+from grism_align.io.missions import HeaderletWanted, file_source, read_exposure
 from grism_align.io.missions.hst import rewrite as hst_rewrite
 from grism_align.io.missions.hst.headers import WcsLabel, solution_name, solution_of
 from grism_align.io.missions.hst.write import write_exposure

@@ -12,10 +12,11 @@ from grism_align.algorithms.measuring.background import clipped_level
 from grism_align.algorithms.mosaics.catalog import FindSettings, MosaicSources, measure_mosaic
 from grism_align.algorithms.mosaics.drizzle import noise_correlation
 from grism_align.io.files.builtin import to_builtin
+from grism_align.io.files.fits import plain_text
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.mosaics.files import TiledImage, cards_of, tiled_image, wcs_header
 from grism_align.values.mosaic import Tile
+from grism_align.values.sphere import ARCSEC_PER_RADIAN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +46,6 @@ _POGSON = 1.0857
 # measured on WFC3/IR, whose pixels are as wide as the optics' FWHM; exposures average it.
 _PHASE_POSITION = 0.04
 _PHASE_MAGNITUDE = 0.05
-# Of the mirror, m.
-_APERTURE_HST = 2.4
 _FWHM = 2.3548
 
 
@@ -219,7 +218,7 @@ def _completed(
         positive = np.where(value > 0, value, np.nan)
         table[mag] = cards.ab_zero_point - 2.5 * np.log10(positive)
         table[error] = np.sqrt((_POGSON * sigma / positive) ** 2 + _PHASE_MAGNITUDE**2 * phases)
-    table["is_extended"] = _extended(table, _star_width(plan, members, cards))
+    table["is_extended"] = _extended(table, _star_width(plan, members))
     return with_corners(described(table), plan)
 
 
@@ -266,14 +265,14 @@ def _correction_variance(
     return np.asarray(seen.T.astype(float) @ own / number[:, None])
 
 
-def _star_width(plan: MosaicPlan, members: Members, cards: MosaicMetadata) -> float:
+def _star_width(plan: MosaicPlan, members: Members) -> float:
     """About the FWHM of a star, pixels of the mosaic: what diffracts, and a pixel of the exposures.
 
     It is a fifth more than the two make: charge spreads between pixels, and drizzling spreads light.
     """
     pixel = float(np.mean([members[key][0].pixel_scale for key in plan.keys]))
-    wavelength = float(cards.keywords.get("PHOTPLAM", (0.0, ""))[0] or 0.0)  # type: ignore[arg-type]
-    optics = np.degrees(1.03 * wavelength * 1e-10 / _APERTURE_HST) * 3600
+    first = members[plan.keys[0]][0]
+    optics = ARCSEC_PER_RADIAN * 1.03 * np.nan_to_num(first.wavelength) / first.telescope.diameter
     return 1.2 * float(np.hypot(optics, pixel)) / plan.grid.scale
 
 

@@ -73,7 +73,7 @@ def find_rays(chips: ExposureStack, keys: Sequence[str], grid: MosaicGrid, scrat
     exposures = [chips.exposures[key][0] for key in keys]
     method = _method(chips.settings.cosmic_rays, exposures)
     if method == "median":
-        scale = chips.native_scale(keys[0], exposures[0].chips[0])
+        scale = exposures[0].chips[0].native_scale
         coarse = grid.coarser(scale).around(chips.footprint(keys), _MARGIN)
         with tempfile.TemporaryFile(dir=scratch) as stream:
             believes_flags = _believes_flags(exposures)
@@ -93,7 +93,7 @@ def _method(wanted: str, exposures: Sequence[Exposure]) -> str:
         return wanted
     if len(exposures) > 1:
         return "median"
-    if wanted == "median" or exposures[0].is_rate:
+    if wanted == "median" or exposures[0].rejects_cosmic_rays:
         return "none"
     if not has_astroscrappy():
         text = "%s: cosmic rays are not looked for; to find those of a single exposure %s"
@@ -107,7 +107,7 @@ def _believes_flags(exposures: Sequence[Exposure]) -> bool:
 
     Two exposures of a CCD are hit at one place so often that each may hide what hit the other.
     """
-    return len(exposures) == 2 and not exposures[0].is_rate
+    return len(exposures) == 2 and not exposures[0].rejects_cosmic_rays
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def _median(
     """The median of exposures on a grid, and `half_gap`; each is put there alone, in a scratch file."""
     whole = Tile(0, grid.shape[0], 0, grid.shape[1])
     first = chips.exposures[keys[0]][0]
-    covered = _COVERED if first.is_rate else _COVERED_CCD
+    covered = _COVERED if first.rejects_cosmic_rays else _COVERED_CCD
     for key in keys:
         sum_ = TileSum(whole, _DROP)
         for rates in chips.rates(key):
@@ -174,7 +174,7 @@ def _compare(chips: ExposureStack, key: str, grid: MosaicGrid, other: _Compared)
     for rates in chips.rates(key):
         facts = chips.facts[key, rates.chip.number]
         to_grid = chips.to_grid(key, rates.chip, grid)
-        ratio = (grid.scale / chips.native_scale(key, rates.chip)) ** 2
+        ratio = (grid.scale / rates.chip.native_scale) ** 2
         model = blotted(other.median, to_grid, ratio, other.others)
         level = facts.level
         if chips.settings.level_background:

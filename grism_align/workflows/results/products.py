@@ -13,7 +13,7 @@ from grism_align.algorithms.absolute.source_list import frame_numbers, solved_so
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
 from grism_align.io.catalogs.sources import write_source_catalog
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
 from grism_align.io.record.file import Companions, read_provenance
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of

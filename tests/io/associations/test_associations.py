@@ -18,8 +18,8 @@ from grism_align.io.associations import (
     write_association,
 )
 from grism_align.io.associations.overlap import any_overlap, footprints_overlap
-from grism_align.io.files.sources import file_source
-from grism_align.values.association import Association, Member, root_name
+from grism_align.io.missions import file_source
+from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError, OutputError
 from grism_align.values.transform import TangentPlane
 from tests.support.associations import FlatSky, asn_table, exposure, touch, write_exposure

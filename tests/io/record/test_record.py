@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
 from grism_align.algorithms.absolute.source_list import solved_sources
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
+from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.io.record.file import (
     Companions,
     FilePair,
@@ -85,8 +86,10 @@ def _exposure(folder, key, kind=ExposureKind.DIRECT, content=None):
         key=key,
         source=file_source(path),
         kind=kind,
+        telescope=TELESCOPE,
         instrument="wfc3_ir",
         filter="F140W" if kind is ExposureKind.DIRECT else "G141",
+        program="id7y",
         visit="id7y01",
         group="id7y01a",
         guide_star=None if number else "S1AB000123",
@@ -97,6 +100,7 @@ def _exposure(folder, key, kind=ExposureKind.DIRECT, content=None):
         exposure_time=803.0,
         ab_zero_point=26.45,
         is_rate=True,
+        rejects_cosmic_rays=True,
         chips=tuple(Chip(n + 1, (1014, 1014), TanSky(plane)) for n, plane in enumerate(planes)),
     )
 

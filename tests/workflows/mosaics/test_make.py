@@ -13,7 +13,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from grism_align.io.catalogs.reference import read_reference_catalog
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
 from grism_align.io.missions.hst.flags import flag_rays
 from grism_align.io.mosaics.files import read_grid
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, usual_scene

@@ -14,8 +14,7 @@ from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import HeaderletWanted, read_exposure
+from grism_align.io.missions import HeaderletWanted, file_source, read_exposure
 from grism_align.io.missions.hst.headerlets import distortion_names
 from grism_align.io.missions.hst.headers import WcsLabel, solution_name
 from grism_align.io.missions.hst.write import write_exposure

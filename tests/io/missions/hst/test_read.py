@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import read_exposure, read_instrument, read_pixels
+from grism_align.io.missions import file_source, read_exposure, read_instrument, read_pixels
 from grism_align.io.missions.hst.keywords import ab_zero_point, filter_of, guide_star_of
 from grism_align.simulation.instruments import ELEMENTS
 from grism_align.values.errors import InputError

@@ -12,8 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import read_exposure
+from grism_align.io.missions import file_source, read_exposure
 from grism_align.io.missions.hst import rewrite as hst_rewrite
 from grism_align.io.missions.hst import write as hst_write
 from grism_align.io.missions.hst.alternates import archive_key
