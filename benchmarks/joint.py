@@ -33,7 +33,7 @@ import numpy as np
 
 from grism_align.algorithms.fitting.joint import Measurements, solve_joint
 from grism_align.algorithms.relative.frame import pointing_prior
-from grism_align.algorithms.relative.members import NetworkInput
+from grism_align.algorithms.relative.members import NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
@@ -146,10 +146,11 @@ def joint_only(made: Survey) -> tuple[Callable[[], float], int]:
 
 def network(made: Survey) -> tuple[Callable[[], float], int]:
     """The same for the whole."""
-    visits = [f"v{number:04d}" for number in made.visit]
-    n = len(made.lists)
-    scale, fixed = [0.128] * n, [number == 0 for number in range(n)]
-    field = NetworkInput(made.lists, visits, visits, ["ir"] * n, scale, fixed, _PLANE, _POINTING)
+    pointings = [
+        PointingSources((f"e{number}",), (own,), ("ir",), f"v{visit:04d}", int(visit), 0.128, number == 0)
+        for number, (own, visit) in enumerate(zip(made.lists, made.visit, strict=True))
+    ]
+    field = NetworkInput(pointings, _PLANE, _POINTING)
 
     def run() -> float:
         frames, _ = align_network(field, RelativeSettings(), MatchSettings())

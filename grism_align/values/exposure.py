@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import isfinite, nan
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from grism_align.values.detector import DetectorWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
     from grism_align.values.telescope import Telescope
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["Chip", "Exposure", "ExposureKind"]
+__all__ = ["Chip", "Exposure", "ExposureKind", "by_pointing"]
 
 
 _WHOLE = DetectorWindow()
@@ -179,7 +179,26 @@ class Exposure:
         """Tangent plane at the reference point of the first chip, before any correction."""
         return self.chips[0].wcs.plane
 
+    def corrected(self, transform: LinearTransform) -> Exposure:
+        """Return the exposure with a correction in the WCSs of its chips."""
+        chips = (replace(chip, wcs=chip.wcs.corrected(transform)) for chip in self.chips)
+        return replace(self, chips=tuple(chips))
+
     @property
     def pixel_scale(self) -> float:
         """Side of a pixel, arcsec."""
         return self.chips[0].wcs.pixel_scale
+
+
+def by_pointing(exposures: Iterable[Exposure]) -> list[tuple[Exposure, ...]]:
+    """Gather the exposures of each pointing, in the order in which pointings come first.
+
+    Parameters
+    ----------
+    exposures : iterable of Exposure
+        In any order.
+    """
+    found: dict[str, list[Exposure]] = {}
+    for exposure in exposures:
+        found.setdefault(exposure.pointing, []).append(exposure)
+    return [tuple(members) for members in found.values()]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AcquisitionsDisagree",
     "AmbiguousMatch",
+    "ByPointing",
     "CatalogElsewhere",
     "ChanceMatch",
     "CorrectedLike",
@@ -160,6 +161,7 @@ class FailureCode(Enum):
         "Tie the frames to a catalog; they may be off from each other as the pointing is",
     )
     MOVES_WITH_FRAME = ("{unit} moves with its frame: {cause}", "Give a deeper catalog")
+    BY_POINTING = ("aligned by the sources of {exposures}, taken at the same instant", _NOTHING)
     CORRECTED_LIKE = ("corrected like {exposures}, error {error:.0f} mas", "Good to tens of mas")
     INSTEAD_OF = ("instead of {candidates}", _OWN_DIRECT)
     PASSED_OVER = ("{exposure} ({cause})", _OWN_DIRECT)
@@ -550,6 +552,14 @@ class MovesWithFrame(Remark):
     code: FailureCode = field(default=FailureCode.MOVES_WITH_FRAME, init=False, repr=False)
     unit: str
     cause: Remark
+
+
+@dataclass(frozen=True)
+class ByPointing(Remark):
+    """An exposure none of whose own sources has weight in the correction that its pointing has."""
+
+    code: FailureCode = field(default=FailureCode.BY_POINTING, init=False, repr=False)
+    exposures: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,10 @@ class Mission(Protocol):
         ...
 
     def claims(self, source: Source) -> bool:
-        """Tell whether a source is of this mission, whether or not it can be used."""
+        """Tell whether a source is of this mission, whether or not it can be used.
+
+        One that is of a kind that the mission reads, and is damaged, may raise `InputError`.
+        """
         ...
 
     def instrument(self, source: Source) -> str:

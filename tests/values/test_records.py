@@ -18,6 +18,7 @@ from grism_align.values.errors import (
     TooFewMatchesError,
     UnreliableMatchError,
 )
+from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import ChanceMatch, NoSources, TooFewMatches
 from grism_align.values.field import Activity, ExposureSet
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -28,22 +29,6 @@ from tests.support.associations import exposure
 PLANE = TangentPlane(53.0, -27.8)
 
 FIRST, SECOND = NoSources(6.0), TooFewMatches(3, 6)
-
-
-@pytest.mark.parametrize(
-    ("name", "root"),
-    [
-        ("data/ib6o23rsq_flt.fits.gz", "ib6o23rsq"),
-        (Path("/a/j94f05bgq_flc.fits"), "j94f05bgq"),
-        ("jw01_rate.fits", "jw01"),
-        ("r0001_cal.asdf", "r0001"),
-        ("ib6o23rsq", "ib6o23rsq"),
-        ("ib6o23rsq_drz.fits", "ib6o23rsq_drz"),
-    ],
-)
-def test_root_name(name, root):
-    assert root_name(name) == root
-    assert root_name(root) == root
 
 
 def test_members_that_are_no_exposures():
@@ -57,6 +42,13 @@ def test_members_that_are_no_exposures():
 def test_exposure_taken_alone_is_its_own_pointing():
     assert exposure("ib6o23rsq", 0.0).pointing == "ib6o23rsq"
     assert exposure("nrcalong", 0.0, pointing="jw01").pointing == "jw01"
+
+
+def test_exposures_of_a_pointing():
+    names = {"a": "p", "b": "q", "c": "p", "d": ""}
+    taken = [exposure(key, 0.0, pointing=name) for key, name in names.items()]
+    assert [[e.key for e in members] for members in by_pointing(taken)] == [["a", "c"], ["b"], ["d"]]
+    assert by_pointing([]) == []
 
 
 def test_errors_carry_their_numbers():

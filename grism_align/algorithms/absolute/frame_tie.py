@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from grism_align.values.settings import AbsoluteSettings, MatchSettings, PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["FrameSources", "FrameTie", "match_frame", "refine_tie", "require_right_epoch"]
+__all__ = ["FrameSources", "FrameTie", "MeasurementTimes", "match_frame", "refine_tie", "require_right_epoch"]
 
 _ROUNDS = 5
 # A scale is kept where it differs from one by this many of its errors.
@@ -42,6 +42,22 @@ _CERTAIN = 5.0
 _YEARS_OFF = 1.0
 # Stars that move by so much, mas/yr, and as many as tell an epoch.
 _LEAST_MOTION, _FEWEST_MOVING = 0.1, 5
+
+
+@dataclass(frozen=True, eq=False)
+class MeasurementTimes:
+    """When what positions are the means of was measured.
+
+    Parameters
+    ----------
+    years : (T,) ndarray
+        Julian years.
+    shares : (N, T) ndarray
+        Share that each time has in each of N positions.
+    """
+
+    years: NDArray[np.float64]
+    shares: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,23 +74,22 @@ class FrameSources:
         The plane.
     pixel_scale : float, arcsec
         The smallest one of the exposures that saw them.
-    seen : ((T,) ndarray, (N, T) ndarray), optional
-        Julian years of the measurements that a position is the mean of, and their shares of it; without them
-        all are of the position's epoch.
+    seen : MeasurementTimes, optional
+        Of the measurements that positions are means of; without it all are of the position's epoch.
     """
 
     positions: PlaneList
     number: NDArray[np.int64]
     plane: TangentPlane
     pixel_scale: float
-    seen: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    seen: MeasurementTimes | None = None
 
     def __len__(self) -> int:
         return len(self.number)
 
     def rows(self, index: NDArray[np.int64]) -> FrameSources:
-        """The sources of some rows."""
-        seen = None if self.seen is None else (self.seen[0], self.seen[1][index])
+        """Pick the sources of some rows."""
+        seen = None if self.seen is None else replace(self.seen, shares=self.seen.shares[index])
         return replace(self, positions=self.positions.rows(index), number=self.number[index], seen=seen)
 
 
@@ -263,8 +278,8 @@ def _partners(own: FrameSources, catalog: ReferenceCatalog, pairs: NDArray[np.in
     if mine.seen is None:
         return own.plane.to_plane(positions_at(partner, mine.positions.epoch))
     # Parallax is not linear in time, and so its mean is none of the mean time.
-    at = np.array([own.plane.to_plane(positions_at(partner, time)) for time in mine.seen[0]])
-    return np.asarray(np.einsum("nt,tnk->nk", mine.seen[1], at))
+    at = np.array([own.plane.to_plane(positions_at(partner, time)) for time in mine.seen.years])
+    return np.asarray(np.einsum("nt,tnk->nk", mine.seen.shares, at))
 
 
 def _fit_pairs(

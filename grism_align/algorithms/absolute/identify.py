@@ -23,21 +23,23 @@ __all__ = ["identified", "on_catalog"]
 
 
 def on_catalog(
-    frames: Sequence[tuple[Sequence[MeasuredSources], LinearTransform]],
+    frames: Sequence[Sequence[MeasuredSources]], ties: Sequence[LinearTransform]
 ) -> list[MeasuredSources]:
-    """What the exposures of all frames measured, where the ties of these to a catalog put it.
+    """Move what the exposures of all frames measured to where the ties of these to a catalog put it.
 
     Parameters
     ----------
-    frames : sequence of (sequence of MeasuredSources, LinearTransform)
-        The exposures of each frame, and what takes it to the catalog, all in one plane.
+    frames : sequence of sequence of MeasuredSources
+        The exposures of each frame.
+    ties : sequence of LinearTransform
+        What takes each frame to the catalog, all in one plane.
 
     Returns
     -------
     list of MeasuredSources
         Frame by frame. A source that several frames saw has one number, and counts as matched.
     """
-    moved = [[_moved(one, tie) for one in sources] for sources, tie in frames]
+    moved = [[_moved(one, tie) for one in sources] for sources, tie in zip(frames, ties, strict=True)]
     same = _same_sources(moved)
     return [_renumbered(one, same) for sources in moved for one in sources]
 

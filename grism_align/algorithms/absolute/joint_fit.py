@@ -9,10 +9,15 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import covariance_at
 from grism_align.algorithms.absolute.identify import identified, on_catalog
-from grism_align.algorithms.fitting.joint import (
-    N_TERMS_OF,
-    solve_joint,
+from grism_align.algorithms.absolute.judgement import Verdict
+from grism_align.algorithms.absolute.measurements import (
+    IdentifiedSources,
+    Solved,
+    TiedFrame,
+    tie_frame,
+    turns,
 )
+from grism_align.algorithms.fitting.joint import N_TERMS_OF, solve_joint
 from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.relative.frame import followed, pointing_prior
 from grism_align.algorithms.relative.pointing import roll_groups
@@ -28,12 +33,8 @@ if TYPE_CHECKING:
     from grism_align.algorithms.absolute.frame_tie import FrameTie
     from grism_align.algorithms.absolute.measured import MeasuredSources
     from grism_align.values.catalog import ReferenceCatalog
-    from grism_align.values.exposure import Exposure
     from grism_align.values.settings import AbsoluteSettings
-    from grism_align.values.transform import LinearTransform, TangentPlane
-
-from grism_align.algorithms.absolute.judgement import Verdict
-from grism_align.algorithms.absolute.measurements import Solved, TiedFrame, tie_frame, turns
+    from grism_align.values.transform import LinearTransform
 
 __all__ = ["joint_fits"]
 
@@ -48,7 +49,7 @@ _OTHERS = 0.25
 def joint_fits(
     frames: Sequence[TiedFrame], catalog: ReferenceCatalog, settings: AbsoluteSettings
 ) -> list[dict[str, ExposureFit]]:
-    """Corrections of the exposures of neighbouring frames, each by its own, that follow the relative ones.
+    """Find corrections of the exposures of neighbouring frames, each its own, that follow the relative ones.
 
     Every measurement is brought to the epoch of its source by the reference's proper motion and parallax.
     Sources that several frames saw are one.
@@ -65,78 +66,81 @@ def joint_fits(
     Returns
     -------
     list of dict of str to ExposureFit
-        Of each frame, by exposure key. Their covariances are those of the total corrections. An exposure
+        Of each frame, by exposure key. Their covariances are those of the total corrections. A pointing
         without matches has the correction of another of its guide-star acquisition, or of the frame. All of a
         frame are FAILED if too few reference sources keep their weight, or if their residuals are those of a
         wrong epoch: what it did to other frames is not undone here.
     """
     plane = frames[0].tie.transform.plane
-    home = np.repeat(np.arange(len(frames)), [len(frame.sources) for frame in frames])
-    sources = on_catalog([(frame.sources, frame.tie.transform) for frame in frames])
+    sources = on_catalog([frame.sources for frame in frames], [frame.tie.transform for frame in frames])
     rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
     if not any((row >= 0).any() for row in rows):
         # The whole was near the catalog at one epoch, and no exposure is at its own.
         failed = ExposureFit.failed(Remark(FailureCode.NO_STAR_IN_PLACE))
         return [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
-    solved = _solved(frames, (sources, rows, home), (catalog, plane), settings)
+    home = [number for number, frame in enumerate(frames) for _ in frame.sources]
+    found = [IdentifiedSources(*one) for one in zip(sources, rows, home, strict=True)]
+    solved = _solved(frames, found, catalog, settings)
     verdict = Verdict(solved, catalog, plane, settings.match)
     return [
-        _fits_of(frame, [(n, sources[n]) for n in np.flatnonzero(home == number).tolist()], solved, verdict)
+        _fits_of(frame, [one.measured for one in found if one.frame == number], solved, verdict)
         for number, frame in enumerate(frames)
     ]
 
 
 def _solved(
     frames: Sequence[TiedFrame],
-    seen: tuple[Sequence[MeasuredSources], Sequence[NDArray[np.int64]], NDArray[np.int64]],
-    reference: tuple[ReferenceCatalog, TangentPlane],
+    found: Sequence[IdentifiedSources],
+    catalog: ReferenceCatalog,
     settings: AbsoluteSettings,
 ) -> Solved:
-    """Solve what was `seen`: sources, the catalog's rows that they are, and the frame of each exposure."""
-    (sources, rows, home), (catalog, plane) = seen, reference
-    groups = roll_groups([one.exposure for one in sources], plane)
-    # An exposure that its own sources could not align stays with its acquisition.
-    places = [n for n, one in enumerate(sources) if (rows[n] >= 0).any() or one.matched.any()]
-    own, labels = [sources[n] for n in places], [groups[n] for n in places]
+    """Solve for the corrections of all pointings that have measurements of sources that others have."""
+    plane, exposures = frames[0].tie.transform.plane, [one.measured.exposure for one in found]
+    groups = {e.pointing: group for e, group in zip(exposures, roll_groups(exposures, plane), strict=True)}
+    # A pointing that its own sources could not align stays with its acquisition.
+    useful = [one for one in found if (one.rows >= 0).any() or one.measured.matched.any()]
+    first: dict[str, IdentifiedSources] = {}
+    for one in useful:
+        first.setdefault(one.measured.exposure.pointing, one)
+    pointings = {name: place for place, name in enumerate(first)}
     stated = _as_the_scatter_tells(catalog, [frame.tie for frame in frames])
-    tied = tie_frame(
-        own, [rows[n] for n in places], labels, (stated, plane), settings.selection.unknown_motion
-    )
+    tied = tie_frame(useful, stated, [groups[name] for name in first], settings.selection.unknown_motion)
     # The catalog may be worse than it says; how much of the frames' scatter is its own, the residuals tell.
     tied.scatter[-1] = np.median([frame.tie.fit.scatter for frame in frames])
     geometry = max((frame.geometry for frame in frames), key=N_TERMS_OF.__getitem__)
-    prior = pointing_prior(settings.pointing, tied.measured, [one.transform for one in own])
+    before = [one.measured.transform for one in first.values()]
+    prior = pointing_prior(settings.pointing, tied.measured, before)
     solution = solve_joint(tied.measured, geometry, settings.match.clip, prior, tied.scatter)
     steps = {}
-    found = followed(tied.measured, solution, plane)
-    for n, group, step in zip(places, tied.measured.group, found, strict=True):
-        kept = _frame_terms(frames[home[n]].tie, solution.center[group], N_TERMS_OF[geometry])
-        steps[n] = replace(step, covariance=step.covariance + kept)
-    return Solved(tied, solution, {n: at for at, n in enumerate(places)}, steps, groups, geometry)
+    found_steps = followed(tied.measured, solution, plane)
+    for (name, one), group, step in zip(first.items(), tied.measured.group, found_steps, strict=True):
+        kept = _frame_terms(frames[one.frame].tie, solution.center[group], N_TERMS_OF[geometry])
+        steps[name] = replace(step, covariance=step.covariance + kept)
+    return Solved(tied, solution, pointings, steps, groups, geometry)
 
 
 def _fits_of(
-    frame: TiedFrame, members: Sequence[tuple[int, MeasuredSources]], solved: Solved, verdict: Verdict
+    frame: TiedFrame, members: Sequence[MeasuredSources], solved: Solved, verdict: Verdict
 ) -> dict[str, ExposureFit]:
-    """The fits of a frame's exposures, each with its place among all; all of them FAILED if the frame has."""
+    """Return the fits of a frame's exposures; all of them FAILED if the frame has."""
+    names = dict.fromkeys(one.exposure.pointing for one in members)
+    places = [solved.pointings[name] for name in names if name in solved.pointings]
     try:
-        probability = verdict.require(
-            [solved.at[n] for n, _ in members if n in solved.at], frame, [one for _, one in members]
-        )
+        probability = verdict.require(places, frame, members)
     except AlignmentError as error:
-        return dict.fromkeys((one.exposure.key for _, one in members), ExposureFit.failed(error.remark))
+        return dict.fromkeys((one.exposure.key for one in members), ExposureFit.failed(error.remark))
     geometry = max(solved.geometry, frame.tie.fit.geometry, key=N_TERMS_OF.__getitem__)
     fits = {}
-    for n, one in members:
-        judged = verdict.fit(solved.at.get(n))
+    for one in members:
+        judged = verdict.fit(one.exposure.key)
         judged = replace(judged, geometry=geometry, false_match_probability=probability)
-        fit = _followed(judged, frame, one.exposure, solved.step(n))
-        fits[one.exposure.key] = replace(fit, includes_earlier=n in solved.steps)
+        fit = _followed(judged, frame, solved.step(one.exposure.pointing))
+        fits[one.exposure.key] = replace(fit, includes_earlier=one.exposure.pointing in solved.steps)
     return fits
 
 
 def _as_the_scatter_tells(catalog: ReferenceCatalog, ties: Sequence[FrameTie]) -> ReferenceCatalog:
-    """The catalog with smaller errors of each axis on which its sources scatter clearly less than it states.
+    """Shrink the catalog's errors of each axis on which its sources scatter clearly less than it states.
 
     What scatters more, the solution itself finds.
     """
@@ -166,15 +170,13 @@ def _as_the_scatter_tells(catalog: ReferenceCatalog, ties: Sequence[FrameTie]) -
 
 
 def _to_sky_axes(tie: FrameTie, catalog: ReferenceCatalog) -> NDArray[np.float64]:
-    """The residuals of a tie to the east and the north of each star, which near a pole aren't the plane's."""
+    """Turn residuals of a tie to the east and north of each star, which near a pole aren't the plane's."""
     turn = turns(catalog.sky[tie.pairs[:, 1]], tie.transform.plane)
     return np.asarray(np.einsum("nki,nk->ni", turn, tie.fit.residual))
 
 
-def _followed(
-    judged: ExposureFit, frame: TiedFrame, exposure: Exposure, step: LinearTransform | None
-) -> ExposureFit:
-    """The fit of one exposure: its frame's tie and then a step, with the covariance of the step."""
+def _followed(judged: ExposureFit, frame: TiedFrame, step: LinearTransform | None) -> ExposureFit:
+    """Complete the fit of one exposure: its frame's tie and then a step, with the covariance of the step."""
     tie = frame.tie.transform
     if step is None:
         return replace(judged, transform=tie)
@@ -182,7 +184,7 @@ def _followed(
 
 
 def _frame_terms(tie: FrameTie, center: NDArray[np.float64], n_terms: int) -> NDArray[np.float64]:
-    """Covariance (6, 6) of the terms that only the frame as a whole was fitted for, about a point."""
+    """Return the covariance (6, 6) of terms that only the frame as a whole was fitted for, about a point."""
     out = np.zeros((6, 6))
     for matrix in GENERATORS[n_terms : N_TERMS_OF[tie.fit.geometry]]:
         along = 0.5 * matrix.ravel()

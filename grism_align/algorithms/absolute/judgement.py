@@ -115,12 +115,12 @@ class Verdict:
         )
         return false_match_probability(lists, self._match, with_roll=True)
 
-    def fit(self, member: int | None) -> ExposureFit:
-        """What one exposure's own measurements of reference stars tell of its fit; without a transform."""
+    def fit(self, key: str) -> ExposureFit:
+        """Tell of one exposure's fit by its own measurements of reference stars; without a transform."""
         measured, solution, tied = self._solved.tied.measured, self._solved.solution, self._solved.tied
         row_of = np.full(len(solution.source_xy), -1)
         row_of[measured.source[self._rows]] = np.arange(len(self._rows))
-        at = np.flatnonzero((measured.pointing == member) & (row_of[measured.source] >= 0))
+        at = np.flatnonzero((tied.key == key) & (row_of[measured.source] >= 0))
         star = row_of[measured.source[at]]
         residual = solution.residual[at] - solution.residual[self._rows[star]]
         weight = np.where(self._weight[star] > 0, solution.weight[at], 0.0)

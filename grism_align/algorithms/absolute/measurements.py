@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 
-__all__ = ["Solved", "TiedFrame", "tie_frame", "turns"]
+__all__ = ["IdentifiedSources", "Solved", "TiedFrame", "tie_frame", "turns"]
 
 
 # Radians, to tell the direction of an axis by.
@@ -60,6 +60,25 @@ class TiedFrame:
 
 
 @dataclass(frozen=True, eq=False)
+class IdentifiedSources:
+    """What one exposure measured, and which stars of the catalog that is.
+
+    Parameters
+    ----------
+    measured : MeasuredSources
+        M sources, where the tie of its frame puts them.
+    rows : (M,) ndarray of int
+        Rows of the catalog, -1 for none.
+    frame : int
+        Number of its frame among those that are solved.
+    """
+
+    measured: MeasuredSources
+    rows: NDArray[np.int64]
+    frame: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Tied:
     """All measurements on the catalog's frame, each source at one epoch, those by the catalog last.
 
@@ -68,22 +87,25 @@ class _Tied:
     measured : Measurements
         All of them.
     scatter : (K,) ndarray, arcsec
-        First guess of the scatter of each kind of them.
+        First guess of the scatter of each noise class.
     rows : (R,) ndarray of int
         The row of the catalog that each of the last R is.
     number : (M,) ndarray of int
         The source of the relative frame that each measurement is of, -1 where it is of none.
+    key : (M,) ndarray of str
+        The exposure that made each measurement; empty for the catalog.
     """
 
     measured: Measurements
     scatter: NDArray[np.float64]
     rows: NDArray[np.int64]
     number: NDArray[np.int64]
+    key: NDArray[np.str_]
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """The joint solution, and what it adds to the correction of each exposure.
+    """The joint solution, and what it adds to the correction of each pointing.
 
     Parameters
     ----------
@@ -91,39 +113,52 @@ class Solved:
         What was solved.
     solution : JointSolution
         Its solution.
-    at : dict of int to int
-        Place in the solution of each exposure that is in it, by its place among all.
-    steps : dict of int to LinearTransform
-        What follows the tie of its frame, by its place among all.
-    groups : list of str
-        Guide-star acquisition of each of all.
+    pointings : dict of str to int
+        The pointings that are in it, and the place of each.
+    steps : dict of str to LinearTransform
+        What follows the tie of its frame, by pointing.
+    groups : dict of str to int
+        Which pointings share a roll: the group of every one.
     geometry : str
         What was fitted.
     """
 
     tied: _Tied
     solution: JointSolution
-    at: dict[int, int]
-    steps: dict[int, LinearTransform]
-    groups: list[str]
+    pointings: dict[str, int]
+    steps: dict[str, LinearTransform]
+    groups: dict[str, int]
     geometry: str
 
-    def step(self, number: int) -> LinearTransform | None:
-        """The step of an exposure, else that of another of its acquisition."""
-        others = (n for n in self.steps if self.groups[n] == self.groups[number])
-        return self.steps.get(number if number in self.steps else next(others, -1))
+    def step(self, pointing: str) -> LinearTransform | None:
+        """Return the step of a pointing, else that of another of its acquisition."""
+        others = (other for other in self.steps if self.groups[other] == self.groups[pointing])
+        return self.steps.get(pointing if pointing in self.steps else next(others, ""))
 
 
 def tie_frame(
-    own: Sequence[MeasuredSources],
-    rows: Sequence[NDArray[np.int64]],
-    labels: Sequence[str],
-    reference: tuple[ReferenceCatalog, TangentPlane],
+    found: Sequence[IdentifiedSources],
+    catalog: ReferenceCatalog,
+    groups: Sequence[int],
     unknown_motion: float,
 ) -> _Tied:
-    """Measurements of all sources that more than one exposure, or an exposure and the catalog, measured."""
-    catalog, plane = reference
-    exposure, row = np.repeat(np.arange(len(own)), [len(one) for one in own]), np.concatenate(rows)
+    """Collect measurements of all sources that several exposures, or an exposure and the catalog, measured.
+
+    Parameters
+    ----------
+    found : sequence of IdentifiedSources
+        What the exposures measured.
+    catalog : ReferenceCatalog
+        The reference.
+    groups : sequence of int
+        Which pointings share a roll: the group of each, in the order in which they come first.
+    unknown_motion : float, mas/yr
+        How much a source may move that the catalog does not have.
+    """
+    own = [one.measured for one in found]
+    plane = own[0].transform.plane
+    exposure = np.repeat(np.arange(len(own)), [len(one) for one in own])
+    row = np.concatenate([one.rows for one in found])
     number = np.concatenate([one.number for one in own])
     matched = np.concatenate([one.matched for one in own])
     # Rows of the catalog come first, then sources that it does not have.
@@ -143,54 +178,66 @@ def tie_frame(
     star, apart = np.cumsum(known)[source[seen]] - 1, time - epoch[source]
     xy[seen] -= plane.to_plane(positions_at(stars[star], time[seen])) - anchor[star]
     error[seen] = np.hypot(error[seen], _motion_error(stars, star, apart[seen]))
-    kind, scatter = _kinds(own, exposure, np.where(seen, 0.0, np.abs(apart)), unknown_motion)
+    noise_class, scatter = _noise_classes(own, exposure, np.where(seen, 0.0, np.abs(apart)), unknown_motion)
     axes = _axis_errors(stars, epoch[known], plane)
-    _, group = np.unique(labels, return_inverse=True)
     measured = Measurements(
-        pointing=np.concatenate([exposure, np.full(len(stars), REFERENCE)]),
+        pointing=np.concatenate([_pointings(own)[exposure], np.full(len(stars), REFERENCE)]),
         source=np.concatenate([source, np.flatnonzero(known)]),
         xy=np.concatenate([xy, anchor]),
         error=np.concatenate([error, np.sqrt((axes**2).mean(axis=1))]),
-        noise_class=np.concatenate([kind, np.full(len(stars), len(scatter) - 1)]),
-        group=group.ravel(),
-        fixed=np.zeros(len(own), dtype=bool),
+        noise_class=np.concatenate([noise_class, np.full(len(stars), len(scatter) - 1)]),
+        group=np.unique(groups, return_inverse=True)[1].ravel(),
+        fixed=np.zeros(len(groups), dtype=bool),
         axis_error=np.concatenate([error[:, None].repeat(2, axis=1), axes]),
     )
     in_frame = np.full(len(identities), -1)
     in_frame[source[number >= 0]] = number[number >= 0]
-    return _Tied(measured, scatter, identities[known], np.concatenate([number, in_frame[known]]))
+    key = np.array([one.exposure.key for one in own])[exposure]
+    return _Tied(
+        measured,
+        scatter,
+        identities[known],
+        np.concatenate([number, in_frame[known]]),
+        np.concatenate([key, np.full(len(stars), "")]),
+    )
 
 
-def _kinds(
+def _pointings(own: Sequence[MeasuredSources]) -> NDArray[np.int64]:
+    """Number the pointing of each exposure, in the order in which pointings come first."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(one.exposure.pointing, len(numbers)) for one in own])
+
+
+def _noise_classes(
     own: Sequence[MeasuredSources],
     exposure: NDArray[np.int64],
     years: NDArray[np.float64],
     unknown_motion: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Class of each measurement, and the first guess of each class's scatter (K,), that of a catalog last.
+    """Class each measurement, and guess the scatter of each class (K,), that of the catalog last.
 
     What nobody knows to stay over some `years` is a class of its own: the residuals tell how much it moves.
     """
     instruments, instrument = np.unique([one.exposure.instrument for one in own], return_inverse=True)
-    kind = instrument.ravel()[exposure]
-    kind[years > _YEARS_APART] += len(instruments)
+    noise_class = instrument.ravel()[exposure]
+    noise_class[years > _YEARS_APART] += len(instruments)
     scatter = np.zeros(2 * len(instruments) + 1)
-    for number in np.unique(kind[years > _YEARS_APART]).tolist():
-        scatter[number] = 1e-3 * unknown_motion * float(np.median(years[kind == number]))
-    return kind, scatter
+    for number in np.unique(noise_class[years > _YEARS_APART]).tolist():
+        scatter[number] = 1e-3 * unknown_motion * float(np.median(years[noise_class == number]))
+    return noise_class, scatter
 
 
 def _axis_errors(
     stars: ReferenceCatalog, years: NDArray[np.float64], plane: TangentPlane
 ) -> NDArray[np.float64]:
-    """Standard errors (N, 2), arcsec, of stars along the axes of a plane, which near a pole aren't theirs."""
+    """Return errors (N, 2), arcsec, of stars along the axes of a plane, which near a pole aren't theirs."""
     turn = turns(stars.sky, plane)
     covariance = turn @ covariance_at(stars, years) @ turn.swapaxes(1, 2)
     return np.asarray(1e-3 * np.sqrt(np.maximum(covariance[:, (0, 1), (0, 1)], 0.0)))
 
 
 def turns(sky: NDArray[np.float64], plane: TangentPlane) -> NDArray[np.float64]:
-    """What takes east and north of positions (N, 2), deg, to the axes of a plane: (N, 2, 2)."""
+    """Return what takes east and north of positions (N, 2), deg, to the axes of a plane: (N, 2, 2)."""
     east, north, _ = np.moveaxis(tangent_axes(*sky.T), 1, 0)
     out, origin = sky_to_vector(sky), plane.to_plane(sky)
     steps = [plane.to_plane(vector_to_sky(out + _STEP * axis)) - origin for axis in (east, north)]
@@ -200,7 +247,7 @@ def turns(sky: NDArray[np.float64], plane: TangentPlane) -> NDArray[np.float64]:
 def _motion_error(
     stars: ReferenceCatalog, star: NDArray[np.int64], years: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Error, arcsec, of bringing each measurement of a star over some years.
+    """Return the error, arcsec, of bringing each measurement of a star over some years.
 
     It is the same for all of one time, which together must not beat it down.
     """

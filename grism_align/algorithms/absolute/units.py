@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, refine_tie
+from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, MeasurementTimes, refine_tie
 from grism_align.values.errors import AlignmentError
 from grism_align.values.failure import MovesWithFrame, Remark
 from grism_align.values.plane_list import PlaneList
@@ -102,7 +102,7 @@ def unit_ties(
     units: dict[str, list[MeasuredSources]] = {}
     for one in sources:
         exposure = one.exposure
-        unit = exposure.visit if settings.reference.solve == "visit" else exposure.key
+        unit = exposure.visit if settings.reference.solve == "visit" else exposure.pointing
         units.setdefault(unit, []).append(one)
     ties: dict[str, FrameTie] = {}
     remarks: dict[str, Remark] = {}
@@ -140,5 +140,5 @@ def _merged(members: Sequence[MeasuredSources], plane: TangentPlane) -> FrameSou
         np.maximum(labels, -1),
         plane,
         min(one.exposure.pixel_scale for one in members),
-        (times, share),
+        MeasurementTimes(times, share),
     )

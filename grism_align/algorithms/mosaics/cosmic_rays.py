@@ -20,12 +20,12 @@ __all__ = [
     "ASTROSCRAPPY_IS_MISSING",
     "Median",
     "Model",
-    "blotted",
+    "blotted_median",
     "combined_median",
-    "compared",
+    "cosmic_rays_against_median",
     "half_gap",
     "has_astroscrappy",
-    "laplacian_rays",
+    "laplacian_cosmic_rays",
     "nearest",
 ]
 
@@ -36,7 +36,7 @@ _LAPLACE_SNR = 4.5
 _LAPLACE_SHARE = 0.3
 _LAPLACE_CONTRAST = 5.0
 _LAPLACE_ROUNDS = 4
-# Rows of a chip that are blotted at a time.
+# Rows of a chip that are blotted_median at a time.
 _BAND = 256
 # Up to so many exposures are sorted pair by pair.
 _FEW = 6
@@ -62,12 +62,19 @@ class Median:
 
     @classmethod
     def of(cls, image: NDArray[np.float32], number: NDArray[np.integer[Any]]) -> Median:
-        """From what `combined_median` returns."""
+        """Make it of what `combined_median` returns."""
         return cls(np.where(number > 0, image, np.float32(0)), _throughout(number >= 2), number)
 
     def by_others(self, own: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Where exposures other than one, given by the pixels that it shows, tell of it and all next to it.
+        """Return where exposures other than one tell of a pixel and all next to it.
 
+        Parameters
+        ----------
+        own : (my, mx) ndarray of bool
+            The pixels that the one shows.
+
+        Notes
+        -----
         Between its own pixels that are flagged an exposure may show nothing on this grid, and yet have a
         usable pixel there.
         """
@@ -86,7 +93,7 @@ class Model:
         Largest difference of it to one of the four neighbours.
     known : ndarray of bool
         Where it was made of two exposures or more.
-    bound : ndarray of bool, optional
+    is_bounded : ndarray of bool, optional
         Where others than this one were there at all. One alone may hold a cosmic ray of its own, so a pixel
         can only exceed it.
     """
@@ -94,16 +101,16 @@ class Model:
     image: NDArray[np.float32]
     gradient: NDArray[np.float32]
     known: NDArray[np.bool_]
-    bound: NDArray[np.bool_] | None = None
+    is_bounded: NDArray[np.bool_] | None = None
 
     @property
-    def told(self) -> NDArray[np.bool_]:
-        """Where it can be told whether a pixel is hit."""
-        return self.known if self.bound is None else self.known | self.bound
+    def is_testable(self) -> NDArray[np.bool_]:
+        """Where it can be told whether a pixel has a cosmic ray."""
+        return self.known if self.is_bounded is None else self.known | self.is_bounded
 
 
 def combined_median(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """Median of exposures that are NaN where they show nothing, and how many show something.
+    """Return the median of exposures that are NaN where they show nothing, and how many show something.
 
     Of two values the lower one is taken, as one of them may be a cosmic ray.
 
@@ -123,7 +130,7 @@ def combined_median(stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _sorted(stack: NDArray[Any]) -> NDArray[Any]:
-    """Sorted along the first axis, NaN last; whole images at a time where there are few."""
+    """Sort along the first axis, NaN last; whole images at a time where there are few."""
     n = len(stack)
     if n > _FEW:
         return np.sort(stack, axis=0)
@@ -137,7 +144,7 @@ def _sorted(stack: NDArray[Any]) -> NDArray[Any]:
 
 
 def half_gap(stack: NDArray[Any], number: NDArray[np.integer[Any]]) -> NDArray[np.float16]:
-    """What is to be added to the lower of two values for their mean; zero where there are not two.
+    """Return what is to be added to the lower of two values for their mean; zero where there are not two.
 
     The lower one of two skies lies under both, so levels are told by the mean.
 
@@ -157,10 +164,10 @@ def half_gap(stack: NDArray[Any], number: NDArray[np.integer[Any]]) -> NDArray[n
     return out
 
 
-def blotted(
+def blotted_median(
     median: Median, to_grid: PixelMap, ratio: float, others: NDArray[np.bool_] | None = None
 ) -> Model:
-    """The median as a chip shows it.
+    """Return the median as a chip shows it.
 
     Parameters
     ----------
@@ -177,33 +184,33 @@ def blotted(
 
     ny, nx = to_grid.shape
     image, known = np.empty((ny, nx), np.float32), np.empty((ny, nx), bool)
-    bound = None if others is None else np.empty((ny, nx), bool)
+    is_bounded = None if others is None else np.empty((ny, nx), bool)
     for bottom in range(0, ny, _BAND):
         band = slice(bottom, min(bottom + _BAND, ny))
         pixels = to_grid.of(Tile(band.start, band.stop, 0, nx))
         blot_image(median.image, pixels, iscale=1.0 / ratio, interp="poly5", fillval=0.0, out_img=image[band])
         known[band] = nearest(median.shared, pixels)
-        if bound is not None and others is not None:
-            bound[band] = nearest(others, pixels)
-    return Model(image, _gradient(image), known, bound)
+        if is_bounded is not None and others is not None:
+            is_bounded[band] = nearest(others, pixels)
+    return Model(image, _gradient(image), known, is_bounded)
 
 
 def nearest(values: NDArray[Any], pixels: NDArray[np.float64]) -> NDArray[Any]:
-    """Values (my, mx) at the pixels nearest to positions (ny, nx, 2), or nearest to these at the edges."""
+    """Return values (my, mx) at the pixels nearest to positions (ny, nx, 2), within the edges."""
     places = (pixels + 0.5).astype(np.int32)
     np.clip(places, 0, np.array(values.shape[::-1]) - 1, out=places)
     return np.asarray(values[places[..., 1], places[..., 0]])
 
 
 def _throughout(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a mask holds for a pixel and the eight around it; not at the edges, beyond which nothing does."""
+    """Return where a mask holds for a pixel and the eight around it; never at the edges."""
     lacking = ~mask
     lacking[[0, -1]] = lacking[:, [0, -1]] = True
     return ~_grown(lacking)
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels of a mask and the eight around each."""
+    """Return the pixels of a mask and the eight around each."""
     tall = mask.copy()
     tall[1:] |= mask[:-1]
     tall[:-1] |= mask[1:]
@@ -226,10 +233,10 @@ def _gradient(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-def compared(
+def cosmic_rays_against_median(
     image: NDArray[Any], good: NDArray[np.bool_], model: Model, noise: NDArray[Any], settings: MosaicSettings
 ) -> NDArray[np.bool_]:
-    """Pixels that differ from the model by more than noise and a blurred or shifted source explain.
+    """Return pixels that differ from the model by more than noise and a blurred or shifted source explain.
 
     Parameters
     ----------
@@ -251,7 +258,7 @@ def compared(
     """
     difference = image - model.image
     np.abs(difference, out=difference, where=model.known)
-    usable = good & model.told
+    usable = good & model.is_testable
     sure = usable & (difference > settings.cr_scale * model.gradient + settings.cr_snr * noise)
     beside = _grown(sure)
     likely = difference > settings.cr_scale_beside * model.gradient + settings.cr_snr_beside * noise
@@ -259,11 +266,13 @@ def compared(
 
 
 def has_astroscrappy() -> bool:
-    """Return whether what `laplacian_rays` stands on is installed."""
+    """Return whether what `laplacian_cosmic_rays` stands on is installed."""
     return find_spec("astroscrappy") is not None
 
 
-def laplacian_rays(image: NDArray[Any], good: NDArray[np.bool_], noise: NDArray[Any]) -> NDArray[np.bool_]:
+def laplacian_cosmic_rays(
+    image: NDArray[Any], good: NDArray[np.bool_], noise: NDArray[Any]
+) -> NDArray[np.bool_]:
     """Find the pixels of one exposure with edges sharper than the optics make (L.A.Cosmic, by astroscrappy).
 
     Parameters

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from grism_align.values.exposure import Exposure
-    from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import MosaicSettings
-    from grism_align.values.transform import LinearTransform
 
-__all__ = ["corrected_wcss", "frame_note", "grid_around", "plan_mosaics"]
+__all__ = ["frame_note", "grid_around", "plan_mosaics"]
 
 # More are no one's intention: 31 600 x 31 600, some ten GB with weights and segments.
 _MOST_PIXELS = 1_000_000_000
@@ -58,27 +56,20 @@ def grid_around(sky: ArrayLike, scale: float, orientation: float) -> MosaicGrid:
     return MosaicGrid(plane, -low, matrix, (ny, nx))
 
 
-def corrected_wcss(exposure: Exposure, transform: LinearTransform | None) -> tuple[PixelSky, ...]:
-    """The WCSs of an exposure's chips after a correction, as they are where that is None."""
-    if transform is None:
-        return tuple(chip.wcs for chip in exposure.chips)
-    return tuple(chip.wcs.corrected(transform) for chip in exposure.chips)
-
-
 def plan_mosaics(
-    exposures: Sequence[tuple[Exposure, Sequence[PixelSky]]],
+    exposures: Sequence[Exposure],
     product: str,
     settings: MosaicSettings,
     grid: MosaicGrid | None = None,
 ) -> tuple[MosaicPlan, ...]:
-    """Which exposures go into which mosaic: each visit and filter, and the field and filter, as asked for.
+    """Plan the mosaics that were asked for: of each visit and filter, of the field in each filter, or both.
 
     All filters of a visit share one frame, so that their pixels are the same places of the sky.
 
     Parameters
     ----------
-    exposures : sequence of (Exposure, WCSs of its chips)
-        Direct exposures in time order.
+    exposures : sequence of Exposure
+        Direct exposures with corrected WCSs, in time order.
     product : str
         Name of the field.
     settings : MosaicSettings
@@ -86,10 +77,10 @@ def plan_mosaics(
     grid : MosaicGrid, optional
         The frame of all mosaics, where one was given.
     """
-    sets: list[tuple[str, list[tuple[Exposure, Sequence[PixelSky]]]]] = []
+    sets: list[tuple[str, list[Exposure]]] = []
     if settings.extent in ("visit", "both"):
-        visits = dict.fromkeys(exposure.visit for exposure, _ in exposures)
-        sets += [(visit, [pair for pair in exposures if pair[0].visit == visit]) for visit in visits]
+        visits = dict.fromkeys(exposure.visit for exposure in exposures)
+        sets += [(visit, [exposure for exposure in exposures if exposure.visit == visit]) for visit in visits]
     if settings.extent in ("field", "both"):
         sets.append((product, list(exposures)))
     return tuple(plan for name, members in sets for plan in _plans(name, members, settings, grid))
@@ -97,7 +88,7 @@ def plan_mosaics(
 
 def _plans(
     name: str,
-    members: Sequence[tuple[Exposure, Sequence[PixelSky]]],
+    members: Sequence[Exposure],
     settings: MosaicSettings,
     grid: MosaicGrid | None,
 ) -> Iterable[MosaicPlan]:
@@ -107,13 +98,13 @@ def _plans(
         wrong = "scale" if grid is None else "grid_image"
         allowed = f"gives {name} {nx} x {ny} pixels; a mosaic may have 1e9"
         raise SettingsError(wrong, getattr(settings, wrong), allowed)
-    for band in dict.fromkeys(exposure.filter for exposure, _ in members):
-        keys = tuple(exposure.key for exposure, _ in members if exposure.filter == band)
+    for band in dict.fromkeys(exposure.filter for exposure in members):
+        keys = tuple(exposure.key for exposure in members if exposure.filter == band)
         yield MosaicPlan(f"{name}-{band.lower()}", band, keys, frame)
 
 
 def frame_note(plan: MosaicPlan, settings: MosaicSettings) -> str:
-    """What is about to be made: pixels, room on disk (images, weights, segments), tiles, exposures."""
+    """Describe what is about to be made: pixels, room on disk (all images), tiles, exposures."""
     ny, nx = plan.grid.shape
     size = 4e-9 * nx * ny * (3 if settings.make_catalog else 2)
     tiles = len(plan.grid.tiles(settings.tile))
@@ -123,5 +114,5 @@ def frame_note(plan: MosaicPlan, settings: MosaicSettings) -> str:
     )
 
 
-def _corners(members: Sequence[tuple[Exposure, Sequence[PixelSky]]]) -> NDArray[np.float64]:
-    return np.concatenate([wcs.footprint() for _, wcss in members for wcs in wcss])
+def _corners(members: Sequence[Exposure]) -> NDArray[np.float64]:
+    return np.concatenate([chip.wcs.footprint() for member in members for chip in member.chips])

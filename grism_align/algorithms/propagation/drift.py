@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.pair import stays
-from grism_align.algorithms.propagation.propagation_error import drift_correlation, own_variance
+from grism_align.algorithms.propagation.propagation_error import drift_correlation, own_variances
+from grism_align.values.exposure import by_pointing
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ _LEAST = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """Where the direct exposures of one acquisition, N, were found.
+    """Where the pointings of one acquisition, N, were found.
 
     Parameters
     ----------
@@ -105,26 +106,28 @@ def _factor(weights: NDArray[np.float64]) -> float:
 def _tracks(
     exposures: Sequence[Exposure], relative: AlignmentSolution, pairing_radius: float
 ) -> list[_Track]:
-    """The acquisitions that two or more direct exposures tell of."""
+    """Find the acquisitions that two or more direct exposures tell of."""
     acquisitions: dict[tuple[str, str, str], list[Exposure]] = {}
     for exposure in sorted(exposures, key=lambda each: (each.start, each.key)):
         acquisitions.setdefault((exposure.visit, exposure.group, exposure.instrument), []).append(exposure)
+    variances = own_variances(exposures, relative)
     tracks = []
     for members in acquisitions.values():
         labels = dict(
             zip((e.key for e in members), zip(*stays(members, pairing_radius), strict=True), strict=True)
         )
         tracks += [
-            _track(alike, relative, np.array([labels[each.key] for each in alike]))
+            _track(alike, relative, variances, np.array([labels[each.key] for each in alike]))
             for alike in _comparable(members, relative)
         ]
     return tracks
 
 
 def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> list[list[Exposure]]:
-    """Direct exposures whose own sources were aligned, of one frame, and from the grism exposures' WCS.
+    """Find direct exposures whose own sources were aligned, of one frame, and from the grism exposures' WCS.
 
-    A WCS that was fitted to an exposure no longer tells where its telescope pointed.
+    Each stands for its pointing. A WCS that was fitted to an exposure no longer tells where its telescope
+    pointed.
     """
     solutions = {each.wcs_solution for each in members if not each.is_direct}
     found: dict[tuple[int, str], list[Exposure]] = {}
@@ -134,19 +137,25 @@ def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> lis
             continue
         if each.is_direct and each.wcs_solution in solutions:
             found.setdefault((fit.frame, each.wcs_solution), []).append(each)
-    return [alike for alike in found.values() if len(alike) > 1]
+    firsts = ([members[0] for members in by_pointing(alike)] for alike in found.values())
+    return [alike for alike in firsts if len(alike) > 1]
 
 
-def _track(directs: Sequence[Exposure], relative: AlignmentSolution, labels: NDArray[np.int_]) -> _Track:
+def _track(
+    directs: Sequence[Exposure],
+    relative: AlignmentSolution,
+    variances: Mapping[str, float],
+    labels: NDArray[np.int_],
+) -> _Track:
     place = directs[0].plane
     transforms = [transform.at(place) for each in directs if (transform := relative[each.key].transform)]
     hours = 24.0 * np.array([each.mid - directs[0].mid for each in directs])
-    variance = np.array([own_variance(relative[each.key], each.plane) for each in directs])
+    variance = np.array([variances[each.key] for each in directs])
     same = labels[:, None] == labels
     return _Track(
         np.array([transform.shift for transform in transforms]),
         np.diag(variance + _LEAST**2),
-        drift_correlation(hours[:, None] - hours),
+        drift_correlation(hours[:, None] - hours, directs[0].telescope.coherence.drift_time),
         same.sum(axis=-1).astype(float),
     )
 

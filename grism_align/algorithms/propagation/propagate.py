@@ -13,7 +13,7 @@ from grism_align.algorithms.propagation.pair import Relation, direct_candidate, 
 from grism_align.algorithms.propagation.propagation_error import (
     carried_covariance,
     mean_transform,
-    own_variance,
+    own_variances,
     weights_of,
     with_carried_error,
 )
@@ -60,7 +60,7 @@ def propagate(
     """Give each grism exposure the total correction of the direct exposures that govern it.
 
     The transform is a map of the sky, in the plane of the direct exposures' frame. So it holds for the grism
-    exposure whatever its CRPIX, POSTARG or roll.
+    exposure whatever its reference pixel, offset or roll.
 
     Parameters
     ----------
@@ -83,8 +83,7 @@ def propagate(
         another guide-star acquisition; FAILED, with the reason as a remark, where none governs it.
     """
     exposures = (*directs, *grisms)
-    known = (relative or solution).fits
-    own = {each.key: own_variance(known[each.key], each.plane) for each in directs if each.key in known}
+    own = own_variances(directs, relative or solution)
     fits = {
         grism.key: _governed_fit(grism, exposures, solution, (settings, pointing), own) for grism in grisms
     }

@@ -9,16 +9,18 @@ import numpy as np
 
 from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.propagation.pair import Relation
+from grism_align.values.exposure import by_pointing
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.pair import DirectCandidate
+    from grism_align.values.exposure import Exposure
     from grism_align.values.settings import PointingSettings, PropagationSettings
-    from grism_align.values.solution import ExposureFit
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import TangentPlane
 
 __all__ = [
@@ -26,56 +28,69 @@ __all__ = [
     "drift_correlation",
     "mean_transform",
     "offset_covariance",
-    "own_variance",
+    "own_variances",
     "weights_of",
     "with_carried_error",
 ]
 
-# Hours within which drift is much the same: half the coherence of a period of an orbit, that of its causes.
-_COHERENCE = 0.6
 # A microarcsecond squared: keeps weights finite where nothing has an error.
 _TINY = 1e-12
 # Of fewer sources the scatter tells too little.
 _FEWEST = 5
 
 
-def own_variance(fit: ExposureFit, place: TangentPlane) -> float:
-    """Variance of the shift of a correction against others of its acquisition, of one axis, arcsec^2.
+def own_variances(exposures: Iterable[Exposure], solution: AlignmentSolution) -> dict[str, float]:
+    """Find the variances of the shifts of corrections against others of their acquisition, arcsec^2.
 
     Parameters
     ----------
-    fit : ExposureFit
-        With a transform.
-    place : TangentPlane
-        At the exposure.
+    exposures : iterable of Exposure
+        Direct exposures; those of a pointing have one correction.
+    solution : AlignmentSolution
+        Their fits.
+
+    Returns
+    -------
+    dict of str to float
+        Of one axis, by key of the exposures that have a fit.
 
     Notes
     -----
     What the exposures of an acquisition have in common, such as the error of its tie to the frame or of its
-    roll, is in the covariance of each, and cancels. The scatter of an exposure's own sources about the fit
+    roll, is in the covariance of each, and cancels. The scatter of a pointing's own sources about the fit
     has none of it: with residuals r of weights u, the variance of the weighted mean is
     sum(u^2 r^2) / sum(u)^2 (Huber 1981). Without residuals it is that of the whole correction.
     """
-    told = fit.residuals
-    if told is not None:
-        weight = told.weight / told.error**2
-        used = int((weight > 0).sum())
-        if used >= _FEWEST and np.isfinite(weight).all():
-            square = (1e-3 * told.offset) ** 2
-            scatter = (weight**2 @ square).mean() / weight.sum() ** 2
-            return float(scatter * used / (used - 1))
-    return 0.0 if fit.transform is None else fit.transform.at(place).axis_error ** 2
+    found: dict[str, float] = {}
+    for members in by_pointing(exposures):
+        fits = {e.key: solution.fits[e.key] for e in members if e.key in solution.fits}
+        found |= dict.fromkeys(fits, _own_variance(list(fits.values()), members[0].plane))
+    return found
 
 
-def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of the drifts at two times.
+def _own_variance(fits: Sequence[ExposureFit], place: TangentPlane) -> float:
+    known = [fit.residuals for fit in fits if fit.residuals is not None]
+    weight = np.concatenate([np.zeros(0), *(one.weight / one.error**2 for one in known)])
+    used = int((weight > 0).sum())
+    if used >= _FEWEST and np.isfinite(weight).all():
+        square = (1e-3 * np.concatenate([one.offset for one in known])) ** 2
+        scatter = (weight**2 @ square).mean() / weight.sum() ** 2
+        return float(scatter * used / (used - 1))
+    transform = next((fit.transform for fit in fits if fit.transform is not None), None)
+    return 0.0 if transform is None else transform.at(place).axis_error ** 2
+
+
+def drift_correlation(hours: NDArray[np.float64], drift_time: float) -> NDArray[np.float64]:
+    """Return the correlation of the drifts at two times.
 
     Parameters
     ----------
     hours : ndarray
         Between them.
+    drift_time : float, h
+        Time within which drift is much the same.
     """
-    return np.asarray(np.exp(-0.5 * (hours / _COHERENCE) ** 2))
+    return np.asarray(np.exp(-0.5 * (hours / drift_time) ** 2))
 
 
 def carried_covariance(
@@ -97,13 +112,14 @@ def carried_covariance(
 
     Notes
     -----
-    Drift is a smooth Gaussian process: linear over minutes, forgotten after an orbit. Each offset, and each
-    acquisition of the same guide stars, has an error of ``dither_error``; other guide stars have one of
-    ``visit_error``.
+    Drift is a smooth Gaussian process: linear over minutes, forgotten after some of the telescope's drift
+    times. Each offset, and each acquisition of the same guide stars, has an error of ``dither_error``; other
+    guide stars have one of ``visit_error``.
     """
     hours = np.array([each.hours for each in candidates])
-    mine = drift_correlation(hours)
-    shared = drift_correlation(hours[:, None] - hours)
+    drift_time = candidates[0].exposure.telescope.coherence.drift_time
+    mine = drift_correlation(hours, drift_time)
+    shared = drift_correlation(hours[:, None] - hours, drift_time)
     drift = 1.0 + shared - mine[:, None] - mine
     return np.asarray(propagation.drift_error**2 * drift + offset_covariance(candidates, pointing))
 

@@ -1,4 +1,4 @@
-"""The joint solution of exposures that overlap: pairing of sources and least squares in turns."""
+"""The joint solution of pointings that overlap: pairing of sources and least squares in turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grism_align.algorithms.fitting.joint import (
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, PointingPrior
 from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
 from grism_align.algorithms.matching.match import mutual_nearest
-from grism_align.algorithms.relative.cluster import merged_sources
+from grism_align.algorithms.relative.cluster import SeenSources, united
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.failure import TooFewMatches
@@ -47,47 +47,78 @@ _LEAST_RADIUS = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class _Associated:
-    """The sources of a frame and which of them each row of each list is, -1 for none."""
+class _Task:
+    """What a frame is made of: the pointings, which of them fix it, and how it is solved."""
 
-    sources: PlaneList
-    count: NDArray[np.int64]
+    field: NetworkInput
+    fixed: list[int]
+    relative: RelativeSettings
+    match: MatchSettings
+
+
+@dataclass(frozen=True, eq=False)
+class _Associated:
+    """The sources of a frame, and which of them each row of each pointing's list is.
+
+    Parameters
+    ----------
+    seen : SeenSources
+        S sources.
+    assigned : mapping of int to (N,) ndarray of int
+        Number of the source of each row, -1 for none; by number of the pointing.
+    """
+
+    seen: SeenSources
     assigned: Mapping[int, NDArray[np.int64]]
+
+    def is_shared(self) -> NDArray[np.bool_]:
+        """Tell of each source whether several pointings saw it, (S,)."""
+        by_pointing = [np.unique(own[own >= 0]) for own in self.assigned.values()]
+        return np.bincount(np.concatenate(by_pointing), minlength=len(self.seen.count)) > 1
 
 
 @dataclass(frozen=True, eq=False)
 class _Solved:
-    """A joint solution and where its measurements come from: rows of the lists, sources of the frame."""
+    """A joint solution, where its measurements come from, and the corrections that it makes.
+
+    Parameters
+    ----------
+    measured : Measurements
+        M measurements.
+    rows, sources : (M,) ndarray of int
+        Rows of the pointings' lists, sources of the frame.
+    solution : JointSolution
+        Of those.
+    transforms : dict of int to LinearTransform
+        The corrections of the pointings with what the solution adds.
+    radius : float, arcsec
+        In which measurements and sources are to be paired.
+    """
 
     measured: Measurements
     rows: NDArray[np.int64]
     sources: NDArray[np.int64]
     solution: JointSolution
+    transforms: dict[int, LinearTransform]
     radius: float
 
 
 def single_frame(field: NetworkInput, number: int) -> AlignedFrame:
-    """The frame of an exposure that nothing else overlaps: its own sources.
+    """Make the frame of a pointing that nothing else overlaps: its own sources.
 
     Parameters
     ----------
     field : NetworkInput
-        All exposures.
+        All pointings.
     number : int
         The one.
     """
-    own = field.lists[number]
-    rows = np.arange(len(own))
-    fit = MemberFit(
-        LinearTransform.identity(field.plane),
-        rows,
-        rows,
-        np.zeros((len(own), 2)),
-        np.ones(len(own)),
-        own.error,
-        np.nan,
-    )
-    return AlignedFrame({number: fit}, (number,), own, np.ones(len(own), np.int64), {})
+    pointing = field.pointings[number]
+    own, n = pointing.sources, len(pointing.sources)
+    rows = np.arange(n)
+    transform = LinearTransform.identity(field.plane)
+    fit = MemberFit(transform, rows, rows, np.zeros((n, 2)), np.ones(n), own.error, np.full(n, np.nan))
+    return AlignedFrame({number: fit}, (number,), united(pointing.lists, _LEAST_RADIUS), {})
 
 
 def joint_frame(
@@ -97,14 +128,14 @@ def joint_frame(
     relative: RelativeSettings,
     match: MatchSettings,
 ) -> AlignedFrame:
-    """Solve for the corrections of exposures that are on one rough frame.
+    """Solve for the corrections of pointings that are on one rough frame.
 
     Parameters
     ----------
     field : NetworkInput
-        All exposures.
+        All pointings.
     rough : mapping of int to LinearTransform
-        The exposures to solve for, and what takes each onto the rough frame.
+        The pointings to solve for, and what takes each onto the rough frame.
     fixed : list of int
         Those of them that fix the frame.
     relative : RelativeSettings
@@ -117,138 +148,132 @@ def joint_frame(
     TooFewMatchesError
         If no source is common to two of them.
     """
+    task = _Task(field, fixed, relative, match)
     numbers = sorted(rough)
     shared = _shared_rolls(field, {n: rough[n] for n in numbers}, relative.fitgeometry)
-    transforms = _on_fixed_frame(field, shared, fixed)
+    transforms = _on_fixed_frame(task, shared)
     known = _merged(field, transforms, match.tolerance)
-    solved, transforms = _solved(field, transforms, known, fixed, (relative, match, match.tolerance))
+    solved = _solved(task, transforms, known, match.tolerance)
     for turn in range(1, _MERGED_ROUNDS + _ASSIGNED_ROUNDS):
         if turn < _MERGED_ROUNDS:
-            known = _merged(field, transforms, solved.radius)
+            known = _merged(field, solved.transforms, solved.radius)
         else:
-            known = _assigned(field, transforms, _frame_sources(known.sources, solved), solved.radius)
-        solved, transforms = _solved(field, transforms, known, fixed, (relative, match, solved.radius))
-    frame_sources = _frame_sources(known.sources, solved)
+            positions = _frame_sources(known.seen.positions, solved)
+            known = _assigned(field, solved.transforms, positions, solved.radius)
+        solved = _solved(task, solved.transforms, known, solved.radius)
     judge = _Judge(solved, match)
     members = {
-        number: judge.member(field.lists[number], index, transforms[number])
+        number: judge.member(field.pointings[number].sources, index, solved.transforms[number])
         for index, number in enumerate(numbers)
     }
-    return AlignedFrame(members, tuple(fixed), frame_sources, known.count, {})
+    seen = replace(known.seen, positions=_frame_sources(known.seen.positions, solved))
+    return AlignedFrame(members, tuple(fixed), seen, {})
 
 
 def _solved(
-    field: NetworkInput,
-    transforms: Mapping[int, LinearTransform],
-    known: _Associated,
-    fixed: list[int],
-    settings: tuple[RelativeSettings, MatchSettings, float],
-) -> tuple[_Solved, dict[int, LinearTransform]]:
-    """The joint solution of associated sources, and the transforms with what it adds."""
-    relative, match, radius = settings
-    if (known.count > 1).sum() == 0:
+    task: _Task, transforms: Mapping[int, LinearTransform], known: _Associated, radius: float
+) -> _Solved:
+    """Solve for what is added to the transforms, given which source each measurement is of."""
+    match = task.match
+    if not known.is_shared().any():
         raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
-    measured, rows, sources = _measurements(field, transforms, known, fixed, match.max_leverage)
-    prior = pointing_prior(field.pointing, measured, list(transforms.values()))
-    solution = solve_joint(measured, relative.fitgeometry, match.clip, prior)
-    steps = followed(measured, solution, field.plane)
+    measured, rows, sources = _measurements(task, transforms, known)
+    prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
+    solution = solve_joint(measured, task.relative.fitgeometry, match.clip, prior)
+    steps = followed(measured, solution, task.field.plane)
     total = {n: _stepped(t, step) for (n, t), step in zip(transforms.items(), steps, strict=True)}
     typical = float(np.median(np.hypot(measured.error, solution.scatter[measured.noise_class])))
     radius = float(np.clip(match.clip * 2 * typical, _LEAST_RADIUS, radius))
-    return _Solved(measured, rows, sources, solution, radius), total
+    return _Solved(measured, rows, sources, solution, total, radius)
 
 
 def _shared_rolls(
     field: NetworkInput, transforms: Mapping[int, LinearTransform], geometry: str
 ) -> dict[int, LinearTransform]:
-    """The rough transforms with the mean roll of each group; every exposure's centre stays where it was."""
-    rolls: dict[str, list[float]] = {}
+    """Give the rough transforms the mean roll of each group; every pointing's centre stays where it was."""
+    rolls: dict[int, list[float]] = {}
     for number, transform in transforms.items():
-        rolls.setdefault(field.groups[number], []).append(transform.roll)
+        rolls.setdefault(field.pointings[number].roll_group, []).append(transform.roll)
     mean = {group: 0.0 if geometry == "shift" else _mean_angle(own) for group, own in rolls.items()}
     shared = {}
     for number, transform in transforms.items():
-        center = field.lists[number].xy.mean(axis=0)
+        center, roll = field.pointings[number].center, mean[field.pointings[number].roll_group]
         shift = transform.apply(center) - center
-        roll = mean[field.groups[number]]
         shared[number] = LinearTransform.from_parameters(field.plane, shift, roll, center=center)
     return shared
 
 
 def _mean_angle(angles: Sequence[float]) -> float:
-    """Mean of angles, deg, that may lie on both sides of 180."""
+    """Average angles, deg, that may lie on both sides of 180."""
     return float(np.degrees(np.angle(np.exp(1j * np.radians(angles)).mean())))
 
 
-def _on_fixed_frame(
-    field: NetworkInput, transforms: dict[int, LinearTransform], fixed: list[int]
-) -> dict[int, LinearTransform]:
-    """The transforms followed by what brings the mean of the fixed exposures back to the identity."""
-    centers = np.array([field.lists[n].xy.mean(axis=0) for n in fixed])
-    moved = np.array([transforms[n].apply(center) for n, center in zip(fixed, centers, strict=True)])
+def _on_fixed_frame(task: _Task, transforms: dict[int, LinearTransform]) -> dict[int, LinearTransform]:
+    """Let the transforms be followed by what brings the mean of the fixed pointings back to the identity."""
+    centers = np.array([task.field.pointings[n].center for n in task.fixed])
+    moved = np.array([transforms[n].apply(center) for n, center in zip(task.fixed, centers, strict=True)])
     back = LinearTransform.from_parameters(
-        field.plane,
+        task.field.plane,
         shift=(centers - moved).mean(axis=0),
-        roll=-_mean_angle([transforms[n].roll for n in fixed]),
+        roll=-_mean_angle([transforms[n].roll for n in task.fixed]),
         center=moved.mean(axis=0),
     )
     return {n: transform.then(back) for n, transform in transforms.items()}
 
 
 def _merged(field: NetworkInput, transforms: Mapping[int, LinearTransform], radius: float) -> _Associated:
-    """Common sources of the exposures, at the mean positions of their measurements."""
-    moved = {n: field.lists[n].moved(transform) for n, transform in transforms.items()}
-    merged, *others = ((sources, np.ones(len(sources), np.int64)) for sources in moved.values())
-    for own in others:
-        merged = merged_sources(merged, own, radius)
+    """Find common sources of the exposures, at the mean positions of their measurements."""
+    moved = (own.moved(t) for n, t in transforms.items() for own in field.pointings[n].lists)
     # Assigned at the end, so that early exposures profit from the mean positions of all.
-    return _assigned(field, transforms, merged[0], radius)
+    return _assigned(field, transforms, united(moved, radius).positions, radius)
 
 
 def _assigned(
     field: NetworkInput, transforms: Mapping[int, LinearTransform], sources: PlaneList, radius: float
 ) -> _Associated:
-    """Which source each row of each list is."""
-    assigned = {}
-    for n, transform in transforms.items():
-        own = transform.apply(field.lists[n].xy)
-        pairs = mutual_nearest(own, sources.xy, radius)
-        assigned[n] = np.full(len(own), -1, dtype=np.int64)
-        assigned[n][pairs[:, 0]] = pairs[:, 1]
-    seen = np.concatenate([a[a >= 0] for a in assigned.values()])
-    return _Associated(sources, np.bincount(seen, minlength=len(sources)), assigned)
+    """Tell which source each row of each list is; no source is two rows of one exposure."""
+
+    def nearest(own: PlaneList, transform: LinearTransform) -> NDArray[np.int64]:
+        row, source = mutual_nearest(transform.apply(own.xy), sources.xy, radius).T
+        found = np.full(len(own), -1, dtype=np.int64)
+        found[row] = source
+        return found
+
+    assigned = {
+        n: np.concatenate([nearest(own, transform) for own in field.pointings[n].lists])
+        for n, transform in transforms.items()
+    }
+    seen = np.concatenate([own[own >= 0] for own in assigned.values()])
+    return _Associated(SeenSources(sources, np.bincount(seen, minlength=len(sources))), assigned)
 
 
 def _measurements(
-    field: NetworkInput,
-    transforms: Mapping[int, LinearTransform],
-    known: _Associated,
-    fixed: list[int],
-    max_leverage: float,
+    task: _Task, transforms: Mapping[int, LinearTransform], known: _Associated
 ) -> tuple[Measurements, NDArray[np.int64], NDArray[np.int64]]:
-    """Measurements of sources seen twice or more; and each one's row in its list and source in the frame."""
-    numbers, twice = list(transforms), known.count > 1
-    rows = [np.flatnonzero((own >= 0) & twice[own]) for own in known.assigned.values()]
-    lists = [field.lists[n].rows(r) for n, r in zip(numbers, rows, strict=True)]
+    """Collect measurements of shared sources; and each one's row in its list and source in the frame."""
+    numbers, is_shared = list(transforms), known.is_shared()
+    rows = [np.flatnonzero((own >= 0) & is_shared[own]) for own in known.assigned.values()]
+    pointings = [task.field.pointings[n] for n in numbers]
+    lists = [one.sources.rows(r) for one, r in zip(pointings, rows, strict=True)]
     frame_source = np.concatenate([known.assigned[n][r] for n, r in zip(numbers, rows, strict=True)])
-    exposure = np.repeat(np.arange(len(numbers)), [len(r) for r in rows])
+    instrument = np.concatenate([one.instrument[r] for one, r in zip(pointings, rows, strict=True)])
     _, source = np.unique(frame_source, return_inverse=True)
-    _, group = np.unique([field.groups[n] for n in numbers], return_inverse=True)
-    _, kind = np.unique([field.kinds[n] for n in numbers], return_inverse=True)
+    _, group = np.unique([one.roll_group for one in pointings], return_inverse=True)
+    _, noise_class = np.unique(instrument, return_inverse=True)
     measured = Measurements(
-        pointing=exposure,
+        pointing=np.repeat(np.arange(len(numbers)), [len(r) for r in rows]),
         source=source.ravel(),
         xy=np.concatenate([transforms[n].apply(own.xy) for n, own in zip(numbers, lists, strict=True)]),
-        error=np.concatenate([_held_down(own.error, max_leverage) for own in lists]),
-        noise_class=kind.ravel()[exposure],
+        error=np.concatenate([_held_down(own.error, task.match.max_leverage) for own in lists]),
+        noise_class=noise_class.ravel(),
         group=group.ravel(),
-        fixed=np.isin(numbers, fixed),
+        fixed=np.isin(numbers, task.fixed),
     )
     return measured, np.concatenate(rows), frame_source
 
 
 def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
-    """Errors of an exposure's sources, none of which has more than this share of the weight.
+    """Raise errors of a pointing's sources, lest one has more than this share of the weight.
 
     A star among galaxies would carry the fit, right or wrong, and clip all the others where it moved.
     """
@@ -260,18 +285,18 @@ def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
 
 
 def pointing_prior(
-    pointing: PointingSettings, measured: Measurements, transforms: Sequence[LinearTransform]
+    errors: PointingSettings, measured: Measurements, transforms: Sequence[LinearTransform]
 ) -> PointingPrior:
-    """What the pointing tells, given the corrections that the measured positions already have.
+    """Make the prior, given the corrections that the measured positions already have.
 
     Parameters
     ----------
-    pointing : PointingSettings
-        Errors of the pointing.
+    errors : PointingSettings
+        How well the a priori WCSs are known.
     measured : Measurements
         With positions as corrected so far.
     transforms : sequence of LinearTransform
-        The corrections so far, of the E exposures.
+        The corrections so far, of the E pointings.
     """
     center = group_centers(measured)
     group = measured.group
@@ -287,9 +312,9 @@ def pointing_prior(
         terms=terms / np.maximum(np.bincount(group, minlength=g), 1)[:, None],
         center=center,
         group=group,
-        dither=pointing.dither_error,
-        offset=pointing.visit_error,
-        term_errors=np.array([np.radians(pointing.roll_error), *[pointing.scale_error] * (N_TERMS - 1)]),
+        dither=errors.dither_error,
+        offset=errors.visit_error,
+        term_errors=np.array([np.radians(errors.roll_error), *[errors.scale_error] * (N_TERMS - 1)]),
         shift_weight=np.ones(e),
         offset_weight=np.ones(g),
         term_weight=np.ones((g, N_TERMS)),
@@ -297,7 +322,7 @@ def pointing_prior(
 
 
 def followed(measured: Measurements, solution: JointSolution, plane: TangentPlane) -> list[LinearTransform]:
-    """What a joint solution adds to the correction of each exposure, with the covariance of the total.
+    """Return what a joint solution adds to the correction of each pointing, with the covariance of the total.
 
     Parameters
     ----------
@@ -319,13 +344,13 @@ def followed(measured: Measurements, solution: JointSolution, plane: TangentPlan
 
 
 def _stepped(before: LinearTransform, step: LinearTransform) -> LinearTransform:
-    """A transform followed by another, with the covariance of that: each solution is one of the whole."""
+    """Let a transform be followed by another, with the covariance of that: each solution is of the whole."""
     total = before.then(step)
     return replace(total, covariance=step.covariance)
 
 
 def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From (shift at the centre, terms) to (shift, m00, m01, m10, m11)."""
+    """Go from (shift at the centre, terms) to (shift, m00, m01, m10, m11)."""
     jacobian = np.zeros((6, 2 + N_TERMS))
     jacobian[:2, :2] = np.eye(2)
     jacobian[2:, 2:] = GENERATORS.reshape(N_TERMS, 4).T
@@ -334,47 +359,51 @@ def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float
 
 
 class _Judge:
-    """Tells the quality of each exposure's fit; what all of them need is computed once."""
+    """Tells the quality of each pointing's fit; what all of them need is computed once."""
 
     def __init__(self, solved: _Solved, match: MatchSettings) -> None:
         self._solved, self._match = solved, match
         measured, solution = solved.measured, solved.solution
         self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.noise_class] ** 2)
         free = redundancy(measured, self._weight)
-        self._pull2 = (solution.residual / (free * measured.error)[:, None]) ** 2
+        self._chi2 = ((solution.residual / (free * measured.error)[:, None]) ** 2).mean(axis=1)
         self._order = np.argsort(measured.pointing, kind="stable")
         self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))
 
     def member(self, own: PlaneList, index: int, transform: LinearTransform) -> MemberFit:
-        """The fit of one exposure, by its place among those solved."""
+        """Judge the fit of one pointing, by its place among those solved."""
         solved, solution = self._solved, self._solved.solution
         mine = self._order[self._ends[index] : self._ends[index + 1]]
-        weight, used = solution.weight[mine], solution.weight[mine] > 0
-        return MemberFit(
+        fit = MemberFit(
             transform=transform,
             rows=solved.rows[mine],
             sources=solved.sources[mine],
             residual=solution.residual[mine],
-            weight=weight,
+            weight=solution.weight[mine],
             error=solved.measured.error[mine],
-            probability=false_match_probability(
-                PairedLists(
-                    own.moved(transform).xy,
-                    solution.source_xy,
-                    solved.rows[mine],
-                    int(used.sum()),
-                    solved.radius,
-                ),
-                self._match,
-                with_roll=False,
-            ),
-            reduced_chi2=float(self._pull2[mine][used].mean()) if used.any() else float("nan"),
+            chi2=self._chi2[mine],
             leverage=leverage(self._weight[mine]),
         )
+        return replace(fit, probability=self._chance(own.moved(transform), fit))
+
+    def _chance(self, moved: PlaneList, fit: MemberFit) -> float:
+        """Probability that a pointing without a common source matches as well."""
+        # What several of its exposures measured of one source is one agreement.
+        _, first = np.unique(fit.sources, return_index=True)
+        repeated = np.delete(fit.rows, first)
+        kept = np.delete(np.arange(len(moved)), repeated)
+        lists = PairedLists(
+            moved.xy[kept],
+            self._solved.solution.source_xy,
+            np.searchsorted(kept, np.sort(fit.rows[first])),
+            fit.n_sources_used,
+            self._solved.radius,
+        )
+        return false_match_probability(lists, self._match, with_roll=False)
 
 
 def _frame_sources(merged: PlaneList, solved: _Solved) -> PlaneList:
-    """The frame's sources at the joint solution's positions; those seen once keep their own."""
+    """Move the frame's sources to the joint solution's positions; those seen once keep their own."""
     xy, error = merged.xy.copy(), np.hypot(merged.error, solved.solution.scatter.max())
     seen = np.unique(solved.sources)
     known = np.isfinite(solved.solution.source_error)

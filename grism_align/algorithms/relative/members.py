@@ -1,24 +1,74 @@
-"""The exposures of a network, and what their alignment gives for each."""
+"""The pointings of a network, and what their alignment gives for each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from grism_align.algorithms.fitting.fit import WeightedResiduals
+from grism_align.values.plane_list import PlaneList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.relative.cluster import SeenSources
     from grism_align.values.failure import Remark
-    from grism_align.values.plane_list import PlaneList
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["AlignedFrame", "MemberFit", "NetworkInput"]
+__all__ = ["AlignedFrame", "MemberFit", "NetworkInput", "PointingSources"]
+
+
+@dataclass(frozen=True, eq=False)
+class PointingSources:
+    """What the exposures of one pointing measured. All of them have one correction.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        Its exposures.
+    lists : tuple of PlaneList
+        Sources of each exposure in the common plane, by its a priori WCS.
+    instruments : tuple of str
+        Of each exposure; measurements by one instrument are of one noise class.
+    visit : str
+        Its visit.
+    roll_group : int
+        Pointings of one group share their roll.
+    pixel_scale : float, arcsec
+        The largest one of its exposures.
+    is_fixed : bool
+        Whether it fixes the frame.
+    """
+
+    keys: tuple[str, ...]
+    lists: tuple[PlaneList, ...]
+    instruments: tuple[str, ...]
+    visit: str
+    roll_group: int
+    pixel_scale: float
+    is_fixed: bool
+
+    @cached_property
+    def sources(self) -> PlaneList:
+        """All sources, exposure by exposure."""
+        return PlaneList.joined(self.lists)
+
+    @cached_property
+    def instrument(self) -> NDArray[np.str_]:
+        """The instrument that measured each source, (N,)."""
+        return np.repeat(self.instruments, [len(own) for own in self.lists])
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        """Mean position of the sources, (2,) arcsec."""
+        return np.asarray(self.sources.xy.mean(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,40 +77,29 @@ class NetworkInput:
 
     Parameters
     ----------
-    lists : sequence of PlaneList
-        Sources of each exposure in the common plane, by its a priori WCS.
-    visits, groups, kinds : sequence of str
-        Visit, guide-star acquisition and instrument of each exposure.
-    pixel_scales : sequence of float, arcsec
-        Of each exposure.
-    fixed : sequence of bool
-        Exposures that fix the frame.
+    pointings : sequence of PointingSources
+        What was measured.
     plane : TangentPlane
         The common plane.
-    pointing : PointingSettings
+    errors : PointingSettings
         How well the a priori WCSs are known.
     """
 
-    lists: Sequence[PlaneList]
-    visits: Sequence[str]
-    groups: Sequence[str]
-    kinds: Sequence[str]
-    pixel_scales: Sequence[float]
-    fixed: Sequence[bool]
+    pointings: Sequence[PointingSources]
     plane: TangentPlane
-    pointing: PointingSettings
+    errors: PointingSettings
 
 
 @dataclass(frozen=True, eq=False)
 class MemberFit(WeightedResiduals):
-    """The result for one exposure.
+    """The result for one pointing, or what one exposure of it tells.
 
     Parameters
     ----------
     transform : LinearTransform
         From the a priori positions to the frame, in the common plane, with covariance.
     rows : (N,) ndarray of int
-        Matched rows of the exposure's list.
+        Matched rows of the list of sources.
     sources : (N,) ndarray of int
         The frame's sources that they are.
     residual : (N, 2) ndarray, arcsec
@@ -69,10 +108,10 @@ class MemberFit(WeightedResiduals):
         Robust weight, 0 to 1.
     error : (N,) ndarray, arcsec
         Given standard error of one axis.
+    chi2 : (N,) ndarray
+        Squares of the residuals of one axis in units of what the given errors make them.
     probability : float
-        That an exposure without a common source matches as well.
-    reduced_chi2 : float
-        Of the used sources, by their given errors.
+        That a pointing without a common source matches as well; NaN where nothing was matched.
     leverage : float
         Share of the heaviest source in the weight.
     """
@@ -83,31 +122,50 @@ class MemberFit(WeightedResiduals):
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     error: NDArray[np.float64]
-    probability: float
-    reduced_chi2: float = float("nan")
+    chi2: NDArray[np.float64]
+    probability: float = float("nan")
     leverage: float = float("nan")
+
+    @property
+    def n_sources_used(self) -> int:
+        """Sources that kept weight; fewer than measurements where several exposures saw one."""
+        return len(np.unique(self.sources[self.weight > 0]))
+
+    @property
+    def reduced_chi2(self) -> float:
+        """Of the used sources, by their given errors."""
+        return float(self.chi2[self.weight > 0].mean()) if self.n_used else float("nan")
+
+    def by_exposure(self, pointing: PointingSources) -> list[MemberFit]:
+        """Part it into what each exposure of its pointing tells, with rows of that one's list."""
+        ends = np.cumsum([0, *map(len, pointing.lists)])
+        return [self._between(low, high) for low, high in pairwise(ends.tolist())]
+
+    def _between(self, low: int, high: int) -> MemberFit:
+        own = (self.rows >= low) & (self.rows < high)
+        columns = {
+            name: getattr(self, name)[own] for name in ("sources", "residual", "weight", "error", "chi2")
+        }
+        return replace(self, rows=self.rows[own] - low, **columns)
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedFrame:
-    """Exposures that overlap, on one frame.
+    """Pointings that overlap, on one frame.
 
     Parameters
     ----------
     members : dict of int to MemberFit
-        By number of the exposure.
+        By number of the pointing.
     fixed : tuple of int
-        The exposures that fix the frame.
-    sources : PlaneList
+        The pointings that fix the frame.
+    seen : SeenSources
         The frame's sources, in the common plane.
-    count : (S,) ndarray of int
-        Exposures that saw each.
     rejected : dict of int to Remark
-        Exposures that were matched but whose fit was not acceptable, and why.
+        Pointings that were matched but whose fit was not acceptable, and why.
     """
 
     members: dict[int, MemberFit]
     fixed: tuple[int, ...]
-    sources: PlaneList
-    count: NDArray[np.int64]
+    seen: SeenSources
     rejected: dict[int, Remark]

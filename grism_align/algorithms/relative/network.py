@@ -1,4 +1,4 @@
-"""Align all exposures of a field with each other: rough frames, common sources, one joint solution."""
+"""Align all pointings of a field with each other: rough frames, common sources, one joint solution."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _BENEFIT_OF_FIXED = 0.7
 def align_network(
     field: NetworkInput, relative: RelativeSettings, match: MatchSettings
 ) -> tuple[list[AlignedFrame], dict[int, Remark]]:
-    """Align exposures with each other.
+    """Align pointings with each other.
 
     Parameters
     ----------
     field : NetworkInput
-        The exposures.
+        The pointings.
     relative : RelativeSettings
         Frame and geometry.
     match : MatchSettings
@@ -40,11 +40,11 @@ def align_network(
     Returns
     -------
     frames : list of AlignedFrame
-        One for each set of exposures that overlap; that of the fixed exposures first.
+        One for each set of pointings that overlap; that of the fixed pointings first.
     remarks : dict of int to Remark
-        For exposures in a frame of their own, why they matched no other.
+        For pointings in a frame of their own, why they matched no other.
     """
-    clusters, remarks = merge_all(field.lists, field.visits, field.plane, match)
+    clusters, remarks = merge_all(field.pointings, field.plane, match)
     clusters.sort(key=lambda cluster: _frame_order(field, cluster))
     frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
     alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}
@@ -54,9 +54,9 @@ def align_network(
 def _solved_frames(
     field: NetworkInput, cluster: Cluster, relative: RelativeSettings, match: MatchSettings
 ) -> list[AlignedFrame]:
-    """Joint solution of one cluster, leaving out exposures that turn out not to fit.
+    """Solve one cluster, leaving out pointings that turn out not to fit.
 
-    What only such an exposure tied together falls apart, that of the fixed exposures first.
+    What only such a pointing tied together falls apart, that of the fixed pointings first.
     """
     rejected: dict[int, Remark] = {}
     while len(cluster.members) > 1:
@@ -82,17 +82,17 @@ def _solved_frames(
 
 
 def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, least: int) -> list[Cluster]:
-    """The exposures of a frame, apart where too few sources that kept weight tie them.
+    """Part the pointings of a frame where too few sources that kept weight tie them.
 
     Matches with neighbours say nothing of a tie that rests on a handful of chance pairs.
     """
     numbers = sorted(frame.members)
     used = [fit.sources[fit.weight > 0] for fit in (frame.members[n] for n in numbers)]
     rows = np.repeat(np.arange(len(numbers)), [len(sources) for sources in used])
-    shape = (len(numbers), len(frame.sources))
+    shape = (len(numbers), len(frame.seen.count))
     seen = sparse.csr_matrix((np.ones(len(rows)), (rows, np.concatenate(used))), shape=shape)
     label, before = np.arange(len(numbers)), 0
-    # Parts grow: what too few sources tie to each exposure, enough may tie to all of them.
+    # Parts grow: what too few sources tie to each pointing, enough may tie to all of them.
     while before != label.max() + 1:
         before = label.max() + 1
         part = sparse.csr_matrix((np.ones(len(label)), (label, np.arange(len(label)))))
@@ -104,28 +104,29 @@ def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, leas
 
 
 def _frame_order(field: NetworkInput, cluster: Cluster) -> tuple[bool, int, int]:
-    """Sorts frames: that of the fixed exposures first, then the largest, then the earliest."""
+    """Sort frames: that of the fixed pointings first, then the largest, then the earliest."""
     members = cluster.members
-    return not any(field.fixed[n] for n in members), -len(members), min(members)
+    return not any(field.pointings[n].is_fixed for n in members), -len(members), min(members)
 
 
 def _fixed_members(field: NetworkInput, numbers: list[int]) -> list[int]:
-    """The exposures that fix a frame: the chosen ones, else the first that has sources."""
-    return [n for n in numbers if field.fixed[n]] or numbers[:1]
+    """Find the pointings that fix a frame: the chosen ones, else the first that has sources."""
+    return [n for n in numbers if field.pointings[n].is_fixed] or numbers[:1]
 
 
 def _refusal(
     field: NetworkInput, number: int, fit: MemberFit, match: MatchSettings
 ) -> tuple[float, Remark] | None:
-    """Why the fit of an exposure is not acceptable, with how far it is beyond the limit."""
-    rms = fit.rms / field.pixel_scales[number] if fit.n_used else np.inf
+    """Tell why the fit of a pointing is not acceptable, with how far it is beyond the limit."""
+    n_used = fit.n_sources_used
+    rms = fit.rms / field.pointings[number].pixel_scale if n_used else np.inf
     found: list[tuple[float, Remark]] = []
-    if fit.n_used < match.min_matches:
-        beyond = match.min_matches / max(fit.n_used, 0.5)
-        found.append((beyond, TooFewKept(fit.n_used, match.min_matches)))
+    if n_used < match.min_matches:
+        beyond = match.min_matches / max(n_used, 0.5)
+        found.append((beyond, TooFewKept(n_used, match.min_matches)))
     if rms > match.max_rms:
         found.append((rms / match.max_rms, LargeRms(rms, match.max_rms)))
     if fit.probability > match.max_false_match:
         beyond = 1.0 + np.log10(fit.probability / max(match.max_false_match, 1e-300))
-        found.append((beyond, ChanceMatch(fit.n_used, fit.probability, match.max_false_match)))
+        found.append((beyond, ChanceMatch(n_used, fit.probability, match.max_false_match)))
     return max(found, key=lambda one: one[0], default=None)

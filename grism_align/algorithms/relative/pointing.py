@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.propagation.common_start import common_start
 from grism_align.values.catalog import SourceFlag
+from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import CorrectedLike, FailureCode, Remark
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings, PointingSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["prior_only", "roll_groups"]
+__all__ = ["RelativeFrames", "is_trailed", "prior_only", "roll_groups"]
 
 # Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
 _SAME_ROLL = 5e-4
@@ -33,16 +38,40 @@ _NEAR = 4.0
 _LOOKED_FOR = 50
 
 
+@dataclass(frozen=True, eq=False)
+class RelativeFrames:
+    """What the exposures' own sources told.
+
+    Parameters
+    ----------
+    fits : mapping of str to ExposureFit
+        Of all direct exposures.
+    sources : sequence of PlaneList
+        Those of each frame, in the plane of the fits.
+    roll_groups : mapping of str to int
+        As `roll_groups` gives them, by exposure key.
+    """
+
+    fits: Mapping[str, ExposureFit]
+    sources: Sequence[PlaneList]
+    roll_groups: Mapping[str, int]
+
+
+def is_trailed(catalog: SourceCatalog) -> bool:
+    """Tell whether an exposure did not keep to one pointing."""
+    return bool((catalog.flags & int(SourceFlag.TRAILED)).any())
+
+
 def prior_only(
     exposures: Sequence[Exposure],
     catalogs: Mapping[str, SourceCatalog],
-    fits: Mapping[str, ExposureFit],
-    frames: tuple[Mapping[str, str], Sequence[PlaneList]],
-    settings: tuple[PointingSettings, MatchSettings],
+    known: RelativeFrames,
+    errors: PointingSettings,
+    match: MatchSettings,
 ) -> dict[str, ExposureFit]:
     """Give exposures that failed the mean correction of their guide-star acquisition.
 
-    One whose sources are elsewhere, or which is trailed, pointed elsewhere and stays FAILED.
+    A pointing whose sources are elsewhere, or which is trailed, pointed elsewhere and stays FAILED.
 
     Parameters
     ----------
@@ -50,65 +79,71 @@ def prior_only(
         Direct exposures.
     catalogs : mapping of str to SourceCatalog
         Their sources.
-    fits : mapping of str to ExposureFit
-        Of all of them.
-    frames : (mapping of str to str, sequence of PlaneList)
-        The acquisition of each exposure; sources of the relative frames, in the plane of the fits.
-    settings : (PointingSettings, MatchSettings)
-        How well a dither is known; how many sources an exposure needs.
+    known : RelativeFrames
+        What their own sources told.
+    errors : PointingSettings
+        How well a dither is known.
+    match : MatchSettings
+        How many sources a pointing needs.
 
     Returns
     -------
     dict of str to ExposureFit
         The new fits, PRIOR_ONLY, or FAILED with one more remark.
     """
-    labels, places = frames
     found: dict[str, ExposureFit] = {}
-    for exposure in exposures:
-        failed, catalog = fits[exposure.key], catalogs[exposure.key]
-        if failed.is_aligned or (catalog.flags & int(SourceFlag.TRAILED)).any():
+    pointings = by_pointing(exposures)
+    for members in pointings:
+        keys = [e.key for e in members]
+        if known.fits[keys[0]].is_aligned or any(is_trailed(catalogs[key]) for key in keys):
             continue
-        lent = _lent_corrections(exposure, exposures, fits, labels)
+        lent = _lent_corrections(members, pointings, known)
         if not lent:
             continue
-        main = min(fits[key].frame for key in lent)
-        lent = {key: transform for key, transform in lent.items() if fits[key].frame == main}
-        transform, error = _mean_correction(exposure.plane, list(lent.values()), settings[0])
-        usable = catalog.brightest(_LOOKED_FOR)
-        if len(usable) >= settings[1].min_matches and not _is_there(
-            exposure, usable, transform, places[main], error
-        ):
-            found[exposure.key] = ExposureFit.failed(*failed.remarks, Remark(FailureCode.NOT_AT_POINTING))
+        first = known.fits[min(lent, key=lambda key: known.fits[key].frame)]
+        lent = {key: each for key, each in lent.items() if known.fits[key].frame == first.frame}
+        transform, error = _mean_correction(members[0].plane, list(lent.values()), errors)
+        usable = {e.key: catalogs[e.key].brightest(_LOOKED_FOR) for e in members}
+        is_told = sum(map(len, usable.values())) >= match.min_matches
+        if is_told and not _is_there(members, usable, transform, known.sources[first.frame], error):
+            elsewhere = Remark(FailureCode.NOT_AT_POINTING)
+            found |= {key: ExposureFit.failed(*known.fits[key].remarks, elsewhere) for key in keys}
             continue
-        found[exposure.key] = ExposureFit(
-            status=FitStatus.PRIOR_ONLY,
-            transform=transform,
-            reference=fits[next(iter(lent))].reference,
-            frame=main,
-            geometry=fits[next(iter(lent))].geometry,
-            remarks=(*failed.remarks, CorrectedLike(tuple(lent), 1e3 * error)),
-        )
+        found |= {
+            key: ExposureFit(
+                status=FitStatus.PRIOR_ONLY,
+                transform=transform,
+                reference=first.reference,
+                frame=first.frame,
+                geometry=first.geometry,
+                remarks=(*known.fits[key].remarks, CorrectedLike(tuple(lent), 1e3 * error)),
+            )
+            for key in keys
+        }
     return found
 
 
 def _lent_corrections(
-    exposure: Exposure,
-    exposures: Sequence[Exposure],
-    fits: Mapping[str, ExposureFit],
-    labels: Mapping[str, str],
+    members: Sequence[Exposure], pointings: Sequence[Sequence[Exposure]], known: RelativeFrames
 ) -> dict[str, LinearTransform]:
-    """Corrections of the others of its acquisition, from the WCS that this exposure starts from."""
+    """Return the corrections of the others of its acquisition, from the WCS that a pointing starts from.
+
+    Each is that of a pointing, by the key of the exposure that lends it.
+    """
     lent = {}
-    for other in exposures:
-        transform = fits[other.key].transform
-        acquisition = (other.group, other.instrument) == (exposure.group, exposure.instrument)
-        if transform is None or not acquisition:
-            continue
-        start = common_start(exposure, other, transform.plane)
-        # WCSs of one name but two orientations were fitted one by one.
-        if start is None or (not start[1] and labels[other.key] != labels[exposure.key]):
-            continue
-        lent[other.key] = start[0].then(transform)
+    for others in pointings:
+        for exposure, other in product(members, others):
+            transform = known.fits[other.key].transform
+            acquisition = (other.group, other.instrument) == (exposure.group, exposure.instrument)
+            if transform is None or not acquisition:
+                continue
+            start = common_start(exposure, other, transform.plane)
+            # WCSs of one name but two orientations were fitted one by one.
+            is_turned = known.roll_groups[other.key] != known.roll_groups[exposure.key]
+            if start is None or (not start[1] and is_turned):
+                continue
+            lent[other.key] = start[0].then(transform)
+            break
     return lent
 
 
@@ -130,16 +165,17 @@ def _mean_correction(
 
 
 def _is_there(
-    exposure: Exposure,
-    catalog: SourceCatalog,
+    members: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
     transform: LinearTransform,
     sources: PlaneList,
     error: float,
 ) -> bool:
-    """Whether more sources than by chance are where the correction puts them."""
-    xy = transform.apply(transform.plane.to_plane(source_positions(exposure, catalog)[0]))
+    """Tell whether more sources than by chance are where the correction puts them."""
     if len(sources) == 0:
         return False
+    sky = np.concatenate([source_positions(e, catalogs[e.key])[0] for e in members])
+    xy = transform.apply(transform.plane.to_plane(sky))
     tree = cKDTree(sources.xy)
     radius = _NEAR * error
     near = np.asarray(tree.query_ball_point(xy, radius, return_length=True)) > 0
@@ -148,8 +184,8 @@ def _is_there(
     return bool(near.sum() > 2 + by_chance + 3 * np.sqrt(by_chance))
 
 
-def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[str]:
-    """Exposures that share one roll: of one guide-star acquisition, and oriented alike by their WCSs.
+def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[int]:
+    """Find the exposures that share one roll.
 
     Parameters
     ----------
@@ -160,33 +196,35 @@ def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[str]
 
     Returns
     -------
-    list of str
-        A label each.
+    list of int
+        A number each, that of its group.
 
     Notes
     -----
-    The roll of the telescope is one through an acquisition. WCSs that were fitted exposure by exposure,
-    or of which only some were, have rolls of their own.
+    The roll of the telescope is one through a guide-star acquisition, and so is that of the exposures of a
+    pointing, however their detectors are oriented. WCSs that were fitted exposure by exposure, or of which
+    only some were, have rolls of their own: of one acquisition and instrument those are alike whose WCSs are
+    oriented alike.
     """
-    labels = [""] * len(exposures)
-    by_group: dict[str, list[tuple[float, int]]] = {}
+    members: dict[tuple[str, str], list[int]] = {}
+    pointings: dict[str, list[int]] = {}
     for number, exposure in enumerate(exposures):
-        name = f"{exposure.group}/{exposure.instrument}"
-        by_group.setdefault(name, []).append((_orientation(exposure, plane), number))
-    for name, members in by_group.items():
-        part, last = 0, -np.inf
+        members.setdefault((exposure.group, exposure.instrument), []).append(number)
+        pointings.setdefault(exposure.pointing, []).append(number)
+    links = [pair for own in pointings.values() for pair in pairwise(own)]
+    angle = np.array([_orientation(exposure, plane) for exposure in exposures])
+    for own in members.values():
         # From the first one's, so that angles on both sides of 180 deg are neighbours.
-        first = members[0][0]
-        turned = [((angle - first + 180.0) % 360.0, number) for angle, number in members]
-        for angle, number in sorted(turned):
-            part += angle - last > _SAME_ROLL
-            last = angle
-            labels[number] = f"{name}/{part}"
-    return labels
+        turned = (angle[own] - angle[own[0]] + 180.0) % 360.0
+        order = np.argsort(turned, kind="stable")
+        links += [(own[i], own[j]) for i, j in pairwise(order) if turned[j] - turned[i] <= _SAME_ROLL]
+    i, j = np.array(links, dtype=np.int64).reshape(-1, 2).T
+    linked = coo_matrix((np.ones(len(i)), (i, j)), shape=(len(exposures),) * 2)
+    return [int(label) for label in connected_components(linked, directed=False)[1]]
 
 
 def _orientation(exposure: Exposure, plane: TangentPlane) -> float:
-    """Position angle of the first chip's columns at its centre, deg, in the common plane."""
+    """Return the position angle of the first chip's columns at its centre, deg, in the common plane."""
     ny, nx = exposure.chips[0].shape
     ends = plane.to_plane(exposure.chips[0].wcs.to_sky([[nx / 2, ny / 4], [nx / 2, 3 * ny / 4]]))
     east, north = ends[1] - ends[0]

@@ -9,12 +9,21 @@ import numpy as np
 
 from grism_align.algorithms.fitting.fit import axis_rms
 from grism_align.algorithms.measuring.positions import source_positions
-from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
+from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
-from grism_align.algorithms.relative.pointing import prior_only, roll_groups
+from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
-from grism_align.values.failure import MatchesNoOther, Remark, SeparateFrame, TooFewSources, text_of
+from grism_align.values.exposure import by_pointing
+from grism_align.values.failure import (
+    ByPointing,
+    MatchesNoOther,
+    OfDirect,
+    Remark,
+    SeparateFrame,
+    TooFewSources,
+    text_of,
+)
 from grism_align.values.field import SkySource
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
@@ -22,7 +31,7 @@ from grism_align.values.sphere import mean_direction
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
@@ -86,41 +95,51 @@ def align_relative(
         If `relative.reference` names no usable exposure or visit.
     """
     bright = {e.key: _chosen(catalogs[e.key], match.brightest, relative) for e in exposures}
-    unusable = {e.key: why for e in exposures if (why := _unusable(catalogs[e.key], bright[e.key], match))}
-    usable = [e for e in exposures if e.key not in unusable]
+    pointings = by_pointing(exposures)
+    unusable = {
+        key: why
+        for members in pointings
+        for key, why in _unusable(members, catalogs, bright, match.min_matches).items()
+    }
+    usable = [members for members in pointings if members[0].key not in unusable]
     fits = {key: ExposureFit.failed(*why) for key, why in unusable.items()}
     fixed = _fixed(exposures, unusable, relative.reference)
     counts = {"sources": sum(map(len, bright.values())), "exposures_unusable": len(unusable)}
     if not usable:
         return RelativeResult(AlignmentSolution(fits), (), ("no direct exposure has usable sources",), counts)
-    field = _network_input(usable, bright, (relative, pointing), fixed)
+    field = _network_input(usable, bright, fixed, relative, pointing)
     frames, lone = align_network(field, relative, match)
     warnings: list[str] = []
     for number, frame in enumerate(frames):
         cause = lone.get(next(iter(frame.members))) if len(frame.members) == 1 else None
-        note = () if cause else _frame_note(usable, frames, number)
-        found = _frame_fits(usable, bright, frame, note, cause)
-        first = sum(len(before.sources) for before in frames[:number])
+        note = () if cause else _frame_note(field, frames, number)
+        found = _frame_fits(field, bright, frame, note, cause)
+        first = sum(len(before.seen.count) for before in frames[:number])
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
             fits[key] = replace(fit, frame=number, geometry=relative.fitgeometry, residuals=numbered)
         warnings += map(str, note)
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
-    places = [frame.sources for frame in frames]
-    fits.update(prior_only(exposures, catalogs, fits, (labels, places), (pointing, match)))
-    reference = ",".join(usable[n].key for n in frames[0].fixed)
-    if relative.reference and not fixed & {usable[n].key for n in frames[0].fixed}:
+    known = RelativeFrames(fits, [frame.seen.positions for frame in frames], labels)
+    fits.update(prior_only(exposures, catalogs, known, pointing, match))
+    reference = _reference(field, frames[0])
+    if relative.reference and not fixed & set(reference.split(",")):
         warnings.append(
             f"the reference {relative.reference} fits no other exposure; {reference} fixes the frame"
         )
     ordered = {e.key: fits[e.key] for e in exposures}
+    counts |= {
+        "frames": len(frames),
+        "common_sources": int(sum((frame.seen.count > 1).sum() for frame in frames)),
+    }
     sources = _sky_sources(frames, field.plane)
-    counts |= {"frames": len(frames), "common_sources": int(sum((f.count > 1).sum() for f in frames))}
     return RelativeResult(AlignmentSolution(ordered, reference), sources, tuple(warnings), counts)
 
 
 def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> SourceCatalog:
-    """The brightest clean sources, and besides them saturated ones: often they alone are in a catalog."""
+    """Choose the brightest clean sources, and saturated ones besides: often they alone are in a catalog."""
+    if catalog.remarks:
+        return catalog.selected(np.zeros(0, dtype=np.int64))
     clean = catalog.brightest(number, _AVOID | SourceFlag.SATURATED)
     if relative.saturated_error <= 0:
         return clean
@@ -128,15 +147,31 @@ def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> 
     return clean.joined(saturated.brightest(number, _AVOID))
 
 
-def _unusable(catalog: SourceCatalog, bright: SourceCatalog, match: MatchSettings) -> tuple[Remark, ...]:
-    """Why an exposure can't be matched at all; empty if it can."""
-    if catalog.remarks or len(bright) >= match.min_matches:
-        return catalog.remarks
-    return (TooFewSources(len(bright), len(catalog), match.min_matches),)
+def _unusable(
+    members: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    bright: Mapping[str, SourceCatalog],
+    required: int,
+) -> dict[str, tuple[Remark, ...]]:
+    """Tell why the exposures of a pointing can't be matched at all; nothing if they can.
+
+    A pointing one of whose exposures is trailed is none.
+    """
+    keys = [e.key for e in members]
+    n, total = (sum(len(lists[key]) for key in keys) for lists in (bright, catalogs))
+    trailed = [key for key in keys if is_trailed(catalogs[key])]
+    if n >= required and not trailed:
+        return {}
+    why = (
+        tuple(OfDirect(key, catalogs[key].remarks) for key in trailed)
+        if trailed
+        else (TooFewSources(n, total, required),)
+    )
+    return {key: catalogs[key].remarks or why for key in keys}
 
 
 def reference_exposures(exposures: Sequence[Exposure], reference: str | None) -> list[Exposure]:
-    """The exposures that a reference names: one by its root name, or all of a visit.
+    """Find the exposures that a reference names: one by its root name, or all of a visit.
 
     Parameters
     ----------
@@ -162,7 +197,7 @@ def reference_exposures(exposures: Sequence[Exposure], reference: str | None) ->
 def _fixed(
     exposures: Sequence[Exposure], unusable: Mapping[str, tuple[Remark, ...]], reference: str | None
 ) -> set[str]:
-    """Keys of the exposures that keep their WCS."""
+    """Return keys of the exposures that keep their WCS."""
     named = reference_exposures(exposures, reference)
     usable = [e.key for e in named if e.key not in unusable]
     if reference is None:
@@ -175,102 +210,114 @@ def _fixed(
 
 
 def _network_input(
-    usable: Sequence[Exposure],
+    usable: Sequence[Sequence[Exposure]],
     bright: Mapping[str, SourceCatalog],
-    settings: tuple[RelativeSettings, PointingSettings],
     fixed: set[str],
+    relative: RelativeSettings,
+    pointing: PointingSettings,
 ) -> NetworkInput:
-    relative, pointing = settings
-    positions = [source_positions(e, bright[e.key]) for e in usable]
-    plane = TangentPlane(*mean_direction(np.concatenate([sky for sky, _ in positions])))
-    lists = []
-    for exposure, (sky, error) in zip(usable, positions, strict=True):
-        saturated = (bright[exposure.key].flags & int(SourceFlag.SATURATED)) != 0
+    exposures = [exposure for members in usable for exposure in members]
+    positions = {e.key: source_positions(e, bright[e.key]) for e in exposures}
+    plane = TangentPlane(*mean_direction(np.concatenate([sky for sky, _ in positions.values()])))
+    groups = dict(zip([e.key for e in exposures], roll_groups(exposures, plane), strict=True))
+
+    def plane_list(exposure: Exposure) -> PlaneList:
+        catalog, (sky, error) = bright[exposure.key], positions[exposure.key]
+        saturated = (catalog.flags & int(SourceFlag.SATURATED)) != 0
         floor = np.where(saturated, relative.saturated_error, relative.centroid_floor)
         total = np.hypot(error, floor * exposure.pixel_scale)
         epoch = np.full(len(sky), exposure.epoch)
-        lists.append(PlaneList(plane.to_plane(sky), total, bright[exposure.key].mag, epoch))
-    return NetworkInput(
-        lists=lists,
-        visits=[e.visit for e in usable],
-        groups=roll_groups(usable, plane),
-        kinds=[e.instrument for e in usable],
-        pixel_scales=[e.pixel_scale for e in usable],
-        fixed=[e.key in fixed for e in usable],
-        plane=plane,
-        pointing=pointing,
-    )
+        return PlaneList(plane.to_plane(sky), total, catalog.mag, epoch)
+
+    pointings = [
+        PointingSources(
+            keys=tuple(e.key for e in members),
+            lists=tuple(map(plane_list, members)),
+            instruments=tuple(e.instrument for e in members),
+            visit=members[0].visit,
+            roll_group=groups[members[0].key],
+            pixel_scale=max(e.pixel_scale for e in members),
+            is_fixed=any(e.key in fixed for e in members),
+        )
+        for members in usable
+    ]
+    return NetworkInput(pointings, plane, pointing)
 
 
 def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | None:
-    """Matches of a frame whose first source has a number, as `_sky_sources` gives them."""
+    """Number the matches of a frame from that of its first source, as `_sky_sources` does."""
     return None if residuals is None else replace(residuals, matched=first + residuals.matched)
 
 
-def _frame_note(usable: Sequence[Exposure], frames: list[AlignedFrame], number: int) -> tuple[Remark, ...]:
-    """What to know about a frame besides the first."""
+def _keys(field: NetworkInput, numbers: Iterable[int]) -> tuple[str, ...]:
+    """Return the exposures of some pointings."""
+    return tuple(key for number in numbers for key in field.pointings[number].keys)
+
+
+def _reference(field: NetworkInput, frame: AlignedFrame) -> str:
+    """Name what fixes a frame."""
+    return ",".join(_keys(field, frame.fixed))
+
+
+def _frame_note(field: NetworkInput, frames: list[AlignedFrame], number: int) -> tuple[Remark, ...]:
+    """Tell what to know about a frame besides the first."""
     if number == 0:
         return ()
-    keys = tuple(usable[n].key for n in sorted(frames[number].members))
-    return (SeparateFrame(usable[frames[0].fixed[0]].key, keys),)
+    main = field.pointings[frames[0].fixed[0]].keys[0]
+    return (SeparateFrame(main, _keys(field, sorted(frames[number].members))),)
 
 
 def _frame_fits(
-    usable: Sequence[Exposure],
+    field: NetworkInput,
     bright: Mapping[str, SourceCatalog],
     frame: AlignedFrame,
     note: tuple[Remark, ...],
     cause: Remark | None,
 ) -> dict[str, ExposureFit]:
-    reference = ",".join(usable[n].key for n in frame.fixed)
-    fits = {usable[n].key: ExposureFit.failed(why) for n, why in frame.rejected.items()}
+    """Return the fits of a frame's exposures; with a cause, those of one pointing that matches no other."""
+    fits = {key: ExposureFit.failed(why) for n, why in frame.rejected.items() for key in _keys(field, [n])}
     if cause is not None:
-        exposure = usable[next(iter(frame.members))]
-        return {**fits, exposure.key: ExposureFit.failed(MatchesNoOther(cause))}
+        lone = ExposureFit.failed(MatchesNoOther(cause))
+        return {**fits, **dict.fromkeys(_keys(field, frame.members), lone)}
+    reference = _reference(field, frame)
     for number, member in frame.members.items():
-        exposure = usable[number]
+        pointing = field.pointings[number]
         # Of several that fix the frame only their mean stays.
-        fixed = frame.fixed == (number,)
-        fits[exposure.key] = _exposure_fit(exposure, bright[exposure.key], member, fixed, (reference, note))
+        status = FitStatus.REFERENCE if frame.fixed == (number,) else FitStatus.ALIGNED
+        parts = member.by_exposure(pointing)
+        telling = tuple(key for key, own in zip(pointing.keys, parts, strict=True) if own.n_used)
+        for key, own in zip(pointing.keys, parts, strict=True):
+            fit = _exposure_fit(bright[key], own)
+            remarks = note if key in telling else (*note, ByPointing(telling))
+            fits[key] = replace(fit, status=status, reference=reference, remarks=remarks)
     return fits
 
 
-def _exposure_fit(
-    exposure: Exposure,
-    catalog: SourceCatalog,
-    member: MemberFit,
-    fixed: bool,
-    frame: tuple[str, tuple[Remark, ...]],
-) -> ExposureFit:
-    reference, note = frame
-    alone = not np.isfinite(member.probability)
-    ids = np.asarray(catalog.table["id"], dtype=np.int64)[member.rows]
-    return ExposureFit(
-        status=FitStatus.REFERENCE if fixed else FitStatus.ALIGNED,
-        transform=member.transform,
-        reference=reference,
-        n_matched=0 if alone else len(member.rows),
-        n_used=0 if alone else member.n_used,
-        rms=float("nan") if alone else 1e3 * member.rms,
-        rms_axes=(float("nan"),) * 2 if alone else axis_rms(1e3 * member.residual, member.weight),
-        reduced_chi2=member.reduced_chi2,
-        leverage=member.leverage,
-        false_match_probability=member.probability,
-        remarks=note,
-        residuals=None
-        if alone
-        else Residuals(ids, member.sources, 1e3 * member.residual, member.weight, 1e3 * member.error),
+def _exposure_fit(catalog: SourceCatalog, own: MemberFit) -> ExposureFit:
+    """Return the fit of one exposure, by what its own sources tell."""
+    fit = ExposureFit(FitStatus.ALIGNED, own.transform)
+    if not np.isfinite(own.probability):
+        return fit
+    ids = np.asarray(catalog.table["id"], dtype=np.int64)[own.rows]
+    return replace(
+        fit,
+        n_matched=len(own.rows),
+        n_used=own.n_used,
+        rms=1e3 * own.rms,
+        rms_axes=axis_rms(1e3 * own.residual, own.weight),
+        reduced_chi2=own.reduced_chi2,
+        leverage=own.leverage,
+        false_match_probability=own.probability,
+        residuals=Residuals(ids, own.sources, 1e3 * own.residual, own.weight, 1e3 * own.error),
     )
 
 
 def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[SkySource, ...]:
-    """Sources of all frames, numbered through."""
+    """List the sources of all frames, numbered through."""
     out: list[SkySource] = []
     for component, frame in enumerate(frames):
-        sky = plane.to_sky(frame.sources.xy)
-        listed = zip(
-            sky, frame.sources.error, frame.sources.mag, frame.sources.epoch, frame.count, strict=True
-        )
+        own = frame.seen.positions
+        listed = zip(plane.to_sky(own.xy), own.error, own.mag, own.epoch, frame.seen.count, strict=True)
         for (ra, dec), error, mag, epoch, count in listed:
             out.append(
                 SkySource(

@@ -62,10 +62,10 @@ def exposures_in(folder: Path) -> tuple[Path, ...]:
     names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     roots = {root_name(name) for name in names if name.endswith(exposure_endings())}
     if not roots:
-        names = ", ".join(f"*{ending}" for ending in exposure_endings())
+        endings = ", ".join(f"*{ending}" for ending in exposure_endings())
         raise AssociationError(
             folder,
-            f"the folder holds no exposure ({names})",
+            f"the folder holds no exposure ({endings})",
             "Give the folder of the exposures, or name the files",
         )
     return tuple(exposure_of_root(root, folder) for root in sorted(roots))

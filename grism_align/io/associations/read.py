@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grism_align.io.associations.files import check_members, check_product_name, located
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
+from grism_align.io.files.fits import is_fits
 from grism_align.io.missions import file_source, is_exposure, listed_by, root_name
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
@@ -86,7 +87,7 @@ def _read_one(path: Path) -> Association:
     if listed is not None:
         check_product_name(listed.product, path)
         return listed
-    if _content(path, 6) == b"SIMPLE" or is_exposure(path):
+    if is_fits(path) or is_exposure(path):
         return _lone_exposure(path)
     if path.name.lower().endswith((".fits", ".fits.gz")):
         raise AssociationError(path, "not a FITS file, in spite of its name", "Fetch the file again")
@@ -111,12 +112,12 @@ def _text(path: Path) -> str:
     raise AssociationError(path, "neither FITS nor JSON nor a text with one path a line", _FORMS)
 
 
-def _content(path: Path, size: int = -1) -> bytes:
-    """The first `size` bytes of a file, or all, decompressed where it is compressed."""
+def _content(path: Path) -> bytes:
+    """All bytes of a file, decompressed where it is compressed."""
     try:
         with path.open("rb") as stream:
             compressed = stream.read(2) == b"\x1f\x8b"
         with gzip.open(path) if compressed else path.open("rb") as stream:
-            return stream.read(size)
+            return stream.read()
     except (OSError, EOFError, zlib.error) as error:
         raise AssociationError(path, f"it can't be read: {error}", "Check the file and its mode") from error

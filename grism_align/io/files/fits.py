@@ -6,7 +6,7 @@ import gzip
 import warnings
 import zlib
 from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from astropy.io import fits
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["one_line", "open_fits", "plain_text", "primary_header"]
+__all__ = ["is_fits", "one_line", "open_fits", "plain_text", "primary_header"]
 
 _GZIP = b"\x1f\x8b"
 
@@ -37,8 +37,7 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
         except (OSError, EOFError, ValueError, Warning) as error:
-            problem = f"not a readable FITS file ({one_line(error)})"
-            raise InputError(path, problem, "Fetch the file again") from error
+            raise _unreadable(path, error) from error
         yield hdus
 
 
@@ -59,18 +58,38 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def primary_header(path: Path) -> fits.Header | None:
-    """Return the first header of a file; None of one that is not there, is no FITS file or ends within it."""
+def is_fits(path: Path) -> bool:
+    """Tell whether a file begins as FITS files do, compressed or not; damaged ones too."""
     try:
-        with path.open("rb") as stream:
-            is_packed = stream.read(2) == _GZIP
-        with gzip.open(path) if is_packed else path.open("rb") as stream:
-            if stream.read(6) != b"SIMPLE":
-                return None
-            stream.seek(0)
+        with _unpacked(path) as stream:
+            return stream.read(6) == b"SIMPLE"
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        is_packed = stream.read(2) == _GZIP
+    return cast("IO[bytes]", gzip.open(path)) if is_packed else path.open("rb")
+
+
+def primary_header(path: Path) -> fits.Header:
+    """Return the first header of a FITS file, and read no further.
+
+    Raises
+    ------
+    InputError
+        If it can't be read.
+    """
+    try:
+        with _unpacked(path) as stream:
             return fits.Header.fromfile(stream)
-    except (OSError, EOFError, ValueError, zlib.error):
-        return None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    return InputError(path, f"not a readable FITS file ({one_line(error)})", "Fetch the file again")
 
 
 def plain_text(text: str) -> str:

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from astropy.table import Table
 
-    from grism_align.values.exposure import Exposure
     from grism_align.values.mosaic import MosaicPlan
-    from grism_align.values.pixel_sky import PixelSky
-
-    Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
 
 
 __all__ = ["described", "with_corners"]
@@ -58,7 +52,7 @@ _DESCRIPTIONS = {
 
 
 def with_corners(table: Table, plan: MosaicPlan) -> Table:
-    """The table with the sky positions of centres and of the corners of segments, as jwst wants them."""
+    """Add the sky positions of centres and of the corners of segments, as jwst wants them."""
     from astropy.coordinates import SkyCoord
 
     table["sky_centroid"] = SkyCoord(table["ra"], table["dec"], unit="deg")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TiledImage",
-    "cards_of",
+    "metadata_of",
     "mosaic_header",
     "read_grid",
     "tiled_image",
@@ -104,7 +104,7 @@ def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: 
         yield TiledImage(temporary, len(text), shape, dtype)
 
 
-def cards_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
+def metadata_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
     """What the header of a mosaic of some exposures, in time order, says of them."""
     from astropy.time import Time
 
@@ -125,7 +125,7 @@ def cards_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
 
 def mosaic_header(
     plan: MosaicPlan,
-    cards: MosaicMetadata,
+    metadata: MosaicMetadata,
     exposures: Sequence[Exposure],
     settings: MosaicSettings,
     rejection: str,
@@ -136,7 +136,7 @@ def mosaic_header(
     ----------
     plan : MosaicPlan
         The mosaic.
-    cards : MosaicMetadata
+    metadata : MosaicMetadata
         What it says of its exposures.
     exposures : sequence of Exposure
         Those.
@@ -149,17 +149,17 @@ def mosaic_header(
 
     header = wcs_header(plan.grid)
     header["BUNIT"] = (exposures[0].rate_unit, "of a pixel")
-    for name, (value, comment) in cards.keywords.items():
+    for name, (value, comment) in metadata.keywords.items():
         header[name] = (value, comment)
     header["FILTER"] = (plain_text(plan.filter), "element of the mosaic")
-    header["EXPTIME"] = (cards.exposure_time, "[s] sum of the exposures")
-    header["EXPSTART"] = (cards.start, "[MJD] start of the first exposure")
-    header["EXPEND"] = (cards.end, "[MJD] end of the last exposure")
-    header["DATE-OBS"] = (Time(cards.start, format="mjd").isot, "start of the first exposure (UTC)")
-    header["MJD-OBS"] = (cards.start, "[MJD] the same")
-    header["EPOCH_JY"] = (cards.epoch, "[yr] mean Julian epoch")
-    if np.isfinite(cards.ab_zero_point):
-        header["ABZPT"] = (cards.ab_zero_point, "AB magnitude of one of the units of a pixel")
+    header["EXPTIME"] = (metadata.exposure_time, "[s] sum of the exposures")
+    header["EXPSTART"] = (metadata.start, "[MJD] start of the first exposure")
+    header["EXPEND"] = (metadata.end, "[MJD] end of the last exposure")
+    header["DATE-OBS"] = (Time(metadata.start, format="mjd").isot, "start of the first exposure (UTC)")
+    header["MJD-OBS"] = (metadata.start, "[MJD] the same")
+    header["EPOCH_JY"] = (metadata.epoch, "[yr] mean Julian epoch")
+    if np.isfinite(metadata.ab_zero_point):
+        header["ABZPT"] = (metadata.ab_zero_point, "AB magnitude of one of the units of a pixel")
     header["NDRIZIM"] = (len(exposures), "exposures")
     for number, exposure in enumerate(exposures[:999], start=1):
         header[f"D{number:03d}DATA"] = (plain_text(exposure.source.name[:60]), "exposure")

@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.mosaics.cosmic_rays import ASTROSCRAPPY_IS_MISSING, has_astroscrappy
-from grism_align.algorithms.mosaics.grid import corrected_wcss, plan_mosaics
+from grism_align.algorithms.mosaics.grid import plan_mosaics
 from grism_align.io.mosaics.files import read_grid
 from grism_align.values.errors import InputError, OutputError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.mosaic import MosaicGrid
-    from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import MosaicSettings
-
-    _Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
 
 
 __all__ = ["SUFFIXES", "check_grid", "check_products", "check_rejection", "given_grid"]
@@ -77,9 +74,8 @@ def check_rejection(settings: MosaicSettings) -> None:
 
 
 def _product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Path) -> set[Path]:
-    """Absolute paths of all files that mosaics of a set of exposures may have."""
-    members = [(exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct]
-    plans = plan_mosaics(members, exposures.product, settings)
+    """Return the absolute paths of all files that mosaics of a set of exposures may have."""
+    plans = plan_mosaics(exposures.direct, exposures.product, settings)
     return {(folder / f"{plan.name}_{suffix}").resolve() for plan in plans for suffix in SUFFIXES}
 
 
@@ -98,18 +94,34 @@ def check_grid(exposures: ExposureSet, settings: MosaicSettings) -> None:
     InputError
         If it is farther than any correction moves them.
     """
-    members = {exposure.key: (exposure, corrected_wcss(exposure, None)) for exposure in exposures.direct}
-    if members:
-        given_grid(settings, members, _LARGEST_SHIFT)
+    if exposures.direct:
+        given_grid(settings, exposures.direct, _LARGEST_SHIFT)
 
 
-def given_grid(settings: MosaicSettings, members: _Members, margin: float = 0.0) -> MosaicGrid | None:
-    """The pixels of the image that was given; None without one. Some chip must come so near, in arcsec."""
+def given_grid(
+    settings: MosaicSettings, exposures: Iterable[Exposure], margin: float = 0.0
+) -> MosaicGrid | None:
+    """Return the pixels of the image that was given; None without one.
+
+    Parameters
+    ----------
+    settings : MosaicSettings
+        They may name an image.
+    exposures : iterable of Exposure
+        Those that go into mosaics.
+    margin : float, arcsec
+        Some chip must come so near the pixels.
+
+    Raises
+    ------
+    InputError
+        If none does.
+    """
     if not settings.grid_image:
         return None
     path = Path(settings.grid_image).expanduser()
     grid = read_grid(path)
-    if not any(grid.shows(wcs.footprint(), margin) for _, wcss in members.values() for wcs in wcss):
+    if not any(grid.shows(chip.wcs.footprint(), margin) for exposure in exposures for chip in exposure.chips):
         raise InputError(
             path, "none of the direct exposures falls on its pixels", "Give an image of the field"
         )

@@ -1,4 +1,4 @@
-"""The chips of exposures as they enter mosaics: rates above the sky, weights, masks."""
+"""The chips of exposures as they enter mosaics: electrons per second above the sky, weights, masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.mission import ChipPixels
     from grism_align.values.mosaic import ChipMask, MosaicGrid
-    from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import MosaicSettings
 
 __all__ = ["ChipRates", "ChipStatistics", "ExposureStack"]
@@ -37,7 +36,7 @@ _BENT = 0.1
 
 @dataclass(frozen=True, eq=False)
 class ChipRates:
-    """One chip in counts per second, (ny, nx) each.
+    """One chip in electrons per second, (ny, nx) each.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ class ChipRates:
         Values and standard errors.
     good : ndarray of bool
         Usable pixels; where cosmic rays are looked for, whether flagged as such before or not.
-    hit : ndarray of bool
+    flagged : ndarray of bool
         Those of them that were.
     """
 
@@ -55,38 +54,38 @@ class ChipRates:
     image: NDArray[np.float32]
     error: NDArray[np.float32]
     good: NDArray[np.bool_]
-    hit: NDArray[np.bool_]
+    flagged: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class ChipStatistics:
-    """What is known of a chip once it has been looked at.
+    """What reading a chip has told of it.
 
     Parameters
     ----------
-    level : float, counts/s
+    level : float, electrons/s
         Of the sky.
     variance : float
         Of a pixel of the sky, in the square of that.
-    rays : ChipMask or None
-        Pixels hit by cosmic rays; None before they were looked for.
+    cosmic_rays : ChipMask or None
+        Pixels with cosmic rays; None before they were looked for.
     is_usable : bool
         Whether it has a pixel without a bad flag.
     """
 
     level: float
     variance: float
-    rays: ChipMask | None = None
+    cosmic_rays: ChipMask | None = None
     is_usable: bool = True
 
 
 @dataclass(eq=False)
 class ExposureStack:
-    """Opens exposures one at a time and remembers what was found of their chips, pixels apart.
+    """Exposures that are read one at a time, and what was found of their chips, pixels apart.
 
     Parameters
     ----------
-    exposures : mapping of str to (Exposure, WCSs of its chips)
+    exposures : mapping of str to Exposure
         By key, with corrected WCSs.
     settings : MosaicSettings
         The parameters.
@@ -95,26 +94,26 @@ class ExposureStack:
 
     Attributes
     ----------
-    facts : dict of (str, int) to ChipStatistics
+    statistics : dict of (str, int) to ChipStatistics
         By exposure and chip.
     methods : dict of str to str
         How cosmic rays of an exposure were looked for.
     """
 
-    exposures: Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
+    exposures: Mapping[str, Exposure]
     settings: MosaicSettings
     good_bits: Mapping[str, int]
-    facts: dict[tuple[str, int], ChipStatistics] = field(default_factory=dict)
+    statistics: dict[tuple[str, int], ChipStatistics] = field(default_factory=dict)
     methods: dict[str, str] = field(default_factory=dict)
     _maps: dict[tuple[str, int], PlaneMap] = field(default_factory=dict)
 
     def rates(self, key: str) -> Iterator[ChipRates]:
-        """The chips of an exposure, one at a time; their sky is looked at when they are first read."""
-        exposure, _ = self.exposures[key]
+        """Yield the chips of an exposure, one at a time; their sky is measured when they are first read."""
+        exposure = self.exposures[key]
         for chip, pixels in read_pixels(exposure):
             found = self._rates(exposure, chip, pixels)
-            if (key, chip.number) not in self.facts:
-                self.facts[key, chip.number] = self._sky(found)
+            if (key, chip.number) not in self.statistics:
+                self.statistics[key, chip.number] = self._sky(found)
             yield found
 
     def _rates(self, exposure: Exposure, chip: Chip, pixels: ChipPixels) -> ChipRates:
@@ -141,10 +140,10 @@ class ExposureStack:
         return ChipStatistics(level, float(np.median(rates.error[part][good])) ** 2)
 
     def to_grid(self, key: str, chip: Chip, grid: MosaicGrid) -> PixelMap:
-        """From a chip to a grid; what was computed for another grid of that plane is used again."""
+        """Return the map from a chip to a grid; one to another grid of that plane is used again."""
         known = self._maps.get((key, chip.number))
         if known is None or not known.plane.coincides(grid.plane):
-            known = PlaneMap(self._wcs(key, chip), chip.shape, grid.plane)
+            known = PlaneMap(chip.wcs, chip.shape, grid.plane)
             if known.error > TOLERANCE:
                 text = "%s, chip %d: positions err by up to %.1e pixels between every %dth"
                 logger.debug(text, key, chip.number, known.error, known.step)
@@ -163,11 +162,10 @@ class ExposureStack:
         return more.nodes.nbytes + sum(kept.nodes.nbytes for kept in self._maps.values()) > _MAP_BYTES
 
     def near(self, key: str, grid: MosaicGrid, tile: Tile) -> list[PixelMap]:
-        """Maps to a grid of the chips of an exposure that fall on a tile."""
-        exposure, wcss = self.exposures[key]
+        """Return the maps to a grid of the chips of an exposure that fall on a tile."""
         out = []
-        for chip, wcs in zip(exposure.chips, wcss, strict=True):
-            corners = grid.to_pixel(wcs.footprint())
+        for chip in self.exposures[key].chips:
+            corners = grid.to_pixel(chip.wcs.footprint())
             low, high = corners.min(axis=0), corners.max(axis=0)
             # as far as sides are bent
             beside = _BENT * (high - low).max()
@@ -177,36 +175,33 @@ class ExposureStack:
                     out.append(to_grid)
         return out
 
-    def _wcs(self, key: str, chip: Chip) -> PixelSky:
-        exposure, wcss = self.exposures[key]
-        return wcss[[one.number for one in exposure.chips].index(chip.number)]
-
     def has_pixels_on(self, key: str, grid: MosaicGrid) -> bool:
-        """Whether an exposure has usable pixels, on chips that reach the grid."""
-        exposure, _ = self.exposures[key]
+        """Return whether an exposure has usable pixels, on chips that reach the grid."""
+        exposure = self.exposures[key]
         whole = Tile(0, grid.shape[0], 0, grid.shape[1])
         near = [c.number for c in exposure.chips if self.to_grid(key, c, grid).part_on(whole) is not None]
-        if near and not any((key, number) in self.facts for number in near):
+        if near and not any((key, number) in self.statistics for number in near):
             for _ in self.rates(key):
                 pass
-        return any(self.facts[key, number].is_usable for number in near)
+        return any(self.statistics[key, number].is_usable for number in near)
 
     def forget_maps(self) -> None:
         """Free the memory of the maps."""
         self._maps.clear()
 
     def footprint(self, keys: Sequence[str]) -> NDArray[np.float64]:
-        """Corners of all chips of some exposures, (N, 2) deg."""
-        return np.concatenate([wcs.footprint() for key in keys for wcs in self.exposures[key][1]])
+        """Return the corners of all chips of some exposures, (N, 2) deg."""
+        return np.concatenate([chip.wcs.footprint() for key in keys for chip in self.exposures[key].chips])
 
     def image(self, key: str, rates: ChipRates, grid: MosaicGrid, zero_point: float) -> DrizzleInput:
-        """A chip as it enters a mosaic whose fluxes have a zero point (AB; NaN for any)."""
-        exposure, _ = self.exposures[key]
-        facts = self.facts[key, rates.chip.number]
-        good = rates.good & ~(rates.hit if facts.rays is None else facts.rays.unpacked())
+        """Return a chip as it enters a mosaic whose fluxes have a zero point (AB; NaN for any)."""
+        exposure = self.exposures[key]
+        known = self.statistics[key, rates.chip.number]
+        cosmic_rays = rates.flagged if known.cosmic_rays is None else known.cosmic_rays.unpacked()
+        good = rates.good & ~cosmic_rays
         factor = _factor(exposure.ab_zero_point, zero_point)
-        image = rates.image - np.float32(facts.level)
-        weight = self._weight(exposure, rates, good, facts.variance)
+        image = rates.image - np.float32(known.level)
+        weight = self._weight(exposure, rates, good, known.variance)
         if factor != 1:
             image *= np.float32(factor)
             weight *= np.float32(factor**-2)
@@ -227,6 +222,6 @@ class ExposureStack:
 
 
 def _factor(own: float, wanted: float) -> float:
-    """What brings fluxes from one zero point to another."""
+    """Return what brings fluxes from one zero point to another."""
     factor = 10 ** (0.4 * (wanted - own))
     return float(factor) if np.isfinite(factor) else 1.0

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
-from grism_align.algorithms.mosaics.grid import corrected_wcss, frame_note, plan_mosaics
+from grism_align.algorithms.mosaics.grid import frame_note, plan_mosaics
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.mosaics.files import cards_of, mosaic_header, tiled_image, weight_header
+from grism_align.io.mosaics.files import metadata_of, mosaic_header, tiled_image, weight_header
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.mosaics.chips import ExposureStack
-from grism_align.workflows.mosaics.cosmic_rays import find_rays
+from grism_align.workflows.mosaics.cosmic_rays import find_cosmic_rays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.mosaic import ChipMask, MosaicPlan
-    from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import MosaicSettings
-
-    _Members = Mapping[str, tuple[Exposure, Sequence[PixelSky]]]
 
 from grism_align.workflows.mosaics.checks import SUFFIXES, given_grid
 
@@ -84,37 +81,35 @@ def make_mosaics(
     OutputError
         If a file can't be written.
     """
-    members = _members(exposures)
-    grid = given_grid(settings, members)
-    chips = ExposureStack(members, settings, good_bits)
+    stacked = _stacked(exposures)
+    grid = given_grid(settings, stacked)
+    stack = ExposureStack({exposure.key: exposure for exposure in stacked}, settings, good_bits)
     plans = tuple(
-        _with_pixels(plan, chips)
-        for plan in plan_mosaics(list(members.values()), exposures.product, settings, grid)
+        _with_pixels(plan, stack) for plan in plan_mosaics(stacked, exposures.product, settings, grid)
     )
     for plan in plans:
         logger.info("%s", frame_note(plan, settings))
     folder.mkdir(parents=True, exist_ok=True)
-    counts = _drizzle(chips, plans, folder, executor)
-    rays = _to_be_flagged(exposures, chips) if settings.flag_exposures else {}
+    counts = _drizzle(stack, plans, folder, executor)
+    cosmic_rays = _to_be_flagged(exposures, stack) if settings.flag_exposures else {}
     if settings.flag_exposures:
-        counts["flagged_pixels"] = sum(mask.number for own in rays.values() for mask in own.values())
+        counts["flagged_pixels"] = sum(mask.number for own in cosmic_rays.values() for mask in own.values())
     sources: list[int] = []
     if settings.make_catalog:
         from grism_align.workflows.mosaics.catalogs import write_catalog
 
-        corrections = {key: exposures.fit(key) for key in members}
-        sources = [write_catalog(plan, members, corrections, settings, folder) for plan in plans]
+        sources = [write_catalog(plan, exposures, stack, folder) for plan in plans]
         counts["sources"] = sum(sources)
     products = _products(plans, sources, folder)
-    return MosaicOutcome(products, rays, {"mosaics": len(plans), **counts})
+    return MosaicOutcome(products, cosmic_rays, {"mosaics": len(plans), **counts})
 
 
-def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, dict[int, ChipMask]]:
-    """Masks of the exposures that are written and whose rays were looked for."""
+def _to_be_flagged(exposures: ExposureSet, stack: ExposureStack) -> dict[str, dict[int, ChipMask]]:
+    """Return the masks of the exposures that are written and whose cosmic rays were looked for."""
     out: dict[str, dict[int, ChipMask]] = {}
-    for (key, number), facts in chips.facts.items():
-        if facts.rays is not None:
-            out.setdefault(key, {})[number] = facts.rays
+    for (key, number), known in stack.statistics.items():
+        if known.cosmic_rays is not None:
+            out.setdefault(key, {})[number] = known.cosmic_rays
     unwritten = [key for key in out if exposures.fit(key) is None]
     if unwritten:
         text = "Not written, as nothing is known of their WCSs, so cosmic rays are not flagged: %s"
@@ -123,7 +118,7 @@ def _to_be_flagged(exposures: ExposureSet, chips: ExposureStack) -> dict[str, di
 
 
 def _products(plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path) -> tuple[MosaicProduct, ...]:
-    """The mosaics that were made, with their files."""
+    """Return the mosaics that were made, with their files."""
     suffixes = SUFFIXES if sources else SUFFIXES[:2]
     products = []
     for number, plan in enumerate(plans):
@@ -133,14 +128,14 @@ def _products(plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path)
     return tuple(products)
 
 
-def _members(exposures: ExposureSet) -> dict[str, tuple[Exposure, Sequence[PixelSky]]]:
-    """The direct exposures that are stacked, with their WCSs.
+def _stacked(exposures: ExposureSet) -> list[Exposure]:
+    """Return the direct exposures that are stacked, with their corrected WCSs.
 
     In each filter those whose own sources give their correction; where there are none, those that have any;
     where no exposure of the set has one, all. An exposure that was merely corrected like its neighbours may
     show nothing at all, or may have moved without anyone knowing.
     """
-    out: dict[str, tuple[Exposure, Sequence[PixelSky]]] = {}
+    out: list[Exposure] = []
     left: dict[str, list[str]] = {}
     standings = {exposure.key: _standing(exposures, exposure.key) for exposure in exposures.direct}
     wanted: dict[str, int] = {}
@@ -152,14 +147,14 @@ def _members(exposures: ExposureSet) -> dict[str, tuple[Exposure, Sequence[Pixel
         if standing < wanted[exposure.filter] or (any_corrected and standing == 0):
             left.setdefault(_STANDINGS[standing], []).append(exposure.key)
             continue
-        out[exposure.key] = exposure, corrected_wcss(exposure, fit.transform if fit else None)
+        out.append(exposure.corrected(fit.transform) if fit and fit.transform else exposure)
     for why, keys in left.items():
         logger.warning("Left out of the mosaics, %s: %s", why, ", ".join(keys))
     return out
 
 
 def _standing(exposures: ExposureSet, key: str) -> int:
-    """2: its own sources tie it to the others; 1: it is corrected like them; 0: it has no correction."""
+    """Rank an exposure: 2 if its own sources tie it to the others, 1 if it is corrected like them, else 0."""
     total = exposures.fit(key)
     if total is None or total.transform is None:
         return 0
@@ -168,9 +163,9 @@ def _standing(exposures: ExposureSet, key: str) -> int:
     return 2 if fit.status in (FitStatus.ALIGNED, FitStatus.REFERENCE) else 1
 
 
-def _with_pixels(plan: MosaicPlan, chips: ExposureStack) -> MosaicPlan:
-    """The plan with the exposures that add pixels to it; as it is where none does."""
-    keys = tuple(key for key in plan.keys if chips.has_pixels_on(key, plan.grid))
+def _with_pixels(plan: MosaicPlan, stack: ExposureStack) -> MosaicPlan:
+    """Return the plan with the exposures that add pixels to it; as it is where none does."""
+    keys = tuple(key for key in plan.keys if stack.has_pixels_on(key, plan.grid))
     if not keys or keys == plan.keys:
         return plan
     rest = ", ".join(key for key in plan.keys if key not in keys)
@@ -179,43 +174,43 @@ def _with_pixels(plan: MosaicPlan, chips: ExposureStack) -> MosaicPlan:
 
 
 def _drizzle(
-    chips: ExposureStack, plans: Sequence[MosaicPlan], folder: Path, executor: Executor
+    stack: ExposureStack, plans: Sequence[MosaicPlan], folder: Path, executor: Executor
 ) -> dict[str, int]:
-    """Find the cosmic rays of each visit and filter, then drizzle; counts."""
-    for keys in _groups(chips):
+    """Find the cosmic rays of each visit and filter, then drizzle; return counts."""
+    for keys in _groups(stack):
         plan = next((plan for plan in plans if not set(keys).isdisjoint(plan.keys)), None)
         if plan is None:
             continue
-        method = find_rays(chips, keys, plan.grid, folder)
-        chips.methods.update(dict.fromkeys(keys, method))
+        method = find_cosmic_rays(stack, keys, plan.grid, folder)
+        stack.methods.update(dict.fromkeys(keys, method))
         logger.info("Cosmic rays of %s: %s", ", ".join(keys), method)
 
     def drizzle(plan: MosaicPlan) -> None:
-        _drizzle_one(chips, plan, folder)
+        _drizzle_one(stack, plan, folder)
 
     for _ in executor.map(drizzle, {plan.name: plan for plan in plans}, "Drizzling"):
         pass
-    chips.forget_maps()
-    n_rays = sum(one.rays.number for one in chips.facts.values() if one.rays is not None)
-    return {"cosmic_ray_pixels": n_rays}
+    stack.forget_maps()
+    masks = [known.cosmic_rays for known in stack.statistics.values()]
+    return {"cosmic_ray_pixels": sum(mask.number for mask in masks if mask is not None)}
 
 
-def _groups(chips: ExposureStack) -> list[list[str]]:
-    """The exposures of each instrument, visit and filter."""
+def _groups(stack: ExposureStack) -> list[list[str]]:
+    """Return the keys of the exposures of each instrument, visit and filter."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for key, (exposure, _) in chips.exposures.items():
+    for key, exposure in stack.exposures.items():
         groups.setdefault((exposure.instrument, exposure.visit, exposure.filter), []).append(key)
     return list(groups.values())
 
 
-def _drizzle_one(chips: ExposureStack, plan: MosaicPlan, folder: Path) -> None:
+def _drizzle_one(stack: ExposureStack, plan: MosaicPlan, folder: Path) -> None:
     """Drizzle one mosaic, tile by tile; each exposure is opened for each tile that it falls on."""
-    settings, grid = chips.settings, plan.grid
-    exposures = [chips.exposures[key][0] for key in plan.keys]
-    cards = cards_of(exposures)
-    methods = dict.fromkeys(chips.methods.get(key, "none") for key in plan.keys)
-    header = mosaic_header(plan, cards, exposures, settings, ", ".join(methods))
-    drop = DrizzleKernel(settings.kernel, settings.pixfrac, settings.weights != "exposure")
+    settings, grid = stack.settings, plan.grid
+    exposures = [stack.exposures[key] for key in plan.keys]
+    metadata = metadata_of(exposures)
+    methods = dict.fromkeys(stack.methods.get(key, "none") for key in plan.keys)
+    header = mosaic_header(plan, metadata, exposures, settings, ", ".join(methods))
+    kernel = DrizzleKernel(settings.kernel, settings.pixfrac, settings.weights != "exposure")
     science, weight = (folder / f"{plan.name}_{suffix}" for suffix in SUFFIXES[:2])
     with (
         tiled_image(science, header, grid.shape, ">f4") as images,
@@ -224,15 +219,15 @@ def _drizzle_one(chips: ExposureStack, plan: MosaicPlan, folder: Path) -> None:
         for tile in grid.tiles(settings.tile):
             near, whole = [], True
             for exposure in exposures:
-                if maps := chips.near(exposure.key, grid, tile):
+                if maps := stack.near(exposure.key, grid, tile):
                     near.append(exposure)
                     whole &= all(one.lies_within(tile) for one in maps)
             if not near:
                 # the file is zero there, and takes no room on most disks
                 continue
-            sum_ = TileSum(tile, drop, whole=whole)
+            total = TileSum(tile, kernel, whole=whole)
             for exposure in near:
-                for rates in chips.rates(exposure.key):
-                    sum_.add(chips.image(exposure.key, rates, grid, cards.ab_zero_point))
-            images.write(tile, sum_.image)
-            weights.write(tile, sum_.weight)
+                for rates in stack.rates(exposure.key):
+                    total.add(stack.image(exposure.key, rates, grid, metadata.ab_zero_point))
+            images.write(tile, total.image)
+            weights.write(tile, total.weight)

@@ -132,16 +132,16 @@ def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | 
 
 
 def _labels(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLabel]:
-    """What headers say of a fit: the same solution name in all exposures of a mission tied to one catalog."""
+    """What headers say of a fit: one solution name in all exposures of a mission tied to one catalog."""
     absolute = exposures.absolute
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
     is_tied = any(fit.is_aligned for fit in absolute.fits.values())
     by_exposure = _is_by_exposure(exposures)
 
     def label(exposure: Exposure, fit: ExposureFit) -> WcsLabel:
-        is_absolute = bool(absolute.reference) and is_tied and fit.reference == absolute.reference
-        catalog = absolute.reference if is_absolute else "NONE"
-        name = solution_name(exposure, catalog, taken, by_exposure=is_absolute and by_exposure)
+        has_catalog = is_tied and fit.reference == absolute.reference
+        catalog = absolute.reference if has_catalog else "NONE"
+        name = solution_name(exposure, catalog, taken, by_exposure=has_catalog and by_exposure)
         return WcsLabel(catalog, name, fit.n_used, _rms_of(fit), fit.geometry or "none")
 
     return label

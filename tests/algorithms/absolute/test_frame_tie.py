@@ -7,6 +7,7 @@ import pytest
 
 from grism_align.algorithms.absolute.frame_tie import (
     FrameSources,
+    MeasurementTimes,
     match_frame,
     refine_tie,
     require_right_epoch,
@@ -88,12 +89,12 @@ def test_a_mean_of_seasons_is_compared_with_the_mean():
         xy=0.5 * (spring.positions.xy + autumn.positions.xy),
         epoch=np.full(40, 2010.35),
     )
-    seen = np.array([2010.1, 2010.6]), np.full((40, 2), 0.5)
+    seen = MeasurementTimes(np.array([2010.1, 2010.6]), np.full((40, 2), 0.5))
     told, untold = replace(spring, positions=mean, seen=seen), replace(spring, positions=mean)
     least = 4 * 2.5 * NOISE / np.sqrt(40)
     assert worst(match_frame(told, with_errors(field, rng), SETTINGS).transform) < least
     assert worst(match_frame(untold, with_errors(field, rng), SETTINGS).transform) > 0.02
-    assert told.rows(np.arange(3)).seen[1].shape == (3, 2)
+    assert told.rows(np.arange(3)).seen.shares.shape == (3, 2)
 
 
 def test_too_few_sources_are_refused():

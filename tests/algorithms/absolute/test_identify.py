@@ -98,20 +98,20 @@ def test_frames_are_brought_onto_the_catalog():
         one = measured(field, f"iaaa0{number}d1q", number=100 * number + np.arange(12), matched=False)
         one = replace(one, xy=error.apply(one.xy), transform=error)
         frames.append(([one], error.inverted()))
-    found = on_catalog(frames)
+    found = on_catalog(*zip(*frames, strict=True))
     for one in found:
         np.testing.assert_allclose(one.xy, PLANE.to_plane(field.at(one.time)), atol=1e-6)
         np.testing.assert_array_equal(one.number, np.arange(12))
         assert one.matched.all()
         np.testing.assert_allclose(one.transform.matrix, np.eye(2), atol=1e-7)
     # Alone, what one exposure saw stays so.
-    (alone,) = on_catalog(frames[:1])
+    (alone,) = on_catalog(*zip(*frames[:1], strict=True))
     assert not alone.matched.any()
 
 
 def test_sources_without_a_number_are_nobodys():
     field = stars(np.random.default_rng(337), 12, 100.0)
     lone = [measured(field, key, number=np.full(12, -1), matched=False) for key in ("iaaa01d1q", "ibbb02d1q")]
-    for one in on_catalog([([each], IDENTITY) for each in lone]):
+    for one in on_catalog([[each] for each in lone], [IDENTITY] * 2):
         assert (one.number == -1).all()
         assert not one.matched.any()

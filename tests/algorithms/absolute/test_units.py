@@ -57,8 +57,8 @@ def test_sources_are_where_each_epoch_saw_them():
         assert each.positions.error == pytest.approx(NOISE / np.sqrt(n))
         at = PLANE.to_plane(field.at(float(each.positions.epoch[0])))
         assert np.abs(each.positions.xy - at).max() < 4 * NOISE / np.sqrt(n)
-        np.testing.assert_allclose(each.seen[1].sum(axis=1), 1.0)
-        np.testing.assert_allclose(each.seen[1] @ each.seen[0], each.positions.epoch, atol=1e-4)
+        np.testing.assert_allclose(each.seen.shares.sum(axis=1), 1.0)
+        np.testing.assert_allclose(each.seen.shares @ each.seen.years, each.positions.epoch, atol=1e-4)
         assert each.pixel_scale == min(one.exposure.pixel_scale for one in visits)
 
 

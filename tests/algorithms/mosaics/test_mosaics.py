@@ -14,11 +14,11 @@ from grism_align.algorithms.mosaics.catalog import FindSettings, measure_mosaic
 from grism_align.algorithms.mosaics.cosmic_rays import (
     Median,
     Model,
-    blotted,
+    blotted_median,
     combined_median,
-    compared,
+    cosmic_rays_against_median,
     half_gap,
-    laplacian_rays,
+    laplacian_cosmic_rays,
 )
 from grism_align.algorithms.mosaics.drizzle import (
     DrizzleInput,
@@ -29,6 +29,7 @@ from grism_align.algorithms.mosaics.drizzle import (
 from grism_align.algorithms.mosaics.grid import frame_note, grid_around, plan_mosaics
 from grism_align.algorithms.mosaics.map import PixelMap, PlaneMap
 from grism_align.values.errors import SettingsError
+from grism_align.values.exposure import Chip
 from grism_align.values.mosaic import Tile
 from grism_align.values.settings import MosaicSettings
 from tests.support.exposures import exposure
@@ -178,8 +179,9 @@ def test_a_part_of_a_chip_holds_all_that_falls_on_a_tile(grid):
 
 
 def test_plans_by_visit_and_filter(grid):
-    wcs = (Plain(grid),)
-    members = [(exposure(f"e{i}", 57000.0 + i, visit=f"v{i // 2}", filter="F140W"), wcs) for i in range(4)]
+    chips = (Chip(1, (SIDE, SIDE), Plain(grid)),)
+    names = [(f"e{i}", 57000.0 + i, f"v{i // 2}") for i in range(4)]
+    members = [exposure(key, time, visit=visit, filter="F140W", chips=chips) for key, time, visit in names]
     names = {
         extent: [plan.name for plan in plan_mosaics(members, "field", MosaicSettings(extent=extent))]
         for extent in ("visit", "field", "both")
@@ -193,13 +195,17 @@ def test_plans_by_visit_and_filter(grid):
 
 
 def test_a_frame_is_told_and_an_absurd_one_refused(grid):
-    members = [(exposure("a", 57000.0), (Plain(grid),))]
+    members = [exposure("a", 57000.0, chips=(Chip(1, (SIDE, SIDE), Plain(grid)),))]
     plan = plan_mosaics(members, "field", MosaicSettings(scale=0.1))[0]
     ny, nx = plan.grid.shape
     assert f"{nx} x {ny} pixels of 0.1 arcsec" in frame_note(plan, MosaicSettings())
     assert "1 tile, 1 exposures" in frame_note(plan, MosaicSettings())
     with pytest.raises(SettingsError, match=r"scale=0\.001.* pixels"):
-        plan_mosaics([(exposure("a", 57000.0), (Wide(grid),))], "field", MosaicSettings(scale=0.001))
+        plan_mosaics(
+            [exposure("a", 57000.0, chips=(Chip(1, (SIDE, SIDE), Wide(grid)),))],
+            "field",
+            MosaicSettings(scale=0.001),
+        )
 
 
 # --- drizzling ---
@@ -302,10 +308,10 @@ def test_a_ray_between_flagged_pixels_is_compared_with_the_other_exposure(grid):
     to_grid = PixelMap(PlaneMap(Plain(coarse, 5.0, (0.3, 0.2)), (SIDE, SIDE), coarse.plane), coarse)
     rng = np.random.default_rng(4)
     image = rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32)
-    hit = np.zeros(image.shape, bool)
+    flagged = np.zeros(image.shape, bool)
     for row, column in ((60, 60), (80, 40)):
-        hit[row - 1 : row + 2, column - 1 : column + 2] = True
-        hit[row, column] = False
+        flagged[row - 1 : row + 2, column - 1 : column + 2] = True
+        flagged[row, column] = False
     image[60, 60] = 900
     other = rng.normal(0, 0.1, coarse.shape).astype(np.float32)
     own = other.copy()
@@ -318,14 +324,16 @@ def test_a_ray_between_flagged_pixels_is_compared_with_the_other_exposure(grid):
     other[y, x] = 500
     median = Median.of(*combined_median(np.stack([own, other])))
     limits = MosaicSettings(cr_snr=4.0, cr_snr_beside=3.0, cr_scale=1.2, cr_scale_beside=0.7)
-    arguments = ~hit, np.ones_like(image), limits
-    without = compared(image, arguments[0], blotted(median, to_grid, 1.0), *arguments[1:])
+    arguments = ~flagged, np.ones_like(image), limits
+    without = cosmic_rays_against_median(
+        image, arguments[0], blotted_median(median, to_grid, 1.0), *arguments[1:]
+    )
     assert not without[60, 60]
-    model = blotted(median, to_grid, 1.0, median.by_others(np.isfinite(own)))
-    found = compared(image, arguments[0], model, *arguments[1:])
+    model = blotted_median(median, to_grid, 1.0, median.by_others(np.isfinite(own)))
+    found = cosmic_rays_against_median(image, arguments[0], model, *arguments[1:])
     assert found[60, 60]
     assert not found[80, 40]
-    assert not found[hit].any()
+    assert not found[flagged].any()
 
 
 def test_cosmic_rays_are_found_and_stars_kept(grid):
@@ -359,9 +367,9 @@ def test_cosmic_rays_are_found_and_stars_kept(grid):
         chips.add(DrizzleInput(image, good.astype(np.float32), to_grid, 0.1))
         stack.append(np.where(chips.weight > 0, chips.image, np.nan))
     median, number = combined_median(np.stack(stack))
-    model = blotted(Median.of(median, number), maps[0], 1.0)
+    model = blotted_median(Median.of(median, number), maps[0], 1.0)
     noise = np.sqrt(1 + np.clip(model.image, 0, None) * 0)
-    found = compared(images[0], good, model, noise, MosaicSettings())
+    found = cosmic_rays_against_median(images[0], good, model, noise, MosaicSettings())
     seen = rays & model.known
     assert found[seen].mean() > 0.9
     assert (found & ~rays).mean() < 2e-3
@@ -382,7 +390,7 @@ def test_a_laplacian_finds_rays_of_one_exposure():
     rays &= distance > 6
     image[rays] += 60
     good = rng.random((SIDE, SIDE)) > 0.01
-    found = laplacian_rays(image.astype(np.float32), good, noise.astype(np.float32))
+    found = laplacian_cosmic_rays(image.astype(np.float32), good, noise.astype(np.float32))
     beside = binary_dilation(~good, np.ones((3, 3)))
     assert found[rays & ~beside].mean() > 0.9
     assert (found & ~rays & (distance < 4)).sum() <= 2
@@ -394,7 +402,9 @@ def test_nothing_is_marked_where_nothing_is_known():
     image = np.zeros((20, 20), np.float32)
     image[5, 5] = 100
     unknown = Model(np.zeros_like(image), np.zeros_like(image), np.zeros(image.shape, bool))
-    found = compared(image, np.ones(image.shape, bool), unknown, np.ones_like(image), MosaicSettings())
+    found = cosmic_rays_against_median(
+        image, np.ones(image.shape, bool), unknown, np.ones_like(image), MosaicSettings()
+    )
     assert not found.any()
 
 

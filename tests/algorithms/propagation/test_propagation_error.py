@@ -12,13 +12,13 @@ from grism_align.algorithms.propagation.propagation_error import (
     carried_covariance,
     drift_correlation,
     mean_transform,
-    own_variance,
+    own_variances,
     weights_of,
     with_carried_error,
 )
 from grism_align.values.failure import NoSources
 from grism_align.values.settings import PointingSettings, PropagationSettings
-from grism_align.values.solution import ExposureFit, FitStatus, Residuals
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.associations import exposure
 
@@ -81,7 +81,7 @@ def test_interpolation_is_the_best_linear_unbiased_estimate():
         w = np.array([other, 1 - other])
         assert w @ total @ w >= variance * (1 - 1e-9)
     # and as large as a smooth process really makes it
-    process = 1e-4 * drift_correlation(hours[:, None] - hours)
+    process = 1e-4 * drift_correlation(hours[:, None] - hours, 0.6)
     drift = rng.multivariate_normal(np.zeros(3), process, size=40000, method="eigh")
     errors = (drift[:, :2] - drift[:, 2:] + noise * rng.normal(size=(40000, 2))) @ found
     assert errors.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / 40000))
@@ -137,11 +137,16 @@ def residuals(rng, error, n=40):
     return Residuals(np.arange(n), np.arange(n), offset, weight, errors)
 
 
+def variance_of(fit):
+    """Variance of a pointing of one exposure."""
+    return own_variances([exposure("d", 0.0)], AlignmentSolution({"d": fit}))["d"]
+
+
 def test_what_an_acquisition_has_in_common_is_no_error_of_its_own():
     rng = np.random.default_rng(8)
     told = [residuals(rng, 2.0) for _ in range(50)]
     fits = [ExposureFit(FitStatus.ALIGNED, fitted(0.02), residuals=each) for each in told]
-    found = [1e6 * own_variance(fit, PLANE) for fit in fits]
+    found = [1e6 * variance_of(fit) for fit in fits]
     expected = [1 / (each.weight / each.error**2).sum() for each in told]
     # a variance of some 20 effective sources on two axes is good to 0.22
     assert np.mean(np.divide(found, expected)) == pytest.approx(1, rel=4 * 0.22 / np.sqrt(50))
@@ -149,12 +154,27 @@ def test_what_an_acquisition_has_in_common_is_no_error_of_its_own():
 
 def test_without_residuals_the_whole_error_is_its_own():
     alone = ExposureFit(FitStatus.ALIGNED, fitted(0.02))
-    assert own_variance(alone, PLANE) == pytest.approx(4e-4)
+    assert variance_of(alone) == pytest.approx(4e-4)
     few = residuals(np.random.default_rng(8), 2.0, 5)
-    assert own_variance(replace(alone, residuals=few), PLANE) == pytest.approx(4e-4)
+    assert variance_of(replace(alone, residuals=few)) == pytest.approx(4e-4)
     unknown = residuals(np.random.default_rng(8), np.nan)
-    assert own_variance(replace(alone, residuals=unknown), PLANE) == pytest.approx(4e-4)
-    assert own_variance(ExposureFit.failed(NoSources(6.0)), PLANE) == 0
+    assert variance_of(replace(alone, residuals=unknown)) == pytest.approx(4e-4)
+    assert variance_of(ExposureFit.failed(NoSources(6.0))) == 0
+
+
+def test_all_exposures_of_a_pointing_tell_its_variance():
+    rng = np.random.default_rng(9)
+    parts = [residuals(rng, 2.0, n) for n in (40, 3)]
+    both = Residuals(
+        *(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts), strict=True))
+    )
+    fits = [ExposureFit(FitStatus.ALIGNED, fitted(0.02), residuals=part) for part in parts]
+    directs = [exposure(f"d{n}", 0.0, pointing="one") for n in range(3)]
+    fits.append(replace(fits[0], residuals=None))
+    solution = AlignmentSolution(dict(zip(["d0", "d1", "d2"], fits, strict=True)))
+    found = own_variances(directs, solution)
+    assert len(set(found.values())) == 1
+    assert found["d2"] == pytest.approx(variance_of(replace(fits[0], residuals=both)))
 
 
 def test_two_acquisitions_of_the_same_guide_stars():

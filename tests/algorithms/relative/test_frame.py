@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.relative.frame import joint_frame, single_frame
-from grism_align.algorithms.relative.members import NetworkInput
+from grism_align.algorithms.relative.members import NetworkInput, PointingSources
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform
 from tests.support.lists import NOISE, PLANE, field, seen
@@ -29,7 +29,12 @@ def network(lists, groups=("a", "a", "b", "b"), kinds=("ir",) * 4):
     n = len(lists)
     pointing = PointingSettings()
     fixed = [number == 0 for number in range(n)]
-    return NetworkInput(lists, groups[:n], groups[:n], kinds[:n], [0.128] * n, fixed, PLANE, pointing)
+    numbers = ["ab".index(group) for group in groups]
+    made = [
+        PointingSources((str(i),), (own,), (kinds[i],), groups[i], numbers[i], 0.128, fixed[i])
+        for i, own in enumerate(lists)
+    ]
+    return NetworkInput(made, PLANE, pointing)
 
 
 def observed(rng, noise=NOISE):
@@ -50,7 +55,7 @@ def test_tweakwcs_agrees(geometry):
     frame = joint_frame(network(lists), ROUGH, [0], RelativeSettings(fitgeometry=geometry), MATCH)
     for number in (1, 2, 3):
         member = frame.members[number]
-        own, target = lists[number].rows(member.rows), frame.sources.rows(member.sources)
+        own, target = lists[number].rows(member.rows), frame.seen.positions.rows(member.sources)
         found = linearfit.iter_linear_fit(
             target.xy, own.xy, wuv=own.error**-2.0, fitgeom=geometry, nclip=3, sigma=(MATCH.clip, "rmse")
         )
@@ -120,6 +125,6 @@ def test_a_single_frame():
     own = observed(np.random.default_rng(106))[2]
     frame = single_frame(network([own]), 0)
     assert (frame.fixed, list(frame.members), frame.rejected) == ((0,), [0], {})
-    assert frame.sources is own
+    np.testing.assert_array_equal(frame.seen.positions.xy, own.xy)
     assert frame.members[0].n_used == len(own)
     assert np.isnan([frame.members[0].leverage, frame.members[0].reduced_chi2]).all()

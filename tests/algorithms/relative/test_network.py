@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.relative import network as network_module
-from grism_align.algorithms.relative.cluster import Cluster, merge_all, merged_sources
-from grism_align.algorithms.relative.members import NetworkInput
+from grism_align.algorithms.relative.cluster import Cluster, SeenSources, merge_all
+from grism_align.algorithms.relative.members import NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.values.failure import ChanceMatch, LargeRms, TooFewMatches, TooFewPossible
 from grism_align.values.plane_list import PlaneList
@@ -33,18 +33,18 @@ def observed(errors, rng, centers=None, stars=None, **options):
 
 
 def network(lists, visits=None, groups=None, fixed=(0,), pixel=PIXEL):
-    n = len(lists)
-    visits = ["v1"] * n if visits is None else visits
-    return NetworkInput(
-        lists=lists,
-        visits=visits,
-        groups=visits if groups is None else groups,
-        kinds=["ir"] * n,
-        pixel_scales=[pixel] * n,
-        fixed=[i in fixed for i in range(n)],
-        plane=PLANE,
-        pointing=PointingSettings(),
-    )
+    return NetworkInput(pointings(lists, visits, groups, fixed, pixel), PLANE, PointingSettings())
+
+
+def pointings(lists, visits=None, groups=None, fixed=(0,), pixel=PIXEL):
+    """Pointings of one exposure each, named by their numbers."""
+    visits = ["v1"] * len(lists) if visits is None else visits
+    groups = visits if groups is None else groups
+    numbers = [sorted(set(groups)).index(group) for group in groups]
+    return [
+        PointingSources((str(i),), (own,), ("ir",), visit, group, pixel, i in fixed)
+        for i, (own, visit, group) in enumerate(zip(lists, visits, numbers, strict=True))
+    ]
 
 
 def relative_truth(errors, number, reference=0):
@@ -59,7 +59,7 @@ DITHERS = [(0.0, 0.0), (10.0, 5.0), (-8.0, 12.0), (4.0, -9.0)]
 def test_all_exposures_are_merged():
     rng = np.random.default_rng(51)
     lists = observed(FOUR, rng, DITHERS, spurious=20)
-    (cluster,), reasons = merge_all(lists, ["a", "a", "b", "b"], PLANE, MATCH)
+    (cluster,), reasons = merge_all(pointings(lists, ["a", "a", "b", "b"]), PLANE, MATCH)
     assert reasons == {}
     assert sorted(cluster.members) == [0, 1, 2, 3]
     first = cluster.members[0]
@@ -69,28 +69,28 @@ def test_all_exposures_are_merged():
         np.testing.assert_allclose(
             cluster.members[number].apply(CORNERS), expected.apply(CORNERS), atol=10 * NOISE
         )
-    assert cluster.count.max() == 4
-    assert len(cluster.count) == len(cluster.sources)
+    assert cluster.seen.count.max() == 4
+    assert len(cluster.seen.count) == len(cluster.seen.positions)
     assert (cluster.confirmed().error < NOISE).all()
 
 
 def test_what_overlaps_nothing_stays_alone():
     rng = np.random.default_rng(52)
     near, far = observed([error(), error()], rng), random_list(rng, 60).moved(error((1000.0, 0.0)))
-    clusters, reasons = merge_all([*near, far, plane_list(np.zeros((0, 2)), [])], ["a"] * 4, PLANE, MATCH)
+    lists = [*near, far, plane_list(np.zeros((0, 2)), [])]
+    clusters, reasons = merge_all(pointings(lists), PLANE, MATCH)
     assert sorted(sorted(c.members) for c in clusters) == [[0, 1], [2], [3]]
     assert reasons == {}
 
 
 def test_what_matches_nothing_has_a_reason():
     rng = np.random.default_rng(53)
-    clusters, reasons = merge_all(
-        [*observed([error()] * 2, rng), random_list(rng, 60)], ["a"] * 3, PLANE, MATCH
-    )
+    lists = [*observed([error()] * 2, rng), random_list(rng, 60)]
+    clusters, reasons = merge_all(pointings(lists), PLANE, MATCH)
     assert sorted(len(c.members) for c in clusters) == [1, 2]
     assert isinstance(reasons[2], TooFewMatches | TooFewPossible | ChanceMatch)
-    assert merge_all([random_list(rng, 9)], ["a"], PLANE, MATCH)[1] == {}
-    assert merge_all([], [], PLANE, MATCH) == ([], {})
+    assert merge_all(pointings([random_list(rng, 9)], ["a"]), PLANE, MATCH)[1] == {}
+    assert merge_all([], PLANE, MATCH) == ([], {})
 
 
 def test_a_chain_is_tied_by_its_middle():
@@ -99,30 +99,31 @@ def test_a_chain_is_tied_by_its_middle():
     errors = [error((1.0, 0.0)), error(), error((0.0, -2.0))]
     centers = [(-70.0, 0.0), (0.0, 0.0), (70.0, 0.0)]
     lists = observed(errors, rng, centers, stars=field(rng, 500, 280.0), side=100.0)
-    clusters, _ = merge_all(lists, ["a", "b", "c"], PLANE, MATCH)
+    clusters, _ = merge_all(pointings(lists, ["a", "b", "c"]), PLANE, MATCH)
     assert [sorted(c.members) for c in clusters] == [[0, 1, 2]]
 
 
 def test_merged_sources():
     a = plane_list([[0.0, 0.0], [10.0, 0.0]], [20.0, np.nan], 0.01, 2010.0)
     b = plane_list([[10.0, 0.03], [50.0, 0.0]], [19.0, 18.0], 0.02, 2020.0)
-    merged, count = merged_sources((a, np.array([1, 3])), (b, np.array([2, 1])), 0.3)
+    both = SeenSources(a, np.array([1, 3])).joined(SeenSources(b, np.array([2, 1])), 0.3)
+    merged, count = both.positions, both.count
     np.testing.assert_allclose(merged.xy, [[0, 0], [10, 0.03 * 0.2], [50, 0]])
     np.testing.assert_allclose(merged.error, [0.01, (1e4 + 2500) ** -0.5, 0.02])
     np.testing.assert_allclose(merged.epoch, [2010, 2012, 2020])
     np.testing.assert_array_equal(merged.mag, [20, 19, 18])
     np.testing.assert_array_equal(count, [1, 5, 1])
     np.testing.assert_array_equal(a.xy, [[0, 0], [10, 0]])
-    apart, count = merged_sources((a, np.ones(2, int)), (b, np.ones(2, int)), 0.01)
-    assert len(apart) == len(count) == 4
+    apart = SeenSources.by_one(a).joined(SeenSources.by_one(b), 0.01)
+    assert len(apart.positions) == len(apart.count) == 4
 
 
 def test_a_cluster_moves_as_a_whole():
     own = plane_list([[0.0, 0.0]], [20.0])
-    cluster = Cluster({3: error((1.0, 0.0))}, own, np.array([1])).moved(error((0.0, 2.0)))
+    cluster = Cluster({3: error((1.0, 0.0))}, SeenSources.by_one(own)).moved(error((0.0, 2.0)))
     np.testing.assert_allclose(cluster.members[3].shift, [1, 2])
-    np.testing.assert_allclose(cluster.sources.xy, [[0, 2]])
-    assert cluster.confirmed() is cluster.sources
+    np.testing.assert_allclose(cluster.seen.positions.xy, [[0, 2]])
+    assert cluster.confirmed() is cluster.seen.positions
 
 
 @pytest.mark.parametrize("geometry", ["shift", "rshift", "rscale"])
@@ -146,15 +147,15 @@ def test_a_network_is_aligned(geometry):
         assert member.rms == pytest.approx(NOISE, rel=0.3)
         # each residual is that of its row and its source
         expected = (
-            member.transform.apply(field_input.lists[number].xy[member.rows])
-            - frame.sources.xy[member.sources]
+            member.transform.apply(field_input.pointings[number].sources.xy[member.rows])
+            - frame.seen.positions.xy[member.sources]
         )
         np.testing.assert_allclose(member.residual, expected, atol=1e-4)
-    assert frame.count.max() == 4
-    assert len(frame.count) == len(frame.sources)
+    assert frame.seen.count.max() == 4
+    assert len(frame.seen.count) == len(frame.seen.positions)
     # sources seen four times are known to half the noise and what centroid_floor adds
     expected = np.hypot(NOISE, RELATIVE.centroid_floor * PIXEL) / 2
-    assert np.median(frame.sources.error[frame.count == 4]) == pytest.approx(expected, rel=0.15)
+    assert np.median(frame.seen.positions.error[frame.seen.count == 4]) == pytest.approx(expected, rel=0.15)
 
 
 def test_several_fixed_exposures_keep_their_mean():
@@ -196,7 +197,7 @@ def test_a_lone_exposure_is_its_own_frame():
     np.testing.assert_array_equal(lone.transform.matrix, np.eye(2))
     assert np.isnan(lone.probability)
     assert (lone.n_used, lone.rms) == (60, 0)
-    assert frames[1].sources is lists[2]
+    np.testing.assert_array_equal(frames[1].seen.positions.xy, lists[2].xy)
 
 
 def blurred(own, rng, noise=0.1):
@@ -208,7 +209,7 @@ def test_an_exposure_that_does_not_fit_is_rejected():
     rng = np.random.default_rng(59)
     lists = observed([error()] * 4, rng)
     lists[2] = blurred(lists[2], rng)
-    assert len(merge_all(lists, ["a"] * 4, PLANE, MATCH)[0]) == 1
+    assert len(merge_all(pointings(lists, ["a"] * 4), PLANE, MATCH)[0]) == 1
     (frame,), _ = align_network(network(lists), RELATIVE, MatchSettings(max_rms=0.1))
     assert sorted(frame.members) == [0, 1, 3]
     assert list(frame.rejected) == [2]
@@ -249,7 +250,7 @@ def chain(rng):
 
 def tied(monkeypatch, lists):
     """The network of lists that the rough matching has tied to one cluster."""
-    cluster = Cluster({n: error() for n in range(len(lists))}, lists[0], np.ones(len(lists[0]), int))
+    cluster = Cluster({n: error() for n in range(len(lists))}, SeenSources.by_one(lists[0]))
     monkeypatch.setattr(network_module, "merge_all", lambda *_: ([cluster], {}))
     return network(lists)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.measuring.positions import source_positions
-from grism_align.algorithms.relative.pointing import prior_only
+from grism_align.algorithms.relative.pointing import RelativeFrames, prior_only
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.failure import FailureCode, NoSources, Remark, TooFewMatches, remark_entry
 from grism_align.values.plane_list import PlaneList
@@ -63,7 +63,7 @@ def found(exposures, catalogs, fits, labels=None, sources=None):
         xy = own.apply(PLANE.to_plane(sky))
         sources = PlaneList(xy, error, np.full(len(xy), 20.0), np.full(len(xy), 2016.0))
     places = [sources] * (1 + max(fit.frame for fit in fits.values()))
-    return prior_only(exposures, catalogs, fits, (labels, places), (POINTING, MATCH))
+    return prior_only(exposures, catalogs, RelativeFrames(fits, places, labels), POINTING, MATCH)
 
 
 def emptied(catalogs, key, rows=0, remark=None):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from grism_align.io.files.fits import primary_header
+from grism_align.io.files.fits import is_fits
 from grism_align.io.files.sources import file_of_root, path_of
 from grism_align.io.missions.hst.facts import FACTS
 from grism_align.values.association import Association, Member
@@ -43,7 +43,7 @@ def read_association(source: Source) -> Association | None:
         If a FITS file can't be read.
     """
     path = path_of(source)
-    if primary_header(path) is None:
+    if not is_fits(path):
         return None
     with _opened(path) as hdus:
         table = _table(hdus)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.fits import primary_header
+from grism_align.io.files.fits import is_fits, primary_header
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.associations import read_association as association
 from grism_align.io.missions.hst.facts import FACTS as facts  # noqa: N811  # as the protocol has it
@@ -43,5 +43,5 @@ __all__ = [
 
 def claims(source: Source) -> bool:
     """Tell whether a file is of HST, by TELESCOP."""
-    header = primary_header(path_of(source))
-    return header is not None and text_of(header, "TELESCOP") == "HST"
+    path = path_of(source)
+    return is_fits(path) and text_of(primary_header(path), "TELESCOP") == "HST"

@@ -94,9 +94,6 @@ def read_exposure(source: Source) -> Exposure:
 
 
 def _instrument(path: Path, primary: fits.Header) -> str:
-    telescope = text_of(primary, "TELESCOP")
-    if telescope != "HST":
-        raise InputError(path, f"no HST exposure (TELESCOP = {telescope or 'missing'})", _CALIBRATED)
     instrument = instrument_of(primary)
     if instrument is None:
         found = f"{text_of(primary, 'INSTRUME')}/{text_of(primary, 'DETECTOR')}"
