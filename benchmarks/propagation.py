@@ -50,7 +50,7 @@ from grism_align.simulation import (
     small_dithers,
 )
 from grism_align.values.mission import WcsLabel
-from grism_align.values.settings import PointingSettings, PropagationSettings
+from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -169,9 +169,9 @@ def _by_method(field: Simulation, seed: int) -> np.ndarray:
     fits: dict[str, AlignmentSolution] = {}
     for method in _METHODS:
         given = learnt_errors(
-            result.exposures, result.relative, PropagationSettings(method=method), PointingSettings()
+            result.exposures, result.relative, GrismSettings(PropagationSettings(method=method))
         )
-        fits[method] = propagate(result.grisms, result.direct, result.relative, *given)
+        fits[method] = propagate(result.grisms, result.direct, result.relative, given)
     found = {method: errors(truth, result, solution) for method, solution in fits.items()}
     directs = np.sqrt(np.mean([found["auto"][exposure.key] ** 2 for exposure in result.direct]))
     lent = [grism for grism in result.grisms if fits["auto"][grism.key].status is FitStatus.PRIOR_ONLY]
@@ -179,7 +179,7 @@ def _by_method(field: Simulation, seed: int) -> np.ndarray:
     for grism in lent or result.grisms:
         claimed = 1e3 * np.hypot(*_in_own_plane(fits["auto"][grism.key], grism.plane).shift_error)
         by_method = [found[method][grism.key] for method in _METHODS]
-        learnt = (1e3 * given[0].drift_error, 1e3 * given[1].dither_error)
+        learnt = (1e3 * given.propagation.drift_error, 1e3 * given.pointing.dither_error)
         rows.append([directs, *by_method, claimed, by_method[-1] / claimed, *learnt])
     return np.array(rows)
 
@@ -204,7 +204,7 @@ def report_cost(instrument: str, repeats: int = 7) -> str:
         lent = AlignmentSolution({direct.key: fit})
 
         def propagated(grism: Exposure) -> ExposureFit:
-            return propagate([grism], [direct], lent, PropagationSettings())[grism.key]
+            return propagate([grism], [direct], lent, GrismSettings())[grism.key]
 
         def whole() -> None:
             grism = read_exposure(grism_path)

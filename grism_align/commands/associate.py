@@ -67,11 +67,11 @@ def _exposure_table(exposures: Sequence[Exposure]) -> str:
 
 def _governor_text(exposure: Exposure, exposures: Sequence[Exposure]) -> str:
     from grism_align.algorithms.propagation.govern import governors
-    from grism_align.values.settings import PropagationSettings
+    from grism_align.values.settings import GrismSettings
 
     if exposure.is_direct:
         return "-"
-    choice = governors(exposure, exposures, PropagationSettings())
+    choice = governors(exposure, exposures, GrismSettings())
     if not choice.keys:
         return "none"
     keys = exposure.governors if choice.rule == "association" else choice.keys

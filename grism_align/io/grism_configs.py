@@ -68,13 +68,13 @@ def read_trace_configs(names: Sequence[str]) -> TraceModels:
 
 
 def model_for(models: Mapping[tuple[str, int], TraceModel], grism: str, chip: int) -> TraceModel | None:
-    """The model of a grism on a chip (CCDCHIP); None where no configuration is for it."""
+    """Return the model of a grism on a chip (CCDCHIP); None where no configuration is for it."""
     keys = ((grism, chip), (grism, 0), ("", chip), ("", 0))
     return next((models[key] for key in keys if key in models), None)
 
 
 def _read_values(path: Path) -> dict[str, list[str]]:
-    """Words after each keyword; comments begin with # or ;."""
+    """Return words after each keyword; comments begin with # or ;."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
@@ -93,7 +93,7 @@ def _model(values: dict[str, list[str]], path: Path) -> TraceModel:
 
 
 def _axe_model(values: dict[str, list[str]], path: Path) -> TraceModel:
-    """Of aXe: dy = YOFF + sum of DYDX_i (dx - XOFF)^i, where dx is within BEAMA."""
+    """Read a model of aXe: dy = YOFF + sum of DYDX_i (dx - XOFF)^i, where dx is within BEAMA."""
     span = _numbers(values, "BEAMA", path)
     slopes = _table(values, "DYDX_A_", path)
     if not len(slopes) or len(span) != 2:
@@ -108,7 +108,7 @@ def _axe_model(values: dict[str, list[str]], path: Path) -> TraceModel:
 
 
 def _grismconf_model(values: dict[str, list[str]], order: str, path: Path) -> TraceModel:
-    """Of GRISMCONF: dx and dy as polynomials of t, from 0 to 1, less the filter's wedge."""
+    """Read a model of GRISMCONF: dx and dy as polynomials of t, from 0 to 1, less the filter's wedge."""
     wedges = {}
     for keyword in values:
         if keyword.startswith("WEDGE_"):
@@ -119,7 +119,7 @@ def _grismconf_model(values: dict[str, list[str]], order: str, path: Path) -> Tr
 
 
 def _table(values: dict[str, list[str]], stem: str, path: Path) -> NDArray[np.float64]:
-    """Rows of coefficients of the keywords stem0, stem1 ...; shorter rows are filled up with zeros."""
+    """Return rows of coefficients of the keywords stem0, stem1 ...; shorter rows are filled up with zeros."""
     rows: list[list[float]] = []
     while f"{stem}{len(rows)}" in values:
         rows.append(_numbers(values, f"{stem}{len(rows)}", path))
@@ -140,7 +140,7 @@ def _numbers(values: dict[str, list[str]], keyword: str, path: Path) -> list[flo
 
 
 def _grism_of(values: dict[str, list[str]], path: Path) -> str:
-    """The grism that a file is for; empty where it does not say."""
+    """Return the grism that a file is for; empty where it does not say."""
     said = values.get("GFILTER", [])
     if not said and values.get("OPTKEY1") == ["FILTER"]:
         said = values.get("OPTVAL1", [])
@@ -151,7 +151,7 @@ def _grism_of(values: dict[str, list[str]], path: Path) -> str:
 
 
 def _chip_of(values: dict[str, list[str]], path: Path) -> int:
-    """CCDCHIP of the chip that a file is for; zero where it does not say."""
+    """Return CCDCHIP of the chip that a file is for; zero where it does not say."""
     if values.get("OPTKEY1") == ["CCDCHIP"] and values.get("OPTVAL1", [""])[0] in {"1", "2"}:
         return int(values["OPTVAL1"][0])
     found = _CHIP.search(path.name)

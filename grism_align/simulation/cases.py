@@ -34,7 +34,7 @@ _STARTS = (57000.3, 57061.7)
 
 
 def usual_scene(instrument: str, size: int | tuple[int, int] | None = None) -> SceneSettings:
-    """Sources for a field of an instrument: enough stars even on a small cut.
+    """Return sources for a field of an instrument: enough stars even on a small cut.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def usual_scene(instrument: str, size: int | tuple[int, int] | None = None) -> S
 def _pairs(
     instrument: str, elements: tuple[str, str], n_pairs: int, dithers: tuple[tuple[float, float], ...]
 ) -> tuple[SimulatedExposure, ...]:
-    """A direct and a grism exposure at each dither."""
+    """Return a direct and a grism exposure at each dither."""
     return tuple(
         SimulatedExposure(element, time, dithers[number % len(dithers)])
         for number in range(n_pairs)
@@ -71,7 +71,7 @@ def _simulation(
     errors: PointingErrors | None,
     scene: SceneSettings | None,
 ) -> Simulation:
-    """A field seen by visits of other angles and, by a tenth of the chip's width, other pointings."""
+    """Return a field seen by visits of other angles and, by a tenth of the chip's width, other pointings."""
     camera = INSTRUMENTS[instrument]
     width = float((camera.shape if size is None else np.broadcast_to(size, 2))[1]) * camera.pixel
     visits = tuple(
@@ -101,7 +101,7 @@ def case_a(
     errors: PointingErrors | None = None,
     scene: SceneSettings | None = None,
 ) -> Simulation:
-    """Visits with one filter and one grism, a direct exposure before each grism exposure.
+    """Plan visits with one filter and one grism, a direct exposure before each grism exposure.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def case_b(
     errors: PointingErrors | None = None,
     scene: SceneSettings | None = None,
 ) -> Simulation:
-    """Two visits in other filters and grisms, F140W + G141 and F105W + G102 with WFC3/IR; see `case_a`."""
+    """Plan two visits in other filters and grisms, as F140W + G141 and F105W + G102; see `case_a`."""
     exposures = tuple(_pairs(instrument, pair, n_pairs, _BOX) for pair in _ELEMENTS[instrument])
     return _simulation(instrument, size, exposures, errors, scene)
 
@@ -140,7 +140,7 @@ def case_c(
     errors: PointingErrors | None = None,
     scene: SceneSettings | None = None,
 ) -> Simulation:
-    """Fewer direct than grism exposures, which are dithered by several arcsec; see `case_a`.
+    """Plan fewer direct than grism exposures, which are dithered by several arcsec; see `case_a`.
 
     The first visit has one direct exposure for four grism exposures, the second has two.
     """
@@ -159,7 +159,7 @@ def interleaved(
     errors: PointingErrors | None = None,
     scene: SceneSettings | None = None,
 ) -> Simulation:
-    """Direct and grism exposures in turns at one pointing, which drifts; see `case_a`.
+    """Plan direct and grism exposures in turns at one pointing, which drifts; see `case_a`.
 
     Each of two visits begins and ends with a direct exposure; with two grism exposures it fills an orbit.
 
@@ -186,7 +186,7 @@ def small_dithers(
     errors: PointingErrors | None = None,
     scene: SceneSettings | None = None,
 ) -> Simulation:
-    """Dithers of 0.6" with errors of their own, and grism exposures at other ones; see `case_a`.
+    """Plan dithers of 0.6" with errors of their own, and grism exposures at other ones; see `case_a`.
 
     In the first visit each grism exposure is followed by a direct one at its dither, in the second only the
     last one is.

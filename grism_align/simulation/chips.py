@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grism_align.simulation.instruments import SIP_TERMS, ChipOptics
 from grism_align.simulation.lookup import add_lookup_cards
-from grism_align.simulation.rotations import LinearWcs, frame_at
+from grism_align.simulation.rotations import Aim, LinearWcs, frame_at
 from grism_align.values.sphere import unproject
 from grism_align.values.transform import TangentPlane
 
@@ -68,11 +68,11 @@ class ChipWcs:
         return 0.5 * (np.array(self.shape[::-1], dtype=float) - 1)
 
     def to_sky(self, xy: ArrayLike) -> Floats:
-        """Sky positions (N, 2) in deg of zero-based pixels (N, 2)."""
+        """Return sky positions (N, 2) in deg of zero-based pixels (N, 2)."""
         return np.asarray(self.wcs.all_pix2world(np.asarray(xy, dtype=float).reshape(-1, 2), 0))
 
     def to_pixel(self, sky: ArrayLike) -> Floats:
-        """Zero-based pixels (N, 2) of sky positions (N, 2) in deg; meant for the chip's surroundings."""
+        """Return zero-based pixels (N, 2) of sky positions (N, 2) in deg, meant for the chip's vicinity."""
         target = self.plane.to_plane(np.asarray(sky, dtype=float).reshape(-1, 2))
         inverse = np.linalg.inv(self.wcs.wcs.cd * 3600.0)
         xy = target @ inverse.T + self.wcs.wcs.crpix - 1
@@ -81,7 +81,7 @@ class ChipWcs:
         return np.asarray(xy, dtype=np.float64)
 
     def jacobian(self, xy: ArrayLike | None = None) -> Floats:
-        """Derivative (2, 2) of east and north in arcsec by x and y at a pixel, the centre by default."""
+        """Return the derivative (2, 2) of east and north, arcsec, by x and y at a pixel (the centre)."""
         at = self.center if xy is None else np.asarray(xy, dtype=float)
         steps = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
         sky = self.to_sky(at + steps)
@@ -89,30 +89,30 @@ class ChipWcs:
         return np.asarray((plane[1:3] - plane[3:5]).T / 2)
 
     def footprint(self) -> Floats:
-        """Outer corners of the chip, (4, 2) deg."""
+        """Return outer corners of the chip, (4, 2) deg."""
         ny, nx = self.shape
         return self.to_sky(np.array([[0, 0], [nx, 0], [nx, ny], [0, ny]]) - 0.5)
 
 
-def linear_wcs(optics: ChipOptics, pointing: tuple[float, float, float], aberration: float) -> LinearWcs:
-    """The linear part of a chip's WCS when the instrument points somewhere.
+def linear_wcs(optics: ChipOptics, aim: Aim, aberration: float) -> LinearWcs:
+    """Return the linear part of a chip's WCS when the instrument points somewhere.
 
     Parameters
     ----------
     optics : ChipOptics
         The chip.
-    pointing : (ra, dec, angle), deg
+    aim : Aim
         Where the instrument's centre looks, and the position angle of +y.
     aberration : float
         Scale factor of velocity aberration (VAFACTOR).
     """
     crval = unproject(np.array(optics.offset) * aberration, 0.0, 0.0)
     cd = np.array(optics.cd) * aberration / 3600.0
-    return LinearWcs(np.array(optics.crpix), crval, cd).rotated(frame_at(*pointing))
+    return LinearWcs(np.array(optics.crpix), crval, cd).rotated(frame_at(*aim))
 
 
 def wcs_header(linear: LinearWcs, optics: ChipOptics, extver: int | None) -> fits.Header:
-    """Cards of the primary WCS of a SCI extension.
+    """Return cards of the primary WCS of a SCI extension.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def wcs_header(linear: LinearWcs, optics: ChipOptics, extver: int | None) -> fit
 
 
 def linear_cards(linear: LinearWcs, ctype1: str, ctype2: str, key: str = "") -> fits.Header:
-    """CRPIX, CRVAL, CTYPE, CUNIT and CD of one WCS, `key` being its letter."""
+    """Return CRPIX, CRVAL, CTYPE, CUNIT and CD of one WCS, `key` being its letter."""
     header = fits.Header()
     for axis, ctype in ((1, ctype1), (2, ctype2)):
         header[f"CRPIX{axis}{key}"] = (float(linear.crpix[axis - 1]), "pixel of the reference point")

@@ -51,7 +51,7 @@ class Detector:
     flags: Flags
 
     def has(self, flag: Flag) -> Mask:
-        """Which pixels have a flag."""
+        """Return which pixels have a flag."""
         return np.asarray((self.flags & int(flag)) != 0)
 
 
@@ -93,7 +93,7 @@ def draw_detector(shape: tuple[int, int], readout: Readout, rng: np.random.Gener
 
 
 def _smooth(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """A smooth field of unit deviation or so, with structure of a quarter of the chip."""
+    """Return a smooth field of unit deviation or so, with structure of a quarter of the chip."""
     coarse = rng.standard_normal((6, 6))
     field = zoom(coarse, (shape[0] / 6, shape[1] / 6), order=3, mode="nearest", grid_mode=True)
     return np.asarray(field, dtype=float)
@@ -161,7 +161,7 @@ def expose(
 
 
 def _bled(electrons: Floats, full_well: float) -> Floats:
-    """Charge above the full well goes up and down its column, half each way."""
+    """Spread charge above the full well up and down its column, half each way."""
     result = electrons.copy()
     for column in np.flatnonzero((electrons > full_well).any(axis=0)):
         values = result[:, column]
@@ -185,7 +185,7 @@ def _push_on(values: Floats, full_well: float, part: float) -> None:
 def _tracks(
     shape: tuple[int, int], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Straight cosmic-ray tracks over a share of the pixels.
+    """Draw straight cosmic-ray tracks over a share of the pixels.
 
     Returns
     -------

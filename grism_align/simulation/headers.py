@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.time import Time
 
 from grism_align.simulation.chips import ChipWcs, linear_cards, wcs_header
-from grism_align.simulation.rotations import LinearWcs
+from grism_align.simulation.rotations import Aim, LinearWcs
 
 if TYPE_CHECKING:
     from grism_align.simulation.instruments import ChipOptics, Element, Instrument
@@ -43,8 +43,8 @@ class ExposureFacts:
         ROOTNAME and LINENUM.
     target : (name, ra, dec)
         TARGNAME, and its place in deg.
-    pointing : (ra, dec, angle), deg
-        Written pointing of the instrument's centre.
+    aim : Aim
+        Where the instrument's centre looks, as written.
     dither : (x, y), arcsec
         Of this exposure.
     start : float, MJD
@@ -67,7 +67,7 @@ class ExposureFacts:
     rootname: str
     line: str
     target: tuple[str, float, float]
-    pointing: tuple[float, float, float]
+    aim: Aim
     dither: tuple[float, float]
     start: float
     exposure_time: float
@@ -114,7 +114,7 @@ class ChipStatistics:
 
 
 def primary_header(facts: ExposureFacts) -> fits.Header:
-    """The primary header."""
+    """Return the primary header."""
     camera, element = facts.camera, facts.element
     header = fits.Header()
     header["FILENAME"] = (facts.filename, "name of file")
@@ -127,7 +127,7 @@ def primary_header(facts: ExposureFacts) -> fits.Header:
     header["ASN_ID"] = header["ASN_TAB"] = "NONE"
     header["CAL_VER"] = ("simulated", "CAL code version")
     header.update(_time_cards(facts))
-    header["PA_V3"] = (facts.pointing[2] - camera.v3_angle) % 360.0
+    header["PA_V3"] = (facts.aim.angle - camera.v3_angle) % 360.0
     header["POSTARG1"], header["POSTARG2"] = facts.postarg
     header["OBSTYPE"] = "SPECTROSCOPIC" if element.is_grism else "IMAGING"
     header["OBSMODE"] = "MULTIACCUM" if camera.readout.rates else "ACCUM"
@@ -144,7 +144,7 @@ def primary_header(facts: ExposureFacts) -> fits.Header:
 
 
 def _time_cards(facts: ExposureFacts) -> fits.Header:
-    """Dates, exposure time and guiding."""
+    """Return the cards of dates, exposure time and guiding."""
     header = fits.Header()
     end = facts.start + facts.exposure_time / 86400
     date, clock = Time(facts.start, format="mjd", scale="utc", precision=0).isot.split("T")
@@ -160,7 +160,7 @@ def _time_cards(facts: ExposureFacts) -> fits.Header:
 
 
 def _photometry(facts: ExposureFacts) -> fits.Header:
-    """Zero point of the element, as the inverse sensitivity that gives its AB magnitudes."""
+    """Return the zero point of the element, as the inverse sensitivity that gives its AB magnitudes."""
     header = fits.Header()
     element, camera = facts.element, facts.camera
     pivot = element.pivot * 1e4
@@ -188,7 +188,7 @@ def _unit(facts: ExposureFacts) -> str:
 
 
 def science_header(facts: ExposureFacts, chip: ChipStatistics, written: ChipWcs) -> fits.Header:
-    """The header of a SCI extension.
+    """Return the header of a SCI extension.
 
     Parameters
     ----------
@@ -221,15 +221,15 @@ def science_header(facts: ExposureFacts, chip: ChipStatistics, written: ChipWcs)
 
 
 def _opus(chip: ChipStatistics, written: ChipWcs) -> LinearWcs:
-    """The WCS before any distortion correction: the tangent to the written one at its own pixel."""
+    """Return the WCS before any distortion correction: the tangent to the written one at its own pixel."""
     crpix = np.array(chip.optics.opus_crpix) - chip.corner
     return LinearWcs(crpix, written.to_sky(crpix - 1)[0], written.jacobian(crpix - 1) / 3600)
 
 
 def _detector_cards(facts: ExposureFacts, chip: ChipStatistics) -> fits.Header:
-    """Where the array lies on the chip, and where the aperture looks."""
+    """Return where the array lies on the chip, and where the aperture looks."""
     header = fits.Header()
-    header["RA_APER"], header["DEC_APER"], header["PA_APER"] = facts.pointing
+    header["RA_APER"], header["DEC_APER"], header["PA_APER"] = facts.aim
     header["VAFACTOR"] = (facts.aberration, "velocity aberration plate scale factor")
     for axis, corner, size in zip((1, 2), chip.corner, chip.shape[::-1], strict=True):
         header[f"LTV{axis}"] = (float(-corner), "offset to subsection start")
@@ -241,7 +241,7 @@ def _detector_cards(facts: ExposureFacts, chip: ChipStatistics) -> fits.Header:
 
 
 def plain_header(facts: ExposureFacts, chip: ChipStatistics, name: str) -> fits.Header:
-    """The header of an ERR or DQ extension: it has the linear WCS only."""
+    """Return the header of an ERR or DQ extension: it has the linear WCS only."""
     header = _extension_cards(facts, name, chip.extver, _unit(facts) if name == "ERR" else "UNITLESS")
     header["WCSAXES"] = 2
     header.update(linear_cards(chip.linear, "RA---TAN", "DEC--TAN"))
@@ -249,7 +249,7 @@ def plain_header(facts: ExposureFacts, chip: ChipStatistics, name: str) -> fits.
 
 
 def constant_header(facts: ExposureFacts, chip: ChipStatistics, name: str, value: float) -> fits.Header:
-    """The header of a SAMP or TIME extension whose pixels all have one value."""
+    """Return the header of a SAMP or TIME extension whose pixels all have one value."""
     header = _extension_cards(facts, name, chip.extver, "SAMPLES" if name == "SAMP" else "SECONDS")
     header["NPIX1"], header["NPIX2"] = chip.shape[1], chip.shape[0]
     header["PIXVALUE"] = (value, "values of pixels in constant array")

@@ -186,7 +186,7 @@ class Instrument:
     tables: dict[str, str] = field(hash=False)
 
     def optics(self, element: Element) -> tuple[ChipOptics, ...]:
-        """The chips with this element in the beam."""
+        """Return the chips with this element in the beam."""
         return self.grism if element.is_grism else self.direct
 
     @property
@@ -196,7 +196,7 @@ class Instrument:
 
 
 def _filter(name: str) -> tuple[str, str]:
-    """The two wheels of ACS with one filter in."""
+    """Return the two wheels of ACS with one filter in."""
     return ("CLEAR1L", name) if name in {"F435W", "F814W"} else (name, "CLEAR2L")
 
 

@@ -18,7 +18,7 @@ _CARDS = (("D2IM", "D2IMDIS", "D2IMERR", 0.05), ("DP", "CPDIS", "CPERR", 0.07))
 
 
 def lookup_tables(n_chips: int, corners: list[tuple[int, int]]) -> list[fits.ImageHDU]:
-    """The tables of all chips; EXTVER 2v-1 and 2v are the x and y tables of SCI extension v.
+    """Return the tables of all chips; EXTVER 2v-1 and 2v are the x and y tables of SCI extension v.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def lookup_tables(n_chips: int, corners: list[tuple[int, int]]) -> list[fits.Ima
 
 
 def _smooth(seed: int) -> NDArray[np.float32]:
-    """A smooth field of zero mean and unit deviation: waves as long as 0.3 to 1 chip."""
+    """Return a smooth field of zero mean and unit deviation: waves as long as 0.3 to 1 chip."""
     rng = np.random.default_rng(seed)
     y, x = np.meshgrid(*(np.linspace(0, 2 * np.pi, n) for n in _SHAPE), indexing="ij")
     field = np.zeros(_SHAPE)

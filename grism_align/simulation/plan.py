@@ -226,5 +226,5 @@ class Simulation:
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def element(self, exposure: SimulatedExposure) -> Element:
-        """The numbers of an exposure's filter or grism."""
+        """Return the numbers of an exposure's filter or grism."""
         return ELEMENTS[self.instrument][exposure.element]

@@ -74,13 +74,13 @@ class Shape:
 
 
 def _lens(x: Floats) -> Floats:
-    """Overlap of two equal discs whose centres are x diameters apart, as a share of one."""
+    """Return the overlap of two equal discs whose centres are x diameters apart, as a share of one."""
     x = np.clip(x, 0.0, 1.0)
     return np.asarray(2 / np.pi * (np.arccos(x) - x * np.sqrt(1 - x * x)))
 
 
 def _cross_lens(x: Floats, small: float) -> Floats:
-    """Overlap of a disc of radius 1 with one of radius `small` whose centre is 2x away, over pi."""
+    """Return the overlap of a disc of radius 1 with one of radius `small` at a distance 2x, over pi."""
     d = np.clip(2 * x, 1 - small, 1 + small)
     first = np.arccos(np.clip((d * d + 1 - small**2) / (2 * d), -1, 1))
     second = np.arccos(np.clip((d * d + small**2 - 1) / (2 * d * small), -1, 1))
@@ -89,7 +89,7 @@ def _cross_lens(x: Floats, small: float) -> Floats:
 
 
 def _optics(frequency: Floats, wavelength: float, pixel: float) -> Floats:
-    """Transfer function of an obstructed mirror: the autocorrelation of its pupil.
+    """Return the transfer function of an obstructed mirror: the autocorrelation of its pupil.
 
     Notes
     -----
@@ -103,7 +103,7 @@ def _optics(frequency: Floats, wavelength: float, pixel: float) -> Floats:
 
 
 def _psf(kx: Floats, ky: Floats, band: Band) -> Floats:
-    """Transform of the effective PSF: optics over the band, charge diffusion and the pixel; 1 at zero."""
+    """Return the transform of the effective PSF: optics over the band, charge diffusion, pixel; 1 at zero."""
     k = np.hypot(kx, ky)
     waves = np.linspace(band.pivot - band.width / 2, band.pivot + band.width / 2, 5)
     optics = np.mean([_optics(k, wave, band.pixel) for wave in waves], axis=0)
@@ -123,7 +123,7 @@ def _psf_grid(size: int, band: Band) -> Floats:
 
 @lru_cache(maxsize=16)
 def _half_light(index: float) -> float:
-    """Half-light radius of a Spergel profile in units of its scale length (Spergel 2010, ApJS 191, 58)."""
+    """Return the half-light radius of a Spergel profile (2010, ApJS 191, 58) in its scale length."""
 
     def excess(u: float) -> float:
         outside = 2 * (1 + index) * (u / 2) ** (index + 1) * kv(index + 1, u) / gamma(index + 2)
@@ -133,7 +133,7 @@ def _half_light(index: float) -> float:
 
 
 def galaxy_transform(kx: Floats, ky: Floats, shape: Shape, jacobian: Floats) -> Floats:
-    """Transform of a galaxy's profile.
+    """Return the transform of a galaxy's profile.
 
     Parameters
     ----------
@@ -157,14 +157,14 @@ def galaxy_transform(kx: Floats, ky: Floats, shape: Shape, jacobian: Floats) -> 
 
 
 def streak_transform(kx: Floats, ky: Floats, trail: tuple[float, float]) -> Floats:
-    """Transform of even motion along a straight line of (dx, dy) pixels."""
+    """Return the transform of even motion along a straight line of (dx, dy) pixels."""
     return np.sinc(kx * trail[0] + ky * trail[1])
 
 
 def stamp(
     size: int, band: Band, shape: Shape, jacobian: Floats, phase: Floats, trail: tuple[float, float] = (0, 0)
 ) -> Floats:
-    """A source of one count on a stamp of `size` x `size` pixels.
+    """Return a source of one count on a stamp of `size` x `size` pixels.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def _folded(transform: Complexes) -> Complexes:
 
 
 def profile(size: int, fine: int, band: Band, shape: Shape, jacobian: Floats) -> Floats:
-    """The profile across the dispersion of a source of one count, summed along x.
+    """Return the profile across the dispersion of a source of one count, summed along x.
 
     Returns
     -------

@@ -102,7 +102,7 @@ def _place(
 
 
 def direct_image(sources: LightSources, optics: Optics) -> Floats:
-    """Image of the sources, (ny, nx) electron/s/pixel."""
+    """Return the image of the sources, (ny, nx) electron/s/pixel."""
     image = np.zeros(optics.shape)
     for i in np.flatnonzero(sources.rates * optics.exposure_time > _FAINTEST):
         _place(image, optics, sources.shapes[i], sources.xy[i], float(sources.rates[i]), optics.trail)
@@ -110,22 +110,21 @@ def direct_image(sources: LightSources, optics: Optics) -> Floats:
 
 
 def grism_image(sources: LightSources, optics: Optics, element: Element) -> Floats:
-    """Image of the sources' spectra, (ny, nx) electron/s/pixel."""
+    """Return the image of the sources' spectra, (ny, nx) electron/s/pixel."""
     image = np.zeros(optics.shape)
     for i in np.flatnonzero(sources.rates * optics.exposure_time > _FAINTEST_GRISM):
         for order in element.orders:
             rate = float(sources.rates[i]) * order.fraction
             if abs(order.end - order.start) < _SHORT:
-                _add_streak(image, optics, sources.shapes[i], sources.xy[i], (rate, order))
+                _add_streak(image, optics, sources.shapes[i], sources.xy[i], rate, order)
             else:
                 spectrum = rate * _spectrum(order, int(sources.numbers[i]))
-                _add_trace(image, optics, sources.shapes[i], sources.xy[i], (spectrum, order))
+                _add_trace(image, optics, sources.shapes[i], sources.xy[i], spectrum, order)
     return image
 
 
-def _add_streak(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: tuple[float, Order]) -> None:
+def _add_streak(image: Floats, optics: Optics, shape: Shape, xy: Floats, rate: float, order: Order) -> None:
     """Add a zeroth order: the source drawn out over a few pixels."""
-    rate, order = light
     middle, length = 0.5 * (order.start + order.end), order.end - order.start
     place = xy + np.array([middle, order.offset + order.slope * middle])
     trail = (optics.trail[0] + length, optics.trail[1] + order.slope * length)
@@ -133,7 +132,7 @@ def _add_streak(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: 
 
 
 def _spectrum(order: Order, number: int) -> Floats:
-    """Shares of an order's light by pixel along it: throughput times a slope, for some a line."""
+    """Return shares of an order's light by pixel along it: throughput times a slope, for some a line."""
     rng = np.random.default_rng(number)
     u = np.linspace(-1, 1, int(abs(order.end - order.start)) + 1)
     light = np.exp(-0.5 * (u / 0.72) ** 6) * (1 + rng.uniform(-0.3, 0.3) * u)
@@ -142,13 +141,14 @@ def _spectrum(order: Order, number: int) -> Floats:
     return np.asarray(light / light.sum())
 
 
-def _add_trace(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: tuple[Floats, Order]) -> None:
+def _add_trace(
+    image: Floats, optics: Optics, shape: Shape, xy: Floats, spectrum: Floats, order: Order
+) -> None:
     """Add a long order: its spectrum along x, the source's profile across it.
 
     Traces slope by a few pixels at most, so along a column light goes up and down like the profile that is
     summed along x, at the trace's own sub-pixel height there.
     """
-    spectrum, order = light
     size = _stamp_size(float(spectrum.max()) * optics.exposure_time, shape, optics)
     along = _smeared(spectrum, optics, shape, size)
     left = round(float(xy[0]) + min(order.start, order.end)) - size // 2
@@ -168,6 +168,6 @@ def _add_trace(image: Floats, optics: Optics, shape: Shape, xy: Floats, light: t
 
 
 def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int) -> Floats:
-    """A spectrum convolved with the source's own extent along x; longer than it by `size` - 1."""
+    """Return a spectrum convolved with the source's own extent along x; longer than it by `size` - 1."""
     piece = stamp(size, optics.band, shape, optics.jacobian, np.zeros(2), optics.trail)
     return np.convolve(spectrum, piece.sum(axis=0))

@@ -7,15 +7,32 @@ an exposure: ``written = M @ true``, for unit vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, tangent_axes, vector_to_sky
 
-__all__ = ["LinearWcs", "frame_at", "linearised", "pointing_rotation"]
+__all__ = ["Aim", "LinearWcs", "frame_at", "linearised", "pointing_rotation"]
 
 Floats = NDArray[np.float64]
+
+
+class Aim(NamedTuple):
+    """Where an instrument's centre looks.
+
+    Parameters
+    ----------
+    ra, dec : float, deg
+        The place.
+    angle : float, deg
+        Position angle of the instrument, north through east.
+    """
+
+    ra: float
+    dec: float
+    angle: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +54,7 @@ class LinearWcs:
     cd: Floats
 
     def rotated(self, rotation: Floats) -> LinearWcs:
-        """The WCS whose sky is this one's, turned by a (3, 3) rotation; exact for every pixel."""
+        """Return the WCS whose sky is this one's, turned by a (3, 3) rotation; exact for every pixel."""
         crval = vector_to_sky(rotation @ sky_to_vector(self.crval))
         before, after = tangent_axes(*self.crval), tangent_axes(*crval)
         # east and north are carried elsewhere by the rotation: coordinates in the new ones
@@ -45,7 +62,7 @@ class LinearWcs:
         return replace(self, crval=crval, cd=turn @ self.cd)
 
     def cut(self, x: int, y: int) -> LinearWcs:
-        """The WCS of a cut that begins at pixel (x, y), zero-based."""
+        """Return the WCS of a cut that begins at pixel (x, y), zero-based."""
         return replace(self, crpix=self.crpix - [x, y])
 
     @property
@@ -55,7 +72,7 @@ class LinearWcs:
 
 
 def frame_at(ra: float, dec: float, angle: float) -> Floats:
-    """The rotation that brings RA = Dec = 0 to a pointing, and its north to a position angle.
+    """Return the rotation that brings RA = Dec = 0 to a pointing, and its north to a position angle.
 
     Parameters
     ----------
@@ -74,7 +91,7 @@ def frame_at(ra: float, dec: float, angle: float) -> Floats:
 
 
 def pointing_rotation(ra: float, dec: float, shift: Floats, roll: float = 0.0) -> Floats:
-    """The rotation that turns the sky about a point and then moves that point.
+    """Return the rotation that turns the sky about a point and then moves that point.
 
     Parameters
     ----------
@@ -104,7 +121,7 @@ def pointing_rotation(ra: float, dec: float, shift: Floats, roll: float = 0.0) -
 
 
 def linearised(rotation: Floats, ra: float, dec: float) -> tuple[Floats, Floats]:
-    """A rotation as the affine map that it is close to a point, in the tangent plane there.
+    """Return a rotation as the affine map that it is close to a point, in the tangent plane there.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ def _scene(
     tables: list[fits.ImageHDU],
     rng: np.random.Generator,
 ) -> Scene:
-    """Sources of a square that holds all chips and what can disperse into them."""
+    """Return sources of a square that holds all chips and what can disperse into them."""
     center = (simulation.ra, simulation.dec)
     corners = np.concatenate(
         [chip_wcs(chip, tables).footprint() for exposure in planned for chip in exposure.chips]
@@ -96,7 +96,7 @@ def _scene(
 
 
 def _margins(exposure: PlannedExposure) -> Floats:
-    """Pixels (x, y) around a chip from which light can reach it."""
+    """Return pixels (x, y) around a chip from which light can reach it."""
     orders = exposure.facts.element.orders
     reach = max((max(abs(order.start), abs(order.end)) for order in orders), default=0.0)
     return np.array([_MARGIN + reach, _MARGIN])
@@ -125,7 +125,7 @@ def _pixels(
     detectors: list[Detector],
     rng: np.random.Generator,
 ) -> list[Pixels]:
-    """What each chip reads out."""
+    """Return what each chip reads out."""
     facts, readout = exposure.facts, exposure.facts.camera.readout
     level = facts.element.sky * rng.uniform(0.9, 1.15)
     result = []
@@ -139,7 +139,7 @@ def _pixels(
 
 
 def _light(exposure: PlannedExposure, chip: ChipWcs, scene: Scene) -> Floats:
-    """Light of the sources on one chip, (ny, nx) electron/s."""
+    """Return the light of the sources on one chip, (ny, nx) electron/s."""
     facts, plan = exposure.facts, exposure.plan
     if plan.special is Special.EMPTY:
         return np.zeros(chip.shape)
@@ -160,7 +160,7 @@ def _light(exposure: PlannedExposure, chip: ChipWcs, scene: Scene) -> Floats:
 
 
 def _spoiled(pixels: Pixels, special: Special, rng: np.random.Generator) -> Pixels:
-    """Pixels of an exposure with something wrong."""
+    """Return the pixels of an exposure with something wrong."""
     if special is Special.FLAGGED:
         return replace(pixels, dq=pixels.dq | np.int16(Flag.BAD))
     if special is not Special.NAN:
@@ -173,7 +173,7 @@ def _spoiled(pixels: Pixels, special: Special, rng: np.random.Generator) -> Pixe
 
 
 def _hdus(exposure: PlannedExposure, pixels: list[Pixels], tables: list[fits.ImageHDU]) -> fits.HDUList:
-    """The file, with the WCSs that its pointing error makes wrong."""
+    """Return the file, with the WCSs that its pointing error makes wrong."""
     facts = exposure.facts
     hdus = fits.HDUList([fits.PrimaryHDU(header=primary_header(facts))])
     for true_chip, data in zip(exposure.chips, pixels, strict=True):

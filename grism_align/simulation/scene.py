@@ -57,19 +57,19 @@ class Scene:
         return np.array([shape.radius == 0.0 for shape in self.shapes], dtype=bool)
 
     def sky_at(self, epoch: float) -> Floats:
-        """Positions (N, 2) in deg at a Julian year."""
+        """Return positions (N, 2) in deg at a Julian year."""
         step = self.motion * (epoch - self.epoch) / 3.6e6
         step[:, 0] /= np.cos(np.radians(self.sky[:, 1]))
         return np.asarray(self.sky + step)
 
     def rates(self, element: Element) -> Floats:
-        """Electrons per second (N,) through a filter or grism."""
+        """Return electrons per second (N,) through a filter or grism."""
         mag = self.mag + self.color * np.log2(1.4 / element.pivot)
         return np.asarray(10 ** (-0.4 * (mag - element.zero_point)))
 
 
 def _magnitudes(rng: np.random.Generator, n: int, limits: tuple[float, float], slope: float) -> Floats:
-    """Magnitudes whose number grows as 10^(slope m)."""
+    """Draw magnitudes whose number grows as 10^(slope m)."""
     if slope == 0.0:
         return rng.uniform(*limits, n)
     low, high = 10 ** (slope * np.array(limits))
@@ -77,7 +77,7 @@ def _magnitudes(rng: np.random.Generator, n: int, limits: tuple[float, float], s
 
 
 def _shapes(rng: np.random.Generator, mag: Floats) -> list[Shape]:
-    """Galaxies: fainter ones are smaller, with a log-normal scatter of sizes."""
+    """Draw galaxies: fainter ones are smaller, with a log-normal scatter of sizes."""
     n = len(mag)
     radius = np.clip(0.3 * 10 ** (-0.13 * (mag - 22.5) + rng.normal(0, 0.2, n)), 0.05, 1.5)
     ratio, angle = rng.uniform(0.25, 1.0, n), rng.uniform(0, 180, n)
@@ -126,7 +126,7 @@ def draw_scene(
 
 
 def reference_catalog(scene: Scene, settings: SceneSettings, rng: np.random.Generator) -> Table:
-    """The bright sources as an astrometric catalog gives them, in the true frame.
+    """Return the bright sources as an astrometric catalog gives them, in the true frame.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from grism_align.simulation.chips import ChipWcs, linear_wcs, wcs_header
 from grism_align.simulation.headers import ChipStatistics, ExposureFacts
 from grism_align.simulation.lookup import lookup_tables
-from grism_align.simulation.rotations import frame_at, pointing_rotation
+from grism_align.simulation.rotations import Aim, frame_at, pointing_rotation
 from grism_align.values.sphere import sky_to_vector, tangent_axes, unproject, vector_to_sky
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class PlannedExposure:
 
 
 def planned_exposures(simulation: Simulation, rng: np.random.Generator) -> list[PlannedExposure]:
-    """All exposures of a simulation in the order of its visits, with pointing errors drawn."""
+    """Return all exposures of a simulation in the order of its visits, with pointing errors drawn."""
     return [
         exposure
         for visit, visit_rng in zip(simulation.visits, rng.spawn(len(simulation.visits)), strict=True)
@@ -78,43 +78,41 @@ def planned_exposures(simulation: Simulation, rng: np.random.Generator) -> list[
 def _planned_visit(
     simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator
 ) -> list[PlannedExposure]:
-    pointings = [_pointing(simulation, visit, exposure) for exposure in visit.exposures]
+    aims = [_aim(simulation, visit, exposure) for exposure in visit.exposures]
     starts = visit.start + np.cumsum([0.0] + [(e.exposure_time + _OVERHEAD) / 86400 for e in visit.exposures])
     keys = [_root_name(simulation, visit, number) for number in range(len(visit.exposures))]
     governors = [_governor(simulation, visit, number) for number in range(len(visit.exposures))]
-    rotations = _rotations(simulation, visit, pointings, governors, rng)
+    rotations = _rotations(simulation, visit, aims, governors, rng)
     return [
         PlannedExposure(
             exposure,
             visit.name,
-            _facts(simulation, visit, number, (keys[number], float(starts[number])), rotations[number]),
+            _facts(simulation, visit, number, keys[number], float(starts[number]), rotations[number]),
             rotations[number],
             None if governor is None else keys[governor],
-            _chips(simulation, exposure, pointings[number], _aberration(float(starts[number]))),
+            _chips(simulation, exposure, aims[number], _aberration(float(starts[number]))),
         )
         for number, (exposure, governor) in enumerate(zip(visit.exposures, governors, strict=True))
     ]
 
 
 def _root_name(simulation: Simulation, visit: SimulatedVisit, number: int) -> str:
-    """A name of the form ipppssoot."""
+    """Return a name of the form ipppssoot."""
     sequence = f"{'abcdefghijklmnopqrstuvwxyz'[number // 9]}{number % 9 + 1}"
     return f"{simulation.camera.letter}{simulation.program}{visit.name}{sequence}q"
 
 
-def _pointing(
-    simulation: Simulation, visit: SimulatedVisit, exposure: SimulatedExposure
-) -> tuple[float, float, float]:
-    """True (ra, dec, angle) in deg of the instrument's centre."""
+def _aim(simulation: Simulation, visit: SimulatedVisit, exposure: SimulatedExposure) -> Aim:
+    """Return where the instrument's centre truly looks."""
     cos, sin = np.cos(np.radians(visit.angle)), np.sin(np.radians(visit.angle))
     x_axis, y_axis = np.array([-cos, sin]), np.array([sin, cos])
     move = np.array(visit.offset) - exposure.dither[0] * x_axis - exposure.dither[1] * y_axis
     ra, dec = unproject(move, simulation.ra, simulation.dec)
-    return float(ra), float(dec), visit.angle
+    return Aim(float(ra), float(dec), visit.angle)
 
 
 def _governor(simulation: Simulation, visit: SimulatedVisit, number: int) -> int | None:
-    """Which exposure of the visit governs a grism exposure; None for direct ones and for grisms alone."""
+    """Return which exposure of the visit governs a grism exposure; None for others and grisms alone."""
     exposure = visit.exposures[number]
     if not simulation.element(exposure).is_grism:
         return None
@@ -128,27 +126,27 @@ def _governor(simulation: Simulation, visit: SimulatedVisit, number: int) -> int
 def _rotations(
     simulation: Simulation,
     visit: SimulatedVisit,
-    pointings: list[tuple[float, float, float]],
+    aims: list[Aim],
     governors: list[int | None],
     rng: np.random.Generator,
 ) -> list[Floats]:
-    """Pointing errors of a visit's exposures: the visit's, each pointing's own, and drift."""
+    """Return the pointing errors of a visit's exposures: the visit's, each pointing's own, and drift."""
     errors, pixel = simulation.errors, simulation.camera.pixel
     common = _visit_rotation(simulation, visit, rng)
     grism_drift = _direction(rng) * errors.grism_drift * pixel
-    own = rng.normal(0, 1, (len(pointings), 2)) * pixel
+    own = rng.normal(0, 1, (len(aims), 2)) * pixel
     drifts = _drifts(simulation, visit, rng)
     offsets = _stays(visit, governors, errors.jitter_of_grisms)
     rotations = []
     for number, governor in enumerate(governors):
-        ra, dec = pointings[number][:2]
+        ra, dec = aims[number][:2]
         shared, shift = common, drifts[number]
         if governor is None and simulation.element(visit.exposures[number]).is_grism:
             shift = shift + own[number] * errors.grism_jitter
         elif governor is None or errors.jitter_of_grisms:
             shift = shift + own[offsets[number]] * errors.jitter
         else:
-            there = pointings[governor][:2]
+            there = aims[governor][:2]
             shared = common @ pointing_rotation(*there, own[offsets[governor]] * errors.jitter)
             hours = _hours(visit)[number] - _hours(visit)[governor]
             shift = shift + own[number] * errors.grism_jitter + grism_drift * hours
@@ -157,7 +155,7 @@ def _rotations(
 
 
 def _stays(visit: SimulatedVisit, governors: list[int | None], count_grisms: bool) -> list[int]:
-    """For each exposure, the first (direct) one of those between which the telescope was not moved."""
+    """Return for each exposure the first (direct) one of those between which the telescope did not move."""
     first: list[int] = []
     tells = [count_grisms or governor is None for governor in governors]
     for number, exposure in enumerate(visit.exposures):
@@ -168,14 +166,14 @@ def _stays(visit: SimulatedVisit, governors: list[int | None], count_grisms: boo
 
 
 def _drifts(simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator) -> Floats:
-    """How far the pointing has drifted by the middle of each exposure, (N, 2) arcsec east and north."""
+    """Return how far the pointing has drifted by the middle of each exposure, (N, 2) arcsec."""
     errors, hours = simulation.errors, _hours(visit)
     length = errors.drift * hours + 0.5 * errors.drift_change * hours**2
     return simulation.camera.pixel * length[:, None] * _direction(rng)
 
 
 def _hours(visit: SimulatedVisit) -> Floats:
-    """Hours from the start of a visit to the middle of each of its exposures."""
+    """Return hours from the start of a visit to the middle of each of its exposures."""
     durations = np.array([exposure.exposure_time for exposure in visit.exposures])
     return np.asarray((np.cumsum(durations + _OVERHEAD) - _OVERHEAD - 0.5 * durations) / 3600)
 
@@ -186,7 +184,7 @@ def _direction(rng: np.random.Generator) -> Floats:
 
 
 def _visit_rotation(simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator) -> Floats:
-    """Pointing error of a visit: as given, else drawn."""
+    """Return the pointing error of a visit: as given, else drawn."""
     errors = simulation.errors
     shift = _direction(rng) * rng.uniform(*errors.shift)
     roll = float(rng.choice([-1.0, 1.0]) * rng.uniform(*errors.roll))
@@ -208,11 +206,11 @@ def _facts(
     simulation: Simulation,
     visit: SimulatedVisit,
     number: int,
-    name_and_start: tuple[str, float],
+    rootname: str,
+    start: float,
     rotation: Floats,
 ) -> ExposureFacts:
     exposure = visit.exposures[number]
-    rootname, start = name_and_start
     return ExposureFacts(
         camera=simulation.camera,
         element=simulation.element(exposure),
@@ -220,7 +218,7 @@ def _facts(
         rootname=rootname,
         line=f"{visit.name}.{number + 1:03d}",
         target=(simulation.target, simulation.ra, simulation.dec),
-        pointing=_turned(rotation, _pointing(simulation, visit, exposure)),
+        aim=_turned(rotation, _aim(simulation, visit, exposure)),
         dither=exposure.dither,
         start=start,
         exposure_time=exposure.exposure_time,
@@ -231,16 +229,16 @@ def _facts(
     )
 
 
-def _turned(rotation: Floats, pointing: tuple[float, float, float]) -> tuple[float, float, float]:
-    """A pointing (ra, dec, angle) under a rotation of the sky."""
-    ra, dec = vector_to_sky(rotation @ sky_to_vector(pointing[:2]))
-    north = rotation @ frame_at(*pointing) @ tangent_axes(0.0, 0.0)[1]
+def _turned(rotation: Floats, aim: Aim) -> Aim:
+    """Return an aim under a rotation of the sky."""
+    ra, dec = vector_to_sky(rotation @ sky_to_vector(aim[:2]))
+    north = rotation @ frame_at(*aim) @ tangent_axes(0.0, 0.0)[1]
     east_part, north_part, _ = tangent_axes(ra, dec) @ north
-    return float(ra), float(dec), float(np.degrees(np.arctan2(east_part, north_part))) % 360.0
+    return Aim(float(ra), float(dec), float(np.degrees(np.arctan2(east_part, north_part))) % 360.0)
 
 
 def chip_corners(simulation: Simulation) -> list[tuple[int, int]]:
-    """Zero-based first pixel (x, y) of each chip's cut; two chips are cut at the gap between them."""
+    """Return the zero-based first pixel (x, y) of each chip's cut; two chips are cut at their gap."""
     (full_y, full_x), (ny, nx) = simulation.camera.shape, simulation.shape
     x = (full_x - nx) // 2
     if len(simulation.camera.direct) == 1:
@@ -251,27 +249,25 @@ def chip_corners(simulation: Simulation) -> list[tuple[int, int]]:
 def _chips(
     simulation: Simulation,
     exposure: SimulatedExposure,
-    pointing: tuple[float, float, float],
+    aim: Aim,
     aberration: float,
 ) -> tuple[ChipStatistics, ...]:
     optics = simulation.camera.optics(simulation.element(exposure))
     return tuple(
-        ChipStatistics(
-            extver, chip, linear_wcs(chip, pointing, aberration).cut(*corner), corner, simulation.shape
-        )
+        ChipStatistics(extver, chip, linear_wcs(chip, aim, aberration).cut(*corner), corner, simulation.shape)
         for extver, (chip, corner) in enumerate(zip(optics, chip_corners(simulation), strict=True), start=1)
     )
 
 
 def shared_tables(simulation: Simulation) -> list[fits.ImageHDU]:
-    """The D2IM and NPOL tables of all chips; none for an instrument without."""
+    """Return the D2IM and NPOL tables of all chips; none for an instrument without."""
     if not simulation.camera.has_lookup_tables:
         return []
     return lookup_tables(len(simulation.camera.direct), chip_corners(simulation))
 
 
 def chip_wcs(chip: ChipStatistics, tables: list[fits.ImageHDU], rotation: Floats | None = None) -> ChipWcs:
-    """The WCS of a chip: the true one, or the written one if a rotation is given."""
+    """Return the WCS of a chip: the true one, or the written one if a rotation is given."""
     linear = chip.linear if rotation is None else chip.linear.rotated(rotation)
     optics: ChipOptics = chip.optics
     return ChipWcs(wcs_header(linear, optics, chip.extver if tables else None), tables, chip.shape)

@@ -29,7 +29,7 @@ class ToSky(Protocol):
     """What a WCS must be able to do to be scored."""
 
     def to_sky(self, xy: ArrayLike) -> Floats:
-        """Sky positions (N, 2) in deg of zero-based pixels (N, 2)."""
+        """Return sky positions (N, 2) in deg of zero-based pixels (N, 2)."""
         ...
 
 
@@ -105,7 +105,7 @@ def _counts(exposure: TrueExposure) -> bool:
 def _positions(
     exposure: TrueExposure, wcs_of: Callable[[str, int], ToSky], plane: TangentPlane, samples: int
 ) -> tuple[Complexes, Complexes]:
-    """Given and true positions of a grid of pixels in the plane: xi + i eta, arcsec."""
+    """Return given and true positions of a grid of pixels in the plane: xi + i eta, arcsec."""
     given, true = [], []
     for extver, chip in exposure.chips.items():
         axes = [np.linspace(0, n - 1, samples) for n in chip.shape[::-1]]
@@ -121,7 +121,7 @@ def _as_complex(positions: list[Floats]) -> Complexes:
 
 
 def _similarity(pairs: list[tuple[Complexes, Complexes]]) -> tuple[complex, complex]:
-    """Slope and shift, as complex numbers, that bring the first of each pair closest to the second."""
+    """Return the slope and shift, as complex numbers, that bring the first of each pair to the second."""
     if not pairs:
         return complex(np.nan), complex(np.nan)
     given, true = (np.concatenate(side) for side in zip(*pairs, strict=True))

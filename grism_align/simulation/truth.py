@@ -75,7 +75,7 @@ class TrueExposure:
         return self.special.value in {"", "nan"}
 
     def correction(self, plane: TangentPlane) -> LinearTransform:
-        """The affine map that takes the written sky to the true one.
+        """Return the affine map that takes the written sky to the true one.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class TrueExposure:
         return LinearTransform(matrix, shift, plane)
 
     def offset(self) -> tuple[Floats, float]:
-        """Pointing error at the first chip's reference point: shift (2,) in arcsec, roll in deg."""
+        """Return the pointing error at the first chip's reference point: shift (2,), arcsec, roll, deg."""
         plane = next(iter(self.chips.values())).plane
         matrix, shift = linearised(self.rotation, plane.ra, plane.dec)
         return shift, LinearTransform(matrix, shift, plane).roll
@@ -119,7 +119,7 @@ class Truth:
         return [exposure.path for exposure in self.exposures.values()]
 
     def table(self) -> Table:
-        """The pointing errors, a row for each exposure."""
+        """Return the pointing errors, a row for each exposure."""
         rows = []
         for exposure in self.exposures.values():
             shift, roll = exposure.offset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +29,38 @@ __all__ = [
     "TooFewMatchesError",
     "TooManyRowsError",
     "UnreliableMatchError",
+    "WorkerError",
 ]
 
 
 class GrismAlignError(Exception):
     """Base of every error that the package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was made of the arguments, which are others than `Exception` expects."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[GrismAlignError], args: tuple[Any, ...]) -> GrismAlignError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+class WorkerError(GrismAlignError):
+    """A process that died at its work.
+
+    Parameters
+    ----------
+    what : str
+        What it did with which exposure.
+    how : str
+        How it ended.
+    """
+
+    def __init__(self, what: str, how: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: the process that did it died ({how}). Run again with a smaller nproc.")
 
 
 class InputError(GrismAlignError):

@@ -37,7 +37,7 @@ class SkySource:
         AB magnitude of its brightest measurement.
     epoch : float
         Mean Julian year of its measurements.
-    component : int
+    frame : int
         The group of overlapping exposures that it belongs to.
     n_exposures : int
         How many exposures measured it.
@@ -49,7 +49,7 @@ class SkySource:
     error: float
     mag: float
     epoch: float
-    component: int
+    frame: int
     n_exposures: int
 
 
@@ -155,10 +155,10 @@ class ExposureSet:
         return AlignmentSolution({**aligned.fits, **self.grism.fits}, aligned.reference)
 
     def fit(self, key: str) -> ExposureFit | None:
-        """The total correction of one exposure, None where no step has fitted it."""
+        """Return the total correction of one exposure, None where no step has fitted it."""
         return self.total.fits.get(key)
 
     def with_activity(self, activity: Activity, **changes: Any) -> ExposureSet:
-        """A copy with some fields replaced and an activity put in place of the same step's earlier one."""
+        """Replace some fields, and put an activity in place of the same step's earlier one."""
         others = (earlier for earlier in self.activities if earlier.step != activity.step)
         return replace(self, activities=(*others, activity), **changes)

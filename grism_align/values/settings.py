@@ -17,6 +17,7 @@ __all__ = [
     "AbsoluteSettings",
     "DetectionSettings",
     "ExecutionSettings",
+    "GrismSettings",
     "MatchSettings",
     "MosaicSettings",
     "Parameter",
@@ -494,3 +495,19 @@ class AbsoluteSettings:
     selection: SelectionSettings = SelectionSettings()
     pointing: PointingSettings = PointingSettings()
     match: ReferenceMatchSettings = ReferenceMatchSettings()
+
+
+@dataclass(frozen=True)
+class GrismSettings:
+    """What grism exposures are corrected by.
+
+    Parameters
+    ----------
+    propagation : PropagationSettings
+        Which direct exposures govern them, and how fast the pointing drifts.
+    pointing : PointingSettings
+        Errors of dithers and of visits.
+    """
+
+    propagation: PropagationSettings = PropagationSettings()
+    pointing: PointingSettings = PointingSettings()

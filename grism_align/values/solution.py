@@ -34,8 +34,9 @@ Floats = NDArray[np.float64]
 class FitStatus(Enum):
     """How an exposure came out.
 
-    REFERENCE: it fixes the frame. ALIGNED: its own sources give its correction. PRIOR_ONLY: they don't, and
-    it is corrected like the other exposures of its guide-star acquisition. FAILED: it keeps its WCS.
+    REFERENCE: it fixes the frame. ALIGNED: its own sources, with those of the exposures taken at the same
+    instant, give its correction. PRIOR_ONLY: they don't, and it is corrected like the other exposures of its
+    guide-star acquisition. FAILED: it keeps its WCS.
     """
 
     REFERENCE = "REFERENCE"
@@ -225,7 +226,7 @@ class AlignmentSolution:
         return planes[0]
 
     def then(self, later: AlignmentSolution) -> AlignmentSolution:
-        """This solution followed by another of the same exposures.
+        """Let this solution be followed by another of the same exposures.
 
         An exposure that failed here is failed; one that failed later, or that the later solution does
         not know, keeps this correction.
@@ -254,7 +255,7 @@ class Agreement:
 
 
 def agreement(fits: Sequence[ExposureFit]) -> Agreement:
-    """What the residuals of some exposures tell together, each star counted once.
+    """Tell how some exposures agree together, each star counted once.
 
     Parameters
     ----------

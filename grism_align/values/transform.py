@@ -29,7 +29,7 @@ class TangentPlane:
     dec: float
 
     def coincides(self, other: TangentPlane) -> bool:
-        """Whether the two touch the sky within a microarcsecond, as planes read back from headers do."""
+        """Tell whether the two touch the sky within a microarcsecond, as planes read back from headers do."""
         return bool(np.hypot(*self.to_plane([other.ra, other.dec])) < 1e-6)
 
     def to_plane(self, sky: ArrayLike) -> Floats:
@@ -37,7 +37,7 @@ class TangentPlane:
         return project(sky, self.ra, self.dec)
 
     def to_sky(self, xy: ArrayLike) -> Floats:
-        """Sky positions (..., 2) in deg of (..., 2) plane positions in arcsec."""
+        """Return sky positions (..., 2) in deg of (..., 2) plane positions in arcsec."""
         return unproject(xy, self.ra, self.dec)
 
 
@@ -86,7 +86,7 @@ class LinearTransform:
 
     @classmethod
     def identity(cls, plane: TangentPlane) -> LinearTransform:
-        """The map that moves nothing."""
+        """Make the map that moves nothing."""
         return cls(np.eye(2), np.zeros(2), plane)
 
     @classmethod
@@ -98,7 +98,7 @@ class LinearTransform:
         scale: float = 1.0,
         center: ArrayLike = (0.0, 0.0),
     ) -> LinearTransform:
-        """A shift, roll and scale about a point.
+        """Make a shift, roll and scale about a point.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class LinearTransform:
         return self.plane.to_sky(self.apply(self.plane.to_plane(sky)))
 
     def then(self, other: LinearTransform) -> LinearTransform:
-        """This map followed by `other`; covariances of the two are taken as independent.
+        """Let this map be followed by `other`; covariances of the two are taken as independent.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class LinearTransform:
         )
 
     def inverted(self) -> LinearTransform:
-        """The map that undoes this one."""
+        """Return the map that undoes this one."""
         inverse = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
         jacobian = np.zeros((6, 6))
         jacobian[:2, :2] = -inverse
@@ -175,7 +175,7 @@ class LinearTransform:
         return LinearTransform(matrix, origin, plane, self._covariance_at(plane))
 
     def _covariance_at(self, plane: TangentPlane) -> Floats:
-        """Covariance in another plane: a turn of the axes and a move of the origin."""
+        """Take the covariance to another plane: a turn of the axes and a move of the origin."""
         origin = self.plane.to_plane([plane.ra, plane.dec])
         steps = self.plane.to_plane(plane.to_sky([[1.0, 0.0], [0.0, 1.0]])) - origin
         turn = np.linalg.inv(steps.T)
@@ -216,7 +216,7 @@ class LinearTransform:
 
 
 def _composition_jacobians(first: LinearTransform, second: LinearTransform) -> tuple[Floats, Floats]:
-    """Derivatives of the parameters of ``first.then(second)`` by those of each."""
+    """Return derivatives of the parameters of ``first.then(second)`` by those of each."""
     by_first, by_second = np.zeros((6, 6)), np.zeros((6, 6))
     by_first[:2, :2] = second.matrix
     by_first[2:, 2:] = np.kron(second.matrix, np.eye(2))

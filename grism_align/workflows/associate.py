@@ -15,7 +15,7 @@ from grism_align.io.files.sources import path_of
 from grism_align.io.missions import file_source
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
 from grism_align.values.errors import AssociationError
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import GrismSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +102,7 @@ def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mappi
 
 def _governors(grism: Exposure, exposures: Sequence[Exposure]) -> tuple[str, ...]:
     """What the association names, else what the rules choose."""
-    return grism.governors or governors(grism, exposures, PropagationSettings()).keys
+    return grism.governors or governors(grism, exposures, GrismSettings()).keys
 
 
 def _header(exposures: Sequence[Exposure]) -> dict[str, Any]:

@@ -14,7 +14,12 @@ from grism_align.algorithms.traces.disagreements import common_offsets, with_dis
 from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.values.errors import SettingsError
 from grism_align.values.failure import OfDirect, Remark, text_of
-from grism_align.values.settings import PointingSettings, PropagationSettings, TraceSettings
+from grism_align.values.settings import (
+    GrismSettings,
+    PointingSettings,
+    PropagationSettings,
+    TraceSettings,
+)
 from grism_align.workflows.traces.verify import verify_traces
 
 if TYPE_CHECKING:
@@ -103,30 +108,26 @@ def propagate_corrections(
         )
         raise SettingsError(name, choices.traces.verify_traces, allowed)
     aligned = exposures.relative.then(exposures.absolute)
-    (propagation, pointing), note = _errors(exposures, choices)
-    solution = propagate(
-        exposures.grisms, exposures.direct, aligned, propagation, pointing, exposures.relative
-    )
+    settings, note = _errors(exposures, choices)
+    solution = propagate(exposures.grisms, exposures.direct, aligned, settings, exposures.relative)
     traces: Mapping[str, TraceCheck] = {}
     if choices.traces.reads_traces:
         solution, traces = _on_traces(exposures, solution, choices.traces, executor)
     governed = [fit.governed for fit in solution.fits.values() if fit.governed]
     named = sum(one.rule == "association" for one in governed)
-    if named and propagation.method != PropagationSettings.method:
+    if named and settings.propagation.method != PropagationSettings.method:
         logger.warning("the association names what governs %d grism exposures, not method", named)
     _tell(solution)
     return PropagationOutcome(solution, traces, note)
 
 
-def _errors(
-    exposures: ExposureSet, choices: PropagationChoices
-) -> tuple[tuple[PropagationSettings, PointingSettings], str]:
-    """How large drift and dither errors are, as given or learnt, and a note on that."""
-    given = choices.propagation, choices.pointing
+def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismSettings, str]:
+    """Tell how large drift and dither errors are, as given or learnt, and a note on that."""
+    given = GrismSettings(choices.propagation, choices.pointing)
     if not choices.propagation.learn_errors:
         return given, ""
-    found = learnt_errors(exposures.exposures, exposures.relative, *given)
-    drift, dither = 1e3 * found[0].drift_error, 1e3 * found[1].dither_error
+    found = learnt_errors(exposures.exposures, exposures.relative, given)
+    drift, dither = 1e3 * found.propagation.drift_error, 1e3 * found.pointing.dither_error
     note = f"drift of {drift:.2g} mas, dithers good to {dither:.2g} mas"
     return found, note
 

@@ -12,7 +12,7 @@ from grism_align.io.catalogs.shift_table import read_shifts, rows_by_exposure
 from grism_align.io.files.checksums import sha256_of
 from grism_align.values.errors import OutputError
 from grism_align.values.field import Activity
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures
@@ -200,7 +200,7 @@ def _propagated(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str,
         e.key: _fit(chosen[e.key], homes[e.key]) if e.key in chosen else _unmoved(e) for e in found.direct
     }
     # a correction of one's own is meant for an exposure and those that go with it, not for in between
-    settings = PropagationSettings(method="nearest")
+    settings = GrismSettings(PropagationSettings(method="nearest"))
     without = [g for g in found.grisms if g.key not in chosen or chosen[g.key].kind == "visit"]
     solution = propagate(without, found.direct, AlignmentSolution(directs, REFERENCE), settings)
     return {key: fit for key, fit in solution.fits.items() if chosen.keys() & set(fit.governors)}

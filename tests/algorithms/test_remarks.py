@@ -23,9 +23,9 @@ from grism_align.values.failure import (
 )
 from grism_align.values.settings import (
     DetectionSettings,
+    GrismSettings,
     MatchSettings,
     PointingSettings,
-    PropagationSettings,
     RelativeSettings,
 )
 from grism_align.values.solution import AlignmentSolution, ExposureFit
@@ -86,7 +86,7 @@ def _no_direct(observed, *, fails):
     fits = (
         AlignmentSolution({direct.key: ExposureFit.failed(NoSources(6.0))}) if fails else AlignmentSolution()
     )
-    return propagate([grism], [direct] if fails else [], fits, PropagationSettings())[grism.key].remarks
+    return propagate([grism], [direct] if fails else [], fits, GrismSettings())[grism.key].remarks
 
 
 def test_remarks_of_one_exposure():

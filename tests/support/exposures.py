@@ -152,13 +152,13 @@ def offset(
 
 
 def sky_sources(
-    field: Stars, error: LinearTransform, rng, *, noise: float = 1.0, year: float = 2016.0, component: int = 0
+    field: Stars, error: LinearTransform, rng, *, noise: float = 1.0, year: float = 2016.0, frame: int = 0
 ):
     """Sources of a relative frame whose sky `error` moved; noise in mas."""
     plane = field.plane
     xy = plane.to_plane(error.apply_to_sky(field.at(year))) + 1e-3 * noise * rng.normal(size=field.sky.shape)
     sky = plane.to_sky(xy)
     return tuple(
-        SkySource(i, float(ra), float(dec), noise, float(mag), year, component, 3)
+        SkySource(i, float(ra), float(dec), noise, float(mag), year, frame, 3)
         for i, ((ra, dec), mag) in enumerate(zip(sky, field.mag, strict=True))
     )

@@ -84,11 +84,11 @@ class _Frame:
     geometry: str
 
     def failed(self, remark: Remark, reference: str = "") -> dict[str, ExposureFit]:
-        """The fits of its exposures if none is to be had."""
+        """Return the fits of its exposures if none is to be had."""
         return {member.key: ExposureFit.failed(remark, reference=reference) for member in self.members}
 
     def is_solved_anew(self, reference: ReferenceSettings) -> bool:
-        """Whether its exposures are solved one by one; not where less is to be fitted than they were for."""
+        """Tell whether its exposures are solved one by one; not where less is to be fitted than they had."""
         as_much = N_TERMS_OF[reference.fitgeometry] >= N_TERMS_OF[self.geometry]
         return bool(self.measured) and reference.solve == "joint" and as_much
 
@@ -165,10 +165,10 @@ def _require_some(
 
 
 def _frames(exposures: ExposureSet) -> list[_Frame]:
-    """The relative frames that have both sources and exposures: that of an exposure that failed has none."""
+    """Find the relative frames that have both sources and exposures: that of a failed exposure has none."""
     frames = []
-    for number in sorted({source.component for source in exposures.sources}):
-        sources = [source for source in exposures.sources if source.component == number]
+    for number in sorted({source.frame for source in exposures.sources}):
+        sources = [source for source in exposures.sources if source.frame == number]
         members = [e for e in exposures.direct if _is_member(exposures.relative.fits.get(e.key), number)]
         if not members:
             continue
@@ -179,14 +179,14 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
     return frames
 
 
-def _is_member(fit: ExposureFit | None, component: int) -> bool:
-    return fit is not None and fit.is_aligned and fit.frame == component
+def _is_member(fit: ExposureFit | None, frame: int) -> bool:
+    return fit is not None and fit.is_aligned and fit.frame == frame
 
 
 def _rigid_fits(
     frame: _Frame, tie: FrameTie, catalog: ReferenceCatalog, settings: AbsoluteSettings
 ) -> tuple[dict[str, ExposureFit], list[str]]:
-    """Fits of a frame that moves as one rigid whole, or of which each visit or exposure does; and notes."""
+    """Fit a frame that moves as one rigid whole, or of which each visit or pointing does; and take notes."""
     fits = {member.key: _rigid_fit(member, tie, catalog) for member in frame.members}
     solve = settings.reference.solve
     if solve not in ("visit", "exposure"):
@@ -206,7 +206,7 @@ def _rigid_fits(
 
 
 def _neighbours(ties: Sequence[tuple[_Frame, FrameTie]]) -> list[list[tuple[_Frame, FrameTie]]]:
-    """Groups of frames that may share sources."""
+    """Group frames that may share sources."""
     if len(ties) < 2:
         return [list(ties)] if ties else []
     owner = np.array([n for n, (frame, _) in enumerate(ties) for _ in frame.members])
@@ -220,7 +220,7 @@ def _neighbours(ties: Sequence[tuple[_Frame, FrameTie]]) -> list[list[tuple[_Fra
 def _solved_anew(
     ties: Sequence[tuple[_Frame, FrameTie]], catalog: ReferenceCatalog, settings: AbsoluteSettings
 ) -> dict[str, ExposureFit]:
-    """The joint solution of neighbouring frames; without those that it shows not to be on the catalog."""
+    """Solve neighbouring frames together; without those that it shows not to be on the catalog."""
     out: dict[str, ExposureFit] = {}
     left = [TiedFrame(frame.measured or (), tie, frame.geometry) for frame, tie in ties]
     while left:
@@ -239,7 +239,7 @@ def _solved_anew(
 
 
 def _frame_sources(frame: _Frame) -> tuple[FrameSources, int]:
-    """The sources to match, and how many were left out as saturated.
+    """Choose the sources to match, and count those left out as saturated.
 
     Where there are enough, those that one exposure saw, cosmic rays among them, and those that were
     saturated wherever they were seen, are left out.

@@ -23,7 +23,7 @@ _J2000 = 2451545.0
 
 
 def positions_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the Earth, and a telescope near it, sees the sources of a catalog.
+    """Find where the Earth, and a telescope near it, sees the sources of a catalog.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def positions_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) 
 
 
 def covariance_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Covariances of the positions of `positions_at`, by that of all five parameters.
+    """Return the covariances of the positions of `positions_at`, by that of all five parameters.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def covariance_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64])
 
 
 def errors_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard errors of the positions of `positions_at`, of one axis.
+    """Return the standard errors of the positions of `positions_at`, of one axis.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def errors_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> 
 def _geometry(
     catalog: ReferenceCatalog, years: float | NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], ...]:
-    """East, north and outward unit vectors (N, 3), the years since the epoch (N,), the Earth (N, 3) in au."""
+    """Return east, north, outward unit vectors (N, 3), years since the epoch (N,), the Earth (N, 3) in au."""
     then = np.asarray(years, dtype=float)
     time = np.nan_to_num(then - catalog.epoch)
     east, north, out = np.moveaxis(tangent_axes(*catalog.sky.T), 1, 0)
@@ -111,7 +111,7 @@ def _geometry(
 
 
 def _earth(years: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Barycentric position of the Earth, (..., 3), au, at Julian years (TDB; UTC is near enough)."""
+    """Return barycentric positions of the Earth, (..., 3), au, at Julian years (TDB; UTC is near enough)."""
     import erfa
 
     unique, inverse = np.unique(years, return_inverse=True)

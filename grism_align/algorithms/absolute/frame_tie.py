@@ -168,14 +168,14 @@ def match_frame(
             return _judged(tie, look, catalog, settings.match, tries=1 + len(parts))
         except AlignmentError as error:
             failures.append(error)
-    told = next((one for one in failures if isinstance(one.remark, WrongEpoch)), None)
-    raise told or _explained(failures[0], own, catalog, settings.match)
+    wrong_epoch = next((one for one in failures if isinstance(one.remark, WrongEpoch)), None)
+    raise wrong_epoch or _explained(failures[0], own, catalog, settings.match)
 
 
 def _explained(
     failure: AlignmentError, own: FrameSources, catalog: ReferenceCatalog, match: MatchSettings
 ) -> AlignmentError:
-    """The failure, or, if so it is, that the catalog would match if its stars stood still."""
+    """Return the failure, or, if so it is, that the catalog would match if its stars stood still."""
     year = float(own.positions.epoch.mean())
     still = PlaneList(
         own.plane.to_plane(catalog.sky), 1e-3 * catalog.error.max(axis=1), catalog.mag, catalog.epoch
@@ -193,7 +193,7 @@ def _explained(
 def _judged(
     tie: FrameTie, look: FrameSources, catalog: ReferenceCatalog, match: MatchSettings, *, tries: int
 ) -> FrameTie:
-    """The tie with the probability that one of so many tries shows by chance what this look does."""
+    """Give the tie the probability that one of so many tries shows by chance what this look does."""
     reference = _reference_list(catalog, float(look.positions.epoch.mean()), look.plane)
     aligned = tie.transform.apply(look.positions.xy)
     pairs = mutual_nearest(aligned, reference.xy, match.tolerance)
@@ -267,13 +267,13 @@ def refine_tie(
 
 
 def _reference_list(catalog: ReferenceCatalog, epoch: float, plane: TangentPlane) -> PlaneList:
-    """The catalog at one epoch, for the search."""
+    """Take the catalog to one epoch, for the search."""
     xy = plane.to_plane(positions_at(catalog, epoch))
     return PlaneList(xy, 1e-3 * errors_at(catalog, epoch), catalog.mag, np.full(len(xy), epoch))
 
 
 def _partners(own: FrameSources, catalog: ReferenceCatalog, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Where the star of each pair was, (N, 2), arcsec, when its source was measured."""
+    """Find where the star of each pair was, (N, 2), arcsec, when its source was measured."""
     mine, partner = own.rows(pairs[:, 0]), catalog[pairs[:, 1]]
     if mine.seen is None:
         return own.plane.to_plane(positions_at(partner, mine.positions.epoch))
@@ -285,7 +285,7 @@ def _partners(own: FrameSources, catalog: ReferenceCatalog, pairs: NDArray[np.in
 def _fit_pairs(
     own: FrameSources, catalog: ReferenceCatalog, pairs: NDArray[np.int64], settings: AbsoluteSettings
 ) -> tuple[LinearFit, NDArray[np.float64]]:
-    """The fit of pairs and their errors, arcsec; a scale that the data can't tell from one is not fitted."""
+    """Fit pairs, and return their errors, arcsec; a scale that the data can't tell from one is not fitted."""
     geometry, clip = settings.reference.fitgeometry, settings.match.clip
     mine, partner = own.positions.rows(pairs[:, 0]), catalog[pairs[:, 1]]
     error = np.hypot(mine.error, 1e-3 * errors_at(partner, mine.epoch))
@@ -297,7 +297,7 @@ def _fit_pairs(
 
 
 def _scale_is_significant(fit: LinearFit) -> bool:
-    """Whether a scale is one that chance does not make; few stars tell its error badly."""
+    """Tell whether a scale is one that chance does not make; few stars tell its error badly."""
     from scipy.stats import norm, t
 
     scale_error = float(np.sqrt(fit.transform.covariance[2, 2]))
@@ -371,7 +371,7 @@ def _require_better(own: FrameSources, transform: LinearTransform, pointing: Poi
 
 
 def _error_at(transform: LinearTransform, point: NDArray[np.float64]) -> float:
-    """Standard error of one axis, arcsec, of a point moved by a transform."""
+    """Return the standard error of one axis, arcsec, of a point moved by a transform."""
     derivative = np.zeros((2, 6))
     derivative[0, [0, 2, 3]] = 1.0, *point
     derivative[1, [1, 4, 5]] = 1.0, *point

@@ -62,7 +62,7 @@ def _same_sources(frames: Sequence[Sequence[MeasuredSources]]) -> dict[int, int]
 
 
 def _mean_places(sources: Sequence[MeasuredSources]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Numbers (N,) and mean positions (N, 2), arcsec, of a frame's sources."""
+    """Return numbers (N,) and mean positions (N, 2), arcsec, of a frame's sources."""
     number = np.concatenate([one.number for one in sources])
     xy = np.concatenate([one.xy for one in sources])[number >= 0]
     numbers, index = np.unique(number[number >= 0], return_inverse=True)
@@ -82,7 +82,7 @@ def _renumbered(one: MeasuredSources, same: Mapping[int, int]) -> MeasuredSource
 def identified(
     sources: Sequence[MeasuredSources], catalog: ReferenceCatalog, plane: TangentPlane, radius: float
 ) -> list[NDArray[np.int64]]:
-    """Row of the catalog for each measurement of each exposure.
+    """Find the row of the catalog for each measurement of each exposure.
 
     Every exposure is looked up where the stars were at its own time. Matched measurements of one source are
     one star, whichever most of them are near to; a star that the relative alignment took for two sources,
@@ -124,7 +124,7 @@ def _nearest(
 
 
 def _by_majority(sources: Sequence[MeasuredSources], found: Sequence[NDArray[np.int64]]) -> dict[int, int]:
-    """The row of each matched source: that of most of its measurements, and of half of them at least."""
+    """Choose the row of each matched source: that of most of its measurements, half of them at least."""
     number = np.concatenate([one.number[one.matched] for one in sources])
     row = np.concatenate([near[one.matched] for one, near in zip(sources, found, strict=True)])
     count = dict(zip(*(part.tolist() for part in np.unique(number, return_counts=True)), strict=True))
@@ -138,7 +138,7 @@ def _by_majority(sources: Sequence[MeasuredSources], found: Sequence[NDArray[np.
 
 
 def _without_repeats(rows: NDArray[np.int64], near: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows, each of them once: a star that two sources of one exposure claim is the one next to it."""
+    """Take each row once: a star that two sources of one exposure claim is the one next to it."""
     out = rows.copy()
     claimed, times = np.unique(rows[rows >= 0], return_counts=True)
     for row in claimed[times > 1].tolist():

@@ -61,7 +61,7 @@ class Verdict:
         self._expected = measured.error[rows] ** 2 + 1.0 / alone
 
     def require(self, members: Sequence[int], frame: TiedFrame, sources: Sequence[MeasuredSources]) -> float:
-        """The probability that chance ties a frame; AlignmentError if the frame is not tied after all."""
+        """Return the probability that chance ties a frame; AlignmentError if it is not tied after all."""
         measured, limit = self._solved.tied.measured, self._match.max_false_match
         mine = np.unique(measured.source[np.isin(measured.pointing, members)])
         at = np.flatnonzero(np.isin(measured.source[self._rows], mine))
@@ -96,7 +96,7 @@ class Verdict:
             raise AlignmentError(AcquisitionsDisagree(*numbers))
 
     def _chance(self, used: NDArray[np.int64], frame: TiedFrame, sources: Sequence[MeasuredSources]) -> float:
-        """Probability that chance makes the agreement that is left, with all other sources of the frame."""
+        """Return the probability that chance makes the agreement that is left, with a frame's sources."""
         tied = self._solved.tied
         stars = tied.rows[used]
         year = float(np.mean([one.time for one in sources]))

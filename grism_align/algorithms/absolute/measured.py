@@ -74,7 +74,7 @@ def measured_sources(
     relative: AlignmentSolution,
     sources: Sequence[SkySource],
 ) -> list[MeasuredSources] | None:
-    """What each exposure measured: its matched sources, and clean ones that no other exposure saw.
+    """Collect what each exposure measured: its matched sources, and clean ones that no other exposure saw.
 
     Parameters
     ----------
@@ -92,7 +92,9 @@ def measured_sources(
     list of MeasuredSources or None
         None where the catalogs are not at hand, or aren't those that were matched.
     """
-    lone = [source for source in sources if source.n_exposures == 1]
+    residuals = [fit.residuals for e in exposures if (fit := relative[e.key]).residuals is not None]
+    matched = {int(n) for one in residuals for n in one.matched}
+    lone = [source for source in sources if source.number not in matched]
     lone_xy = relative.plane.to_plane(np.array([(one.ra, one.dec) for one in lone]).reshape(-1, 2))
     lone_number = np.array([one.number for one in lone], dtype=np.int64)
     found = []
@@ -103,9 +105,9 @@ def measured_sources(
         one = _measured(exposure, catalog, fit)
         if one is None:
             return None
-        free = np.flatnonzero(~one.matched)
-        pairs = mutual_nearest(one.xy[free], lone_xy, _SAME_PLACE)
-        one.number[free[pairs[:, 0]]] = lone_number[pairs[:, 1]]
+        unmatched = np.flatnonzero(~one.matched)
+        pairs = mutual_nearest(one.xy[unmatched], lone_xy, _SAME_PLACE)
+        one.number[unmatched[pairs[:, 0]]] = lone_number[pairs[:, 1]]
         found.append(one)
     return found
 
@@ -146,6 +148,6 @@ def _measured(exposure: Exposure, catalog: SourceCatalog, fit: ExposureFit) -> M
 
 
 def only_saturated(measured: Sequence[MeasuredSources]) -> set[int]:
-    """Numbers of the sources that were saturated in every exposure that saw them."""
+    """Return numbers of the sources that were saturated in every exposure that saw them."""
     seen = {int(n) for one in measured for n in one.number[one.matched & ~one.saturated]}
     return {int(n) for one in measured for n in one.number[one.saturated]} - seen - {-1}

@@ -52,7 +52,7 @@ _SQUARE_ARCMIN = 3600.0
 
 
 def field_cones(exposures: Sequence[Exposure], margin: float) -> tuple[Cone, ...]:
-    """Few cones that together hold every chip of the exposures.
+    """Find few cones that together hold every chip of the exposures.
 
     Exposures whose own cones overlap, or nearly so, share one, unless it would be larger than 0.5 deg.
 
@@ -88,7 +88,7 @@ def field_cones(exposures: Sequence[Exposure], margin: float) -> tuple[Cone, ...
 def select_reference(
     catalog: ReferenceCatalog, exposures: Sequence[Exposure], epoch: float, settings: SelectionSettings
 ) -> tuple[ReferenceCatalog, dict[str, int]]:
-    """The sources of a catalog that exposures can be aligned to.
+    """Select the sources of a catalog that exposures can be aligned to.
 
     Parameters
     ----------
@@ -157,19 +157,19 @@ def why_none(
 
 
 def _nearest(sky: Floats, middle: Floats) -> tuple[float, int]:
-    """Distance, deg, and row of the position that is nearest to another."""
+    """Return the distance, deg, and the row of the position that is nearest to another."""
     row = int(np.argmin(np.linalg.norm(sky_to_vector(sky) - sky_to_vector(middle), axis=1)))
     return float(separation(sky[row], middle)), row
 
 
 def _outline(exposure: Exposure) -> Floats:
-    """Corners of all chips, (N, 2) deg; of no chip whose WCS gives none."""
+    """Return the corners of all chips, (N, 2) deg; of no chip whose WCS gives none."""
     corners = np.concatenate([chip.wcs.footprint() for chip in exposure.chips])
     return np.asarray(corners[np.isfinite(corners).all(axis=1)])
 
 
 def _covering(outlines: list[Floats], margin: float) -> list[Cone]:
-    """The cone of one group of outlines (N, 2) deg, or those of its parts if it were too large."""
+    """Find the cone of one group of outlines (N, 2) deg, or those of its parts if it were too large."""
     cone = _round_cone(np.concatenate(outlines), margin)
     if cone.radius <= _LARGEST + margin or len(outlines) == 1:
         return [cone]
@@ -183,7 +183,7 @@ def _covering(outlines: list[Floats], margin: float) -> list[Cone]:
 
 
 def _round_cone(corners: Floats, margin: float) -> Cone:
-    """About the smallest cone around (N, 2) positions, with round numbers.
+    """Find about the smallest cone around (N, 2) positions, with round numbers.
 
     By steps towards the farthest position, each smaller than the last (Badoiu & Clarkson 2003, SODA, 801).
     """
@@ -201,7 +201,7 @@ def _round_cone(corners: Floats, margin: float) -> Cone:
 def _on_exposures(
     catalog: ReferenceCatalog, exposures: Sequence[Exposure], epoch: float, margin: float
 ) -> Mask:
-    """Whether sources are on a chip of any exposure at an epoch, or within a margin, arcsec, of it."""
+    """Tell which sources are on a chip of any exposure at an epoch, or within a margin, arcsec, of it."""
     inside = np.zeros(len(catalog), dtype=bool)
     rows = _perhaps_on(catalog, field_cones(exposures, margin), epoch)
     sky = positions_at(catalog[rows], epoch)
@@ -224,7 +224,7 @@ def _on_exposures(
 
 
 def _perhaps_on(catalog: ReferenceCatalog, cones: Sequence[Cone], epoch: float) -> NDArray[np.int64]:
-    """Rows that are in one of the cones at an epoch, or a little outside."""
+    """Find rows that are in one of the cones at an epoch, or a little outside."""
     years = np.abs(np.nan_to_num(epoch - catalog.epoch))
     moved = np.hypot(*np.nan_to_num(catalog.motion).T) * years + np.abs(catalog.parallax)
     vectors, close = sky_to_vector(catalog.sky), np.zeros(len(catalog), dtype=bool)
@@ -235,7 +235,7 @@ def _perhaps_on(catalog: ReferenceCatalog, cones: Sequence[Cone], epoch: float) 
 
 
 def _in_quadrilateral(xy: Floats, corners: Floats, margin: float) -> Mask:
-    """Whether points (N, 2) are on the inner side of every edge, or outside by no more than the margin."""
+    """Tell which points (N, 2) are on the inner side of every edge, or outside by no more than the margin."""
     edges = np.roll(corners, -1, axis=0) - corners
     normals = np.column_stack([edges[:, 1], -edges[:, 0]]) / np.hypot(*edges.T)[:, None]
     outward = normals * np.sign((normals * (corners - corners.mean(axis=0))).sum(axis=1))[:, None]
@@ -244,7 +244,7 @@ def _in_quadrilateral(xy: Floats, corners: Floats, margin: float) -> Mask:
 
 
 def _with_motions(catalog: ReferenceCatalog, epoch: float, settings: SelectionSettings) -> ReferenceCatalog:
-    """The catalog with the epochs and the motions that sources without them are taken to have."""
+    """Give sources without epochs or motions those that they are taken to have."""
     galaxy = _quality(catalog, "extended") == 1
     inflated = ~catalog.has_motion & ~galaxy & (settings.without_motion == "inflate")
     still = inflated | (~catalog.has_motion & galaxy)
@@ -263,12 +263,12 @@ def _quality(catalog: ReferenceCatalog, name: str) -> Floats:
 
 
 def _at_most(catalog: ReferenceCatalog, name: str, limit: float) -> Mask:
-    """Whether a quality is no larger than its limit, or not known."""
+    """Tell where a quality is no larger than its limit, or not known."""
     return np.asarray(~(_quality(catalog, name) > limit))
 
 
 def _not_beaten(catalog: ReferenceCatalog, epoch: float, _: SelectionSettings) -> Mask:
-    """Whether no better row is the same source.
+    """Tell which rows have no better one of the same source.
 
     The best of its neighbours stays and its neighbours go, again and again, so that of rows in a chain
     only those go that are close to one that stays.
@@ -293,14 +293,14 @@ def _not_beaten(catalog: ReferenceCatalog, epoch: float, _: SelectionSettings) -
 
 
 def _repeated(sky: Floats, rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows of exactly the position of a better one; there may be too many of them for pairs."""
+    """Find rows of exactly the position of a better one; there may be too many of them for pairs."""
     order = np.lexsort((rank, sky[:, 1], sky[:, 0]))
     same = (np.diff(sky[order], axis=0) == 0).all(axis=1)
     return np.asarray(order[1:][same])
 
 
 def _same_sources(rows: NDArray[np.int64], sky: Floats, identifier: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Pairs of rows, (P, 2), that are one source by their places or by their identifiers."""
+    """Find pairs of rows, (P, 2), that are one source by their places or by their identifiers."""
     from scipy.spatial import cKDTree
 
     vectors = sky_to_vector(sky[rows])
@@ -319,13 +319,13 @@ def _within_magnitudes(catalog: ReferenceCatalog, _: float, settings: SelectionS
 
 
 def _by_brightness(catalog: ReferenceCatalog) -> NDArray[np.int64]:
-    """Rows, the brightest first and those of unknown magnitude last."""
+    """Sort rows, the brightest first and those of unknown magnitude last."""
     keys = (catalog.sky[:, 1], catalog.sky[:, 0], np.nan_to_num(catalog.mag, nan=np.inf))
     return np.asarray(np.lexsort(keys))
 
 
 def _within_density(catalog: ReferenceCatalog, _: float, settings: SelectionSettings) -> Mask:
-    """Whether a source is among the brightest of its cell of the sky."""
+    """Tell which sources are among the brightest of their cell of the sky."""
     kept = np.ones(len(catalog), dtype=bool)
     if settings.max_density is None:
         return kept

@@ -86,7 +86,7 @@ def frame_numbers(catalog: ReferenceCatalog) -> NDArray[np.int64]:
 
 
 def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
-    """The sources of a solution where all corrections together put them.
+    """Place the sources of a solution where all corrections together put them.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
     -------
     ReferenceCatalog or None
         None where there is no relative solution. Identifiers are ``NAME-frame-number``: the name of the
-        catalog, and ``component`` and ``number`` of the `SkySource`. Proper motions are not known.
+        catalog, and ``frame`` and ``number`` of the `SkySource`. Proper motions are not known.
 
     Notes
     -----
@@ -116,9 +116,9 @@ def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
     """
     parts = [
         _frame_list(exposures, unclipped, members)
-        for component in sorted({source.component for source in exposures.sources})
-        if (members := _members(exposures, component))
-        and (unclipped := _unclipped([s for s in exposures.sources if s.component == component], members))
+        for frame in sorted({source.frame for source in exposures.sources})
+        if (members := _members(exposures, frame))
+        and (unclipped := _unclipped([s for s in exposures.sources if s.frame == frame], members))
     ]
     rows = [source for part in parts for source in part.sources]
     if not rows:
@@ -134,20 +134,20 @@ def solved_sources(exposures: ExposureSet) -> ReferenceCatalog | None:
         radial_velocity=np.zeros(n),
         epoch=np.concatenate([part.epoch for part in parts]),
         mag=np.array([source.mag for source in rows], dtype=float),
-        identifier=np.array([f"{name}-{source.component}-{source.number}" for source in rows]),
+        identifier=np.array([f"{name}-{source.frame}-{source.number}" for source in rows]),
         name=name,
         origin=exposures.product,
     )
 
 
-def _members(exposures: ExposureSet, component: int) -> list[_Member]:
-    """The exposures that made a frame; those tied to a catalog where there are any."""
+def _members(exposures: ExposureSet, frame: int) -> list[_Member]:
+    """Find the exposures that made a frame; those tied to a catalog where there are any."""
     found = []
     for exposure in exposures.direct:
         fit, total = exposures.relative.fits.get(exposure.key), exposures.fit(exposure.key)
         if fit is None or fit.transform is None or total is None or total.transform is None:
             continue
-        if fit.frame == component and fit.status is not FitStatus.PRIOR_ONLY:
+        if fit.frame == frame and fit.status is not FitStatus.PRIOR_ONLY:
             later = exposures.absolute.fits.get(exposure.key)
             absolute = later.transform if later else None
             found.append(_Member(exposure, fit, fit.transform, absolute, total.transform))
@@ -155,7 +155,7 @@ def _members(exposures: ExposureSet, component: int) -> list[_Member]:
 
 
 def _unclipped(sources: Sequence[SkySource], members: Sequence[_Member]) -> list[SkySource]:
-    """The sources with a measurement that kept its weight, or without any on record."""
+    """Keep the sources with a measurement that kept its weight, or without any on record."""
     known = [member.relative.residuals for member in members if member.relative.residuals is not None]
     numbers = [np.asarray(one.matched, dtype=np.int64) for one in known]
     seen = {int(n) for own in numbers for n in own}
@@ -166,7 +166,7 @@ def _unclipped(sources: Sequence[SkySource], members: Sequence[_Member]) -> list
 def _frame_list(
     exposures: ExposureSet, sources: Sequence[SkySource], members: Sequence[_Member]
 ) -> _FrameList:
-    """The sources of one frame in the final frame; without those whose error nobody knows."""
+    """Place the sources of one frame in the final frame; without those whose error nobody knows."""
     sky, correction = _moved(sources, members)
     epoch = np.array([source.epoch for source in sources], dtype=float)
     mean = _weighted_mean(len(sources), _measurements(exposures, sources, members))
@@ -183,7 +183,7 @@ def _frame_list(
 def _measurements(
     exposures: ExposureSet, sources: Sequence[SkySource], members: Sequence[_Member]
 ) -> list[_Measured]:
-    """What each exposure measured of the sources; nothing where that is not at hand."""
+    """Collect what each exposure measured of the sources; nothing where that is not at hand."""
     plane = exposures.relative.plane
     used = [member.exposure for member in members]
     found = measured_sources(used, exposures.catalogs, exposures.relative, sources)
@@ -196,7 +196,7 @@ def _measurements(
 def _finally(
     measured: MeasuredSources, member: _Member, plane: TangentPlane, row_of: Mapping[int, int]
 ) -> _Measured:
-    """What one exposure measured, from where its relative correction puts it to the final frame."""
+    """Take what one exposure measured from where its relative correction puts it to the final frame."""
     robust = np.ones(len(measured))
     if member.relative.residuals is not None:
         robust[measured.matched] = member.relative.residuals.weight
@@ -214,7 +214,7 @@ def _finally(
 
 
 def _weighted_mean(n: int, measured: Sequence[_Measured]) -> _Measured:
-    """Means over all measurements of each of n sources."""
+    """Average all measurements of each of n sources."""
     total, epoch = np.zeros(n), np.zeros(n)
     vector, correction = np.zeros((n, 3)), np.zeros((n, 2, 2))
     for one in measured:
@@ -230,7 +230,7 @@ def _weighted_mean(n: int, measured: Sequence[_Measured]) -> _Measured:
 def _moved(
     sources: Sequence[SkySource], members: Sequence[_Member]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the relative frame has its sources, moved by the absolute correction of the nearest exposure.
+    """Move the sources of the relative frame by the absolute correction of the exposure nearest to each.
 
     Positions (N, 2) in deg, and covariances (N, 2, 2) of that exposure's total correction in mas^2.
     """
@@ -245,24 +245,24 @@ def _moved(
 
 
 def _centre(member: _Member) -> tuple[float, float]:
-    """The middle of an exposure in the relative frame."""
+    """Return the middle of an exposure in the relative frame."""
     corners = np.concatenate([chip.wcs.footprint() for chip in member.exposure.chips])
     return mean_direction(member.before.apply_to_sky(corners))
 
 
 def _followed(sky: NDArray[np.float64], member: _Member) -> NDArray[np.float64]:
-    """Positions (M, 2) of the relative frame where an exposure's absolute correction puts them, deg."""
+    """Move positions (M, 2), deg, of the relative frame by an exposure's absolute correction."""
     return sky if member.absolute is None else member.absolute.apply_to_sky(sky)
 
 
 def _turns(sky: NDArray[np.float64], plane: TangentPlane) -> NDArray[np.float64]:
-    """What takes east and north of a plane to those at positions of the sky, (M, 2, 2)."""
+    """Return what takes east and north of a plane to those at positions of the sky, (M, 2, 2)."""
     here, there = tangent_axes(*sky.T)[:, :2], tangent_axes(plane.ra, plane.dec)[:2]
     return np.asarray(here @ there.T)
 
 
 def _correction_covariance(sky: NDArray[np.float64], member: _Member) -> NDArray[np.float64]:
-    """Covariances (M, 2, 2) of where an exposure's total correction puts positions of the relative frame."""
+    """Return covariances (M, 2, 2) of where an exposure's total correction puts positions of the frame."""
     transform = member.total
     xy = transform.plane.to_plane(member.before.inverted().apply_to_sky(sky))
     derivative = np.zeros((len(xy), 2, 6))

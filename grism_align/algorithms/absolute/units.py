@@ -33,7 +33,7 @@ _MOSTLY = 0.8
 def at_each_epoch(
     own: FrameSources, sources: Sequence[MeasuredSources]
 ) -> tuple[FrameSources, list[FrameSources]]:
-    """The sources of a frame, and where they were at each epoch of its exposures.
+    """Find the sources of a frame, and where they were at each epoch of its exposures.
 
     Of exposures of several epochs the sources are the means of what was measured, since a robust position of
     one that moves is that of whichever epoch it agrees with.
@@ -67,7 +67,7 @@ def at_each_epoch(
 
 
 def _known(part: FrameSources, own: FrameSources) -> FrameSources:
-    """Those of some sources that are among others, with the magnitudes of these."""
+    """Keep those sources that are among others, with the magnitudes of these."""
     _, mine, theirs = np.intersect1d(part.number, own.number, return_indices=True)
     known = part.rows(mine)
     return replace(known, positions=replace(known.positions, mag=own.positions.mag[theirs]))
@@ -79,7 +79,7 @@ def unit_ties(
     frame: FrameTie,
     settings: AbsoluteSettings,
 ) -> tuple[dict[str, FrameTie], dict[str, Remark]]:
-    """How each unit of a frame lies on the catalog.
+    """Find how each unit of a frame lies on the catalog.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def unit_ties(
 
 
 def _merged(members: Sequence[MeasuredSources], plane: TangentPlane) -> FrameSources:
-    """The sources of some exposures, each the weighted mean of its measurements."""
+    """Merge the sources of some exposures, each at the weighted mean of its measurements."""
     number = np.concatenate([one.number for one in members])
     # What has no number is a source by itself.
     label = np.where(number >= 0, number, -1 - np.arange(len(number)))

@@ -78,26 +78,26 @@ class LinearFit(WeightedResiduals):
 
 
 def weighted_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-    """Weighted rms of one axis of (N, 2) residuals; NaN where all weights are zero."""
+    """Return the weighted rms of one axis of (N, 2) residuals; NaN where all weights are zero."""
     total = weight.sum()
     return float(np.sqrt((weight[:, None] * residual**2).sum() / (2 * total))) if total > 0 else float("nan")
 
 
 def axis_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
-    """Weighted rms of each axis of (N, 2) residuals; NaN where all weights are zero."""
+    """Return the weighted rms of each axis of (N, 2) residuals; NaN where all weights are zero."""
     zero = np.zeros(len(residual))
     east, north = (np.sqrt(2) * weighted_rms(np.column_stack([axis, zero]), weight) for axis in residual.T)
     return float(east), float(north)
 
 
 def leverage(weight: NDArray[np.float64]) -> float:
-    """Largest share of one measurement in the weight (N,) of a fit; NaN where all weights are zero."""
+    """Return the largest share of one measurement in the weight (N,) of a fit; NaN if all are zero."""
     total = weight.sum()
     return float(weight.max() / total) if total > 0 else float("nan")
 
 
 def robust_weights(pull: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
-    """Tukey's biweight of normalised residual lengths; zero beyond `clip` per-axis sigmas.
+    """Return Tukey's biweight of normalised residual lengths; zero beyond `clip` per-axis sigmas.
 
     References
     ----------
@@ -115,7 +115,7 @@ def variance_factor(
     weight: NDArray[np.float64],
     clip: float,
 ) -> float:
-    """Variance of a fit with robust weights, in units of what the inverse of its normal matrix says.
+    """Return the variance of a robust fit, in units of what the inverse of its normal matrix says.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def variance_factor(
 
 
 def biweight_variance(clip: float) -> float:
-    """`variance_factor` of normal residuals.
+    """Return the `variance_factor` of normal residuals.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def biweight_variance(clip: float) -> float:
 
 @lru_cache(maxsize=8)
 def _biweight_moments(clip: float) -> tuple[float, float, float]:
-    """E[w], E[psi'] and E[psi^2] of one axis of normal two-dimensional residuals."""
+    """Return E[w], E[psi'] and E[psi^2] of one axis of normal two-dimensional residuals."""
     # Half the squared length of a normal residual is exponential.
     t = np.linspace(0.0, min(clip**2, 50.0), 4001)
     inner = 1.0 - t / clip**2
@@ -234,7 +234,7 @@ def weighted_transform(
     plane: TangentPlane,
     geometry: str,
 ) -> LinearTransform:
-    """The least-squares transform for given weights, exact for any roll, with its covariance.
+    """Return the least-squares transform for given weights, exact for any roll, with its covariance.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def weighted_transform(
 def _fit_matrix(
     arm: NDArray[np.float64], goal: NDArray[np.float64], weight: NDArray[np.float64], geometry: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The matrix that takes positions about their centre to others, and the covariance of its terms.
+    """Return the matrix that takes positions about their centre to others, and the covariance of its terms.
 
     A rotation is the one of Procrustes: the angle of the best similarity.
     """

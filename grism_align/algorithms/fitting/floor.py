@@ -17,7 +17,7 @@ _BISECTIONS = 16
 
 
 def _error_factor(residual: NDArray[np.float64], error: NDArray[np.float64]) -> float:
-    """What the errors have to be multiplied by to give residuals of unit width where it matters.
+    """Return what the errors have to be multiplied by to give residuals of unit width where it matters.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def _error_factor(residual: NDArray[np.float64], error: NDArray[np.float64]) -> 
 
 
 def estimate_floor(residual: NDArray[np.float64], error: NDArray[np.float64], least: float) -> float:
-    """The floor that, added to the errors in quadrature, gives residuals of unit width where it matters.
+    """Find the floor that, added to the errors in quadrature, gives residuals of unit width where it matters.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ class Measurements:
     axis_error: NDArray[np.float64] | None = None
 
     def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
+        """Return variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
         error = self.error[:, None].repeat(2, axis=1) if self.axis_error is None else self.axis_error
         return np.asarray(error**2 + scatter[self.noise_class][:, None] ** 2)
 
@@ -94,7 +94,7 @@ class Measurements:
         return len(self.group)
 
     @property
-    def is_free(self) -> bool:
+    def is_unanchored(self) -> bool:
         """Whether no measurement tells a common move of all pointings."""
         return bool((self.pointing != REFERENCE).all())
 
@@ -137,7 +137,7 @@ class JointSolution:
     source_error: NDArray[np.float64]
 
     def matrices(self) -> NDArray[np.float64]:
-        """The linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
+        """Return the linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
         maps = np.eye(2) + np.einsum("gk,kij->gij", self.terms, GENERATORS)
         return np.asarray(maps / np.sqrt(1.0 + self.terms[:, 0] ** 2)[:, None, None])
 
@@ -182,26 +182,26 @@ def solve_joint(
         # What a match found counts from the start, lest a pointing far off lose its sources.
         for _ in range(_PRIOR_ITERATIONS):
             nothing = np.zeros_like(prior.so_far(n_terms))
-            prior = prior_reweighted(prior, nothing, n_terms, is_free=measured.is_free)
+            prior = prior_reweighted(prior, nothing, n_terms, is_unanchored=measured.is_unanchored)
     for _ in range(_ITERATIONS):
         variance = measured.variance(scatter)
         solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior)
-        free = redundancy(measured, weight * (1.0 / variance).mean(axis=1))[:, None]
-        scatter = _class_scatter(measured, solved.residual / free, weight > 0, scatter)
+        left = redundancy(measured, weight * (1.0 / variance).mean(axis=1))[:, None]
+        scatter = _class_scatter(measured, solved.residual / left, weight > 0, scatter)
         variance = measured.variance(scatter)
-        new = robust_weights(np.sqrt(((solved.residual / free) ** 2 / variance).sum(axis=1)), clip)
+        new = robust_weights(np.sqrt(((solved.residual / left) ** 2 / variance).sum(axis=1)), clip)
         done = np.abs(new - weight).max() < 1e-3
         weight = new
         if prior is not None:
             before = prior
-            prior = prior_reweighted(before, solved.parameters, n_terms, is_free=measured.is_free)
+            prior = prior_reweighted(before, solved.parameters, n_terms, is_unanchored=measured.is_unanchored)
             done = done and np.abs(prior.shift_weight - before.shift_weight).max() < 1e-3
         if done:
             break
     inverse = (1.0 / variance).mean(axis=1)
     honest = weight * inverse
     pull = solved.residual / np.sqrt(variance * inverse[:, None])
-    factor = variance_factor(pull, honest, _left_free(measured, honest), weight, clip)
+    factor = variance_factor(pull, honest, _expected_squares(measured, honest), weight, clip)
     solved = problem.solve(np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance, prior)
     total = np.bincount(measured.source, honest / factor, len(solved.source_xy))
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
@@ -243,7 +243,7 @@ class _Problem:
         measured = self.measured
         system = _normal_equations(measured, self._design, weight)
         if prior is not None:
-            normal, right = prior_normal(prior, self._n_terms, is_free=measured.is_free)
+            normal, right = prior_normal(prior, self._n_terms, is_unanchored=measured.is_unanchored)
             system = _Normal(system.matrix + normal, system.right + right, system.source_positions)
         parameters, covariance = _constrained(system, self._frame)
         source_xy = system.source_positions(parameters)
@@ -252,7 +252,7 @@ class _Problem:
 
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:
-    """Mean position (G, 2), arcsec, of the measurements of each group."""
+    """Return the mean position (G, 2), arcsec, of the measurements of each group."""
     own = measured.pointing != REFERENCE
     group = measured.group[measured.pointing[own]]
     count = np.maximum(np.bincount(group, minlength=measured.group.max() + 1), 1)
@@ -260,7 +260,7 @@ def group_centers(measured: Measurements) -> NDArray[np.float64]:
 
 
 def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected residual in units of the error: source and pointing take up part of it.
+    """Return the expected residual in units of the error: source and pointing take up part of it.
 
     Parameters
     ----------
@@ -274,11 +274,11 @@ def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[n
     The share that the source's position takes up is exact; that of the pointing's shift is what the shift
     would take up if the other pointings stood still. Rolls, common to many pointings, take up little.
     """
-    return np.asarray(np.sqrt(np.clip(_left_free(measured, weight), 1e-3, 1.0)))
+    return np.asarray(np.sqrt(np.clip(_expected_squares(measured, weight), 1e-3, 1.0)))
 
 
-def _left_free(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected squared residual in units of the squared error."""
+def _expected_squares(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the expected squared residual in units of the squared error."""
     total = np.bincount(measured.source, weight)
     left = 1.0 - weight / np.where(total > 0, total, 1.0)[measured.source]
     own = measured.pointing != REFERENCE
@@ -294,7 +294,7 @@ def _class_scatter(
     used: NDArray[np.bool_],
     before: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Scatter of each class beyond the errors; a class with too few measurements keeps its own."""
+    """Find the scatter of each class beyond the errors; a class with too few measurements keeps its own."""
     scatter = before.copy()
     for number in range(len(before)):
         own = used & (measured.noise_class == number)
@@ -304,7 +304,7 @@ def _class_scatter(
 
 
 def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -> sparse.csr_matrix:
-    """Derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
+    """Return derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
     m, e, g = len(measured.source), measured.n_pointings, len(center)
     rows = np.flatnonzero(measured.pointing != REFERENCE)
     pointing = measured.pointing[rows]
@@ -320,10 +320,10 @@ def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -
 
 
 def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float64]:
-    """Rows whose products with the parameters are zero: what no measurement can tell."""
+    """Return rows whose products with the parameters are zero: what no measurement can tell."""
     e, g = measured.n_pointings, int(measured.group.max()) + 1
     size = 2 * e + n_terms * g
-    if not measured.is_free:
+    if not measured.is_unanchored:
         return np.zeros((0, size))
     fixed_groups = np.zeros(g)
     fixed_groups[measured.group[measured.fixed]] = 1.0
@@ -347,7 +347,7 @@ class _Normal:
 def _normal_equations(
     measured: Measurements, design: sparse.csr_matrix, weight: NDArray[np.float64]
 ) -> _Normal:
-    """The normal equations for given weights, the sources eliminated."""
+    """Set up the normal equations for given weights, the sources eliminated."""
     m = len(weight)
     n_sources = int(measured.source.max()) + 1
     both = weight.T.ravel()
@@ -397,7 +397,7 @@ def _constrained(
 
 
 def _solver(matrix: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Solves for any right side."""
+    """Return what solves for any right side."""
     try:
         # Far below what a measurement adds, far above rounding.
         factor = cho_factor(matrix + 1e-13 * np.eye(len(matrix)), lower=True)
@@ -410,7 +410,7 @@ def _solver(matrix: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDAr
 def _unpacked(
     measured: Measurements, parameters: NDArray[np.float64], n_terms: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shifts (E, 2) and terms (G, 4) of the parameters."""
+    """Return the shifts (E, 2) and terms (G, 4) of the parameters."""
     e, g = measured.n_pointings, int(measured.group.max()) + 1
     terms = np.zeros((g, N_TERMS))
     terms[:, :n_terms] = parameters[2 * e :].reshape(n_terms, g).T

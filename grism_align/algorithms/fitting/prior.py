@@ -54,7 +54,7 @@ class PointingPrior:
     term_weight: NDArray[np.float64]
 
     def precision(self, n_terms: int) -> NDArray[np.float64]:
-        """Inverse covariance of the parameters (shifts x, shifts y, then each term of all groups)."""
+        """Return the inverse covariance of the parameters (shifts x, shifts y, each term of all groups)."""
         e, g = len(self.group), len(self.center)
         own, shared = self.shift_precisions()
         # The group's shift is eliminated, which ties its pointings to each other.
@@ -68,17 +68,17 @@ class PointingPrior:
         return out
 
     def shift_precisions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Inverse variances, arcsec^-2, of each pointing's own shift (E,), and of the groups' means (G,)."""
+        """Return inverse variances, arcsec^-2, of pointings' own shifts (E,) and of groups' means (G,)."""
         own = self.shift_weight / self.dither**2
         shared = np.bincount(self.group, own, len(self.center)) + self.offset_weight / self.offset**2
         return own, np.asarray(shared)
 
     def so_far(self, n_terms: int) -> NDArray[np.float64]:
-        """The corrections so far in the order of the parameters."""
+        """Return the corrections so far in the order of the parameters."""
         return np.concatenate([self.shift.T.ravel(), self.terms[:, :n_terms].T.ravel()])
 
     def common_moves(self, n_terms: int) -> NDArray[np.float64]:
-        """What a shift, roll or scale of everything does to the parameters, a column each."""
+        """Return what a shift, roll or scale of everything does to the parameters, a column each."""
         e, g = len(self.group), len(self.center)
         arm = (self.center - self.center.mean(axis=0))[self.group]
         out = np.zeros((2 * e + n_terms * g, 2 + n_terms))
@@ -101,9 +101,9 @@ GENERATORS = np.array(
 
 
 def prior_normal(
-    prior: PointingPrior, n_terms: int, *, is_free: bool
+    prior: PointingPrior, n_terms: int, *, is_unanchored: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The prior's normal matrix and right side for what is added to the corrections so far.
+    """Return the prior's normal matrix and right side for what is added to the corrections so far.
 
     Parameters
     ----------
@@ -111,12 +111,12 @@ def prior_normal(
         The prior.
     n_terms : int
         Terms that are fitted.
-    is_free : bool
+    is_unanchored : bool
         Whether a common move of all pointings is unknown, as it is where pointings fix the frame: their
         own pointing errors then are those of all. The prior is made blind to it.
     """
     matrix = prior.precision(n_terms)
-    if is_free:
+    if is_unanchored:
         moves = prior.common_moves(n_terms)
         weighed = matrix @ moves
         matrix = matrix - weighed @ np.linalg.pinv(moves.T @ weighed, hermitian=True) @ weighed.T
@@ -124,9 +124,9 @@ def prior_normal(
 
 
 def prior_reweighted(
-    prior: PointingPrior, parameters: NDArray[np.float64], n_terms: int, *, is_free: bool
+    prior: PointingPrior, parameters: NDArray[np.float64], n_terms: int, *, is_unanchored: bool
 ) -> PointingPrior:
-    """The prior with the weights that a solution gives it (Cauchy's, which never vanish).
+    """Give the prior the weights that a solution tells (Cauchy's, which never vanish).
 
     Parameters
     ----------
@@ -134,12 +134,12 @@ def prior_reweighted(
         The prior.
     parameters : ndarray
         What the solution adds to the corrections so far.
-    n_terms, is_free
+    n_terms, is_unanchored
         As for `prior_normal`.
     """
     e, g = len(prior.group), len(prior.center)
     total = prior.so_far(n_terms) + parameters
-    if is_free:
+    if is_unanchored:
         moves, weight = prior.common_moves(n_terms), prior.precision(n_terms)
         weighed = weight @ moves
         total = total - moves @ (np.linalg.pinv(moves.T @ weighed, hermitian=True) @ (weighed.T @ total))

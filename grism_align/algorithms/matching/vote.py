@@ -71,7 +71,7 @@ class Candidate:
 def vote_by_offsets(
     a: NDArray[np.float64], b: NDArray[np.float64], reach: float, tolerance: float
 ) -> list[Candidate]:
-    """The most popular offsets between two lists that are turned alike.
+    """Return the most popular offsets between two lists that are turned alike.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def vote_by_offsets(
 def _peaks(
     x: NDArray[np.float64], y: NDArray[np.float64], reach: float, tolerance: float
 ) -> list[tuple[float, float, int]]:
-    """Middles and counts of the square cells, two tolerances wide, that exceed their surroundings most."""
+    """Return middles and counts of the cells, two tolerances wide, that exceed their surroundings most."""
     if len(x) == 0:
         return []
     half_x, half_y = (((each + reach) / tolerance).astype(np.int64) for each in (x, y))
@@ -136,7 +136,7 @@ def _peaks(
 
 
 def _occupied(cell: NDArray[np.int64], number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells, of a number in all, that are not empty, and how many each holds."""
+    """Return the cells, of a number in all, that are not empty, and how many each holds."""
     if len(cell) > number // _FEW:
         every = np.bincount(cell)
         full = np.flatnonzero(every)
@@ -153,7 +153,7 @@ def _occupied(cell: NDArray[np.int64], number: int) -> tuple[NDArray[np.int64], 
 
 
 def _chance_rate(half_x: NDArray[np.int64], half_y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Differences in a cell on average, for blocks of half cells with their neighbours."""
+    """Return differences in a cell on average, for blocks of half cells with their neighbours."""
     block_x, block_y = half_x // _BLOCK, half_y // _BLOCK
     side = int(max(block_x.max(), block_y.max())) + 1
     sums = np.bincount(block_x * side + block_y, minlength=side * side).reshape(side, side)
@@ -161,7 +161,7 @@ def _chance_rate(half_x: NDArray[np.int64], half_y: NDArray[np.int64]) -> NDArra
 
 
 def poisson_surprise(count: NDArray[np.int64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How improbable counts in excess of Poisson means are: minus the logarithm of the probability."""
+    """Return how improbable counts in excess of Poisson means are: minus the logarithm of the probability."""
     mean = np.maximum(expected, 1e-2)
     return np.asarray(np.where(count > mean, count * np.log(np.maximum(count, 1) / mean) - count + mean, 0.0))
 
@@ -191,7 +191,7 @@ class _Votes:
 def vote_by_pairs(
     a: NDArray[np.float64], b: NDArray[np.float64], reach: float, tolerance: float, max_roll: float
 ) -> list[Candidate]:
-    """Shifts and rolls that pairs of sources of one length agree on.
+    """Return shifts and rolls that pairs of sources of one length agree on.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def _pairs(xy: NDArray[np.float64], shortest: float, longest: float) -> _Pairs:
 
 
 def _pair_votes(a: NDArray[np.float64], b: NDArray[np.float64], arm: float, agree: float) -> _Votes:
-    """The votes of pairs of one length, in both directions of the second pair."""
+    """Return the votes of pairs of one length, in both directions of the second pair."""
     center, n, m = a.mean(axis=0), len(a), len(b)
     while True:
         first = _pairs(a[:n], _SHORTEST * arm, _LONGEST * arm)
@@ -267,7 +267,7 @@ def _pair_votes(a: NDArray[np.float64], b: NDArray[np.float64], arm: float, agre
 
 
 def _agreeing(votes: _Votes, reach: float, roll_cell: float, agree: float) -> Iterator[NDArray[np.int64]]:
-    """The votes in each of the fullest cells of rolls and shifts."""
+    """Yield the votes in each of the fullest cells of rolls and shifts."""
     shift_cell = max(_SHIFT_CELL, 4 * agree)
     rolls, side = max(int(2 * np.pi / roll_cell), 1), int(2 * reach / shift_cell) + 2
     # A peak on the border of cells is inside one of cells that are moved by half their sides.
@@ -284,7 +284,7 @@ def _agreeing(votes: _Votes, reach: float, roll_cell: float, agree: float) -> It
 def _agreed(
     a: NDArray[np.float64], b: NDArray[np.float64], joined: NDArray[np.int64], agree: float
 ) -> Candidate:
-    """What the votes of one cell say together: the motion of the sources that most of them bring together."""
+    """Return the motion that most votes of one cell agree on."""
     partner, count = _occupied(joined.ravel(), len(a) * len(b))
     source, target = a[partner // len(b)], b[partner % len(b)]
     weight = np.where(count >= 0.4 * count.max(), count, 0).astype(float)

@@ -121,7 +121,7 @@ def windowed_moments(stamps: Stamps, window_sigma: float) -> WindowedMoments:
 def _window(
     stamps: Stamps, position: NDArray[np.float64], rows: NDArray[np.int64], sigma: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Window weights on good pixels, all weights, and the offsets dx (N, 1, side), dy (N, side, 1)."""
+    """Return window weights on good pixels, all weights, and the offsets dx (N, 1, side), dy (N, side, 1)."""
     grid = np.arange(stamps.data.shape[1])
     dx = grid[None, None, :] - position[:, 0, None, None]
     dy = grid[None, :, None] - position[:, 1, None, None]
@@ -133,7 +133,7 @@ def _window(
 
 
 def _mirrored(good: NDArray[np.bool_], position: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether the point-mirrored pixel about each position is good; outside the stamp counts as good."""
+    """Return whether the pixel opposite about each position is good; outside the stamp counts as good."""
     side = good.shape[1]
     grid = np.arange(side)
     twice = np.rint(2 * position).astype(int)

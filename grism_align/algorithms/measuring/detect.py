@@ -112,7 +112,7 @@ def detect_sources(
 def _find_peaks(
     image: NDArray[Any], err: NDArray[Any], good: NDArray[np.bool_], settings: DetectionSettings
 ) -> NDArray[np.int64]:
-    """Local maxima of the filtered image above the threshold: (N, 2) pixels (x, y)."""
+    """Return local maxima of the filtered image above the threshold: (N, 2) pixels (x, y)."""
     from scipy.ndimage import maximum_filter
 
     ratio = matched_filter(image, err, good, settings.kernel_sigma)
@@ -152,7 +152,7 @@ def _measure(
 def _positions(
     stamps: Stamps, moments: WindowedMoments, flags: NDArray[np.int64], centroid: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, int]]:
-    """Final positions and errors, and how many are fits of the PSF: those of clean stars, if so chosen."""
+    """Return final positions and errors, and how many are fits of the PSF: clean stars, if so chosen."""
     xy, error = moments.xy.copy(), moments.xy_error.copy()
     if centroid == "windowed":
         return xy, error, {}
@@ -215,7 +215,7 @@ def _place_flags(
 
 
 def mean_ellipticity(ellipticity: NDArray[np.float64]) -> tuple[float, float]:
-    """Length of the mean ellipticity of (N, 2) sources and its error.
+    """Return the length of the mean ellipticity of (N, 2) sources and its error.
 
     Random orientations average out; a trail does not.
     """

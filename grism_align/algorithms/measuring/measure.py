@@ -102,7 +102,7 @@ def _columns(
 
 
 def _trail(columns: dict[str, NDArray[Any]], ellipticity: NDArray[np.float64], limit: float) -> Remark | None:
-    """What is wrong with an exposure whose sources are all drawn out the same way."""
+    """Return what is wrong with an exposure whose sources are all drawn out the same way."""
     rows = np.flatnonzero((columns["flags"] & int(UNRELIABLE | SourceFlag.SATURATED)) == 0)
     brightest = rows[np.argsort(-columns["flux"][rows], kind="stable")[:_TRAIL_SOURCES]]
     mean, error = mean_ellipticity(ellipticity[brightest])

@@ -18,7 +18,7 @@ __all__ = ["source_positions"]
 def source_positions(
     exposure: Exposure, catalog: SourceCatalog
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
+    """Return the sky positions (N, 2) in deg by the a priori WCS, and errors of one axis (N,) in arcsec."""
     sky, scale = np.full((len(catalog), 2), np.nan), np.full(len(catalog), np.nan)
     for chip in exposure.chips:
         rows = catalog.chip == chip.number

@@ -78,7 +78,7 @@ class PointSpread:
     blur: float
 
     def images(self, xy: NDArray[np.float64], side: int, wider: bool = False) -> list[NDArray[np.float64]]:
-        """Stars at (N, 2) pixels of stamps: their images (N, side, side), and derivatives.
+        """Return stars at (N, 2) pixels of stamps: their images (N, side, side), and derivatives.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class PointSpread:
         return light
 
     def _splines(self, offset: NDArray[np.float64], curved: bool) -> list[NDArray[np.float64]]:
-        """Cubic B-splines (N, side, J) at offsets (N, side) in pixels, slopes and, if asked, curvatures."""
+        """Return B-splines (N, side, J) at offsets (N, side), pixels, slopes and, if asked, curvatures."""
         half = len(self.coefficients) // 2
         u = offset[:, :, None] / self.spacing - np.arange(-half, half + 1)
         a = np.abs(u)
@@ -158,7 +158,7 @@ class StarPositions:
 
 
 def _overlap(x: NDArray[np.float64], small: float) -> NDArray[np.float64]:
-    """Area that a disc of radius 1 shares with one of radius `small` at a distance 2x, over pi."""
+    """Return the area that a disc of radius 1 shares with one of radius `small` at a distance 2x, over pi."""
     distance = np.clip(2 * x, max(1 - small, 1e-9), 1 + small)
     square = distance**2
     large_angle = np.arccos(np.clip((square + 1 - small**2) / (2 * distance), -1, 1))
@@ -169,7 +169,7 @@ def _overlap(x: NDArray[np.float64], small: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=256)
 def telescope_psf(resolution: float, blur: float) -> PointSpread:
-    """The effective PSF of an obstructed circular mirror on square pixels.
+    """Return the effective PSF of an obstructed circular mirror on square pixels.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def fit_positions(stamps: Stamps, psf: PointSpread, start: NDArray[np.float64]) 
 
 
 def _core(stamps: Stamps) -> Stamps:
-    """The middle of the stamps."""
+    """Return the middle of the stamps."""
     middle = stamps.data.shape[1] // 2
     cut = slice(middle - _REACH, middle + _REACH + 1)
     return Stamps(
@@ -245,7 +245,7 @@ def _core(stamps: Stamps) -> Stamps:
 def _light_and_weight(
     stamps: Stamps, psf: PointSpread, position: NDArray[np.float64], wider: bool = False
 ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], NDArray[np.float64]]:
-    """Images of unit stars with derivatives, weights of the pixels (N, side, side), and fluxes (N,)."""
+    """Return images of unit stars with derivatives, weights (N, side, side), and fluxes (N,)."""
     light = psf.images(position, stamps.data.shape[1], wider)
     usable = stamps.good & (stamps.variance > 0)
     plain = usable / np.where(usable, stamps.variance, 1.0)
@@ -269,7 +269,7 @@ def _normal_equations(
     weight: NDArray[np.float64],
     flux: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the flux, as a share of itself, and of what the derivatives belong to: (N, k, k) and (N, k)."""
+    """Return normal matrices (N, k, k) and gradients (N, k) of stars' parameters, the flux's share first."""
     n = len(flux)
     design = np.stack([(flux[:, None, None] * part).reshape(n, -1) for part in light], axis=1)
     weighted = design * weight.reshape(n, 1, -1)
@@ -307,7 +307,7 @@ def _fitted(
 def star_positions(
     stamps: Stamps, xy: NDArray[np.float64], error: NDArray[np.float64], clean: NDArray[np.bool_]
 ) -> StarPositions:
-    """Positions of those sources that are stars.
+    """Return positions of those sources that are stars.
 
     Parameters
     ----------
@@ -377,7 +377,7 @@ def _stars(fit: PsfFit, misfit: float) -> NDArray[np.bool_]:
 
 
 def _improved(stamps: Stamps, psf: PointSpread, position: NDArray[np.float64]) -> PointSpread:
-    """One Gauss-Newton step of resolution and blur; each star's flux follows."""
+    """Make one Gauss-Newton step of resolution and blur; each star's flux follows."""
     step = 0.02
     light, weight, flux = _light_and_weight(stamps, psf, position)
     star, side = light[0], stamps.data.shape[1]

@@ -43,7 +43,7 @@ class StampGrid:
         return self.scale * (self.size // 2)
 
     def offsets(self) -> NDArray[np.float64]:
-        """East and north of the middle, (size, size, 2) arcsec."""
+        """Return east and north of the middle, (size, size, 2) arcsec."""
         side = self.scale * (np.arange(self.size) - self.size // 2)
         east, north = np.meshgrid(-side, side)
         return np.stack([east, north], axis=-1)
@@ -52,7 +52,7 @@ class StampGrid:
 def sampled(
     image: NDArray[Any], good: NDArray[np.bool_], wcs: PixelSky, sky: ArrayLike, grid: StampGrid
 ) -> NDArray[np.float32]:
-    """An image on a grid of the sky, linearly interpolated.
+    """Return an image on a grid of the sky, linearly interpolated.
 
     Within a stamp the WCS is taken as linear, which over 8" of an HST detector it is to 0.01 pixel.
 
@@ -99,7 +99,7 @@ def sampled(
 
 
 def stacked(before: NDArray[Any], after: NDArray[Any], grid: StampGrid) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Pictures of stars before and after, each star divided by its flux, in the mean.
+    """Return pictures of stars before and after, each star divided by its flux, in the mean.
 
     Parameters
     ----------
@@ -137,12 +137,12 @@ def stacked(before: NDArray[Any], after: NDArray[Any], grid: StampGrid) -> tuple
 
 
 def _cleaned(picture: NDArray[Any], peak: float) -> NDArray[Any]:
-    """A picture without what is brighter than its star."""
+    """Return a picture without what is brighter than its star."""
     return np.where(picture <= _SPURIOUS * peak, picture, np.nan)
 
 
 def mean_of_known(pictures: NDArray[Any]) -> NDArray[Any]:
-    """The mean (size, size) of the pictures (K, size, size), NaNs left out; NaN where none has a value."""
+    """Average pictures (K, size, size), NaNs left out; NaN where none has a value."""
     known = np.isfinite(pictures)
     n = known.sum(axis=0)
     total = np.where(known, pictures, 0.0).sum(axis=0)
@@ -150,7 +150,7 @@ def mean_of_known(pictures: NDArray[Any]) -> NDArray[Any]:
 
 
 def light_offset(picture: NDArray[Any]) -> float:
-    """How far the middle of the light is from that of the picture, in points of the grid.
+    """Return how far the middle of the light is from that of the picture, in points of the grid.
 
     Of all points above a fifth of the peak, by their light.
     """

@@ -74,7 +74,7 @@ class DrizzleKernel:
     is_variance: bool
 
     def weight_scale(self, ratio: float) -> float:
-        """What weights are multiplied by, for pixels of the mosaic of so many of the exposure's.
+        """Return the factor of weights for pixels of the mosaic of so many of the exposure's.
 
         `drizzle` adds up shares of drops, each of which has the weight of a pixel; those of its lanczos3 are
         normalised to pixels of the exposure instead.
@@ -160,7 +160,7 @@ class TileSum:
             )
 
     def _blocks(self, pixels: NDArray[np.float64], block: Tile, reach: int) -> Iterator[Tile]:
-        """The largest blocks that lie on the tile with its margin, but for those that miss the tile."""
+        """Yield the largest blocks that lie on the tile with its margin, but for those that miss the tile."""
         places = pixels[block.slices]
         outline = np.concatenate([places[[0, -1]].reshape(-1, 2), places[:, [0, -1]].reshape(-1, 2)])
         low, high = outline.min(axis=0), outline.max(axis=0)
@@ -195,13 +195,13 @@ class TileSum:
 
 
 def _bands(part: Tile) -> list[Tile]:
-    """A part of a chip in bands of about equal height."""
+    """Divide a part of a chip into bands of about equal height."""
     rows = np.linspace(part.bottom, part.top, -(-part.shape[0] // _ROWS) + 1).astype(int).tolist()
     return [Tile(bottom, top, part.left, part.right) for bottom, top in pairwise(rows)]
 
 
 def _quarters(block: Tile) -> Iterator[Tile]:
-    """A block cut in half along each side that is long enough."""
+    """Cut a block in half along each side that is long enough."""
 
     def halves(low: int, high: int) -> list[tuple[int, int]]:
         middle = (low + high) // 2
@@ -221,7 +221,7 @@ def _no_remarks() -> Iterator[None]:
 
 
 def noise_correlation(pixfrac: float, ratio: float) -> float:
-    """How much the noise of a sum over many pixels exceeds that of pixels taken as independent.
+    """Return how much the noise of a sum over many pixels exceeds that of pixels taken as independent.
 
     Parameters
     ----------

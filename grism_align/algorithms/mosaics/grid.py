@@ -28,7 +28,7 @@ _MARGIN = 16
 
 
 def grid_around(sky: ArrayLike, scale: float, orientation: float) -> MosaicGrid:
-    """The smallest upright frame that holds all positions, with a small margin.
+    """Return the smallest upright frame that holds all positions, with a small margin.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class PlaneMap:
                 break
 
     def _scattered(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Interpolated xi and eta (N, 2) at pixels (N, 2)."""
+        """Return interpolated xi and eta (N, 2) at pixels (N, 2)."""
         (top, down), (left, along) = (axis.counted(xy[:, 1 - i]) for i, axis in enumerate(self.axes))
         near = np.arange(_POINTS)
         nodes = self.nodes[top[:, None, None] + near[:, None], left[:, None, None] + near]
@@ -100,12 +100,12 @@ class PixelMap:
         return self._to_plane.shape
 
     def whole(self) -> NDArray[np.float64]:
-        """Pixels (x, y) on the mosaic of all pixels of the chip, (ny, nx, 2)."""
+        """Return pixels (x, y) on the mosaic of all pixels of the chip, (ny, nx, 2)."""
         ny, nx = self._to_plane.shape
         return self.of(Tile(0, ny, 0, nx))
 
     def of(self, part: Tile, corner: ArrayLike = (0.0, 0.0)) -> NDArray[np.float64]:
-        """Pixels (x, y) of those of a part of the chip, (ny, nx, 2), counted from one of the mosaic's."""
+        """Return pixels (x, y) of a part of the chip, (ny, nx, 2), counted from one of the mosaic's."""
         return self._at(np.arange(part.bottom, part.top), np.arange(part.left, part.right), corner)
 
     def _at(
@@ -125,12 +125,12 @@ class PixelMap:
         return out
 
     def every(self, step: int) -> NDArray[np.float64]:
-        """Pixels (x, y) of every so many-th pixel of the chip in both directions, (ny, nx, 2)."""
+        """Return pixels (x, y) of every so many-th pixel of the chip in both directions, (ny, nx, 2)."""
         ny, nx = self._to_plane.shape
         return self._at(np.arange(0, ny, step), np.arange(0, nx, step))
 
     def lies_within(self, tile: Tile, margin: float = 3.0) -> bool:
-        """Whether all pixels of the chip fall on a tile, and what a kernel makes of them.
+        """Return whether all pixels of the chip fall on a tile, and what a kernel makes of them.
 
         Parameters
         ----------
@@ -146,11 +146,11 @@ class PixelMap:
         return bool((low > reach).all() and (high < np.array(tile.shape[::-1]) - 1 - reach).all())
 
     def _coarse_places(self) -> list[NDArray[np.int64]]:
-        """Rows and columns that stand for all, those at the edges among them."""
+        """Return rows and columns that stand for all, those at the edges among them."""
         return [np.unique(np.r_[0:side:_COARSE, side - 1]) for side in self._to_plane.shape]
 
     def part_on(self, tile: Tile, margin: float = 3.0) -> Tile | None:
-        """The rectangle of the chip whose pixels can fall on a tile of the mosaic; None where none can.
+        """Return the rectangle of the chip whose pixels can fall on a tile; None where none can.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class PixelMap:
 
 
 def _span(near: NDArray[np.bool_], places: NDArray[np.int64]) -> tuple[int, int]:
-    """From the place before the first that is near to that after the last."""
+    """Return the span from the place before the first that is near to that after the last."""
     found = np.flatnonzero(near)
     return int(places[max(found[0] - 1, 0)]), int(places[min(found[-1] + 1, len(places) - 1)]) + 1
 
@@ -188,7 +188,7 @@ class _Axis:
         self._first, self._weights = self.counted(np.arange(side))
 
     def counted(self, places: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The first of the nodes that count at each place, (N,), and what they count, (N, 6): Lagrange."""
+        """Return the first node that counts at each place, (N,), and the weights of six, (N, 6): Lagrange."""
         at = np.asarray(places) / (self.nodes[1] - self.nodes[0])
         first = np.clip(np.floor(at).astype(int) - (_POINTS // 2 - 1), 0, len(self.nodes) - _POINTS)
         offset = (at - first)[:, None] - np.arange(_POINTS)
@@ -199,7 +199,7 @@ class _Axis:
         return first, weights
 
     def banded(self, places: NDArray[np.int64]) -> tuple[slice, NDArray[np.float64]]:
-        """The nodes that count at some pixels (N,) in ascending order, and what they count, (N, nodes)."""
+        """Return the nodes that count at pixels (N,) in ascending order, and their weights, (N, nodes)."""
         first = self._first[places]
         start, stop = int(first[0]), int(first[-1]) + _POINTS
         out = np.zeros((len(places), stop - start))

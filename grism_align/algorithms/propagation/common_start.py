@@ -20,7 +20,7 @@ __all__ = ["common_start"]
 def common_start(
     exposure: Exposure, direct: Exposure, plane: TangentPlane
 ) -> tuple[LinearTransform, str] | None:
-    """What takes an exposure's WCS to the one that another's correction starts from.
+    """Find what takes an exposure's WCS to the one that another's correction starts from.
 
     The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
     above all, don't have. They differ by arcseconds, so a correction holds for both only from a WCS that

@@ -10,6 +10,7 @@ import numpy as np
 from grism_align.algorithms.propagation.pair import stays
 from grism_align.algorithms.propagation.propagation_error import drift_correlation, own_variances
 from grism_align.values.exposure import by_pointing
+from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
-    from grism_align.values.settings import PointingSettings, PropagationSettings
     from grism_align.values.solution import AlignmentSolution
 
 __all__ = ["learnt_errors"]
@@ -52,12 +52,9 @@ class _Track:
 
 
 def learnt_errors(
-    exposures: Sequence[Exposure],
-    relative: AlignmentSolution,
-    propagation: PropagationSettings,
-    pointing: PointingSettings,
-) -> tuple[PropagationSettings, PointingSettings]:
-    """The parameters with ``drift_error`` and ``dither_error`` as the direct exposures of a field tell them.
+    exposures: Sequence[Exposure], relative: AlignmentSolution, given: GrismSettings
+) -> GrismSettings:
+    """Replace ``drift_error`` and ``dither_error`` by what the direct exposures of a field tell of them.
 
     Parameters
     ----------
@@ -65,25 +62,27 @@ def learnt_errors(
         Direct and grism exposures.
     relative : AlignmentSolution
         Corrections of the direct exposures in the relative frame.
-    propagation, pointing : PropagationSettings, PointingSettings
+    given : GrismSettings
         The parameters as given.
 
     Returns
     -------
-    PropagationSettings, PointingSettings
+    GrismSettings
         As given where nothing tells.
 
     Notes
     -----
-    Within an acquisition, corrections differ by drift, the same smooth process as in `carried_covariance`; by
-    one error for each pointing, and one for each orbit; and by the own errors of the fits. The two sizes are
-    rms over the posterior, which makes the errors claimed with them honest in the mean; it comes from the
-    restricted likelihood of all acquisitions and a prior that is log-normal about what is given, with a
-    factor of three for its standard deviation. A size whose posterior is as wide as its prior stays as given.
+    Within an acquisition, corrections differ by drift, the same smooth process as in
+    `propagation_covariance`; by one error for each pointing, and one for each orbit; and by the own errors of
+    the fits. The two sizes are rms over the posterior, which makes the errors claimed with them honest in the
+    mean; it comes from the restricted likelihood of all acquisitions and a prior that is log-normal about
+    what is given, with a factor of three for its standard deviation. A size whose posterior is as wide as its
+    prior stays as given.
     """
+    propagation, pointing = given.propagation, given.pointing
     tracks = _tracks(exposures, relative, propagation.pairing_radius)
     if not tracks or propagation.drift_error == 0:
-        return propagation, pointing
+        return given
     drifts, dithers = propagation.drift_error * _FACTORS, pointing.dither_error * _FACTORS
     away = (np.log(_FACTORS) / np.log(_KNOWN_TO)) ** 2
     log_posterior = -0.5 * (away[:, None] + away)
@@ -93,11 +92,13 @@ def learnt_errors(
     weights /= weights.sum()
     drift = propagation.drift_error * _factor(weights.sum(axis=1))
     dither = pointing.dither_error * _factor(weights.sum(axis=0))
-    return replace(propagation, drift_error=drift), replace(pointing, dither_error=max(dither, 1e-4))
+    return GrismSettings(
+        replace(propagation, drift_error=drift), replace(pointing, dither_error=max(dither, 1e-4))
+    )
 
 
 def _factor(weights: NDArray[np.float64]) -> float:
-    """Rms of a size over its posterior, in units of what is given; one where nothing tells it."""
+    """Return the rms of a size over its posterior, in units of what is given; one where nothing tells it."""
     logs = np.log(_FACTORS)
     variance = weights @ (logs - weights @ logs) ** 2
     return 1.0 if variance > _AS_WIDE * np.log(_KNOWN_TO) ** 2 else float(np.sqrt(weights @ _FACTORS**2))
@@ -163,7 +164,7 @@ def _track(
 def _log_likelihood(
     track: _Track, drifts: NDArray[np.float64], dithers: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Restricted log likelihood, (drifts, dithers): the mean pointing of the acquisition is free."""
+    """Return the restricted log likelihood, (drifts, dithers): the mean pointing is free."""
     total = (
         track.noise
         + drifts[:, None, None, None] ** 2 * track.drift

@@ -14,17 +14,16 @@ from grism_align.algorithms.propagation.pair import (
     direct_candidates,
 )
 from grism_align.algorithms.propagation.propagation_error import (
-    carried_covariance,
     offset_covariance,
+    propagation_covariance,
     weights_of,
 )
-from grism_align.values.settings import PointingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from grism_align.values.exposure import Exposure
-    from grism_align.values.settings import PropagationSettings
+    from grism_align.values.settings import GrismSettings
 
 __all__ = ["Choice", "choose", "choose_by_rule", "choose_elsewhere", "governors", "named_candidates"]
 
@@ -32,7 +31,6 @@ __all__ = ["Choice", "choose", "choose_by_rule", "choose_elsewhere", "governors"
 _AS_CLOSE = 0.05
 # An exposure of another pointing brings the error of its dither along, which this weight is worth.
 _WORTH_ITS_DITHER = 0.25
-_POINTING = PointingSettings()
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ class Choice:
 _NOBODY = Choice("none", ())
 
 
-def governors(grism: Exposure, exposures: Sequence[Exposure], settings: PropagationSettings) -> Choice:
-    """Which direct exposures govern a grism exposure if all of them can be aligned.
+def governors(grism: Exposure, exposures: Sequence[Exposure], settings: GrismSettings) -> Choice:
+    """Choose the direct exposures that govern a grism exposure if all of them can be aligned.
 
     Parameters
     ----------
@@ -69,17 +67,18 @@ def governors(grism: Exposure, exposures: Sequence[Exposure], settings: Propagat
         The dispersed exposure.
     exposures : sequence of Exposure
         Direct and grism exposures of any visit, in any order.
-    settings : PropagationSettings
+    settings : GrismSettings
         The parameters.
     """
-    own = direct_candidates(grism, exposures, settings.pairing_radius)
-    return choose(named_candidates(grism, exposures, settings.pairing_radius), own, settings)
+    radius = settings.propagation.pairing_radius
+    own = direct_candidates(grism, exposures, radius)
+    return choose(named_candidates(grism, exposures, radius), own, settings)
 
 
 def named_candidates(
     grism: Exposure, exposures: Sequence[Exposure], pairing_radius: float
 ) -> tuple[DirectCandidate, ...]:
-    """The direct exposures that the association names for a grism exposure, in its order."""
+    """Find the direct exposures that the association names for a grism exposure, in its order."""
     known = {exposure.key: exposure for exposure in exposures if exposure.is_direct}
     return tuple(
         direct_candidate(grism, known[key], exposures, pairing_radius)
@@ -91,10 +90,9 @@ def named_candidates(
 def choose(
     named: Sequence[DirectCandidate],
     own: Sequence[DirectCandidate],
-    settings: PropagationSettings,
-    pointing: PointingSettings = _POINTING,
+    settings: GrismSettings,
 ) -> Choice:
-    """Those that govern: the first that the association names, else what the rule says.
+    """Choose those that govern: the first that the association names, else what the rule says.
 
     Parameters
     ----------
@@ -102,10 +100,10 @@ def choose(
         Named by the association, best first.
     own : sequence of DirectCandidate
         Of the grism exposure's own guide-star acquisition, in the order of time.
-    settings, pointing : PropagationSettings, PointingSettings
+    settings : GrismSettings
         The method; how large drift and dither errors are.
     """
-    by_rule = choose_by_rule(own, settings, pointing)
+    by_rule = choose_by_rule(own, settings)
     # Where the association names what the rule chooses anyway, the rule says more.
     names = [each.key for each in named]
     if not names or (names[0] in by_rule.keys and set(names) >= set(by_rule.keys)):
@@ -113,16 +111,14 @@ def choose(
     return Choice("association", (named[0],))
 
 
-def choose_by_rule(
-    own: Sequence[DirectCandidate], settings: PropagationSettings, pointing: PointingSettings = _POINTING
-) -> Choice:
-    """Those of a grism exposure's own acquisition that govern it.
+def choose_by_rule(own: Sequence[DirectCandidate], settings: GrismSettings) -> Choice:
+    """Choose those of a grism exposure's own acquisition that govern it.
 
     Parameters
     ----------
     own : sequence of DirectCandidate
         In the order of time.
-    settings, pointing : PropagationSettings, PointingSettings
+    settings : GrismSettings
         As for `choose`.
 
     Notes
@@ -131,7 +127,7 @@ def choose_by_rule(
     the same pointing has what another, however near in time, has not; and between two of the same pointing
     drift can be interpolated. Between others it is where drift is the larger of the two.
     """
-    method = settings.method
+    method = settings.propagation.method
     if not own:
         return _NOBODY
     if method == "visit":
@@ -142,49 +138,46 @@ def choose_by_rule(
     without = [each for each in own if each.relation < Relation.OCCULTED] or own
     before, after = _two_sides(without)
     return (
-        (_interpolated(before, after, settings, pointing) if method != "nearest" else None)
+        (_interpolated(before, after, settings) if method != "nearest" else None)
         or _of_the_pointing(before, after, method)
         or (Choice("nearest", (_nearest(without),)) if method == "nearest" else _in_turn(before, after))
     )
 
 
 def _two_sides(own: Sequence[DirectCandidate]) -> tuple[list[DirectCandidate], list[DirectCandidate]]:
-    """Those before, the latest first, and those after."""
+    """Part those before, the latest first, from those after."""
     return [each for each in reversed(own) if each.came_first], [each for each in own if not each.came_first]
 
 
 def _interpolated(
     before: Sequence[DirectCandidate],
     after: Sequence[DirectCandidate],
-    settings: PropagationSettings,
-    pointing: PointingSettings,
+    settings: GrismSettings,
 ) -> Choice | None:
-    """The neighbours in time where they are of several pointings and yet tell more together than alone."""
+    """Choose the neighbours in time where, of several pointings, they yet tell more together than alone."""
     pair = _around([each for each in before if each.is_solid], [each for each in after if each.is_solid])
     relations = {each.relation for each in pair}
     if not pair or max(relations) >= Relation.OCCULTED or relations == {Relation.SAME_POINTING}:
         return None
     if relations == {Relation.OFFSET}:
         partners = sum(each.mismatch <= _AS_CLOSE for each in pair)
-        always = partners == 2 or (partners == 0 and settings.method == "interpolate")
-        pays = always or _drifts_more(pair, settings, pointing)
+        always = partners == 2 or (partners == 0 and settings.propagation.method == "interpolate")
+        pays = always or _drifts_more(pair, settings)
     else:
-        pays = weights_of("interpolated", pair, settings, pointing).min() >= _WORTH_ITS_DITHER
+        pays = weights_of("interpolated", pair, settings).min() >= _WORTH_ITS_DITHER
     return Choice("interpolated", pair) if pays else None
 
 
-def _drifts_more(
-    pair: Sequence[DirectCandidate], settings: PropagationSettings, pointing: PointingSettings
-) -> bool:
-    """Whether drift parts a grism exposure from both more than offsets do."""
-    offsets = np.diag(offset_covariance(pair, pointing))
-    return bool((np.diag(carried_covariance(pair, settings, pointing)) > 2 * offsets).all())
+def _drifts_more(pair: Sequence[DirectCandidate], settings: GrismSettings) -> bool:
+    """Tell whether drift parts a grism exposure from both more than offsets do."""
+    offsets = np.diag(offset_covariance(pair, settings.pointing))
+    return bool((np.diag(propagation_covariance(pair, settings)) > 2 * offsets).all())
 
 
 def _of_the_pointing(
     before: Sequence[DirectCandidate], after: Sequence[DirectCandidate], method: str
 ) -> Choice | None:
-    """What exposures of the grism exposure's own pointing give."""
+    """Choose among exposures of the grism exposure's own pointing."""
     there = [each for each in (*before, *after) if each.relation is Relation.SAME_POINTING]
     # Next best, the neighbours in time that look where it looks, though the telescope has moved in between.
     closest = _closest(there) or _closest(
@@ -201,7 +194,7 @@ def _of_the_pointing(
 
 
 def _closest(candidates: Sequence[DirectCandidate]) -> list[DirectCandidate]:
-    """Those whose own sources were aligned, if any, and of them those that match the pointing best."""
+    """Choose those whose own sources were aligned, if any, and of them those that match the pointing best."""
     pool = [each for each in candidates if each.is_solid] or candidates
     best = min((each.mismatch for each in pool), default=0.0)
     return [each for each in pool if each.mismatch <= best + _AS_CLOSE]
@@ -210,7 +203,7 @@ def _closest(candidates: Sequence[DirectCandidate]) -> list[DirectCandidate]:
 def _around(
     before: Sequence[DirectCandidate], after: Sequence[DirectCandidate]
 ) -> tuple[DirectCandidate, ...]:
-    """The nearest on each side, if they are solid and tied to each other."""
+    """Choose the nearest on each side, if they are solid and tied to each other."""
     if not before or not after:
         return ()
     first, second = _nearest(before), _nearest(after)
@@ -220,23 +213,23 @@ def _around(
 
 def _nearest(candidates: Sequence[DirectCandidate]) -> DirectCandidate:
     # To the millisecond, so that rounding of MJD breaks no tie; the earlier one wins.
-    return min(candidates, key=lambda each: (round(abs(each.gap), 3), each.exposure.start, each.key))
+    return min(candidates, key=lambda each: (round(abs(each.idle_time), 3), each.exposure.start, each.key))
 
 
 def _in_turn(before: Sequence[DirectCandidate], after: Sequence[DirectCandidate]) -> Choice:
-    """A correction holds until the next direct exposure; before the first, that of the first does."""
+    """Let a correction hold until the next direct exposure; before the first, that of the first does."""
     return Choice("previous", (before[0],)) if before else Choice("next", (after[0],))
 
 
 def _of_one_frame(own: Sequence[DirectCandidate]) -> tuple[DirectCandidate, ...]:
-    """Those whose own sources were aligned, if any, in the first of their frames."""
+    """Choose those whose own sources were aligned, if any, in the first of their frames."""
     pool = [each for each in own if each.is_solid] or own
     main = min(each.frame for each in pool)
     return tuple(each for each in pool if each.frame == main)
 
 
 def choose_elsewhere(others: Sequence[DirectCandidate]) -> Choice:
-    """The acquisition of the same guide stars at the same roll that is nearest in time.
+    """Choose the acquisition of the same guide stars at the same roll that is nearest in time.
 
     Parameters
     ----------

@@ -63,8 +63,8 @@ class DirectCandidate:
         The direct exposure.
     relation : Relation
         What lies between the two.
-    gap : float, s
-        Idle time between the two; negative when the direct exposure came first.
+    idle_time : float, s
+        Between the two; negative when the direct exposure came first.
     hours : float
         From the middle of the grism exposure to that of the direct one.
     mismatch : float, arcsec
@@ -82,7 +82,7 @@ class DirectCandidate:
 
     exposure: Exposure
     relation: Relation
-    gap: float
+    idle_time: float
     hours: float
     mismatch: float
     stay: str
@@ -99,13 +99,13 @@ class DirectCandidate:
     @property
     def came_first(self) -> bool:
         """Whether it was taken before the grism exposure."""
-        return self.gap < 0 or (self.gap == 0 and self.hours <= 0)
+        return self.idle_time < 0 or (self.idle_time == 0 and self.hours <= 0)
 
 
 def direct_candidates(
     grism: Exposure, exposures: Sequence[Exposure], pairing_radius: float
 ) -> tuple[DirectCandidate, ...]:
-    """The direct exposures of the grism exposure's own guide-star acquisition, in the order of time.
+    """Find the direct exposures of the grism exposure's own guide-star acquisition, in the order of time.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def direct_candidates(
 def direct_candidate(
     grism: Exposure, direct: Exposure, exposures: Sequence[Exposure], pairing_radius: float
 ) -> DirectCandidate:
-    """A direct exposure as a grism exposure sees it.
+    """Look at a direct exposure as a grism exposure sees it.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def direct_candidate(
 
 
 def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[int], list[int]]:
-    """Between which exposures of a guide-star acquisition the telescope stayed where it was.
+    """Tell between which exposures of a guide-star acquisition the telescope stayed where it was.
 
     Parameters
     ----------
@@ -165,28 +165,30 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
     for before, exposure in pairwise(exposures):
         idle = (exposure.start - before.end) * _SECONDS_PER_DAY
         is_occulted = idle > exposure.telescope.coherence.longest_idle
-        stayed = not is_occulted and _same_pointing(_told_by(stay, exposure), exposure, pairing_radius)
+        stayed = not is_occulted and _same_pointing(
+            _most_comparable(stay, exposure), exposure, pairing_radius
+        )
         stay = [*stay, exposure] if stayed else [exposure]
         pointings.append(pointings[-1] + (not stayed))
         orbits.append(orbits[-1] + is_occulted)
     return pointings, orbits
 
 
-def _told_by(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:
-    """Which of the exposures of a stay tells best whether another belongs to it: the first comparable one."""
+def _most_comparable(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:
+    """Choose which exposure of a stay tells best whether another belongs to it: the first comparable one."""
     comparable = [each for each in stay if _compared(each, exposure)[1]]
     alike = [each for each in stay if each.kind is exposure.kind]
     return (comparable or alike or list(stay))[0]
 
 
 def _acquisition(exposure: Exposure, exposures: Sequence[Exposure]) -> list[Exposure]:
-    """The exposures of one's guide-star acquisition in the order of time, each once."""
+    """Find the exposures of one's guide-star acquisition in the order of time, each once."""
     unique = {each.key: each for each in exposures if _one_acquisition(each, exposure)}
     return sorted(unique.values(), key=_by_time)
 
 
 def _places(acquisition: Sequence[Exposure], pairing_radius: float) -> dict[str, tuple[str, str]]:
-    """For each exposure, by key, the first ones of its stay and of its orbit."""
+    """Find for each exposure, by key, the first ones of its stay and of its orbit."""
     numbers = stays(acquisition, pairing_radius)
     keys = [each.key for each in acquisition]
     stay, orbit = ([keys[labels.index(label)] for label in labels] for labels in numbers)
@@ -200,7 +202,7 @@ def _direct_candidate(
     return DirectCandidate(
         exposure=direct,
         relation=_relation(grism, direct, places),
-        gap=_gap(grism, direct),
+        idle_time=_idle_time(grism, direct),
         hours=24.0 * (direct.mid - grism.mid),
         mismatch=_mismatch(grism, direct, pairing_radius),
         stay=stay,
@@ -213,7 +215,7 @@ def _by_time(exposure: Exposure) -> tuple[float, str]:
 
 
 def is_rolled(first: Exposure, second: Exposure) -> bool:
-    """Whether two exposures would be of one acquisition, but the telescope was rolled in between.
+    """Tell whether two exposures would be of one acquisition, but the telescope was rolled in between.
 
     Parameters
     ----------
@@ -224,17 +226,17 @@ def is_rolled(first: Exposure, second: Exposure) -> bool:
 
 
 def _one_acquisition(first: Exposure, second: Exposure) -> bool:
-    """Whether one correction can hold for both: guide stars fix it, and each instrument has its own."""
+    """Tell whether one correction can hold for both: guide stars fix it, and each instrument has its own."""
     return _named_alike(first, second) and _is_one_roll(first, second)
 
 
 def _is_one_roll(first: Exposure, second: Exposure) -> bool:
-    """Whether the telescope was not rolled in between, whatever the headers call the acquisition."""
+    """Tell whether the telescope was not rolled in between, whatever the headers call the acquisition."""
     return _turn(first, second) < first.telescope.coherence.same_roll
 
 
 def _named_alike(first: Exposure, second: Exposure) -> bool:
-    """A visit holds two instruments where one observes in parallel to the other."""
+    """Tell whether names are alike; a visit holds two instruments where one observes in parallel."""
     return (
         first.visit == second.visit and first.group == second.group and first.instrument == second.instrument
     )
@@ -256,8 +258,8 @@ def _relation(grism: Exposure, direct: Exposure, places: dict[str, tuple[str, st
     return Relation.REACQUIRED if is_alike else Relation.OTHER
 
 
-def _gap(grism: Exposure, direct: Exposure) -> float:
-    """Idle seconds between the two, negative when the direct exposure started first.
+def _idle_time(grism: Exposure, direct: Exposure) -> float:
+    """Return the idle seconds between the two, negative when the direct exposure started first.
 
     Idle time, not start to start: occultations and re-acquisitions fall into it, and a long grism
     exposure would hold its length against the direct exposure that follows it.
@@ -268,7 +270,7 @@ def _gap(grism: Exposure, direct: Exposure) -> float:
 
 
 def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float:
-    """How well two pointings match, arcsec; infinite unless they see the same sky or were commanded to.
+    """Tell how well two pointings match, arcsec; infinite unless they see the same sky or were commanded to.
 
     Either makes partners. A filter and a grism have their own reference pixels, so observers who want the
     same sky on the same pixels command an offset of one of them (8.8" in WFC3/IR), and those who don't
@@ -289,7 +291,7 @@ def _commanded_alike(first: Exposure, second: Exposure) -> bool:
 
 
 def _same_pointing(first: Exposure, second: Exposure, pairing_radius: float) -> bool:
-    """Whether the telescope was not moved between two exposures."""
+    """Tell whether the telescope was not moved between two exposures."""
     if _compared(first, second)[1]:
         return _distance(first, second) <= first.telescope.coherence.same_pointing
     # what was commanded tells more than WCSs of two solutions, which differ by arcseconds
@@ -299,7 +301,7 @@ def _same_pointing(first: Exposure, second: Exposure, pairing_radius: float) -> 
 
 
 def _compared(first: Exposure, second: Exposure) -> tuple[tuple[PixelSky, PixelSky], bool]:
-    """The WCSs of the first chips to compare, and whether they are of one solution.
+    """Choose the WCSs of the first chips to compare, and tell whether they are of one solution.
 
     One that was not fitted to stars comes first: it has the pointing as commanded. The solution that one of
     the two starts from comes before others.
@@ -319,7 +321,7 @@ def _compared(first: Exposure, second: Exposure) -> tuple[tuple[PixelSky, PixelS
 
 
 def _distance(first: Exposure, second: Exposure) -> float:
-    """Between the centres of the first chips, arcsec."""
+    """Return the distance between the centres of the first chips, arcsec."""
     (here, _), (there, _) = _poses(first, second)
     return float(np.linalg.norm(here - there)) * ARCSEC_PER_RADIAN
 
@@ -335,7 +337,7 @@ def _poses(first: Exposure, second: Exposure) -> tuple[_Pose, _Pose]:
 # Each exposure is compared with all others of its visit.
 @lru_cache(maxsize=256)
 def _pose(chip: Chip) -> _Pose:
-    """Direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
+    """Return the direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
     ny, nx = chip.shape
     x, y = 0.5 * (nx - 1), 0.5 * (ny - 1)
     center, low, high = sky_to_vector(chip.wcs.to_sky([[x, y], [x, 0.5 * y], [x, 1.5 * y]]))
@@ -343,8 +345,8 @@ def _pose(chip: Chip) -> _Pose:
 
 
 def _turn(first: Exposure, second: Exposure) -> float:
-    """By how much one is turned against the other, deg."""
+    """Tell by how much one is turned against the other, deg."""
     (here, mine), (there, theirs) = _poses(first, second)
-    # carried along the great circle from the one to the other
-    carried = mine - (mine @ there) / (1.0 + here @ there) * (here + there)
-    return float(np.degrees(np.arccos(np.clip(carried @ theirs, -1.0, 1.0))))
+    # moved along the great circle from the one to the other
+    moved = mine - (mine @ there) / (1.0 + here @ there) * (here + there)
+    return float(np.degrees(np.arccos(np.clip(moved @ theirs, -1.0, 1.0))))

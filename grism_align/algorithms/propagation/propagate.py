@@ -11,11 +11,11 @@ from grism_align.algorithms.propagation.common_start import common_start
 from grism_align.algorithms.propagation.govern import Choice, choose, choose_elsewhere, named_candidates
 from grism_align.algorithms.propagation.pair import Relation, direct_candidate, direct_candidates, is_rolled
 from grism_align.algorithms.propagation.propagation_error import (
-    carried_covariance,
     mean_transform,
     own_variances,
+    propagation_covariance,
     weights_of,
-    with_carried_error,
+    with_propagation_error,
 )
 from grism_align.values.failure import (
     FailureCode,
@@ -33,7 +33,6 @@ from grism_align.values.failure import (
     SameGuideStars,
     ShiftError,
 )
-from grism_align.values.settings import PointingSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
 
 if TYPE_CHECKING:
@@ -41,20 +40,17 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.exposure import Exposure
-    from grism_align.values.settings import PropagationSettings
+    from grism_align.values.settings import GrismSettings
     from grism_align.values.transform import LinearTransform
 
 __all__ = ["propagate"]
-
-_POINTING = PointingSettings()
 
 
 def propagate(
     grisms: Sequence[Exposure],
     directs: Sequence[Exposure],
     solution: AlignmentSolution,
-    settings: PropagationSettings,
-    pointing: PointingSettings = _POINTING,
+    settings: GrismSettings,
     relative: AlignmentSolution | None = None,
 ) -> AlignmentSolution:
     """Give each grism exposure the total correction of the direct exposures that govern it.
@@ -68,10 +64,8 @@ def propagate(
         The exposures of a field.
     solution : AlignmentSolution
         Total corrections of the direct exposures.
-    settings : PropagationSettings
-        Which direct exposures govern, and how fast the pointing drifts.
-    pointing : PointingSettings
-        Errors of dithers and visits.
+    settings : GrismSettings
+        Which direct exposures govern, and how good the pointing is.
     relative : AlignmentSolution, optional
         Corrections in the relative frame, whose own errors weigh the direct exposures, because they are free
         of the catalog's, which all have in common. `solution` by default.
@@ -84,14 +78,12 @@ def propagate(
     """
     exposures = (*directs, *grisms)
     own = own_variances(directs, relative or solution)
-    fits = {
-        grism.key: _governed_fit(grism, exposures, solution, (settings, pointing), own) for grism in grisms
-    }
+    fits = {grism.key: _governed_fit(grism, exposures, solution, settings, own) for grism in grisms}
     return AlignmentSolution(fits, solution.reference)
 
 
 @dataclass(frozen=True)
-class _Offer:
+class _Lent:
     """What a direct exposure can lend.
 
     Parameters
@@ -116,42 +108,42 @@ def _governed_fit(
     grism: Exposure,
     exposures: Sequence[Exposure],
     solution: AlignmentSolution,
-    settings: tuple[PropagationSettings, PointingSettings],
+    settings: GrismSettings,
     variances: dict[str, float],
 ) -> ExposureFit:
-    radius = settings[0].pairing_radius
+    radius = settings.propagation.pairing_radius
     named, own = named_candidates(grism, exposures, radius), direct_candidates(grism, exposures, radius)
-    offers, refusals = _asked(grism, (*named, *own), solution, variances)
-    choice = choose(_usable(named, offers), _usable(own, offers), *settings)
-    missing = [key for key in choose(named, own, *settings).keys if key not in choice.keys]
+    lent, refusals = _lent_by(grism, (*named, *own), solution, variances)
+    choice = choose(_usable(named, lent), _usable(own, lent), settings)
+    missing = [key for key in choose(named, own, settings).keys if key not in choice.keys]
     if not choice.candidates:
         others = [direct_candidate(grism, each, exposures, radius) for each in exposures if each.is_direct]
         alike = [each for each in others if each.relation is Relation.REACQUIRED]
-        offers, _ = _asked(grism, alike, solution, variances)
-        choice = choose_elsewhere(_usable(others, offers))
+        lent, _ = _lent_by(grism, alike, solution, variances)
+        choice = choose_elsewhere(_usable(others, lent))
     if not choice.candidates:
         return ExposureFit.failed(_why_nobody(grism, exposures, refusals))
     if choice.rule == "association":
         missing = [each.key for each in named[: [each.key for each in named].index(choice.keys[0])]]
-    passed_over = tuple(PassedOver(key, refusals.get(key) or _why_not(offers[key])) for key in missing)
-    remarks = _remarks(grism, choice, offers, passed_over)
-    return _combined(grism, choice, offers, settings, remarks)
+    passed_over = tuple(PassedOver(key, refusals.get(key) or _why_passed_over(lent[key])) for key in missing)
+    remarks = _remarks(grism, choice, lent, passed_over)
+    return _combined(grism, choice, lent, settings, remarks)
 
 
-def _why_not(offer: _Offer) -> Remark:
-    """Why another was preferred to an exposure that can lend."""
-    is_weak = offer.fit.status is FitStatus.PRIOR_ONLY
+def _why_passed_over(lent: _Lent) -> Remark:
+    """Tell why another was preferred to an exposure that can lend."""
+    is_weak = lent.fit.status is FitStatus.PRIOR_ONLY
     return Remark(FailureCode.NOT_BY_OWN_SOURCES if is_weak else FailureCode.IN_ANOTHER_FRAME)
 
 
-def _asked(
+def _lent_by(
     grism: Exposure,
     candidates: Iterable[DirectCandidate],
     solution: AlignmentSolution,
     variances: dict[str, float],
-) -> tuple[dict[str, _Offer], dict[str, Remark]]:
-    """What direct exposures offer a grism exposure, and why others of them can't."""
-    offers: dict[str, _Offer] = {}
+) -> tuple[dict[str, _Lent], dict[str, Remark]]:
+    """Collect what direct exposures can lend a grism exposure, and why others of them can't."""
+    lent: dict[str, _Lent] = {}
     refusals: dict[str, Remark] = {}
     for candidate in candidates:
         fit = solution.fits.get(candidate.key)
@@ -166,21 +158,21 @@ def _asked(
         bridge, shared = start
         transform = bridge.then(fit.transform)
         variance = variances.get(candidate.key, 0.0)
-        offers[candidate.key] = _Offer(fit, transform, shared, variance)
-    return offers, refusals
+        lent[candidate.key] = _Lent(fit, transform, shared, variance)
+    return lent, refusals
 
 
-def _usable(candidates: Iterable[DirectCandidate], offers: dict[str, _Offer]) -> tuple[DirectCandidate, ...]:
-    """Those that offer a correction, and how good it is."""
+def _usable(candidates: Iterable[DirectCandidate], lent: dict[str, _Lent]) -> tuple[DirectCandidate, ...]:
+    """Keep the candidates that lend a correction, and say how good it is."""
     return tuple(
         replace(
             each,
-            is_solid=offers[each.key].fit.status is not FitStatus.PRIOR_ONLY,
-            frame=offers[each.key].fit.frame,
-            variance=offers[each.key].variance,
+            is_solid=lent[each.key].fit.status is not FitStatus.PRIOR_ONLY,
+            frame=lent[each.key].fit.frame,
+            variance=lent[each.key].variance,
         )
         for each in candidates
-        if each.key in offers
+        if each.key in lent
     )
 
 
@@ -194,18 +186,18 @@ def _why_nobody(grism: Exposure, exposures: Iterable[Exposure], refusals: dict[s
 def _combined(
     grism: Exposure,
     choice: Choice,
-    offers: dict[str, _Offer],
-    settings: tuple[PropagationSettings, PointingSettings],
+    lent: dict[str, _Lent],
+    settings: GrismSettings,
     remarks: list[Remark],
 ) -> ExposureFit:
-    """The fit of a grism exposure: the mean correction of those that govern it."""
-    chosen = [offers[key] for key in choice.keys]
-    transforms = [offer.transform for offer in chosen]
-    weights = weights_of(choice.rule, choice.candidates, *settings)
+    """Return the fit of a grism exposure: the mean correction of those that govern it."""
+    chosen = [lent[key] for key in choice.keys]
+    transforms = [one.transform for one in chosen]
+    weights = weights_of(choice.rule, choice.candidates, settings)
     relation = max(each.relation for each in choice.candidates)
-    variance = float(weights @ carried_covariance(choice.candidates, *settings) @ weights)
+    variance = float(weights @ propagation_covariance(choice.candidates, settings) @ weights)
     mean = mean_transform(transforms, weights)
-    transform = with_carried_error(mean, variance, relation, settings[1], grism.plane)
+    transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane)
     if relation >= Relation.OCCULTED:
         error = float(transform.at(grism.plane).shift_error.max())
         remarks = [*remarks, ShiftError(1e3 * error)]
@@ -220,26 +212,26 @@ def _combined(
             exposures=choice.keys,
             rule=choice.rule,
             weights=tuple(weights.tolist()),
-            idle_times=tuple(each.gap for each in choice.candidates),
+            idle_times=tuple(each.idle_time for each in choice.candidates),
             propagation_error=1e3 * float(np.sqrt(variance)),
-            shared_wcs=tuple(dict.fromkeys(offer.shared_wcs for offer in chosen if offer.shared_wcs)),
+            shared_wcs=tuple(dict.fromkeys(one.shared_wcs for one in chosen if one.shared_wcs)),
         ),
         residuals=None,
     )
 
 
-def _status(chosen: Sequence[_Offer]) -> FitStatus:
-    is_prior = any(offer.fit.status is FitStatus.PRIOR_ONLY for offer in chosen)
+def _status(chosen: Sequence[_Lent]) -> FitStatus:
+    is_prior = any(one.fit.status is FitStatus.PRIOR_ONLY for one in chosen)
     return FitStatus.PRIOR_ONLY if is_prior else FitStatus.ALIGNED
 
 
 def _remarks(
-    grism: Exposure, choice: Choice, offers: dict[str, _Offer], passed_over: tuple[PassedOver, ...]
+    grism: Exposure, choice: Choice, lent: dict[str, _Lent], passed_over: tuple[PassedOver, ...]
 ) -> list[Remark]:
-    """What to know about a correction that is not the usual one."""
+    """Tell what to know about a correction that is not the usual one."""
     remarks: list[Remark] = [InsteadOf(passed_over)] if passed_over else []
     for each in choice.candidates:
-        fit = offers[each.key].fit
+        fit = lent[each.key].fit
         if fit.status is FitStatus.PRIOR_ONLY:
             remarks.append(LentByAcquisition(each.key))
         elif fit.remarks:
@@ -251,7 +243,7 @@ def _remarks(
 
 
 def _between(candidate: DirectCandidate) -> list[Remark]:
-    """What is to be known of the guide stars that a direct exposure was taken with."""
+    """Tell what is to be known of the guide stars that a direct exposure was taken with."""
     if candidate.relation < Relation.OCCULTED:
         return []
     if candidate.relation is Relation.OCCULTED:

@@ -1,4 +1,4 @@
-"""What carrying corrections from direct to grism exposures adds to their error, and how to average them."""
+"""What propagating corrections from direct to grism exposures adds to their error; how to average them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.exposure import Exposure
-    from grism_align.values.settings import PointingSettings, PropagationSettings
+    from grism_align.values.settings import GrismSettings, PointingSettings
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import TangentPlane
 
 __all__ = [
-    "carried_covariance",
     "drift_correlation",
     "mean_transform",
     "offset_covariance",
     "own_variances",
+    "propagation_covariance",
     "weights_of",
-    "with_carried_error",
+    "with_propagation_error",
 ]
 
 # A microarcsecond squared: keeps weights finite where nothing has an error.
@@ -93,16 +93,16 @@ def drift_correlation(hours: NDArray[np.float64], drift_time: float) -> NDArray[
     return np.asarray(np.exp(-0.5 * (hours / drift_time) ** 2))
 
 
-def carried_covariance(
-    candidates: Sequence[DirectCandidate], propagation: PropagationSettings, pointing: PointingSettings
+def propagation_covariance(
+    candidates: Sequence[DirectCandidate], settings: GrismSettings
 ) -> NDArray[np.float64]:
-    """Covariance of what each direct exposure's pointing error differs by from the grism exposure's.
+    """Return the covariance of what the pointing error of each direct exposure differs by from the grism's.
 
     Parameters
     ----------
     candidates : sequence of DirectCandidate
         N direct exposures.
-    propagation, pointing : PropagationSettings, PointingSettings
+    settings : GrismSettings
         How large drift, dither errors and visit errors are.
 
     Returns
@@ -120,14 +120,14 @@ def carried_covariance(
     drift_time = candidates[0].exposure.telescope.coherence.drift_time
     mine = drift_correlation(hours, drift_time)
     shared = drift_correlation(hours[:, None] - hours, drift_time)
-    drift = 1.0 + shared - mine[:, None] - mine
-    return np.asarray(propagation.drift_error**2 * drift + offset_covariance(candidates, pointing))
+    drift = settings.propagation.drift_error**2 * (1.0 + shared - mine[:, None] - mine)
+    return np.asarray(drift + offset_covariance(candidates, settings.pointing))
 
 
 def offset_covariance(
     candidates: Sequence[DirectCandidate], pointing: PointingSettings
 ) -> NDArray[np.float64]:
-    """The part of `carried_covariance` that is not drift.
+    """Return the part of `propagation_covariance` that is not drift.
 
     Parameters
     ----------
@@ -158,12 +158,9 @@ def _of_offsets(first: DirectCandidate, second: DirectCandidate, pointing: Point
 
 
 def weights_of(
-    rule: str,
-    candidates: Sequence[DirectCandidate],
-    propagation: PropagationSettings,
-    pointing: PointingSettings,
+    rule: str, candidates: Sequence[DirectCandidate], settings: GrismSettings
 ) -> NDArray[np.float64]:
-    """Weights of the direct exposures in the correction of the grism exposure.
+    """Weigh the direct exposures for the correction of the grism exposure.
 
     Parameters
     ----------
@@ -171,7 +168,7 @@ def weights_of(
         How they were chosen.
     candidates : sequence of DirectCandidate
         N direct exposures.
-    propagation, pointing : PropagationSettings, PointingSettings
+    settings : GrismSettings
         How large drift and dither errors are.
 
     Returns
@@ -181,15 +178,15 @@ def weights_of(
 
     Notes
     -----
-    The best linear unbiased estimate, from each one's variance and `carried_covariance`. For two exposures of
-    the grism exposure's pointing, measured without error, it is linear in time. The mean of a visit, one for
-    all grism exposures, has the inverse of each one's variance and that of its dither.
+    The best linear unbiased estimate, from each one's variance and `propagation_covariance`. For two
+    exposures of the grism exposure's pointing, measured without error, it is linear in time. The mean of a
+    visit, one for all grism exposures, has the inverse of each one's variance and that of its dither.
     """
     variance = np.array([each.variance for each in candidates]) + _TINY
     if rule == "visit":
-        weights = 1.0 / (variance + pointing.dither_error**2)
+        weights = 1.0 / (variance + settings.pointing.dither_error**2)
     else:
-        total = carried_covariance(candidates, propagation, pointing) + np.diag(variance)
+        total = propagation_covariance(candidates, settings) + np.diag(variance)
         weights = np.clip(np.linalg.solve(total, np.ones(len(candidates))), 0.0, None)
     return np.asarray(weights / weights.sum())
 
@@ -219,14 +216,14 @@ def mean_transform(transforms: Sequence[LinearTransform], weights: NDArray[np.fl
     return LinearTransform(matrix, shift, plane, covariance)
 
 
-def with_carried_error(
+def with_propagation_error(
     transform: LinearTransform,
     variance: float,
     relation: Relation,
     pointing: PointingSettings,
     place: TangentPlane,
 ) -> LinearTransform:
-    """A correction with the error of having been carried.
+    """Add the error of having been propagated to a correction.
 
     Parameters
     ----------

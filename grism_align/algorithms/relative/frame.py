@@ -365,8 +365,8 @@ class _Judge:
         self._solved, self._match = solved, match
         measured, solution = solved.measured, solved.solution
         self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.noise_class] ** 2)
-        free = redundancy(measured, self._weight)
-        self._chi2 = ((solution.residual / (free * measured.error)[:, None]) ** 2).mean(axis=1)
+        left = redundancy(measured, self._weight)
+        self._chi2 = ((solution.residual / (left * measured.error)[:, None]) ** 2).mean(axis=1)
         self._order = np.argsort(measured.pointing, kind="stable")
         self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))
 
@@ -387,7 +387,7 @@ class _Judge:
         return replace(fit, probability=self._chance(own.moved(transform), fit))
 
     def _chance(self, moved: PlaneList, fit: MemberFit) -> float:
-        """Probability that a pointing without a common source matches as well."""
+        """Return the probability that a pointing without a common source matches as well."""
         # What several of its exposures measured of one source is one agreement.
         _, first = np.unique(fit.sources, return_index=True)
         repeated = np.delete(fit.rows, first)

@@ -40,7 +40,7 @@ _LOOKED_FOR = 50
 
 @dataclass(frozen=True, eq=False)
 class RelativeFrames:
-    """What the exposures' own sources told.
+    """What the exposures' own sources gave.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def prior_only(
     catalogs : mapping of str to SourceCatalog
         Their sources.
     known : RelativeFrames
-        What their own sources told.
+        What their own sources gave.
     errors : PointingSettings
         How well a dither is known.
     match : MatchSettings
@@ -104,8 +104,8 @@ def prior_only(
         lent = {key: each for key, each in lent.items() if known.fits[key].frame == first.frame}
         transform, error = _mean_correction(members[0].plane, list(lent.values()), errors)
         usable = {e.key: catalogs[e.key].brightest(_LOOKED_FOR) for e in members}
-        is_told = sum(map(len, usable.values())) >= match.min_matches
-        if is_told and not _is_there(members, usable, transform, known.sources[first.frame], error):
+        are_enough = sum(map(len, usable.values())) >= match.min_matches
+        if are_enough and not _is_there(members, usable, transform, known.sources[first.frame], error):
             elsewhere = Remark(FailureCode.NOT_AT_POINTING)
             found |= {key: ExposureFit.failed(*known.fits[key].remarks, elsewhere) for key in keys}
             continue

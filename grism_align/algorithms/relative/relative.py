@@ -245,7 +245,7 @@ def _network_input(
 
 
 def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | None:
-    """Number the matches of a frame from that of its first source, as `_sky_sources` does."""
+    """Count the matches of a frame from the number of its first source, as `_sky_sources` does."""
     return None if residuals is None else replace(residuals, matched=first + residuals.matched)
 
 
@@ -315,7 +315,7 @@ def _exposure_fit(catalog: SourceCatalog, own: MemberFit) -> ExposureFit:
 def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[SkySource, ...]:
     """List the sources of all frames, numbered through."""
     out: list[SkySource] = []
-    for component, frame in enumerate(frames):
+    for number, frame in enumerate(frames):
         own = frame.seen.positions
         listed = zip(plane.to_sky(own.xy), own.error, own.mag, own.epoch, frame.seen.count, strict=True)
         for (ra, dec), error, mag, epoch, count in listed:
@@ -327,7 +327,7 @@ def _sky_sources(frames: Sequence[AlignedFrame], plane: TangentPlane) -> tuple[S
                     error=1e3 * float(error),
                     mag=float(mag),
                     epoch=float(epoch),
-                    component=component,
+                    frame=number,
                     n_exposures=int(count),
                 )
             )

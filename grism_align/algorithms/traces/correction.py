@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.traces.verification import Drift
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.settings import TraceSettings
     from grism_align.values.solution import ExposureFit
@@ -28,9 +29,8 @@ __all__ = ["carried_error", "has_partner", "refinement", "rows_moved"]
 def refinement(
     exposure: Exposure,
     fit: ExposureFit,
-    drift: tuple[float, float],
+    drift: Drift,
     settings: TraceSettings,
-    reference_error: float = 0.0,
 ) -> tuple[LinearTransform | None, Remark]:
     """Correct a measured drift across the dispersion.
 
@@ -40,12 +40,10 @@ def refinement(
         A grism exposure without a direct partner in time.
     fit : ExposureFit
         Its correction.
-    drift : (value, error), pixels
-        Measured minus predicted row of its traces.
+    drift : Drift
+        How far its traces lie from the predicted ones.
     settings : TraceSettings
         What is significant and what is believed.
-    reference_error : float, arcsec
-        Standard error across the dispersion of what the drift is relative to.
 
     Returns
     -------
@@ -62,7 +60,7 @@ def refinement(
     the shift g that makes it one, the covariance C becomes (1 - g a) C (1 - g a)^T + v g g^T, where v is
     the variance of the measurement and of what it is relative to.
     """
-    value, error = drift
+    value, error = drift.value, drift.error
     if fit.transform is None or not np.isfinite([value, error]).all():
         return None, Remark(FailureCode.TOO_FEW_OTHERS)
     if abs(value) < settings.refine_significance * error:
@@ -73,7 +71,7 @@ def refinement(
     size = float(np.hypot(*step))
     along_shift = np.append(step / size, np.zeros(4))
     kept = np.eye(6) - np.outer(along_shift, across)
-    variance = (error * size) ** 2 + reference_error**2
+    variance = (error * size) ** 2 + drift.reference_error**2
     covariance = kept @ fit.transform.covariance @ kept.T + variance * np.outer(along_shift, along_shift)
     # The source predicted at a row is seen `value` rows above, where the sky must therefore be.
     shift = fit.transform.shift + value * step
@@ -81,7 +79,7 @@ def refinement(
 
 
 def carried_error(exposure: Exposure, transform: LinearTransform) -> float:
-    """Standard error of a correction across the dispersion, at the centre of the first chip, arcsec.
+    """Return the standard error, arcsec, of a correction across the dispersion, at the first chip's centre.
 
     Parameters
     ----------
@@ -97,7 +95,7 @@ def carried_error(exposure: Exposure, transform: LinearTransform) -> float:
 def _across_dispersion(
     exposure: Exposure, transform: LinearTransform
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A step of one row down at the centre of the first chip, (2,) arcsec in the plane of a correction.
+    """Return a step of one row down at the centre of the first chip, (2,) arcsec in a correction's plane.
 
     And derivatives of the displacement of the centre along it by the six parameters of the correction, (6,).
     """
@@ -114,7 +112,7 @@ def _across_dispersion(
 def rows_moved(
     chip: Chip, transform: LinearTransform, model: TraceModel, window: DetectorWindow | None = None
 ) -> float:
-    """By how many pixels a correction moves the predicted traces up, at the centre of the chip.
+    """Return by how many pixels a correction moves the predicted traces up, at the centre of the chip.
 
     Parameters
     ----------
@@ -137,7 +135,7 @@ def rows_moved(
 
 
 def has_partner(exposure: Exposure, directs: Sequence[Exposure], settings: TraceSettings) -> bool:
-    """Whether one of the direct exposures that govern a grism exposure was taken next to it in time."""
+    """Return whether one of the direct exposures that govern a grism exposure is next to it in time."""
     limit = settings.partner_gap / 86400.0
     return any(
         max(direct.start - exposure.end, exposure.start - direct.end, 0.0) <= limit for direct in directs

@@ -1,4 +1,4 @@
-"""Pieces of traces: cut out along the predicted trace, cleaned, and their rows measured."""
+"""Pieces of traces: cut out along the predicted trace, cleaned, and their heights measured."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WIDTH",
+    "CutoutHeights",
     "GrismImage",
-    "PieceRows",
     "TraceCutouts",
-    "cut_pieces",
-    "measure_pieces",
+    "cut_traces",
+    "measure_cutouts",
     "stacked_profile",
 ]
 
@@ -79,7 +79,7 @@ class TraceCutouts:
 
 
 @dataclass(frozen=True, eq=False)
-class PieceRows:
+class CutoutHeights:
     """Where pieces of traces lie, M of each.
 
     Parameters
@@ -100,7 +100,7 @@ class PieceRows:
     is_measured: NDArray[np.bool_]
 
 
-def cut_pieces(
+def cut_traces(
     image: GrismImage, first: NDArray[np.int64], trace: NDArray[np.float64], half: int
 ) -> TraceCutouts:
     """Cut pieces of `WIDTH` columns, `half` rows to either side of the trace.
@@ -133,13 +133,13 @@ def cut_pieces(
 def _background(
     data: NDArray[np.float64], good: NDArray[np.bool_], height: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Median of what lies to both sides of each trace, (M, 1, 1); zero where nothing does."""
+    """Return the median of what lies to both sides of each trace, (M, 1, 1); zero where nothing does."""
     side = good & (np.abs(height) >= _SIDE_BAND)
     return _median(np.where(side, data, np.nan), (1, 2))
 
 
 def _median(data: NDArray[np.float64], axis: tuple[int, ...] | int) -> NDArray[np.float64]:
-    """Median of what is not NaN, dimensions kept; zero where all are."""
+    """Return the median of what is not NaN, dimensions kept; zero where all are."""
     import warnings
 
     with warnings.catch_warnings():
@@ -150,7 +150,7 @@ def _median(data: NDArray[np.float64], axis: tuple[int, ...] | int) -> NDArray[n
 def _cosmic_rays(
     data: NDArray[np.float64], variance: NDArray[np.float64], good: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Pixels far above what their row and its neighbours have elsewhere in the piece."""
+    """Return the pixels far above what their row and its neighbours have elsewhere in the piece."""
     usual = _median(np.where(good, data, np.nan), 2)
     padded = np.pad(usual, ((0, 0), (1, 1), (0, 0)), mode="edge")
     highest = np.maximum(np.maximum(padded[:, :-2], usual), padded[:, 2:])
@@ -158,12 +158,12 @@ def _cosmic_rays(
     return np.asarray(good & (data > limit))
 
 
-def stacked_profile(pieces: TraceCutouts, group: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:
-    """Sums over pieces of their profiles across the trace, each in units of its own scatter.
+def stacked_profile(cutouts: TraceCutouts, group: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:
+    """Sum over pieces their profiles across the trace, each in units of its own scatter.
 
     Parameters
     ----------
-    pieces : TraceCutouts
+    cutouts : TraceCutouts
         M cut-outs of R rows.
     group : (M,) ndarray of int
         Which sum each piece counts in.
@@ -176,7 +176,7 @@ def stacked_profile(pieces: TraceCutouts, group: NDArray[np.int64], n_groups: in
         Rows counted from the predicted trace's nearest row. One bright source has little say in it: what
         makes a peak is what all sources have in common.
     """
-    profile = _median(np.where(pieces.good, pieces.data, np.nan), 2)[:, :, 0]
+    profile = _median(np.where(cutouts.good, cutouts.data, np.nan), 2)[:, :, 0]
     profile = profile - _median(profile, 1)
     scatter = 1.4826 * _median(np.abs(profile), 1)
     scaled = np.clip(profile / np.where(scatter > 0, scatter, np.inf), -5.0, 15.0)
@@ -185,12 +185,12 @@ def stacked_profile(pieces: TraceCutouts, group: NDArray[np.int64], n_groups: in
     return total
 
 
-def measure_pieces(pieces: TraceCutouts, start: float, window: float) -> PieceRows:
-    """Gaussian-windowed centroids across the traces.
+def measure_cutouts(cutouts: TraceCutouts, start: float, window: float) -> CutoutHeights:
+    """Measure Gaussian-windowed centroids across the traces.
 
     Parameters
     ----------
-    pieces : TraceCutouts
+    cutouts : TraceCutouts
         M cut-outs.
     start : float, pixels
         Height above the predicted traces where to begin.
@@ -199,7 +199,7 @@ def measure_pieces(pieces: TraceCutouts, start: float, window: float) -> PieceRo
 
     Returns
     -------
-    PieceRows
+    CutoutHeights
 
     Notes
     -----
@@ -208,27 +208,27 @@ def measure_pieces(pieces: TraceCutouts, start: float, window: float) -> PieceRo
     left out, as part of a profile has its centroid elsewhere. A centroid moves by the windowed first moment
     divided by 1 - v / w^2, v being the windowed variance of the profile and w the window's sigma.
     """
-    usable = _whole_columns(pieces, start, 2.7 * window)
-    data = pieces.data * usable
+    usable = _whole_columns(cutouts, start, 2.7 * window)
+    data = cutouts.data * usable
     position = np.full(len(data), start)
     active = np.arange(len(data))
     for _ in range(_ITERATIONS):
         if not len(active):
             break
-        step = _step(data[active], pieces.height[active], position[active], window)
+        step = _step(data[active], cutouts.height[active], position[active], window)
         position[active] += np.clip(step, -0.5, 0.5)
         active = active[np.abs(step) > _CONVERGED]
-    rows = _measured(data, pieces.variance * usable, pieces.height, (position, window))
+    rows = _measured(data, cutouts.variance * usable, cutouts.height, position, window)
     enough = usable[:, 0, :].mean(axis=1) >= _LEAST_COLUMNS
     settled = np.abs(position - start) < _FARTHEST
     is_measured = rows.is_measured & enough & settled & ~np.isin(np.arange(len(data)), active)
-    return PieceRows(rows.height, rows.error, rows.snr, is_measured)
+    return CutoutHeights(rows.height, rows.error, rows.snr, is_measured)
 
 
-def _whole_columns(pieces: TraceCutouts, start: float, reach: float) -> NDArray[np.bool_]:
-    """Columns without a bad pixel near the trace, (M, 1, C)."""
-    near = np.abs(pieces.height - start) <= reach
-    return np.asarray((pieces.good | ~near).all(axis=1, keepdims=True))
+def _whole_columns(cutouts: TraceCutouts, start: float, reach: float) -> NDArray[np.bool_]:
+    """Return the columns without a bad pixel near the trace, (M, 1, C)."""
+    near = np.abs(cutouts.height - start) <= reach
+    return np.asarray((cutouts.good | ~near).all(axis=1, keepdims=True))
 
 
 def _weights(
@@ -254,10 +254,10 @@ def _measured(
     data: NDArray[np.float64],
     variance: NDArray[np.float64],
     height: NDArray[np.float64],
-    place: tuple[NDArray[np.float64], float],
-) -> PieceRows:
-    """Errors and signal-to-noise ratios at the final positions."""
-    position, window = place
+    position: NDArray[np.float64],
+    window: float,
+) -> CutoutHeights:
+    """Return the final positions with their errors and signal-to-noise ratios."""
     weight, offset = _weights(height, position, window)
     light = weight * data
     total = light.sum(axis=(1, 2))
@@ -268,4 +268,4 @@ def _measured(
     first_error = np.sqrt((noise * offset**2).sum(axis=(1, 2)))
     snr = total / np.sqrt(np.where(found, noise.sum(axis=(1, 2)), 1.0))
     narrow = (second > 0) & (second < WIDEST)
-    return PieceRows(position, first_error / (norm * response(second)), snr, found & narrow)
+    return CutoutHeights(position, first_error / (norm * response(second)), snr, found & narrow)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.traces.cutouts import TraceCutouts
 
-__all__ = ["NEAR", "STANDS_OUT", "common_place"]
+__all__ = ["NEAR", "STANDS_OUT", "common_height"]
 
 #: Pixels from where it is predicted within which a trace is taken for the predicted one.
 NEAR = 4.0
@@ -26,12 +26,12 @@ _CHANCE, _CHANCE_BESIDE, _BESIDE = 1e-3, 0.03, 4.0
 _BRIGHTEST = (5, 10, 20, 40)  # sources whose votes are counted, besides all
 
 
-def common_place(pieces: TraceCutouts, source: NDArray[np.int64]) -> float | None:
+def common_height(cutouts: TraceCutouts, source: NDArray[np.int64]) -> float | None:
     """Find by how much the traces of all sources lie off the predicted ones, to half a pixel.
 
     Parameters
     ----------
-    pieces : TraceCutouts
+    cutouts : TraceCutouts
         M cut-outs along the predicted traces.
     source : (M,) ndarray of int
         Number of each one's source, from zero on, the brightest first.
@@ -50,7 +50,7 @@ def common_place(pieces: TraceCutouts, source: NDArray[np.int64]) -> float | Non
     """
     from scipy.ndimage import gaussian_filter1d
 
-    profiles = stacked_profile(pieces, source, int(source.max()) + 1)
+    profiles = stacked_profile(cutouts, source, int(source.max()) + 1)
     profiles = gaussian_filter1d(profiles[profiles.any(axis=1)], 1.0, axis=1)
     stack = profiles.sum(axis=0)
     level = np.median(stack)
@@ -65,7 +65,7 @@ def common_place(pieces: TraceCutouts, source: NDArray[np.int64]) -> float | Non
 
 
 def _chance(agrees: NDArray[np.bool_], n_rows: int) -> float:
-    """Probability that as many sources have their peaks within a row of one place by chance."""
+    """Return the probability that as many sources have their peaks within a row of one place by chance."""
     from scipy.stats import binom
 
     if not len(agrees):
@@ -77,7 +77,7 @@ def _chance(agrees: NDArray[np.bool_], n_rows: int) -> float:
 
 
 def _vertex(stack: NDArray[np.float64], peak: int) -> float:
-    """Where the parabola through the highest row and its neighbours is highest."""
+    """Return where the parabola through the highest row and its neighbours is highest."""
     if not 0 < peak < len(stack) - 1:
         return float(peak)
     low, mid, high = stack[peak - 1 : peak + 2].tolist()

@@ -27,7 +27,7 @@ def with_disagreements(
     refused: Mapping[str, Remark],
     significance: float,
 ) -> AlignmentSolution:
-    """Remark of fits by how much their spectra disagree with the others.
+    """Note on fits by how much their spectra disagree with the others.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def with_disagreements(
 
 
 def _disagreeing(found: GrismOffsets, significance: float) -> Iterator[tuple[str, SpectraOff]]:
-    """Exposures whose offsets differ significantly, and by how much from what."""
+    """Yield exposures whose offsets differ significantly, and by how much from what."""
     offsets = found.offsets
     value, error, reference = disagreements(offsets, significance)
     alone = bool(found.config) and int(np.isfinite(offsets.offset).sum()) == 1

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.traces.cutouts import WIDTH, cut_pieces, measure_pieces, stacked_profile
-from grism_align.algorithms.traces.detection import NEAR, STANDS_OUT, common_place
+from grism_align.algorithms.traces.cutouts import WIDTH, cut_traces, measure_cutouts, stacked_profile
+from grism_align.algorithms.traces.detection import NEAR, STANDS_OUT, common_height
 from grism_align.algorithms.traces.offsets import TraceMeasurements
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from grism_align.values.settings import TraceSettings
     from grism_align.values.trace import CoarseTrace, TraceModel
 
-from grism_align.algorithms.traces.views import ChipView, Layout, disturbed_rows, laid_out
+from grism_align.algorithms.traces.views import ChipView, Layout, disturbed_pieces, layout_of
 
-__all__ = ["chip_heights", "found_trace"]
+__all__ = ["find_trace", "measure_chip"]
 
 
 _HALF = 12  # rows of a piece to either side, a third of them for the background
@@ -30,7 +30,7 @@ _AGREE = 4.0  # pixels between a piece of a coarse trace and the smooth curve th
 _FEWEST_PIECES = 2
 
 
-def found_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> TraceModel | None:
+def find_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> TraceModel | None:
     """Find by itself where a grism's brightest order lies: the same for all sources, to a pixel or two.
 
     Parameters
@@ -55,7 +55,7 @@ def found_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> Trace
     """
     model, search = coarse.model, coarse.search
     rows = np.flatnonzero(view.is_target & np.isfinite(view.xy).all(axis=1))
-    layout = laid_out(view, rows, model)
+    layout = layout_of(view, rows, model)
     chosen = np.flatnonzero(layout.fits.sum(axis=1) >= _FEWEST_PIECES)[:_LOCATE_SOURCES]
     if not len(chosen):
         return None
@@ -76,13 +76,13 @@ def found_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> Trace
 def _peaks(
     image: GrismImage, layout: Layout, chosen: NDArray[np.int64], search: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Height of the highest peak of the stacked profile of each piece, (K,), and how far it stands out."""
+    """Return the height of each piece's highest peak in the stack, (K,), and how far it stands out."""
     from scipy.ndimage import gaussian_filter1d
 
     fits = layout.fits[chosen]
     number = np.broadcast_to(np.arange(fits.shape[1]), fits.shape)[fits]
-    pieces = cut_pieces(image, layout.first[chosen][fits], layout.trace[chosen][fits], search)
-    stack = gaussian_filter1d(stacked_profile(pieces, number, fits.shape[1]), 1.0, axis=1)
+    cutouts = cut_traces(image, layout.first[chosen][fits], layout.trace[chosen][fits], search)
+    stack = gaussian_filter1d(stacked_profile(cutouts, number, fits.shape[1]), 1.0, axis=1)
     level = np.median(stack, axis=1, keepdims=True)
     scatter = 1.4826 * np.median(np.abs(stack - level), axis=1)
     signal = (stack.max(axis=1) - level[:, 0]) / np.where(scatter > 0, scatter, np.inf)
@@ -92,7 +92,7 @@ def _peaks(
 def _smooth_curve(
     height: NDArray[np.float64], signal: NDArray[np.float64]
 ) -> np.polynomial.Polynomial | None:
-    """A parabola at most through the heights of peaks that agree with each other; None where none do."""
+    """Fit a parabola at most to the heights of peaks that agree with each other; None where none do."""
     known = np.flatnonzero(signal > _LEAST_PEAK)
     if len(known) < _FEWEST_PIECES:
         return None
@@ -107,7 +107,7 @@ def _smooth_curve(
     return np.polynomial.Polynomial.fit(good, height[good], degree).convert()
 
 
-def chip_heights(
+def measure_chip(
     image: GrismImage, view: ChipView, model: TraceModel, settings: TraceSettings
 ) -> tuple[TraceMeasurements | None, str]:
     """Measure the traces of bright, isolated sources on one chip.
@@ -125,7 +125,7 @@ def chip_heights(
 
     Returns
     -------
-    heights : TraceMeasurements or None
+    measured : TraceMeasurements or None
         ``exposure``, ``visit`` and ``chip`` are left zero; None where no trace can be measured.
     reason : str
         Why none can.
@@ -137,20 +137,20 @@ def chip_heights(
     """
     none = "no trace bright and isolated enough"
     rows = np.flatnonzero(np.isfinite(view.xy).all(axis=1))
-    layout = laid_out(view, rows, model)
+    layout = layout_of(view, rows, model)
     usable = layout.fits & view.is_target[rows][:, None]
-    usable &= ~disturbed_rows(view, rows, layout, settings)
+    usable &= ~disturbed_pieces(view, rows, layout, settings)
     chosen = np.flatnonzero(usable.sum(axis=1) >= _FEWEST_PIECES)[: settings.trace_sources]
     source, piece = np.nonzero(usable[chosen])
     if not len(source):
         return None, none
     index = (chosen[source], piece)
-    pieces = cut_pieces(image, layout.first[index], layout.trace[index], _HALF)
-    start = common_place(pieces, source)
+    cutouts = cut_traces(image, layout.first[index], layout.trace[index], _HALF)
+    start = common_height(cutouts, source)
     if start is None:
         where = f"{model.name} has it" if model.name else "the others have it"
         return None, f"no trace within {NEAR:g} px of where {where}"
-    found = measure_pieces(pieces, start, settings.trace_window)
+    found = measure_cutouts(cutouts, start, settings.trace_window)
     keep = np.flatnonzero(found.is_measured & (found.snr >= settings.trace_snr))
     if not len(keep):
         return None, none
@@ -158,7 +158,7 @@ def chip_heights(
     ny, nx = view.shape
     along = 2.0 * (piece + 0.5) / usable.shape[1] - 1.0
     zero = np.zeros(len(keep), np.int64)
-    heights = TraceMeasurements(
+    measured = TraceMeasurements(
         height=found.height[keep],
         error=found.error[keep],
         exposure=zero,
@@ -168,4 +168,4 @@ def chip_heights(
         chip=zero,
         field=np.column_stack([2 * view.xy[row] / np.array([nx, ny]) - 1.0, along]),
     )
-    return heights, ""
+    return measured, ""

@@ -78,7 +78,7 @@ class TraceMeasurements:
 
     @classmethod
     def joined(cls, parts: list[TraceMeasurements]) -> TraceMeasurements:
-        """All measurements in one list."""
+        """Join measurements into one list."""
         names = tuple(cls.__dataclass_fields__)
         parts = parts or [cls._none()]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
@@ -150,12 +150,12 @@ class _Solved:
     weight: NDArray[np.float64]
 
 
-def fit_offsets(heights: TraceMeasurements, n_exposures: int, field: str = "") -> TraceOffsets:
+def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") -> TraceOffsets:
     """Solve for one offset for each exposure.
 
     Parameters
     ----------
-    heights : TraceMeasurements
+    measured : TraceMeasurements
         Measurements.
     n_exposures : int
         Number of exposures, N.
@@ -178,18 +178,18 @@ def fit_offsets(heights: TraceMeasurements, n_exposures: int, field: str = "") -
     Biweights deal with outliers of both kinds. Errors are those of sums over sources, whatever correlates
     within one (Liang & Zeger 1986, Biometrika 73, 13), where there are enough.
     """
-    seen = np.isin(np.arange(n_exposures), heights.exposure)
+    seen = np.isin(np.arange(n_exposures), measured.exposure)
     nan = np.full(n_exposures, np.nan)
-    if not len(heights):
+    if not len(measured):
         none = np.full((n_exposures, n_exposures), np.nan)
         return TraceOffsets(nan, none, np.zeros(n_exposures, np.int64), np.nan, np.nan)
-    system = _system(heights, n_exposures, bool(field))
-    state, solved = _iterated(heights, system)
+    system = _system(measured, n_exposures, bool(field))
+    state, solved = _iterated(measured, system)
     if field == "calibrated" and _is_calibrated(system, solved):
         system = replace(system, prior=np.where(system.is_field, _CALIBRATED**-2, system.prior))
-        state, solved = _iterated(heights, system)
+        state, solved = _iterated(measured, system)
     covariance = _covariance(system, solved)[:n_exposures, :n_exposures].copy()
-    n_sources = _counted(heights, solved.weight > 0, n_exposures)
+    n_sources = _counted(measured, solved.weight > 0, n_exposures)
     seen &= n_sources > 0
     offset = np.where(seen, solved.parameters[:n_exposures], np.nan)
     covariance[~seen], covariance[:, ~seen] = np.nan, np.nan
@@ -202,43 +202,43 @@ def fit_offsets(heights: TraceMeasurements, n_exposures: int, field: str = "") -
     )
 
 
-def _counted(heights: TraceMeasurements, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
-    """Sources of each exposure among the measurements used."""
-    pairs = np.unique(np.column_stack([heights.exposure, heights.source])[used], axis=0)
+def _counted(measured: TraceMeasurements, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
+    """Return sources of each exposure among the measurements used."""
+    pairs = np.unique(np.column_stack([measured.exposure, measured.source])[used], axis=0)
     return np.bincount(pairs[:, 0], minlength=n_exposures)
 
 
-def _system(heights: TraceMeasurements, n_exposures: int, with_field: bool) -> _System:
-    columns = [heights.exposure == number for number in range(n_exposures)]
+def _system(measured: TraceMeasurements, n_exposures: int, with_field: bool) -> _System:
+    columns = [measured.exposure == number for number in range(n_exposures)]
     precision = [_FREE**-2] * n_exposures
     is_field = [False] * n_exposures
     if with_field:
-        chips = np.unique(heights.chip)
+        chips = np.unique(measured.chip)
         # The constant of one chip is that of the exposures.
-        columns += [heights.chip == chip for chip in chips[1:]]
+        columns += [measured.chip == chip for chip in chips[1:]]
         precision += [_FREE**-2] * (len(chips) - 1)
-        x, y, d = heights.field.T
+        x, y, d = measured.field.T
         terms = (x, y, x * x, x * y, y * y, x * d, y * d, d, d * d)
-        columns += [term * (heights.chip == chip) for chip in chips for term in terms]
+        columns += [term * (measured.chip == chip) for chip in chips for term in terms]
         precision += [_FIELD**-2] * (len(terms) * len(chips))
         is_field += [False] * (len(chips) - 1) + ([True] * 7 + [False] * 2) * len(chips)
     else:
         # Off by different constants of the chips, exposures that show not the same would seem to differ.
-        chips = np.unique(heights.chip)
+        chips = np.unique(measured.chip)
         share = 1.0 / len(chips)
-        columns += [(heights.chip == chip) - share for chip in chips[1:]]
+        columns += [(measured.chip == chip) - share for chip in chips[1:]]
         precision += [_CHIPS**-2] * (len(chips) - 1)
         is_field += [False] * (len(chips) - 1)
-    keys = (heights.visit, heights.source, heights.piece, heights.chip)
+    keys = (measured.visit, measured.source, measured.piece, measured.chip)
     groups, group = np.unique(np.column_stack(keys), axis=0, return_inverse=True)
     design = np.column_stack(columns).astype(float)
     return _System(
-        design, np.array(precision), np.array(is_field), group.reshape(-1), len(groups), heights.source
+        design, np.array(precision), np.array(is_field), group.reshape(-1), len(groups), measured.source
     )
 
 
 def _is_calibrated(system: _System, solved: _Solved) -> bool:
-    """Whether the data agree with a field without any further terms."""
+    """Return whether the data agree with a field without any further terms."""
     from scipy.stats import chi2
 
     found = solved.parameters[system.is_field]
@@ -248,29 +248,29 @@ def _is_calibrated(system: _System, solved: _Solved) -> bool:
     return bool(chi2.sf(distance, len(found)) > _UNLIKELY)
 
 
-def _iterated(heights: TraceMeasurements, system: _System) -> tuple[_State, _Solved]:
-    state = _State(np.ones(len(heights)), np.ones(system.n_groups), 0.02, 0.2)
-    solved = _solve(heights, system, state)
+def _iterated(measured: TraceMeasurements, system: _System) -> tuple[_State, _Solved]:
+    state = _State(np.ones(len(measured)), np.ones(system.n_groups), 0.02, 0.2)
+    solved = _solve(measured, system, state)
     for _ in range(_ITERATIONS):
-        state = _reweighted(heights, system, state, solved)
-        solved = _solve(heights, system, state)
+        state = _reweighted(measured, system, state, solved)
+        solved = _solve(measured, system, state)
     return state, solved
 
 
-def _solve(heights: TraceMeasurements, system: _System, state: _State) -> _Solved:
-    """Weighted least squares, the groups' offsets eliminated."""
-    weight = state.weight / (heights.error**2 + state.piece_scatter**2)
+def _solve(measured: TraceMeasurements, system: _System, state: _State) -> _Solved:
+    """Solve by weighted least squares, the groups' offsets eliminated."""
+    weight = state.weight / (measured.error**2 + state.piece_scatter**2)
     weighted = weight[:, None] * system.design
     by_group = np.zeros((system.n_groups, system.design.shape[1]))
     np.add.at(by_group, system.group, weighted)
-    data = np.bincount(system.group, weight * heights.height, system.n_groups)
+    data = np.bincount(system.group, weight * measured.height, system.n_groups)
     own = np.bincount(system.group, weight, system.n_groups) + state.group_weight / state.source_scatter**2
     normal = system.design.T @ weighted - by_group.T @ (by_group / own[:, None]) + np.diag(system.prior)
-    right = weighted.T @ heights.height - by_group.T @ (data / own)
+    right = weighted.T @ measured.height - by_group.T @ (data / own)
     inverse = np.asarray(np.linalg.inv(normal), dtype=np.float64)
     parameters = inverse @ right
     offsets = (data - by_group @ parameters) / own
-    residual = heights.height - system.design @ parameters - offsets[system.group]
+    residual = measured.height - system.design @ parameters - offsets[system.group]
     return _Solved(parameters, offsets, residual, inverse, weight)
 
 
@@ -279,21 +279,21 @@ def _biweight(pull: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _scatter(values: NDArray[np.float64], error: NDArray[np.float64]) -> float:
-    """Robust scatter of values beyond their errors."""
+    """Return the robust scatter of values beyond their errors."""
     return estimate_floor(np.column_stack([values, values]), error, _LEAST_SCATTER)
 
 
-def _reweighted(heights: TraceMeasurements, system: _System, state: _State, solved: _Solved) -> _State:
-    """New weights and scatters from the residuals."""
-    variance = heights.error**2 + state.piece_scatter**2
+def _reweighted(measured: TraceMeasurements, system: _System, state: _State, solved: _Solved) -> _State:
+    """Return new weights and scatters from the residuals."""
+    variance = measured.error**2 + state.piece_scatter**2
     # What a group's own offset takes up of a residual's variance
     total = np.bincount(system.group, solved.weight, system.n_groups)
     share = solved.weight / (total + state.group_weight / state.source_scatter**2)[system.group]
     free = np.clip(1.0 - share, 0.05, 1.0)
     shared = np.bincount(system.group, minlength=system.n_groups)[system.group] > 1
     expected = solved.residual / np.sqrt(free)
-    piece = _scatter(expected[shared], heights.error[shared])
-    mean, error = _group_means(heights, system, solved)
+    piece = _scatter(expected[shared], measured.error[shared])
+    mean, error = _group_means(measured, system, solved)
     source = _scatter(mean[error > 0], error[error > 0])
     pull = expected / np.sqrt(variance)
     # A group that lies far off counts no less in differences, but does not say where all lie.
@@ -302,11 +302,11 @@ def _reweighted(heights: TraceMeasurements, system: _System, state: _State, solv
 
 
 def _group_means(
-    heights: TraceMeasurements, system: _System, solved: _Solved
+    measured: TraceMeasurements, system: _System, solved: _Solved
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean height of each group above what the parameters say, (G,), and its error; zero if clipped."""
+    """Return each group's mean height above what the parameters say, (G,), and its error; zero if clipped."""
     total = np.bincount(system.group, solved.weight, system.n_groups)
-    rest = heights.height - system.design @ solved.parameters
+    rest = measured.height - system.design @ solved.parameters
     mean = np.bincount(system.group, solved.weight * rest, system.n_groups) / np.where(
         total > 0, total, np.inf
     )
@@ -314,7 +314,7 @@ def _group_means(
 
 
 def _covariance(system: _System, solved: _Solved) -> NDArray[np.float64]:
-    """Covariance of the parameters, from the sums of their scores over sources."""
+    """Return the covariance of the parameters, from the sums of their scores over sources."""
     clusters, cluster = np.unique(system.cluster, return_inverse=True)
     n = len(clusters)
     if n < _FEWEST_CLUSTERS:
@@ -329,7 +329,7 @@ def _covariance(system: _System, solved: _Solved) -> NDArray[np.float64]:
 
 
 def _no_smaller(covariance: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A covariance, scaled up where its variances are on the whole below those of another one."""
+    """Return a covariance, scaled up where its variances are on the whole below those of another one."""
     ratio = float(np.median(np.diag(covariance) / np.diag(least)))
     if not ratio > 0:
         return least
@@ -340,7 +340,7 @@ def _no_smaller(covariance: NDArray[np.float64], least: NDArray[np.float64]) -> 
 
 
 def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What takes offsets of N exposures to each one's less the mean of the others.
+    """Return what takes offsets of N exposures to each one's less the mean of the others.
 
     Parameters
     ----------
@@ -359,7 +359,7 @@ def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
 def contrast_with_best(
     offsets: TraceOffsets, number: int, others: NDArray[np.bool_]
 ) -> tuple[float, float, NDArray[np.float64]]:
-    """The offset of an exposure less the mean of others that makes the error least.
+    """Return the offset of an exposure less the mean of others that makes the error least.
 
     Parameters
     ----------
@@ -394,7 +394,7 @@ def contrast_with_best(
 
 
 def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float, NDArray[np.float64]]:
-    """The offset of an exposure less the mean of all, itself included.
+    """Return the offset of an exposure less the mean of all, itself included.
 
     Parameters
     ----------
@@ -425,7 +425,7 @@ def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float
 def disagreements(
     offsets: TraceOffsets, significance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Offsets of exposures less the mean of those that agree, if that is most of them, else of all.
+    """Return offsets of exposures less the mean of those that agree, if that is most of them, else of all.
 
     Parameters
     ----------
@@ -456,7 +456,7 @@ def disagreements(
 def _from_others(
     offsets: TraceOffsets, reference: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each offset less the mean of the others in the reference, and its error."""
+    """Return each offset less the mean of the others in the reference, and its error."""
     n = len(reference)
     value, error = np.full(n, np.nan), np.full(n, np.nan)
     for number in np.flatnonzero(np.isfinite(offsets.offset)):

@@ -8,24 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.traces.correction import carried_error, has_partner, refinement
-from grism_align.algorithms.traces.offsets import (
-    contrast_with_best,
-    contrast_with_mean,
-)
+from grism_align.algorithms.traces.offsets import contrast_with_best, contrast_with_mean
+from grism_align.algorithms.traces.verification import Drift
 from grism_align.values.failure import FailureCode, Remark
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from numpy.typing import NDArray
 
     from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
-    from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import TraceSettings
-
-    Track = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
 
 __all__ = ["refine_on_traces"]
@@ -75,8 +68,8 @@ def refine_on_traces(
             if paired[number]:
                 refused[key] = Remark(FailureCode.PARTNER_IN_TIME)
                 continue
-            *drift, carried = _drift(exposures, solution, found, (number, paired))
-            refined, remark = refinement(exposures[key], fits[key], (drift[0], drift[1]), settings, carried)
+            drift = _drift(exposures, solution, found, number, paired)
+            refined, remark = refinement(exposures[key], fits[key], drift, settings)
             if refined is not None:
                 fits[key] = replace(fits[key], transform=refined).noted(remark)
             else:
@@ -88,14 +81,10 @@ def _drift(
     exposures: ExposureSet,
     solution: AlignmentSolution,
     found: GrismOffsets,
-    which: tuple[int, NDArray[np.bool_]],
-) -> tuple[float, float, float]:
-    """Offset of an exposure from those with a partner, else from the mean of all, and its error, pixels.
-
-    And the error across the dispersion, arcsec, of the corrections that it is relative to; `which` has the
-    number of the exposure, and those with a partner.
-    """
-    number, paired = which
+    number: int,
+    paired: NDArray[np.bool_],
+) -> Drift:
+    """Return the drift of an exposure against those with a partner, else against the mean of all."""
     others = paired & np.isfinite(found.offsets.offset)
     if others.any():
         value, error, weight = contrast_with_best(found.offsets, number, others)
@@ -107,4 +96,4 @@ def _drift(
         transform = solution[key].transform
         if share and transform is not None:
             carried += share * carried_error(exposures[key], transform)
-    return value, error, carried
+    return Drift(value, error, carried)

@@ -50,20 +50,20 @@ class TraceSources:
         return len(self.sky)
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> TraceSources:
-        """The sources of some rows."""
+        """Return the sources of some rows."""
         return TraceSources(
             self.sky[rows], self.mag[rows], self.fwhm[rows], self.is_clean[rows], self.n_seen[rows]
         )
 
     @classmethod
     def none(cls) -> TraceSources:
-        """No source."""
+        """Make a list without a source."""
         empty = np.zeros(0)
         return cls(np.zeros((0, 2)), empty, empty, np.zeros(0, bool), np.zeros(0, np.int64))
 
 
 def frame_sources(exposures: ExposureSet, frame: int) -> TraceSources:
-    """All sources of the direct exposures of a frame, where their corrections put them.
+    """Return all sources of the direct exposures of a frame, where their corrections put them.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _frame_of(exposures: ExposureSet, exposure: Exposure) -> int | None:
 
 
 def _measured(exposures: ExposureSet, exposure: Exposure) -> NDArray[np.void]:
-    """Direction, weight, magnitude, width and cleanness of the reliable sources of one exposure."""
+    """Return direction, weight, magnitude, width and cleanness of the reliable sources of one exposure."""
     catalog, fit = exposures.catalogs[exposure.key], exposures.fit(exposure.key)
     usable = (catalog.flags & int(UNRELIABLE)) == 0
     usable &= np.isfinite(catalog.xy).all(axis=1) & (catalog.flux > 0)
@@ -120,7 +120,7 @@ _ROW = np.dtype([("vector", float, 3), ("weight", float), ("mag", float), ("fwhm
 
 
 def _merged(rows: NDArray[np.void]) -> TraceSources:
-    """Rows within a small distance of a brighter one are its."""
+    """Merge rows that lie within a small distance of a brighter one."""
     from scipy.spatial import cKDTree
 
     neighbours = cKDTree(rows["vector"]).query_ball_point(rows["vector"], _SAME / ARCSEC_PER_RADIAN)
@@ -135,7 +135,7 @@ def _merged(rows: NDArray[np.void]) -> TraceSources:
 
 
 def _means(rows: NDArray[np.void], label: NDArray[np.int64], n: int) -> TraceSources:
-    """One source for each label; clean measurements alone give its position where there are any."""
+    """Return one source for each label; clean measurements alone give its position where there are any."""
     clean = np.zeros(n, bool)
     np.logical_or.at(clean, label, rows["clean"])
     weight = np.where(rows["clean"] | ~clean[label], rows["weight"], 0.0)

@@ -6,19 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
     from grism_align.algorithms.traces.offsets import TraceOffsets
-    from grism_align.values.exposure import Exposure
     from grism_align.values.trace import TraceCheck
 
-    Track = Callable[[Iterable[Exposure], str], Iterable[Exposure]]
 
-
-__all__ = ["GrismOffsets", "TraceVerification"]
+__all__ = ["Drift", "GrismOffsets", "TraceVerification"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +38,23 @@ class GrismOffsets:
     offsets: TraceOffsets
     moved: NDArray[np.float64]
     config: str
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far spectra of an exposure lie, across the dispersion, from those that they are compared with.
+
+    Parameters
+    ----------
+    value, error : float, pixels
+        Measured minus predicted row of its traces, and the standard error; NaN where there is no measurement.
+    reference_error : float, arcsec
+        Standard error across the dispersion of the corrections that it is relative to.
+    """
+
+    value: float
+    error: float
+    reference_error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 from grism_align.values.detector import DetectorWindow
 
-__all__ = ["ChipView", "Layout", "chip_view", "disturbed_rows", "laid_out"]
+__all__ = ["ChipView", "Layout", "chip_view", "disturbed_pieces", "layout_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Layout:
 def chip_view(
     chip: Chip, transform: LinearTransform, sources: TraceSources, settings: TraceSettings
 ) -> ChipView:
-    """Where sources lie on a chip with its corrected WCS.
+    """Return where sources lie on a chip with its corrected WCS.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def chip_view(
     return ChipView(chip.wcs.to_pixel(moved), sources.mag, target, chip.shape, window=chip.window)
 
 
-def laid_out(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layout:
-    """Where the pieces of the traces of sources lie."""
+def layout_of(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layout:
+    """Return where the pieces of the traces of sources lie."""
     ny, nx = view.shape
     xy = view.xy[rows]
     dx, dy = view.window.offsets(model, xy, view.band)
@@ -105,10 +105,10 @@ def laid_out(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layo
     return Layout(first, trace, slope, np.asarray(inside))
 
 
-def disturbed_rows(
+def disturbed_pieces(
     view: ChipView, rows: NDArray[np.int64], layout: Layout, settings: TraceSettings
 ) -> NDArray[np.bool_]:
-    """Whether another source's trace passes near a piece, (S, K)."""
+    """Return whether another source's trace passes near a piece, (S, K)."""
     n, n_pieces = layout.first.shape
     disturbed = np.zeros((n, n_pieces), dtype=bool)
     if not n_pieces:

@@ -44,7 +44,7 @@ class CatalogSource:
 
 
 def catalog_sources(reference: ReferenceSettings, service: ServiceSettings) -> tuple[CatalogSource, ...]:
-    """The catalogs that the settings name, in the order in which they are tried.
+    """Return the catalogs that the settings name, in the order in which they are tried.
 
     Files are read at once, so that an error in them costs no work.
 

@@ -74,7 +74,7 @@ class CatalogColumns:
     origin: Path | str
 
     def sky(self) -> Floats:
-        """Positions, (N, 2) deg, RA in [0, 360); NaN where there is none."""
+        """Return positions, (N, 2) deg, RA in [0, 360); NaN where there is none."""
         sky = np.column_stack([self._angles("ra"), self._angles("dec")])
         sky[~np.isfinite(sky) | np.isin(sky, _NO_POSITION)] = np.nan
         for axis, role, limit in ((0, "ra", 360.0), (1, "dec", 90.0)):
@@ -86,13 +86,13 @@ class CatalogColumns:
         return sky
 
     def magnitudes(self) -> Floats:
-        """Magnitudes, (N,), NaN where unknown, such as -999 or 99."""
+        """Return magnitudes, (N,), NaN where unknown, such as -999 or 99."""
         values = self.numbers("mag")
         low, high = _MAGNITUDES
         return np.where((values > low) & (values < high), values, np.nan)
 
     def motions(self) -> Floats:
-        """Proper motions, (N, 2) mas/yr, NaN where one of the two is unknown."""
+        """Return proper motions, (N, 2) mas/yr, NaN where one of the two is unknown."""
         if ("pmra" in self.names) != ("pmdec" in self.names):
             logger.warning("%s: proper motion in one axis only; taken as unknown", self.origin)
         motion = np.column_stack([self.numbers(role) for role in ("pmra", "pmdec")])
@@ -103,7 +103,7 @@ class CatalogColumns:
         return motion
 
     def covariance(self, motion: Floats) -> Floats:
-        """Covariances of the five parameters, (N, 5, 5), of `ReferenceCatalog`.
+        """Return covariances of the five parameters, (N, 5, 5), of `ReferenceCatalog`.
 
         A single error that is blank or impossible is the median of the others of its column. An axis
         without any has `DEFAULT_ERROR`. Correlations that are blank or impossible are zero.
@@ -129,7 +129,7 @@ class CatalogColumns:
         return covariance
 
     def epochs(self, default: float | None, moving: NDArray[np.bool_]) -> Floats:
-        """Julian years, (N,), NaN where unknown.
+        """Return Julian years, (N,), NaN where unknown.
 
         Parameters
         ----------
@@ -154,13 +154,13 @@ class CatalogColumns:
         return years
 
     def identifiers(self) -> NDArray[np.str_]:
-        """The catalog's identifiers, (N,), else the numbers of the rows, from 1."""
+        """Return the catalog's identifiers, (N,), else the numbers of the rows, from 1."""
         if "id" not in self.names:
             return np.arange(1, len(self.table) + 1).astype(str)
         return np.array(texts(self.table[self.names["id"]]), dtype=str)
 
     def quality(self) -> dict[str, Floats]:
-        """What the table has of `QUALITIES`, (N,) each, NaN where blank."""
+        """Return what the table has of `QUALITIES`, (N,) each, NaN where blank."""
         found = {name: self.numbers(name) for name in ("ruwe", "excess_noise") if name in self.names}
         for name in ("duplicated", "extended"):
             if name in self.names:
@@ -173,7 +173,7 @@ class CatalogColumns:
         return {name: found[name] for name in QUALITIES if name in found}
 
     def numbers(self, role: str, unknown: float = np.nan) -> Floats:
-        """Values of one role, (N,); `unknown` where blank, infinite or without a column."""
+        """Return values of one role, (N,); `unknown` where blank, infinite or without a column."""
         if role not in self.names:
             return np.full(len(self.table), unknown)
         try:
@@ -197,7 +197,7 @@ class CatalogColumns:
         return unit_of(self.table[column]) or UNSTATED_UNITS.get(column.lower(), UNITS[role] or "")
 
     def _angles(self, role: str) -> Floats:
-        """Degrees, (N,), of numbers or of sexagesimal text."""
+        """Return degrees, (N,), of numbers or of sexagesimal text."""
         try:
             floats(self.table[self.names[role]])
         except ValueError:
@@ -234,13 +234,13 @@ class CatalogColumns:
         return np.where(good, values, median)
 
     def _errors(self, role: str) -> Floats:
-        """Errors of which none may be known."""
+        """Return errors of which none may be known."""
         values = self.numbers(role)
         good = np.isfinite(values) & (values >= 0)
         return np.where(good, values, float(np.median(values[good])) if good.any() else 0.0)
 
     def _correlations(self) -> Floats:
-        """Correlation matrices, (N, 5, 5), positive semi-definite."""
+        """Return correlation matrices, (N, 5, 5), positive semi-definite."""
         size = len(ASTROMETRIC_PARAMETERS)
         matrix = np.tile(np.eye(size), (len(self.table), 1, 1))
         stated = {pair: role for pair, role in CORRELATIONS.items() if role in self.names}
@@ -259,7 +259,7 @@ class CatalogColumns:
 
 
 def _made_possible(matrix: Floats) -> Floats:
-    """Correlation matrices (N, 5, 5), their correlations scaled down until no eigenvalue is negative."""
+    """Scale the correlations of matrices (N, 5, 5) down until no eigenvalue is negative."""
     # Where the correlations of each parameter add up to less than one, none is.
     suspect = np.flatnonzero((np.abs(matrix).sum(axis=2) > 2.0).any(axis=1))
     least = np.linalg.eigvalsh(matrix[suspect])[:, 0]
@@ -271,7 +271,7 @@ def _made_possible(matrix: Floats) -> Floats:
 
 
 def _is_extended(column: Table.Column) -> Floats:
-    """One for galaxies, zero for stars, of words or of SDSS's numbers; NaN for anything else."""
+    """Return one for galaxies, zero for stars, of words or of SDSS's numbers; NaN for anything else."""
     if column.dtype.kind in "SUO":
         words = np.char.lower(np.array(texts(column), dtype=str))
         galaxy, star = np.isin(words, _EXTENDED_WORDS), np.isin(words, _POINT_WORDS)

@@ -40,7 +40,7 @@ def parse_epoch(value: Any) -> float:
 
 
 def epochs_of_column(column: Any, unit: str) -> NDArray[np.float64]:
-    """Julian years of a column of years, texts, times or, if that is its unit, days; NaN where blank.
+    """Return Julian years of a column of years, texts, times or, if that is its unit, days; NaN where blank.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def epochs_of_column(column: Any, unit: str) -> NDArray[np.float64]:
 
 
 def epochs_of_meta(table: Table, column: str) -> float:
-    """Julian year that the meta of a column, else of its table, calls its epoch; NaN where neither does.
+    """Return the Julian year in the meta of a column, else of its table; NaN where neither has one.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def epochs_of_meta(table: Table, column: str) -> float:
 
 
 def _year_of_days(days: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Julian years of modified Julian dates, or of Julian dates where they are as large."""
+    """Return Julian years of modified Julian dates, or of Julian dates where they are as large."""
     modified = np.where(days > _JULIAN_DATE_OF_MJD, days - _JULIAN_DATE_OF_MJD, days)
     return 2000.0 + (modified - 51544.5) / 365.25
 

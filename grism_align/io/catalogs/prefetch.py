@@ -57,7 +57,7 @@ class Prefetched:
 
 
 def services_of(names: Sequence[str], settings: ServiceSettings) -> tuple[Service, ...]:
-    """The services of some names, each once; ``auto`` stands for all of `ServiceSettings.auto_order`.
+    """Return the services of some names, each once; ``auto`` stands for all of `ServiceSettings.auto_order`.
 
     Raises
     ------

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def is_provenance(path: Path | str) -> bool:
-    """Whether a file is the record of a run, by its suffix or its first bytes.
+    """Return whether a file is the record of a run, by its suffix or its first bytes.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def is_provenance(path: Path | str) -> bool:
 
 
 def exposures_behind(path: Path | str) -> frozenset[str]:
-    """Root names of the direct exposures whose sources a file has; none of a catalog of other origin.
+    """Return root names of the direct exposures whose sources a file has; none of a catalog of other origin.
 
     Parameters
     ----------

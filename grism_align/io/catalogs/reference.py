@@ -189,7 +189,7 @@ def write_reference_catalog(
 def _written_columns(
     catalog: ReferenceCatalog,
 ) -> dict[str, tuple[NDArray[np.generic], str | None, str]]:
-    """Values, unit and description of each column."""
+    """Return values, unit and description of each column."""
     error = np.sqrt(np.diagonal(catalog.covariance, axis1=1, axis2=2))
     columns: dict[str, tuple[NDArray[np.generic], str | None, str]] = {
         "ra": (catalog.sky[:, 0], "deg", "Right ascension (ICRS) at ref_epoch"),
@@ -219,7 +219,7 @@ def _written_columns(
 
 
 def _with_plain_positions(table: Table) -> Table:
-    """The table with columns ra and dec where it has a column of coordinates, as photutils writes."""
+    """Return the table with columns ra and dec where it has a column of coordinates, as photutils writes."""
     from astropy.coordinates import SkyCoord
 
     mixin = next((c for c in table.itercols() if isinstance(c, SkyCoord)), None)

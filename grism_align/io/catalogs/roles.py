@@ -97,7 +97,7 @@ NAME_THEM = (
 
 
 def choose_columns(table: Table, columns: Mapping[str, str], origin: Path | str) -> dict[str, str]:
-    """Column by role, of the roles that a table fills.
+    """Return the column by role, of the roles that a table fills.
 
     Parameters
     ----------

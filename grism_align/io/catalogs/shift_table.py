@@ -124,7 +124,7 @@ def _check_columns(path: Path, columns: Mapping[str, Any], n_rows: int) -> None:
 
 
 def _named(path: Path, columns: Mapping[str, Any], n_rows: int) -> list[tuple[str, str]]:
-    """The exposure or the visit of each row."""
+    """Return the exposure or the visit of each row."""
     blank = [""] * n_rows
     exposures, visits = (texts(columns[name]) if name in columns else blank for name in _NAMES)
     found: dict[tuple[str, str], int] = {}
@@ -141,7 +141,7 @@ def _named(path: Path, columns: Mapping[str, Any], n_rows: int) -> list[tuple[st
 
 
 def _numbers(path: Path, name: str, column: Any) -> NDArray[np.float64]:
-    """The values of a column in our unit, all of them finite."""
+    """Return the values of a column in our unit, all of them finite."""
     ours = _UNITS[name.removesuffix(_ERROR)]
     try:
         values = floats(column) * _factor(unit_of(column), ours)
@@ -159,7 +159,7 @@ def _numbers(path: Path, name: str, column: Any) -> NDArray[np.float64]:
 
 
 def _factor(unit: str, ours: str) -> float:
-    """What takes numbers of one unit to another."""
+    """Return what takes numbers of one unit to another."""
     if unit in {"", ours} or (ours == "pix" and unit.lower() in _PIXEL_NAMES):
         return 1.0
     from astropy import units
@@ -206,7 +206,7 @@ def _row(kind: str, name: str, values: Mapping[str, float]) -> ShiftRow:
 def rows_by_exposure(
     rows: Sequence[ShiftRow], exposures: Sequence[Exposure], path: Path
 ) -> dict[str, ShiftRow]:
-    """The row of each exposure that one names: its own, else that of its visit.
+    """Return the row of each exposure that one names: its own, else that of its visit.
 
     Parameters
     ----------

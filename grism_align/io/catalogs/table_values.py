@@ -24,25 +24,25 @@ _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n",
 
 
 def unit_of(column: Any) -> str:
-    """The unit that a column states, as astropy spells it; empty for none."""
+    """Return the unit that a column states, as astropy spells it; empty for none."""
     text = str(getattr(column, "unit", None) or "").strip()
     return _UNIT_NAMES.get(text.lower(), text)
 
 
 def text_of(value: Any) -> str:
-    """One value as text, without blanks around it; empty where there is none."""
+    """Return one value as text, without blanks around it; empty where there is none."""
     if value is None or value is np.ma.masked:
         return ""
     return (value.decode() if isinstance(value, bytes) else str(value)).strip()
 
 
 def texts(column: Any) -> list[str]:
-    """Texts of a column, empty where blank."""
+    """Return texts of a column, empty where blank."""
     return [text_of(value) for value in np.ma.asarray(column).tolist()]
 
 
 def floats(column: Any) -> NDArray[np.float64]:
-    """Numbers of a column, of text too, NaN where blank.
+    """Return numbers of a column, of text too, NaN where blank.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def floats(column: Any) -> NDArray[np.float64]:
 
 
 def truths(column: Any) -> NDArray[np.float64]:
-    """One for true and zero for false, of logical values, numbers or words; NaN for anything else."""
+    """Return one for true and zero for false, of logical values, numbers or words; NaN for anything else."""
     if column.dtype.kind in "biuf":
         values = floats(column)
         return np.where(np.isin(values, (0.0, 1.0)), values, np.nan)

@@ -61,7 +61,7 @@ def read_table(path: Path) -> Table:
 
 
 def _format_of(path: Path) -> str:
-    """Format by suffix, then by content: many catalogs are called .txt, .cat or .dat."""
+    """Return the format by suffix, then by content: many catalogs are called .txt, .cat or .dat."""
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     for kind, suffixes in _SUFFIXES.items():
         if suffix.lower() in suffixes:
@@ -91,7 +91,7 @@ def _read_any(path: Path, kind: str) -> Table:
 
 
 def _read_fits(path: Path) -> Table:
-    """The table with the most rows: a FITS_LDAC file has a small one with headers before it."""
+    """Return the table with the most rows: a FITS_LDAC file has a small one with headers before it."""
     from astropy.io import fits
 
     with fits.open(path, memmap=False) as hdus:
@@ -105,7 +105,7 @@ def _read_fits(path: Path) -> Table:
 
 
 def _read_parquet(path: Path) -> Table:
-    """Numbers and texts of a parquet file; with units where astropy wrote it.
+    """Return numbers and texts of a parquet file; with units where astropy wrote it.
 
     Read with pyarrow itself, since astropy wants pandas for it.
     """

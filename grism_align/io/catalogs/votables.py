@@ -14,7 +14,7 @@ __all__ = ["votable_to_table"]
 
 
 def votable_to_table(votable: VOTableFile) -> Table:
-    """The first table of a VOTable, columns by their names.
+    """Return the first table of a VOTable, columns by their names.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def votable_to_table(votable: VOTableFile) -> Table:
 
 
 def _coordinate_systems(element: Any) -> Iterator[Any]:
-    """Those of a VOTable or of a resource, and of the resources in it."""
+    """Yield those of a VOTable or of a resource, and of the resources in it."""
     yield from element.coordinate_systems
     for resource in element.resources:
         yield from _coordinate_systems(resource)

@@ -65,6 +65,7 @@ def output_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        _name_final(error)
         remedy = f"Free space or give another output_dir; {_what_changed(error)}"
         raise OutputError(error.filename or folder, f"can't be written ({error})", remedy) from error
 
@@ -141,7 +142,7 @@ class Staging:
             if error is None:
                 self._commit()
             elif isinstance(error, OSError):
-                self._name_final(error)
+                _name_final(error)
         finally:
             for hidden in self._hidden.values():
                 shutil.rmtree(hidden, ignore_errors=True)
@@ -161,7 +162,7 @@ class Staging:
                 path.chmod(_mode_of(final))
                 _sync(path)
         except OSError as error:
-            self._name_final(error)
+            _name_final(error)
             raise
         finals = sorted(written, key=lambda final: self._rank.get(final, 0))
         for number, final in enumerate(finals):
@@ -169,13 +170,6 @@ class Staging:
                 written[final].replace(final)
             except OSError as error:
                 raise PartlyReplacedError(error, final, finals[:number]) from error
-
-    def _name_final(self, error: OSError) -> None:
-        """Have an error tell of the file that was to be made, as what was written of it is no more."""
-        path = Path(str(error.filename))
-        for folder, hidden in self._hidden.items():
-            if path.is_relative_to(hidden):
-                _rename_in(error, folder / path.name)
 
 
 @contextmanager
@@ -280,6 +274,13 @@ def _named_as(final: Path) -> Iterator[None]:
 def _rename_in(error: OSError, final: Path) -> None:
     error.filename = str(final)
     del error.filename2
+
+
+def _name_final(error: OSError) -> None:
+    """Have an error tell of the file that was to be made, not of one in a hidden folder."""
+    path = Path(str(error.filename))
+    if error.filename is not None and any(part.startswith(_MARK) for part in path.parts):
+        _rename_in(error, Path(*(part for part in path.parts if not part.startswith(_MARK))))
 
 
 def _mode_of(final: Path) -> int:

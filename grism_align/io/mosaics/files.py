@@ -72,14 +72,14 @@ class TiledImage:
         pixels.flush()
 
     def read(self, tile: Tile) -> NDArray[Any]:
-        """The values of a tile, in native byte order."""
+        """Return the values of a tile, in native byte order."""
         pixels = np.memmap(self.path, self._dtype, "r", self._offset, self.shape)
         return np.asarray(pixels[tile.slices], dtype=np.dtype(self._dtype).newbyteorder("="))
 
 
 @contextmanager
 def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: str) -> Iterator[TiledImage]:
-    """A new image of zeros that takes its name when the block ends without an error.
+    """Return a new image of zeros that takes its name when the block ends without an error.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: 
 
 
 def metadata_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
-    """What the header of a mosaic of some exposures, in time order, says of them."""
+    """Return what the header of a mosaic of some exposures, in time order, says of them."""
     from astropy.time import Time
 
     first = exposures[0]
@@ -130,7 +130,7 @@ def mosaic_header(
     settings: MosaicSettings,
     rejection: str,
 ) -> fits.Header:
-    """The header of a mosaic: WCS, photometry, times, exposures, and how it was made.
+    """Return the header of a mosaic: WCS, photometry, times, exposures, and how it was made.
 
     Parameters
     ----------
@@ -175,14 +175,14 @@ def mosaic_header(
 
 
 def weight_header(header: fits.Header, settings: MosaicSettings) -> fits.Header:
-    """The header of the weights of the mosaic that has a header."""
+    """Return the header of the weights of the mosaic that has a header."""
     own = header.copy()
     own["BUNIT"] = ("s" if settings.weights == "exposure" else f"({header['BUNIT']})^-2", "of a pixel")
     return own
 
 
 def wcs_header(grid: MosaicGrid) -> fits.Header:
-    """The WCS of a grid as keywords."""
+    """Return the WCS of a grid as keywords."""
     header = fits.Header()
     header["WCSAXES"] = 2
     for axis, (name, value) in enumerate(
@@ -202,7 +202,7 @@ def wcs_header(grid: MosaicGrid) -> fits.Header:
 
 
 def read_grid(path: Path) -> MosaicGrid:
-    """The pixels of an image.
+    """Return the pixels of an image.
 
     Parameters
     ----------

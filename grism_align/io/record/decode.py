@@ -149,7 +149,7 @@ def _numbered_through(relative: AlignmentSolution, sources: Sequence[SkySource])
     """The fits with matches numbered as the sources are; the first records count in each frame from zero."""
     first: dict[int, int] = {}
     for source in sources:
-        first[source.component] = min(source.number, first.get(source.component, source.number))
+        first[source.frame] = min(source.number, first.get(source.frame, source.number))
     fits = {key: _counted_from(fit, first.get(fit.frame, 0)) for key, fit in relative.fits.items()}
     return replace(relative, fits=fits)
 

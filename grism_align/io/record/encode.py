@@ -97,7 +97,7 @@ def _version(package: str) -> str:
 
 
 def _source_columns(sources: Sequence[SkySource]) -> dict[str, Any]:
-    integers = {"number", "component", "n_exposures"}
+    integers = {"number", "frame", "n_exposures"}
     return {
         column.name: np.array(
             [getattr(source, column.name) for source in sources],

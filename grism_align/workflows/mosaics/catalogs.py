@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import ExposureSet
     from grism_align.values.mosaic import MosaicMetadata, MosaicPlan
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.settings import MosaicSettings
@@ -71,17 +70,19 @@ class _Mosaic:
         return float(np.mean([exposure.pixel_scale for exposure in self.exposures]))
 
 
-def write_catalog(plan: MosaicPlan, exposures: ExposureSet, stack: ExposureStack, folder: Path) -> int:
+def write_catalog(
+    plan: MosaicPlan, stack: ExposureStack, correction_error: NDArray[np.float64], folder: Path
+) -> int:
     """Find and measure the sources of a mosaic that lies in a folder, and write them beside it.
 
     Parameters
     ----------
     plan : MosaicPlan
         The mosaic.
-    exposures : ExposureSet
-        With the total corrections.
     stack : ExposureStack
         The exposures that were stacked.
+    correction_error : (exposures, 2) ndarray, mas
+        Standard errors of the exposures' shifts; zero where they have no correction.
     folder : Path
         Of ``NAME_drz_sci.fits`` and ``NAME_drz_wht.fits``; takes ``NAME_cat.ecsv`` and ``NAME_seg.fits``.
 
@@ -91,8 +92,7 @@ def write_catalog(plan: MosaicPlan, exposures: ExposureSet, stack: ExposureStack
         Number of sources.
     """
     members = [stack.exposures[key] for key in plan.keys]
-    error = np.array([_correction_error(exposures, key) for key in plan.keys])
-    mosaic = _Mosaic(plan, members, error, metadata_of(members), stack.settings)
+    mosaic = _Mosaic(plan, members, correction_error, metadata_of(members), stack.settings)
     science, weight = (_opened(folder / f"{plan.name}_drz_{kind}.fits") for kind in ("sci", "wht"))
     header = wcs_header(plan.grid)
     header["CATALOG"] = (plain_text(f"{plan.name}_cat.ecsv"), "whose labels these are")
@@ -116,14 +116,6 @@ def write_catalog(plan: MosaicPlan, exposures: ExposureSet, stack: ExposureStack
     with atomic_path(folder / f"{plan.name}_cat.ecsv") as temporary:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
     return len(table)
-
-
-def _correction_error(exposures: ExposureSet, key: str) -> NDArray[np.float64]:
-    """Return the standard error of an exposure's total shift, (2,) mas; zero without a correction."""
-    fit = exposures.fit(key)
-    if fit is None or fit.transform is None:
-        return np.zeros(2)
-    return 1e3 * fit.transform.at(exposures[key].plane).shift_error
 
 
 def _opened(path: Path) -> TiledImage:

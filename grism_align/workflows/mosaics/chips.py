@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -107,6 +107,21 @@ class ExposureStack:
     methods: dict[str, str] = field(default_factory=dict)
     _maps: dict[tuple[str, int], PlaneMap] = field(default_factory=dict)
 
+    def part(self, keys: Sequence[str]) -> ExposureStack:
+        """Return the stack of some of the exposures, with what is known of them."""
+        return ExposureStack(
+            {key: self.exposures[key] for key in keys},
+            self.settings,
+            self.good_bits,
+            {name: known for name, known in self.statistics.items() if name[0] in keys},
+            {key: method for key, method in self.methods.items() if key in keys},
+            self._maps,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave maps behind where the stack is sent: making them anew takes less."""
+        return {**self.__dict__, "_maps": {}}
+
     def rates(self, key: str) -> Iterator[ChipRates]:
         """Yield the chips of an exposure, one at a time; their sky is measured when they are first read."""
         exposure = self.exposures[key]
@@ -184,10 +199,6 @@ class ExposureStack:
             for _ in self.rates(key):
                 pass
         return any(self.statistics[key, number].is_usable for number in near)
-
-    def forget_maps(self) -> None:
-        """Free the memory of the maps."""
-        self._maps.clear()
 
     def footprint(self, keys: Sequence[str]) -> NDArray[np.float64]:
         """Return the corners of all chips of some exposures, (N, 2) deg."""

@@ -6,9 +6,12 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
 from grism_align.algorithms.mosaics.grid import frame_note, plan_mosaics
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.staging import output_errors
 from grism_align.io.mosaics.files import metadata_of, mosaic_header, tiled_image, weight_header
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import FitStatus
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
-    from grism_align.values.mosaic import ChipMask, MosaicPlan
+    from grism_align.values.mosaic import ChipMask, MosaicGrid, MosaicPlan
     from grism_align.values.settings import MosaicSettings
+    from grism_align.workflows.mosaics.chips import ChipStatistics
 
 from grism_align.workflows.mosaics.checks import SUFFIXES, given_grid
 
@@ -84,24 +90,83 @@ def make_mosaics(
     stacked = _stacked(exposures)
     grid = given_grid(settings, stacked)
     stack = ExposureStack({exposure.key: exposure for exposure in stacked}, settings, good_bits)
-    plans = tuple(
-        _with_pixels(plan, stack) for plan in plan_mosaics(stacked, exposures.product, settings, grid)
-    )
-    for plan in plans:
-        logger.info("%s", frame_note(plan, settings))
-    folder.mkdir(parents=True, exist_ok=True)
-    counts = _drizzle(stack, plans, folder, executor)
+    plans = tuple(plan_mosaics(stacked, exposures.product, settings, grid))
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        plans = _with_pixels(stack, plans, executor)
+        for plan in plans:
+            logger.info("%s", frame_note(plan, settings))
+        _find_cosmic_rays(stack, plans, folder, executor)
+        jobs = {
+            plan.name: _Job(stack.part(plan.keys), plan, folder, _correction_errors(exposures, plan))
+            for plan in plans
+        }
+        products = tuple(executor.map(_made, jobs, "Drizzling"))
     cosmic_rays = _to_be_flagged(exposures, stack) if settings.flag_exposures else {}
-    if settings.flag_exposures:
-        counts["flagged_pixels"] = sum(mask.number for own in cosmic_rays.values() for mask in own.values())
-    sources: list[int] = []
-    if settings.make_catalog:
+    return MosaicOutcome(products, cosmic_rays, _counts(products, stack, cosmic_rays))
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What it takes to work on the exposures of a mosaic, wherever that is done.
+
+    Parameters
+    ----------
+    stack : ExposureStack
+        The exposures.
+    plan : MosaicPlan
+        The mosaic.
+    folder : Path
+        Where its files go.
+    correction_error : (exposures, 2) ndarray, mas
+        Standard errors of the exposures' shifts; zero where they have no correction.
+    """
+
+    stack: ExposureStack
+    plan: MosaicPlan
+    folder: Path
+    correction_error: NDArray[np.float64]
+
+
+def _correction_errors(exposures: ExposureSet, plan: MosaicPlan) -> NDArray[np.float64]:
+    """Return the standard errors of the total shifts, (N, 2) mas; zero without a correction."""
+    fits = {key: exposures.fit(key) for key in plan.keys}
+    return np.array(
+        [
+            np.zeros(2)
+            if fit is None or fit.transform is None
+            else 1e3 * fit.transform.at(exposures[key].plane).shift_error
+            for key, fit in fits.items()
+        ]
+    )
+
+
+def _made(job: _Job) -> MosaicProduct:
+    """Drizzle a mosaic and find its sources."""
+    plan, folder = job.plan, job.folder
+    _drizzle(job.stack, plan, folder)
+    n_sources = None
+    if job.stack.settings.make_catalog:
         from grism_align.workflows.mosaics.catalogs import write_catalog
 
-        sources = [write_catalog(plan, exposures, stack, folder) for plan in plans]
-        counts["sources"] = sum(sources)
-    products = _products(plans, sources, folder)
-    return MosaicOutcome(products, cosmic_rays, {"mosaics": len(plans), **counts})
+        n_sources = write_catalog(plan, job.stack, job.correction_error, folder)
+    names = [f"{plan.name}_{suffix}" for suffix in SUFFIXES[: 2 if n_sources is None else None]]
+    return MosaicProduct(plan, str(folder), {name: sha256_of(folder / name) for name in names}, n_sources)
+
+
+def _counts(
+    products: Sequence[MosaicProduct],
+    stack: ExposureStack,
+    flagged: Mapping[str, Mapping[int, ChipMask]],
+) -> dict[str, int]:
+    masks = [known.cosmic_rays for known in stack.statistics.values()]
+    counts = {"mosaics": len(products)}
+    counts["cosmic_ray_pixels"] = sum(mask.number for mask in masks if mask is not None)
+    if stack.settings.flag_exposures:
+        counts["flagged_pixels"] = sum(mask.number for own in flagged.values() for mask in own.values())
+    if stack.settings.make_catalog:
+        counts["sources"] = sum(product.n_sources or 0 for product in products)
+    return counts
 
 
 def _to_be_flagged(exposures: ExposureSet, stack: ExposureStack) -> dict[str, dict[int, ChipMask]]:
@@ -115,17 +180,6 @@ def _to_be_flagged(exposures: ExposureSet, stack: ExposureStack) -> dict[str, di
         text = "Not written, as nothing is known of their WCSs, so cosmic rays are not flagged: %s"
         logger.warning(text, ", ".join(unwritten))
     return {key: own for key, own in out.items() if key not in unwritten}
-
-
-def _products(plans: Sequence[MosaicPlan], sources: Sequence[int], folder: Path) -> tuple[MosaicProduct, ...]:
-    """Return the mosaics that were made, with their files."""
-    suffixes = SUFFIXES if sources else SUFFIXES[:2]
-    products = []
-    for number, plan in enumerate(plans):
-        names = [f"{plan.name}_{suffix}" for suffix in suffixes]
-        digests = {name: sha256_of(folder / name) for name in names}
-        products.append(MosaicProduct(plan, folder, digests, sources[number] if sources else None))
-    return tuple(products)
 
 
 def _stacked(exposures: ExposureSet) -> list[Exposure]:
@@ -163,36 +217,59 @@ def _standing(exposures: ExposureSet, key: str) -> int:
     return 2 if fit.status in (FitStatus.ALIGNED, FitStatus.REFERENCE) else 1
 
 
-def _with_pixels(plan: MosaicPlan, stack: ExposureStack) -> MosaicPlan:
-    """Return the plan with the exposures that add pixels to it; as it is where none does."""
-    keys = tuple(key for key in plan.keys if stack.has_pixels_on(key, plan.grid))
-    if not keys or keys == plan.keys:
+def _with_pixels(
+    stack: ExposureStack, plans: Sequence[MosaicPlan], executor: Executor
+) -> tuple[MosaicPlan, ...]:
+    """Return the plans with the exposures that add pixels to them; as they are where none does."""
+    jobs = {key: (stack.part([key]), plans) for key in stack.exposures}
+    shown: dict[str, set[str]] = {}
+    for key, (statistics, names) in zip(jobs, executor.map(_surveyed, jobs, "Surveying"), strict=True):
+        stack.statistics |= statistics
+        shown[key] = names
+    return tuple(_without(plan, [key for key in plan.keys if plan.name not in shown[key]]) for plan in plans)
+
+
+def _surveyed(
+    job: tuple[ExposureStack, Sequence[MosaicPlan]],
+) -> tuple[dict[tuple[str, int], ChipStatistics], set[str]]:
+    """Return what is to know of the chips of an exposure, and the mosaics that it has pixels on."""
+    stack, plans = job
+    [key] = stack.exposures
+    names = {plan.name for plan in plans if key in plan.keys and stack.has_pixels_on(key, plan.grid)}
+    return stack.statistics, names
+
+
+def _without(plan: MosaicPlan, lacking: Sequence[str]) -> MosaicPlan:
+    if not lacking or len(lacking) == len(plan.keys):
         return plan
-    rest = ", ".join(key for key in plan.keys if key not in keys)
-    logger.warning("%s: without a usable pixel on it, and not counted: %s", plan.name, rest)
-    return replace(plan, keys=keys)
+    text = "%s: without a usable pixel on it, and not counted: %s"
+    logger.warning(text, plan.name, ", ".join(lacking))
+    return replace(plan, keys=tuple(key for key in plan.keys if key not in lacking))
 
 
-def _drizzle(
+def _find_cosmic_rays(
     stack: ExposureStack, plans: Sequence[MosaicPlan], folder: Path, executor: Executor
-) -> dict[str, int]:
-    """Find the cosmic rays of each visit and filter, then drizzle; return counts."""
+) -> None:
+    """Find the cosmic rays of each instrument, visit and filter; the stack takes them."""
+    jobs = {}
     for keys in _groups(stack):
         plan = next((plan for plan in plans if not set(keys).isdisjoint(plan.keys)), None)
-        if plan is None:
-            continue
-        method = find_cosmic_rays(stack, keys, plan.grid, folder)
-        stack.methods.update(dict.fromkeys(keys, method))
-        logger.info("Cosmic rays of %s: %s", ", ".join(keys), method)
+        if plan is not None:
+            jobs[", ".join(keys)] = stack.part(keys), plan.grid, folder
+    found = executor.map(_cleaned, jobs, "Finding cosmic rays of")
+    for names, (statistics, methods) in zip(jobs, found, strict=True):
+        stack.statistics |= statistics
+        stack.methods |= methods
+        logger.info("Cosmic rays of %s: %s", names, ", ".join(dict.fromkeys(methods.values())))
 
-    def drizzle(plan: MosaicPlan) -> None:
-        _drizzle_one(stack, plan, folder)
 
-    for _ in executor.map(drizzle, {plan.name: plan for plan in plans}, "Drizzling"):
-        pass
-    stack.forget_maps()
-    masks = [known.cosmic_rays for known in stack.statistics.values()]
-    return {"cosmic_ray_pixels": sum(mask.number for mask in masks if mask is not None)}
+def _cleaned(
+    job: tuple[ExposureStack, MosaicGrid, Path],
+) -> tuple[dict[tuple[str, int], ChipStatistics], dict[str, str]]:
+    """Return the cosmic rays of exposures that are compared, and how they were looked for."""
+    stack, grid, folder = job
+    method = find_cosmic_rays(stack, list(stack.exposures), grid, folder)
+    return stack.statistics, dict.fromkeys(stack.exposures, method)
 
 
 def _groups(stack: ExposureStack) -> list[list[str]]:
@@ -203,7 +280,7 @@ def _groups(stack: ExposureStack) -> list[list[str]]:
     return list(groups.values())
 
 
-def _drizzle_one(stack: ExposureStack, plan: MosaicPlan, folder: Path) -> None:
+def _drizzle(stack: ExposureStack, plan: MosaicPlan, folder: Path) -> None:
     """Drizzle one mosaic, tile by tile; each exposure is opened for each tile that it falls on."""
     settings, grid = stack.settings, plan.grid
     exposures = [stack.exposures[key] for key in plan.keys]

@@ -1,4 +1,4 @@
-"""Write the exposures with their corrections, each by itself."""
+"""Write each exposure with its correction, its headerlet and its catalog."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions import flag_cosmic_rays, solution_name, write_exposure
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from grism_align.io.files.staging import Staging
+    from grism_align.values.catalog import SourceCatalog
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -44,6 +46,10 @@ class _Job:
         Where to write.
     headerlet : HeaderletWanted
         Where its headerlet goes.
+    catalog : SourceCatalog or None
+        Its sources.
+    catalog_path : Path
+        Where these go.
     cosmic_rays : mapping of int to ChipMask
         Pixels that are flagged as hit, and only those, by chip; empty where flags stay as they are.
     """
@@ -53,13 +59,15 @@ class _Job:
     label: WcsLabel | None
     path: Path
     headerlet: HeaderletWanted
+    catalog: SourceCatalog | None
+    catalog_path: Path
     cosmic_rays: Mapping[int, ChipMask] = field(default_factory=dict)
 
 
 def write_exposures(
     exposures: ExposureSet, destination: Destination, out: Staging, executor: Executor
 ) -> dict[str, FilePair]:
-    """Write the exposures that were fitted.
+    """Write the exposures that were fitted, and the catalogs of all that were measured.
 
     Parameters
     ----------
@@ -110,12 +118,16 @@ def _job(
         None if fit is None else labels(exposure, fit),
         out.path(destination.exposure(exposure)),
         HeaderletWanted(file, wanted.attach),
+        exposures.catalogs.get(exposure.key),
+        out.path(destination.catalog(exposure)),
         exposures.cosmic_rays.get(exposure.key, {}),
     )
 
 
 def _write(job: _Job) -> tuple[str, str | None]:
     """SHA-256 of the file that was read, and of the one that was written, if one was."""
+    if job.catalog is not None:
+        write_source_catalog(job.catalog, job.catalog_path)
     if job.fit is None or job.label is None:
         return sha256_of(path_of(job.exposure.source)), None
     digests = write_exposure(job.exposure, job.fit, job.path, job.label, job.headerlet)

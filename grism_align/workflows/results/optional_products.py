@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
 
 __all__ = ["page_of", "pictures_of", "regions_of"]
@@ -35,7 +36,9 @@ def _results_first(what: str, make: Callable[[], Made], otherwise: Made) -> Made
         return otherwise
 
 
-def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> dict[str, Any] | None:
+def pictures_of(
+    exposures: ExposureSet, aligned: ReferenceCatalog | None, executor: Executor
+) -> dict[str, Any] | None:
     """Make the pictures of stars before and after for the record.
 
     Parameters
@@ -44,6 +47,8 @@ def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> dic
         With the solutions found.
     aligned : ReferenceCatalog or None
         The sources of the solution.
+    executor : Executor
+        Takes them.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def pictures_of(exposures: ExposureSet, aligned: ReferenceCatalog | None) -> dic
     def make() -> dict[str, Any] | None:
         from grism_align.workflows.results.stamps import star_stamps
 
-        return star_stamps(exposures, aligned)
+        return star_stamps(exposures, aligned, executor)
 
     return _results_first("The pictures of stars before and after", make, None)
 

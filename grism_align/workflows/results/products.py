@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
-from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.missions import file_source
 from grism_align.io.record.file import Companions, read_provenance
 from grism_align.workflows.associate import build_association
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from grism_align.io.record.file import FilePair
     from grism_align.values.association import Association, Member
     from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
@@ -98,7 +98,7 @@ class Results:
     record: Mapping[str, Any]
 
 
-def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
+def findings_of(exposures: ExposureSet, destination: Destination, executor: Executor) -> Findings:
     """Work out what is to be written besides the exposures; no file is written.
 
     Parameters
@@ -107,6 +107,8 @@ def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
         With the solutions found.
     destination : Destination
         Where products go.
+    executor : Executor
+        Takes the pictures of stars.
     """
     sources, earlier = solved_sources(exposures), _earlier_record(exposures)
     return Findings(
@@ -115,7 +117,7 @@ def findings_of(exposures: ExposureSet, destination: Destination) -> Findings:
         sources,
         earlier and earlier[1],
         None if earlier is None else _beside(*earlier),
-        pictures_of(exposures, sources) if destination.with_report else None,
+        pictures_of(exposures, sources, executor) if destination.with_report else None,
     )
 
 
@@ -143,12 +145,6 @@ def _beside(record: Path, entry: Mapping[str, Any]) -> Path | None:
         return source
     logger.warning("%s: the reference catalog as used is no longer beside the record %s", source, record)
     return None
-
-
-def _write_catalogs(results: Results, out: Staging) -> None:
-    exposures, destination = results.findings.exposures, results.findings.destination
-    for key, catalog in exposures.catalogs.items():
-        write_source_catalog(catalog, out.path(destination.catalog(exposures[key])))
 
 
 def _write_sources(results: Results, out: Staging) -> None:
@@ -187,9 +183,9 @@ def _add_mosaics(results: Results, out: Staging) -> None:
         for name in mosaic.files:
             target = out.path(name)
             try:
-                os.link(mosaic.folder / name, target)
+                os.link(Path(mosaic.folder) / name, target)
             except OSError:
-                shutil.copyfile(mosaic.folder / name, target)
+                shutil.copyfile(Path(mosaic.folder) / name, target)
 
 
 def _write_report(results: Results, out: Staging) -> None:
@@ -242,7 +238,6 @@ def _governors(fit: ExposureFit | None, member: Member) -> tuple[str, ...]:
 #: What writes each product beside the exposures and the record, in the order in which they take their names.
 PRODUCTS: tuple[Callable[[Results, Staging], None], ...] = (
     _add_mosaics,
-    _write_catalogs,
     _write_sources,
     _write_reference,
     _write_report,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.field import ExposureSet
+    from grism_align.values.transform import LinearTransform
 
 __all__ = ["star_stamps"]
 
@@ -44,12 +46,48 @@ class _Stars:
     rows: Mapping[str, NDArray[np.int64]]
 
 
-def star_stamps(
-    exposures: ExposureSet, aligned: ReferenceCatalog | None, good_bits: int = 0, n_stars: int = 8
-) -> dict[str, Any] | None:
-    """Pictures of the brightest clean stars, stacked over all exposures, before and after the corrections.
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """How stars are pictured: the offset taken off before, (2,) arcsec; pixels; DQ bits that don't matter."""
 
-    One exposure is open at a time.
+    common: NDArray[np.float64]
+    grid: StampGrid
+    good_bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What it takes to picture the stars of one exposure, wherever that is done.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure.
+    transform : LinearTransform
+        Its total correction.
+    rows : (M,) ndarray
+        Numbers of the stars that it shows.
+    sky : (M, 2) ndarray, deg
+        Where these are.
+    frame : _Frame
+        How they are pictured.
+    """
+
+    exposure: Exposure
+    transform: LinearTransform
+    rows: NDArray[np.int64]
+    sky: NDArray[np.float64]
+    frame: _Frame
+
+
+def star_stamps(
+    exposures: ExposureSet,
+    aligned: ReferenceCatalog | None,
+    executor: Executor,
+    good_bits: int = 0,
+    n_stars: int = 8,
+) -> dict[str, Any] | None:
+    """Picture the brightest clean stars, stacked over all exposures, before and after the corrections.
 
     Parameters
     ----------
@@ -57,6 +95,8 @@ def star_stamps(
         With a solution, and catalogs.
     aligned : ReferenceCatalog or None
         The sources of the solution, as `solved_sources` gives them.
+    executor : Executor
+        Takes the pictures, exposure by exposure.
     good_bits : int, optional
         Data-quality bits that don't matter, where an exposure's catalog doesn't tell.
     n_stars : int, optional
@@ -81,9 +121,12 @@ def star_stamps(
         common = np.zeros(2)
     largest = max(float(np.hypot(*(one - common).T).max()) for one in moved.values())
     grid = StampGrid(_SIZE, 2 * np.clip(1.4 * largest, _LEAST_HALF, _LARGEST_HALF) / (_SIZE - 1))
+    frame = _Frame(common, grid, good_bits)
+    looks = {exposure.key: _look(exposures, exposure, stars, frame) for exposure in used}
     found: list[list[tuple[NDArray[Any], NDArray[Any]]]] = [[] for _ in stars.sky]
-    for exposure in used:
-        _read(exposures, exposure, stars, (common, grid, good_bits), found)
+    for pictures in executor.map(_pictures, looks, "Picturing the stars of"):
+        for row, before, after in pictures:
+            found[row].append((before, after))
     return _entry(stars, found, grid, common)
 
 
@@ -172,31 +215,31 @@ def _offsets(
     return found
 
 
-def _read(
-    exposures: ExposureSet,
-    exposure: Exposure,
-    stars: _Stars,
-    how: tuple[NDArray[np.float64], StampGrid, int],
-    found: list[list[tuple[NDArray[Any], NDArray[Any]]]],
-) -> None:
-    """Add what one exposure shows of its stars, chip by chip."""
-    common, grid, good_bits = how
+def _look(exposures: ExposureSet, exposure: Exposure, stars: _Stars, frame: _Frame) -> _Look:
     transform = exposures.total[exposure.key].transform
     assert transform is not None
     rows = stars.rows[exposure.key]
-    plane = transform.plane
-    shifted = plane.to_sky(plane.to_plane(stars.sky) + common)
     settings = exposures.catalogs[exposure.key].table.meta.get("settings", {})
-    good_bits = int(settings.get("good_bits", good_bits))
-    for chip, pixels in read_pixels(exposure):
-        on_chip = rows[_is_on(chip, stars.sky[rows], transform)]
+    frame = replace(frame, good_bits=int(settings.get("good_bits", frame.good_bits)))
+    return _Look(exposure, transform, rows, stars.sky[rows], frame)
+
+
+def _pictures(look: _Look) -> list[tuple[int, NDArray[Any], NDArray[Any]]]:
+    """What one exposure shows of its stars, before and after, chip by chip."""
+    plane = look.exposure.plane
+    shifted = plane.to_sky(plane.to_plane(look.sky) + look.frame.common)
+    taken = []
+    for chip, pixels in read_pixels(look.exposure):
+        on_chip = np.flatnonzero(_is_on(chip, look.sky, look.transform))
         if len(on_chip) == 0:
             continue
-        good = good_pixels(pixels.sci, pixels.err, pixels.dq, good_bits)
-        after = chip.wcs.corrected(transform)
-        for row in on_chip.tolist():
-            one = sampled(pixels.sci, good, chip.wcs, shifted[row], grid)
-            found[row].append((one, sampled(pixels.sci, good, after, stars.sky[row], grid)))
+        good = good_pixels(pixels.sci, pixels.err, pixels.dq, look.frame.good_bits)
+        after = chip.wcs.corrected(look.transform)
+        for place in on_chip.tolist():
+            before = sampled(pixels.sci, good, chip.wcs, shifted[place], look.frame.grid)
+            row = int(look.rows[place])
+            taken.append((row, before, sampled(pixels.sci, good, after, look.sky[place], look.frame.grid)))
+    return taken
 
 
 def _is_on(chip: Chip, sky: NDArray[np.float64], transform: Any) -> NDArray[np.bool_]:

@@ -55,7 +55,7 @@ def write_results(exposures: ExposureSet, destination: Destination, executor: Ex
         destination.folder.mkdir(parents=True, exist_ok=True)
         for path in remove_leftovers({destination.folder, *(target.parent for target in targets)}):
             logger.info("Removed %s, which a run that was killed left", path)
-        findings = findings_of(exposures, destination)
+        findings = findings_of(exposures, destination, executor)
         with Staging(destination.folder, first=[record], last=targets) as out:
             _write_all(findings, out, executor)
         _remove_stale(findings)

@@ -10,7 +10,7 @@ import numpy as np
 
 from grism_align.algorithms.traces.correction import rows_moved
 from grism_align.algorithms.traces.cutouts import GrismImage
-from grism_align.algorithms.traces.model import chip_heights, found_trace
+from grism_align.algorithms.traces.model import find_trace, measure_chip
 from grism_align.algorithms.traces.offsets import (
     LEAST_ERROR,
     TraceMeasurements,
@@ -61,7 +61,7 @@ class _Survey:
     sources: Mapping[int, TraceSources]
 
     def job(self, exposure: Exposure) -> _Job:
-        """What measuring one exposure needs."""
+        """Return what measuring one exposure needs."""
         fit = self.solution[exposure.key]
         return _Job(
             exposure,
@@ -157,13 +157,13 @@ def verify_traces(
 
 
 def _configurations(survey: _Survey, members: Sequence[Exposure]) -> list[TraceModel]:
-    """The configurations that are used for a grism: none where one of its chips has none."""
+    """Return the configurations that are used for a grism: none where one of its chips has none."""
     named = _named_models(survey, members).values()
     return [model for model in named if model is not None] if all(named) else []
 
 
 def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | None:
-    """The fit of an exposure that has a correction."""
+    """Return the fit of an exposure that has a correction."""
     fit = solution.fits.get(exposure.key)
     return fit if fit is not None and fit.is_aligned else None
 
@@ -171,7 +171,7 @@ def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | No
 def _measured_grism(
     survey: _Survey, members: Sequence[Exposure], executor: Executor
 ) -> tuple[GrismOffsets, dict[str, str]]:
-    """Offsets of the exposures of one grism, and why some have none."""
+    """Return offsets of the exposures of one grism, and why some have none."""
     models = _models_of(survey, members)
     absolute = bool(models) and all(model.name for model in models.values())
     visits = {name: number for number, name in enumerate(dict.fromkeys(e.visit for e in members))}
@@ -179,21 +179,21 @@ def _measured_grism(
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
     jobs = {e.key: replace(survey.job(e), models=models) for e in members}
-    measured = executor.map(_exposure_heights, jobs, "Verifying") if models else repeat(_NOTHING)
+    measured = executor.map(_measure_exposure, jobs, "Verifying") if models else repeat(_NOTHING)
     for exposure, (found, why) in zip(members, measured, strict=False):
         numbers = (numbered[exposure.key], visits[exposure.visit])
         parts += [_numbered(part, *numbers) for part in found]
         if not found:
             notes[exposure.key] = why or _why_none(exposure, models)
-    heights = TraceMeasurements.joined(parts)
-    offsets = fit_offsets(heights, len(members), "" if absolute else _field_of(models))
+    measurements = TraceMeasurements.joined(parts)
+    offsets = fit_offsets(measurements, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
     moved = [_rows_moved(survey, exposure, models) for exposure in members]
     return GrismOffsets(tuple(numbered), offsets, np.array(moved), names), notes
 
 
 def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]) -> float:
-    """By how much the correction moved the traces of the first chip with a model."""
+    """Return by how much the correction moved the traces of the first chip with a model."""
     transform = survey.solution[exposure.key].transform
     for chip in exposure.chips:
         model = models.get(chip.window.chip)
@@ -203,7 +203,7 @@ def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceM
 
 
 def _field_of(models: Mapping[int, TraceModel]) -> str:
-    """Whether models know how traces differ over the chip."""
+    """Return whether models know how traces differ over the chip."""
     return "calibrated" if all(model.dy.shape[1] > 1 for model in models.values()) else "free"
 
 
@@ -214,17 +214,17 @@ def _why_none(exposure: Exposure, models: Mapping[int, TraceModel]) -> str:
 
 
 def _coarse(exposure: Exposure) -> CoarseTrace | None:
-    """Where the mission of an exposure has the traces of its grism."""
+    """Return where the mission of an exposure has the traces of its grism."""
     return facts_of(exposure).dispersers.get(exposure.filter)
 
 
-def _numbered(heights: TraceMeasurements, exposure: int, visit: int) -> TraceMeasurements:
-    ones = np.ones(len(heights), np.int64)
-    return replace(heights, exposure=exposure * ones, visit=visit * ones)
+def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMeasurements:
+    ones = np.ones(len(measured), np.int64)
+    return replace(measured, exposure=exposure * ones, visit=visit * ones)
 
 
 def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
-    """A grism's models by chip: from configurations, else found on the first exposures that show it."""
+    """Return a grism's models by chip: from configurations, else found on the first exposures."""
     coarse, named = _coarse(members[0]), _named_models(survey, members)
     if all(named.values()):
         return {chip: model for chip, model in named.items() if model is not None}
@@ -234,7 +234,7 @@ def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceM
     for exposure in members:
         for image, view in _views(survey.job(exposure)):
             chip = view.window.chip
-            model = None if chip in models else found_trace(image, view, coarse)
+            model = None if chip in models else find_trace(image, view, coarse)
             if model is not None:
                 models[chip] = model
         if len(models) == len(named):
@@ -243,18 +243,18 @@ def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceM
 
 
 def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
-    """A grism's models by chip, as far as there are configurations."""
+    """Return a grism's models by chip, as far as there are configurations."""
     chips = {chip.window.chip for exposure in members for chip in exposure.chips}
     return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
 
 
-def _exposure_heights(job: _Job) -> tuple[list[TraceMeasurements], str]:
-    """What the chips of an exposure say, and why some say nothing."""
+def _measure_exposure(job: _Job) -> tuple[list[TraceMeasurements], str]:
+    """Return what the chips of an exposure say, and why some say nothing."""
     parts, reasons = [], []
     for image, view in _views(job):
         chip = view.window.chip
         if chip in job.models:
-            found, reason = chip_heights(image, view, job.models[chip], job.settings)
+            found, reason = measure_chip(image, view, job.models[chip], job.settings)
             reasons += [reason] if reason else []
             if found is not None:
                 ones = np.ones(len(found), np.int64)
@@ -264,7 +264,7 @@ def _exposure_heights(job: _Job) -> tuple[list[TraceMeasurements], str]:
 
 
 def _views(job: _Job) -> Iterator[tuple[GrismImage, ChipView]]:
-    """Image and sources of each chip of an exposure, one at a time."""
+    """Yield image and sources of each chip of an exposure, one at a time."""
     for chip, pixels in read_pixels(job.exposure):
         if job.fit.transform is not None:
             view = chip_view(chip, job.fit.transform, job.sources, job.settings)
@@ -273,13 +273,13 @@ def _views(job: _Job) -> Iterator[tuple[GrismImage, ChipView]]:
 
 
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:
-    """Filter of the direct exposures whose correction an exposure has."""
+    """Return the filter of the direct exposures whose correction an exposure has."""
     filters = {direct.key: direct.filter for direct in exposures.direct}
     return next((filters[key] for key in fit.governors if key in filters), "")
 
 
 def _good_bits(exposures: ExposureSet, fit: ExposureFit) -> int:
-    """DQ bits of usable pixels: those that the direct exposures were measured with."""
+    """Return DQ bits of usable pixels: those that the direct exposures were measured with."""
     for key in (*fit.governors, *exposures.catalogs):
         if key in exposures.catalogs:
             meta = exposures.catalogs[key].table.meta.get("settings", {})
@@ -288,7 +288,7 @@ def _good_bits(exposures: ExposureSet, fit: ExposureFit) -> int:
 
 
 def _checks(found: GrismOffsets, notes: Mapping[str, str]) -> dict[str, TraceCheck]:
-    """The check of each exposure of a grism."""
+    """Return the check of each exposure of a grism."""
     is_known = np.isfinite(found.offsets.offset)
     known = np.flatnonzero(is_known)
     contrast = np.eye(len(known)) if found.config else contrast_with_others(is_known)

@@ -215,9 +215,9 @@ def test_each_frame_is_fitted_as_a_whole():
         }
     )
     sources = [
-        *sky_sources(field, first, rng, component=0),
-        *sky_sources(field, second, rng, component=1),
-        *sky_sources(field, second, rng, component=2),
+        *sky_sources(field, first, rng, frame=0),
+        *sky_sources(field, second, rng, frame=1),
+        *sky_sources(field, second, rng, frame=2),
     ]
     result = align([one, two, lost], relative, sources, field.catalog())
     assert list(result.solution.fits) == [one.key, two.key]

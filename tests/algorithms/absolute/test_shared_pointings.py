@@ -113,3 +113,21 @@ def test_parts_of_one_exposure_tell_what_it_tells(solve):
             np.testing.assert_allclose(fit.transform.shift_error, expected.transform.shift_error, rtol=1e-3)
         if solve == "joint":
             assert sum(fit.n_used for fit in own) == expected.n_used
+
+
+def test_two_detectors_that_see_the_same_sky():
+    """As in two wavelengths: what they alone saw has the catalog's stars, too."""
+    rng = np.random.default_rng(726)
+    field = stars(rng, 120, 150.0)
+    made = [
+        observe(field, error, rng, key_of(number, detector), start=1e3 * number, pointing=f"p{number}", at=at)
+        for number, (error, at) in enumerate(zip(ERRORS, ((0.0, 0.0), (70.0, 0.0), (0.0, 75.0)), strict=True))
+        for detector in (0, 1)
+    ]
+    found = solved(([e for e, _ in made], {e.key: own for e, own in made}), with_errors(field, rng))
+    for exposure in found.exposures:
+        fit = found.absolute[exposure.key]
+        # nearly all stars, whether another pointing saw them or not
+        assert fit.n_used > 0.8 * len(found.catalogs[exposure.key])
+        left = offset(exposure, found.total[exposure.key].transform, ERRORS[int(exposure.pointing[1])])
+        assert 1e3 * np.abs(left).max() < 6

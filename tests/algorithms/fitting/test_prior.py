@@ -78,7 +78,7 @@ def test_the_precision_is_the_inverse_of_the_covariance(labels, seed, n_terms):
 def test_where_exposures_fix_the_frame_it_is_blind_to_common_moves(n_terms):
     rng = np.random.default_rng(31)
     own = prior([0, 0, 1, 1, 1, 2], rng)
-    matrix, _ = prior_normal(own, n_terms, is_free=True)
+    matrix, _ = prior_normal(own, n_terms, is_unanchored=True)
     moves = own.common_moves(n_terms)
     assert moves.shape == (12 + 3 * n_terms, 2 + n_terms)
     full = own.precision(n_terms)
@@ -94,19 +94,19 @@ def test_where_exposures_fix_the_frame_it_is_blind_to_common_moves(n_terms):
     )
     # anything else costs something
     assert np.linalg.matrix_rank(matrix / np.outer(scale, scale), tol=1e-7) == len(matrix) - 2 - n_terms
-    np.testing.assert_allclose(prior_normal(own, n_terms, is_free=False)[0], full)
+    np.testing.assert_allclose(prior_normal(own, n_terms, is_unanchored=False)[0], full)
 
 
 def test_it_pulls_towards_the_a_priori_pointing():
     """Alone, it takes back the corrections made so far, and nothing where they are a common move."""
     rng = np.random.default_rng(32)
     own = prior([0, 0, 1], rng, shift=rng.normal(0, 0.1, (3, 2)), terms=rng.normal(0, 1e-4, (2, N_TERMS)))
-    matrix, right = prior_normal(own, 4, is_free=False)
+    matrix, right = prior_normal(own, 4, is_unanchored=False)
     np.testing.assert_allclose(np.linalg.solve(matrix, right), -own.so_far(4), atol=1e-10)
     moved = own.common_moves(4) @ np.array([0.7, -0.3, 1e-4, 1e-4, 0, 0])
     common = replace(own, shift=moved[:6].reshape(2, 3).T, terms=moved[6:].reshape(4, 2).T)
     for n_terms in (2, 4):
-        matrix, right = prior_normal(common, n_terms, is_free=True)
+        matrix, right = prior_normal(common, n_terms, is_unanchored=True)
         assert np.abs(right / np.sqrt(np.diag(own.precision(n_terms)))).max() < 1e-6
 
 
@@ -123,7 +123,9 @@ def test_weights_fall_with_the_correction():
     own = prior([0, 0, 0, 0, 1])
     shift = np.zeros((5, 2))
     shift[0] = 100 * DITHER
-    new = prior_reweighted(own, np.concatenate([shift.T.ravel(), [0, 30 * TERM_ERRORS[0]]]), 1, is_free=False)
+    new = prior_reweighted(
+        own, np.concatenate([shift.T.ravel(), [0, 30 * TERM_ERRORS[0]]]), 1, is_unanchored=False
+    )
     # Cauchy's: 1 / (1 + (pull / 3)^2), here with a quarter of the pull taken by the mean
     assert new.shift_weight[0] == pytest.approx(1 / (1 + 75**2 / 9), rel=0.05)
     assert new.term_weight[1, 0] == pytest.approx(1 / 101, rel=1e-6)
@@ -132,7 +134,7 @@ def test_weights_fall_with_the_correction():
     # those that moved with no one else keep theirs, once the one that is off counts little
     for _ in range(10):
         new = prior_reweighted(
-            new, np.concatenate([shift.T.ravel(), [0, 30 * TERM_ERRORS[0]]]), 1, is_free=False
+            new, np.concatenate([shift.T.ravel(), [0, 30 * TERM_ERRORS[0]]]), 1, is_unanchored=False
         )
     assert (new.shift_weight[1:] > 0.99).all()
     assert new.shift_weight[0] < 2e-3

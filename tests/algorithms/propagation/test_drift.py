@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.propagation.drift import learnt_errors
-from grism_align.values.settings import PointingSettings, PropagationSettings
+from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform
 from tests.support.associations import exposure
 
-GIVEN = PropagationSettings(drift_error=0.01), PointingSettings(dither_error=0.02)
+GIVEN = GrismSettings(PropagationSettings(drift_error=0.01), PointingSettings(dither_error=0.02))
 NOISE = 2e-4  # arcsec
 
 
@@ -42,8 +42,8 @@ def field(rng, drift=0.0, dither=0.0, visits=2, places=(0, 1, 2, 3), noise=NOISE
 
 
 def learnt(exposures, solution, given=GIVEN):
-    found = learnt_errors(exposures, solution, *given)
-    return found[0].drift_error, found[1].dither_error
+    found = learnt_errors(exposures, solution, given)
+    return found.propagation.drift_error, found.pointing.dither_error
 
 
 def mean_learnt(fields=20, **changes):
@@ -81,11 +81,11 @@ def test_one_pointing_tells_drift_alone():
 def test_what_nothing_tells_stays_as_given():
     rng = np.random.default_rng(1)
     exposures, solution = field(rng, dither=0.1, places=(0,))
-    assert learnt_errors(exposures, solution, *GIVEN) == GIVEN
-    assert learnt_errors([], AlignmentSolution(), *GIVEN) == GIVEN
+    assert learnt_errors(exposures, solution, GIVEN) == GIVEN
+    assert learnt_errors([], AlignmentSolution(), GIVEN) == GIVEN
     exposures, solution = field(rng, dither=0.1)
-    without_drift = (replace(GIVEN[0], drift_error=0.0), GIVEN[1])
-    assert learnt_errors(exposures, solution, *without_drift) == without_drift
+    without_drift = replace(GIVEN, propagation=replace(GIVEN.propagation, drift_error=0.0))
+    assert learnt_errors(exposures, solution, without_drift) == without_drift
 
 
 @pytest.mark.parametrize("why", ["prior", "frame", "fitted", "failed"])
@@ -101,7 +101,7 @@ def test_what_does_not_tell_pointings(why):
         "failed": {"transform": None},
     }
     fits[key] = replace(fits[key], **changes.get(why, {}))
-    assert learnt_errors(exposures, AlignmentSolution(fits), *GIVEN) == GIVEN
+    assert learnt_errors(exposures, AlignmentSolution(fits), GIVEN) == GIVEN
 
 
 def test_what_is_claimed_is_honest_in_the_mean():

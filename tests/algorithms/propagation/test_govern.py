@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from grism_align.algorithms.propagation.govern import choose_by_rule, choose_elsewhere, governors
 from grism_align.algorithms.propagation.pair import direct_candidate, direct_candidates
-from grism_align.values.settings import PointingSettings, PropagationSettings
+from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from tests.support.associations import SECOND, exposure
 
 METHODS = ("auto", "previous", "nearest", "interpolate", "visit")
 
 
 def chosen(grism, exposures, method="auto"):
-    choice = governors(grism, exposures, PropagationSettings(method=method))
+    choice = governors(grism, exposures, GrismSettings(PropagationSettings(method=method)))
     return (choice.rule, *(key[-3:-1] for key in choice.keys))
 
 
@@ -89,7 +89,7 @@ def test_the_next_exposure_where_the_previous_looks_elsewhere():
 def test_small_dithers_within_the_pairing_radius():
     # The chip of the next pointing is 0.9" off, which could be an aperture's offset, and nearer in time.
     here, there = exposure("iaaa01d1q", 0), exposure("iaaa01d2q", 1310, east=0.9, dither_offset=(0.9, 0))
-    found = governors(grism(300, length=1000), [here, there], PropagationSettings())
+    found = governors(grism(300, length=1000), [here, there], GrismSettings())
     assert (found.rule, found.keys) == ("paired", ("iaaa01d1q",))
 
 
@@ -111,7 +111,8 @@ SMALL_DITHERS = PointingSettings(dither_error=0.0005)
 
 def with_small_dithers(grism_, directs, method):
     choice = choose_by_rule(
-        direct_candidates(grism_, directs, 1.0), PropagationSettings(method=method), SMALL_DITHERS
+        direct_candidates(grism_, directs, 1.0),
+        GrismSettings(PropagationSettings(method=method), SMALL_DITHERS),
     )
     return (choice.rule, *(key[-3:-1] for key in choice.keys))
 
@@ -149,7 +150,7 @@ def test_a_tie_goes_to_the_previous():
 def with_quality(grism_, directs, method="auto", **quality):
     own = direct_candidates(grism_, directs, 1.0)
     own = [replace(each, **quality.get(each.key[-3:-1], {})) for each in own]
-    choice = choose_by_rule(own, PropagationSettings(method=method))
+    choice = choose_by_rule(own, GrismSettings(PropagationSettings(method=method)))
     return (choice.rule, *(key[-3:-1] for key in choice.keys))
 
 
@@ -171,7 +172,7 @@ def test_the_association_decides():
     near, far, other = direct(1, 0), direct(2, 5000, place=2), exposure("ibbb01d2q", 9000)
 
     def named(*keys):
-        found = governors(grism(300, governors=keys), [near, far, other], PropagationSettings())
+        found = governors(grism(300, governors=keys), [near, far, other], GrismSettings())
         return (found.rule, *found.keys)
 
     assert named("ibbb01d2q", "iaaa01d1q") == ("association", "ibbb01d2q")

@@ -163,7 +163,7 @@ def test_times():
     grism = exposure("iaaa01g1q", 1500, grism=True, length=1500)
     found = direct_candidates(grism, [after, before, grism], 1.0)
     assert [each.key for each in found] == ["iaaa01d1q", "iaaa01d2q"]
-    assert [each.gap for each in found] == pytest.approx([-1300, 30], abs=1e-3)
+    assert [each.idle_time for each in found] == pytest.approx([-1300, 30], abs=1e-3)
     assert [3600 * each.hours for each in found] == pytest.approx([-2150, 880], abs=1e-3)
     assert [each.came_first for each in found] == [True, False]
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.values.failure import NoSources, TooFewMatches
-from grism_align.values.settings import PointingSettings, PropagationSettings
+from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.support.associations import exposure
 from tests.support.chips import chip_wcs
 
-SETTINGS = PropagationSettings()
+SETTINGS = GrismSettings()
 
 NOTED = TooFewMatches(3, 6)
 
@@ -92,7 +92,9 @@ def test_another_pointing_has_the_errors_of_two_dithers():
     got = propagate([grism], [direct], solution, SETTINGS)[grism.key]
     assert (str(got.governed), got.reason, got.status) == ("previous, -100 s", "", FitStatus.ALIGNED)
     assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
-    tight = propagate([grism], [direct], solution, SETTINGS, PointingSettings(dither_error=0.001))[grism.key]
+    tight = propagate(
+        [grism], [direct], solution, GrismSettings(pointing=PointingSettings(dither_error=0.001))
+    )[grism.key]
     assert offset_error(tight, 300 / 3600) == pytest.approx(2e-6)
 
 
@@ -155,7 +157,9 @@ def test_interpolation_takes_drift_out():
     assert got.governed.propagation_error == pytest.approx(
         10 * np.sqrt(3) / 2 * (700 / 3600 / 0.6) ** 2, rel=0.1
     )
-    previous = propagate([grism], directs, solution, PropagationSettings(method="previous"))[grism.key]
+    previous = propagate([grism], directs, solution, GrismSettings(PropagationSettings(method="previous")))[
+        grism.key
+    ]
     off = np.hypot(*(previous.transform.shift - true.shift))
     assert off == pytest.approx(np.hypot(0.02, 0.01) * 700 / 3600, rel=1e-6)
     assert str(previous.governed) == "previous, -100 s"
@@ -167,7 +171,7 @@ def test_without_drift_errors_alone_weigh():
     covariance = np.diag([4e-6, 4e-6, 0, 0, 0, 0])
     worse = replace(first, transform=replace(first.transform, covariance=covariance))
     fits = AlignmentSolution({**solution.fits, "iaaa01d1q": worse})
-    got = propagate([grism], directs, fits, PropagationSettings(drift_error=0.0))[grism.key]
+    got = propagate([grism], directs, fits, GrismSettings(PropagationSettings(drift_error=0.0)))[grism.key]
     assert got.governed.weights[0] < 1e-5
     assert got.governed.propagation_error == 0.0
 
@@ -185,11 +189,11 @@ def test_one_side_has_a_correction_of_its_acquisition_only(method):
     grism, directs, solution, _ = drifting()
     prior = replace(solution["iaaa01d1q"], status=FitStatus.PRIOR_ONLY)
     fits = AlignmentSolution({**solution.fits, "iaaa01d1q": prior})
-    got = propagate([grism], directs, fits, PropagationSettings(method=method))[grism.key]
+    got = propagate([grism], directs, fits, GrismSettings(PropagationSettings(method=method)))[grism.key]
     assert (got.governors, got.status) == (("iaaa01d2q",), FitStatus.ALIGNED)
     assert got.reason == "instead of iaaa01d1q (not aligned by its own sources)"
     both = AlignmentSolution({**fits.fits, "iaaa01d2q": replace(prior, status=FitStatus.PRIOR_ONLY)})
-    got = propagate([grism], directs, both, PropagationSettings(method=method))[grism.key]
+    got = propagate([grism], directs, both, GrismSettings(PropagationSettings(method=method)))[grism.key]
     assert (got.governors, got.status) == (("iaaa01d1q",), FitStatus.PRIOR_ONLY)
     assert "iaaa01d1q has the correction of its guide-star acquisition" in got.reason
 
@@ -205,7 +209,7 @@ def test_frames_that_are_not_tied_are_not_averaged():
 
 def test_the_mean_of_a_visit():
     grism, directs, solution, true = drifting((0, 1, 2))
-    got = propagate([grism], directs, solution, PropagationSettings(method="visit"))[grism.key]
+    got = propagate([grism], directs, solution, GrismSettings(PropagationSettings(method="visit")))[grism.key]
     assert str(got.governed) == "visit, -100 s (0.50), +100 s (0.50)"
     # the direct exposures are 10" and 20" off: their planes are the sky's only to second order
     np.testing.assert_allclose(got.transform.at(true.plane).shift, true.shift, atol=1e-5)
@@ -247,7 +251,7 @@ def test_a_visit_without_direct_exposures_takes_one_of_the_same_guide_stars(fail
 def test_an_occultation_is_told(method):
     grism, direct = exposure("iaaa01g1q", 3000, grism=True), exposure("iaaa01d1q", 0)
     solution = AlignmentSolution({direct.key: aligned(direct)})
-    got = propagate([grism], [direct], solution, PropagationSettings(method=method))[grism.key]
+    got = propagate([grism], [direct], solution, GrismSettings(PropagationSettings(method=method)))[grism.key]
     assert (got.status, got.governors) == (FitStatus.ALIGNED, (direct.key,))
     assert got.reason.startswith("iaaa01d1q was taken under an earlier or later acquisition")
     # as of another visit of the same guide stars
@@ -265,14 +269,13 @@ def test_errors_of_the_catalog_do_not_weigh():
         }
     )
     late = replace(grism, start=grism.start + 200 / 86400, end=grism.end + 200 / 86400)
-    given = (SETTINGS, PointingSettings())
     weights = [
-        propagate([late], directs, absolute, *given, relative)[grism.key].governed.weights
+        propagate([late], directs, absolute, SETTINGS, relative)[grism.key].governed.weights
         for relative in (solution, None)
     ]
     assert weights[0][1] == pytest.approx(900 / 1400, abs=0.01)
     assert abs(weights[1][1] - 0.5) < 0.05
-    got = propagate([late], directs, absolute, *given, solution)[grism.key]
+    got = propagate([late], directs, absolute, SETTINGS, solution)[grism.key]
     assert got.transform.shift_error[0] > 0.01
 
 
@@ -298,7 +301,7 @@ def test_the_order_of_exposures_is_irrelevant(order, method):
     ]
     grism = exposure("iaaa01g1q", 950, grism=True)
     solution = AlignmentSolution({d.key: aligned(d, (1.0 + 0.01 * i, 0)) for i, d in enumerate(directs)})
-    settings = PropagationSettings(method=method)
+    settings = GrismSettings(PropagationSettings(method=method))
     found = propagate([grism], directs, solution, settings)[grism.key]
     again = propagate([grism], [directs[i] for i in order], solution, settings)[grism.key]
     assert (again.governors, again.governed.weights, str(again.governed)) == (

@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from grism_align.algorithms.propagation.pair import DirectCandidate, Relation
 from grism_align.algorithms.propagation.propagation_error import (
-    carried_covariance,
     drift_correlation,
     mean_transform,
     own_variances,
+    propagation_covariance,
     weights_of,
-    with_carried_error,
+    with_propagation_error,
 )
 from grism_align.values.failure import NoSources
-from grism_align.values.settings import PointingSettings, PropagationSettings
+from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.associations import exposure
 
 PLANE = TangentPlane(53.0, -27.8)
-DRIFT = PropagationSettings(drift_error=0.01)
 POINTING = PointingSettings(dither_error=0.02, visit_error=0.5, roll_error=0.02, scale_error=1e-4)
+SETTINGS = GrismSettings(PropagationSettings(drift_error=0.01), POINTING)
 
 
 def at(number, hours, relation=Relation.SAME_POINTING, place=0, visit="iaaa01", sigma=0.0):
@@ -42,7 +42,7 @@ def fitted(sigma=0.0, shift=(1.0, -2.0), roll=0.05, plane=PLANE):
 
 
 def weights(candidates, rule="interpolated", pointing=POINTING):
-    return weights_of(rule, candidates, DRIFT, pointing)
+    return weights_of(rule, candidates, replace(SETTINGS, pointing=pointing))
 
 
 def test_without_errors_weights_are_linear_in_time():
@@ -74,8 +74,8 @@ def test_interpolation_is_the_best_linear_unbiased_estimate():
         at(i, time, sigma=sigma) for i, (time, sigma) in enumerate(zip(hours[:2], noise, strict=True))
     ]
     found = weights(candidates)
-    carried = carried_covariance(candidates, DRIFT, POINTING)
-    total = carried + np.diag(noise**2)
+    propagated = propagation_covariance(candidates, SETTINGS)
+    total = propagated + np.diag(noise**2)
     variance = found @ total @ found
     for other in np.linspace(-0.5, 1.5, 41):
         w = np.array([other, 1 - other])
@@ -88,13 +88,13 @@ def test_interpolation_is_the_best_linear_unbiased_estimate():
 
 
 def test_drift_on_one_side_is_shared():
-    found = carried_covariance([at(1, -0.02), at(2, -0.05), at(3, 0.03)], DRIFT, POINTING)
+    found = propagation_covariance([at(1, -0.02), at(2, -0.05), at(3, 0.03)], SETTINGS)
     # so soon it is linear in time: 10 mas in 0.6 h
     np.testing.assert_allclose(found * 0.36e4, np.outer([-2, -5, 3], [-2, -5, 3]) * 1e-4, rtol=0.02)
 
 
 def test_drift_ends_with_the_orbit():
-    found = carried_covariance([at(1, -48.0), at(2, 20.0)], DRIFT, POINTING)
+    found = propagation_covariance([at(1, -48.0), at(2, 20.0)], SETTINGS)
     # nothing in common but the grism exposure's own
     np.testing.assert_allclose(1e4 * found, [[2, 1], [1, 2]], atol=1e-9)
 
@@ -110,13 +110,13 @@ def test_drift_ends_with_the_orbit():
     ],
 )
 def test_each_move_of_the_telescope_has_an_error_at_both_ends(relation, expected):
-    [[found]] = carried_covariance([at(1, 0.0, relation)], DRIFT, POINTING)
+    [[found]] = propagation_covariance([at(1, 0.0, relation)], SETTINGS)
     assert found == pytest.approx(expected)
 
 
 def test_offsets_of_several():
     moved = [at(i, 0.0, Relation.OFFSET, place) for i, place in ((1, 0), (2, 0), (3, 1))]
-    found = carried_covariance([*moved, at(4, 0.0)], DRIFT, POINTING) / 0.02**2
+    found = propagation_covariance([*moved, at(4, 0.0)], SETTINGS) / 0.02**2
     # its own offset in all; that of the first two is one
     np.testing.assert_allclose(found, [[2, 2, 1, 0], [2, 2, 1, 0], [1, 1, 2, 0], [0, 0, 0, 0]], atol=1e-12)
     assert np.linalg.eigvalsh(found).min() > -1e-12
@@ -124,7 +124,7 @@ def test_offsets_of_several():
 
 def test_back_at_a_place_is_another_pointing():
     moved = [replace(at(i, 0.0, Relation.OFFSET), stay=f"stay {i}") for i in (1, 2)]
-    found = carried_covariance(moved, DRIFT, POINTING) / 0.02**2
+    found = propagation_covariance(moved, SETTINGS) / 0.02**2
     np.testing.assert_allclose(found, [[2, 1], [1, 2]], atol=1e-12)
 
 
@@ -181,19 +181,19 @@ def test_two_acquisitions_of_the_same_guide_stars():
     moved = [
         at(i, 0.0, Relation.REACQUIRED, i, visit=f"iaaa0{visit}") for i, visit in ((1, 2), (2, 2), (3, 3))
     ]
-    found = carried_covariance(moved, DRIFT, POINTING) / 0.02**2
+    found = propagation_covariance(moved, SETTINGS) / 0.02**2
     # the grism's offset and acquisition in all, the others' acquisition in two, each one's own offset
     np.testing.assert_allclose(found, [[4, 3, 2], [3, 4, 2], [2, 2, 4]], atol=1e-12)
 
 
 def test_other_guide_stars_have_another_roll_and_scale():
-    found = with_carried_error(fitted(0.003), 0.25, Relation.OTHER, POINTING, PLANE).covariance
+    found = with_propagation_error(fitted(0.003), 0.25, Relation.OTHER, POINTING, PLANE).covariance
     assert found[0, 0] == found[1, 1] == pytest.approx(0.25 + 9e-6)
     roll = np.array([0, 0, 0, 0.5, -0.5, 0])
     scale = np.array([0, 0, 0.5, 0, 0, 0.5])
     assert np.sqrt(roll @ found @ roll) == pytest.approx(np.sqrt(2) * np.radians(0.02))
     assert np.sqrt(scale @ found @ scale) == pytest.approx(np.sqrt(2) * 1e-4)
-    near = with_carried_error(fitted(0.003), 0.25, Relation.REACQUIRED, POINTING, PLANE).covariance
+    near = with_propagation_error(fitted(0.003), 0.25, Relation.REACQUIRED, POINTING, PLANE).covariance
     np.testing.assert_array_equal(near[2:, 2:], 0)
 
 
@@ -210,9 +210,9 @@ def test_laws(drawn, rule):
     found = weights(candidates, rule)
     assert (found >= 0).all()
     assert found.sum() == pytest.approx(1)
-    carried = carried_covariance(candidates, DRIFT, POINTING)
-    np.testing.assert_allclose(carried, carried.T, atol=1e-18)
-    assert np.linalg.eigvalsh(carried).min() > -1e-9
+    propagated = propagation_covariance(candidates, SETTINGS)
+    np.testing.assert_allclose(propagated, propagated.T, atol=1e-18)
+    assert np.linalg.eigvalsh(propagated).min() > -1e-9
     # equal corrections interpolate to themselves, with no smaller an error than the best one
     mean = mean_transform(transforms, found)
     np.testing.assert_allclose(mean.matrix, transforms[0].matrix, atol=1e-14)

@@ -220,7 +220,7 @@ def test_groups_that_do_not_overlap_are_frames_of_their_own():
     assert [f.reference for f in fits.values()] == [KEYS[0]] * 2 + [KEYS[2]] * 2
     assert result.warnings == (f"not tied to the frame of {KEYS[0]}: {KEYS[2]}, {KEYS[3]}",)
     assert fits[KEYS[3]].reason == result.warnings[0]
-    assert {s.component for s in result.sources} == {0, 1}
+    assert {s.frame for s in result.sources} == {0, 1}
     assert result.counts["frames"] == 2
 
 

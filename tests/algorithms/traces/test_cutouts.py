@@ -5,8 +5,8 @@ from scipy.special import erf
 from grism_align.algorithms.traces.cutouts import (
     WIDTH,
     GrismImage,
-    cut_pieces,
-    measure_pieces,
+    cut_traces,
+    measure_cutouts,
     stacked_profile,
 )
 
@@ -42,7 +42,7 @@ def test_heights_are_recovered_within_their_errors_at_every_sub_pixel_phase():
     pulls = []
     for _ in range(10):
         image = observed(drawn(rows, (1240, 90), 30.0), rng)
-        found = measure_pieces(cut_pieces(image, first, trace, HALF), 0.0, 1.5)
+        found = measure_cutouts(cut_traces(image, first, trace, HALF), 0.0, 1.5)
         assert found.is_measured.all()
         pulls.append((found.height - 0.3) / found.error)
     pulls = np.concatenate(pulls)
@@ -62,8 +62,8 @@ def test_cosmic_rays_and_bad_pixels_do_not_move_a_height():
     good = image.good.copy()
     good[41, 45] = False
     spoiled = GrismImage(np.where(good, hit, 0.0), image.variance, good)
-    before = measure_pieces(cut_pieces(image, first, trace, HALF), 0.0, 1.5)
-    after = measure_pieces(cut_pieces(spoiled, first, trace, HALF), 0.0, 1.5)
+    before = measure_cutouts(cut_traces(image, first, trace, HALF), 0.0, 1.5)
+    after = measure_cutouts(cut_traces(spoiled, first, trace, HALF), 0.0, 1.5)
     assert after.is_measured[0]
     # Four of 24 columns are left out.
     assert abs(after.height[0] - before.height[0]) < 3 * after.error[0]
@@ -79,8 +79,8 @@ def test_what_cannot_be_measured_is_said_to_be_so(spoil):
     good = image.good.copy()
     good[38:43, ::2] &= spoil != "masked"
     good[38:43, 1::6] &= spoil != "masked"
-    pieces = cut_pieces(GrismImage(image.data, image.variance, good), first, trace, HALF)
-    found = measure_pieces(pieces, 0.0, 1.5)
+    pieces = cut_traces(GrismImage(image.data, image.variance, good), first, trace, HALF)
+    found = measure_cutouts(pieces, 0.0, 1.5)
     assert not found.is_measured[0] or found.snr[0] < 10
 
 
@@ -89,7 +89,7 @@ def test_stacked_profiles_show_the_common_height_and_one_bright_source_does_not_
     rows = 40.0 + 40 * np.arange(12)
     first, trace = placed(rows)
     image = drawn(rows + 3, (560, 90), 6.0) + drawn(rows[:1] - 6, (560, 90), 1000.0) - 1.0
-    pieces = cut_pieces(observed(image, rng), first, trace, HALF)
+    pieces = cut_traces(observed(image, rng), first, trace, HALF)
     stack = stacked_profile(pieces, np.zeros(12, int), 1)[0]
     assert stack.argmax() - HALF == 3
 
@@ -97,7 +97,7 @@ def test_stacked_profiles_show_the_common_height_and_one_bright_source_does_not_
 def test_what_lies_off_the_chip_is_not_used():
     rng = np.random.default_rng(5)
     image = observed(np.ones((30, 40)), rng)
-    pieces = cut_pieces(image, np.array([30]), np.full((1, WIDTH), 2.0), HALF)
+    pieces = cut_traces(image, np.array([30]), np.full((1, WIDTH), 2.0), HALF)
     assert not pieces.good[:, :10].any()
     assert not pieces.good[:, :, 10:].any()
-    assert not measure_pieces(pieces, 0.0, 1.5).is_measured[0]
+    assert not measure_cutouts(pieces, 0.0, 1.5).is_measured[0]

@@ -6,7 +6,8 @@ import pytest
 
 from grism_align.algorithms.traces.correction import carried_error, has_partner, refinement
 from grism_align.algorithms.traces.cutouts import GrismImage
-from grism_align.algorithms.traces.model import chip_heights, found_trace
+from grism_align.algorithms.traces.model import find_trace, measure_chip
+from grism_align.algorithms.traces.verification import Drift
 from grism_align.algorithms.traces.views import ChipView
 from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 from grism_align.values.detector import DetectorWindow
@@ -46,11 +47,11 @@ def test_a_curved_trace_far_from_its_source_is_found_and_measured():
     rng = np.random.default_rng(1)
     xy = np.column_stack([rng.uniform(400, 880, 12), 20 + 40 * np.arange(12) + rng.uniform(0, 1, 12)])
     image, view = dispersed(xy, curved, -360, -165, rng), view_of(xy)
-    model = found_trace(image, view, COARSE_TRACES["G280"])
+    model = find_trace(image, view, COARSE_TRACES["G280"])
     dx, dy = model.offsets([[500.0, 300.0]])
     inner = (dx[0] > -350) & (dx[0] < -175)
     assert np.abs(dy[0] - curved(dx[0]))[inner].max() < 1.0
-    heights, _ = chip_heights(image, view, model, TraceSettings())
+    heights, _ = measure_chip(image, view, model, TraceSettings())
     along = -360 + 24 * (heights.piece + 0.5)
     expected = curved(along) - np.interp(along, dx[0], dy[0])
     pull = (heights.height - expected) / np.hypot(heights.error, 0.02)
@@ -63,9 +64,9 @@ def test_no_trace_is_found_where_there_is_none():
     rng = np.random.default_rng(2)
     xy = np.column_stack([rng.uniform(50, 500, 12), np.linspace(50, 650, 12)])
     image = dispersed(xy[:0], curved, 0, 0, rng)
-    assert found_trace(image, view_of(xy), COARSE_TRACES["G141"]) is None
-    assert found_trace(image, view_of(xy[:0]), COARSE_TRACES["G141"]) is None
-    assert found_trace(image, view_of([[-500.0, 50.0]]), COARSE_TRACES["G141"]) is None
+    assert find_trace(image, view_of(xy), COARSE_TRACES["G141"]) is None
+    assert find_trace(image, view_of(xy[:0]), COARSE_TRACES["G141"]) is None
+    assert find_trace(image, view_of([[-500.0, 50.0]]), COARSE_TRACES["G141"]) is None
 
 
 def test_spectra_that_overlap_are_not_used_but_for_a_faint_one_below():
@@ -73,15 +74,15 @@ def test_spectra_that_overlap_are_not_used_but_for_a_faint_one_below():
     model = TraceModel.straight(15, 196, 1.0)
     xy = np.array([[300.0, 100.3], [330.0, 104.3], [300.0, 300.2]])
     image, view = dispersed(xy, lambda dx: 1.0 + 0 * dx, 15, 196, rng), view_of(xy)
-    heights, _ = chip_heights(image, view, model, TraceSettings())
+    heights, _ = measure_chip(image, view, model, TraceSettings())
     # Of each of the first two, the pieces that the other does not reach are left: too few of the second.
     assert set(heights.source[heights.piece >= 2]) == {2}
     faint = ChipView(xy, np.array([18.0, 22.0, 23.0]), view.is_target, SHAPE)
-    used, _ = chip_heights(image, faint, model, TraceSettings(trace_contrast=3.0))
+    used, _ = measure_chip(image, faint, model, TraceSettings(trace_contrast=3.0))
     assert {0, 2} <= set(used.source)
-    none = chip_heights(image, view_of([[2000.0, 100.0]]), model, TraceSettings())
+    none = measure_chip(image, view_of([[2000.0, 100.0]]), model, TraceSettings())
     assert none == (None, "no trace bright and isolated enough")
-    assert chip_heights(image, view_of([[300.0, 500.0]]), model, TraceSettings())[0] is None
+    assert measure_chip(image, view_of([[300.0, 500.0]]), model, TraceSettings())[0] is None
 
 
 @pytest.mark.parametrize("offset", [-2.0, 0.3, 3.0, 6.0, 40.0, -60.0])
@@ -92,7 +93,7 @@ def test_only_a_trace_near_the_predicted_place_is_measured(offset):
     image = dispersed(xy[:15], lambda dx: 1.0 + 0 * dx, 15, 196, rng)
     model = replace(TraceModel.straight(15, 196, 1.0 - offset), name="some.conf")
     settings = TraceSettings(trace_isolation=4.0)
-    heights, reason = chip_heights(image, view_of(xy), model, settings)
+    heights, reason = measure_chip(image, view_of(xy), model, settings)
     if abs(offset) < 4:
         assert np.median(heights.height) == pytest.approx(offset, abs=0.1)
         assert reason == ""
@@ -102,7 +103,7 @@ def test_only_a_trace_near_the_predicted_place_is_measured(offset):
 
 
 def test_nothing_is_corrected_without_a_measurement():
-    extra, remark = refinement(None, ExposureFit.failed(NoSources(6.0)), (0.3, 0.01), TraceSettings())
+    extra, remark = refinement(None, ExposureFit.failed(NoSources(6.0)), Drift(0.3, 0.01), TraceSettings())
     assert extra is None
     assert remark.code is FailureCode.TOO_FEW_OTHERS
 
@@ -140,7 +141,7 @@ def test_a_binned_array_has_its_traces_where_those_of_the_detector_are():
     image = binned_by_two(dispersed(xy, lambda dx: 12.0 + 0.05 * dx, 15, 196, rng))
     view = binned_view(xy)
     assert view.window.to_chip(view.xy) == pytest.approx(xy)
-    heights, _ = chip_heights(image, view, model, TraceSettings(trace_isolation=4.0))
+    heights, _ = measure_chip(image, view, model, TraceSettings(trace_isolation=4.0))
     # a trace of 0.45 pixels sigma is sampled badly: some hundredths of a pixel of its own for each source
     assert len(set(heights.source)) >= 10
     assert abs(np.median(heights.height)) < 0.05
@@ -151,7 +152,7 @@ def test_a_trace_is_found_in_a_binned_array_too():
     rng = np.random.default_rng(1)
     xy = np.column_stack([rng.uniform(400, 880, 12), 20 + 40 * np.arange(12) + rng.uniform(0, 1, 12)])
     image = binned_by_two(dispersed(xy, curved, -360, -165, rng))
-    dx, dy = found_trace(image, binned_view(xy), COARSE_TRACES["G280"]).offsets([[500.0, 300.0]])
+    dx, dy = find_trace(image, binned_view(xy), COARSE_TRACES["G280"]).offsets([[500.0, 300.0]])
     inner = (dx[0] > -350) & (dx[0] < -175)
     assert np.abs(dy[0] - curved(dx[0]))[inner].max() < 2.0
 
@@ -166,7 +167,7 @@ def test_a_refined_correction_errs_across_the_dispersion_as_the_measurement_does
     before = LinearTransform(np.eye(2), np.array([0.3, -0.2]), plane, root @ root.T)
     drift, reference = (0.2, 0.01), 0.004
     fit = ExposureFit(FitStatus.ALIGNED, before)
-    after, remark = refinement(grism, fit, drift, TraceSettings(), reference)
+    after, remark = refinement(grism, fit, Drift(*drift, reference), TraceSettings())
     assert remark == DriftCorrected(0.2, 0.01)
     chip = grism.chips[0]
     center = (np.array(chip.shape[::-1]) - 1) / 2
@@ -189,7 +190,7 @@ def test_peaks_that_do_not_agree_are_no_trace():
     xy = np.column_stack([rng.uniform(50, 500, 12), np.linspace(50, 650, 12)])
     jumps = np.array([-11.0, 10.0, -6.0, 4.5, -1.0, -11.0, 10.0])
     steps = lambda dx: 1.9 + jumps[np.clip(((dx - 15) // 24).astype(int), 0, 6)]  # noqa: E731
-    assert found_trace(dispersed(xy, steps, 15, 196, rng), view_of(xy), COARSE_TRACES["G141"]) is None
+    assert find_trace(dispersed(xy, steps, 15, 196, rng), view_of(xy), COARSE_TRACES["G141"]) is None
 
 
 @pytest.mark.parametrize("case", ["too faint", "too short"])
@@ -198,6 +199,6 @@ def test_traces_that_are_too_faint_or_too_short_are_not_measured(case):
     xy = np.column_stack([np.full(5, 300.3), np.linspace(100, 600, 5)])
     image = dispersed(xy, lambda dx: 1.0 + 0 * dx, 15, 196, rng)
     model = TraceModel.straight(15, 196 if case == "too faint" else 30, 1.0)
-    heights, reason = chip_heights(image, view_of(xy), model, TraceSettings(trace_snr=1e4))
+    heights, reason = measure_chip(image, view_of(xy), model, TraceSettings(trace_snr=1e4))
     assert heights is None
     assert reason == "no trace bright and isolated enough"

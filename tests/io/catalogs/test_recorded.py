@@ -111,7 +111,7 @@ def test_another_visit_is_aligned_to_it(field, record):
 def test_frames_that_are_not_tied(field, tmp_path, caplog):
     near = _visit(field, FIRST, "iaaa", 0.0, np.random.default_rng(12))
     moved = {key: replace(fit, frame=1) for key, fit in near.relative.fits.items()}
-    more = tuple(replace(s, component=1, number=s.number) for s in near.sources)
+    more = tuple(replace(s, frame=1, number=s.number) for s in near.sources)
     caplog.set_level("INFO")
     assert len(read_recorded_catalog(_written(near, tmp_path / "one.asdf"))) == len(near.sources)
     assert "of 1 frames, 0 tied to a catalog" in caplog.text

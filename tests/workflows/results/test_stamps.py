@@ -19,6 +19,7 @@ from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.results import stamps as module
 from grism_align.workflows.results.stamps import star_stamps
 from tests.support.associations import FlatSky, exposure
+from tests.support.executors import HERE
 from tests.support.reports import record
 
 SCALE, SIZE = 0.13, 300
@@ -96,7 +97,7 @@ def _prepared(monkeypatch, offsets):
 
 def test_stars_come_together(made):
     exposures, opened = made
-    found = star_stamps(exposures, solved_sources(exposures), good_bits=FAINT)
+    found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
     assert opened == [one.key for one in exposures.exposures]
     assert found["before"].shape == found["after"].shape == (5, 41, 41)
     assert found["before"].dtype == np.float32
@@ -112,7 +113,7 @@ def test_stars_come_together(made):
 
 def test_large_common_offsets_are_taken_off(monkeypatch):
     exposures, _ = _prepared(monkeypatch, [(20.0, -1.0), (20.4, -1.0), (20.2, -1.0)])
-    found = star_stamps(exposures, solved_sources(exposures), good_bits=FAINT)
+    found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
     # before, stars lie to the other side
     assert found["common_offset"] == pytest.approx([-20.2, 1.0], abs=1e-3)
     assert light_offset(found["before"][0]) * found["scale"] < 0.02
@@ -122,27 +123,27 @@ def test_large_common_offsets_are_taken_off(monkeypatch):
 def test_masked_and_doubtful_stars_are_left_out(made):
     exposures, _ = made
     # no bit is good
-    assert star_stamps(exposures, solved_sources(exposures)) is None
+    assert star_stamps(exposures, solved_sources(exposures), HERE) is None
     for catalog in exposures.catalogs.values():
         catalog.table["flags"][0] = int(SourceFlag.SATURATED)
-    found = star_stamps(exposures, solved_sources(exposures), good_bits=FAINT)
+    found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
     assert [name.rsplit("-", 1)[-1] for name in found["identifier"]] == ["1", "2", "3"]
 
 
 def test_at_most_so_many_stars(made):
     exposures, _ = made
-    found = star_stamps(exposures, solved_sources(exposures), good_bits=FAINT, n_stars=2)
+    found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT, n_stars=2)
     assert len(found["ra"]) == 2
     assert len(found["after"]) == 3
 
 
 def test_nothing_to_show(made):
     exposures, opened = made
-    assert star_stamps(exposures, None) is None
+    assert star_stamps(exposures, None, HERE) is None
     bare = replace(exposures, catalogs={})
-    assert star_stamps(bare, solved_sources(exposures)) is None
+    assert star_stamps(bare, solved_sources(exposures), HERE) is None
     one = replace(exposures, exposures=exposures.exposures[:1])
-    assert star_stamps(one, solved_sources(exposures), good_bits=FAINT) is None
+    assert star_stamps(one, solved_sources(exposures), HERE, good_bits=FAINT) is None
     assert opened == []
 
 
@@ -158,7 +159,7 @@ def test_stars_with_a_neighbour_come_last(made):
         catalog.table.remove_rows(slice(0, None))
         for values in zip(*rows.values(), strict=True):
             catalog.table.add_row(values)
-    found = star_stamps(exposures, solved_sources(exposures), good_bits=FAINT)
+    found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
     assert [name.rsplit("-", 1)[-1] for name in found["identifier"]] == ["1", "2", "3"]
 
 
@@ -166,4 +167,4 @@ def test_usable_bits_are_those_of_the_catalog(made):
     exposures, _ = made
     for catalog in exposures.catalogs.values():
         catalog.table.meta["settings"] = {"good_bits": FAINT}
-    assert star_stamps(exposures, solved_sources(exposures)) is not None
+    assert star_stamps(exposures, solved_sources(exposures), HERE) is not None

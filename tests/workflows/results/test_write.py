@@ -400,8 +400,8 @@ def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
     def failing(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    places = {products: ("write_source_catalog", "association_text"), results: ("write_provenance",)}
-    for module, name in ((module, name) for module, names in places.items() for name in names):
+    places = {written: "write_source_catalog", products: "association_text", results: "write_provenance"}
+    for module, name in places.items():
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failing)
             with pytest.raises(OutputError, match="no file was changed"):

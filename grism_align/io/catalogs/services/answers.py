@@ -21,7 +21,7 @@ __all__ = ["joined", "role_table"]
 
 
 def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
-    """The columns of a reference catalog, by role.
+    """Return the columns of a reference catalog, by role.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
 
 
 def joined(tables: list[Table]) -> Table:
-    """The rows of several role tables, of the same identifier once."""
+    """Return the rows of several role tables, of the same identifier once."""
     from astropy.table import vstack
 
     filled = [table for table in tables if len(table)] or tables[:1]
@@ -79,7 +79,7 @@ class _Answer:
         self._catalog, self._mirror = service.name, mirror
 
     def values(self, role: str, columns: tuple[Column, ...], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A role's values, (N,): of each row those of the first column that has one."""
+        """Return a role's values, (N,): of each row those of the first column that has one."""
         values = np.full(len(self._table), np.nan)
         for number, column in enumerate(columns, 1):
             name = role if number == 1 else f"{role}_{number}"

@@ -53,7 +53,7 @@ class CacheEntry:
 
 
 def cache_folder(settings: ServiceSettings) -> Path:
-    """Where answers are kept: as set, else ``$GRISM_ALIGN_CACHE``, else in the user's cache folder."""
+    """Return where answers are kept: as set, else ``$GRISM_ALIGN_CACHE``, else in the user's cache folder."""
     chosen = settings.cache_dir or os.environ.get("GRISM_ALIGN_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -84,14 +84,14 @@ class Cache:
         self.folder = cache_folder(settings) / f"{name}-{service.digest[:16]}"
 
     def path(self, cone: Cone) -> Path:
-        """File of the answer for one cone."""
+        """Return the file of the answer for one cone."""
         decimals = CENTRE_DECIMALS
         return self.folder / (
             f"cone_{cone.ra:.{decimals}f}_{cone.dec:+.{decimals}f}_{cone.radius:.2f}.ecsv.gz"
         )
 
     def find(self, cone: Cone) -> CacheEntry | None:
-        """The rows within a cone, of that cone's answer or of that of one around it; None if there is none.
+        """Return the rows within a cone, of its answer or of that of one around it; None if there is none.
 
         A file that can't be read is passed over with a warning.
         """
@@ -102,7 +102,7 @@ class Cache:
         return None
 
     def unreadable(self, cone: Cone) -> Path | None:
-        """The first file that should have the cone, for a message; None if there is no such file."""
+        """Return the first file that should have the cone, for a message; None if there is no such file."""
         return next((path for path, _ in self._candidates(cone)), None)
 
     def keep(self, cone: Cone, table: Table, about: dict[str, Any]) -> Path | None:
@@ -131,7 +131,7 @@ class Cache:
         return path
 
     def _candidates(self, cone: Cone) -> list[tuple[Path, Cone]]:
-        """Files whose cone holds this one, the smallest first, and that of the same cone before all."""
+        """Return files whose cone holds this one, the smallest first, that of the same cone before all."""
         if not self.folder.is_dir():
             return []
         found = [(path, around) for path in self.folder.iterdir() if (around := _cone_of(path.name))]
@@ -155,13 +155,13 @@ class Cache:
 
 
 def _cone_of(name: str) -> Cone | None:
-    """The cone that the name of a file says."""
+    """Return the cone that the name of a file says."""
     match = _NAME.fullmatch(name)
     return Cone(*map(float, match.groups())) if match else None
 
 
 def within(table: Table, cone: Cone) -> Table:
-    """The rows of a table with columns ra and dec (deg) that are within a cone."""
+    """Return the rows of a table with columns ra and dec (deg) that are within a cone."""
     import numpy as np
 
     sky = np.column_stack([table["ra"], table["dec"]]).reshape(-1, 2).astype(float)

@@ -22,7 +22,7 @@ _RING, _SPARE = math.sqrt(0.75), 1.005
 
 
 def rounded_cone(cone: Cone) -> Cone:
-    """The cone that is asked for instead of one that differs in the last digits from run to run.
+    """Return the cone that is asked for instead of one that differs in the last digits from run to run.
 
     Its centre is rounded to 1e-4 deg, its radius up to 0.01 deg, so that it holds the other.
     """
@@ -33,7 +33,7 @@ def rounded_cone(cone: Cone) -> Cone:
 
 
 def covering_cones(cone: Cone, largest: float | None) -> tuple[Cone, ...]:
-    """Cones of at most a radius (deg) that together hold a cone; the cone itself where it is small enough."""
+    """Return cones of at most a radius (deg) that together hold a cone; itself where it is small enough."""
     if largest is None or cone.radius <= largest:
         return (cone,)
     east, north, out = tangent_axes(cone.ra, cone.dec)

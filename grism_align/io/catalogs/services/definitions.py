@@ -156,7 +156,7 @@ class Mirror:
         return self.url if self.name == self.url else f"{self.name} ({self.url})"
 
     def query(self, cone: Cone) -> str:
-        """The ADQL for the sources within a cone."""
+        """Return the ADQL for the sources within a cone."""
         selected = [
             column.adql if column.adql == alias else f"{column.adql} AS {alias}"
             for alias, column in self.selected.items()
@@ -226,7 +226,7 @@ class Service:
 
 
 def load_services(settings: ServiceSettings) -> dict[str, Service]:
-    """All services by name: those shipped, with what the user's file adds or changes.
+    """Return all services by name: those shipped, with what the user's file adds or changes.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def load_services(settings: ServiceSettings) -> dict[str, Service]:
 
 
 def find_service(name: str, settings: ServiceSettings) -> Service | None:
-    """The service of a name or alias, whatever its case and punctuation; None for an unknown one.
+    """Return the service of a name or alias, whatever its case and punctuation; None for an unknown one.
 
     Where the settings name an endpoint, it is the only one of the service, with the table and columns of
     its first.
@@ -270,7 +270,7 @@ def find_service(name: str, settings: ServiceSettings) -> Service | None:
 
 
 def known_services(settings: ServiceSettings) -> str:
-    """The services that there are, for a message: names and aliases."""
+    """Return the services that there are, for a message: names and aliases."""
     return ", ".join(
         f"{service.name} ({', '.join(service.aliases)})" if service.aliases else service.name
         for service in load_services(settings).values()
@@ -313,7 +313,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merged(shipped: dict[str, Any], own: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The shipped entries with a user's: columns one by one, every other key as a whole."""
+    """Return the shipped entries with a user's: columns one by one, every other key as a whole."""
     names = {_plain(name): name for name in shipped}
     merged = dict(shipped)
     for given, entry in own.items():
@@ -416,7 +416,7 @@ def _column(where_at: str, value: Any, path: Path) -> Column:
 def _checked(
     entry: dict[str, Any], kinds: dict[str, type], where_at: str, path: Path, extra: set[str] | None = None
 ) -> dict[str, Any]:
-    """The known keys of a table, of the right types; InputError for others."""
+    """Return the known keys of a table, of the right types; InputError for others."""
     given = {}
     for key, value in entry.items():
         if key in (extra or ()):

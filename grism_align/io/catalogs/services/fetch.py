@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 def fetch_catalog(
     service: Service, cones: Sequence[Cone], settings: ServiceSettings, refresh: bool = False
 ) -> tuple[ReferenceCatalog, tuple[CatalogAttempt, ...]]:
-    """The sources of a catalog within some cones.
+    """Return the sources of a catalog within some cones.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def fetch_catalog(
 
 
 def cached_files(service: Service, cones: Sequence[Cone], settings: ServiceSettings) -> tuple[Path, ...]:
-    """Files of the cache that hold a catalog within some cones, each once."""
+    """Return files of the cache that hold a catalog within some cones, each once."""
     cache = Cache(service, settings)
     found = (cache.find(cone) for cone in dict.fromkeys(map(rounded_cone, cones)))
     return tuple(dict.fromkeys(entry.path for entry in found if entry is not None))
@@ -140,7 +140,7 @@ class _Search:
         raise self._failed(failures) from failures[-1]
 
     def catalog(self, cones: Sequence[Cone]) -> ReferenceCatalog:
-        """The catalog of all that was found."""
+        """Return the catalog of all that was found."""
         from grism_align.io.catalogs.reference import reference_catalog_from
 
         name, came_from = self.service.name, self._source()
@@ -158,14 +158,14 @@ class _Search:
             raise self._unusable(ServiceAnswerError, str(error).rstrip("."), "") from error
 
     def _unusable(self, kind: type[CatalogServiceError], problem: str, remedy: str) -> CatalogServiceError:
-        """The error of rows that came and can't be used, which is the last attempt on record."""
+        """Return the error of rows that came and can't be used, which is the last attempt on record."""
         name = self.service.name
         if self.attempts[-1].outcome != kind.outcome:
             self.attempts.append(CatalogAttempt(name, "", self._source(), kind.outcome, problem))
         return kind(name, problem, remedy, self.attempts)
 
     def not_cached(self, missing: Sequence[Cone]) -> NotCachedError:
-        """The error of an offline run."""
+        """Return the error of an offline run."""
         damaged = next(filter(None, map(self.cache.unreadable, missing)), None)
         lacking = (
             f"{damaged} can't be read"
@@ -239,12 +239,12 @@ class _Search:
         )
 
     def _source(self) -> str:
-        """Address of who answered last."""
+        """Return the address of who answered last."""
         answered = ("fetched", "cached", NoRowsError.outcome)
         return next(attempt.url for attempt in reversed(self.attempts) if attempt.outcome in answered)
 
     def _failed(self, failures: Sequence[CatalogServiceError]) -> CatalogServiceError:
-        """The error of all mirrors, or the most telling of them, with what each said."""
+        """Return the error of all mirrors, or the most telling of them, with what each said."""
         kind = next(kind for kind in _TELLING if any(isinstance(failure, kind) for failure in failures))
         problem, remedy = "; ".join(failure.problem for failure in failures), _REMEDIES[kind]
         return kind(self.service.name, problem, remedy, self.attempts)

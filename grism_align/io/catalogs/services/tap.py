@@ -86,7 +86,7 @@ class _Question:
 
 
 def run_query(catalog: str, mirror: Mirror, adql: str, settings: ServiceSettings) -> Table:
-    """The rows that a TAP service answers with.
+    """Return the rows that a TAP service answers with.
 
     Synchronously, and as a job where the service can't do it at once, or not in time, or cuts the answer
     short. Each of the two ways has `ServiceSettings.timeout`.
@@ -173,7 +173,7 @@ def _wait_for(job: Any, session: TimedSession, ask: _Question) -> None:
 
 
 def _table_of(answer: requests.Response, ask: _Question, cut_short: type[TooManyRowsError]) -> Table:
-    """The table of an answer, or the error that it is."""
+    """Return the table of an answer, or the error that it is."""
     from astropy.io.votable import parse
     from pyvo.dal.exceptions import DALQueryError
     from pyvo.dal.tap import TAPResults
@@ -211,7 +211,7 @@ def _refuse_too_many(n_rows: int, status: str, ask: _Question, cut_short: type[T
 def _session(
     ask: _Question, late: type[CatalogServiceError], refused: type[CatalogServiceError]
 ) -> Iterator[TimedSession]:
-    """A session whose errors, and pyvo's, leave as those of this package."""
+    """Return a session whose errors, and pyvo's, leave as those of this package."""
     from xml.parsers.expat import ExpatError
 
     import requests
@@ -233,7 +233,7 @@ def _session(
 
 
 def _access_error(error: Any, ask: _Question, late: type[CatalogServiceError]) -> CatalogServiceError:
-    """What a DALServiceError of pyvo is."""
+    """Return what a DALServiceError of pyvo is."""
     import requests
 
     cause = getattr(error, "cause", None)
@@ -258,7 +258,7 @@ def _request_error(error: Exception, ask: _Question, late: type[CatalogServiceEr
 
 
 def _innermost(error: BaseException) -> str:
-    """What the network said, without the wrappings of the libraries."""
+    """Return what the network said, without the wrappings of the libraries."""
     while True:
         inner = error.__cause__ or error.__context__
         if inner is None:
@@ -280,14 +280,14 @@ def _no_table_problem(answer: requests.Response, ask: _Question, error: Exceptio
 
 
 def _first_words(text: str) -> str:
-    """The beginning of a service's message, without tags and breaks."""
+    """Return the beginning of a service's message, without tags and breaks."""
     plain = " ".join(re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL).split())
     return plain if len(plain) <= _LONGEST_MESSAGE else f"{plain[:_LONGEST_MESSAGE]}..."
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without warnings: services break many rules of VOTables that don't matter here."""
+    """Silence warnings: services break many rules of VOTables that don't matter here."""
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

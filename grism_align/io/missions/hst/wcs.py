@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS, DistortionLookupTable, FITSFixedWarning, Sip
 
 from grism_align.values.transform import TangentPlane
 
@@ -27,6 +27,9 @@ _GRID = 5
 # Where an inverse solution may lie outside the chip, in units of its size: SIP polynomials
 # diverge far outside the detector.
 _MARGIN = 0.5
+# What makes a WCS of the TAN projection, and the lookup tables, as astropy names them.
+_CORE = ("crpix", "crval", "cd", "lonpole", "latpole", "radesys", "equinox")
+_TABLES = ("det2im1", "det2im2", "cpdis1", "cpdis2")
 
 
 class FitsWcs:
@@ -65,6 +68,16 @@ class FitsWcs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
             return cls(WCS(header, tables), shape)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle every number as it is; astropy's own pickles round them as headers do."""
+        terms = self._wcs.wcs
+        core = {name: getattr(terms, name) for name in _CORE}
+        core |= {"ctype": list(terms.ctype), "cunit": [str(unit) for unit in terms.cunit]}
+        sip = self._wcs.sip and [getattr(self._wcs.sip, name) for name in ("a", "b", "ap", "bp", "crpix")]
+        tables = {name: getattr(self._wcs, name) for name in _TABLES}
+        parts = {name: (t.data, t.crpix, t.crval, t.cdelt) for name, t in tables.items() if t is not None}
+        return _unpickled, (core, sip, parts, self._shape)
 
     @property
     def crval(self) -> NDArray[np.float64]:
@@ -152,6 +165,19 @@ class FitsWcs:
         ny, nx = self._shape
         low, right, top = -0.5, nx - 0.5, ny - 0.5
         return self.to_sky([[low, low], [right, low], [right, top], [low, top]])
+
+
+def _unpickled(
+    core: dict[str, Any], sip: list[Any] | None, tables: dict[str, tuple[Any, ...]], shape: tuple[int, int]
+) -> FitsWcs:
+    wcs = WCS(naxis=2)
+    for name, value in core.items():
+        setattr(wcs.wcs, name, value)
+    wcs.wcs.set()
+    wcs.sip = sip and Sip(*sip)
+    for name, parts in tables.items():
+        setattr(wcs, name, DistortionLookupTable(*parts))
+    return FitsWcs(wcs, shape)
 
 
 def corrected_linear_terms(

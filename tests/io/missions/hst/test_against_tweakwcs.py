@@ -9,7 +9,7 @@ from astropy.io import fits
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.missions import read_exposure
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, simulate
-from grism_align.values.settings import PropagationSettings
+from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -76,7 +76,7 @@ def test_a_direct_exposure_of_another_subarray(tmp_path, instrument):
     assert abs(np.diff(reference_pixels)[0]) > 20
     sky = LinearTransform.from_parameters(direct.plane, (3.0, -2.0), 0.05)
     solution = AlignmentSolution({direct.key: ExposureFit(FitStatus.ALIGNED, sky)})
-    found = propagate([grism], [direct], solution, PropagationSettings())[grism.key]
+    found = propagate([grism], [direct], solution, GrismSettings())[grism.key]
     assert largest_difference(direct, grism, sky, found.transform) < 0.01
 
 
@@ -115,7 +115,7 @@ def test_propagated_equal_corrections(dithered, shift, roll, method):
     fits = {each.key: ExposureFit(FitStatus.ALIGNED, sky.at(each.plane)) for each in (before, after, turned)}
     governors = (turned.key,) if method == "association" else ()
     grism = replace(grism, governors=governors)
-    settings = PropagationSettings() if governors else PropagationSettings(method=method)
+    settings = GrismSettings() if governors else GrismSettings(PropagationSettings(method=method))
     found = propagate([grism], [before, after, turned], AlignmentSolution(fits), settings)[grism.key]
     number = {"previous": 1, "association": 1}.get(method, 2)
     assert len(found.governors) == number

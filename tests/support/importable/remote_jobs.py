@@ -1,0 +1,83 @@
+"""Work for executors, in a module that other processes can import."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import warnings
+
+from grism_align.values.errors import InputError
+
+logger = logging.getLogger("grism_align.remote_jobs")
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def square(number):
+    return number * number
+
+
+def process_of(item):
+    return os.getpid()
+
+
+def talk(number):
+    """Logs, warns and prints."""
+    logger.debug("hardly worth a word: %d", number)
+    logger.info("looked at %d", number)
+    warnings.warn(f"beware of {number}", RuntimeWarning, stacklevel=1)
+    print("on the standard output")
+    return number
+
+
+def refuse(number):
+    if number == 2:
+        raise InputError(f"file{number}", "it is odd", "Give another")
+    return number
+
+
+class UnsendableError(Exception):
+    """It holds what can't be pickled."""
+
+    def __init__(self, text):
+        super().__init__(text)
+        self.lock = lambda: None
+
+
+def fail_oddly(item):
+    raise UnsendableError("a cat on the keyboard")
+
+
+def die(number):
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def leave(number):
+    os._exit(3)
+
+
+def threads(item):
+    """Threads that numerical libraries may have here."""
+    return [os.environ[name] for name in _THREADS]
+
+
+def hang(item):
+    signal.pause()
+
+
+def hang_later(number):
+    return hang(number) if number else number
+
+
+def be_killed(item):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def find_no_space(job):
+    """What writing an exposure on a full disk comes to, with half of it there."""
+    job.path.write_bytes(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device", str(job.path))
