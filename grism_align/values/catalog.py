@@ -206,6 +206,8 @@ class ReferenceCatalog:
         File or service that it came from.
     quality : mapping of str to (N,) ndarray
         What selection looks at, of `QUALITIES`; NaN where unknown.
+    observer : float
+        Barycentric position of who looks at the sources, in that of the Earth.
     """
 
     sky: Floats
@@ -219,6 +221,7 @@ class ReferenceCatalog:
     name: str
     origin: str
     quality: Mapping[str, Floats] = field(default_factory=dict)
+    observer: float = 1.0
 
     def __len__(self) -> int:
         return len(self.sky)
