@@ -71,7 +71,7 @@ class SourceCatalog:
     Parameters
     ----------
     table : astropy.table.Table
-        Columns ``id``; ``chip`` (EXTVER); ``x, y, x_error, y_error`` (pixels, zero-based);
+        Columns ``id``; ``chip`` (its number); ``x, y, x_error, y_error`` (pixels, zero-based);
         ``flux, flux_error`` (counts per second); ``mag, mag_error`` (AB); ``snr``; ``fwhm`` (pixels);
         ``ellipticity``; ``flags`` (`SourceFlag`). Its meta holds the settings and counts of cuts.
     """
@@ -108,7 +108,7 @@ class SourceCatalog:
 
     @property
     def chip(self) -> Ints:
-        """EXTVER of each source's chip, (N,)."""
+        """Number of each source's chip, (N,)."""
         return np.asarray(self.table["chip"])
 
     @property
