@@ -40,7 +40,7 @@ import numpy as np
 from astropy.io import fits
 
 from grism_align.io.missions import read_exposure, solution_name, write_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, simulate
 from grism_align.values.mission import WcsLabel
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -121,7 +121,7 @@ def _corrected(loaded: ExposureSet) -> ExposureSet:
 
 
 def _activity():
-    from grism_align.values.field import Activity
+    from grism_align.values.record import Activity
 
     return Activity("relative_align", "done")
 
@@ -223,10 +223,10 @@ def _finished(job: Job, truth: Truth) -> str:
     left = [path.name for path in job.products.iterdir() if path.name.startswith(".")]
     if left or job.kind == "undo":
         return f"left over: {left}" if left else ""
-    records = read_provenance(job.products / f"{_PRODUCT}_provenance.asdf")["exposures"]
+    records = read_record(job.products / f"{_PRODUCT}_provenance.asdf").exposures
     for record in records.values():
-        path = Path(record["output"]["path"])
-        if hashlib.sha256(path.read_bytes()).hexdigest() != record["output"]["sha256"]:
+        path = Path(record.output.path)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != record.output.sha256:
             return f"{path.name} is not the file on record"
     return ""
 

@@ -11,7 +11,7 @@ from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.catalogs.shift_table import read_shifts, rows_by_exposure
 from grism_align.io.files.checksums import sha256_of
 from grism_align.values.errors import OutputError
-from grism_align.values.field import Activity
+from grism_align.values.record import Activity
 from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -86,7 +86,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
     counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
     sha256 = sha256_of(table)
     settings = {"table": str(table.resolve()), "table_sha256": sha256, "propagate": to_grisms}
-    note = f"corrections of {table.name}, sha256 {sha256}"
+    note = f"corrections of {table.name}"
     unmoved = {key: _unmoved(home) for key, home in homes.items()}
     exposures = found.with_activity(
         Activity(STEP, "done", note, settings, counts),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from grism_align.io.missions import read_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.undo import undo_files
@@ -41,8 +41,8 @@ def test_from_files_to_files(field, tmp_path):
     assert np.abs(before["flat1_0"] - before["flat0_0"]).max() > 0.1
     assert (out / "aligned_report.html").is_file()
     assert len(list(out.glob("*_drz_sci.fits"))) == 2
-    exposures = read_provenance(out / "aligned_provenance.asdf")["exposures"]
-    assert {one["instrument"] for one in exposures.values()} == {"flat_cam"}
+    exposures = read_record(out / "aligned_provenance.asdf").exposures
+    assert {one.instrument for one in exposures.values()} == {"flat_cam"}
     undone = undo_files(sorted(out.glob("*_sky.npz")), tmp_path / "undone")
     assert {one.restored for one in undone} == {"PLANNED"}
     for key, one in errors(field, tmp_path / "undone").items():

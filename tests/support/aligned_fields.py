@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import asdf
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record, write_record
 from grism_align.simulation import SceneSettings, Simulation, Truth, simulate
 from grism_align.values.failure import NoSources
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -104,14 +103,10 @@ def _fit(transform: LinearTransform, reference: str) -> ExposureFit:
 
 
 def rewrite_record(record: Path, target: Path, changes) -> Path:
-    """A copy of a record whose exposures have other values; None takes a key away."""
-    tree = read_provenance(record)
-    for key, entry in tree["exposures"].items():
-        changed = {**entry, **changes(key, entry)}
-        tree["exposures"][key] = {name: value for name, value in changed.items() if value is not None}
-        for name in ("guide_star", "output", "applied", "total", "relative", "absolute", "grism"):
-            tree["exposures"][key].setdefault(name, None)
-    asdf.AsdfFile({"grism_align": tree}).write_to(target)
+    """A copy of a record that says other things of its exposures."""
+    found = read_record(record)
+    entries = {key: changes(key, entry) for key, entry in found.exposures.items()}
+    write_record(target, replace(found, exposures=entries))
     return target
 
 

@@ -20,7 +20,8 @@ from grism_align.values.errors import (
 )
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import ChanceMatch, NoSources, TooFewMatches
-from grism_align.values.field import Activity, ExposureSet
+from grism_align.values.field import ExposureSet
+from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.source import FileSource
 from grism_align.values.transform import LinearTransform, TangentPlane

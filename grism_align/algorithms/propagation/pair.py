@@ -14,12 +14,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.pixel_sky import PixelSky
@@ -187,26 +188,34 @@ def _acquisition(exposure: Exposure, exposures: Sequence[Exposure]) -> list[Expo
     return sorted(unique.values(), key=_by_time)
 
 
-def _places(acquisition: Sequence[Exposure], pairing_radius: float) -> dict[str, tuple[str, str]]:
-    """Find for each exposure, by key, the first ones of its stay and of its orbit."""
+@dataclass(frozen=True)
+class _Place:
+    """Keys of the first exposures of a stay and of an orbit."""
+
+    stay: str
+    orbit: str
+
+
+def _places(acquisition: Sequence[Exposure], pairing_radius: float) -> dict[str, _Place]:
+    """Find where each exposure, by key, belongs."""
     numbers = stays(acquisition, pairing_radius)
     keys = [each.key for each in acquisition]
     stay, orbit = ([keys[labels.index(label)] for label in labels] for labels in numbers)
-    return dict(zip(keys, zip(stay, orbit, strict=True), strict=True))
+    return dict(zip(keys, map(_Place, stay, orbit), strict=True))
 
 
 def _direct_candidate(
-    grism: Exposure, direct: Exposure, places: dict[str, tuple[str, str]], pairing_radius: float
+    grism: Exposure, direct: Exposure, places: dict[str, _Place], pairing_radius: float
 ) -> DirectCandidate:
-    stay, orbit = places[direct.key]
+    place = places[direct.key]
     return DirectCandidate(
         exposure=direct,
         relation=_relation(grism, direct, places),
         idle_time=_idle_time(grism, direct),
         hours=24.0 * (direct.mid - grism.mid),
         mismatch=_mismatch(grism, direct, pairing_radius),
-        stay=stay,
-        orbit=orbit,
+        stay=place.stay,
+        orbit=place.orbit,
     )
 
 
@@ -242,12 +251,12 @@ def _named_alike(first: Exposure, second: Exposure) -> bool:
     )
 
 
-def _relation(grism: Exposure, direct: Exposure, places: dict[str, tuple[str, str]]) -> Relation:
+def _relation(grism: Exposure, direct: Exposure, places: dict[str, _Place]) -> Relation:
     if _one_acquisition(grism, direct):
-        (stay, orbit), (its_stay, its_orbit) = places[grism.key], places[direct.key]
-        if orbit != its_orbit:
+        mine, other = places[grism.key], places[direct.key]
+        if mine.orbit != other.orbit:
             return Relation.OCCULTED
-        return Relation.SAME_POINTING if stay == its_stay else Relation.OFFSET
+        return Relation.SAME_POINTING if mine.stay == other.stay else Relation.OFFSET
     is_alike = (
         grism.instrument == direct.instrument
         and grism.guide_star is not None
@@ -322,11 +331,16 @@ def _compared(first: Exposure, second: Exposure) -> tuple[tuple[PixelSky, PixelS
 
 def _distance(first: Exposure, second: Exposure) -> float:
     """Return the distance between the centres of the first chips, arcsec."""
-    (here, _), (there, _) = _poses(first, second)
-    return float(np.linalg.norm(here - there)) * ARCSEC_PER_RADIAN
+    here, there = _poses(first, second)
+    return float(np.linalg.norm(here.center - there.center)) * ARCSEC_PER_RADIAN
 
 
-_Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
+@dataclass(frozen=True, eq=False)
+class _Pose:
+    """Direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
+
+    center: NDArray[np.float64]
+    columns: NDArray[np.float64]
 
 
 def _poses(first: Exposure, second: Exposure) -> tuple[_Pose, _Pose]:
@@ -337,16 +351,17 @@ def _poses(first: Exposure, second: Exposure) -> tuple[_Pose, _Pose]:
 # Each exposure is compared with all others of its visit.
 @lru_cache(maxsize=256)
 def _pose(chip: Chip) -> _Pose:
-    """Return the direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
+    """Find where a chip looks and how it is turned."""
     ny, nx = chip.shape
     x, y = 0.5 * (nx - 1), 0.5 * (ny - 1)
     center, low, high = sky_to_vector(chip.wcs.to_sky([[x, y], [x, 0.5 * y], [x, 1.5 * y]]))
-    return center, (high - low) / np.linalg.norm(high - low)
+    return _Pose(center, (high - low) / np.linalg.norm(high - low))
 
 
 def _turn(first: Exposure, second: Exposure) -> float:
     """Tell by how much one is turned against the other, deg."""
-    (here, mine), (there, theirs) = _poses(first, second)
+    mine, theirs = _poses(first, second)
+    here, there = mine.center, theirs.center
     # moved along the great circle from the one to the other
-    moved = mine - (mine @ there) / (1.0 + here @ there) * (here + there)
-    return float(np.degrees(np.arccos(np.clip(moved @ theirs, -1.0, 1.0))))
+    moved = mine.columns - (mine.columns @ there) / (1.0 + here @ there) * (here + there)
+    return float(np.degrees(np.arccos(np.clip(moved @ theirs.columns, -1.0, 1.0))))

@@ -155,10 +155,9 @@ def _lent_by(
             solutions = candidate.exposure.wcs_solution, grism.wcs_solution
             refusals[candidate.key] = NoCommonStart(*solutions)
             continue
-        bridge, shared = start
-        transform = bridge.then(fit.transform)
+        transform = start.transform.then(fit.transform)
         variance = variances.get(candidate.key, 0.0)
-        lent[candidate.key] = _Lent(fit, transform, shared, variance)
+        lent[candidate.key] = _Lent(fit, transform, start.solution, variance)
     return lent, refusals
 
 

@@ -12,7 +12,7 @@ from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
-from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
+from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import (
@@ -24,7 +24,6 @@ from grism_align.values.failure import (
     TooFewSources,
     text_of,
 )
-from grism_align.values.field import SkySource
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.sphere import mean_direction

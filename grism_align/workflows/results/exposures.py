@@ -12,8 +12,8 @@ from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions import flag_cosmic_rays, solution_name, write_exposure
-from grism_align.io.record.file import FilePair, FileRecord
 from grism_align.values.mission import HeaderletWanted, WcsLabel
+from grism_align.values.record import FilePair, FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
