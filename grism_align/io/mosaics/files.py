@@ -159,7 +159,7 @@ def mosaic_header(
     header["MJD-OBS"] = (metadata.start, "[MJD] the same")
     header["EPOCH_JY"] = (metadata.epoch, "[yr] mean Julian epoch")
     if np.isfinite(metadata.ab_zero_point):
-        header["ABZPT"] = (metadata.ab_zero_point, "AB magnitude of one of the units of a pixel")
+        header["ABZPT"] = (metadata.ab_zero_point, "AB magnitude of a source of one BUNIT")
     header["NDRIZIM"] = (len(exposures), "exposures")
     for number, exposure in enumerate(exposures[:999], start=1):
         header[f"D{number:03d}DATA"] = (plain_text(exposure.source.name[:60]), "exposure")

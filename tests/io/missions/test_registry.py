@@ -34,6 +34,7 @@ from grism_align.values.mosaic import ChipMask
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.support.flat_mission import FLAT, HIT, SHAPE, flat_field
+from tests.support.sources import LibraryEntry
 
 LABEL = WcsLabel("NONE", "NEW", 5, (1.0, 1.0), "shift")
 
@@ -80,6 +81,12 @@ def test_no_mission_claims_it(tmp_path, content, read):
     assert caught.value.path == str(path)
     assert caught.value.remedy == f"Give {HST.facts.reads}"
     assert not is_exposure(path)
+
+
+def test_an_entry_of_a_library_is_for_missions_that_read_libraries():
+    with pytest.raises(InputError, match="no exposure of a mission") as caught:
+        read_exposure(LibraryEntry("nis", 3))
+    assert "nis" in caught.value.path
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.fits import is_fits, primary_header
@@ -43,5 +44,7 @@ __all__ = [
 
 def claims(source: Source) -> bool:
     """Tell whether a file is of HST, by TELESCOP."""
+    if not isinstance(source, os.PathLike):
+        return False
     path = path_of(source)
     return is_fits(path) and text_of(primary_header(path), "TELESCOP") == "HST"

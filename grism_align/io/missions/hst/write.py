@@ -35,7 +35,6 @@ from grism_align.io.missions.hst.headers import (
 from grism_align.io.missions.hst.rewrite import rewrite
 from grism_align.io.missions.hst.wcs import FitsWcs, corrected_linear_terms
 from grism_align.io.missions.hst.wcscorr import wcscorr_row, with_rows
-from grism_align.values.mission import HeaderletWanted
 from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
     from grism_align.values.exposure import Chip, Exposure
-    from grism_align.values.mission import Digests, WcsLabel
+    from grism_align.values.mission import Digests, HeaderletWanted, WcsLabel
     from grism_align.values.solution import ExposureFit
     from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform
@@ -61,15 +60,12 @@ _OF_GOVERNORS = "grism_align: direct exposures"
 logger = logging.getLogger(__name__)
 
 
-_NO_HEADERLET = HeaderletWanted()
-
-
 def write_exposure(
     exposure: Exposure,
     fit: ExposureFit,
     target: Source,
     label: WcsLabel,
-    headerlet: HeaderletWanted = _NO_HEADERLET,
+    headerlet: HeaderletWanted,
 ) -> Digests:
     """Write an exposure with its correction, atomically.
 
@@ -83,7 +79,7 @@ def write_exposure(
         The file to make. It may be the source itself.
     label : WcsLabel
         What the headers say of the fit.
-    headerlet : HeaderletWanted, optional
+    headerlet : HeaderletWanted
         Where its headerlet goes; an exposure without a correction has none.
 
     Returns
