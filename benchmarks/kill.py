@@ -39,9 +39,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.missions import WcsLabel, read_exposure, solution_name, write_exposure
+from grism_align.io.missions import read_exposure, solution_name, write_exposure
 from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, simulate
+from grism_align.values.mission import WcsLabel
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.sphere import separation
 from grism_align.values.transform import LinearTransform
@@ -135,7 +136,9 @@ def _correct_once_more(folder: Path) -> None:
     """Give each exposure one more correction, in place."""
     for path in folder.glob("*_flt.fits"):
         exposure = read_exposure(path)
-        label = WcsLabel("NONE", solution_name("NONE", exposure.taken_names), 9, (4.0, 4.0), "rshift")
+        label = WcsLabel(
+            "NONE", solution_name(exposure, "NONE", exposure.taken_names), 9, (4.0, 4.0), "rshift"
+        )
         write_exposure(exposure, _fit(exposure), path, label)
 
 

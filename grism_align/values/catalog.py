@@ -73,7 +73,7 @@ class SourceCatalog:
     Parameters
     ----------
     table : astropy.table.Table
-        Columns ``id``; ``chip`` (EXTVER); ``x, y, x_error, y_error`` (pixels, zero-based);
+        Columns ``id``; ``chip`` (its number); ``x, y, x_error, y_error`` (pixels, zero-based);
         ``flux, flux_error`` (counts per second); ``mag, mag_error`` (AB); ``snr``; ``fwhm`` (pixels);
         ``ellipticity``; ``flags`` (`SourceFlag`). Its meta holds the settings and counts of cuts.
     """
@@ -110,7 +110,7 @@ class SourceCatalog:
 
     @property
     def chip(self) -> Ints:
-        """EXTVER of each source's chip, (N,)."""
+        """Number of each source's chip, (N,)."""
         return np.asarray(self.table["chip"])
 
     @property
@@ -208,6 +208,8 @@ class ReferenceCatalog:
         File or service that it came from.
     quality : mapping of str to (N,) ndarray
         What selection looks at, of `QUALITIES`; NaN where unknown.
+    observer : float
+        Barycentric position of who looks at the sources, in that of the Earth.
     """
 
     sky: Floats
@@ -221,6 +223,7 @@ class ReferenceCatalog:
     name: str
     origin: str
     quality: Mapping[str, Floats] = field(default_factory=dict)
+    observer: float = 1.0
 
     def __len__(self) -> int:
         return len(self.sky)

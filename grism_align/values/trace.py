@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grism_align.values.declaration import declared, recorded
 
-__all__ = ["TraceCheck", "TraceModel"]
+__all__ = ["CoarseTrace", "TraceCheck", "TraceModel"]
 
 Floats = NDArray[np.float64]
 
@@ -106,6 +106,22 @@ class TraceModel:
         dy = _polynomial(_at(self.dy, places), t[None, :] - _at(self.origin, places)) - wedge[1]
         order = np.argsort(dx, axis=1, kind="stable")
         return np.take_along_axis(dx, order, axis=1), np.take_along_axis(dy, order, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseTrace:
+    """Where the brightest order of a grism lies, roughly.
+
+    Parameters
+    ----------
+    model : TraceModel
+        Its trace.
+    search : int, pixels
+        Rows of the detector to either side of it in which it is looked for.
+    """
+
+    model: TraceModel
+    search: int
 
 
 def _at(terms: Floats, xy: Floats) -> Floats:

@@ -85,7 +85,7 @@ def _check_unique(exposures: Sequence[Exposure], label: str) -> None:
     sources: dict[str, Source] = {}
     for exposure in exposures:
         if exposure.key in sources:
-            problem = f"{sources[exposure.key]} and {exposure.source} have one ROOTNAME, {exposure.key}"
+            problem = f"{sources[exposure.key]} and {exposure.source} are of one exposure, {exposure.key}"
             raise AssociationError(label, problem, "Give each exposure once")
         sources[exposure.key] = exposure.source
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from grism_align.algorithms.propagation.input_wcs import input_difference
 from grism_align.io.files.checksums import file_record, sha256_of
 from grism_align.io.files.sources import path_of
+from grism_align.io.missions import distortion_models
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import FailureCode, Remark
@@ -262,10 +263,8 @@ def _renamed(exposure: Exposure, entry: ExposureRecord) -> str:
 
 def _models(exposure: Exposure, entry: ExposureRecord) -> str:
     """Return the distortion models that WCS names tell of, where these are others than on record."""
-    known, mine = (
-        sorted({name.partition("-")[0] for name in names if name.startswith("IDC_")})
-        for names in (entry.input_wcs.names, exposure.taken_names)
-    )
+    names = (entry.input_wcs.names, exposure.taken_names)
+    known, mine = (sorted(distortion_models(exposure, one)) for one in names)
     return "" if known == mine else f" (models {', '.join(mine)}; on record {', '.join(known)})"
 
 
@@ -290,7 +289,7 @@ def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit |
     """Return an exposure as it is written: with the WCS that its correction is for."""
     if start.is_corrected and fit is not None and fit.transform is not None:
         # what it has of this solution doesn't take the solution's name from the others
-        ours = tuple(name for name in read.taken_names if name.partition("-")[2] != read.wcs_solution)
+        ours = tuple(name for name in read.taken_names if name != read.wcs_name)
         return replace(_taken_off(restored, fit.transform), taken_names=ours)
     return replace(restored, wcs_solution=read.wcs_solution)
 

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from stpipe import Step
 
-from grism_align.io.missions import WcsLabel, read_exposure, write_exposure
+from grism_align.io.missions import read_exposure, write_exposure
 from grism_align.io.record.file import read_record
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
@@ -15,6 +15,7 @@ from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
 from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
+from grism_align.values.mission import WcsLabel
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.support.fields import apart, wcs_apart, written_wcs

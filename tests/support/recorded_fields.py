@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from grism_align.io.files.checksums import file_record
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
+from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.values.association import Association
 from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, SkySource, astrometric_covariance
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
@@ -71,8 +72,10 @@ def file_of(folder: Path, key: str, kind: ExposureKind = ExposureKind.DIRECT) ->
         key=key,
         source=file_source(path),
         kind=kind,
+        telescope=TELESCOPE,
         instrument="wfc3_ir",
         filter="F140W" if kind is ExposureKind.DIRECT else "G141",
+        program="id7y",
         visit="id7y01",
         group="id7y01a",
         guide_star=None if number else "S1AB000123",
@@ -83,6 +86,7 @@ def file_of(folder: Path, key: str, kind: ExposureKind = ExposureKind.DIRECT) ->
         exposure_time=803.0,
         ab_zero_point=26.45,
         is_rate=True,
+        rejects_cosmic_rays=True,
         chips=tuple(Chip(n + 1, (1014, 1014), TanSky(plane)) for n, plane in enumerate(planes)),
     )
 

@@ -288,7 +288,7 @@ def test_files_that_are_not_on_record(aligned, others, tmp_path):
 def test_two_files_of_one_exposure(aligned, tmp_path):
     new = aligned.fetched(tmp_path / "new")
     shutil.copy(new / f"{D1}_flt.fits", new / "copy_flt.fits")
-    with pytest.raises(InputError, match=f"have one ROOTNAME, {D1}"):
+    with pytest.raises(InputError, match=f"are of one exposure, {D1}"):
         load_exposures([new], with_results=False)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from grism_align.io.files.checksums import file_record
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import EarlierRecord, FilePair
 from grism_align.values.solution import AlignmentSolution

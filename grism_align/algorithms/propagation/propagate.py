@@ -56,7 +56,7 @@ def propagate(
     """Give each grism exposure the total correction of the direct exposures that govern it.
 
     The transform is a map of the sky, in the plane of the direct exposures' frame. So it holds for the grism
-    exposure whatever its CRPIX, POSTARG or roll.
+    exposure whatever its reference pixel, offset or roll.
 
     Parameters
     ----------

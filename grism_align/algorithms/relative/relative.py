@@ -12,7 +12,6 @@ from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
-from grism_align.values.association import root_name
 from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import by_pointing
@@ -185,8 +184,8 @@ def reference_exposures(exposures: Sequence[Exposure], reference: str | None) ->
     SettingsError
         If it names none.
     """
-    wanted = None if reference is None else root_name(reference.lower())
-    named = [e for e in exposures if wanted in (None, e.key, e.visit)]
+    wanted = "" if reference is None else reference.lower().rsplit("/", 1)[-1]
+    named = [e for e in exposures if wanted in ("", e.key, e.visit, e.source.name.lower())]
     if not named:
         name = "reference"
         allowed = ", ".join(sorted({e.visit for e in exposures} | {e.key for e in exposures}))

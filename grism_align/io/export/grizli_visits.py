@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.files.sources import file_source
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.missions.hst.read import open_fits, read_exposure
+from grism_align.io.missions import read_exposure, read_keywords
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.sphere import mean_direction, project, unproject
@@ -73,9 +72,11 @@ class _Aligned:
     def product(self) -> str:
         """The name of its visit, by target, program, visit, orientation and filter, as grizli makes it."""
         target = str(self.primary["TARGNAME"]).replace(" ", "-")
-        root = self.exposure.key
+        # program and visit: without the letter of the instrument that HST's programs begin with
+        program = self.exposure.program
+        visit = self.exposure.visit.removeprefix(program)
         angle = np.round(np.round(self.primary["PA_V3"], 1)) % 360
-        return f"{target}-{root[1:4]}-{root[4:6]}-{angle:05.1f}-{self.exposure.filter}".lower()
+        return f"{target}-{program[1:]}-{visit}-{angle:05.1f}-{self.exposure.filter}".lower()
 
     @property
     def footprint(self) -> str:
@@ -174,10 +175,10 @@ def _reason_against(entry: ExposureRecord) -> str:
 def _read(entry: ExposureRecord, folder: Path) -> _Aligned:
     recorded = Path((entry.output or entry.input).path)
     path = recorded if recorded.is_file() else folder / recorded.name
-    with open_fits(path) as hdus:
-        header = hdus[0].header
-        primary = {name: _value(header.get(name), missing) for name, missing in _COLUMNS.items()}
-    return _Aligned(read_exposure(file_source(path)), primary, entry.total.governed if entry.total else None)
+    exposure = read_exposure(path)
+    known = {name: value for name, (value, _) in read_keywords(exposure).items()}
+    columns = {name: _value(known.get(name), missing) for name, missing in _COLUMNS.items()}
+    return _Aligned(exposure, columns, entry.total.governed if entry.total else None)
 
 
 def _value(value: Any, missing: Any) -> Any:

@@ -263,7 +263,7 @@ def _large_shifts(contents: Contents) -> Iterator[QualityWarning]:
         largest = max(float(np.hypot(*entry.shift)) for entry in far) / 1e3
         moved = count(len(far), "direct exposure")
         text = f"{moved} moved by more than {_LARGE_SHIFT:g}″ (up to {largest:.1f}″)"
-        remedy = "Check the false-match probability and the residuals; such an offset is rare for HST"
+        remedy = "Check the false-match probability and the residuals; such an offset is rare"
         yield QualityWarning(text, remedy, is_problem=False, exposures=tuple(entry.key for entry in far))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
 from grism_align.workflows.results.record import aligned_sources, make_record, reference_record

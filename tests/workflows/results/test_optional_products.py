@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from grism_align.io import report
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import read_exposure
+from grism_align.io.missions import file_source, read_exposure
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import OutputError
 from grism_align.workflows.results import optional_products as extras

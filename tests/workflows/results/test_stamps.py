@@ -9,11 +9,11 @@ import pytest
 
 from grism_align.algorithms.absolute.source_list import solved_sources
 from grism_align.algorithms.measuring.stamps import light_offset
-from grism_align.io.missions.hst.read import ChipPixels
 from grism_align.io.report import report_html
 from grism_align.values.catalog import SkySource, SourceCatalog, SourceFlag
 from grism_align.values.exposure import Chip
 from grism_align.values.field import ExposureSet
+from grism_align.values.mission import ChipPixels
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.results import stamps as module
