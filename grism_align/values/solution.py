@@ -121,6 +121,9 @@ class ExposureFit:
         "Of the used sources by their given errors: above one by what these leave unexplained.",
         default=_UNKNOWN,
     )
+    reduced_chi2_axes: tuple[float, float] = recorded(
+        "The same to the east and to the north.", default=(_UNKNOWN, _UNKNOWN)
+    )
     leverage: float = recorded("Largest share of one source in the weight of the fit.", default=_UNKNOWN)
     false_match_probability: float = recorded(
         "That lists without a common source match as well.", default=_UNKNOWN

@@ -305,6 +305,7 @@ def _exposure_fit(catalog: SourceCatalog, own: MemberFit) -> ExposureFit:
         rms=1e3 * own.rms,
         rms_axes=axis_rms(1e3 * own.residual, own.weight),
         reduced_chi2=own.reduced_chi2,
+        reduced_chi2_axes=own.reduced_chi2_axes,
         leverage=own.leverage,
         false_match_probability=own.probability,
         residuals=Residuals(ids, own.sources, 1e3 * own.residual, own.weight, 1e3 * own.error),

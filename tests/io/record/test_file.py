@@ -18,6 +18,7 @@ from grism_align.io.record.encode import record_tree
 from grism_align.io.record.file import read_record, write_record
 from grism_align.io.record.kinds import LayoutError, part_of
 from grism_align.io.record.migrations import VERSION, VersionError, up_to_date
+from grism_align.values.declaration import declared, recorded
 from grism_align.values.errors import InputError
 from grism_align.values.record import Record
 from grism_align.values.transform import LinearTransform, TangentPlane
@@ -215,6 +216,15 @@ def test_an_entry_that_is_wrong_is_named(place, value, named, whole, tmp_path):
     problem = _refused(tmp_path / "p.asdf").problem
     assert problem.startswith("doesn't follow the schema (")
     assert named in problem
+
+
+def test_types_that_have_no_place_on_record():
+    @declared()
+    class Bag:
+        things: set = recorded("What lies in it.")
+
+    with pytest.raises(TypeError):
+        part_of(Bag)
 
 
 def test_a_tree_that_nobody_checked():
