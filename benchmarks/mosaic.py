@@ -198,7 +198,7 @@ def sharpness(truth: Any, scratch: Path, values: dict[str, Any]) -> str:
         absolute = found.absolute if name == "aligned" else AlignmentSolution()
         exposures = replace(found, relative=relative, absolute=absolute)
         made = make_mosaics(exposures, settings, BITS, scratch / name, SerialExecutor()).products[0]
-        tables.append(Table.read(made.folder / f"{made.plan.name}_cat.ecsv"))
+        tables.append(Table.read(Path(made.folder) / f"{made.plan.name}_cat.ecsv"))
     aligned, true = tables
     stars = np.flatnonzero((true["mag_error"] < 0.01) & ((true["flags"] & 6) == 0) & ~true["is_extended"])
     cosine = np.cos(np.radians(true["dec"][stars]))[:, None]

@@ -11,7 +11,6 @@ from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -193,7 +192,7 @@ class MosaicProduct:
     ----------
     plan : MosaicPlan
         What it shows, and its pixels.
-    folder : Path
+    folder : str
         Where its files lie until results are saved.
     files : mapping of str to str
         Names of its files and their SHA-256.
@@ -202,7 +201,7 @@ class MosaicProduct:
     """
 
     plan: MosaicPlan
-    folder: Path
+    folder: str
     files: Mapping[str, str]
     n_sources: int | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.values.settings import MosaicSettings
@@ -9,8 +10,6 @@ from grism_align.workflows.mosaics.make import make_mosaics
 from tests.support.executors import HERE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.mosaics.make import MosaicOutcome
 
@@ -26,4 +25,4 @@ def drizzled(exposures: ExposureSet, folder: Path, **values: object) -> MosaicOu
 
 def files_of(outcome: MosaicOutcome) -> list[Path]:
     """All files, mosaic by mosaic: image, weights, segments, catalog."""
-    return [one.folder / name for one in outcome.products for name in one.files]
+    return [Path(one.folder) / name for one in outcome.products for name in one.files]

@@ -151,7 +151,7 @@ def _made(job: _Job) -> MosaicProduct:
 
         n_sources = write_catalog(plan, job.stack, job.correction_error, folder)
     names = [f"{plan.name}_{suffix}" for suffix in SUFFIXES[: 2 if n_sources is None else None]]
-    return MosaicProduct(plan, folder, {name: sha256_of(folder / name) for name in names}, n_sources)
+    return MosaicProduct(plan, str(folder), {name: sha256_of(folder / name) for name in names}, n_sources)
 
 
 def _counts(
