@@ -12,6 +12,7 @@ from astropy.time import Time
 
 from grism_align.algorithms.absolute.align import align_absolute
 from grism_align.algorithms.relative.relative import align_relative
+from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.simulation import SceneSettings, SimulatedExposure, SimulatedVisit, Simulation, simulate
 from grism_align.simulation.scene import draw_scene
@@ -104,8 +105,10 @@ def _listed(
         key=facts.rootname,
         source=FileSource(facts.filename),
         kind=ExposureKind.DIRECT,
+        telescope=TELESCOPE,
         instrument="wfc3_ir",
         filter=facts.element_name,
+        program=facts.rootname[:4],
         visit=facts.rootname[:6],
         group=facts.rootname[:6],
         guide_star=facts.guide_star,
@@ -116,6 +119,7 @@ def _listed(
         exposure_time=facts.exposure_time,
         ab_zero_point=26.0,
         is_rate=True,
+        rejects_cosmic_rays=True,
         chips=(Chip(1, chip.shape, FitsWcs(written.wcs, chip.shape)),),
     )
     xy = true.to_pixel(scene.sky_at(planned.epoch))

@@ -145,7 +145,7 @@ def by_photutils(name: str):
 def psf(m: Measured):
     """The package's own: fits of the PSF for stars, the rest windowed."""
     xy, error = m.xy.copy(), m.error.copy()
-    stars = star_positions(m.stamps, m.xy - m.stamps.corner, m.error, np.ones(len(m.xy), bool))
+    stars = star_positions(m.stamps, m.xy - m.stamps.corner, m.error, np.ones(len(m.xy), bool), 0.33)
     xy[stars.rows], error[stars.rows] = stars.xy + m.stamps.corner[stars.rows], stars.xy_error
     return xy, error
 

@@ -111,15 +111,15 @@ def copied(products: Path) -> Iterator[Path]:
 def expected(folder: Path, record: Path) -> dict[str, Any]:
     """Where our own reader puts pixels of each chip, and which direct exposure governs which grism."""
     from grism_align.io.missions import read_exposure
-    from grism_align.io.record.file import read_provenance
+    from grism_align.io.record.file import read_record
 
     files: dict[str, Any] = {}
     for path in sorted(folder.glob("*_fl[tc].fits")):
         exposure = read_exposure(path)
         chips = {chip.number: _places(chip, len(files)) for chip in exposure.chips}
         files[path.name] = {"is_direct": exposure.is_direct, "filter": exposure.filter, "chips": chips}
-    grisms = {key: entry["grism"] for key, entry in read_provenance(record)["exposures"].items()}
-    governed = {key: fit["governed_by"][0] for key, fit in grisms.items() if fit and fit["governed_by"]}
+    grisms = {key: entry.grism for key, entry in read_record(record).exposures.items()}
+    governed = {key: fit.governors[0] for key, fit in grisms.items() if fit and fit.governors}
     return {"files": files, "governed": governed}
 
 

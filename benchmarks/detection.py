@@ -62,11 +62,11 @@ def theirs(chips: list, settings: DetectionSettings) -> int:
         background = Background2D(data, settings.background_box, mask=bad, filter_size=3)
         data = data - background.background
         smooth = convolve(data, kernel, mask=bad)
-        found = detect_sources(smooth, settings.threshold * PEAK_TO_PIXEL * err, npixels=4, mask=bad)
-        found = deblend_sources(smooth, found, npixels=4, progress_bar=False)
+        found = detect_sources(smooth, settings.threshold * PEAK_TO_PIXEL * err, n_pixels=4, mask=bad)
+        found = deblend_sources(smooth, found, n_pixels=4, progress_bar=False)
         catalog = SourceCatalog(data, found, error=err, mask=bad, convolved_data=smooth)
         table = catalog.to_table(
-            ["label", "xcentroid", "ycentroid", "xcentroid_win", "ycentroid_win", "segment_flux", "fwhm"]
+            ["label", "x_centroid", "y_centroid", "x_centroid_win", "y_centroid_win", "segment_flux", "fwhm"]
         )
         number += len(table)
     return number

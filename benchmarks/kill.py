@@ -47,9 +47,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.missions import WcsLabel, read_exposure, solution_name, write_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.missions import read_exposure, solution_name, write_exposure
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, simulate
+from grism_align.values.mission import WcsLabel
 from grism_align.values.settings import ExecutionSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.sphere import separation
@@ -137,7 +138,7 @@ def _corrected(loaded: ExposureSet) -> ExposureSet:
 
 
 def _activity():
-    from grism_align.values.field import Activity
+    from grism_align.values.record import Activity
 
     return Activity("relative_align", "done")
 
@@ -152,7 +153,9 @@ def _correct_once_more(folder: Path) -> None:
     """Give each exposure one more correction, in place."""
     for path in folder.glob("*_flt.fits"):
         exposure = read_exposure(path)
-        label = WcsLabel("NONE", solution_name("NONE", exposure.taken_names), 9, (4.0, 4.0), "rshift")
+        label = WcsLabel(
+            "NONE", solution_name(exposure, "NONE", exposure.taken_names), 9, (4.0, 4.0), "rshift"
+        )
         write_exposure(exposure, _fit(exposure), path, label)
 
 
@@ -271,10 +274,10 @@ def _finished(job: Job, truth: Truth) -> str:
     left = [path.name for path in job.products.iterdir() if path.name.startswith(".")]
     if left or job.kind == "undo":
         return f"left over: {left}" if left else ""
-    records = read_provenance(job.products / f"{_PRODUCT}_provenance.asdf")["exposures"]
+    records = read_record(job.products / f"{_PRODUCT}_provenance.asdf").exposures
     for record in records.values():
-        path = Path(record["output"]["path"])
-        if hashlib.sha256(path.read_bytes()).hexdigest() != record["output"]["sha256"]:
+        path = Path(record.output.path)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != record.output.sha256:
             return f"{path.name} is not the file on record"
     return ""
 

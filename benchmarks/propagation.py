@@ -38,8 +38,7 @@ import numpy as np
 from grism_align.algorithms.propagation.drift import learnt_errors
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.missions import read_exposure
-from grism_align.io.missions.hst.write import WcsLabel, write_exposure
+from grism_align.io.missions import read_exposure, write_exposure
 from grism_align.simulation import (
     PointingErrors,
     case_a,
@@ -50,6 +49,7 @@ from grism_align.simulation import (
     simulate,
     small_dithers,
 )
+from grism_align.values.mission import WcsLabel
 from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform

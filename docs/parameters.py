@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from grism_align.values import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grism_align.values.settings import Parameter
 
 _BLOCK = re.compile(r"(<!-- parameters: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -54,9 +56,17 @@ def updated(page: str) -> str:
     return _BLOCK.sub(lambda found: f"{found[1]}\n{table(found[2])}\n{found[4]}", page)
 
 
-def main() -> int:
-    """Write the tables, or only tell which are stale; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def keep(updated: Callable[[str], str], script: str) -> int:
+    """Write the tables of all pages, or only tell which are stale; the exit code.
+
+    Parameters
+    ----------
+    updated : callable
+        The text of a page with the tables as they should be.
+    script : str
+        What makes them.
+    """
+    parser = argparse.ArgumentParser()
     parser.add_argument(
         "--check", action="store_true", help="change nothing; exit with 1 if a table is stale"
     )
@@ -68,11 +78,11 @@ def main() -> int:
         if after == before:
             continue
         stale = True
-        print(f"{path}: {'stale; run docs/parameters.py' if check else 'updated'}")
+        print(f"{path}: {f'stale; run {script}' if check else 'updated'}")
         if not check:
             path.write_text(after, encoding="utf-8")
     return 1 if check and stale else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(updated, "docs/parameters.py"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.io.report import report_html
 
 _FIGURES = Path(__file__).parent / "figures"
@@ -56,7 +56,7 @@ def main() -> None:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("record", type=Path, help="a provenance file")
-    page = report_html(read_provenance(parser.parse_args().record))
+    page = report_html(read_record(parser.parse_args().record))
     for name, (hidden, height) in _PICTURES.items():
         found = picture(page, hidden, height).quantize(64, dither=Image.Dither.NONE)
         found.save(_FIGURES / f"{name}.png", optimize=True)

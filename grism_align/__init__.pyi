@@ -1,4 +1,5 @@
 from .io.associations import read_association, write_association
+from .io.record.file import read_record
 from .steps.absolute_align_step import AbsoluteAlignStep
 from .steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from .steps.pipeline import GrismAlignPipeline
@@ -16,7 +17,9 @@ from .values.errors import (
     SettingsError,
 )
 from .values.exposure import Exposure
+from .values.failure import FailureCode, Remark
 from .values.field import ExposureSet
+from .values.record import ExposureRecord, Record
 from .values.solution import AlignmentSolution, ExposureFit, FitStatus
 from .values.transform import LinearTransform, TangentPlane
 
@@ -31,7 +34,9 @@ __all__ = [
     "CatalogServiceError",
     "Exposure",
     "ExposureFit",
+    "ExposureRecord",
     "ExposureSet",
+    "FailureCode",
     "FitStatus",
     "GrismAlignError",
     "GrismAlignPipeline",
@@ -39,12 +44,15 @@ __all__ = [
     "InputError",
     "LinearTransform",
     "OutputError",
+    "Record",
     "RelativeAlignStep",
+    "Remark",
     "SettingsError",
     "SourceCatalogStep",
     "TangentPlane",
     "VisitMosaicStep",
     "__version__",
     "read_association",
+    "read_record",
     "write_association",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from grism_align.io.missions.registry import GROUP, missions
 from grism_align.simulation import Truth, case_a, simulate
 from tests.support.fields import SMALL
 
@@ -52,3 +53,20 @@ def direct_path(truths):
 def two_chip_path(truths):
     """A direct ACS/WFC exposure; not to be changed."""
     return truths["acs_wfc"].paths[0]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """A function that installs a package with entry points of missions, by name."""
+
+    def installed(**entries: str) -> None:
+        folder = tmp_path / "site" / "outsider-1.0.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n")
+        lines = [f"{name} = {where}" for name, where in entries.items()]
+        (folder / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines]) + "\n")
+        monkeypatch.syspath_prepend(folder.parent)
+        missions.cache_clear()
+
+    yield installed
+    missions.cache_clear()

@@ -146,7 +146,7 @@ def _undo(options: argparse.Namespace) -> None:
     with _executor(options) as executor:
         undone = undo_files(paths, options.output_dir, in_place=options.in_place, executor=executor)
     rows = [("file", "undone", "back to")]
-    print(in_columns([*rows, *((one.path.name, one.undone, one.restored) for one in undone)]))
+    print(in_columns([*rows, *((one.source.name, one.undone, one.restored) for one in undone)]))
     place = "in place" if options.in_place else f"-> {options.output_dir}"
     print(f"{len(undone)} files {place}")
 

@@ -41,13 +41,13 @@ def add_report(subparsers: Subparsers) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from grism_align.io.export.regions import write_regions
-    from grism_align.io.record.file import read_provenance
+    from grism_align.io.record.file import read_record
     from grism_align.io.report import report_path, write_report
 
     source = options.provenance.expanduser()
     target = report_path(source) if options.output is None else options.output.expanduser()
     _check_page(target, source)
-    record = read_provenance(source)
+    record = read_record(source)
     print(write_report(record, target))
     if options.regions is not None:
         for path in write_regions(record, options.regions.expanduser()):

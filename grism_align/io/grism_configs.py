@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.missions.hst.keywords import GRISMS
+from grism_align.io.missions import all_facts
 from grism_align.values.errors import InputError
 from grism_align.values.trace import TraceModel
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TraceModels", "model_for", "read_trace_configs"]
 
-#: Models by grism and CCDCHIP; an empty name stands for any grism, zero for any chip.
+#: Models by grism and chip of the detector; an empty name stands for any grism, zero for any chip.
 TraceModels = dict[tuple[str, int], TraceModel]
 
 _REMEDY = "Give a grism configuration in the format of aXe or of GRISMCONF"
@@ -34,7 +34,7 @@ def read_trace_configs(names: Sequence[str]) -> TraceModels:
     Parameters
     ----------
     names : sequence of str
-        Files, each perhaps with ``GRISM=`` or ``GRISM:CCDCHIP=`` before it: aXe's with BEAMA, DYDX_A_0 ...,
+        Files, each perhaps with ``GRISM=`` or ``GRISM:CHIP=`` before it: aXe's with BEAMA, DYDX_A_0 ...,
         XOFF_A and YOFF_A, or GRISMCONF's with DISPX_+1_0 ... and DISPY_+1_0 ... . What is not said is taken
         from the file: the grism from GFILTER, FILTER (OPTVAL1) or its name, and the chip from CCDCHIP
         (OPTVAL1) or ``CHIP1``, ``CCD2`` and so on in its name.
@@ -62,13 +62,13 @@ def read_trace_configs(names: Sequence[str]) -> TraceModels:
         if (grism, chip) in models:
             what = " ".join(filter(None, (grism or "any grism", f"chip {chip}" if chip else "")))
             problem = f"is a second configuration for {what}, besides {models[grism, chip].name}"
-            raise InputError(path, problem, "Give one, or say with GRISM:CCDCHIP= which each is for")
+            raise InputError(path, problem, "Give one, or say with GRISM:CHIP= which each is for")
         models[grism, chip] = _model(values, path)
     return models
 
 
 def model_for(models: Mapping[tuple[str, int], TraceModel], grism: str, chip: int) -> TraceModel | None:
-    """Return the model of a grism on a chip (CCDCHIP); None where no configuration is for it."""
+    """Return the model of a grism on a chip; None where no configuration is for it."""
     keys = ((grism, chip), (grism, 0), ("", chip), ("", 0))
     return next((models[key] for key in keys if key in models), None)
 
@@ -144,9 +144,10 @@ def _grism_of(values: dict[str, list[str]], path: Path) -> str:
     said = values.get("GFILTER", [])
     if not said and values.get("OPTKEY1") == ["FILTER"]:
         said = values.get("OPTVAL1", [])
-    if said and said[0].upper() in GRISMS:
+    known = sorted(grism for facts in all_facts() for grism in facts.dispersers)
+    if said and said[0].upper() in known:
         return said[0].upper()
-    return next((grism for grism in sorted(GRISMS) if grism in path.name.upper()), "")
+    return next((grism for grism in known if grism in path.name.upper()), "")
 
 
 def _chip_of(values: dict[str, list[str]], path: Path) -> int:

@@ -14,7 +14,8 @@ from grism_align.steps.saving import SavingStep
 from grism_align.steps.spec import settings_from, spec_of
 from grism_align.steps.without_crds import StepWithoutCRDS
 from grism_align.values.errors import SettingsError
-from grism_align.values.field import Activity, ExposureSet
+from grism_align.values.field import ExposureSet
+from grism_align.values.record import Activity
 from grism_align.values.settings import ExecutionSettings, Settings
 from grism_align.workflows.executors import SerialExecutor, executor_for
 from grism_align.workflows.results.destination import new_folder

@@ -1,16 +1,20 @@
-"""The parameter files of the instruments, installed with the package."""
+"""The parameter files of the instruments, which missions bring along."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from grism_align.io.missions import all_facts
 from grism_align.values.errors import SettingsError
 from grism_align.values.settings import Settings, parameters_of
 
-__all__ = ["instrument_config", "instrument_values", "parameter_file_name", "settings_for"]
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+__all__ = ["has_parameters", "instrument_config", "instrument_values", "parameter_file_name", "settings_for"]
 
 Group = TypeVar("Group", bound=Settings)
 
@@ -20,16 +24,26 @@ def parameter_file_name(instrument: str) -> str:
     return f"{instrument}.asdf"
 
 
+def _files() -> dict[str, Traversable]:
+    """Return the parameter files of all missions, by name."""
+    folders = (resources.files(facts.parameters) for facts in all_facts() if facts.parameters)
+    entries = (entry for folder in folders for entry in folder.iterdir())
+    return {entry.name: entry for entry in entries if entry.name.endswith(".asdf")}
+
+
+def has_parameters(instrument: str) -> bool:
+    """Tell whether an instrument has a parameter file; of one without, the defaults hold."""
+    return parameter_file_name(instrument) in _files()
+
+
 @cache
 def _loaded(instrument: str) -> Any:
+    """Return what the parameter file of an instrument has; nothing of one that has none."""
     from stpipe import config_parser
 
-    folder = resources.files("grism_align.cfg")
-    known = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".asdf"))
-    if parameter_file_name(instrument) not in known:
-        name = "instrument_parameters"
-        raise SettingsError(name, parameter_file_name(instrument), f"there are {', '.join(known)}")
-    with resources.as_file(folder / parameter_file_name(instrument)) as path:
+    if not has_parameters(instrument):
+        return {}
+    with resources.as_file(_files()[parameter_file_name(instrument)]) as path:
         return config_parser.load_config_file(str(path))
 
 
@@ -77,6 +91,9 @@ def settings_for(instrument: str, step: str, present: Group, picked: str | None)
     """
     base = {parameter.name: parameter.default for parameter in parameters_of(type(present))}
     if picked:
+        if not has_parameters(picked.removesuffix(".asdf")):
+            name = "instrument_parameters"
+            raise SettingsError(name, picked, f"there are {', '.join(sorted(_files()))}")
         base |= instrument_values(picked.removesuffix(".asdf"), step)
     own = {**base, **instrument_values(instrument, step)}
     values = {name: own[name] if value == base[name] else value for name, value in asdict(present).items()}

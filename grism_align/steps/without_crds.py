@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from stpipe import Step
 
-from grism_align.steps.parameter_files import instrument_config, parameter_file_name
+from grism_align.steps.parameter_files import has_parameters, instrument_config, parameter_file_name
 
 __all__ = ["StepWithoutCRDS"]
 
@@ -42,7 +42,7 @@ class StepWithoutCRDS(Step):
 
         source = dataset[_DATASET] if isinstance(dataset, dict) else dataset
         instrument = peek_instrument(source)
-        if instrument is None:
+        if instrument is None or not has_parameters(instrument):
             return cls._empty_config()
         config = instrument_config(instrument, cls.step_name)
         config["instrument_parameters"] = parameter_file_name(instrument)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.source import Source
 
-__all__ = ["ASSOCIATION_TYPE", "Association", "Member", "root_name"]
+__all__ = ["ASSOCIATION_TYPE", "Association", "Member"]
 
 #: ``asn_type`` of the associations that the package writes.
 ASSOCIATION_TYPE = "wfss-align"
@@ -32,30 +31,6 @@ _NO_EXPOSURE = frozenset(
         "target_acquisition",
     }
 )
-_EXTENSIONS = (".gz", ".fits", ".asdf")
-_PRODUCT_SUFFIXES = ("_flt", "_flc", "_rate", "_cal")
-
-
-def root_name(path: os.PathLike[str] | str) -> str:
-    """Name of the exposure that a file holds: the file's name without suffix and extension.
-
-    Parameters
-    ----------
-    path : path-like
-        A file, or a root name, which is returned as it is.
-
-    Examples
-    --------
-    >>> root_name("data/ib6o23rsq_flt.fits.gz")
-    'ib6o23rsq'
-    """
-    name = os.path.basename(path)  # noqa: PTH119
-    for extension in _EXTENSIONS:
-        name = name.removesuffix(extension)
-    for suffix in _PRODUCT_SUFFIXES:
-        if name.endswith(suffix):
-            return name.removesuffix(suffix)
-    return name
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
+from grism_align.values.declaration import declared, recorded
 from grism_align.values.failure import remark_from
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "UNRELIABLE",
     "CatalogAttempt",
     "ReferenceCatalog",
+    "SkySource",
     "SourceCatalog",
     "SourceFlag",
     "astrometric_covariance",
@@ -71,7 +73,7 @@ class SourceCatalog:
     Parameters
     ----------
     table : astropy.table.Table
-        Columns ``id``; ``chip`` (EXTVER); ``x, y, x_error, y_error`` (pixels, zero-based);
+        Columns ``id``; ``chip`` (its number); ``x, y, x_error, y_error`` (pixels, zero-based);
         ``flux, flux_error`` (counts per second); ``mag, mag_error`` (AB); ``snr``; ``fwhm`` (pixels);
         ``ellipticity``; ``flags`` (`SourceFlag`). Its meta holds the settings and counts of cuts.
     """
@@ -86,7 +88,7 @@ class SourceCatalog:
 
     @classmethod
     def from_columns(cls, columns: dict[str, Any], meta: dict[str, Any] | None = None) -> SourceCatalog:
-        """A catalog from one array a column, with types and units set."""
+        """Return a catalog from one array a column, with types and units set."""
         table = Table(meta=meta or {})
         for name, (dtype, unit) in _COLUMNS.items():
             table[name] = np.asarray(columns[name], dtype=dtype)
@@ -95,7 +97,7 @@ class SourceCatalog:
 
     @classmethod
     def empty(cls, meta: dict[str, Any] | None = None) -> SourceCatalog:
-        """A catalog without sources."""
+        """Return a catalog without sources."""
         return cls.from_columns({name: [] for name in _COLUMNS}, meta)
 
     def __len__(self) -> int:
@@ -108,7 +110,7 @@ class SourceCatalog:
 
     @property
     def chip(self) -> Ints:
-        """EXTVER of each source's chip, (N,)."""
+        """Number of each source's chip, (N,)."""
         return np.asarray(self.table["chip"])
 
     @property
@@ -137,15 +139,15 @@ class SourceCatalog:
         return np.asarray(self.table["flags"])
 
     def selected(self, rows: NDArray[Any]) -> SourceCatalog:
-        """The catalog of some rows (an index array or a boolean mask)."""
+        """Return the catalog of some rows (an index array or a boolean mask)."""
         return SourceCatalog(self.table[rows])
 
     def joined(self, other: SourceCatalog) -> SourceCatalog:
-        """The rows of this catalog and then those of another of the same exposure."""
+        """Return the rows of this catalog and then those of another of the same exposure."""
         return SourceCatalog(vstack([self.table, other.table], metadata_conflicts="silent"))
 
     def brightest(self, number: int, avoid: SourceFlag = UNRELIABLE) -> SourceCatalog:
-        """The `number` brightest sources that carry none of the flags in `avoid`."""
+        """Return the `number` brightest sources that carry none of the flags in `avoid`."""
         usable = np.flatnonzero((self.flags & int(avoid)) == 0)
         order = usable[np.argsort(-self.flux[usable], kind="stable")]
         return self.selected(order[:number])
@@ -206,6 +208,8 @@ class ReferenceCatalog:
         File or service that it came from.
     quality : mapping of str to (N,) ndarray
         What selection looks at, of `QUALITIES`; NaN where unknown.
+    observer : float
+        Barycentric position of who looks at the sources, in that of the Earth.
     """
 
     sky: Floats
@@ -219,12 +223,13 @@ class ReferenceCatalog:
     name: str
     origin: str
     quality: Mapping[str, Floats] = field(default_factory=dict)
+    observer: float = 1.0
 
     def __len__(self) -> int:
         return len(self.sky)
 
     def __getitem__(self, rows: NDArray[Any]) -> ReferenceCatalog:
-        """The catalog of some rows (an index array or a boolean mask)."""
+        """Return the catalog of some rows (an index array or a boolean mask)."""
         quality = {name: values[rows] for name, values in self.quality.items()}
         return replace(self, **{name: getattr(self, name)[rows] for name in _ROW_FIELDS}, quality=quality)
 
@@ -251,36 +256,32 @@ QUALITIES = ("ruwe", "excess_noise", "duplicated", "extended")
 _ROW_FIELDS = ("sky", "covariance", "motion", "parallax", "radial_velocity", "epoch", "mag", "identifier")
 
 
-@dataclass(frozen=True)
+@declared()
 class CatalogAttempt:
-    """One try to get a reference catalog or to align to it.
+    """One try to get a reference catalog or to align to it."""
 
-    Parameters
-    ----------
-    catalog : str
-        Its name.
-    service : str
-        The service, or the mirror of it, or a file.
-    url : str
-        Where it is; the file's path.
-    outcome : str
-        ``fetched``, ``cached`` or ``read``, where its rows came; ``tied`` or ``not tied``, where exposures
-        were aligned to it; else that of the `CatalogServiceError`: ``unreachable``, ``refused``, and so on.
-    reason : str
-        Why it failed, or what to know.
-    n_rows : int
-        Rows that came.
-    query : str
-        The ADQL.
-    date : str
-        When the rows were sent by the service, ISO 8601, UTC.
-    """
+    catalog: str = recorded("Its name.")
+    service: str = recorded("The service, the mirror of it, or a file.")
+    url: str = recorded("Where it is; the file's path.")
+    outcome: str = recorded(
+        "`fetched`, `cached` or `read` where its rows came; `tied` or `not tied` where exposures were "
+        "aligned to it; else that of the error: `unreachable`, `refused`, and so on."
+    )
+    reason: str = recorded("Why it failed, or what to know.", default="")
+    n_rows: int = recorded("Rows that came.", default=0)
+    query: str = recorded("The ADQL.", default="")
+    date: str = recorded("When the rows were sent by the service, ISO 8601, UTC.", default="")
 
-    catalog: str
-    service: str
-    url: str
-    outcome: str
-    reason: str = ""
-    n_rows: int = 0
-    query: str = ""
-    date: str = ""
+
+@declared()
+class SkySource:
+    """One source of the relative frame, seen in several exposures."""
+
+    number: int = recorded("Its number in all frames together.")
+    ra: float = recorded("Right ascension in the relative frame, before the absolute correction.", unit="deg")
+    dec: float = recorded("Declination, likewise.", unit="deg")
+    error: float = recorded("Standard error of one axis.", unit="mas")
+    mag: float = recorded("AB magnitude of its brightest measurement.", unit="mag")
+    epoch: float = recorded("Mean epoch of its measurements.", unit="Julian year")
+    frame: int = recorded("The group of overlapping exposures that it belongs to.")
+    n_exposures: int = recorded("How many exposures measured it.")

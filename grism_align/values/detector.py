@@ -23,7 +23,7 @@ class DetectorWindow:
     Parameters
     ----------
     chip : int
-        CCDCHIP; 1 for a detector of one chip.
+        Its number as grism configurations have it; 1 for a detector of one chip.
     ltm : (x, y)
         Pixels of the array in a pixel of the detector: 0.5 where it is binned by two.
     ltv : (x, y), pixels

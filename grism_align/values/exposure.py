@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from math import isfinite, nan
 from typing import TYPE_CHECKING
+
+from grism_align.values.detector import DetectorWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
+    from grism_align.values.telescope import Telescope
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 __all__ = ["Chip", "Exposure", "ExposureKind", "by_pointing"]
+
+
+_WHOLE = DetectorWindow()
 
 
 class ExposureKind(Enum):
@@ -35,11 +42,22 @@ class Chip:
         Pixels.
     wcs : PixelSky
         Pixels to sky as the instrument team's pointing has it: before any correction of ours.
+    window : DetectorWindow
+        Which part of the detector it is.
+    flux_scale : float, arcsec
+        Side of the pixel that fluxes are calibrated for; NaN where that is the WCS's.
     """
 
     number: int
     shape: tuple[int, int]
     wcs: PixelSky
+    window: DetectorWindow = _WHOLE
+    flux_scale: float = nan
+
+    @property
+    def native_scale(self) -> float:
+        """Side of the pixel that fluxes are calibrated for, arcsec."""
+        return self.flux_scale if isfinite(self.flux_scale) else self.wcs.pixel_scale
 
 
 @dataclass(frozen=True)
@@ -54,12 +72,16 @@ class Exposure:
         What holds it.
     kind : ExposureKind
         DIRECT or GRISM.
+    telescope : Telescope
+        What took it.
     instrument : str
-        ``wfc3_ir``, ``wfc3_uvis`` or ``acs_wfc``.
+        As parameter files are called, such as ``wfc3_ir``.
     filter : str
         Filter or grism.
+    program : str
+        Program.
     visit : str
-        Program and visit, as in the root name.
+        Program and visit.
     group : str
         Guide-star acquisition: exposures of one group share one roll error.
     guide_star : str or None
@@ -76,8 +98,10 @@ class Exposure:
         AB magnitude of a source of one count per second; NaN where the headers give none.
     is_rate : bool
         Whether the pixels hold rates; else they hold counts of the whole exposure.
+    rejects_cosmic_rays : bool
+        Whether cosmic rays were taken out within the exposure, as where it was read out many times.
     chips : tuple of Chip
-        One, or the two of ACS/WFC and WFC3/UVIS.
+        Its science arrays.
     applied : LinearTransform or None
         The correction that the file's own WCS already has on top of `chips`' WCS; None if the same.
     governors : tuple of str
@@ -89,18 +113,26 @@ class Exposure:
         WCSs of the first chip in other solutions, with the same distortion model.
     taken_names : tuple of str
         Names of all WCSs in the headers.
+    wcs_name : str
+        The one of `chips`' WCSs, of which `wcs_solution` is a part; empty where the headers don't say.
     is_product : bool
         Whether the file was written by this package.
     pointing : str
         Exposures that one telescope took at the same instant have one: a shift and a roll that they share.
         Empty for an exposure that was taken alone, whose pointing is then its key.
+    rate_unit : str
+        Unit of the pixels as rates, as FITS headers have it.
+    wavelength : float, m
+        Pivot wavelength of the filter; NaN where the headers give none.
     """
 
     key: str
     source: Source
     kind: ExposureKind
+    telescope: Telescope
     instrument: str
     filter: str
+    program: str
     visit: str
     group: str
     guide_star: str | None
@@ -111,14 +143,18 @@ class Exposure:
     exposure_time: float
     ab_zero_point: float
     is_rate: bool
+    rejects_cosmic_rays: bool
     chips: tuple[Chip, ...]
     applied: LinearTransform | None = None
     governors: tuple[str, ...] = ()
     wcs_solution: str = ""
     alternates: Mapping[str, PixelSky] = field(default_factory=dict)
     taken_names: tuple[str, ...] = ()
+    wcs_name: str = ""
     is_product: bool = False
     pointing: str = ""
+    rate_unit: str = ""
+    wavelength: float = nan
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)

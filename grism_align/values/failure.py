@@ -238,7 +238,7 @@ class Remark:
         return self.code.sentence.format(**self._words())
 
     def _words(self) -> dict[str, Any]:
-        """What goes into the braces of the sentence."""
+        """Return what goes into the braces of the sentence."""
         return {name: _word(value) for name, value in self.numbers.items()}
 
     @property
@@ -247,7 +247,13 @@ class Remark:
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "code"}
 
     def with_causes(self) -> Iterator[Remark]:
-        """Go through this remark and those that it rests on."""
+        """Go through this remark and those that it rests on.
+
+        Yields
+        ------
+        Remark
+            This one first.
+        """
         yield self
         for value in self.numbers.values():
             for one in value if isinstance(value, tuple) else (value,):
@@ -261,6 +267,11 @@ class Remark:
         ----------
         names : mapping of str to str
             New names, by the present ones.
+
+        Returns
+        -------
+        Remark
+            Of the same code.
         """
 
         def new(value: Any) -> Any:

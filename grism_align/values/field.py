@@ -12,73 +12,14 @@ from grism_align.values.solution import AlignmentSolution
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, SourceCatalog
+    from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog
     from grism_align.values.exposure import Exposure
-    from grism_align.values.mosaic import ChipMask, MosaicProduct
+    from grism_align.values.mosaic import ChipMask, StagedMosaic
+    from grism_align.values.record import Activity, EarlierRecord
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceCheck
 
-__all__ = ["Activity", "ExposureSet", "SkySource"]
-
-
-@dataclass(frozen=True)
-class SkySource:
-    """One source of the relative frame, seen in several exposures.
-
-    Parameters
-    ----------
-    number : int
-        Its number in the frame.
-    ra, dec : float, deg
-        Position in the relative frame.
-    error : float, mas
-        Standard error of one axis.
-    mag : float
-        AB magnitude of its brightest measurement.
-    epoch : float
-        Mean Julian year of its measurements.
-    frame : int
-        The group of overlapping exposures that it belongs to.
-    n_exposures : int
-        How many exposures measured it.
-    """
-
-    number: int
-    ra: float
-    dec: float
-    error: float
-    mag: float
-    epoch: float
-    frame: int
-    n_exposures: int
-
-
-@dataclass(frozen=True)
-class Activity:
-    """One step that was done, or that was skipped and why.
-
-    Parameters
-    ----------
-    step : str
-        Name of the step.
-    outcome : str
-        ``done``; ``failed``, where it changed nothing though it was asked to; or ``skipped``.
-    note : str
-        What to know about it.
-    settings : mapping
-        Every parameter and its value.
-    counts : mapping
-        Counts of every cut.
-    attempts : tuple of CatalogAttempt
-        Every try to get a reference catalog and to align to it, in order.
-    """
-
-    step: str
-    outcome: str
-    note: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
-    attempts: tuple[CatalogAttempt, ...] = ()
+__all__ = ["ExposureSet"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,7 +44,7 @@ class ExposureSet:
         How well the grisms' corrections agree with the spectra, by exposure key; empty where not asked.
     reference_catalog : ReferenceCatalog or None
         What the absolute step aligned to, as used.
-    mosaics : tuple of MosaicProduct
+    mosaics : tuple of StagedMosaic
         The mosaics that were made and wait to be saved with the other results.
     cosmic_rays : mapping of str to mapping of int to ChipMask
         Pixels to be flagged as hit, and only those, by exposure and chip; empty where flags are to stay.
@@ -111,6 +52,8 @@ class ExposureSet:
         The steps done.
     parameter_file : str
         The parameter files that were used.
+    record : EarlierRecord or None
+        The record that the set goes on from; None where nothing was done before.
     """
 
     product: str
@@ -123,10 +66,11 @@ class ExposureSet:
     grism: AlignmentSolution = field(default_factory=AlignmentSolution)
     traces: Mapping[str, TraceCheck] = field(default_factory=dict)
     reference_catalog: ReferenceCatalog | None = None
-    mosaics: tuple[MosaicProduct, ...] = ()
+    mosaics: tuple[StagedMosaic, ...] = ()
     cosmic_rays: Mapping[str, Mapping[int, ChipMask]] = field(default_factory=dict)
     activities: tuple[Activity, ...] = ()
     parameter_file: str = ""
+    record: EarlierRecord | None = None
 
     def __repr__(self) -> str:
         return f"<ExposureSet {self.product}: {len(self.direct)} direct, {len(self.grisms)} grism>"

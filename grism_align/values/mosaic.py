@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from grism_align.values.declaration import declared, derived, recorded
 from grism_align.values.sphere import separation
+from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from numpy.typing import ArrayLike
 
-    from numpy.typing import ArrayLike, NDArray
-
-    from grism_align.values.transform import TangentPlane
-
-__all__ = ["ChipMask", "MosaicGrid", "MosaicMetadata", "MosaicPlan", "MosaicProduct", "Tile"]
+__all__ = ["ChipMask", "MosaicGrid", "MosaicMetadata", "MosaicPlan", "MosaicProduct", "StagedMosaic", "Tile"]
 
 # What lies farther from the tangent point, in deg, is on no mosaic; the plane ends at 90.
 _FARTHEST = 60.0
@@ -88,30 +88,21 @@ class ChipMask:
         return bits.reshape(self.shape).view(bool)
 
 
-@dataclass(frozen=True, eq=False)
+@declared(eq=False)
 class MosaicGrid:
-    """Square or oblong pixels of a tangent plane, without distortion.
+    """Square or oblong pixels of a tangent plane, without distortion."""
 
-    Parameters
-    ----------
-    plane : TangentPlane
-        The plane; its tangent point is CRVAL.
-    origin : (2,) ndarray
-        Zero-based pixel (x, y) of the tangent point.
-    matrix : (2, 2) ndarray, arcsec per pixel
-        From pixels to xi (east) and eta (north).
-    shape : (ny, nx)
-        Pixels.
-    """
-
-    plane: TangentPlane
-    origin: NDArray[np.float64]
-    matrix: NDArray[np.float64]
-    shape: tuple[int, int]
+    plane: TangentPlane = recorded("The plane; its tangent point is CRVAL.")
+    origin: NDArray[np.float64] = recorded("Zero-based pixel (x, y) of the tangent point.", shape=(2,))
+    matrix: NDArray[np.float64] = recorded(
+        "From pixels to xi (east) and eta (north).", unit="arcsec per pixel", shape=(2, 2)
+    )
+    shape: tuple[int, int] = recorded("Rows and columns.")
 
     @property
+    @derived(unit="arcsec")
     def scale(self) -> float:
-        """Side of a pixel, arcsec."""
+        """Side of a pixel."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     def to_pixel(self, sky: ArrayLike) -> NDArray[np.float64]:
@@ -162,48 +153,36 @@ class MosaicGrid:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@declared(eq=False)
 class MosaicPlan:
-    """One mosaic to be made.
+    """One mosaic to be made."""
 
-    Parameters
-    ----------
-    name : str
-        What its products are called: visit, or product of the whole field, and filter.
-    filter : str
-        The filter.
-    keys : tuple of str
-        The exposures, in time order.
-    grid : MosaicGrid
-        The pixels.
-    """
+    name: str = recorded("What its files begin with: visit, or product of the whole field, and filter.")
+    filter: str = recorded("The filter.")
+    keys: tuple[str, ...] = recorded("The exposures that are in it, in time order.")
+    grid: MosaicGrid = recorded("The pixels.")
 
-    name: str
-    filter: str
-    keys: tuple[str, ...]
-    grid: MosaicGrid
+
+@declared(eq=False)
+class MosaicProduct:
+    """One mosaic that was made."""
+
+    plan: MosaicPlan = recorded("What it shows, and its pixels.")
+    files: Mapping[str, str] = recorded("SHA-256 of each of its files, by name.")
+    n_sources: int | None = recorded("Sources of its catalog; null without one.", default=None)
 
 
 @dataclass(frozen=True, eq=False)
-class MosaicProduct:
-    """One mosaic that was made.
+class StagedMosaic(MosaicProduct):
+    """One mosaic whose files wait to be saved with the other results.
 
     Parameters
     ----------
-    plan : MosaicPlan
-        What it shows, and its pixels.
     folder : str
-        Where its files lie until results are saved.
-    files : mapping of str to str
-        Names of its files and their SHA-256.
-    n_sources : int or None
-        Sources of its catalog; None without one.
+        Where they lie.
     """
 
-    plan: MosaicPlan
-    folder: str
-    files: Mapping[str, str]
-    n_sources: int | None = None
+    folder: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,14 @@ class PixelSky(Protocol):
         """Mean side of a pixel at the centre of the chip, arcsec."""
         ...
 
+    @property
+    def axes(self) -> NDArray[np.float64]:
+        """East and north of a step of one pixel along x and along y, (2, 2) arcsec, as columns.
+
+        By the linear terms, which hold at the reference point.
+        """
+        ...
+
     def to_sky(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Sky positions (N, 2) in deg of (N, 2) pixels."""
         ...

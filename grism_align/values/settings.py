@@ -163,13 +163,19 @@ class DetectionSettings(Settings):
         "",
         choices=("psf", "windowed"),
     )
+    obstruction: float = _parameter(
+        0.3,
+        "Width of what stands before the telescope's mirror, in the mirror's; for the PSF",
+        "",
+        (0.01, 0.9),
+    )
     sharpest: float = _parameter(
         0.3, "Smallest width (sigma) of a real source; narrower is a cosmic ray", "pix", (0.0, 5.0)
     )
     separation: int = _parameter(3, "Least distance of two peaks", "pix", (1, 50))
     background_box: int = _parameter(64, "Box of the local background", "pix", (8, 2048))
-    good_bits: int = _parameter(8768, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
-    saturation_bits: int = _parameter(256, "Sum of the DQ bits of saturated pixels", "", (0, 65535))
+    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
+    saturation_bits: int = _parameter(0, "Sum of the DQ bits of saturated pixels", "", (0, 65535))
     aperture: float = _parameter(3.0, "Radius of the aperture of flux and magnitude", "pix", (1.0, 20.0))
     edge: int = _parameter(5, "Sources nearer to the edge of the chip are flagged", "pix", (0, 100))
     trail_ellipticity: float = _parameter(
@@ -369,7 +375,7 @@ class MosaicSettings(Settings):
         choices=("background", "error", "exposure"),
     )
     level_background: bool = _parameter(True, "Subtract the level of the sky of each chip")
-    good_bits: int = _parameter(8768, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
+    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
     cosmic_rays: str = _parameter(
         "auto",
         "Reject by the median of the exposures, by a Laplacian filter in each, not at all; auto: median of "
@@ -384,7 +390,7 @@ class MosaicSettings(Settings):
     )
     cr_scale_beside: float = _parameter(2.4, "The same beside another cosmic ray", "", (0.0, 10.0))
     flag_exposures: bool = _parameter(
-        False, "Set DQ bit 4096 of cosmic rays in the exposures that are written"
+        False, "Set the DQ bit of cosmic rays in the exposures that are written"
     )
     make_catalog: bool = _parameter(True, "Write the mosaic's source catalog and segmentation image")
     detect_snr: float = _parameter(
@@ -443,7 +449,7 @@ class TraceSettings(Settings):
     verify_traces: bool = _parameter(False, "Measure how far spectra lie from where the WCSs put them")
     trace_config: tuple[str, ...] = _parameter(
         (),
-        "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:CCDCHIP=file, commas between; "
+        "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:CHIP=file, commas between; "
         "default: exposures of a grism are compared with each other",
     )
     refine_grism: bool = _parameter(

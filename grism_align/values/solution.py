@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from grism_align.values.declaration import declared, derived, recorded
 from grism_align.values.errors import PlaneMismatchError
-from grism_align.values.failure import NotTied, text_of
+from grism_align.values.failure import NotTied, Remark, text_of
+from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grism_align.values.failure import Remark
-    from grism_align.values.transform import LinearTransform, TangentPlane
+    from grism_align.values.transform import TangentPlane
 
 __all__ = [
     "Agreement",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+_UNKNOWN = float("nan")
 
 
 class FitStatus(Enum):
@@ -45,58 +48,48 @@ class FitStatus(Enum):
     FAILED = "FAILED"
 
 
-@dataclass(frozen=True, eq=False)
+@declared(eq=False)
 class Residuals:
-    """The matched sources of one fit.
+    """The matched sources of one fit, a row a source."""
 
-    Parameters
-    ----------
-    source : (N,) ndarray of int
-        ``id`` of the source in the exposure's catalog.
-    matched : (N,) ndarray
-        What it was matched to: the number of the source in the relative frame, or the reference
-        catalog's identifier.
-    offset : (N, 2) ndarray, mas
-        Where the fit puts the source minus where it should be, east and north.
-    weight : (N,) ndarray
-        Weight in the fit, of 1; zero where it was clipped.
-    error : (N,) ndarray, mas
-        Standard error of one axis that was given for it.
-    """
-
-    source: NDArray[np.int64]
-    matched: NDArray[np.generic]
-    offset: Floats
-    weight: Floats
-    error: Floats
+    source: NDArray[np.int64] = recorded(
+        "Relative: `id` of the source in the exposure's catalog; absolute: its number in the relative frame.",
+        shape=("n",),
+    )
+    matched: NDArray[np.generic] = recorded(
+        "Relative: number of the source in the relative frame; absolute: identifier in the catalog.",
+        shape=("n",),
+    )
+    offset: Floats = recorded(
+        "Where the fit puts the source minus where it should be, east and north.", unit="mas", shape=("n", 2)
+    )
+    weight: Floats = recorded("Weight in the fit, 0 to 1; 0 where it was clipped.", shape=("n",))
+    error: Floats = recorded(
+        "Standard error of one axis, as given: of the measurement, in an absolute fit of the catalog too.",
+        unit="mas",
+        shape=("n",),
+    )
 
 
-@dataclass(frozen=True)
+@declared()
 class Governed:
-    """How a grism exposure came by the correction of direct exposures.
+    """How a grism exposure came by the correction of direct exposures."""
 
-    Parameters
-    ----------
-    exposures : tuple of str
-        The direct exposures whose correction it has.
-    rule : str
-        How those were chosen: association, interpolated, paired, previous, next, nearest or visit.
-    weights : tuple of float
-        The weight of each of those; they sum to one.
-    idle_times : tuple of float, s
-        Between it and each of those; negative when that came first.
-    propagation_error : float, mas
-        What the way from those adds to the error of the shift, of one axis.
-    shared_wcs : tuple of str
-        WCS solutions that the corrections were carried over by, where the WCSs start from different ones.
-    """
-
-    exposures: tuple[str, ...]
-    rule: str
-    weights: tuple[float, ...]
-    idle_times: tuple[float, ...]
-    propagation_error: float
-    shared_wcs: tuple[str, ...] = ()
+    exposures: tuple[str, ...] = recorded("The direct exposures whose correction it has.")
+    rule: str = recorded(
+        "How those were chosen: association, interpolated, paired, previous, next, nearest or visit."
+    )
+    weights: tuple[float, ...] = recorded("The weight of each of those; they sum to one.")
+    idle_times: tuple[float, ...] = recorded(
+        "Between it and each of those; negative when that came first.", unit="s"
+    )
+    propagation_error: float = recorded(
+        "What drift, dithers and visits in between add to the error of the shift, of one axis.", unit="mas"
+    )
+    shared_wcs: tuple[str, ...] = recorded(
+        "WCS solutions that the corrections were carried over by, where the WCSs start from different ones.",
+        default=(),
+    )
 
     def __str__(self) -> str:
         times = [f"{time:+.0f} s" for time in self.idle_times]
@@ -105,68 +98,66 @@ class Governed:
         return ", ".join([self.rule, *times, *(f"from its WCS {name}" for name in self.shared_wcs)])
 
 
-@dataclass(frozen=True, eq=False)
+@declared(eq=False)
 class ExposureFit:
-    """The correction of one exposure in one step.
+    """The correction of one exposure in one step."""
 
-    Parameters
-    ----------
-    status : FitStatus
-        How it came out.
-    transform : LinearTransform or None
-        The correction of the WCS before any, in the tangent plane that all exposures of a field share; None
-        if FAILED.
-    reference : str
-        What it was fitted to.
-    frame : int
-        Number of the relative frame; exposures of two frames are not tied to each other.
-    n_matched, n_used : int
-        Sources matched, and those of them that kept weight.
-    rms : float, mas
-        Weighted rms residual of one axis.
-    rms_axes : (float, float), mas
-        The same to the east and to the north.
-    reduced_chi2 : float
-        Of the used sources by their given errors; above one by what these leave unexplained.
-    leverage : float
-        Largest share of one source in the weight of the fit.
-    false_match_probability : float
-        Probability that lists without a common source match as well.
-    geometry : str
-        What was fitted: shift, rshift, rscale or general.
-    remarks : tuple of Remark
-        Why it failed, or what to know about it.
-    governed : Governed or None
-        How a grism exposure came by the correction; None for a direct one.
-    given_by : str
-        Row of the user's table that has the correction; empty where it was fitted.
-    includes_earlier : bool
-        Whether the covariance is that of the total correction, so that an earlier step's is not added.
-    residuals : Residuals or None
-        The matched sources.
-    """
-
-    status: FitStatus
-    transform: LinearTransform | None
-    reference: str = ""
-    frame: int = 0
-    n_matched: int = 0
-    n_used: int = 0
-    rms: float = float("nan")
-    rms_axes: tuple[float, float] = (float("nan"), float("nan"))
-    reduced_chi2: float = float("nan")
-    leverage: float = float("nan")
-    false_match_probability: float = float("nan")
-    geometry: str = ""
-    remarks: tuple[Remark, ...] = ()
-    governed: Governed | None = None
-    given_by: str = ""
-    includes_earlier: bool = False
-    residuals: Residuals | None = None
+    status: FitStatus = recorded("`REFERENCE`, `ALIGNED`, `PRIOR_ONLY` or `FAILED`.")
+    transform: LinearTransform | None = recorded(
+        "The correction of the WCS before any, in the tangent plane that all exposures of a field share; "
+        "null if FAILED."
+    )
+    reference: str = recorded("What it was fitted to: exposures, or the catalog's name.", default="")
+    frame: int = recorded(
+        "Number of the relative frame; exposures of two frames are not tied to each other.", default=0
+    )
+    n_matched: int = recorded("Sources matched.", default=0)
+    n_used: int = recorded("Those of them that kept weight.", default=0)
+    rms: float = recorded("Weighted rms residual of one axis.", unit="mas", default=_UNKNOWN)
+    rms_axes: tuple[float, float] = recorded(
+        "The same to the east and to the north.", unit="mas", default=(_UNKNOWN, _UNKNOWN)
+    )
+    reduced_chi2: float = recorded(
+        "Of the used sources by their given errors: above one by what these leave unexplained.",
+        default=_UNKNOWN,
+    )
+    reduced_chi2_axes: tuple[float, float] = recorded(
+        "The same to the east and to the north.", default=(_UNKNOWN, _UNKNOWN)
+    )
+    leverage: float = recorded("Largest share of one source in the weight of the fit.", default=_UNKNOWN)
+    false_match_probability: float = recorded(
+        "That lists without a common source match as well.", default=_UNKNOWN
+    )
+    geometry: str = recorded("What was fitted: `shift`, `rshift`, `rscale` or `general`.", default="")
+    remarks: tuple[Remark, ...] = recorded("Why it failed, or what to know about it.", default=())
+    governed: Governed | None = recorded(
+        "How a grism exposure came by the correction; null for a direct one.", default=None
+    )
+    given_by: str = recorded(
+        "Row of the user's table that has the correction; empty where it was fitted.", default=""
+    )
+    includes_earlier: bool = recorded(
+        "Whether the covariance is that of the total correction, so that an earlier step's is not added.",
+        default=False,
+    )
+    residuals: Residuals | None = recorded("The matched sources; null where there are none.", default=None)
 
     @classmethod
     def failed(cls, *remarks: Remark, reference: str = "") -> ExposureFit:
-        """Make the fit of an exposure that keeps its WCS, though it was to be fitted to a reference."""
+        """Make the fit of an exposure that keeps its WCS, though it was to be fitted to a reference.
+
+        Parameters
+        ----------
+        *remarks : Remark
+            Why.
+        reference : str, optional
+            What it was to be fitted to.
+
+        Returns
+        -------
+        ExposureFit
+            Without a transform.
+        """
         return cls(FitStatus.FAILED, None, reference, remarks=remarks)
 
     @property
@@ -175,6 +166,7 @@ class ExposureFit:
         return self.transform is not None
 
     @property
+    @derived()
     def reason(self) -> str:
         """The remarks in words; empty where there are none."""
         return text_of(self.remarks)
@@ -185,8 +177,45 @@ class ExposureFit:
         return self.governed.exposures if self.governed else ()
 
     def noted(self, remark: Remark) -> ExposureFit:
-        """Return this fit with one more remark."""
+        """Return this fit with one more remark.
+
+        Parameters
+        ----------
+        remark : Remark
+            What there is to know.
+
+        Returns
+        -------
+        ExposureFit
+            With the same correction.
+        """
         return replace(self, remarks=(*self.remarks, remark))
+
+    def then(self, later: ExposureFit | None) -> ExposureFit:
+        """Return this fit followed by that of a later step.
+
+        Parameters
+        ----------
+        later : ExposureFit or None
+            Without one, or without a correction in it, this one is kept; so it is where it failed itself.
+
+        Returns
+        -------
+        ExposureFit
+            The two corrections in one, with the numbers of the later fit.
+        """
+        if later is None or self.transform is None:
+            return self
+        if later.transform is None:
+            # What it was for is said of the later step, and often the same for all exposures.
+            why = (NotTied(later.reference),) if later.reference else later.remarks
+            return replace(self, remarks=(*self.remarks, *why))
+        total = self.transform.then(later.transform)
+        if later.includes_earlier:
+            total = replace(total, covariance=later.transform.covariance)
+        if self.status is FitStatus.PRIOR_ONLY:
+            later = replace(later, status=self.status, remarks=self.remarks)
+        return replace(later, transform=total, frame=self.frame)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +261,7 @@ class AlignmentSolution:
         not know, keeps this correction.
         """
         return AlignmentSolution(
-            {key: _followed(fit, later.fits.get(key)) for key, fit in self.fits.items()},
+            {key: fit.then(later.fits.get(key)) for key, fit in self.fits.items()},
             later.reference or self.reference,
         )
 
@@ -260,30 +289,12 @@ def agreement(fits: Sequence[ExposureFit]) -> Agreement:
     Parameters
     ----------
     fits : sequence of ExposureFit
-        At least one. Where residuals are not on record, the largest numbers of any count.
+        At least one, with residuals.
     """
     known = [fit.residuals for fit in fits if fit.residuals is not None]
-    if not known:
-        best = max(fits, key=lambda fit: fit.n_used)
-        return Agreement(best.n_matched, best.n_used, best.rms)
     names = np.concatenate([one.matched.astype(str) for one in known])
     weight = np.concatenate([one.weight for one in known])
     square = (np.concatenate([one.offset for one in known]) ** 2).mean(axis=1)
     total = weight.sum()
     rms = float(np.sqrt((weight * square).sum() / total)) if total > 0 else float("nan")
     return Agreement(len(np.unique(names)), len(np.unique(names[weight > 0])), rms)
-
-
-def _followed(first: ExposureFit, second: ExposureFit | None) -> ExposureFit:
-    if second is None or first.transform is None:
-        return first
-    if second.transform is None:
-        # What it was for is said of the later step, and often the same for all exposures.
-        why = (NotTied(second.reference),) if second.reference else second.remarks
-        return replace(first, remarks=(*first.remarks, *why))
-    total = first.transform.then(second.transform)
-    if second.includes_earlier:
-        total = replace(total, covariance=second.transform.covariance)
-    if first.status is FitStatus.PRIOR_ONLY:
-        second = replace(second, status=first.status, remarks=first.remarks)
-    return replace(second, transform=total, frame=first.frame)

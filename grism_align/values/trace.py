@@ -7,40 +7,31 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["TraceCheck", "TraceModel"]
+from grism_align.values.declaration import declared, recorded
+
+__all__ = ["CoarseTrace", "TraceCheck", "TraceModel"]
 
 Floats = NDArray[np.float64]
 
 _SAMPLES = 129  # of a trace, between which it is taken as straight
 
 
-@dataclass(frozen=True)
+@declared()
 class TraceCheck:
-    """How far the spectra of one exposure lie from where its WCS says, across the dispersion.
+    """How far the spectra of one exposure lie from where its WCS says, across the dispersion."""
 
-    Parameters
-    ----------
-    n_sources : int
-        Sources whose spectra were used.
-    before_px, after_px : float, pixels
-        Measured minus predicted row with the WCS before the correction and after it; NaN where it could
-        not be measured.
-    before_error, after_error : float, pixels
-        Standard errors.
-    note : str
-        What the residuals are relative to, or why there are none.
-    """
-
-    n_sources: int
-    before_px: float
-    before_error: float
-    after_px: float
-    after_error: float
-    note: str = ""
+    n_sources: int = recorded("Sources whose spectra were used.")
+    before_px: float = recorded(
+        "Measured minus predicted row with the WCS before the correction; NaN where unmeasured.", unit="pixel"
+    )
+    before_error: float = recorded("Its standard error.", unit="pixel")
+    after_px: float = recorded("The same with the correction.", unit="pixel")
+    after_error: float = recorded("Its standard error.", unit="pixel")
+    note: str = recorded("What the residuals are relative to, or why there are none.", default="")
 
     @classmethod
     def missing(cls, note: str) -> TraceCheck:
-        """The check of an exposure that could not be measured."""
+        """Return the check of an exposure that could not be measured."""
         nan = float("nan")
         return cls(0, nan, nan, nan, nan, note)
 
@@ -90,7 +81,7 @@ class TraceModel:
 
     @classmethod
     def straight(cls, start: float, end: float, offset: float, slope: float = 0.0) -> TraceModel:
-        """A trace along x from `start` to `end`, `offset` above the source's row and growing by `slope`."""
+        """Make a trace along x from `start` to `end`, `offset` above the source's row, growing by `slope`."""
         return cls(_terms([[0.0], [1.0]]), _terms([[offset], [slope]]), (start, end))
 
     def offsets(self, xy: ArrayLike, band: str = "") -> tuple[Floats, Floats]:
@@ -115,6 +106,22 @@ class TraceModel:
         dy = _polynomial(_at(self.dy, places), t[None, :] - _at(self.origin, places)) - wedge[1]
         order = np.argsort(dx, axis=1, kind="stable")
         return np.take_along_axis(dx, order, axis=1), np.take_along_axis(dy, order, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseTrace:
+    """Where the brightest order of a grism lies, roughly.
+
+    Parameters
+    ----------
+    model : TraceModel
+        Its trace.
+    search : int, pixels
+        Rows of the detector to either side of it in which it is looked for.
+    """
+
+    model: TraceModel
+    search: int
 
 
 def _at(terms: Floats, xy: Floats) -> Floats:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from grism_align.values.declaration import declared, recorded
 from grism_align.values.errors import PlaneMismatchError
 from grism_align.values.sphere import project, unproject
 
@@ -15,18 +14,12 @@ __all__ = ["LinearTransform", "TangentPlane"]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@declared()
 class TangentPlane:
-    """The plane that touches the sky at one point; coordinates in arcsec, xi east and eta north.
+    """The plane that touches the sky at one point; coordinates in arcsec, xi east and eta north."""
 
-    Parameters
-    ----------
-    ra, dec : float, deg
-        Tangent point (ICRS).
-    """
-
-    ra: float
-    dec: float
+    ra: float = recorded("Right ascension of the tangent point (ICRS).", unit="deg")
+    dec: float = recorded("Its declination.", unit="deg")
 
     def coincides(self, other: TangentPlane) -> bool:
         """Tell whether the two touch the sky within a microarcsecond, as planes read back from headers do."""
@@ -50,20 +43,9 @@ def _frozen(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:
     return array
 
 
-@dataclass(frozen=True, eq=False)
+@declared(eq=False)
 class LinearTransform:
     """An affine map ``p' = matrix @ p + shift`` of one tangent plane onto itself.
-
-    Parameters
-    ----------
-    matrix : (2, 2) array_like
-        Dimensionless.
-    shift : (2,) array_like, arcsec
-        East and north.
-    plane : TangentPlane
-        Where the map holds; maps of two planes don't compose.
-    covariance : (6, 6) array_like, optional
-        Of (shift_x, shift_y, m00, m01, m10, m11), arcsec and dimensionless; zero when not given.
 
     Raises
     ------
@@ -71,10 +53,14 @@ class LinearTransform:
         If an array has the wrong shape or the matrix is singular or not finite.
     """
 
-    matrix: Floats
-    shift: Floats
-    plane: TangentPlane
-    covariance: Floats = field(default_factory=lambda: np.zeros((6, 6)))
+    matrix: Floats = recorded("Rows of the matrix, dimensionless.", shape=(2, 2))
+    shift: Floats = recorded("East and north.", unit="arcsec", shape=(2,))
+    plane: TangentPlane = recorded("Where the map holds; maps of two planes don't compose.")
+    covariance: Floats = recorded(
+        "Of (shift x, shift y, m00, m01, m10, m11), arcsec and dimensionless; zero where unknown.",
+        shape=(6, 6),
+        default_factory=lambda: np.zeros((6, 6)),
+    )
 
     def __post_init__(self) -> None:
         for name, shape in (("matrix", (2, 2)), ("shift", (2,)), ("covariance", (6, 6))):

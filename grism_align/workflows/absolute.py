@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,8 @@ def align_to_first(
             attempts += error.attempts
             reasons.append(str(error))
             continue
-        result = align_absolute(exposures, catalog, settings)
+        seen = replace(catalog, observer=exposures.direct[0].telescope.observer)
+        result = align_absolute(exposures, seen, settings)
         attempts += [*tries, _tie_attempt(catalog, result)]
         if best is None or result.n_tied > best.n_tied:
             best = result

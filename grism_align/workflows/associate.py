@@ -11,7 +11,8 @@ from grism_align.algorithms.propagation.govern import governors
 from grism_align.io.associations.apply import check_governors
 from grism_align.io.associations.files import check_product_name, located
 from grism_align.io.associations.overlap import any_overlap
-from grism_align.io.files.sources import file_source, path_of
+from grism_align.io.files.sources import path_of
+from grism_align.io.missions import file_source
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
 from grism_align.values.errors import AssociationError
 from grism_align.values.settings import GrismSettings
@@ -106,8 +107,7 @@ def _governors(grism: Exposure, exposures: Sequence[Exposure]) -> tuple[str, ...
 
 def _header(exposures: Sequence[Exposure]) -> dict[str, Any]:
     """Keys of the top level, as JWST's asn_from_list writes them."""
-    # The last two characters of program and visit are the visit's.
-    programs = {exposure.visit[:-2]: None for exposure in exposures}
+    programs = {exposure.program: None for exposure in exposures}
     targets = {exposure.target: None for exposure in exposures if exposure.target}
     return {
         "asn_type": ASSOCIATION_TYPE,

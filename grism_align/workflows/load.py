@@ -67,7 +67,7 @@ def load_exposures(source: PathLike | Sequence[PathLike], *, with_results: bool 
 
 
 def _check_kinds(exposures: Sequence[Exposure], association: Association) -> None:
-    """The headers say what an exposure is; an association that says otherwise is wrong about it."""
+    """Refuse an association that contradicts the headers, which say what an exposure is."""
     for exposure, member in zip(exposures, association.exposures, strict=True):
         listed = member.exptype.lower()
         if listed == "direct_image" and not exposure.is_direct:
@@ -85,7 +85,7 @@ def _check_unique(exposures: Sequence[Exposure], label: str) -> None:
     sources: dict[str, Source] = {}
     for exposure in exposures:
         if exposure.key in sources:
-            problem = f"{sources[exposure.key]} and {exposure.source} have one ROOTNAME, {exposure.key}"
+            problem = f"{sources[exposure.key]} and {exposure.source} are of one exposure, {exposure.key}"
             raise AssociationError(label, problem, "Give each exposure once")
         sources[exposure.key] = exposure.source
 
@@ -110,18 +110,21 @@ def _check_chips(exposure: Exposure, catalog: SourceCatalog, path: str) -> None:
 
 
 def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
-    """The set with the solution on record, where the association names a provenance file."""
+    """Return the set with the solution on record, where the association names a provenance file."""
     name = loaded.association.header.get("provenance")
     origin = loaded.association.origin
     if not isinstance(name, str) or not origin:
         return loaded
-    from grism_align.io.record.file import read_provenance, restore
+    from grism_align.io.record.file import read_record
+    from grism_align.values.record import EarlierRecord
+    from grism_align.workflows.restore import restore
 
-    return restore(loaded, read_provenance(Path(origin).parent / name))
+    path = Path(origin).parent / name
+    return restore(loaded, EarlierRecord(str(path), read_record(path)))
 
 
 def peek_instrument(source: object) -> str | None:
-    """The instrument of the first direct exposure, from as few headers as possible.
+    """Return the instrument of the first direct exposure, from as few headers as possible.
 
     Returns None for input that can't be read: the error comes from `load_exposures`, with its reason.
     """

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from grism_align.io.files.checksums import sha256_of
+from grism_align.algorithms.propagation.input_wcs import input_difference
+from grism_align.io.files.checksums import file_record, sha256_of
 from grism_align.io.files.sources import path_of
-from grism_align.io.record.file import FileRecord, read_provenance, restore
-from grism_align.io.record.input_wcs import start_difference
+from grism_align.io.missions import distortion_models
+from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import FailureCode, Remark
-from grism_align.values.field import Activity
+from grism_align.values.record import Activity, EarlierRecord
 from grism_align.workflows.load import load_exposures
+from grism_align.workflows.restore import restore
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
+    from grism_align.values.record import ExposureRecord, FileRecord
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform, TangentPlane
     from grism_align.workflows.results.destination import Destination
@@ -118,24 +121,19 @@ def plan_reapplication(
         If the record or a file can't be used, a file isn't on record, or a file's WCS is another than the one
         on record.
     """
-    tree = read_provenance(record)
+    earlier = EarlierRecord(str(record.resolve()), read_record(record))
     given = load_exposures(files, with_results=False)
-    found, left_out = _on_record(given, tree, record, allow_missing=allow_missing)
-    inputs = {e.key: FileRecord.of(path_of(e.source)) for e in found.exposures}
-    restored = restore(found, _adopted(tree, found, inputs))
-    starts = {
-        e.key: _start_of(e, tree["exposures"][e.key], restored, inputs[e.key].sha256) for e in found.exposures
-    }
+    found, left_out = _on_record(given, earlier, allow_missing=allow_missing)
+    inputs = {e.key: file_record(path_of(e.source)) for e in found.exposures}
+    restored = restore(found, _adopted(earlier, inputs))
+    entries = earlier.record.exposures
+    starts = {e.key: _start_of(e, entries[e.key], restored, inputs[e.key].sha256) for e in found.exposures}
     _refuse(found, {key: s for key, s in starts.items() if s.problem and not (rebase and s.bridge)})
     ready = tuple(_ready(found[e.key], e, starts[e.key], restored.fit(e.key)) for e in restored.exposures)
-    # the reference catalog as used lies beside the record, and is brought along from there
-    origin = found.association.origin or str(record.resolve().parent / f"{tree['product']}_asn.json")
-    header = {**found.association.header, "provenance": str(record.resolve())}
     exposures = replace(
         _rebased(restored, {key: start.bridge for key, start in starts.items() if start.bridge}),
-        product=tree["product"],
+        product=earlier.record.product,
         exposures=ready,
-        association=replace(found.association, origin=origin, header=header),
     )
     already = tuple(key for key, start in starts.items() if start.is_corrected)
     rebased = {key: start.problem for key, start in starts.items() if start.problem}
@@ -148,7 +146,7 @@ def plan_reapplication(
 def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, int]) -> Activity:
     sha256 = sha256_of(record)
     origin = {"record": str(record.resolve()), "record_sha256": sha256}
-    note = f"corrections applied from {record.name}, sha256 {sha256}"
+    note = f"corrections applied from {record.name}"
     return Activity(STEP, "done", note, {**origin, **settings}, counts)
 
 
@@ -184,7 +182,7 @@ def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
     if not (destination.in_place and beside):
         problem = "it would be replaced by the record of its own application"
         raise OutputError(plan.record, problem, "Give another --output_dir, or move it to another folder")
-    known = set(read_provenance(plan.record)["exposures"])
+    known = set(read_record(plan.record).exposures)
     missing = sorted(known - {exposure.key for exposure in plan.exposures.exposures})
     if missing:
         problem = f"it would be replaced by a record without {', '.join(missing[:_SHOWN])}"
@@ -192,60 +190,62 @@ def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
 
 
 def _on_record(
-    found: ExposureSet, tree: Mapping[str, Any], record: Path, *, allow_missing: bool
+    found: ExposureSet, earlier: EarlierRecord, *, allow_missing: bool
 ) -> tuple[ExposureSet, tuple[str, ...]]:
-    """The exposures that are on record, and the names of the other files."""
-    known = tuple(e for e in found.exposures if e.key in tree["exposures"])
-    others = tuple(e.source.name for e in found.exposures if e.key not in tree["exposures"])
+    """Return the exposures that are on record, and the names of the other files."""
+    entries = earlier.record.exposures
+    known = tuple(e for e in found.exposures if e.key in entries)
+    others = tuple(e.source.name for e in found.exposures if e.key not in entries)
     if not known or (others and not allow_missing):
         problem = f"{len(others)} of {len(found.exposures)} files are not on record: {_some(others)}"
         remedy = "Give the record of their alignment" + (
             ", or --allow_missing to leave them out" if known else ""
         )
-        raise InputError(record, problem, remedy)
+        raise InputError(earlier.path, problem, remedy)
     sources = {e.source for e in known}
     members = tuple(m for m in found.association.members if not m.is_exposure or m.source in sources)
     return replace(found, exposures=known, association=replace(found.association, members=members)), others
 
 
-def _adopted(tree: Mapping[str, Any], found: ExposureSet, inputs: Mapping[str, FileRecord]) -> dict[str, Any]:
-    """The record with the files in place of those that it was made of."""
+def _adopted(earlier: EarlierRecord, inputs: Mapping[str, FileRecord]) -> EarlierRecord:
+    """Return the record with the files in place of those that it was made of."""
     entries = {
-        key: {**tree["exposures"][key], "input": asdict(inputs[key]), "applied": None} for key in inputs
+        key: replace(earlier.record.exposures[key], input=file, applied=None) for key, file in inputs.items()
     }
-    return {**tree, "exposures": entries}
+    return replace(earlier, record=replace(earlier.record, exposures=entries))
 
 
-def _start_of(exposure: Exposure, entry: Mapping[str, Any], restored: ExposureSet, sha256: str) -> _Start:
+def _start_of(exposure: Exposure, entry: ExposureRecord, restored: ExposureSet, sha256: str) -> _Start:
     """How the WCS of a file relates to the one on record."""
     fit = restored.fit(exposure.key)
     if fit is None or fit.transform is None:
         return _Start()
-    if (entry["output"] or {}).get("sha256") == sha256 or _is_corrected(exposure, entry, fit.transform):
+    is_output = entry.output is not None and entry.output.sha256 == sha256
+    if is_output or _is_corrected(exposure, entry, fit.transform):
         return _Start(is_corrected=True)
     return _compared(exposure, entry, fit.transform.plane)
 
 
-def _is_corrected(exposure: Exposure, entry: Mapping[str, Any], total: LinearTransform) -> bool:
+def _is_corrected(exposure: Exposure, entry: ExposureRecord, total: LinearTransform) -> bool:
     """Whether a file that this package wrote has the correction, though not the bytes on record."""
     if not exposure.is_product:
         return False
-    left = start_difference(entry["starting_wcs"], _taken_off(exposure, total), total.plane)
+    left = input_difference(entry.input_wcs, _taken_off(exposure, total), total.plane)
     return left is not None and left.is_none
 
 
 def _taken_off(exposure: Exposure, total: LinearTransform) -> Exposure:
-    """The exposure before the correction that its file has."""
+    """Return the exposure before the correction that its file has."""
     undo = total.inverted()
     chips = tuple(replace(chip, wcs=chip.wcs.corrected(undo)) for chip in exposure.chips)
     return replace(exposure, chips=chips, applied=total)
 
 
-def _compared(exposure: Exposure, entry: Mapping[str, Any], plane: TangentPlane) -> _Start:
-    """Pixel by pixel, where the record has their positions."""
-    difference = start_difference(entry["starting_wcs"], exposure, plane)
+def _compared(exposure: Exposure, entry: ExposureRecord, plane: TangentPlane) -> _Start:
+    """Pixel by pixel."""
+    difference = input_difference(entry.input_wcs, exposure, plane)
     if difference is None:
-        chips = {chip["extver"]: tuple(chip["shape"]) for chip in entry["starting_wcs"]["chips"]}
+        chips = {chip.number: chip.shape for chip in entry.input_wcs.chips}
         mine = {chip.number: chip.shape for chip in exposure.chips}
         return _Start(problem=f"its chips have shapes {mine}, and {chips} on record")
     if difference.is_none:
@@ -256,17 +256,15 @@ def _compared(exposure: Exposure, entry: Mapping[str, Any], plane: TangentPlane)
     return _Start(problem=problem, bridge=difference.to_record)
 
 
-def _renamed(exposure: Exposure, entry: Mapping[str, Any]) -> str:
-    mine, known = exposure.wcs_solution or "without name", entry["wcs_solution"] or "without name"
+def _renamed(exposure: Exposure, entry: ExposureRecord) -> str:
+    mine, known = exposure.wcs_solution or "without name", entry.wcs_solution or "without name"
     return f"its starting WCS ({mine})" if mine == known else f"its starting WCS ({mine}, on record {known})"
 
 
-def _models(exposure: Exposure, entry: Mapping[str, Any]) -> str:
-    """The distortion models that WCS names tell of, where these are others than on record."""
-    known, mine = (
-        sorted({name.partition("-")[0] for name in names if name.startswith("IDC_")})
-        for names in (entry["starting_wcs"]["names"], exposure.taken_names)
-    )
+def _models(exposure: Exposure, entry: ExposureRecord) -> str:
+    """Return the distortion models that WCS names tell of, where these are others than on record."""
+    names = (entry.input_wcs.names, exposure.taken_names)
+    known, mine = (sorted(distortion_models(exposure, one)) for one in names)
     return "" if known == mine else f" (models {', '.join(mine)}; on record {', '.join(known)})"
 
 
@@ -288,16 +286,16 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit | None) -> Exposure:
-    """An exposure as it is written: with the WCS that its correction is for."""
+    """Return an exposure as it is written: with the WCS that its correction is for."""
     if start.is_corrected and fit is not None and fit.transform is not None:
         # what it has of this solution doesn't take the solution's name from the others
-        ours = tuple(name for name in read.taken_names if name.partition("-")[2] != read.wcs_solution)
+        ours = tuple(name for name in read.taken_names if name != read.wcs_name)
         return replace(_taken_off(restored, fit.transform), taken_names=ours)
     return replace(restored, wcs_solution=read.wcs_solution)
 
 
 def _rebased(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
-    """The fits of some exposures, from other starting WCSs."""
+    """Return the fits of some exposures, from other starting WCSs."""
 
     def first(fit: ExposureFit, bridge: LinearTransform) -> ExposureFit:
         return fit if fit.transform is None else replace(_noted(fit), transform=bridge.then(fit.transform))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
-from grism_align.io.record.file import read_provenance, restore
+from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError
+from grism_align.values.record import EarlierRecord
+from grism_align.workflows.restore import restore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from grism_align.values.field import ExposureSet
+    from grism_align.values.record import Record
     from grism_align.workflows.results.destination import Destination
 
 __all__ = ["continued", "tell_of_products"]
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
-    """The exposures with the results on record, where they were aligned in place before.
+    """Return the exposures with the results on record, where they were aligned in place before.
 
     The record of a run in place takes its name before the first exposure is replaced, and has the SHA-256 of
     each as it was and as it would be. So after a kill it tells which is which, and a second run starts from
@@ -44,13 +45,13 @@ def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
         it, or in the destination's folder, knows every such exposure as it is.
     """
     products = [exposure for exposure in exposures.exposures if exposure.is_product]
-    if not destination.in_place or not products or "provenance" in exposures.association.header:
+    if not destination.in_place or not products or exposures.record is not None:
         return exposures
     sums = {exposure.key: sha256_of(path_of(exposure.source)) for exposure in products}
     for path in _candidates(exposures, destination):
-        tree = _read(path)
-        if tree is not None and all(_knows(tree, key, checksum) for key, checksum in sums.items()):
-            return _from_record(exposures, path, tree)
+        record = _read(path)
+        if record is not None and all(_knows(record, key, checksum) for key, checksum in sums.items()):
+            return _from_record(exposures, EarlierRecord(str(path.resolve()), record))
     return exposures
 
 
@@ -74,39 +75,34 @@ def tell_of_products(exposures: ExposureSet) -> None:
 
 
 def _candidates(exposures: ExposureSet, destination: Destination) -> list[Path]:
-    """Records that could be theirs, the one of the same name first."""
+    """List the records that could be theirs, the one of the same name first."""
     folders = [destination.folder, *(path_of(exposure.source).parent for exposure in exposures.exposures)]
     beside = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*_provenance.asdf"))]
     named = destination.provenance(exposures.product)
     return [path for path in dict.fromkeys([named, *beside]) if path.is_file()]
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
+def _read(path: Path) -> Record | None:
     try:
-        return read_provenance(path)
+        return read_record(path)
     except InputError as error:
         logger.debug("%s", error)
         return None
 
 
-def _knows(tree: Mapping[str, Any], key: str, checksum: str) -> bool:
+def _knows(record: Record, key: str, checksum: str) -> bool:
     """Whether an exposure is the product on record, or one that the run it is of did not come to replace."""
-    record = tree["exposures"].get(key)
-    known = [record[name]["sha256"] for name in ("input", "output") if record and record[name]]
-    return checksum in known
+    known = record.exposures.get(key)
+    return known is not None and checksum in [file.sha256 for file in (known.input, known.output) if file]
 
 
-def _from_record(exposures: ExposureSet, path: Path, tree: Mapping[str, Any]) -> ExposureSet:
+def _from_record(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
     replaced = sum(exposure.is_product for exposure in exposures.exposures)
     logger.info(
         "%d of %d exposures were aligned in place before; going on from their record, %s: every fit starts "
         "from the WCS before",
         replaced,
         len(exposures.exposures),
-        path,
+        earlier.path,
     )
-    association = exposures.association
-    header = {**association.header, "provenance": str(path.resolve())}
-    origin = association.origin or str(path.resolve().parent / f"{exposures.product}_asn.json")
-    association = replace(association, header=header, origin=origin)
-    return restore(replace(exposures, association=association), tree)
+    return restore(exposures, earlier)

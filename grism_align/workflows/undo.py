@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.staging import Staging, output_errors, remove_leftovers
-from grism_align.io.missions import Undone, check_undo, read_corrections, undo_exposure
+from grism_align.io.missions import check_undo, file_source, read_corrections, undo_exposure
 from grism_align.values.errors import InputError, OutputError
 from grism_align.workflows.executors import SerialExecutor
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from grism_align.values.executor import Executor
+    from grism_align.values.mission import Undone
 
 __all__ = ["undo_files"]
 
@@ -75,11 +76,10 @@ def undo_files(
             written = executor.map(
                 _undo, {str(path): (path, out.path(target)) for path, target in jobs}, "Undoing"
             )
-            undone = tuple(
-                replace(one, output=target) for one, (_, target) in zip(written, jobs, strict=True)
-            )
+            final = [file_source(target) for _, target in jobs]
+            undone = tuple(replace(one, target=target) for one, target in zip(written, final, strict=True))
     for one in undone:
-        logger.info("%s: undone %s, back to %s", one.path.name, one.undone, one.restored)
+        logger.info("%s: undone %s, back to %s", one.source.name, one.undone, one.restored)
     return undone
 
 

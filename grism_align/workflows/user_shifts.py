@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.catalogs.shift_table import read_shifts, rows_by_exposure
 from grism_align.io.files.checksums import sha256_of
 from grism_align.values.errors import OutputError
-from grism_align.values.field import Activity
+from grism_align.values.record import Activity
 from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.io.catalogs.shift_table import ShiftRow
-    from grism_align.io.missions.hst.wcs import FitsWcs
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -87,7 +86,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
     counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
     sha256 = sha256_of(table)
     settings = {"table": str(table.resolve()), "table_sha256": sha256, "propagate": to_grisms}
-    note = f"corrections of {table.name}, sha256 {sha256}"
+    note = f"corrections of {table.name}"
     unmoved = {key: _unmoved(home) for key, home in homes.items()}
     exposures = found.with_activity(
         Activity(STEP, "done", note, settings, counts),
@@ -145,7 +144,7 @@ def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:
         the sky about it. A shift of (dx, dy) pixels is that by which the linear terms of `home` move a pixel
         by (dx, dy): afterwards its reference pixel (x, y) lies where (x + dx, y + dy) lay.
     """
-    axes = _axes(home) if row.in_pixels else np.eye(2)
+    axes = home.chips[0].wcs.axes if row.in_pixels else np.eye(2)
     moved = LinearTransform.from_parameters(home.plane, axes @ row.shift, row.roll, row.scale)
     return replace(moved, covariance=_covariance(moved, row, axes))
 
@@ -166,11 +165,6 @@ def _homes(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str, Expo
         key: first[each.visit, each.instrument] if chosen[key].kind == "visit" else each
         for key, each in own.items()
     }
-
-
-def _axes(exposure: Exposure) -> NDArray[np.float64]:
-    """East and north of a step of one pixel along x and along y, (2, 2) arcsec, as columns."""
-    return np.asarray(3600.0 * cast("FitsWcs", exposure.chips[0].wcs).cd)
 
 
 def _covariance(moved: LinearTransform, row: ShiftRow, axes: NDArray[np.float64]) -> NDArray[np.float64]:

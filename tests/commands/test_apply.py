@@ -4,7 +4,7 @@ import pytest
 from astropy.io import fits
 
 from grism_align.cli import main
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from tests.support.aligned_fields import all_bytes, make_aligned, wcs_names
 from tests.support.fields import wcs_apart
@@ -62,8 +62,8 @@ def test_rebase(field, tmp_path, capsys):
     assert run(*command, "--rebase") == 0
     assert "idem01a1q re-based: its starting WCS" in capsys.readouterr().out
     assert apart(field.out, tmp_path / "again", field.names) < 0.01
-    tree = read_provenance(tmp_path / "again/field_provenance.asdf")
-    assert tree["activities"][-1]["counts"]["rebased"] == 1
+    tree = read_record(tmp_path / "again/field_provenance.asdf")
+    assert tree.activities[-1].counts["rebased"] == 1
 
 
 def test_files_that_are_not_on_record(field, tmp_path, capsys):

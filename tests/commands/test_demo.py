@@ -8,7 +8,7 @@ import pytest
 
 from grism_align.cli import main
 from grism_align.demo import run_demo
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.values.errors import OutputError
 
 
@@ -24,8 +24,8 @@ def test_demo(tmp_path, capsys):
     page = (folder / "aligned" / "demo_report.html").read_text(encoding="utf-8")
     assert "Aligned with each other and with the sky; no warnings." in page
     assert 'id="blink"' in page
-    tree = read_provenance(folder / "aligned" / "demo_provenance.asdf")
-    assert set(tree["exposures"]) == {name.split("_")[0] for name in inputs}
+    tree = read_record(folder / "aligned" / "demo_provenance.asdf")
+    assert set(tree.exposures) == {name.split("_")[0] for name in inputs}
     found = re.search(r"Largest error left ([\d.]+) mas, relative to each other ([\d.]+) mas", printed)
     assert max(map(float, found.groups())) < 3
     rows = [line.split() for line in printed.splitlines() if re.match(r"idem\d\da\dq +(direct|grism)", line)]

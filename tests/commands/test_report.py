@@ -8,17 +8,16 @@ import sys
 import pytest
 
 from grism_align.cli import main
-from grism_align.io.record.file import FilePair, FileRecord, write_provenance
+from grism_align.io.record.file import write_record
 from tests.support.reports import field
+from tests.support.reports import record as recorded
 
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     """The record of a visit."""
     path = tmp_path_factory.mktemp("record") / "field_provenance.asdf"
-    exposures = field(n_visits=1)
-    files = {e.key: FilePair(FileRecord(str(e.source), "0" * 64)) for e in exposures.exposures}
-    write_provenance(path, exposures, files)
+    write_record(path, recorded(field(n_visits=1)))
     return path
 
 

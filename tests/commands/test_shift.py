@@ -14,9 +14,10 @@ from astropy.wcs import WCS
 from grism_align.cli import main
 from grism_align.io.catalogs.shift_table import read_shifts
 from grism_align.io.missions import read_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import SceneSettings, case_a, simulate
 from grism_align.values.errors import InputError
+from grism_align.values.solution import FitStatus
 from grism_align.workflows.user_shifts import plan_shifts, user_transform
 from tests.support.aligned_fields import all_bytes, wcs_names
 from tests.support.fields import SMALL, wcs_apart
@@ -199,8 +200,8 @@ def test_propagation(raw, shift, tmp_path):
     for key, wanted in ((D1, [300, 100]), (G1, [300, 100]), (D2, [-200, 0]), (G2, [-200, 0])):
         moved = moves(raw, out, key, [[48, 48]])
         np.testing.assert_allclose(moved, [wanted], atol=0.05)
-    tree = read_provenance(next(out.glob("*_provenance.asdf")))
-    assert tree["exposures"][G1]["total"]["governed"]["exposures"] == [D1]
+    tree = read_record(next(out.glob("*_provenance.asdf")))
+    assert tree.exposures[G1].total.governed.exposures == (D1,)
     # a grism exposure's own row stays, and one whose direct exposure has none keeps its WCS
     plain = shift(f"exposure,dra,ddec\n{D1},0.3,0.1\n{G1},0.5,0.5\n", "--propagate", folder="own")
     np.testing.assert_allclose(moves(raw, plain, G1, [[48, 48]]), [[500, 500]], atol=0.05)
@@ -217,21 +218,21 @@ def test_grism_exposures_alone(raw, shift):
 
 def test_the_record_is_that_of_the_user(raw, shift, tmp_path):
     out = shift("visit,dx,dy,dx_error,roll,roll_error\nidem01,1,0,0.05,0.01,0.001\n")
-    tree = read_provenance(next(out.glob("*_provenance.asdf")))
-    assert tree["solutions"]["absolute"]["reference"] == "USER"
-    assert tree["activities"][-1]["step"] == "shift"
-    assert tree["activities"][-1]["counts"] == {"rows": 1, "shifted": 2, "propagated": 0, "kept": 2}
-    total = tree["exposures"][D1]["total"]
-    assert (total["status"], total["reference"], total["given_by"]) == (
-        "ALIGNED",
+    tree = read_record(next(out.glob("*_provenance.asdf")))
+    assert tree.references.absolute == "USER"
+    assert tree.activities[-1].step == "shift"
+    assert tree.activities[-1].counts == {"rows": 1, "shifted": 2, "propagated": 0, "kept": 2}
+    total = tree.exposures[D1].total
+    assert (total.status, total.reference, total.given_by) == (
+        FitStatus.ALIGNED,
         "USER",
         "row of visit idem01",
     )
-    assert total["transform"]["roll_deg"] == pytest.approx(0.01)
+    assert tree.exposures[D1].displacement.roll == pytest.approx(0.01)
     exposure = read_exposure(file_of(raw, D1))
-    variance = np.trace(np.array(total["transform"]["covariance"])[:2, :2])
+    variance = np.trace(total.transform.covariance[:2, :2])
     assert variance == pytest.approx((0.05 * 3600 * np.hypot(*exposure.chips[0].wcs.cd[:, 0])) ** 2)
-    assert total["transform"]["covariance"][3][3] == pytest.approx(np.radians(0.001) ** 2, rel=1e-3)
+    assert total.transform.covariance[3][3] == pytest.approx(np.radians(0.001) ** 2, rel=1e-3)
     # and serves for files fetched anew
     again = tmp_path / "again"
     record = str(next(out.glob("*_provenance.asdf")))

@@ -7,17 +7,19 @@ import pytest
 from astropy.io import fits
 from stpipe import Step
 
-from grism_align.io.missions import WcsLabel, read_exposure, write_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.missions import read_exposure, write_exposure
+from grism_align.io.record.file import read_record
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
 from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
+from grism_align.values.mission import WcsLabel
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.support.fields import apart, wcs_apart, written_wcs
+from tests.support.strategies import assert_same
 
 STEPS = (SourceCatalogStep, RelativeAlignStep, AbsoluteAlignStep, GrismWCSPropagateStep)
 
@@ -76,17 +78,17 @@ def test_each_step_writes_what_it_found(field_a, folders):
 
 
 def test_the_record_grows(field_a, folders, output_a):
-    trees = [read_provenance(folder / "field_provenance.asdf") for folder in folders]
+    trees = [read_record(folder / "field_provenance.asdf") for folder in folders]
     every = ["source_catalog", "relative_align", "absolute_align", "grism_wcs_propagate"]
     for number, tree in enumerate(trees, start=1):
-        assert [activity["step"] for activity in tree["activities"]] == every[:number]
-        assert tree["parameter_file"] == "wfc3_ir.asdf"
-    at_once = read_provenance(output_a[1] / "field_provenance.asdf")
+        assert [activity.step for activity in tree.activities] == every[:number]
+        assert tree.parameter_file == "wfc3_ir.asdf"
+    at_once = read_record(output_a[1] / "field_provenance.asdf")
     for tree in trees[-2:]:
-        np.testing.assert_equal(tree["reference_catalog"], at_once["reference_catalog"])
-    assert at_once["reference_catalog"]["sha256"]
-    for key, record in at_once["exposures"].items():
-        assert trees[-1]["exposures"][key]["total"]["status"] == record["total"]["status"]
+        assert_same(tree.reference_catalog, at_once.reference_catalog)
+    assert at_once.reference_catalog.sha256
+    for key, record in at_once.exposures.items():
+        assert trees[-1].exposures[key].total.status == record.total.status
 
 
 def test_files_then_memory(field_a, output_a, folders):

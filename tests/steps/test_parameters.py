@@ -11,7 +11,7 @@ import pytest
 from stpipe import Step, config_parser, entry_points
 
 from grism_align.integration import get_steps
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.parameter_files import instrument_config, instrument_values, parameter_file_name
@@ -148,9 +148,9 @@ def fields(field_a, two_chip_fields):
 def test_the_data_pick_the_file(fields, instrument, tmp_path):
     out = tmp_path / "out"
     Step.from_cmdline(["grism_source_catalog", str(fields[instrument].association), f"--output_dir={out}"])
-    tree = read_provenance(out / "field_provenance.asdf")
-    assert tree["parameter_file"] == f"{instrument}.asdf"
-    settings = tree["activities"][0]["settings"]
+    tree = read_record(out / "field_provenance.asdf")
+    assert tree.parameter_file == f"{instrument}.asdf"
+    settings = tree.activities[0].settings
     assert instrument_values(instrument, "source_catalog").items() <= settings.items()
 
 
@@ -166,19 +166,19 @@ def test_a_file_given_by_the_user_wins(two_chip_fields, tmp_path, monkeypatch):
     field = two_chip_fields["acs_wfc"]
     with resources.as_file(_file("wfc3_ir")) as path:
         Step.from_cmdline([str(path), str(field.association), "--output_dir=out"])
-    tree = read_provenance(tmp_path / "out" / "field_provenance.asdf")
-    assert tree["parameter_file"].endswith("wfc3_ir.asdf")
-    settings = tree["activities"][0]["settings"]
+    tree = read_record(tmp_path / "out" / "field_provenance.asdf")
+    assert tree.parameter_file.endswith("wfc3_ir.asdf")
+    settings = tree.activities[0].settings
     assert instrument_values("wfc3_ir", "source_catalog").items() <= settings.items()
 
 
 def test_the_instruments_own_file_changes_nothing(field_a, output_a, tmp_path):
     with resources.as_file(_file("wfc3_ir")) as path:
         Step.from_cmdline([str(path), str(field_a.association), f"--output_dir={tmp_path / 'out'}"])
-    tree = read_provenance(tmp_path / "out" / "field_provenance.asdf")
-    before = read_provenance(output_a[1] / "field_provenance.asdf")
-    assert tree["activities"][:2] == before["activities"][:2]
-    assert "wfc3_ir.asdf" in tree["parameter_file"]
+    tree = read_record(tmp_path / "out" / "field_provenance.asdf")
+    before = read_record(output_a[1] / "field_provenance.asdf")
+    assert tree.activities[:2] == before.activities[:2]
+    assert "wfc3_ir.asdf" in tree.parameter_file
 
 
 def test_saved_parameters_can_be_used_again(field_a, tmp_path):
@@ -191,8 +191,8 @@ def test_saved_parameters_can_be_used_again(field_a, tmp_path):
     assert step.settings(DetectionSettings).threshold == 9.5
     again = [str(field_a.association), f"--output_dir={tmp_path / 'again'}"]
     Step.from_cmdline([str(saved), *again])
-    one, other = (read_provenance(tmp_path / name / "field_provenance.asdf") for name in ("out", "again"))
-    assert one["activities"] == other["activities"]
+    one, other = (read_record(tmp_path / name / "field_provenance.asdf") for name in ("out", "again"))
+    assert one.activities == other.activities
 
 
 def _detection(result, instrument):

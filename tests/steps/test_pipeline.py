@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from grism_align.io.missions import read_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import Special
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.pipeline import GrismAlignPipeline
@@ -259,8 +259,8 @@ def test_bad_exposures_say_why(bad_field, bad_result, special, says):
     header = fits.getheader(written)
     assert header["GALIGN"] == status
     assert _unwrapped([fit.reason]) in _unwrapped(header["HISTORY"])
-    record = read_provenance(folder / "field_provenance.asdf")["exposures"][key]
-    assert (record["total"]["status"], record["total"]["reason"]) == (status, fit.reason)
+    record = read_record(folder / "field_provenance.asdf").exposures[key]
+    assert (record.total.status.value, record.total.reason) == (status, fit.reason)
     if status == "FAILED":
         assert wcs_apart(source, written) == 0
     else:

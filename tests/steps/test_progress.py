@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from grism_align.values.field import Activity
+from grism_align.values.record import Activity
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.progress import track
 from grism_align.workflows.summary_table import summary_table

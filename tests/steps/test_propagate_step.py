@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import PointingErrors, interleaved
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
@@ -75,11 +75,11 @@ def test_on_record_and_again_from_files(drifting, tmp_path):
     [grism] = result.grisms
     fit = result.fit(grism.key)
     [record] = out.glob("*_provenance.asdf")
-    entry = read_provenance(record)["exposures"][grism.key]["grism"]
-    assert tuple(entry["governed"]["exposures"]) == fit.governors
-    assert entry["governed"]["weights"] == pytest.approx(fit.governed.weights)
-    assert entry["governed"]["idle_times"] == pytest.approx(fit.governed.idle_times)
-    assert entry["governed"]["propagation_error"] == pytest.approx(fit.governed.propagation_error)
+    entry = read_record(record).exposures[grism.key].grism
+    assert tuple(entry.governed.exposures) == fit.governors
+    assert entry.governed.weights == pytest.approx(fit.governed.weights)
+    assert entry.governed.idle_times == pytest.approx(fit.governed.idle_times)
+    assert entry.governed.propagation_error == pytest.approx(fit.governed.propagation_error)
     again = GrismWCSPropagateStep.call(
         str(out / "field_asn.json"), output_dir=str(tmp_path), configure_log=False
     )

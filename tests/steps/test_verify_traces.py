@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import PointingErrors, SceneSettings, case_a
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
@@ -49,11 +49,11 @@ def test_every_grism_exposure_is_verified(verified):
 
 def test_the_verification_is_on_record_and_taken_up_again(verified):
     result, association, provenance = verified
-    entries = read_provenance(provenance)["exposures"]
+    entries = read_record(provenance).exposures
     for direct in result.direct:
-        assert entries[direct.key]["traces"] is None
+        assert entries[direct.key].traces is None
     for grism in result.grisms:
-        assert entries[grism.key]["traces"] == vars(result.traces[grism.key])
+        assert entries[grism.key].traces == result.traces[grism.key]
     assert load_exposures(association).traces == result.traces
 
 

@@ -9,7 +9,7 @@ from astropy.table import Table
 from stpipe import Step
 
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.visit_mosaic_step import VisitMosaicStep
 from grism_align.values.errors import OutputError, SettingsError
@@ -53,9 +53,9 @@ def test_in_the_pipeline_mosaics_are_on_the_final_frame(field_a, tmp_path):
     truth = Table.read(field_a.catalog)
     for path in out.glob("*-f140w_cat.ecsv"):
         assert np.abs(_offset(Table.read(path), truth)).max() < 15
-    activities = {one["step"]: one for one in read_provenance(out / "field_provenance.asdf")["activities"]}
-    assert activities["visit_mosaic"]["counts"]["mosaics"] == 2
-    assert activities["visit_mosaic"]["settings"]["scale"] == 0.1
+    activities = {one.step: one for one in read_record(out / "field_provenance.asdf").activities}
+    assert activities["visit_mosaic"].counts["mosaics"] == 2
+    assert activities["visit_mosaic"].settings["scale"] == 0.1
     # run alone on what was written, they are the same
     again = tmp_path / "again"
     Step.from_cmdline(["grism_visit_mosaic", str(out / "field_asn.json"), f"--output_dir={again}", *SMALL])
@@ -99,21 +99,21 @@ def test_rays_are_flagged_in_what_is_written(field_a, tmp_path):
     options += ["--steps.visit_mosaic.scale=0.1", "--steps.visit_mosaic.cosmic_rays=laplacian"]
     Step.from_cmdline(["grism_align_pipeline", str(field_a.association), f"--output_dir={out}", *options])
     assert {path: sha256_of(path) for path in before} == before
-    record = read_provenance(out / "field_provenance.asdf")
+    record = read_record(out / "field_provenance.asdf")
     flagged = 0
-    for key, entry in record["exposures"].items():
+    for key, entry in record.exposures.items():
         written = out / f"{key}_flt.fits"
-        assert entry["output"]["sha256"] == sha256_of(written)
-        old, new = fits.getdata(entry["input"]["path"], "DQ"), fits.getdata(written, "DQ")
+        assert entry.output.sha256 == sha256_of(written)
+        old, new = fits.getdata(entry.input.path, "DQ"), fits.getdata(written, "DQ")
         assert np.array_equal(new & ~4096, old & ~4096)
-        if entry["kind"] == "direct":
+        if entry.is_direct:
             flagged += int((new & 4096 > 0).sum())
-    counts = {one["step"]: one["counts"] for one in record["activities"]}["visit_mosaic"]
+    counts = {one.step: one.counts for one in record.activities}["visit_mosaic"]
     assert flagged == counts["cosmic_ray_pixels"] > 0
-    assert sum(one["n_sources"] for one in record["mosaics"]) == counts["sources"]
-    for mosaic in record["mosaics"]:
-        assert {name: sha256_of(out / name) for name in mosaic["files"]} == mosaic["files"]
-        assert fits.getdata(out / f"{mosaic['name']}_drz_sci.fits").shape == tuple(mosaic["frame"]["shape"])
+    assert sum(one.n_sources for one in record.mosaics) == counts["sources"]
+    for mosaic in record.mosaics:
+        assert {name: sha256_of(out / name) for name in mosaic.files} == mosaic.files
+        assert fits.getdata(out / f"{mosaic.plan.name}_drz_sci.fits").shape == mosaic.plan.grid.shape
     # what was written goes on from its record
     again = tmp_path / "again"
     Step.from_cmdline(["grism_visit_mosaic", str(out / "field_asn.json"), f"--output_dir={again}", *SMALL])

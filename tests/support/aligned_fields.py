@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import asdf
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record, write_record
 from grism_align.simulation import SceneSettings, Simulation, Truth, simulate
 from grism_align.values.failure import NoSources
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -20,6 +19,7 @@ from grism_align.workflows.results.write import write_results
 from tests.support.executors import HERE
 from tests.support.fields import associate
 from tests.support.governed import governed
+from tests.support.residuals import star_residuals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,19 +99,23 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
 
 def _fit(transform: LinearTransform, reference: str) -> ExposureFit:
     return ExposureFit(
-        FitStatus.ALIGNED, transform, reference, n_matched=40, n_used=38, rms=2.0, geometry="shift"
+        FitStatus.ALIGNED,
+        transform,
+        reference,
+        n_matched=40,
+        n_used=40,
+        rms=2.0,
+        rms_axes=(2.0, 2.0),
+        geometry="shift",
+        residuals=star_residuals(np.ones(40)),
     )
 
 
 def rewrite_record(record: Path, target: Path, changes) -> Path:
-    """A copy of a record whose exposures have other values; None takes a key away."""
-    tree = read_provenance(record)
-    for key, entry in tree["exposures"].items():
-        changed = {**entry, **changes(key, entry)}
-        tree["exposures"][key] = {name: value for name, value in changed.items() if value is not None}
-        for name in ("guide_star", "output", "applied", "total", "relative", "absolute", "grism"):
-            tree["exposures"][key].setdefault(name, None)
-    asdf.AsdfFile({"grism_align": tree}).write_to(target)
+    """A copy of a record that says other things of its exposures."""
+    found = read_record(record)
+    entries = {key: changes(key, entry) for key, entry in found.exposures.items()}
+    write_record(target, replace(found, exposures=entries))
     return target
 
 

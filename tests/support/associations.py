@@ -9,7 +9,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
+from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -32,6 +33,10 @@ class FlatSky:
     @property
     def plane(self) -> TangentPlane:
         return TangentPlane(self.ra, self.dec)
+
+    @property
+    def axes(self):
+        return self.pixel_scale * np.diag([-1.0, 1.0])
 
     @property
     def _center(self):
@@ -71,8 +76,10 @@ def exposure(
         "key": key,
         "source": file_source(f"/data/{key}_flt.fits"),
         "kind": ExposureKind.GRISM if grism else ExposureKind.DIRECT,
+        "telescope": TELESCOPE,
         "instrument": "wfc3_ir",
         "filter": "G141" if grism else "F140W",
+        "program": key[:4],
         "visit": key[:6],
         "group": key[:6],
         "guide_star": None,
@@ -83,6 +90,8 @@ def exposure(
         "exposure_time": length,
         "ab_zero_point": 26.45,
         "is_rate": True,
+        "rejects_cosmic_rays": True,
+        "rate_unit": "ELECTRONS/S",
         "chips": (Chip(1, (1014, 1014), FlatSky(ra, dec)),),
     }
     return Exposure(**{**values, **changes})

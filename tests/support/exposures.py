@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import positions_at
-from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
+from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog, astrometric_covariance
 from grism_align.values.exposure import Chip, Exposure
-from grism_align.values.field import SkySource
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.associations import exposure
 from tests.support.chips import chip_wcs

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from grism_align.io.associations import write_association
-from grism_align.io.missions.hst.read import read_exposure
+from grism_align.io.missions import read_exposure
 from grism_align.simulation import Simulation, Truth, score, simulate
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 from grism_align.workflows.associate import build_association

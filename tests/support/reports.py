@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.record.encode import record_tree
-from grism_align.io.record.file import Companions, FilePair, FileRecord
 from grism_align.values.association import Association
-from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, astrometric_covariance
-from grism_align.values.field import Activity, ExposureSet, SkySource
+from grism_align.values.catalog import CatalogAttempt, ReferenceCatalog, SkySource, astrometric_covariance
+from grism_align.values.field import ExposureSet
+from grism_align.values.mosaic import MosaicGrid, MosaicPlan, MosaicProduct
+from grism_align.values.record import Activity, FilePair, FileRecord, Record, StarStamps
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
+from grism_align.workflows.results.record import make_record, reference_record
 from tests.support.associations import exposure
 from tests.support.governed import governed
 
@@ -176,29 +177,52 @@ def changed(exposures: ExposureSet, key: str, fit: ExposureFit, step: str = "rel
     return replace(exposures, **{step: replace(solution, fits={**solution.fits, key: fit})})
 
 
-def record(exposures: ExposureSet, **more: Any) -> dict[str, Any]:
-    """The record of a set of exposures, and further entries at its top."""
+def record(exposures: ExposureSet, **more: Any) -> Record:
+    """The record of a set of exposures, with further parts."""
     digest = "0" * 64
     files = {
         e.key: FilePair(FileRecord(str(e.source), digest), FileRecord(f"out/{e.key}", digest))
         for e in exposures.exposures
     }
-    return {**record_tree(exposures, files, Companions(), "1.0.0"), **more}
+    catalog = exposures.reference_catalog
+    reference = None if catalog is None else reference_record(exposures, catalog, "field_refcat.ecsv")
+    return replace(make_record(exposures, files, reference=reference), **more)
 
 
-def stamps(n: int = 3, size: int = 41) -> dict[str, Any]:
+def altered(whole: Record, key: str, **changes: Any) -> Record:
+    """A record that says other things of one exposure."""
+    entry = replace(whole.exposures[key], **changes)
+    return replace(whole, exposures={**whole.exposures, key: entry})
+
+
+def refitted(whole: Record, key: str, step: str, **changes: Any) -> Record:
+    """A record with another fit of one exposure."""
+    return altered(whole, key, **{step: replace(getattr(whole.exposures[key], step), **changes)})
+
+
+def stamps(n: int = 3, size: int = 41) -> StarStamps:
     """Pictures of stars: two blobs before, one in the middle after."""
     y, x = np.indices((size, size)) - size // 2
     blob = np.exp(-(x**2 + y**2) / 18.0)
     before = 0.5 * (np.roll(blob, 6, axis=0) + np.roll(blob, -8, axis=1))
     pictures = [np.repeat(one[None], n + 1, axis=0).astype(np.float32) for one in (before, blob)]
-    return {
-        "identifier": np.array([f"F-0-{k}" for k in range(n)]),
-        "ra": np.full(n, 53.0),
-        "dec": np.full(n, -27.8),
-        "n_exposures": np.full(n, 4),
-        "scale": 0.065,
-        "common_offset": [1.6, 0.0],
-        "before": pictures[0],
-        "after": pictures[1],
-    }
+    return StarStamps(
+        identifier=np.array([f"F-0-{k}" for k in range(n)]),
+        ra=np.full(n, 53.0),
+        dec=np.full(n, -27.8),
+        n_exposures=np.full(n, 4),
+        scale=0.065,
+        common_offset=(1.6, 0.0),
+        before=pictures[0],
+        after=pictures[1],
+        off_before=np.full(n + 1, 0.325),
+        off_after=np.zeros(n + 1),
+    )
+
+
+def mosaic(
+    keys: tuple[str, ...], files: dict[str, str] | None = None, n_sources: int | None = None
+) -> MosaicProduct:
+    """A mosaic of exposures of the first visit."""
+    grid = MosaicGrid(PLANE, np.array([1540.0, 1475.0]), np.array([[-0.06, 0.0], [0.0, 0.06]]), (2951, 3080))
+    return MosaicProduct(MosaicPlan("i00v00-f140w", "F140W", keys, grid), files or {}, n_sources)

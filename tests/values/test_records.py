@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grism_align.io.files.sources import file_source
-from grism_align.values.association import Association, Member, root_name
+from grism_align.io.missions import file_source
+from grism_align.values.association import Association, Member
 from grism_align.values.errors import (
     AlignmentError,
     AssociationError,
@@ -20,7 +20,8 @@ from grism_align.values.errors import (
 )
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import ChanceMatch, NoSources, TooFewMatches
-from grism_align.values.field import Activity, ExposureSet
+from grism_align.values.field import ExposureSet
+from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.source import FileSource
 from grism_align.values.transform import LinearTransform, TangentPlane
@@ -29,22 +30,6 @@ from tests.support.associations import exposure
 PLANE = TangentPlane(53.0, -27.8)
 
 FIRST, SECOND = NoSources(6.0), TooFewMatches(3, 6)
-
-
-@pytest.mark.parametrize(
-    ("name", "root"),
-    [
-        ("data/ib6o23rsq_flt.fits.gz", "ib6o23rsq"),
-        (Path("/a/j94f05bgq_flc.fits"), "j94f05bgq"),
-        ("jw01_rate.fits", "jw01"),
-        ("r0001_cal.asdf", "r0001"),
-        ("ib6o23rsq", "ib6o23rsq"),
-        ("ib6o23rsq_drz.fits", "ib6o23rsq_drz"),
-    ],
-)
-def test_root_name(name, root):
-    assert root_name(name) == root
-    assert root_name(root) == root
 
 
 def test_members_that_are_no_exposures():

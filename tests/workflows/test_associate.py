@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 from grism_align.workflows.associate import build_association

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from grism_align.io.catalogs.sources import write_source_catalog
-from grism_align.io.record.file import FilePair, FileRecord, write_provenance
+from grism_align.io.files.checksums import file_record
+from grism_align.io.record.file import write_record
 from grism_align.values.catalog import SourceCatalog
 from grism_align.values.errors import AssociationError, InputError
+from grism_align.values.record import FilePair
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures, peek_instrument
+from grism_align.workflows.results.record import make_record
 from tests.support.associations import write_exposure
 from tests.support.fields import apart, edited, grid
 
@@ -104,14 +106,14 @@ def test_no_direct_exposure(folder):
 def test_two_files_of_one_exposure(folder):
     """Their names differ, so that only their headers tell."""
     edited(folder / "iaaa01d1q_flt.fits", folder / "copy_flt.fits")
-    with pytest.raises(AssociationError, match="have one ROOTNAME, iaaa01d1q") as caught:
+    with pytest.raises(AssociationError, match="are of one exposure, iaaa01d1q") as caught:
         load_exposures(write_asn(folder, *MEMBERS, ("copy_flt.fits", DIRECT)))
     assert "copy_flt.fits" in str(caught.value)
 
 
 def test_root_names_are_compared_without_case(folder):
     edited(folder / "iaaa01d1q_flt.fits", folder / "copy_flt.fits", (0, "ROOTNAME", "IAAA01D1Q"))
-    with pytest.raises(AssociationError, match="have one ROOTNAME"):
+    with pytest.raises(AssociationError, match="are of one exposure"):
         load_exposures(write_asn(folder, *MEMBERS, ("copy_flt.fits", DIRECT)))
 
 
@@ -153,9 +155,9 @@ def test_earlier_results_are_restored(folder):
     transform = LinearTransform.from_parameters(first.plane, (0.4, -0.2), 0.01)
     fits = {first.key: ExposureFit(FitStatus.ALIGNED, transform, "itself")}
     done = replace(before, relative=AlignmentSolution(fits, "itself"), parameter_file="wfc3_ir.asdf")
-    records = {e.key: FilePair(FileRecord.of(Path(e.source))) for e in before.exposures}
-    records[first.key] = FilePair(FileRecord.of(Path(first.source)), FileRecord.of(output))
-    write_provenance(folder / "record.asdf", done, records)
+    records = {e.key: FilePair(file_record(e.source)) for e in before.exposures}
+    records[first.key] = FilePair(file_record(first.source), file_record(output))
+    write_record(folder / "record.asdf", make_record(done, records))
 
     members = [*MEMBERS[:2], ("out/iaaa01d1q_flt.fits", DIRECT)]
     loaded = load_exposures(write_asn(folder, *members, provenance="record.asdf"))
@@ -163,6 +165,7 @@ def test_earlier_results_are_restored(folder):
     np.testing.assert_allclose(exposure.applied.matrix, transform.matrix)
     assert loaded.fit("iaaa01d1q").is_aligned
     assert loaded.parameter_file == "wfc3_ir.asdf"
+    assert loaded.record.path == str(folder / "record.asdf")
     assert loaded["iaaa01d2q"].applied is None
     xy = grid((32, 32))
     expected = transform.inverted().apply_to_sky(first.chips[0].wcs.to_sky(xy))

@@ -9,12 +9,13 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grism_align.algorithms.propagation.input_wcs import input_difference
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.missions import read_exposure
-from grism_align.io.record.file import read_provenance
-from grism_align.io.record.input_wcs import start_difference, start_entry
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, case_c
 from grism_align.values.errors import InputError, OutputError
+from grism_align.values.record import InputWCS
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.reapply import plan_reapplication, write_reapplication
@@ -84,17 +85,17 @@ def test_grism_exposures_alone(aligned, tmp_path):
 
 def test_the_new_record_names_the_old_one(aligned, tmp_path):
     applied(aligned.record, aligned.fetched(tmp_path / "new"), tmp_path / "again")
-    new, old = (read_provenance(f) for f in (tmp_path / "again/field_provenance.asdf", aligned.record))
-    activity = new["activities"][-1]
-    assert (activity["step"], activity["outcome"]) == ("apply", "done")
-    assert activity["settings"]["record_sha256"] == sha256_of(aligned.record)
-    assert activity["counts"] == {"exposures": 4, "already": 0, "rebased": 0}
-    for key, entry in new["exposures"].items():
-        before = old["exposures"][key]
-        assert entry["total"]["transform"]["shift"] == before["total"]["transform"]["shift"]
-        assert entry["wcs_solution"] == before["wcs_solution"]
-        assert entry["input"]["sha256"] == sha256_of(tmp_path / "new" / f"{key}_flt.fits")
-        assert entry["output"]["sha256"] == sha256_of(tmp_path / "again" / f"{key}_flt.fits")
+    new, old = (read_record(f) for f in (tmp_path / "again/field_provenance.asdf", aligned.record))
+    activity = new.activities[-1]
+    assert (activity.step, activity.outcome) == ("apply", "done")
+    assert activity.settings["record_sha256"] == sha256_of(aligned.record)
+    assert activity.counts == {"exposures": 4, "already": 0, "rebased": 0}
+    for key, entry in new.exposures.items():
+        before = old.exposures[key]
+        np.testing.assert_array_equal(entry.total.transform.shift, before.total.transform.shift)
+        assert entry.wcs_solution == before.wcs_solution
+        assert entry.input.sha256 == sha256_of(tmp_path / "new" / f"{key}_flt.fits")
+        assert entry.output.sha256 == sha256_of(tmp_path / "again" / f"{key}_flt.fits")
 
 
 def test_failed_exposures_keep_their_wcs(others, tmp_path):
@@ -169,7 +170,7 @@ def test_in_place_beside_the_record_it_goes_on_from_it(aligned, tmp_path):
         write_reapplication(partly, Destination(folder, in_place=True), HERE)
     write_reapplication(plan_reapplication(record, files), Destination(folder, in_place=True), HERE)
     assert apart(folder, aligned.out, [path.name for path in files]) < SAME
-    assert read_provenance(record)["activities"][-1]["step"] == "apply"
+    assert read_record(record).activities[-1].step == "apply"
     assert plan_reapplication(record, files).is_done
 
 
@@ -208,7 +209,7 @@ def test_other_chips_are_refused(others, tmp_path):
     field = others["acs"]
 
     def without_one(key, entry):
-        return {"starting_wcs": {**entry["starting_wcs"], "chips": entry["starting_wcs"]["chips"][:1]}}
+        return replace(entry, input_wcs=replace(entry.input_wcs, chips=entry.input_wcs.chips[:1]))
 
     record = rewrite_record(field.record, tmp_path / "one.asdf", without_one)
     with pytest.raises(InputError, match="its chips have shapes"):
@@ -243,9 +244,9 @@ def test_rebased_files_lie_where_the_run_put_them(which, aligned, others, tmp_pa
     plan = applied(field.record, tmp_path / "new", tmp_path / "again", rebase=True)
     assert len(plan.rebased) == len(field.names)
     assert apart(field.out, tmp_path / "again", field.names) < 0.01
-    tree = read_provenance(tmp_path / "again/field_provenance.asdf")
-    assert {entry["wcs_solution"] for entry in tree["exposures"].values()} == {"GSC240"}
-    assert all("re-based" in entry["total"]["reason"] for entry in tree["exposures"].values())
+    tree = read_record(tmp_path / "again/field_provenance.asdf")
+    assert {entry.wcs_solution for entry in tree.exposures.values()} == {"GSC240"}
+    assert all("re-based" in entry.total.reason for entry in tree.exposures.values())
 
 
 @settings(max_examples=10)
@@ -259,7 +260,7 @@ def test_the_difference_of_two_starts_is_what_was_put_between_them(others, east,
     exposure = read_exposure(others["acs"].raw / others["acs"].names[0])
     move = LinearTransform.from_parameters(exposure.plane, (east, north), roll, scale)
     chips = tuple(replace(chip, wcs=chip.wcs.corrected(move)) for chip in exposure.chips)
-    found = start_difference(start_entry(exposure), replace(exposure, chips=chips), exposure.plane)
+    found = input_difference(InputWCS.of(exposure), replace(exposure, chips=chips), exposure.plane)
     back = found.to_record.then(move)
     assert np.abs(back.shift).max() < 1e-5
     assert abs(back.roll) < 1e-6
@@ -287,7 +288,7 @@ def test_files_that_are_not_on_record(aligned, others, tmp_path):
 def test_two_files_of_one_exposure(aligned, tmp_path):
     new = aligned.fetched(tmp_path / "new")
     shutil.copy(new / f"{D1}_flt.fits", new / "copy_flt.fits")
-    with pytest.raises(InputError, match=f"have one ROOTNAME, {D1}"):
+    with pytest.raises(InputError, match=f"are of one exposure, {D1}"):
         load_exposures([new], with_results=False)
 
 

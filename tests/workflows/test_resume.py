@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, simulate
 from grism_align.values.errors import OutputError
-from grism_align.values.field import Activity
+from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load_exposures
@@ -71,8 +71,8 @@ def test_a_run_after_one_that_was_killed(folder, start):
     for path in paths:
         assert wcs_apart(path, once / path.name) < 1e-4
         assert "WCSNAMEB" not in fits.getheader(path, "SCI")
-    records = read_provenance(folder / "raw_provenance.asdf")["exposures"].values()
-    assert all(record["total"]["transform"] is not None for record in records)
+    records = read_record(folder / "raw_provenance.asdf").exposures.values()
+    assert all(record.total.transform is not None for record in records)
 
 
 def test_a_run_after_one_that_finished(folder):

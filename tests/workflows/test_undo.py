@@ -11,13 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grism_align.io.files import staging as atomic
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import HeaderletWanted, read_exposure
+from grism_align.io.missions import file_source, read_exposure, write_exposure
 from grism_align.io.missions.hst import rewrite as hst_rewrite
-from grism_align.io.missions.hst.headers import WcsLabel, solution_name, solution_of
-from grism_align.io.missions.hst.write import write_exposure
+from grism_align.io.missions.hst.headers import solution_name, solution_of
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import NoSources
+from grism_align.values.mission import HeaderletWanted, WcsLabel
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.undo import undo_files
@@ -52,7 +51,7 @@ def align(path, target, shift=(0.8, -1.3), roll=0.02, scale=1.0, headerlet=None)
 
 def undo(path, folder):
     [undone] = undo_files([path], folder)
-    return undone.output
+    return Path(undone.target)
 
 
 def cards(hdu):
@@ -111,7 +110,7 @@ def test_values_that_no_program_writes_alike(direct_path, tmp_path):
     undone = undo(
         align(tmp_path / direct_path.name, tmp_path / "out" / direct_path.name), tmp_path / "undone"
     )
-    assert odd in undone.read_bytes()
+    assert odd in Path(undone).read_bytes()
 
 
 def test_step_by_step(source, tmp_path):
@@ -121,10 +120,10 @@ def test_step_by_step(source, tmp_path):
     path = steps.pop()
     for number, before in enumerate(reversed(steps)):
         [undone] = undo_files([path], tmp_path / f"undone{number}")
-        assert_same_headers(before, undone.output)
+        assert_same_headers(before, Path(undone.target))
         assert undone.remaining == (before is not source)
         assert undone.restored == fits.getheader(before, "SCI")["WCSNAME"]
-        path = undone.output
+        path = Path(undone.target)
     assert "GALIGN" not in fits.getheader(path)
     with pytest.raises(InputError, match="no correction of grism_align to undo"):
         undo_files([path], tmp_path / "more")
@@ -246,7 +245,7 @@ def test_an_exposure_that_no_run_could_correct_is_left_alone(direct_path, tmp_pa
     write_exposure(exposure, ExposureFit.failed(NoSources(6.0)), failed, label)
     before = failed.read_bytes()
     [undone] = undo_files([aligned, failed], in_place=True)
-    assert undone.path == aligned
+    assert Path(undone.source) == aligned
     assert failed.read_bytes() == before
     assert f"{failed}: no run could correct it" in caplog.text
 
@@ -291,7 +290,7 @@ def test_where_results_go(direct_path, tmp_path):
     with pytest.raises(OutputError, match="two of the files have one name"):
         undo_files([aligned, other], tmp_path / "undone")
     [undone] = undo_files([str(aligned)], in_place=True)
-    assert undone.path == undone.output == aligned
+    assert Path(undone.source) == Path(undone.target) == aligned
     assert_same_headers(direct_path, aligned)
 
 
@@ -315,7 +314,7 @@ def test_a_call_in_place_that_was_cut_short_is_finished_by_the_same_call(twice, 
     undo_files(files[:1], in_place=True)
     done = files[0].read_bytes()
     [undone] = undo_files(files, in_place=True)
-    assert undone.path == files[1]
+    assert Path(undone.source) == files[1]
     assert files[0].read_bytes() == done
     assert f"{files[0]}: {name} is undone already" in caplog.text
     assert max(wcs_apart(*pair) for pair in zip(files, before, strict=True)) == 0

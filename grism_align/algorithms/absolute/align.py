@@ -28,9 +28,9 @@ from grism_align.values.sphere import sky_to_vector
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from grism_align.values.catalog import ReferenceCatalog
+    from grism_align.values.catalog import ReferenceCatalog, SkySource
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import ExposureSet, SkySource
+    from grism_align.values.field import ExposureSet
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
     from grism_align.values.transform import TangentPlane
 
@@ -93,6 +93,14 @@ class _Frame:
         return bool(self.measured) and reference.solve == "joint" and as_much
 
 
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    """A relative frame, and how it lies on the catalog."""
+
+    frame: _Frame
+    tie: FrameTie
+
+
 def align_absolute(
     exposures: ExposureSet, catalog: ReferenceCatalog, settings: AbsoluteSettings
 ) -> AbsoluteResult:
@@ -117,7 +125,7 @@ def align_absolute(
         catalog, exposures.direct, float(np.mean(epochs)) if epochs else 2000.0, settings.selection
     )
     frames = _frames(exposures)
-    ties: list[tuple[_Frame, FrameTie]] = []
+    matched: list[_Matched] = []
     fits: dict[str, ExposureFit] = {}
     notes: list[str] = []
     for frame in frames:
@@ -125,15 +133,15 @@ def align_absolute(
             _require_some(used, catalog, exposures.direct, counts)
             own, counts[f"saturated_frame_{frame.number + 1}"] = _frame_sources(frame)
             own, parts = at_each_epoch(own, frame.measured or ())
-            ties.append((frame, match_frame(own, used, settings, parts)))
+            matched.append(_Matched(frame, match_frame(own, used, settings, parts)))
         except AlignmentError as error:
             fits.update(frame.failed(error.remark))
-    for frame, tie in ties:
-        if not frame.is_solved_anew(settings.reference):
-            rigid, why = _rigid_fits(frame, tie, used, settings)
+    for one in matched:
+        if not one.frame.is_solved_anew(settings.reference):
+            rigid, why = _rigid_fits(one, used, settings)
             fits.update(rigid)
             notes += why
-    anew = [one for one in ties if one[0].is_solved_anew(settings.reference)]
+    anew = [one for one in matched if one.frame.is_solved_anew(settings.reference)]
     for neighbours in _neighbours(anew):
         fits.update(_solved_anew(neighbours, used, settings))
     warnings = []
@@ -179,15 +187,16 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
     return frames
 
 
-def _is_member(fit: ExposureFit | None, frame: int) -> bool:
-    return fit is not None and fit.is_aligned and fit.frame == frame
+def _is_member(fit: ExposureFit | None, number: int) -> bool:
+    return fit is not None and fit.is_aligned and fit.frame == number
 
 
 def _rigid_fits(
-    frame: _Frame, tie: FrameTie, catalog: ReferenceCatalog, settings: AbsoluteSettings
+    one: _Matched, catalog: ReferenceCatalog, settings: AbsoluteSettings
 ) -> tuple[dict[str, ExposureFit], list[str]]:
     """Fit a frame that moves as one rigid whole, or of which each visit or pointing does; and take notes."""
-    fits = {member.key: _rigid_fit(member, tie, catalog) for member in frame.members}
+    frame, tie = one.frame, one.tie
+    fits = dict.fromkeys((member.key for member in frame.members), _rigid_fit(tie, catalog))
     solve = settings.reference.solve
     if solve not in ("visit", "exposure"):
         return fits, []
@@ -197,7 +206,7 @@ def _rigid_fits(
     ties, remarks = unit_ties(frame.measured, catalog, tie, settings)
     for member in frame.members:
         if member.key in ties:
-            fits[member.key] = _rigid_fit(member, ties[member.key], catalog)
+            fits[member.key] = _rigid_fit(ties[member.key], catalog)
         else:
             fits[member.key] = replace(
                 fits[member.key], status=FitStatus.PRIOR_ONLY, remarks=(remarks[member.key],)
@@ -205,24 +214,24 @@ def _rigid_fits(
     return fits, sorted({str(remark) for remark in remarks.values()})
 
 
-def _neighbours(ties: Sequence[tuple[_Frame, FrameTie]]) -> list[list[tuple[_Frame, FrameTie]]]:
+def _neighbours(matched: Sequence[_Matched]) -> list[list[_Matched]]:
     """Group frames that may share sources."""
-    if len(ties) < 2:
-        return [list(ties)] if ties else []
-    owner = np.array([n for n, (frame, _) in enumerate(ties) for _ in frame.members])
-    where = np.array([(e.plane.ra, e.plane.dec) for frame, _ in ties for e in frame.members])
+    if len(matched) < 2:
+        return [list(matched)] if matched else []
+    owner = np.array([n for n, one in enumerate(matched) for _ in one.frame.members])
+    where = np.array([(e.plane.ra, e.plane.dec) for one in matched for e in one.frame.members])
     pairs = cKDTree(sky_to_vector(where)).query_pairs(np.radians(_NEXT_TO), output_type="ndarray")
-    linked = coo_matrix((np.ones(len(pairs)), owner[pairs].T), shape=(len(ties), len(ties)))
+    linked = coo_matrix((np.ones(len(pairs)), owner[pairs].T), shape=(len(matched), len(matched)))
     number, label = connected_components(linked, directed=False)
-    return [[one for one, mine in zip(ties, label, strict=True) if mine == n] for n in range(number)]
+    return [[one for one, mine in zip(matched, label, strict=True) if mine == n] for n in range(number)]
 
 
 def _solved_anew(
-    ties: Sequence[tuple[_Frame, FrameTie]], catalog: ReferenceCatalog, settings: AbsoluteSettings
+    matched: Sequence[_Matched], catalog: ReferenceCatalog, settings: AbsoluteSettings
 ) -> dict[str, ExposureFit]:
     """Solve neighbouring frames together; without those that it shows not to be on the catalog."""
     out: dict[str, ExposureFit] = {}
-    left = [TiedFrame(frame.measured or (), tie, frame.geometry) for frame, tie in ties]
+    left = [TiedFrame(one.frame.measured or (), one.tie, one.frame.geometry) for one in matched]
     while left:
         found = joint_fits(left, catalog, settings)
         for fits in found:
@@ -262,7 +271,7 @@ def _frame_sources(frame: _Frame) -> tuple[FrameSources, int]:
     return FrameSources(positions, number, frame.plane, scale), n_saturated
 
 
-def _rigid_fit(exposure: Exposure, tie: FrameTie, catalog: ReferenceCatalog) -> ExposureFit:
+def _rigid_fit(tie: FrameTie, catalog: ReferenceCatalog) -> ExposureFit:
     """Return the fit of one exposure that moves as a tie tells."""
     fit = tie.fit
     return ExposureFit(

@@ -23,7 +23,7 @@ _J2000 = 2451545.0
 
 
 def positions_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find where the Earth, and a telescope near it, sees the sources of a catalog.
+    """Find where the observer of a catalog sees its sources.
 
     Parameters
     ----------
@@ -42,15 +42,16 @@ def positions_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) 
     -----
     Uniform motion in space, with the radial velocity where it and a positive parallax are known, and the
     parallax by the Earth's barycentric position (van Leeuwen 2007, ESA SP-1200 vol. 1, 1.5.5; Earth by ERFA's
-    epv00, good to 1e-7 au). Of a telescope in a low orbit the parallax differs by less than 5e-5 of itself.
-    The time that light takes across the Earth's orbit is left out: 0.02 mas of a star of 1"/yr.
+    epv00, good to 1e-7 au), times `ReferenceCatalog.observer`. Of a telescope in a low orbit the parallax
+    differs from that of the Earth by less than 5e-5 of itself. The time that light takes across the Earth's
+    orbit is left out: 0.02 mas of a star of 1"/yr.
     """
-    east, north, out, time, earth = _geometry(catalog, years)
+    east, north, out, time, observer = _geometry(catalog, years)
     motion = np.nan_to_num(catalog.motion) / _MAS_PER_RADIAN
     outward = catalog.radial_velocity * np.maximum(catalog.parallax, 0.0) / _AU_PER_YEAR / _MAS_PER_RADIAN
     moved = out * (1.0 + outward * time)[:, None]
     moved += time[:, None] * (motion[:, :1] * east + motion[:, 1:] * north)
-    return vector_to_sky(moved - (catalog.parallax / _MAS_PER_RADIAN)[:, None] * earth)
+    return vector_to_sky(moved - (catalog.parallax / _MAS_PER_RADIAN)[:, None] * observer)
 
 
 def covariance_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,11 +73,11 @@ def covariance_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64])
     -----
     To first order in the angle that a source moves: that of a star of 1"/yr over 20 years is right to 1e-4.
     """
-    east, north, _, time, earth = _geometry(catalog, years)
+    east, north, _, time, observer = _geometry(catalog, years)
     derivative = np.zeros((len(catalog), 2, 5))
     for axis, (direction, motion) in enumerate(((east, 3), (north, 4))):
         derivative[:, axis, axis] = 1.0
-        derivative[:, axis, 2] = -(direction * earth).sum(axis=1)
+        derivative[:, axis, 2] = -(direction * observer).sum(axis=1)
         derivative[:, axis, motion] = time
     return np.asarray(derivative @ catalog.covariance @ derivative.swapaxes(1, 2))
 
@@ -103,11 +104,11 @@ def errors_at(catalog: ReferenceCatalog, years: float | NDArray[np.float64]) -> 
 def _geometry(
     catalog: ReferenceCatalog, years: float | NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Return east, north, outward unit vectors (N, 3), years since the epoch (N,), the Earth (N, 3) in au."""
+    """Return east, north, outward unit vectors (N, 3), years since the epoch (N,), observer (N, 3) in au."""
     then = np.asarray(years, dtype=float)
     time = np.nan_to_num(then - catalog.epoch)
     east, north, out = np.moveaxis(tangent_axes(*catalog.sky.T), 1, 0)
-    return east, north, out, time, np.broadcast_to(_earth(then), out.shape)
+    return east, north, out, time, np.broadcast_to(catalog.observer * _earth(then), out.shape)
 
 
 def _earth(years: NDArray[np.float64]) -> NDArray[np.float64]:

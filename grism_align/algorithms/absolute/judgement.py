@@ -8,7 +8,7 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import positions_at
 from grism_align.algorithms.absolute.frame_tie import require_right_epoch
-from grism_align.algorithms.fitting.fit import axis_rms, leverage, weighted_rms
+from grism_align.algorithms.fitting.fit import axis_means, axis_rms, leverage, weighted_rms
 from grism_align.algorithms.fitting.joint import (
     LEAST_WEIGHT,
     REFERENCE,
@@ -126,7 +126,7 @@ class Verdict:
         weight = np.where(self._weight[star] > 0, solution.weight[at], 0.0)
         given = np.hypot(measured.error[at], measured.error[self._rows[star]])
         used = weight > 0
-        chi2 = (residual[used] ** 2).mean(axis=1) / given[used] ** 2
+        chi2 = axis_means((residual / given[:, None]) ** 2, weight)
         names = self._catalog.identifier[tied.rows[star]]
         return ExposureFit(
             status=FitStatus.ALIGNED,
@@ -136,7 +136,8 @@ class Verdict:
             n_used=int(used.sum()),
             rms=1e3 * weighted_rms(residual, weight),
             rms_axes=axis_rms(1e3 * residual, weight),
-            reduced_chi2=float(chi2.mean()) if used.any() else float("nan"),
+            reduced_chi2=float(np.mean(chi2)),
+            reduced_chi2_axes=chi2,
             leverage=leverage(np.where(used, given**-2.0, 0.0)),
             residuals=Residuals(tied.number[at], names, 1e3 * residual, weight, 1e3 * given),
         )

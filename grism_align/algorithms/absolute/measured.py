@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.values.catalog import SourceCatalog
+    from grism_align.values.catalog import SkySource, SourceCatalog
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import SkySource
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform
 

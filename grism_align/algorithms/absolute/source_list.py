@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.absolute.measured import MeasuredSources
+    from grism_align.values.catalog import SkySource
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import ExposureSet, SkySource
+    from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import LinearTransform, TangentPlane
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LinearFit",
     "WeightedResiduals",
+    "axis_means",
     "axis_rms",
     "biweight_variance",
     "fit_linear",
@@ -87,6 +88,13 @@ def axis_rms(residual: NDArray[np.float64], weight: NDArray[np.float64]) -> tupl
     """Return the weighted rms of each axis of (N, 2) residuals; NaN where all weights are zero."""
     zero = np.zeros(len(residual))
     east, north = (np.sqrt(2) * weighted_rms(np.column_stack([axis, zero]), weight) for axis in residual.T)
+    return float(east), float(north)
+
+
+def axis_means(square: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean of each axis of (N, 2) values of those that kept weight (N,); NaN if none did."""
+    used = square[weight > 0]
+    east, north = used.mean(axis=0) if len(used) else (np.nan, np.nan)
     return float(east), float(north)
 
 

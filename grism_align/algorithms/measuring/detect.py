@@ -136,7 +136,7 @@ def _measure(
     widths = _unwindowed_widths(moments.second, settings.window_sigma)
     flags = _shape_flags(moments, widths, stamps, settings)
     flags |= _place_flags(moments.xy, peaks, saturated, settings.edge)
-    xy, xy_error, counts = _positions(stamps, moments, flags, settings.centroid)
+    xy, xy_error, counts = _positions(stamps, moments, flags, settings)
     return ChipSources(
         xy=xy,
         xy_error=xy_error,
@@ -150,13 +150,13 @@ def _measure(
 
 
 def _positions(
-    stamps: Stamps, moments: WindowedMoments, flags: NDArray[np.int64], centroid: str
+    stamps: Stamps, moments: WindowedMoments, flags: NDArray[np.int64], settings: DetectionSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, int]]:
     """Return final positions and errors, and how many are fits of the PSF: clean stars, if so chosen."""
     xy, error = moments.xy.copy(), moments.xy_error.copy()
-    if centroid == "windowed":
+    if settings.centroid == "windowed":
         return xy, error, {}
-    stars = star_positions(stamps, xy - stamps.corner, error, flags == 0)
+    stars = star_positions(stamps, xy - stamps.corner, error, flags == 0, settings.obstruction)
     xy[stars.rows] = stars.xy + stamps.corner[stars.rows]
     error[stars.rows] = stars.xy_error
     return xy, error, {"fitted_as_stars": len(stars.rows)}

@@ -36,8 +36,7 @@ _SPARE = 2
 # pixel, and what comes in from the other side is 1e-4 of a star.
 _SAMPLES = 4
 _FIELD = 20
-# Of the mirror, which is dark in the middle, and of the usual filter, by three wavelengths.
-_OBSTRUCTION = 0.33
+# Of the usual filter, by three wavelengths.
 _WAVELENGTHS = (0.88, 1.0, 1.12)
 # Error of the PSF's form and of the flat field, as a share of each pixel's light.
 _MODEL_ERROR = 0.01
@@ -70,12 +69,15 @@ class PointSpread:
         Of the knots.
     resolution, blur : float, pix
         Wavelength over the mirror's diameter; Gaussian sigma of everything else but the pixel.
+    obstruction : float
+        Width of what stands before the mirror, in the mirror's.
     """
 
     coefficients: NDArray[np.float64]
     spacing: float
     resolution: float
     blur: float
+    obstruction: float
 
     def images(self, xy: NDArray[np.float64], side: int, wider: bool = False) -> list[NDArray[np.float64]]:
         """Return stars at (N, 2) pixels of stamps: their images (N, side, side), and derivatives.
@@ -168,7 +170,7 @@ def _overlap(x: NDArray[np.float64], small: float) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=256)
-def telescope_psf(resolution: float, blur: float) -> PointSpread:
+def telescope_psf(resolution: float, blur: float, obstruction: float) -> PointSpread:
     """Return the effective PSF of an obstructed circular mirror on square pixels.
 
     Parameters
@@ -177,6 +179,8 @@ def telescope_psf(resolution: float, blur: float) -> PointSpread:
         Wavelength over the mirror's diameter.
     blur : float, pix
         Gaussian sigma of charge diffusion, jitter and aberrations.
+    obstruction : float
+        Width of what stands before the mirror, in the mirror's.
 
     Notes
     -----
@@ -187,7 +191,7 @@ def telescope_psf(resolution: float, blur: float) -> PointSpread:
 
     k = np.fft.fftfreq(_FIELD * _SAMPLES, 1 / _SAMPLES)
     radius = np.hypot(k[None, :], k[:, None])
-    e = _OBSTRUCTION
+    e = obstruction
     optics = np.zeros_like(radius)
     for wavelength in _WAVELENGTHS:
         x = radius * resolution * wavelength
@@ -199,7 +203,7 @@ def telescope_psf(resolution: float, blur: float) -> PointSpread:
     knots = spline_filter(image, 3, mode="grid-wrap")
     middle, half = len(k) // 2, (_REACH + _SPARE) * _SAMPLES
     cut = slice(middle - half, middle + half + 1)
-    return PointSpread(knots[cut, cut], 1 / _SAMPLES, resolution, blur)
+    return PointSpread(knots[cut, cut], 1 / _SAMPLES, resolution, blur, obstruction)
 
 
 def fit_positions(stamps: Stamps, psf: PointSpread, start: NDArray[np.float64]) -> PsfFit:
@@ -305,7 +309,11 @@ def _fitted(
 
 
 def star_positions(
-    stamps: Stamps, xy: NDArray[np.float64], error: NDArray[np.float64], clean: NDArray[np.bool_]
+    stamps: Stamps,
+    xy: NDArray[np.float64],
+    error: NDArray[np.float64],
+    clean: NDArray[np.bool_],
+    obstruction: float,
 ) -> StarPositions:
     """Return positions of those sources that are stars.
 
@@ -317,6 +325,8 @@ def star_positions(
         Centroids on the stamps, and their errors.
     clean : (N,) ndarray of bool
         Sources without a flag.
+    obstruction : float
+        Of the mirror.
 
     Returns
     -------
@@ -325,7 +335,7 @@ def star_positions(
     """
     worst = error.max(axis=1, initial=0)
     bright = np.flatnonzero(clean & (worst < _BRIGHT))
-    psf = fit_psf(_rows(stamps, bright), xy[bright], 1 / worst[bright])
+    psf = fit_psf(_rows(stamps, bright), xy[bright], 1 / worst[bright], obstruction)
     rows = np.flatnonzero(clean)
     if psf is None:
         return StarPositions(rows[:0], xy[:0], error[:0], None)
@@ -335,7 +345,9 @@ def star_positions(
     return StarPositions(rows[star], fit.xy[star], fit.xy_error[star], psf)
 
 
-def fit_psf(stamps: Stamps, start: NDArray[np.float64], snr: NDArray[np.float64]) -> PointSpread | None:
+def fit_psf(
+    stamps: Stamps, start: NDArray[np.float64], snr: NDArray[np.float64], obstruction: float
+) -> PointSpread | None:
     """Find the PSF's resolution and blur from the stars among some sources.
 
     Parameters
@@ -346,6 +358,8 @@ def fit_psf(stamps: Stamps, start: NDArray[np.float64], snr: NDArray[np.float64]
         First positions on the stamps.
     snr : (N,) ndarray
         Signal-to-noise ratios; the highest are used.
+    obstruction : float
+        Of the mirror.
 
     Returns
     -------
@@ -356,7 +370,7 @@ def fit_psf(stamps: Stamps, start: NDArray[np.float64], snr: NDArray[np.float64]
     if len(rows) < _FEWEST:
         return None
     bright, start = _rows(stamps, rows), start[rows]
-    first = [telescope_psf(resolution, _FIRST_BLUR) for resolution in _FIRST_RESOLUTIONS]
+    first = [telescope_psf(resolution, _FIRST_BLUR, obstruction) for resolution in _FIRST_RESOLUTIONS]
     fits = [fit_positions(bright, psf, start) for psf in first]
     psf = first[int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))]
     for misfit in _MISFITS:
@@ -383,7 +397,8 @@ def _improved(stamps: Stamps, psf: PointSpread, position: NDArray[np.float64]) -
     star, side = light[0], stamps.data.shape[1]
     scale = flux[:, None, None]
     residual = stamps.data - scale * star
-    changed = (telescope_psf(psf.resolution + step, psf.blur), telescope_psf(psf.resolution, psf.blur + step))
+    moved = ((psf.resolution + step, psf.blur), (psf.resolution, psf.blur + step))
+    changed = [telescope_psf(*widths, psf.obstruction) for widths in moved]
     columns = []
     for other in changed:
         column = scale * (other.images(position, side)[0] - star) / step
@@ -400,4 +415,4 @@ def _improved(stamps: Stamps, psf: PointSpread, position: NDArray[np.float64]) -
     old = np.array([psf.resolution, psf.blur])
     new = np.clip(old + np.clip(change, -0.15, 0.15), *np.transpose(_BOUNDS))
     # To a thousandth of a pixel, which no position feels; exposures of one filter then share their PSFs.
-    return telescope_psf(*(round(float(value), 3) for value in new))
+    return telescope_psf(*(round(float(value), 3) for value in new), psf.obstruction)

@@ -54,7 +54,7 @@ def sampled(
 ) -> NDArray[np.float32]:
     """Return an image on a grid of the sky, linearly interpolated.
 
-    Within a stamp the WCS is taken as linear, which over 8" of an HST detector it is to 0.01 pixel.
+    Within a stamp the WCS is taken as linear, which over 8" of a detector of HST it is to 0.01 pixel.
 
     Parameters
     ----------

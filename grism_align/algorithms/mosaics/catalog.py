@@ -38,6 +38,7 @@ _PHOTUTILS_NAMES = {
     "isophotal_area": "segment_area",
     **{name: name for name in ("bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")},
 }
+_WHOLE_NUMBERS = ("isophotal_area", "bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")
 _MEASURED = ("xcentroid", "ycentroid", "x_error", "y_error", "fwhm", "flags")
 _NO_SOURCES = {name: np.zeros(0, np.int64) for name in (*_MEASURED, *_PHOTUTILS_NAMES)}
 
@@ -154,7 +155,7 @@ def _measured(field: _Field, segments: NDArray[np.int32], settings: FindSettings
     from photutils.segmentation import SegmentationImage, SourceCatalog
 
     if not segments.any():
-        return _NO_SOURCES
+        return dict(_NO_SOURCES)
     highest = SourceCatalog(field.snr, SegmentationImage(segments))
     peaks = np.column_stack([highest.max_value_xindex, highest.max_value_yindex])
     window = _WINDOW * settings.sigma
@@ -184,7 +185,10 @@ def _photometry(field: _Field, segments: NDArray[np.int32], radius: float) -> di
         field.image, SegmentationImage(segments), error=field.error, mask=~field.good, kron_params=_KRON
     )
     found.circular_photometry(radius, name="aperture")
-    columns = {own: np.asarray(getattr(found, theirs)) for own, theirs in _PHOTUTILS_NAMES.items()}
+    columns = {
+        own: np.asarray(getattr(found, theirs), dtype=int if own in _WHOLE_NUMBERS else float)
+        for own, theirs in _PHOTUTILS_NAMES.items()
+    }
     columns["kron_radius"] = _KRON[0] * columns["kron_radius"]
     circles = [_Surroundings.of(one, field, segments) for one in found.make_circular_apertures(radius)]
     ellipses = [_Surroundings.of(one, field, segments) for one in found.kron_aperture]
@@ -210,10 +214,11 @@ class _Surroundings:
 
     @classmethod
     def of(cls, aperture: Any, field: _Field, segments: NDArray[np.int32]) -> _Surroundings:
-        """Look at it; where there is no aperture there is nothing."""
+        """Look into an aperture; where there is none, or no data, its share is not known."""
         if aperture is None:
             return cls(float("nan"), frozenset())
         mask = aperture.to_mask()
         good, label = mask.cutout(field.good), mask.cutout(segments)
-        share = float(mask.data[good].sum() / mask.data.sum())
-        return cls(share, frozenset(np.unique(label[(mask.data > 0) & (label > 0)]).tolist()))
+        # exactly one where nothing lacks
+        share = 1.0 - float(mask.data[~good].sum() / mask.data.sum())
+        return cls(share or float("nan"), frozenset(np.unique(label[(mask.data > 0) & (label > 0)]).tolist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,26 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["common_start"]
+__all__ = ["CommonStart", "common_start"]
 
 
-def common_start(
-    exposure: Exposure, direct: Exposure, plane: TangentPlane
-) -> tuple[LinearTransform, str] | None:
+@dataclass(frozen=True, eq=False)
+class CommonStart:
+    """A WCS that two exposures share.
+
+    Parameters
+    ----------
+    transform : LinearTransform
+        From the WCS of the one to that which the correction of the other starts from.
+    solution : str
+        Which WCS they share; empty where both start from the same.
+    """
+
+    transform: LinearTransform
+    solution: str
+
+
+def common_start(exposure: Exposure, direct: Exposure, plane: TangentPlane) -> CommonStart | None:
     """Find what takes an exposure's WCS to the one that another's correction starts from.
 
     The archive gives some exposures a posteriori WCSs that others of the same pointing, the grism ones
@@ -37,22 +52,18 @@ def common_start(
 
     Returns
     -------
-    transform : LinearTransform
-        In that plane.
-    solution : str
-        Which WCS they share; empty where both start from the same.
-
-    None where they share none.
+    CommonStart or None
+        In that plane; None where they share no WCS.
     """
     mine, theirs = exposure.wcs_solution, direct.wcs_solution
     if mine == theirs:
-        return LinearTransform.identity(plane), ""
+        return CommonStart(LinearTransform.identity(plane), "")
     if mine in direct.alternates:
         there = direct.chips[0]
-        return _difference(there.shape, direct.alternates[mine], there.wcs, plane), mine
+        return CommonStart(_difference(there.shape, direct.alternates[mine], there.wcs, plane), mine)
     if theirs in exposure.alternates:
         here = exposure.chips[0]
-        return _difference(here.shape, here.wcs, exposure.alternates[theirs], plane), theirs
+        return CommonStart(_difference(here.shape, here.wcs, exposure.alternates[theirs], plane), theirs)
     return None
 
 

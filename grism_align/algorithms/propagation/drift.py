@@ -156,7 +156,7 @@ def _track(
     return _Track(
         np.array([transform.shift for transform in transforms]),
         np.diag(variance + _LEAST**2),
-        drift_correlation(hours[:, None] - hours),
+        drift_correlation(hours[:, None] - hours, directs[0].telescope.coherence.drift_time),
         same.sum(axis=-1).astype(float),
     )
 

@@ -14,31 +14,19 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.pixel_sky import PixelSky
 
 __all__ = ["DirectCandidate", "Relation", "direct_candidate", "direct_candidates", "is_rolled", "stays"]
 
-# Two exposures within this, arcsec, were taken without an offset of the telescope: their distortions leave
-# 0.007" between the centres of a filter's and a grism's chip.
-_SAME_POINTING = 0.05
-# Longer idle times, s, are occultations, after which the guide stars are acquired again. Overheads within
-# an orbit, buffer dumps among them, are shorter.
-_OCCULTATION = 1500.0
-# Orientations nearer than this, deg, are one roll: those of a filter and a grism differ by their distortion,
-# by 0.1. Others are another roll of the telescope whatever the headers call the acquisition.
-_SAME_ROLL = 0.2
-# How solutions are named that have the pointing as commanded, with better positions of guide stars at most.
-_COMMANDED = ("IDC", "GSC", "HSC", "OPUS")
-# Days for which the instrument stays aligned with the cameras of the guide stars.
-_SAME_ALIGNMENT = 10.0
 _SECONDS_PER_DAY = 86400.0
 
 
@@ -81,7 +69,7 @@ class DirectCandidate:
     hours : float
         From the middle of the grism exposure to that of the direct one.
     mismatch : float, arcsec
-        How far apart their pointings are, or their POSTARGs if they were commanded alike; infinite where
+        How far apart their pointings are, or their commands if they were commanded alike; infinite where
         that is more than the pairing radius.
     stay, orbit : str
         Key of the first exposure since the telescope was moved, or since an occultation.
@@ -176,7 +164,8 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
     """
     pointings, orbits, stay = [0], [0], list(exposures[:1])
     for before, exposure in pairwise(exposures):
-        is_occulted = (exposure.start - before.end) * _SECONDS_PER_DAY > _OCCULTATION
+        idle = (exposure.start - before.end) * _SECONDS_PER_DAY
+        is_occulted = idle > exposure.telescope.coherence.longest_idle
         stayed = not is_occulted and _same_pointing(
             _most_comparable(stay, exposure), exposure, pairing_radius
         )
@@ -199,26 +188,34 @@ def _acquisition(exposure: Exposure, exposures: Sequence[Exposure]) -> list[Expo
     return sorted(unique.values(), key=_by_time)
 
 
-def _places(acquisition: Sequence[Exposure], pairing_radius: float) -> dict[str, tuple[str, str]]:
-    """Find for each exposure, by key, the first ones of its stay and of its orbit."""
+@dataclass(frozen=True)
+class _Place:
+    """Keys of the first exposures of a stay and of an orbit."""
+
+    stay: str
+    orbit: str
+
+
+def _places(acquisition: Sequence[Exposure], pairing_radius: float) -> dict[str, _Place]:
+    """Find where each exposure, by key, belongs."""
     numbers = stays(acquisition, pairing_radius)
     keys = [each.key for each in acquisition]
     stay, orbit = ([keys[labels.index(label)] for label in labels] for labels in numbers)
-    return dict(zip(keys, zip(stay, orbit, strict=True), strict=True))
+    return dict(zip(keys, map(_Place, stay, orbit), strict=True))
 
 
 def _direct_candidate(
-    grism: Exposure, direct: Exposure, places: dict[str, tuple[str, str]], pairing_radius: float
+    grism: Exposure, direct: Exposure, places: dict[str, _Place], pairing_radius: float
 ) -> DirectCandidate:
-    stay, orbit = places[direct.key]
+    place = places[direct.key]
     return DirectCandidate(
         exposure=direct,
         relation=_relation(grism, direct, places),
         idle_time=_idle_time(grism, direct),
         hours=24.0 * (direct.mid - grism.mid),
         mismatch=_mismatch(grism, direct, pairing_radius),
-        stay=stay,
-        orbit=orbit,
+        stay=place.stay,
+        orbit=place.orbit,
     )
 
 
@@ -234,12 +231,17 @@ def is_rolled(first: Exposure, second: Exposure) -> bool:
     first, second : Exposure
         The two.
     """
-    return _named_alike(first, second) and _turn(first, second) >= _SAME_ROLL
+    return _named_alike(first, second) and not _is_one_roll(first, second)
 
 
 def _one_acquisition(first: Exposure, second: Exposure) -> bool:
     """Tell whether one correction can hold for both: guide stars fix it, and each instrument has its own."""
-    return _named_alike(first, second) and _turn(first, second) < _SAME_ROLL
+    return _named_alike(first, second) and _is_one_roll(first, second)
+
+
+def _is_one_roll(first: Exposure, second: Exposure) -> bool:
+    """Tell whether the telescope was not rolled in between, whatever the headers call the acquisition."""
+    return _turn(first, second) < first.telescope.coherence.same_roll
 
 
 def _named_alike(first: Exposure, second: Exposure) -> bool:
@@ -249,18 +251,18 @@ def _named_alike(first: Exposure, second: Exposure) -> bool:
     )
 
 
-def _relation(grism: Exposure, direct: Exposure, places: dict[str, tuple[str, str]]) -> Relation:
+def _relation(grism: Exposure, direct: Exposure, places: dict[str, _Place]) -> Relation:
     if _one_acquisition(grism, direct):
-        (stay, orbit), (its_stay, its_orbit) = places[grism.key], places[direct.key]
-        if orbit != its_orbit:
+        mine, other = places[grism.key], places[direct.key]
+        if mine.orbit != other.orbit:
             return Relation.OCCULTED
-        return Relation.SAME_POINTING if stay == its_stay else Relation.OFFSET
+        return Relation.SAME_POINTING if mine.stay == other.stay else Relation.OFFSET
     is_alike = (
         grism.instrument == direct.instrument
         and grism.guide_star is not None
         and grism.guide_star == direct.guide_star
-        and abs(grism.mid - direct.mid) < _SAME_ALIGNMENT
-        and _turn(grism, direct) < _SAME_ROLL
+        and abs(grism.mid - direct.mid) < grism.telescope.coherence.alignment_time
+        and _is_one_roll(grism, direct)
     )
     return Relation.REACQUIRED if is_alike else Relation.OTHER
 
@@ -280,8 +282,8 @@ def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float
     """Tell how well two pointings match, arcsec; infinite unless they see the same sky or were commanded to.
 
     Either makes partners. A filter and a grism have their own reference pixels, so observers who want the
-    same sky on the same pixels offset one of them with POSTARG (8.8" in WFC3/IR), and those who
-    don't have the same POSTARG and a sky that differs by as much: the telescope was moved.
+    same sky on the same pixels command an offset of one of them (8.8" in WFC3/IR), and those who don't
+    have the same command and a sky that differs by as much: the telescope was moved.
     """
     distance = _distance(grism, direct)
     offset = float(np.abs(np.subtract(grism.dither_offset, direct.dither_offset)).max())
@@ -293,13 +295,14 @@ def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float
 
 def _commanded_alike(first: Exposure, second: Exposure) -> bool:
     offset = np.abs(np.subtract(first.dither_offset, second.dither_offset))
-    return bool(first.target) and first.target == second.target and bool((offset <= _SAME_POINTING).all())
+    is_same = bool((offset <= first.telescope.coherence.same_pointing).all())
+    return bool(first.target) and first.target == second.target and is_same
 
 
 def _same_pointing(first: Exposure, second: Exposure, pairing_radius: float) -> bool:
     """Tell whether the telescope was not moved between two exposures."""
     if _compared(first, second)[1]:
-        return _distance(first, second) <= _SAME_POINTING
+        return _distance(first, second) <= first.telescope.coherence.same_pointing
     # what was commanded tells more than WCSs of two solutions, which differ by arcseconds
     if first.kind is second.kind and first.filter == second.filter:
         return _commanded_alike(first, second)
@@ -316,7 +319,7 @@ def _compared(first: Exposure, second: Exposure) -> tuple[tuple[PixelSky, PixelS
     common = sorted(
         ours.keys() & theirs.keys(),
         key=lambda name: (
-            not name.startswith(_COMMANDED),
+            not name.startswith(first.telescope.coherence.commanded),
             name not in (first.wcs_solution, second.wcs_solution),
             name,
         ),
@@ -328,11 +331,16 @@ def _compared(first: Exposure, second: Exposure) -> tuple[tuple[PixelSky, PixelS
 
 def _distance(first: Exposure, second: Exposure) -> float:
     """Return the distance between the centres of the first chips, arcsec."""
-    (here, _), (there, _) = _poses(first, second)
-    return float(np.linalg.norm(here - there)) * ARCSEC_PER_RADIAN
+    here, there = _poses(first, second)
+    return float(np.linalg.norm(here.center - there.center)) * ARCSEC_PER_RADIAN
 
 
-_Pose = tuple[NDArray[np.float64], NDArray[np.float64]]
+@dataclass(frozen=True, eq=False)
+class _Pose:
+    """Direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
+
+    center: NDArray[np.float64]
+    columns: NDArray[np.float64]
 
 
 def _poses(first: Exposure, second: Exposure) -> tuple[_Pose, _Pose]:
@@ -343,16 +351,17 @@ def _poses(first: Exposure, second: Exposure) -> tuple[_Pose, _Pose]:
 # Each exposure is compared with all others of its visit.
 @lru_cache(maxsize=256)
 def _pose(chip: Chip) -> _Pose:
-    """Return the direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
+    """Find where a chip looks and how it is turned."""
     ny, nx = chip.shape
     x, y = 0.5 * (nx - 1), 0.5 * (ny - 1)
     center, low, high = sky_to_vector(chip.wcs.to_sky([[x, y], [x, 0.5 * y], [x, 1.5 * y]]))
-    return center, (high - low) / np.linalg.norm(high - low)
+    return _Pose(center, (high - low) / np.linalg.norm(high - low))
 
 
 def _turn(first: Exposure, second: Exposure) -> float:
     """Tell by how much one is turned against the other, deg."""
-    (here, mine), (there, theirs) = _poses(first, second)
+    mine, theirs = _poses(first, second)
+    here, there = mine.center, theirs.center
     # moved along the great circle from the one to the other
-    moved = mine - (mine @ there) / (1.0 + here @ there) * (here + there)
-    return float(np.degrees(np.arccos(np.clip(moved @ theirs, -1.0, 1.0))))
+    moved = mine.columns - (mine.columns @ there) / (1.0 + here @ there) * (here + there)
+    return float(np.degrees(np.arccos(np.clip(moved @ theirs.columns, -1.0, 1.0))))

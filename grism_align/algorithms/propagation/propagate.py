@@ -56,7 +56,7 @@ def propagate(
     """Give each grism exposure the total correction of the direct exposures that govern it.
 
     The transform is a map of the sky, in the plane of the direct exposures' frame. So it holds for the grism
-    exposure whatever its CRPIX, POSTARG or roll.
+    exposure whatever its reference pixel, offset or roll.
 
     Parameters
     ----------
@@ -155,10 +155,9 @@ def _lent_by(
             solutions = candidate.exposure.wcs_solution, grism.wcs_solution
             refusals[candidate.key] = NoCommonStart(*solutions)
             continue
-        bridge, shared = start
-        transform = bridge.then(fit.transform)
+        transform = start.transform.then(fit.transform)
         variance = variances.get(candidate.key, 0.0)
-        lent[candidate.key] = _Lent(fit, transform, shared, variance)
+        lent[candidate.key] = _Lent(fit, transform, start.solution, variance)
     return lent, refusals
 
 

@@ -33,8 +33,6 @@ __all__ = [
     "with_propagation_error",
 ]
 
-# Hours within which drift is much the same: half the coherence of a period of an orbit, that of its causes.
-_COHERENCE = 0.6
 # A microarcsecond squared: keeps weights finite where nothing has an error.
 _TINY = 1e-12
 # Of fewer sources the scatter tells too little.
@@ -82,15 +80,17 @@ def _own_variance(fits: Sequence[ExposureFit], place: TangentPlane) -> float:
     return 0.0 if transform is None else transform.at(place).axis_error ** 2
 
 
-def drift_correlation(hours: NDArray[np.float64]) -> NDArray[np.float64]:
+def drift_correlation(hours: NDArray[np.float64], drift_time: float) -> NDArray[np.float64]:
     """Return the correlation of the drifts at two times.
 
     Parameters
     ----------
     hours : ndarray
         Between them.
+    drift_time : float, h
+        Time within which drift is much the same.
     """
-    return np.asarray(np.exp(-0.5 * (hours / _COHERENCE) ** 2))
+    return np.asarray(np.exp(-0.5 * (hours / drift_time) ** 2))
 
 
 def propagation_covariance(
@@ -112,13 +112,14 @@ def propagation_covariance(
 
     Notes
     -----
-    Drift is a smooth Gaussian process: linear over minutes, forgotten after an orbit. Each offset, and each
-    acquisition of the same guide stars, has an error of ``dither_error``; other guide stars have one of
-    ``visit_error``.
+    Drift is a smooth Gaussian process: linear over minutes, forgotten after some of the telescope's drift
+    times. Each offset, and each acquisition of the same guide stars, has an error of ``dither_error``; other
+    guide stars have one of ``visit_error``.
     """
     hours = np.array([each.hours for each in candidates])
-    mine = drift_correlation(hours)
-    shared = drift_correlation(hours[:, None] - hours)
+    drift_time = candidates[0].exposure.telescope.coherence.drift_time
+    mine = drift_correlation(hours, drift_time)
+    shared = drift_correlation(hours[:, None] - hours, drift_time)
     drift = settings.propagation.drift_error**2 * (1.0 + shared - mine[:, None] - mine)
     return np.asarray(drift + offset_covariance(candidates, settings.pointing))
 

@@ -117,7 +117,7 @@ def single_frame(field: NetworkInput, number: int) -> AlignedFrame:
     own, n = pointing.sources, len(pointing.sources)
     rows = np.arange(n)
     transform = LinearTransform.identity(field.plane)
-    fit = MemberFit(transform, rows, rows, np.zeros((n, 2)), np.ones(n), own.error, np.full(n, np.nan))
+    fit = MemberFit(transform, rows, rows, np.zeros((n, 2)), np.ones(n), own.error, np.full((n, 2), np.nan))
     return AlignedFrame({number: fit}, (number,), united(pointing.lists, _LEAST_RADIUS), {})
 
 
@@ -366,7 +366,7 @@ class _Judge:
         measured, solution = solved.measured, solved.solution
         self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.noise_class] ** 2)
         left = redundancy(measured, self._weight)
-        self._chi2 = ((solution.residual / (left * measured.error)[:, None]) ** 2).mean(axis=1)
+        self._chi2 = (solution.residual / (left * measured.error)[:, None]) ** 2
         self._order = np.argsort(measured.pointing, kind="stable")
         self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.fitting.fit import WeightedResiduals
+from grism_align.algorithms.fitting.fit import WeightedResiduals, axis_means
 from grism_align.values.plane_list import PlaneList
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ class MemberFit(WeightedResiduals):
         Robust weight, 0 to 1.
     error : (N,) ndarray, arcsec
         Given standard error of one axis.
-    chi2 : (N,) ndarray
-        Squares of the residuals of one axis in units of what the given errors make them.
+    chi2 : (N, 2) ndarray
+        Squares of the residuals in units of what the given errors make them.
     probability : float
         That a pointing without a common source matches as well; NaN where nothing was matched.
     leverage : float
@@ -134,7 +134,12 @@ class MemberFit(WeightedResiduals):
     @property
     def reduced_chi2(self) -> float:
         """Of the used sources, by their given errors."""
-        return float(self.chi2[self.weight > 0].mean()) if self.n_used else float("nan")
+        return float(np.mean(self.reduced_chi2_axes))
+
+    @property
+    def reduced_chi2_axes(self) -> tuple[float, float]:
+        """The same of each axis."""
+        return axis_means(self.chi2, self.weight)
 
     def by_exposure(self, pointing: PointingSources) -> list[MemberFit]:
         """Part it into what each exposure of its pointing tells, with rows of that one's list."""

@@ -140,9 +140,9 @@ def _lent_corrections(
             start = common_start(exposure, other, transform.plane)
             # WCSs of one name but two orientations were fitted one by one.
             is_turned = known.roll_groups[other.key] != known.roll_groups[exposure.key]
-            if start is None or (not start[1] and is_turned):
+            if start is None or (not start.solution and is_turned):
                 continue
-            lent[other.key] = start[0].then(transform)
+            lent[other.key] = start.transform.then(transform)
             break
     return lent
 

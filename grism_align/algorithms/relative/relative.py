@@ -12,8 +12,7 @@ from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
-from grism_align.values.association import root_name
-from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
+from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import (
@@ -25,7 +24,6 @@ from grism_align.values.failure import (
     TooFewSources,
     text_of,
 )
-from grism_align.values.field import SkySource
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.sphere import mean_direction
@@ -186,8 +184,8 @@ def reference_exposures(exposures: Sequence[Exposure], reference: str | None) ->
     SettingsError
         If it names none.
     """
-    wanted = None if reference is None else root_name(reference.lower())
-    named = [e for e in exposures if wanted in (None, e.key, e.visit)]
+    wanted = "" if reference is None else reference.lower().rsplit("/", 1)[-1]
+    named = [e for e in exposures if wanted in ("", e.key, e.visit, e.source.name.lower())]
     if not named:
         name = "reference"
         allowed = ", ".join(sorted({e.visit for e in exposures} | {e.key for e in exposures}))
@@ -307,6 +305,7 @@ def _exposure_fit(catalog: SourceCatalog, own: MemberFit) -> ExposureFit:
         rms=1e3 * own.rms,
         rms_axes=axis_rms(1e3 * own.residual, own.weight),
         reduced_chi2=own.reduced_chi2,
+        reduced_chi2_axes=own.reduced_chi2_axes,
         leverage=own.leverage,
         false_match_probability=own.probability,
         residuals=Residuals(ids, own.sources, 1e3 * own.residual, own.weight, 1e3 * own.error),

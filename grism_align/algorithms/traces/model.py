@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.traces.cutouts import GrismImage
     from grism_align.values.settings import TraceSettings
-    from grism_align.values.trace import TraceModel
+    from grism_align.values.trace import CoarseTrace, TraceModel
 
 from grism_align.algorithms.traces.views import ChipView, Layout, disturbed_pieces, layout_of
-from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 
 __all__ = ["find_trace", "measure_chip"]
 
@@ -31,7 +30,7 @@ _AGREE = 4.0  # pixels between a piece of a coarse trace and the smooth curve th
 _FEWEST_PIECES = 2
 
 
-def find_trace(image: GrismImage, view: ChipView, grism: str) -> TraceModel | None:
+def find_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> TraceModel | None:
     """Find by itself where a grism's brightest order lies: the same for all sources, to a pixel or two.
 
     Parameters
@@ -40,13 +39,13 @@ def find_trace(image: GrismImage, view: ChipView, grism: str) -> TraceModel | No
         A chip of a grism exposure.
     view : ChipView
         Where the sources are.
-    grism : str
-        Name of the grism.
+    coarse : CoarseTrace
+        Where it roughly lies.
 
     Returns
     -------
     TraceModel or None
-        None for an unknown grism or where no trace stands out.
+        None where no trace stands out.
 
     Notes
     -----
@@ -54,9 +53,7 @@ def find_trace(image: GrismImage, view: ChipView, grism: str) -> TraceModel | No
     piece along the dispersion. What they have in common is the trace; a smooth curve through the peaks is
     added to the coarse model.
     """
-    if grism not in COARSE_TRACES:
-        return None
-    model, search = COARSE_TRACES[grism]
+    model, search = coarse.model, coarse.search
     rows = np.flatnonzero(view.is_target & np.isfinite(view.xy).all(axis=1))
     layout = layout_of(view, rows, model)
     chosen = np.flatnonzero(layout.fits.sum(axis=1) >= _FEWEST_PIECES)[:_LOCATE_SOURCES]

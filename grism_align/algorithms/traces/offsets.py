@@ -59,7 +59,7 @@ class TraceMeasurements:
     visit : (M,) ndarray of int
         Number of the visit: within one the roll is the same, and so is what a source's shape does.
     chip : (M,) ndarray of int
-        Number of the chip, CCDCHIP.
+        Number of the chip.
     field : (M, 3) ndarray
         x and y of the source on its chip and the place along the trace, each from -1 to 1.
     """

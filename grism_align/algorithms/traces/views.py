@@ -83,7 +83,7 @@ def chip_view(
     """
     moved = transform.inverted().apply_to_sky(sources.sky) if len(sources) else sources.sky
     target = sources.is_clean & (sources.fwhm <= settings.trace_fwhm)
-    return ChipView(chip.wcs.to_pixel(moved), sources.mag, target, chip.shape)
+    return ChipView(chip.wcs.to_pixel(moved), sources.mag, target, chip.shape, window=chip.window)
 
 
 def layout_of(view: ChipView, rows: NDArray[np.int64], model: TraceModel) -> Layout:

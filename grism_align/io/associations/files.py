@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import path_of
-from grism_align.values.association import root_name
+from grism_align.io.missions import exposure_endings, exposure_of_root, root_name
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
@@ -21,14 +21,11 @@ if TYPE_CHECKING:
 __all__ = [
     "check_members",
     "check_product_name",
-    "exposure_of_root",
     "exposures_in",
     "files_of",
     "located",
 ]
 
-# Best first: CTE-corrected before not, plain before compressed.
-_ENDINGS = ("_flc.fits", "_flc.fits.gz", "_flt.fits", "_flt.fits.gz")
 _SHOWN = 5
 
 
@@ -53,12 +50,6 @@ def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
     return full.parent.resolve() / full.name
 
 
-def exposure_of_root(root: str, folder: Path) -> Path:
-    """File of an exposure in a folder: the FLC if there is one, else the FLT, whether it exists or not."""
-    candidates = [folder / f"{root}{ending}" for ending in _ENDINGS]
-    return next((path for path in candidates if path.is_file()), folder / f"{root}_flt.fits")
-
-
 def exposures_in(folder: Path) -> tuple[Path, ...]:
     """The exposures of a folder by name; where one has several files, the best.
 
@@ -69,11 +60,12 @@ def exposures_in(folder: Path) -> tuple[Path, ...]:
     """
     # Names that start with a dot are unfinished outputs or debris of file systems.
     names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    roots = {root_name(name) for name in names if name.endswith(_ENDINGS)}
+    roots = {root_name(name) for name in names if name.endswith(exposure_endings())}
     if not roots:
+        endings = ", ".join(f"*{ending}" for ending in exposure_endings())
         raise AssociationError(
             folder,
-            "the folder holds no *_flt.fits or *_flc.fits file",
+            f"the folder holds no exposure ({endings})",
             "Give the folder of the exposures, or name the files",
         )
     return tuple(exposure_of_root(root, folder) for root in sorted(roots))

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from grism_align.io.associations.files import check_product_name, located
-from grism_align.io.files.sources import file_source, path_of
-from grism_align.values.association import ASSOCIATION_TYPE, Association, Member, root_name
+from grism_align.io.files.sources import path_of
+from grism_align.io.missions import file_source, root_name
+from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:

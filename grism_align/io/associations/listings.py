@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grism_align.io.associations.files import check_product_name, exposure_of_root, exposures_in, located
-from grism_align.io.associations.hst_table import read_table
-from grism_align.io.files.sources import file_source
+from grism_align.io.associations.files import check_product_name, exposures_in, located
+from grism_align.io.missions import all_facts, exposure_endings, exposure_of_root, file_source, listed_by
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 
@@ -16,10 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_listing", "read_folder"]
 
-# Columns of poller files of single-visit and of multi-visit mosaics (drizzlepac.haputils.poller_utils).
-# The first is the file's name and the last where the archive had it.
-_POLLER_COLUMNS = (8, 10)
-
 
 def read_folder(folder: Path) -> Association:
     """All exposures of a folder, one file each.
@@ -27,7 +22,7 @@ def read_folder(folder: Path) -> Association:
     Parameters
     ----------
     folder : Path
-        With ``*_flc.fits`` and ``*_flt.fits`` files, compressed or not.
+        With files of exposures, compressed or not.
 
     Raises
     ------
@@ -44,10 +39,10 @@ def parse_listing(text: str, origin: Path) -> Association:
     Parameters
     ----------
     text : str
-        Lines are paths, root names, names of association tables, or the 8 or 10 comma-separated
-        columns of a poller file. ``#`` begins a comment.
+        Lines are paths, root names, names of association tables, or the comma-separated columns of a
+        mission's own lists, such as poller files of HST. ``#`` begins a comment.
     origin : Path
-        The file. Names are looked for in its folder, then in the current one, then, in poller files,
+        The file. Names are looked for in its folder, then in the current one, then, in such lists,
         at the path in the last column.
 
     Raises
@@ -56,9 +51,10 @@ def parse_listing(text: str, origin: Path) -> Association:
         If a line is none of these.
     """
     members: list[Member] = []
+    known = [number for facts in all_facts() for number in facts.listing_columns]
     for number, line in _lines(text):
         columns = [column.strip() for column in line.split(",")]
-        if len(columns) in _POLLER_COLUMNS:
+        if len(columns) in known:
             row = Member(file_source(_found(columns[0], origin.parent, columns[-1])))
             # Poller files of multi-visit mosaics repeat a file for each sky cell.
             members += [] if row in members else [row]
@@ -68,7 +64,7 @@ def parse_listing(text: str, origin: Path) -> Association:
             raise AssociationError(
                 origin,
                 f"line {number} has {len(columns)} columns",
-                "Give one file a line, or a HAP poller file of 8 or 10 columns",
+                f"Give one file a line, or a HAP poller file of {' or '.join(map(str, known))} columns",
             )
     stem = origin.stem.removesuffix("_asn")
     return Association(check_product_name(stem, origin), tuple(members), origin=str(origin))
@@ -85,9 +81,10 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _entry(name: str, folder: Path) -> list[Member]:
     """Members that a name stands for: those of an association table, else the one exposure."""
     path = _found(name, folder)
-    if path.name.endswith(("_asn.fits", "_asn.fits.gz")) and path.is_file():
-        return list(read_table(path).members)
-    if ".fits" not in path.name:
+    if path.is_file() and not path.name.endswith(exposure_endings()):
+        listed = listed_by(path)
+        return [Member(file_source(path))] if listed is None else list(listed.members)
+    if not path.suffix:
         path = exposure_of_root(path.name.lower(), path.parent)
     return [Member(file_source(path))]
 

@@ -10,11 +10,11 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.associations.files import check_members, check_product_name, located
-from grism_align.io.associations.hst_table import is_association_table, read_table
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
-from grism_align.io.files.sources import file_source
-from grism_align.values.association import Association, Member, root_name
+from grism_align.io.files.fits import is_fits
+from grism_align.io.missions import file_source, is_exposure, listed_by, root_name
+from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
@@ -83,8 +83,12 @@ def _read_one(path: Path) -> Association:
         return read_folder(path)
     if not path.is_file():
         raise AssociationError(path, "no such file or folder", _FORMS)
-    if _content(path, 6) == b"SIMPLE":
-        return read_table(path) if is_association_table(path) else _lone_exposure(path)
+    listed = listed_by(path)
+    if listed is not None:
+        check_product_name(listed.product, path)
+        return listed
+    if is_fits(path) or is_exposure(path):
+        return _lone_exposure(path)
     if path.name.lower().endswith((".fits", ".fits.gz")):
         raise AssociationError(path, "not a FITS file, in spite of its name", "Fetch the file again")
     text = _text(path)
@@ -108,12 +112,12 @@ def _text(path: Path) -> str:
     raise AssociationError(path, "neither FITS nor JSON nor a text with one path a line", _FORMS)
 
 
-def _content(path: Path, size: int = -1) -> bytes:
-    """The first `size` bytes of a file, or all, decompressed where it is compressed."""
+def _content(path: Path) -> bytes:
+    """All bytes of a file, decompressed where it is compressed."""
     try:
         with path.open("rb") as stream:
             compressed = stream.read(2) == b"\x1f\x8b"
         with gzip.open(path) if compressed else path.open("rb") as stream:
-            return stream.read(size)
+            return stream.read()
     except (OSError, EOFError, zlib.error) as error:
         raise AssociationError(path, f"it can't be read: {error}", "Check the file and its mode") from error

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.absolute.source_list import frame_numbers
 from grism_align.io.catalogs.reference import tell_of_frames
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.values.catalog import ReferenceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from grism_align.values.record import AlignedSources, Record
 
 __all__ = ["exposures_behind", "is_provenance", "read_recorded_catalog"]
 
@@ -50,8 +52,8 @@ def exposures_behind(path: Path | str) -> frozenset[str]:
     """
     path = Path(path)
     if is_provenance(path):
-        entries = read_provenance(path)["exposures"]
-        return frozenset(key for key, entry in entries.items() if entry["kind"] == "direct")
+        exposures = read_record(path).exposures
+        return frozenset(key for key, entry in exposures.items() if entry.is_direct)
     if path.suffix.lower() != ".ecsv" or not path.is_file():
         return frozenset()
     from astropy.table.meta import get_header_from_yaml
@@ -78,46 +80,41 @@ def read_recorded_catalog(path: Path | str) -> ReferenceCatalog:
     Raises
     ------
     InputError
-        If it is no provenance file, or has no sources: written before the record had them, or before a
-        relative solution.
+        If it is no provenance file, or has no sources: written before a relative solution.
     """
     path = Path(path)
-    tree = read_provenance(path)
-    columns = tree.get("aligned_sources")
-    if columns is None:
-        is_old = "aligned_sources" not in tree
-        why = "an earlier version of grism_align wrote it" if is_old else "nothing was aligned"
-        raise InputError(path, f"a record without aligned_sources: {why}", _REMEDY)
-    catalog = _catalog(columns, path)
-    _tell_of_frames(catalog, tree, path)
-    return catalog
+    record = read_record(path)
+    if record.aligned_sources is None:
+        raise InputError(path, "a record without aligned_sources: nothing was aligned", _REMEDY)
+    _tell_of_frames(record, record.aligned_sources, path)
+    return _catalog(record.aligned_sources, path)
 
 
-def _catalog(columns: dict[str, Any], path: Path) -> ReferenceCatalog:
-    n = len(columns["ra"])
-    error = np.column_stack([columns["ra_error"], columns["dec_error"]])
+def _catalog(sources: AlignedSources, path: Path) -> ReferenceCatalog:
+    n = len(sources.ra)
+    error = np.column_stack([sources.ra_error, sources.dec_error])
     covariance = astrometric_covariance(error)
-    covariance[:, 0, 1] = covariance[:, 1, 0] = columns["ra_dec_corr"] * error.prod(axis=1)
+    covariance[:, 0, 1] = covariance[:, 1, 0] = sources.ra_dec_corr * error.prod(axis=1)
     return ReferenceCatalog(
-        sky=np.column_stack([columns["ra"], columns["dec"]]),
+        sky=np.column_stack([sources.ra, sources.dec]),
         covariance=covariance,
         motion=np.full((n, 2), np.nan),
         parallax=np.zeros(n),
         radial_velocity=np.zeros(n),
-        epoch=np.array(columns["epoch"], dtype=float),
-        mag=np.array(columns["mag"], dtype=float),
-        identifier=np.array(columns["identifier"], dtype=str),
-        name=columns["name"],
+        epoch=sources.epoch,
+        mag=sources.mag,
+        identifier=sources.identifier,
+        name=sources.name,
         origin=str(path),
     )
 
 
-def _tell_of_frames(catalog: ReferenceCatalog, tree: dict[str, Any], path: Path) -> None:
+def _tell_of_frames(record: Record, sources: AlignedSources, path: Path) -> None:
     """Say what frame the sources are in."""
-    fits = [entry["absolute"] for entry in tree["exposures"].values() if entry["absolute"]]
-    tied = {fit["frame"] for fit in fits if fit["transform"]}
-    frames = set(frame_numbers(catalog).tolist())
+    fits = [entry.absolute for entry in record.exposures.values() if entry.absolute]
+    tied = {fit.frame for fit in fits if fit.is_aligned}
+    frames = set(sources.frame.tolist())
     logger.info(
-        "%s: %d sources of %d frames, %d tied to a catalog", path, len(catalog), len(frames), len(tied)
+        "%s: %d sources of %d frames, %d tied to a catalog", path, len(sources.ra), len(frames), len(tied)
     )
     tell_of_frames(path, frames, tied)

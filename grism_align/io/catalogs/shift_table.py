@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.io.catalogs.table_values import floats, texts, unit_of
 from grism_align.io.catalogs.tables import read_table
-from grism_align.values.association import root_name
+from grism_align.io.missions import root_name
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ _REMEDY = "Give a catalog that the source catalog step wrote, or run that step"
 
 _DESCRIPTIONS = {
     "id": "Number of the source in this exposure",
-    "chip": "EXTVER of the SCI extension that shows it",
+    "chip": "Number of the chip that shows it",
     "x": "Column of the centroid, zero at the centre of the first pixel, distorted frame",
     "y": "Row of the centroid, zero at the centre of the first pixel, distorted frame",
     "x_error": "Standard error of x",
     "y_error": "Standard error of y",
-    "flux": "Counts (BUNIT) per second above the background",
+    "flux": "Counts per second above the background",
     "flux_error": "Standard error of flux",
     "mag": "AB magnitude",
     "mag_error": "Standard error of mag",

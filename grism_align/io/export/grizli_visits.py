@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.files.sources import file_source
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.missions.hst.read import open_fits, read_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.missions import read_exposure, read_keywords
+from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.sphere import mean_direction, project, unproject
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
+    from grism_align.values.record import ExposureRecord
+    from grism_align.values.solution import Governed
 
 __all__ = ["GrizliVisits", "grizli_visits", "visits_path", "write_grizli_visits"]
 
@@ -61,19 +62,21 @@ class GrizliVisits:
 
 @dataclass(frozen=True)
 class _Aligned:
-    """An exposure of the list: its file as it is, the header of it, and its fit on record."""
+    """An exposure of the list: its file as it is, the header of it, and how it was governed."""
 
     exposure: Exposure
     primary: Mapping[str, Any]
-    fit: Mapping[str, Any]
+    governed: Governed | None
 
     @property
     def product(self) -> str:
         """The name of its visit, by target, program, visit, orientation and filter, as grizli makes it."""
         target = str(self.primary["TARGNAME"]).replace(" ", "-")
-        root = self.exposure.key
+        # program and visit: without the letter of the instrument that HST's programs begin with
+        program = self.exposure.program
+        visit = self.exposure.visit.removeprefix(program)
         angle = np.round(np.round(self.primary["PA_V3"], 1)) % 360
-        return f"{target}-{root[1:4]}-{root[4:6]}-{angle:05.1f}-{self.exposure.filter}".lower()
+        return f"{target}-{program[1:]}-{visit}-{angle:05.1f}-{self.exposure.filter}".lower()
 
     @property
     def footprint(self) -> str:
@@ -123,7 +126,7 @@ def write_grizli_visits(provenance: Path | str, path: Path | str | None = None) 
 
 
 def grizli_visits(provenance: Path | str) -> GrizliVisits:
-    """The visits of a run, as grizli's `load_visits_yaml` takes them.
+    """Return the visits of a run, as grizli's `load_visits_yaml` takes them.
 
     A visit has the exposures of one target, program, visit, orientation and filter. A grism visit is paired
     with the direct visit whose exposures have most weight in its corrections. Footprints are those of the
@@ -144,7 +147,7 @@ def grizli_visits(provenance: Path | str) -> GrizliVisits:
         If the record or an exposure can't be read, or none is aligned.
     """
     source = Path(provenance)
-    entries: Mapping[str, Any] = read_provenance(source)["exposures"]
+    entries = read_record(source).exposures
     left_out = {key: reason for key, entry in entries.items() if (reason := _reason_against(entry))}
     chosen = [_read(entry, source.parent) for key, entry in entries.items() if key not in left_out]
     if not chosen:
@@ -161,27 +164,25 @@ def grizli_visits(provenance: Path | str) -> GrizliVisits:
     return GrizliVisits(content, left_out)
 
 
-def _reason_against(entry: Mapping[str, Any]) -> str:
+def _reason_against(entry: ExposureRecord) -> str:
     """Why an exposure is left out; empty if it isn't."""
-    fit = entry["total"]
+    fit = entry.total
     if fit is None:
         return "no step has fitted it"
-    if fit["transform"] is None:
-        return fit["reason"] or "not aligned"
-    return ""
+    return "" if fit.is_aligned else fit.reason
 
 
-def _read(entry: Mapping[str, Any], folder: Path) -> _Aligned:
-    recorded = Path((entry["output"] or entry["input"])["path"])
+def _read(entry: ExposureRecord, folder: Path) -> _Aligned:
+    recorded = Path((entry.output or entry.input).path)
     path = recorded if recorded.is_file() else folder / recorded.name
-    with open_fits(path) as hdus:
-        header = hdus[0].header
-        primary = {name: _value(header.get(name), missing) for name, missing in _COLUMNS.items()}
-    return _Aligned(read_exposure(file_source(path)), primary, entry["total"])
+    exposure = read_exposure(path)
+    known = {name: value for name, (value, _) in read_keywords(exposure).items()}
+    columns = {name: _value(known.get(name), missing) for name, missing in _COLUMNS.items()}
+    return _Aligned(exposure, columns, entry.total.governed if entry.total else None)
 
 
 def _value(value: Any, missing: Any) -> Any:
-    """What a header has, or what stands for it where that is nothing."""
+    """Return what a header has, or what stands for it where that is nothing."""
     return value if isinstance(value, int | float) or (isinstance(value, str) and value.strip()) else missing
 
 
@@ -207,8 +208,8 @@ def _groups(by_product: Mapping[str, Sequence[_Aligned]]) -> list[dict[str, Any]
     for product, members in by_product.items():
         weights: dict[str, float] = defaultdict(float)
         for one in members:
-            governed = one.fit["governed"] or {"exposures": [], "weights": []}
-            for governor, share in zip(governed["exposures"], governed["weights"], strict=True):
+            governed = one.governed
+            for governor, share in zip(governed.exposures, governed.weights, strict=True) if governed else ():
                 if governor in product_of:
                     weights[product_of[governor]] += float(share)
         if weights:
@@ -218,7 +219,7 @@ def _groups(by_product: Mapping[str, Sequence[_Aligned]]) -> list[dict[str, Any]
 
 
 def _info(chosen: Sequence[_Aligned]) -> dict[str, list[Any]]:
-    """The table of exposures, a list a column."""
+    """Return the table of exposures, a list a column."""
     columns = {name: [one.primary[name] for one in chosen] for name in _COLUMNS}
     columns["TARGNAME"] = [str(name).replace(" ", "-") for name in columns["TARGNAME"]]
     filters = [one.exposure.filter for one in chosen]
@@ -226,7 +227,7 @@ def _info(chosen: Sequence[_Aligned]) -> dict[str, list[Any]]:
 
 
 def _polygon(sky: NDArray[np.float64]) -> str:
-    """A region of STC-S, (N, 2) deg, in which consecutive corners don't jump at RA zero."""
+    """Return a region of STC-S, (N, 2) deg, in which consecutive corners don't jump at RA zero."""
     ra = np.unwrap(sky[:, 0], period=360.0)
     return "POLYGON " + " ".join(f"{x:.8f} {y:.8f}" for x, y in zip(ra, sky[:, 1], strict=True))
 

@@ -12,7 +12,7 @@ __all__ = ["to_builtin"]
 
 
 def to_builtin(value: Any) -> Any:
-    """A value in types that every reader of YAML or JSON knows.
+    """Return a value in types that every reader of YAML or JSON knows.
 
     Mappings become dicts with str keys; sequences, sets and arrays become lists; numpy numbers and
     enumerations become the numbers or texts they hold; anything else, paths say, becomes its text.

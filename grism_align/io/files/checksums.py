@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-__all__ = ["sha256_of"]
+from grism_align.values.record import FileRecord
+
+__all__ = ["file_record", "sha256_of"]
 
 
 def sha256_of(path: Path | str) -> str:
@@ -23,3 +25,19 @@ def sha256_of(path: Path | str) -> str:
     """
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def file_record(path: Path | str) -> FileRecord:
+    """Put a file on record as it is now.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Raises
+    ------
+    OSError
+        If the file can't be read.
+    """
+    return FileRecord(str(path), sha256_of(path))

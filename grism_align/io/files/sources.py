@@ -6,19 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.values.association import root_name
 from grism_align.values.errors import InputError
-from grism_align.values.source import FileSource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grism_align.values.source import Source
 
-__all__ = ["file_source", "path_of"]
+__all__ = ["file_of_root", "path_of", "root_of"]
 
-
-def file_source(path: Path | str) -> FileSource:
-    """Return the source that a file is."""
-    return FileSource(str(path), root_name(path))
+_EXTENSIONS = (".gz", ".fits", ".asdf")
 
 
 def path_of(source: Source) -> Path:
@@ -30,5 +27,39 @@ def path_of(source: Source) -> Path:
         If it is none, but an entry of a library.
     """
     if not isinstance(source, os.PathLike):
-        raise InputError(str(source), "it is no file", "Save it, and give the file")
+        raise InputError(source, "it is no file", "Save it, and give the file")
     return Path(source)
+
+
+def root_of(path: os.PathLike[str] | str, endings: Sequence[str]) -> str:
+    """Return the name of the exposure that a file holds: the file's without ending and extension.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, or a root name, which is returned as it is.
+    endings : sequence of str
+        What names of files with exposures end on.
+    """
+    name = Path(path).name
+    ending = next((each for each in endings if name.endswith(each)), "")
+    name = name.removesuffix(ending)
+    for extension in () if ending else _EXTENSIONS:
+        name = name.removesuffix(extension)
+    return name
+
+
+def file_of_root(root: str, folder: Path, endings: Sequence[str]) -> Path:
+    """Return the file of an exposure in a folder: that with the first of some endings; else its root name.
+
+    Parameters
+    ----------
+    root : str
+        Root name.
+    folder : Path
+        The folder.
+    endings : sequence of str
+        The best first.
+    """
+    candidates = (folder / f"{root}{ending}" for ending in endings)
+    return next((path for path in candidates if path.is_file()), folder / root)

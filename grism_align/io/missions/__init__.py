@@ -1,49 +1,286 @@
 """Readers and writers of exposures, one package a mission.
 
-The rest of the package asks here, and not a mission's own modules. Today every exposure is HST's.
+The rest of the package asks here, and never a mission itself: each of these functions finds the mission of a
+source or of an exposure, and asks that. `grism_align.values.mission.Mission` says what it asks.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions.hst import read
-from grism_align.io.missions.hst.headers import WcsLabel, solution_name
-from grism_align.io.missions.hst.read import read_pixels
-from grism_align.io.missions.hst.undo import Corrections, Undone, check_undo, read_corrections, undo_exposure
-from grism_align.io.missions.hst.write import HeaderletWanted, write_exposure
+from grism_align.io.files.sources import file_of_root, root_of
+from grism_align.io.missions.registry import mission_named, mission_of, missions
+from grism_align.values.errors import InputError
+from grism_align.values.mission import HeaderletWanted
+from grism_align.values.source import FileSource
 
 if TYPE_CHECKING:
-    from grism_align.values.exposure import Exposure
+    from collections.abc import Collection, Iterator, Mapping
+
+    from grism_align.values.association import Association
+    from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.mission import (
+        ChipPixels,
+        Corrections,
+        Digests,
+        Keyword,
+        Mission,
+        MissionFacts,
+        Undone,
+        WcsLabel,
+    )
+    from grism_align.values.mosaic import ChipMask
+    from grism_align.values.solution import ExposureFit
     from grism_align.values.source import Source
 
 __all__ = [
-    "Corrections",
-    "HeaderletWanted",
-    "Undone",
-    "WcsLabel",
+    "all_facts",
     "check_undo",
+    "distortion_models",
+    "exposure_endings",
+    "exposure_of_root",
+    "facts_of",
+    "file_source",
+    "flag_cosmic_rays",
+    "is_exposure",
+    "listed_by",
     "read_corrections",
     "read_exposure",
     "read_instrument",
+    "read_keywords",
     "read_pixels",
+    "root_name",
     "solution_name",
     "undo_exposure",
     "write_exposure",
 ]
 
-
-def _source(given: Source | Path | str) -> Source:
-    return file_source(given) if isinstance(given, Path | str) else given
+_NO_HEADERLET = HeaderletWanted()
 
 
-def read_exposure(source: Source | Path | str) -> Exposure:
-    """Read the headers of an exposure; pixels stay on disk."""
-    return read.read_exposure(_source(source))
+def all_facts() -> tuple[MissionFacts, ...]:
+    """Return what there is to know of each mission."""
+    return tuple(mission.facts for mission in missions().values())
 
 
-def read_instrument(source: Source | Path | str) -> str:
-    """Return the instrument of an exposure, from as few headers as possible."""
-    return read.read_instrument(_source(source))
+def facts_of(exposure: Exposure) -> MissionFacts:
+    """Return what there is to know of the mission of an exposure."""
+    return _mission(exposure).facts
+
+
+def exposure_endings() -> tuple[str, ...]:
+    """Return how names of files with exposures end, of each mission the best first."""
+    return tuple(ending for facts in all_facts() for ending in facts.endings)
+
+
+def root_name(path: os.PathLike[str] | str) -> str:
+    """Return the name of the exposure that a file holds: the file's without ending and extension.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, or a root name, which is returned as it is.
+
+    Examples
+    --------
+    >>> root_name("data/ib6o23rsq_flt.fits.gz")
+    'ib6o23rsq'
+    """
+    return root_of(path, exposure_endings())
+
+
+def exposure_of_root(root: str, folder: Path) -> Path:
+    """Return the file of an exposure in a folder, the best of several; without one, the root name there."""
+    return file_of_root(root, folder, exposure_endings())
+
+
+def file_source(path: os.PathLike[str] | str) -> FileSource:
+    """Return the source that a file is."""
+    return FileSource(str(path), root_name(path))
+
+
+def is_exposure(path: Path) -> bool:
+    """Tell whether a mission claims a file."""
+    source = file_source(path)
+    return any(mission.claims(source) for mission in missions().values())
+
+
+def listed_by(path: Path) -> Association | None:
+    """Return what a file of a mission's own kind of association lists; None for any other file.
+
+    Raises
+    ------
+    AssociationError
+        If it can't be read.
+    """
+    source = file_source(path)
+    found = (mission.association(source) for mission in missions().values())
+    return next((each for each in found if each is not None), None)
+
+
+def read_instrument(source: Source | os.PathLike[str] | str) -> str:
+    """Return the instrument of an exposure, from as few headers as possible.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, or is of no mission that is known.
+    """
+    opened = _opened(source)
+    return mission_of(opened).instrument(opened)
+
+
+def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
+    """Read the headers of an exposure; pixels stay where they are.
+
+    Parameters
+    ----------
+    source : Source or path-like
+        What holds it.
+
+    Raises
+    ------
+    InputError
+        If it can't be read or used, or is of no mission that is known.
+    """
+    opened = _opened(source)
+    return mission_of(opened).read(opened)
+
+
+def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
+    """Yield the arrays of an exposure, one chip at a time.
+
+    Raises
+    ------
+    InputError
+        If they can't be read.
+    """
+    return _mission(exposure).pixels(exposure)
+
+
+def read_keywords(exposure: Exposure) -> Mapping[str, Keyword]:
+    """Return what headers say of instrument, target, times and photometry, as FITS keywords.
+
+    Raises
+    ------
+    InputError
+        If they can't be read.
+    """
+    return _mission(exposure).keywords(exposure)
+
+
+def solution_name(
+    exposure: Exposure, catalog: str, taken: Collection[str], *, by_exposure: bool = False
+) -> str:
+    """Return the name of a new astrometric solution of an exposure and others, as `Mission.solution_name`."""
+    return _mission(exposure).solution_name(catalog, taken, by_exposure=by_exposure)
+
+
+def distortion_models(exposure: Exposure, names: Collection[str]) -> frozenset[str]:
+    """Return the distortion models that names of WCSs of an exposure tell of."""
+    return _mission(exposure).distortion_models(names)
+
+
+def write_exposure(
+    exposure: Exposure,
+    fit: ExposureFit,
+    target: Source | os.PathLike[str],
+    label: WcsLabel,
+    headerlet: HeaderletWanted = _NO_HEADERLET,
+) -> Digests:
+    """Write an exposure with its correction.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        As read.
+    fit : ExposureFit
+        Its total correction, in any tangent plane. Where there is none, the target only says how it came out.
+    target : Source or path-like
+        What will hold it. A file may be the one that was read.
+    label : WcsLabel
+        What its headers say of the fit.
+    headerlet : HeaderletWanted, optional
+        Where its WCS goes by itself, in missions that have headerlets.
+
+    Returns
+    -------
+    Digests
+
+    Raises
+    ------
+    InputError
+        If the exposure can't be read.
+    """
+    return _mission(exposure).write(exposure, fit, _source(target), label, headerlet)
+
+
+def flag_cosmic_rays(
+    exposure: Exposure, target: Source | os.PathLike[str], masks: Mapping[int, ChipMask]
+) -> str:
+    """Flag pixels, by chip, in an exposure that was written to a target, and only those; its new SHA-256."""
+    return _mission(exposure).flag_cosmic_rays(_source(target), masks)
+
+
+def read_corrections(source: Source | os.PathLike[str]) -> Corrections:
+    """Return which corrections of ours an exposure has and had.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, or is of no mission that is known.
+    """
+    opened = _opened(source)
+    return mission_of(opened).corrections(opened)
+
+
+def check_undo(source: Source | os.PathLike[str]) -> None:
+    """Refuse an exposure whose latest correction can't be undone.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, has no correction of ours, was changed since, or no longer has the WCS before.
+    """
+    opened = _opened(source)
+    mission_of(opened).check_undo(opened)
+
+
+def undo_exposure(source: Source | os.PathLike[str], target: Source | os.PathLike[str]) -> Undone:
+    """Write an exposure with the WCS that it had before our latest correction.
+
+    Parameters
+    ----------
+    source : Source or path-like
+        The exposure.
+    target : Source or path-like
+        What will hold it. It may be the same.
+
+    Raises
+    ------
+    InputError
+        As `check_undo`.
+    """
+    opened = _opened(source)
+    return mission_of(opened).undo(opened, _source(target))
+
+
+def _mission(exposure: Exposure) -> Mission:
+    return mission_named(exposure.telescope.mission)
+
+
+def _source(given: Source | os.PathLike[str] | str) -> Source:
+    """A source, or that which a path leads to."""
+    if isinstance(given, FileSource) or not isinstance(given, os.PathLike | str):
+        return given
+    return file_source(given)
+
+
+def _opened(given: Source | os.PathLike[str] | str) -> Source:
+    """A source; one that is a file must be there."""
+    source = _source(given)
+    if isinstance(source, os.PathLike) and not Path(source).exists():
+        raise InputError(source, "no such file", "Check the path, or fetch the file again")
+    return source

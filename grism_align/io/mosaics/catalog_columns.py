@@ -83,4 +83,5 @@ def described(table: Table) -> Table:
             table[name].unit = units.get(name)
         table[name].description = _DESCRIPTIONS.get(name)
     first = ["label", "xcentroid", "ycentroid", "ra", "dec", "ra_error", "dec_error", "ref_epoch", "mag"]
+    first += ["x_error", "y_error"]
     return table[[*first, *(name for name in table.colnames if name not in first)]]

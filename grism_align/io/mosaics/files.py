@@ -12,10 +12,9 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from grism_align import __version__
-from grism_align.io.files.sources import path_of
+from grism_align.io.files.fits import open_fits, plain_text
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.missions.hst.headers import plain_text
-from grism_align.io.missions.hst.read import open_fits
+from grism_align.io.missions import read_keywords
 from grism_align.values.errors import InputError
 from grism_align.values.mosaic import MosaicGrid, MosaicMetadata
 from grism_align.values.transform import TangentPlane
@@ -112,15 +111,8 @@ def metadata_of(exposures: Sequence[Exposure]) -> MosaicMetadata:
     first = exposures[0]
     times = np.array([exposure.exposure_time for exposure in exposures])
     mid = float(np.average([exposure.mid for exposure in exposures], weights=times))
-    with open_fits(path_of(first.source)) as hdus:
-        science = next(hdu.header for hdu in hdus if hdu.name == "SCI")
-        primary = hdus[0].header
-        keywords = {
-            name: (header[name], header.comments[name])
-            for name in (*_CARRIED, *_PHOTOMETRY)
-            for header in (primary, science)
-            if name in header
-        }
+    known = read_keywords(first)
+    keywords = {name: known[name] for name in (*_CARRIED, *_PHOTOMETRY) if name in known}
     return MosaicMetadata(
         float(times.sum()),
         min(exposure.start for exposure in exposures),
@@ -156,7 +148,7 @@ def mosaic_header(
     from astropy.time import Time
 
     header = wcs_header(plan.grid)
-    header["BUNIT"] = ("ELECTRONS/S", "of a pixel")
+    header["BUNIT"] = (exposures[0].rate_unit, "of a pixel")
     for name, (value, comment) in metadata.keywords.items():
         header[name] = (value, comment)
     header["FILTER"] = (plain_text(plan.filter), "element of the mosaic")
@@ -167,7 +159,7 @@ def mosaic_header(
     header["MJD-OBS"] = (metadata.start, "[MJD] the same")
     header["EPOCH_JY"] = (metadata.epoch, "[yr] mean Julian epoch")
     if np.isfinite(metadata.ab_zero_point):
-        header["ABZPT"] = (metadata.ab_zero_point, "AB magnitude of one electron per second")
+        header["ABZPT"] = (metadata.ab_zero_point, "AB magnitude of a source of one BUNIT")
     header["NDRIZIM"] = (len(exposures), "exposures")
     for number, exposure in enumerate(exposures[:999], start=1):
         header[f"D{number:03d}DATA"] = (plain_text(exposure.source.name[:60]), "exposure")
@@ -185,7 +177,7 @@ def mosaic_header(
 def weight_header(header: fits.Header, settings: MosaicSettings) -> fits.Header:
     """Return the header of the weights of the mosaic that has a header."""
     own = header.copy()
-    own["BUNIT"] = ("s" if settings.weights == "exposure" else "(ELECTRONS/S)^-2", "of a pixel")
+    own["BUNIT"] = ("s" if settings.weights == "exposure" else f"({header['BUNIT']})^-2", "of a pixel")
     return own
 
 

@@ -3,75 +3,46 @@
 from __future__ import annotations
 
 import struct
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.record.decode import restore
+from grism_align.io.record.decode import record_from
 from grism_align.io.record.encode import record_tree
-from grism_align.io.record.fields import Companions, FilePair, FileRecord
+from grism_align.io.record.kinds import LayoutError
+from grism_align.io.record.migrations import VERSION_KEY, VersionError, up_to_date
+from grism_align.io.record.schema import ROOT, known_schema
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from grism_align.values.record import Record
 
-    from grism_align.values.field import ExposureSet
+__all__ = ["read_record", "write_record"]
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "Companions",
-    "FilePair",
-    "FileRecord",
-    "read_provenance",
-    "restore",
-    "write_provenance",
-]
-
-#: Version of the layout, also in the name of the schema that describes it.
-SCHEMA_VERSION = "1.0.0"
-
-_ROOT = "grism_align"
 _REMEDY = "Give the provenance file that a step of grism_align wrote"
-_NOTHING = Companions()
+_UPDATE = "A later version of grism_align wrote it: update this one"
 
 
-def write_provenance(
-    path: Path | str,
-    exposures: ExposureSet,
-    files: Mapping[str, FilePair],
-    companions: Companions = _NOTHING,
-) -> dict[str, Any]:
-    """Write all that is known of a set of exposures, checked against the schema.
+def write_record(path: Path | str, record: Record) -> None:
+    """Write a record, checked against its schema.
 
     Parameters
     ----------
     path : path-like
         The file to make or to replace; it is the old one or the whole new one.
-    exposures : ExposureSet
-        The exposures as they were read (`Exposure.applied` is what the input file's WCS had), with
-        the solutions found.
-    files : mapping of str to FilePair
-        The files of every exposure, by key.
-    companions : Companions, optional
-        What lies beside it.
-
-    Returns
-    -------
-    dict
-        The record, as `read_provenance` gives it.
+    record : Record
+        What is to be written.
     """
     import asdf
 
-    content = record_tree(exposures, files, companions, SCHEMA_VERSION)
+    tree = {ROOT: record_tree(record)}
     # given a path, asdf would make a temporary file of its own, which a kill leaves behind
-    with _schema() as schema, atomic_path(Path(path)) as temporary, temporary.open("rb+") as stream:
-        asdf.AsdfFile({_ROOT: content}, custom_schema=schema).write_to(stream)
-    return content
+    with known_schema() as schema, atomic_path(Path(path)) as temporary, temporary.open("rb+") as stream:
+        asdf.AsdfFile(tree, custom_schema=schema).write_to(stream)
 
 
-def read_provenance(path: Path | str) -> dict[str, Any]:
-    """Read a record that `write_provenance` wrote, checked against the schema.
+def read_record(path: Path | str) -> Record:
+    """Read a record that `write_record` wrote, checked against its schema.
 
     Parameters
     ----------
@@ -80,65 +51,61 @@ def read_provenance(path: Path | str) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        What the file has under its key ``grism_align``, arrays in memory.
+    Record
+        With its arrays in memory. A record of an earlier layout is brought up to date.
 
     Raises
     ------
     InputError
-        If the file is missing, no ASDF file, not of grism_align, of another version of the schema or
-        doesn't follow it.
+        If the file is missing, no ASDF file, not of grism_align, of a layout that this version does not know
+        or doesn't follow it; it names the entry then.
     """
+    import asdf
     import yaml  # type: ignore[import-untyped]
 
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such provenance file", _REMEDY)
     try:
-        return _checked_content(path)
+        with known_schema() as schema:
+            try:
+                return record_from(_tree(path, schema)[ROOT])
+            except asdf.ValidationError:
+                return _brought_up_to_date(path, _tree(path, None).get(ROOT), schema)
+    except LayoutError as error:
+        raise InputError(path, f"doesn't follow the schema ({error})", _REMEDY) from error
     except (LookupError, OSError, TypeError, ValueError, struct.error, yaml.YAMLError) as error:
         raise InputError(path, f"not a readable ASDF file ({_brief(error)})", _REMEDY) from error
 
 
-def _schema() -> Any:
-    """A context with the path of the schema, which exists in a zipped package too."""
-    folder = resources.files("grism_align.io.record").joinpath("schemas")
-    return resources.as_file(folder.joinpath(f"provenance-{SCHEMA_VERSION}.yaml"))
-
-
-def _checked_content(path: Path) -> dict[str, Any]:
+def _tree(path: Path, schema: str | None) -> Any:
+    """Return the whole tree of an ASDF file, in memory; checked against a schema where one is given."""
     import asdf
 
-    try:
-        content: dict[str, Any] = _open(path, check=True)[_ROOT]
-    except asdf.ValidationError as error:
-        raise InputError(path, _misfit(_open(path, check=False), error), _REMEDY) from error
-    return content
-
-
-def _open(path: Path, *, check: bool) -> dict[str, Any]:
-    """The whole tree of an ASDF file, in memory."""
-    import asdf
-
-    with _schema() as schema, asdf.config_context() as config:
+    with asdf.config_context() as config:
         # asdf checks what it reads only when told to, and only warns of arrays that are cut off
-        config.validate_on_read = check
+        config.validate_on_read = schema is not None
         config.warn_on_failed_conversion = False
         config.lazy_tree = False
-        custom = schema if check else None
-        with asdf.open(path, custom_schema=custom, lazy_load=False, memmap=False) as file:
+        with asdf.open(path, custom_schema=schema, lazy_load=False, memmap=False) as file:
             return dict(file.tree)
 
 
-def _misfit(tree: Mapping[str, Any], error: Exception) -> str:
-    """Why a tree doesn't follow the schema."""
-    content = tree.get(_ROOT)
-    if not isinstance(content, dict) or "schema_version" not in content:
-        return "an ASDF file, but not a provenance file of grism_align"
-    version = content["schema_version"]
-    if version != SCHEMA_VERSION:
-        return f"written with version {version} of the schema, and this is {SCHEMA_VERSION}"
-    return f"doesn't follow the schema ({_brief(error)})"
+def _brought_up_to_date(path: Path, tree: Any, schema: str) -> Record:
+    """Return the record of a tree that does not follow the schema, if it is of an earlier layout."""
+    import asdf
+
+    if not isinstance(tree, dict) or VERSION_KEY not in tree:
+        raise InputError(path, "an ASDF file, but not a provenance file of grism_align", _REMEDY)
+    try:
+        found = up_to_date(tree)
+        asdf.AsdfFile({ROOT: found}, custom_schema=schema).validate()
+    except VersionError as error:
+        raise InputError(path, str(error), _UPDATE if error.is_newer else _REMEDY) from error
+    except asdf.ValidationError as error:
+        place = list(map(str, error.absolute_path))[1:]
+        raise LayoutError(_brief(error), place) from error
+    return record_from(found)
 
 
 def _brief(error: Exception) -> str:

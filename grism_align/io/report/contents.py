@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.values.failure import remark_from
-from grism_align.values.solution import ExposureFit, FitStatus, Governed, Residuals, agreement
-from grism_align.values.transform import LinearTransform, TangentPlane
+from grism_align.values.solution import FitStatus, agreement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.values.failure import Remark
+    from grism_align.values.mosaic import MosaicProduct
+    from grism_align.values.record import ExposureRecord, Record
+    from grism_align.values.solution import ExposureFit, Governed, Residuals
+    from grism_align.values.transform import LinearTransform
 
-__all__ = ["USER", "Contents", "Entry", "Tie"]
+__all__ = ["USER", "Contents", "Entry", "PlacedResiduals", "Tie"]
 
 #: Stands for the catalog where corrections are the user's own.
 USER = "USER"
@@ -36,23 +38,27 @@ class Entry:
     ----------
     key : str
         Root name.
-    record : mapping
+    record : ExposureRecord
         What the record has of it.
     """
 
     key: str
-    record: Mapping[str, Any]
+    record: ExposureRecord
+
+    @cached_property
+    def total(self) -> ExposureFit | None:
+        """All corrections together; None where no step has fitted it."""
+        return self.record.total
 
     @property
     def is_direct(self) -> bool:
         """Whether it shows the sky."""
-        return bool(self.record["kind"] == "direct")
+        return self.record.is_direct
 
     @property
     def status(self) -> FitStatus | None:
         """How it came out; None where no step has fitted it."""
-        total = self.record["total"]
-        return FitStatus(total["status"]) if total else None
+        return self.total.status if self.total else None
 
     @property
     def is_aligned(self) -> bool:
@@ -62,74 +68,48 @@ class Entry:
     @property
     def is_tied(self) -> bool:
         """Whether it is on the reference catalog."""
-        fit = self.record["absolute"]
-        return bool(fit and fit["transform"])
+        return self.record.absolute is not None and self.record.absolute.is_aligned
 
     @property
-    def tie(self) -> ExposureFit:
-        """Its fit to the catalog, of what is on record the numbers and the residuals."""
-        found, fit = self.residuals("absolute"), self.record["absolute"]
-        columns = {name: np.asarray(column) for name, column in (found or {}).items()}
-        if found is not None and "error" not in columns:
-            columns["error"] = np.full(len(columns["weight"]), np.nan)
-        return ExposureFit(
-            FitStatus(fit["status"]),
-            transform=None,
-            reference=fit["reference"],
-            n_matched=fit["n_matched"],
-            n_used=fit["n_used"],
-            rms=fit["rms"],
-            false_match_probability=fit["false_match_probability"],
-            reduced_chi2=float(self.value("absolute", "reduced_chi2")),
-            leverage=float(self.value("absolute", "leverage")),
-            residuals=Residuals(**columns) if columns else None,
-        )
+    def frame(self) -> int:
+        """Number of its relative frame."""
+        return self.record.relative.frame if self.record.relative else 0
+
+    @property
+    def chance(self) -> float:
+        """False-match probability of its relative fit; NaN where there is none."""
+        return self.record.relative.false_match_probability if self.record.relative else np.nan
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """Why it failed, or what to know about it."""
-        return tuple(map(remark_from, self.value("total", "remarks", ())))
+        return self.total.remarks if self.total else ()
 
     @property
     def governed(self) -> Governed | None:
         """How a grism exposure came by its correction; None of a direct one."""
-        entry = self.value("total", "governed", None)
-        given: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in (entry or {}).items()}
-        return Governed(**given) if given else None
+        return self.total.governed if self.total else None
 
-    def value(self, step: str, name: str, default: Any = float("nan")) -> Any:
-        """One value of the fit of a step, or a default where there is none."""
-        fit = self.record[step]
-        found = fit.get(name) if fit else None
-        return default if found is None else found
-
-    @cached_property
+    @property
     def transform(self) -> LinearTransform | None:
-        """All corrections together, as they are at the exposure's reference point where that is on record."""
-        entry = self.value("total", "transform", None)
-        if entry is None:
-            return None
-        plane = TangentPlane(entry["plane"]["ra"], entry["plane"]["dec"])
-        total = LinearTransform(entry["matrix"], entry["shift"], plane, entry["covariance"])
-        own = self.record.get("plane")
-        return total if own is None else total.at(TangentPlane(own["ra"], own["dec"]))
+        """All corrections together."""
+        return self.total.transform if self.total else None
 
     @property
     def shift(self) -> NDArray[np.float64]:
-        """Total shift to the east and north, (2,) mas."""
-        return np.full(2, np.nan) if self.transform is None else 1e3 * self.transform.shift
+        """Total shift to the east and north at its reference point, (2,) mas; NaN without a correction."""
+        at = self.record.displacement
+        return np.full(2, np.nan) if at is None else at.shift
 
     @property
     def roll(self) -> float:
-        """Total roll, deg."""
-        return np.nan if self.transform is None else self.transform.roll
+        """Total roll there, deg; NaN without a correction."""
+        return np.nan if self.record.displacement is None else self.record.displacement.roll
 
     @property
     def error(self) -> float:
-        """Claimed error of the correction at its tangent point, of one axis, mas; NaN if unknown."""
-        if self.transform is None or not self.transform.covariance.any():
-            return float("nan")
-        return 1e3 * self.transform.axis_error
+        """Claimed error of the correction there, of one axis, mas; NaN if unknown."""
+        return np.nan if self.record.displacement is None else self.record.displacement.error
 
     @property
     def is_moved(self) -> bool:
@@ -139,19 +119,32 @@ class Entry:
     @property
     def mid(self) -> float:
         """Mid time, MJD."""
-        return 0.5 * float(self.record["start"] + self.record["end"])
+        return 0.5 * (self.record.start + self.record.end)
 
     @cached_property
     def outlines(self) -> list[NDArray[np.float64]]:
-        """Edge (8, 2) of each chip on the sky, in deg, corrected; empty where not on record."""
-        chips = self.record.get("starting_wcs", {}).get("chips", ())
-        edges = [np.asarray(chip["sky"], dtype=float)[_AROUND] for chip in chips]
+        """Edge (8, 2) of each chip on the sky, in deg, corrected."""
+        edges = [chip.sky[_AROUND] for chip in self.record.input_wcs.chips]
         return [self.transform.apply_to_sky(edge) for edge in edges] if self.transform else edges
 
-    def residuals(self, step: str) -> Mapping[str, Any] | None:
-        """The matched sources of one step's fit; None where there are none."""
-        found = self.value(step, "residuals", None)
-        return found if found is not None and len(found["weight"]) else None
+
+@dataclass(frozen=True, eq=False)
+class PlacedResiduals:
+    """The matched sources of a fit, at least one, and where they are.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        The fit.
+    matches : Residuals
+        Its residuals.
+    sky : (N, 2) ndarray, deg
+        RA and Dec of the sources; NaN where not on record.
+    """
+
+    fit: ExposureFit
+    matches: Residuals
+    sky: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -195,8 +188,8 @@ class Tie:
 
     @classmethod
     def of(cls, frame: int, entries: Sequence[Entry]) -> Tie:
-        """What the absolute fits of some exposures of a frame tell together."""
-        fits = [entry.tie for entry in entries]
+        """Sum up what the absolute fits of some exposures of a frame tell together."""
+        fits = [entry.record.absolute for entry in entries if entry.record.absolute]
         whole = agreement(fits)
         return cls(
             frame,
@@ -214,8 +207,6 @@ class Tie:
 def _largest_share(fits: Sequence[ExposureFit]) -> float:
     """Of one star in the weight of all fits together."""
     known = [fit.residuals for fit in fits if fit.residuals is not None]
-    if not known or not all(np.isfinite(one.error).all() for one in known):
-        return max(fit.leverage for fit in fits)
     names = np.concatenate([one.matched.astype(str) for one in known])
     weight = np.concatenate([one.weight / one.error**2 for one in known])
     total = np.bincount(np.unique(names, return_inverse=True)[1], weight)
@@ -228,22 +219,22 @@ class Contents:
 
     Parameters
     ----------
-    record : mapping
-        What is under ``grism_align`` in a provenance file.
+    record : Record
+        What was done.
     """
 
-    record: Mapping[str, Any]
+    record: Record
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The exposures, in time order."""
-        found = (Entry(key, record) for key, record in self.record["exposures"].items())
+        found = (Entry(key, record) for key, record in self.record.exposures.items())
         return tuple(sorted(found, key=lambda entry: (entry.mid, entry.key)))
 
     @property
     def is_given(self) -> bool:
         """Whether the corrections are the user's own, and nothing was measured."""
-        return bool(self.record["solutions"]["absolute"]["reference"] == USER)
+        return self.record.references.absolute == USER
 
     @property
     def is_begun(self) -> bool:
@@ -270,67 +261,52 @@ class Contents:
         """The exposures of each visit."""
         found: dict[str, list[Entry]] = {}
         for entry in self.entries:
-            found.setdefault(entry.record["visit"], []).append(entry)
+            found.setdefault(entry.record.visit, []).append(entry)
         return found
 
-    @property
-    def mosaics(self) -> list[dict[str, Any]]:
-        """The mosaics that were made, with their pixel scales in arcsec, and what was left out of them."""
-        return [
-            {
-                **one,
-                "scale": f"{np.sqrt(abs(np.linalg.det(one['frame']['cd_arcsec']))):.4g}",
-                "left_out": self._left_out(one),
-            }
-            for one in self.record.get("mosaics", ())
-        ]
-
-    def _left_out(self, mosaic: Mapping[str, Any]) -> list[str]:
-        """Direct exposures of a mosaic's visits and filter that are not in it."""
-        used = set(mosaic["exposures"])
-        visits = {entry.record["visit"] for entry in self.direct if entry.key in used}
-        alike = [entry for entry in self.direct if entry.record["filter"] == mosaic["filter"]]
-        return [entry.key for entry in alike if entry.record["visit"] in visits and entry.key not in used]
-
-    def activity(self, step: str) -> Mapping[str, Any] | None:
-        """What is on record of one step."""
-        return next((one for one in self.record["activities"] if one["step"] == step), None)
+    def left_out(self, mosaic: MosaicProduct) -> list[str]:
+        """Return the direct exposures of a mosaic's visits and filter that are not in it."""
+        used = set(mosaic.plan.keys)
+        visits = {entry.record.visit for entry in self.direct if entry.key in used}
+        alike = [entry for entry in self.direct if entry.record.filter == mosaic.plan.filter]
+        return [entry.key for entry in alike if entry.record.visit in visits and entry.key not in used]
 
     @cached_property
     def ties(self) -> list[Tie]:
         """Each tie to the catalog once: of a frame, or of the visit or exposure that was tied by itself."""
-        step = self.activity("absolute_align")
-        solve = step["settings"].get("solve") if step else None
+        step = self.record.activity("absolute_align")
+        solve = step.settings.get("solve") if step else None
         groups: dict[tuple[int, str], list[Entry]] = {}
         for entry in [] if self.is_given else self.direct:
             if entry.is_tied:
-                own = {"visit": str(entry.record["visit"]), "exposure": entry.key}.get(str(solve), "")
-                groups.setdefault((int(entry.value("relative", "frame", 0)), own), []).append(entry)
+                own = {"visit": entry.record.visit, "exposure": entry.key}.get(str(solve), "")
+                groups.setdefault((entry.frame, own), []).append(entry)
         return [Tie.of(frame, entries) for (frame, _), entries in sorted(groups.items())]
 
     @cached_property
     def frames(self) -> list[int]:
         """Numbers of the relative frames that have an exposure."""
-        return sorted({int(entry.value("relative", "frame", 0)) for entry in self.direct if entry.is_aligned})
+        return sorted({entry.frame for entry in self.direct if entry.is_aligned})
 
     @cached_property
     def sky_of_source(self) -> dict[int, tuple[float, float]]:
         """RA and Dec, in deg, of the relative frame's sources, by number."""
-        columns = self.record["sources"]
-        positions = zip(columns["ra"].tolist(), columns["dec"].tolist(), strict=True)
-        return dict(zip(columns["number"].tolist(), positions, strict=True))
+        return {source.number: (source.ra, source.dec) for source in self.record.sources}
 
-    def residual_sky(self, entry: Entry, step: str) -> NDArray[np.float64]:
-        """Where the sources of an exposure's residuals are, (N, 2) deg; NaN where not on record."""
-        residuals = entry.residuals(step)
-        if residuals is None:
-            return np.zeros((0, 2))
+    def relative_residuals(self, entry: Entry) -> PlacedResiduals | None:
+        """Return the matches of an exposure with others; None where there are none."""
+        fit = entry.record.relative
+        if fit is None or fit.residuals is None or len(fit.residuals.weight) == 0:
+            return None
         unknown = (np.nan, np.nan)
-        if step == "relative":
-            rows = [self.sky_of_source.get(int(n), unknown) for n in residuals["matched"].tolist()]
-            return np.array(rows, dtype=float).reshape(-1, 2)
-        catalog = self.record["reference_catalog"] or {}
-        found = catalog.get("exposures", {}).get(entry.key)
-        if found is None:
-            return np.full((len(residuals["weight"]), 2), np.nan)
-        return np.asarray(found["reference_position"], dtype=float)
+        rows = [self.sky_of_source.get(int(n), unknown) for n in fit.residuals.matched.tolist()]
+        return PlacedResiduals(fit, fit.residuals, np.array(rows, dtype=float))
+
+    def absolute_residuals(self, entry: Entry) -> PlacedResiduals | None:
+        """Return the matches of an exposure with the catalog; None where there are none."""
+        fit, catalog = entry.record.absolute, self.record.reference_catalog
+        if fit is None or fit.residuals is None or len(fit.residuals.weight) == 0:
+            return None
+        seen = catalog.exposures.get(entry.key) if catalog else None
+        sky = np.full((len(fit.residuals.weight), 2), np.nan) if seen is None else seen.reference_position
+        return PlacedResiduals(fit, fit.residuals, sky)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from grism_align.io.report.contents import Contents
+    from grism_align.values.record import Activity
 
 __all__ = ["Cut", "StepCuts", "step_cuts"]
 
@@ -44,7 +42,6 @@ _NAMES = {
     "grisms_aligned": "of them with a correction",
 }
 _ORDER = {name: place for place, name in enumerate(_NAMES)}
-_OF_FRAME = re.compile(r"(.+)_frame_(\d+)")
 _FRAME_NAMES = {
     "reference_used": "stars used by the fit of frame {}",
     "saturated": "sources of frame {} left out as saturated",
@@ -86,21 +83,18 @@ class StepCuts:
 
 
 def step_cuts(contents: Contents) -> list[StepCuts]:
-    """The counts of every step on record."""
-    return [_step(activity) for activity in contents.record["activities"]]
+    """Return the counts of every step on record."""
+    return [_step(activity) for activity in contents.record.activities]
 
 
-def _step(activity: Mapping[str, Any]) -> StepCuts:
-    counts = activity["counts"]
-    names = sorted(counts, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
-    cuts = tuple(Cut(_text(name), counts[name]) for name in names)
-    return StepCuts(activity["step"], activity["outcome"], activity["note"], cuts)
+def _step(activity: Activity) -> StepCuts:
+    names = sorted(activity.counts, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+    cuts = tuple(Cut(_text(name), activity.counts[name]) for name in names)
+    return StepCuts(activity.step, activity.outcome, activity.note, cuts)
 
 
 def _text(name: str) -> str:
     if name in _NAMES:
         return _NAMES[name]
-    found = _OF_FRAME.fullmatch(name)
-    if found and found[1] in _FRAME_NAMES:
-        return _FRAME_NAMES[found[1]].format(found[2])
-    return name.replace("_", " ")
+    what, _, frame = name.partition("_frame_")
+    return _FRAME_NAMES[what].format(frame) if what in _FRAME_NAMES else name.replace("_", " ")

@@ -17,12 +17,12 @@ _LONGEST_LIST = 6
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: ``1 exposure``, ``2 exposures``."""
+    """Return a number with its noun: ``1 exposure``, ``2 exposures``."""
     return f"{n} {noun if n == 1 else plural or noun + 's'}"
 
 
 def fixed(value: float, digits: int = 1, *, sign: bool = False) -> str:
-    """A number with so many decimals, a dash where nobody knows it; nothing reads -0.0."""
+    """Return a number with so many decimals, a dash where nobody knows it; nothing reads -0.0."""
     if not math.isfinite(value):
         return UNKNOWN
     rounded = round(value, digits) + 0.0
@@ -39,7 +39,7 @@ def value_range(values: Sequence[float], digits: int = 1) -> str:
 
 
 def probability(value: float) -> str:
-    """A probability as a power of ten; what is below any meaning is said to be less."""
+    """Return a probability as a power of ten; what is below any meaning is said to be less."""
     if not math.isfinite(value):
         return UNKNOWN
     if value < 1e-99:
@@ -54,7 +54,7 @@ def listed(names: Sequence[str], longest: int = _LONGEST_LIST) -> str:
 
 
 def setting(value: Any) -> str:
-    """The value of a parameter."""
+    """Return the value of a parameter."""
     if value is None or value == "":
         return "none"
     if isinstance(value, list | tuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.report.formatting import count, fixed, listed, probability
-from grism_align.values.failure import Remark, advice_on, text_of
+from grism_align.values.failure import FailureCode, Remark, advice_on, text_of
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from grism_align.io.report.contents import Contents, Entry, Tie
 
-__all__ = ["Caution", "cautions_of"]
+__all__ = ["QualityWarning", "quality_warnings"]
 
 # Residuals that are this many times what the errors allow.
 _LARGE_CHI2 = 4.0
@@ -44,14 +44,14 @@ _EXPECTED = {
 
 
 @dataclass(frozen=True)
-class Caution:
+class QualityWarning:
     """One thing to know.
 
     Parameters
     ----------
     text : str
         What it is.
-    remedy : str
+    advice : str
         What to do about it.
     is_problem : bool
         Whether it speaks against using the result; else it is for information.
@@ -60,14 +60,14 @@ class Caution:
     """
 
     text: str
-    remedy: str
+    advice: str
     is_problem: bool = True
     exposures: tuple[str, ...] = ()
 
 
-def cautions_of(contents: Contents) -> list[Caution]:
+def quality_warnings(contents: Contents) -> list[QualityWarning]:
     """All that is to be known of a record before its products are used, the worst first."""
-    finders: tuple[Callable[[Contents], Iterator[Caution]], ...] = (
+    finders: tuple[Callable[[Contents], Iterator[QualityWarning]], ...] = (
         _failures,
         _priors,
         _substitutes,
@@ -82,12 +82,12 @@ def cautions_of(contents: Contents) -> list[Caution]:
         _mixed_solutions,
         _earlier,
     )
-    found = [caution for finder in finders for caution in finder(contents)]
-    return sorted(found, key=lambda caution: not caution.is_problem)
+    found = [one for finder in finders for one in finder(contents)]
+    return sorted(found, key=lambda one: not one.is_problem)
 
 
 def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...], tuple[str, ...]]]:
-    """What is remarked of exposures, in words and as it is, with those of which it is."""
+    """Group exposures by what is remarked of them, in words; with the remarks of one, and their names."""
     grouped: dict[str, list[Entry]] = {}
     for entry in entries:
         grouped.setdefault(text_of(entry.remarks), []).append(entry)
@@ -95,32 +95,32 @@ def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...],
         yield text, members[0].remarks, tuple(member.key for member in members)
 
 
-def _failures(contents: Contents) -> Iterator[Caution]:
+def _failures(contents: Contents) -> Iterator[QualityWarning]:
     failed = [entry for entry in contents.entries if entry.status is FitStatus.FAILED]
     for text, remarks, keys in _by_remarks(failed):
         keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs"
-        yield Caution(f"{listed(keys)} {keeps}: {text}", advice_on(remarks), exposures=keys)
+        yield QualityWarning(f"{listed(keys)} {keeps}: {text}", advice_on(remarks), exposures=keys)
     unfitted = tuple(entry.key for entry in contents.entries if entry.status is None)
     if unfitted and not contents.is_given:
         remedy = "Run the pipeline to its end, from the association beside this record"
         text = f"{count(len(unfitted), 'exposure')} not fitted by any step yet"
-        yield Caution(text, remedy, is_problem=contents.is_begun, exposures=unfitted)
+        yield QualityWarning(text, remedy, is_problem=contents.is_begun, exposures=unfitted)
     elif unfitted:
         text = f"{count(len(unfitted), 'exposure')} not in your table, and as before: {listed(unfitted)}"
-        yield Caution(text, "Nothing to do, if that was meant", is_problem=False, exposures=unfitted)
+        yield QualityWarning(text, "Nothing to do, if that was meant", is_problem=False, exposures=unfitted)
 
 
-def _priors(contents: Contents) -> Iterator[Caution]:
+def _priors(contents: Contents) -> Iterator[QualityWarning]:
     prior = [entry for entry in contents.direct if entry.status is FitStatus.PRIOR_ONLY]
     for text, remarks, keys in _by_remarks(prior):
-        yield Caution(
+        yield QualityWarning(
             f"{listed(keys)} PRIOR_ONLY: {text}",
             f"{advice_on(remarks)}. As it is, good to tens of mas: too little for stacking",
             exposures=keys,
         )
 
 
-def _substitutes(contents: Contents) -> Iterator[Caution]:
+def _substitutes(contents: Contents) -> Iterator[QualityWarning]:
     odd = [entry for entry in contents.grisms if entry.remarks and entry.status is not FitStatus.FAILED]
     verify = "verify_traces tells how far the spectra are off, and refine_grism mends that"
     own = f"See whether a direct exposure of their own can be had; if not, {verify}"
@@ -130,7 +130,7 @@ def _substitutes(contents: Contents) -> Iterator[Caution]:
         if entries:
             reasons = "; ".join(f"{listed(names)} ({why})" for why, names in _alike(entries).items())
             text = f"{count(len(entries), 'grism exposure')} corrected {what}: {reasons}"
-            yield Caution(text, remedy, exposures=tuple(entry.key for entry in entries))
+            yield QualityWarning(text, remedy, exposures=tuple(entry.key for entry in entries))
 
 
 def _alike(entries: list[Entry]) -> dict[str, list[str]]:
@@ -144,7 +144,7 @@ def _alike(entries: list[Entry]) -> dict[str, list[str]]:
     return found
 
 
-def _carried(contents: Contents) -> Iterator[Caution]:
+def _carried(contents: Contents) -> Iterator[QualityWarning]:
     """Grism exposures whose errors are mostly those of the way from the direct exposure."""
     plain = [entry for entry in contents.grisms if entry.is_aligned and not entry.remarks]
     errors = {entry.key: entry.governed.propagation_error for entry in plain if entry.governed}
@@ -156,62 +156,64 @@ def _carried(contents: Contents) -> Iterator[Caution]:
             f"dithers and drift in between add errors of up to {max(errors[key] for key in keys):.0f} mas"
         )
         remedy = "Fine for extracting spectra; where it matters, have the traces verified or refined"
-        yield Caution(text, remedy, is_problem=False, exposures=keys)
+        yield QualityWarning(text, remedy, is_problem=False, exposures=keys)
 
 
-def _ties(contents: Contents) -> Iterator[Caution]:
+def _ties(contents: Contents) -> Iterator[QualityWarning]:
     for tie in contents.ties:
         yield from _weak_tie(tie)
     for entry in contents.direct:
-        chance = float(entry.value("relative", "false_match_probability"))
-        if entry.is_aligned and chance > _LARGE_PROBABILITY:
-            text = f"{entry.key} may be matched by chance: false-match probability {probability(chance)}"
-            yield Caution(text, "Look at its residuals below before you use it", exposures=(entry.key,))
+        if entry.is_aligned and entry.chance > _LARGE_PROBABILITY:
+            chance = probability(entry.chance)
+            text = f"{entry.key} may be matched by chance: false-match probability {chance}"
+            yield QualityWarning(
+                text, "Look at its residuals below before you use it", exposures=(entry.key,)
+            )
 
 
-def _weak_tie(tie: Tie) -> Iterator[Caution]:
+def _weak_tie(tie: Tie) -> Iterator[QualityWarning]:
     name = f"The tie to {tie.reference} ({count(tie.n_exposures, 'exposure')})"
     if tie.n_used < _FEW_STARS:
         remedy = "Give a deeper catalog (LSDR10, PS1DR2, HSCV3), or an aligned visit's record as the catalog"
-        yield Caution(f"{name} rests on {count(tie.n_used, 'star')}", remedy)
+        yield QualityWarning(f"{name} rests on {count(tie.n_used, 'star')}", remedy)
     if tie.leverage > _LARGE_LEVERAGE:
         remedy = "See in the catalog whether this star's position and motion can be believed"
-        yield Caution(f"{name} has {100 * tie.leverage:.0f} % of its weight on one star", remedy)
+        yield QualityWarning(f"{name} has {100 * tie.leverage:.0f} % of its weight on one star", remedy)
     if tie.reduced_chi2 > _LARGE_CHI2:
         excess = fixed(float(np.sqrt(tie.reduced_chi2)))
         remedy = (
             "Look at the residuals below: probably there are galaxies or blends among the matches, or the "
             "catalog's errors are too small, or its epoch is wrong"
         )
-        yield Caution(f"{name} has residuals {excess} times what the given errors allow", remedy)
+        yield QualityWarning(f"{name} has residuals {excess} times what the given errors allow", remedy)
     if tie.probability > _LARGE_PROBABILITY:
         text = f"{name} may be by chance: false-match probability {probability(tie.probability)}"
-        yield Caution(text, "Compare with another catalog before you use it")
+        yield QualityWarning(text, "Compare with another catalog before you use it")
 
 
-def _frames(contents: Contents) -> Iterator[Caution]:
+def _frames(contents: Contents) -> Iterator[QualityWarning]:
     tied = {tie.frame for tie in contents.ties}
     if len(contents.frames) > 1:
         loose = len([frame for frame in contents.frames if frame not in tied])
-        yield Caution(
+        yield QualityWarning(
             f"{len(contents.frames)} groups of exposures share no sources, {loose} of them not on a catalog",
             "Groups that are not tied may be off from each other as the pointing is: tie them to a catalog",
             is_problem=loose > 0,
         )
-    untied = tuple(e.key for e in contents.direct if e.is_aligned and e.record["absolute"] and not e.is_tied)
-    step = contents.activity("absolute_align")
-    if untied and not (step and step["outcome"] == "failed"):
-        why = str(contents.record["exposures"][untied[0]]["absolute"]["reason"])
+    fits = {e.key: e.record.absolute for e in contents.direct if e.is_aligned and not e.is_tied}
+    untied = {key: text_of(fit.remarks) for key, fit in fits.items() if fit}
+    step = contents.record.activity("absolute_align")
+    if untied and not (step and step.outcome == "failed"):
+        why = next(iter(untied.values()))
         text = f"{count(len(untied), 'exposure')} aligned, but not tied to the catalog: {why}"
-        remedy = "Give a deeper catalog or a larger search_radius; relative to each other they are good"
-        yield Caution(text, remedy, exposures=untied)
+        yield QualityWarning(text, FailureCode.NOT_TIED.advice, exposures=tuple(untied))
 
 
-def _steps(contents: Contents) -> Iterator[Caution]:
-    for activity in contents.record["activities"]:
-        step, note, outcome = activity["step"], activity["note"], activity["outcome"]
+def _steps(contents: Contents) -> Iterator[QualityWarning]:
+    for activity in contents.record.activities:
+        step, note, outcome = activity.step, activity.note, activity.outcome
         if outcome == "failed":
-            yield Caution(
+            yield QualityWarning(
                 f"{step} changed nothing: {note}", "Mend what it names, then run from this association"
             )
         elif step == "absolute_align" and outcome == "skipped":
@@ -220,31 +222,31 @@ def _steps(contents: Contents) -> Iterator[Caution]:
             remedy = (
                 "If you need positions on the sky, give the step absolute_align a catalog, such as GAIADR3"
             )
-            yield Caution(text, remedy, is_problem=False)
+            yield QualityWarning(text, remedy, is_problem=False)
         elif step in _ORIGINS:
-            yield Caution(f"{_ORIGINS[step]} {note.split(', sha256')[0]}", _OF_ORIGIN, is_problem=False)
+            yield QualityWarning(f"{_ORIGINS[step]} {note}", _OF_ORIGIN, is_problem=False)
         elif note and (step, outcome) not in _EXPECTED and not contents.is_lone:
             verb = "was skipped" if outcome == "skipped" else "says"
-            yield Caution(f"{step} {verb}: {note}", "Read whether it matters to you", is_problem=False)
+            yield QualityWarning(f"{step} {verb}: {note}", "Read whether it matters to you", is_problem=False)
 
 
-def _traces(contents: Contents) -> Iterator[Caution]:
+def _traces(contents: Contents) -> Iterator[QualityWarning]:
     """Spectra that do not lie where the corrected WCSs say."""
     for entry in contents.grisms:
-        check = entry.record.get("traces") or {}
-        value, error = (float(check.get(f"after_{name}", np.nan)) for name in ("px", "error"))
-        if abs(value) > max(_LARGE_TRACE, _TRACE_ERRORS * error):
-            text = f"{entry.key}: its spectra lie {fixed(value, 2, sign=True)} pixels from where they should"
+        check = entry.record.traces
+        if check and abs(check.after_px) > max(_LARGE_TRACE, _TRACE_ERRORS * check.after_error):
+            off = fixed(check.after_px, 2, sign=True)
+            text = f"{entry.key}: its spectra lie {off} pixels from where they should"
             remedy = "Use refine_grism, or let the extraction fit the offset across the dispersion"
-            yield Caution(text, remedy, exposures=(entry.key,))
+            yield QualityWarning(text, remedy, exposures=(entry.key,))
 
 
-def _jumps(contents: Contents) -> Iterator[Caution]:
+def _jumps(contents: Contents) -> Iterator[QualityWarning]:
     """Exposures that lie apart from the others of their guide-star acquisition."""
     groups: dict[str, list[Entry]] = {}
     for entry in contents.direct:
         if entry.is_aligned:
-            groups.setdefault(entry.record["group"], []).append(entry)
+            groups.setdefault(entry.record.group, []).append(entry)
     for group, entries in groups.items():
         shifts = np.array([entry.shift for entry in entries]) / 1e3
         away = np.hypot(*(shifts - np.median(shifts, axis=0)).T)
@@ -252,40 +254,40 @@ def _jumps(contents: Contents) -> Iterator[Caution]:
             if len(entries) > 2 and distance > _LARGE_JUMP:
                 text = f"{entry.key} lies {distance:.2f}″ from the others of its acquisition ({group})"
                 remedy = "See whether the guide star was lost or changed; its grism exposures moved as well"
-                yield Caution(text, remedy, exposures=(entry.key,))
+                yield QualityWarning(text, remedy, exposures=(entry.key,))
 
 
-def _large_shifts(contents: Contents) -> Iterator[Caution]:
+def _large_shifts(contents: Contents) -> Iterator[QualityWarning]:
     far = [e for e in contents.direct if e.transform and np.hypot(*e.shift) > 1e3 * _LARGE_SHIFT]
     if far:
         largest = max(float(np.hypot(*entry.shift)) for entry in far) / 1e3
         moved = count(len(far), "direct exposure")
         text = f"{moved} moved by more than {_LARGE_SHIFT:g}″ (up to {largest:.1f}″)"
-        remedy = "Check the false-match probability and the residuals; such an offset is rare for HST"
-        yield Caution(text, remedy, is_problem=False, exposures=tuple(entry.key for entry in far))
+        remedy = "Check the false-match probability and the residuals; such an offset is rare"
+        yield QualityWarning(text, remedy, is_problem=False, exposures=tuple(entry.key for entry in far))
 
 
-def _missing_files(contents: Contents) -> Iterator[Caution]:
+def _missing_files(contents: Contents) -> Iterator[QualityWarning]:
     """Exposures with a correction that no file has."""
-    if all(entry.record["output"] is None for entry in contents.entries):
+    if all(entry.record.output is None for entry in contents.entries):
         return
-    missing = tuple(e.key for e in contents.entries if e.transform and e.record["output"] is None)
+    missing = tuple(e.key for e in contents.entries if e.transform and e.record.output is None)
     if missing:
         text = f"{count(len(missing), 'exposure')} with a correction, but no file written"
-        yield Caution(text, "Run the step again with room to write", exposures=missing)
+        yield QualityWarning(text, "Run the step again with room to write", exposures=missing)
 
 
-def _mixed_solutions(contents: Contents) -> Iterator[Caution]:
-    names = sorted({entry.record["wcs_solution"] or "unnamed" for entry in contents.entries})
+def _mixed_solutions(contents: Contents) -> Iterator[QualityWarning]:
+    names = sorted({entry.record.wcs_solution or "unnamed" for entry in contents.entries})
     if len(names) > 1:
         text = f"The exposures came with WCSs of different solutions: {listed(names)}"
         remedy = "Corrections count from each exposure's own, so compare final positions and not shifts"
-        yield Caution(text, remedy, is_problem=False)
+        yield QualityWarning(text, remedy, is_problem=False)
 
 
-def _earlier(contents: Contents) -> Iterator[Caution]:
-    keys = tuple(entry.key for entry in contents.entries if entry.record["applied"] is not None)
+def _earlier(contents: Contents) -> Iterator[QualityWarning]:
+    keys = tuple(entry.key for entry in contents.entries if entry.record.applied is not None)
     if keys:
         text = f"{count(len(keys), 'file')} had an earlier correction when read"
         remedy = "Nothing to do: shifts and rolls here count from the WCS before any correction"
-        yield Caution(text, remedy, is_problem=False, exposures=keys)
+        yield QualityWarning(text, remedy, is_problem=False, exposures=keys)

@@ -82,7 +82,7 @@ class Row:
 
 def exposure_rows(contents: Contents) -> list[Row]:
     """One row an exposure, in time order."""
-    visits = [entry.record["visit"] for entry in contents.entries]
+    visits = [entry.record.visit for entry in contents.entries]
     before = [*visits[:1], *visits[:-1]]
     return [
         _row(entry, is_first=visit != last)
@@ -92,18 +92,18 @@ def exposure_rows(contents: Contents) -> list[Row]:
 
 def _row(entry: Entry, *, is_first: bool) -> Row:
     east, north = entry.shift
-    chance = float(entry.value("relative", "false_match_probability"))
-    matched = entry.value("relative", "n_matched")
+    chance, fit = entry.chance, entry.record.relative
+    matched, rms = (float(fit.n_matched), fit.rms) if fit else (np.nan, np.nan)
     remark, governors = _remark(entry), _governors(entry)
-    start = float(entry.record["start"])
+    start = entry.record.start
     cells = (
-        _text(str(entry.record["filter"])),
+        _text(entry.record.filter),
         _number(east, 1, sign=True),
         _number(north, 1, sign=True),
         _number(entry.roll, 5, sign=True),
         _number(entry.error, 1),
-        _number(float(matched), 0),
-        _number(float(entry.value("relative", "rms")), 1),
+        _number(matched, 0),
+        _number(rms, 1),
         Cell(probability(chance), _sort(chance), "number screen"),
         Cell(governors, governors.lower(), "names"),
         Cell(remark, remark.lower(), "text long" if len(remark) > _LONG else "text"),
@@ -126,7 +126,8 @@ def _governors(entry: Entry) -> str:
 
 
 def _remark(entry: Entry) -> str:
-    parts = [text_of(entry.remarks), str(entry.governed or ""), str(entry.value("total", "given_by", ""))]
+    given_by = entry.total.given_by if entry.total else ""
+    parts = [text_of(entry.remarks), str(entry.governed or ""), given_by]
     return "; ".join(part for part in parts if part)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from grism_align.io.report.contents import Contents
+    from grism_align.values.record import Activity
     from grism_align.values.settings import Parameter
 
 __all__ = ["SettingRow", "changed_settings"]
@@ -50,18 +51,18 @@ class SettingRow:
 
 def changed_settings(contents: Contents) -> list[SettingRow]:
     """Every parameter of every step on record that isn't at its default."""
-    files = [name for name in contents.record["parameter_file"].split(" + ") if name]
+    files = [name for name in contents.record.parameter_file.split(" + ") if name]
     shipped = _shipped(PurePath(files[0]).name) if files else {}
-    rows = [row for activity in contents.record["activities"] for row in _rows(activity, shipped)]
+    rows = [row for activity in contents.record.activities for row in _rows(activity, shipped)]
     return [*_skips(contents), *rows]
 
 
 def _skips(contents: Contents) -> Iterator[SettingRow]:
-    """Steps that are run on request only and were, and those left out before one that was run.
+    """Tell which steps are run on request only and were, and those left out before one that was run.
 
     A record has no ``skip``: a step that is skipped leaves nothing in it.
     """
-    done = [step for step in PIPELINE if contents.activity(step)]
+    done = [step for step in PIPELINE if contents.record.activity(step)]
     if not done or contents.is_given:
         return
     text = "Whether the pipeline leaves the step out"
@@ -73,8 +74,8 @@ def _skips(contents: Contents) -> Iterator[SettingRow]:
             yield SettingRow(step, "skip", "not run", "False", "", text, "user")
 
 
-def _rows(activity: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[SettingRow]:
-    step, given = activity["step"], activity["settings"]
+def _rows(activity: Activity, shipped: Mapping[str, Any]) -> Iterator[SettingRow]:
+    step, given = activity.step, to_builtin(activity.settings)
     known = _parameters(step, given)
     for name, value in sorted(given.items()):
         parameter = known.get(name)
@@ -88,10 +89,10 @@ def _rows(activity: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[S
 
 
 def _parameters(step: str, given: Mapping[str, Any]) -> dict[str, Parameter]:
-    """The declarations of a step's parameters; of the same name in two groups that of the step's own."""
+    """Return the declarations of a step's parameters; of two of one name that of the step's own group."""
     shared = "MatchSettings" if step == "absolute_align" else "ReferenceMatchSettings"
     groups = [parameters_of(group) for group in _groups() if group.__name__ != shared]
-    # all parameters of the step's own groups are given, though a record of an earlier version may lack some
+    # all parameters of the step's own groups are given
     groups.sort(key=lambda group: sum(one.name in given for one in group) / len(group))
     return {one.name: one for group in groups for one in group}
 
@@ -105,7 +106,7 @@ def _groups() -> list[type[Settings]]:
 
 @cache
 def _shipped(name: str) -> dict[str, dict[str, Any]]:
-    """The parameters of an instrument's file, by step; empty if the package has no such file."""
+    """Return the parameters of an instrument's file, by step; empty if the package has no such file."""
     import asdf
 
     file = resources.files("grism_align.cfg").joinpath(name)

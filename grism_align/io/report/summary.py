@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from grism_align.io.report.contents import Contents, Entry, Tie
-    from grism_align.io.report.quality_warnings import Caution
+    from grism_align.io.report.quality_warnings import QualityWarning
 
-__all__ = ["Figure", "Verdict", "verdict_of"]
+__all__ = ["Figure", "Summary", "summary_of"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Summary:
     """Whether to trust a run.
 
     Parameters
@@ -43,7 +43,7 @@ class Verdict:
     level : str
         ``good``, ``care``, ``bad``, or ``plain`` where nothing was aligned, nor was to be.
     headline : str
-        The verdict.
+        Whether to trust it.
     sentences : tuple of str
         What was done.
     figures : tuple of Figure
@@ -56,33 +56,33 @@ class Verdict:
     figures: tuple[Figure, ...]
 
 
-def verdict_of(contents: Contents, cautions: Sequence[Caution]) -> Verdict:
-    """The verdict on a record.
+def summary_of(contents: Contents, warnings: Sequence[QualityWarning]) -> Summary:
+    """Sum up whether to trust what is on record.
 
     Parameters
     ----------
     contents : Contents
         The record.
-    cautions : sequence of Caution
+    warnings : sequence of QualityWarning
         What is to be said against it.
     """
-    level = _level(contents, cautions)
+    level = _level(contents, warnings)
     sentences = (
         *_direct_sentences(contents),
         _grism_sentence(contents),
         _trace_sentence(contents),
         _mosaic_sentence(contents),
     )
-    return Verdict(
+    return Summary(
         level,
-        _headline(contents, cautions, level),
+        _headline(contents, warnings, level),
         tuple(sentence for sentence in sentences if sentence),
         (_exposures(contents), _tie(contents), _errors(contents), _chance(contents), _shifts(contents)),
     )
 
 
-def _level(contents: Contents, cautions: Sequence[Caution]) -> str:
-    problems = any(caution.is_problem for caution in cautions)
+def _level(contents: Contents, warnings: Sequence[QualityWarning]) -> str:
+    problems = any(one.is_problem for one in warnings)
     if not contents.is_begun or ((contents.is_given or contents.is_lone) and not problems):
         return "plain"
     if not any(entry.is_aligned for entry in contents.entries):
@@ -90,12 +90,12 @@ def _level(contents: Contents, cautions: Sequence[Caution]) -> str:
     return "care" if problems else "good"
 
 
-def _headline(contents: Contents, cautions: Sequence[Caution], level: str) -> str:
+def _headline(contents: Contents, warnings: Sequence[QualityWarning], level: str) -> str:
     if not contents.is_begun:
         return _not_begun(contents)
     if level == "bad":
         return "Not aligned: no exposure has a correction of its own."
-    problems = sum(caution.is_problem for caution in cautions)
+    problems = sum(one.is_problem for one in warnings)
     done = _done(contents)
     if level in {"good", "plain"}:
         return f"{done}; no warnings."
@@ -105,17 +105,17 @@ def _headline(contents: Contents, cautions: Sequence[Caution], level: str) -> st
 
 
 def _not_begun(contents: Contents) -> str:
-    if contents.mosaics:
-        made = "a mosaic was" if len(contents.mosaics) == 1 else "mosaics were"
+    if contents.record.mosaics:
+        made = "a mosaic was" if len(contents.record.mosaics) == 1 else "mosaics were"
         return f"Not aligned: {made} made with the WCSs that the exposures came with."
-    done = contents.activity("source_catalog")
+    done = contents.record.activity("source_catalog")
     return f"Not aligned yet{': the sources are measured' if done else ''}."
 
 
 def _lone(contents: Contents) -> str:
     still = "Not aligned" if any(entry.is_moved for entry in contents.entries) else "Not moved"
-    step = contents.activity("absolute_align")
-    if step and step["outcome"] == "failed":
+    step = contents.record.activity("absolute_align")
+    if step and step.outcome == "failed":
         return f"{still}: there is one direct exposure, and it could not be tied to a catalog"
     return f"{still}: there is one direct exposure, and no catalog to align it with"
 
@@ -155,8 +155,8 @@ def _together(contents: Contents) -> str:
     aligned = [entry for entry in direct if entry.is_aligned]
     if not aligned:
         return f"None of the {count(len(direct), 'direct exposure')} could be aligned."
-    matched = [float(entry.value("relative", "n_matched")) for entry in aligned]
-    rms = [float(entry.value("relative", "rms")) for entry in aligned]
+    fits = [entry.record.relative for entry in aligned if entry.record.relative]
+    matched, rms = [float(fit.n_matched) for fit in fits], [fit.rms for fit in fits]
     all_of = "All" if len(aligned) == len(direct) else f"{len(aligned)} of"
     return (
         f"{all_of} {count(len(direct), 'direct exposure')} of {count(len(contents.visits), 'visit')} "
@@ -169,7 +169,7 @@ def _tie_sentences(contents: Contents) -> list[str]:
     if not any(entry.is_aligned for entry in contents.direct):
         return []
     if not contents.ties:
-        reference = contents.record["solutions"]["relative"]["reference"] or "the first exposure"
+        reference = contents.record.references.relative or "the first exposure"
         return [
             f"{'They are' if len(contents.direct) > 1 else 'It is'} not tied to a catalog: the frame is that "
             f"of the pointing of {reference}, which on the sky may be off by some tenths of an arcsecond and "
@@ -207,12 +207,11 @@ def _grism_sentence(contents: Contents) -> str:
 
 def _trace_sentence(contents: Contents) -> str:
     """How well spectra lie where the corrected WCSs say, where that was verified."""
-    checks = [entry.record.get("traces") or {} for entry in contents.grisms]
-    found = np.array([float(check.get("after_px", np.nan)) for check in checks])
-    found = found[np.isfinite(found)]
-    if len(found) == 0:
+    checks = [entry.record.traces for entry in contents.grisms]
+    found = [abs(check.after_px) for check in checks if check and check.is_measured]
+    if not found:
         return ""
-    largest = float(np.abs(found).max())
+    largest = max(found)
     return (
         f"The spectra of {count(len(found), 'grism exposure')} were looked at: they lie at most "
         f"{fixed(largest, 2)} pixels across from where the corrected WCSs put them."
@@ -220,7 +219,7 @@ def _trace_sentence(contents: Contents) -> str:
 
 
 def _mosaic_sentence(contents: Contents) -> str:
-    names = [str(one["name"]) for one in contents.mosaics]
+    names = [one.plan.name for one in contents.record.mosaics]
     if not names:
         return ""
     return f"{count(len(names), 'mosaic')} {'was' if len(names) == 1 else 'were'} made: {listed(names)}."
@@ -262,9 +261,7 @@ def _errors(contents: Contents) -> Figure:
 
 
 def _chance(contents: Contents) -> Figure:
-    relative = [
-        float(e.value("relative", "false_match_probability")) for e in contents.direct if e.is_aligned
-    ]
+    relative = [entry.chance for entry in contents.direct if entry.is_aligned]
     tie = [tie.probability for tie in contents.ties]
     worst = [float(np.nanmax(part)) for part in (relative, tie) if np.isfinite(part).any()]
     if not worst:

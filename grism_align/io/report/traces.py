@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from grism_align.io.report.contents import Contents
     from grism_align.io.report.plots.figures import Plotter
+    from grism_align.values.trace import TraceCheck
 
 __all__ = ["Traces", "traces_of"]
 
@@ -41,11 +42,11 @@ class Traces:
 
 
 def traces_of(contents: Contents, plotter: Plotter) -> Traces | None:
-    """The verification of the grism exposures' corrections on their spectra; None where there was none."""
-    checks = {e.key: check for e in contents.grisms if (check := e.record.get("traces")) is not None}
+    """Return what the spectra say of the grism exposures' corrections; None where they were not asked."""
+    checks = {e.key: check for e in contents.grisms if (check := e.record.traces) is not None}
     if not checks:
         return None
-    measured = {key: one for key, one in checks.items() if np.isfinite(one["after_px"])}
+    measured = {key: one for key, one in checks.items() if one.is_measured}
     panel = None
     if measured:
         text = (
@@ -56,26 +57,29 @@ def traces_of(contents: Contents, plotter: Plotter) -> Traces | None:
     return Traces(panel, tuple(_row(key, check) for key, check in checks.items()))
 
 
-def _row(key: str, check: Mapping[str, Any]) -> tuple[str, ...]:
-    before, after = (
-        f"{fixed(check[f'{when}_px'], 3, sign=True)} ± {fixed(check[f'{when}_error'], 3)}"
-        if np.isfinite(check[f"{when}_px"])
-        else fixed(float("nan"))
-        for when in ("before", "after")
-    )
-    return (key, str(check["n_sources"]), before, after, str(check["note"]))
+def _row(key: str, check: TraceCheck) -> tuple[str, ...]:
+    before = _with_error(check.before_px, check.before_error)
+    after = _with_error(check.after_px, check.after_error)
+    return (key, str(check.n_sources), before, after, check.note)
 
 
-def _plot(measured: Mapping[str, Mapping[str, Any]], text: str, plotter: Plotter) -> Markup:
-    names = list(measured)
+def _with_error(value: float, error: float) -> str:
+    known = np.isfinite(value)
+    return f"{fixed(value, 3, sign=True)} ± {fixed(error, 3)}" if known else fixed(float("nan"))
+
+
+def _plot(measured: Mapping[str, TraceCheck], text: str, plotter: Plotter) -> Markup:
+    names, checks = list(measured), measured.values()
+    before = np.array([(check.before_px, check.before_error) for check in checks])
+    after = np.array([(check.after_px, check.after_error) for check in checks])
     with plotter.style():
         figure = plotter.figure(560, 250)
         axes = plotter.axes(figure, (56, 74, 494, 166))
-        for when, color, face, shift in (("before", NORTH, "none", -0.12), ("after", EAST, EAST, 0.12)):
+        for (value, error), when, color, face, shift in (
+            (before.T, "before", NORTH, "none", -0.12),
+            (after.T, "after", EAST, EAST, 0.12),
+        ):
             place = np.arange(len(names)) + shift
-            value, error = (
-                np.array([float(measured[k][f"{when}_{x}"]) for k in names]) for x in ("px", "error")
-            )
             axes.vlines(place, value - error, value + error, color=color, lw=0.9)
             axes.plot(place, value, "o", color=color, mfc=face, ms=5, label=when)
         axes.axhline(0, color=FAINT, lw=0.6, zorder=0)

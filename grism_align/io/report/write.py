@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
+from grism_align.io.record.migrations import VERSION
 from grism_align.io.report.contents import Contents
 from grism_align.io.report.cuts import step_cuts
 from grism_align.io.report.formatting import probability
@@ -22,17 +23,17 @@ from grism_align.io.report.plots.residual_plots import (
 )
 from grism_align.io.report.plots.sky_plots import sky_panel
 from grism_align.io.report.plots.time_plots import time_panels
-from grism_align.io.report.quality_warnings import cautions_of
+from grism_align.io.report.quality_warnings import quality_warnings
 from grism_align.io.report.rows import COLUMNS, exposure_rows
 from grism_align.io.report.settings_rows import changed_settings
-from grism_align.io.report.summary import verdict_of
+from grism_align.io.report.summary import summary_of
 from grism_align.io.report.traces import traces_of
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jinja2 import Template
+
+    from grism_align.values.record import Record
 
 __all__ = ["report_html", "report_path", "write_report"]
 
@@ -43,13 +44,13 @@ def report_path(provenance: Path | str) -> Path:
     return path.with_name(path.stem.removesuffix("_provenance") + "_report.html")
 
 
-def write_report(record: Mapping[str, Any] | Path | str, destination: Path | str | None = None) -> Path:
+def write_report(record: Record | Path | str, destination: Path | str | None = None) -> Path:
     """Write the report of a run, one file that needs nothing else.
 
     Parameters
     ----------
-    record : mapping or path-like
-        The tree that `read_provenance` gives, or the file.
+    record : Record or path-like
+        What was done, or the file that says it.
     destination : path-like, optional
         The page; beside the file by default.
 
@@ -67,7 +68,7 @@ def write_report(record: Mapping[str, Any] | Path | str, destination: Path | str
     """
     if isinstance(record, str | Path):
         target = report_path(record) if destination is None else Path(destination)
-        page = report_html(read_provenance(record))
+        page = report_html(read_record(record))
     elif destination is None:
         msg = "a destination is needed where the record is no file"
         raise ValueError(msg)
@@ -81,32 +82,32 @@ def write_report(record: Mapping[str, Any] | Path | str, destination: Path | str
     return target
 
 
-def report_html(tree: Mapping[str, Any]) -> str:
-    """The page of a record.
+def report_html(record: Record) -> str:
+    """Make the page of a record.
 
     Parameters
     ----------
-    tree : mapping
-        What `read_provenance` gives; what optional entries it lacks, the page leaves out.
+    record : Record
+        What was done.
     """
-    contents, plotter = Contents(tree), Plotter()
-    cautions = cautions_of(contents)
+    contents, plotter = Contents(record), Plotter()
+    warnings = quality_warnings(contents)
     return _template().render(
-        record=tree,
+        record=record,
+        version=VERSION,
         contents=contents,
-        verdict=verdict_of(contents, cautions),
-        cautions=cautions,
+        summary=summary_of(contents, warnings),
+        warnings=warnings,
         columns=COLUMNS,
         rows=exposure_rows(contents),
         blink=blink_of(contents),
-        summary=relative_summary(contents, plotter),
+        scatter=relative_summary(contents, plotter),
         relative=relative_panels(contents, plotter),
         absolute=absolute_panels(contents, plotter),
         most_panels=MOST_PANELS,
         sky=sky_panel(contents, plotter),
         times=time_panels(contents, plotter),
         traces=traces_of(contents, plotter),
-        mosaics=contents.mosaics,
         cuts=step_cuts(contents),
         settings=changed_settings(contents),
         style=_resource("page.css"),

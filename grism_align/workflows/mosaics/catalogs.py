@@ -13,10 +13,11 @@ from grism_align.algorithms.measuring.background import clipped_level
 from grism_align.algorithms.mosaics.catalog import FindSettings, MosaicSources, measure_mosaic
 from grism_align.algorithms.mosaics.drizzle import noise_correlation
 from grism_align.io.files.builtin import to_builtin
+from grism_align.io.files.fits import plain_text
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.missions.hst.headers import plain_text
 from grism_align.io.mosaics.files import TiledImage, metadata_of, tiled_image, wcs_header
 from grism_align.values.mosaic import Tile
+from grism_align.values.sphere import ARCSEC_PER_RADIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +45,6 @@ _POGSON = 1.0857
 # measured on WFC3/IR, whose pixels are as wide as the optics' FWHM; exposures average it.
 _PHASE_POSITION = 0.04
 _PHASE_MAGNITUDE = 0.05
-# Of the mirror, m.
-_APERTURE_HST = 2.4
 _FWHM = 2.3548
 
 
@@ -274,9 +273,8 @@ def _star_width(mosaic: _Mosaic) -> float:
 
     It is a fifth more than the two make: charge spreads between pixels, and drizzling spreads light.
     """
-    keywords = mosaic.metadata.keywords
-    wavelength = float(keywords.get("PHOTPLAM", (0.0, ""))[0] or 0.0)  # type: ignore[arg-type]
-    optics = np.degrees(1.03 * wavelength * 1e-10 / _APERTURE_HST) * 3600
+    first = mosaic.exposures[0]
+    optics = ARCSEC_PER_RADIAN * 1.03 * np.nan_to_num(first.wavelength) / first.telescope.diameter
     return 1.2 * float(np.hypot(optics, mosaic.exposure_pixel)) / mosaic.plan.grid.scale
 
 

@@ -12,10 +12,7 @@ from grism_align.algorithms.measuring.background import clipped_level, thinned
 from grism_align.algorithms.measuring.good_pixels import good_pixels, has_bits
 from grism_align.algorithms.mosaics.drizzle import DrizzleInput
 from grism_align.algorithms.mosaics.map import TOLERANCE, PixelMap, PlaneMap
-from grism_align.io.files.sources import path_of
 from grism_align.io.missions import read_pixels
-from grism_align.io.missions.hst.flags import COSMIC_RAY_BIT
-from grism_align.io.missions.hst.read import open_fits
 from grism_align.values.mosaic import Tile
 
 if TYPE_CHECKING:
@@ -23,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.io.missions.hst.read import ChipPixels
     from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.mission import ChipPixels
     from grism_align.values.mosaic import ChipMask, MosaicGrid
     from grism_align.values.settings import MosaicSettings
 
@@ -108,7 +105,6 @@ class ExposureStack:
     good_bits: Mapping[str, int]
     statistics: dict[tuple[str, int], ChipStatistics] = field(default_factory=dict)
     methods: dict[str, str] = field(default_factory=dict)
-    _scales: dict[str, dict[int, float]] = field(default_factory=dict)
     _maps: dict[tuple[str, int], PlaneMap] = field(default_factory=dict)
 
     def part(self, keys: Sequence[str]) -> ExposureStack:
@@ -119,7 +115,6 @@ class ExposureStack:
             self.good_bits,
             {name: known for name, known in self.statistics.items() if name[0] in keys},
             {key: method for key, method in self.methods.items() if key in keys},
-            self._scales,
             self._maps,
         )
 
@@ -138,17 +133,18 @@ class ExposureStack:
 
     def _rates(self, exposure: Exposure, chip: Chip, pixels: ChipPixels) -> ChipRates:
         time = 1.0 if exposure.is_rate else exposure.exposure_time
+        hit_bit = exposure.telescope.cosmic_ray_bit
         accepted = self.good_bits.get(exposure.instrument, self.settings.good_bits)
         if self.settings.cosmic_rays != "none":
             # what an earlier run flagged is looked at again, or each run would flag more than the one before
-            accepted |= COSMIC_RAY_BIT
+            accepted |= hit_bit
         good = good_pixels(pixels.sci, pixels.err, pixels.dq, accepted)
         image = np.where(good, pixels.sci, 0).astype(np.float32, copy=False)
         error = np.where(good, pixels.err, 1).astype(np.float32, copy=False)
         if time != 1:
             image *= np.float32(1 / time)
             error *= np.float32(1 / time)
-        return ChipRates(chip, image, error, good, good & has_bits(pixels.dq, COSMIC_RAY_BIT))
+        return ChipRates(chip, image, error, good, good & has_bits(pixels.dq, hit_bit))
 
     def _sky(self, rates: ChipRates) -> ChipStatistics:
         part = thinned(rates.image.size)
@@ -224,7 +220,7 @@ class ExposureStack:
             image,
             weight,
             self.to_grid(key, rates.chip, grid),
-            self.native_scale(key, rates.chip),
+            rates.chip.native_scale,
         )
 
     def _weight(
@@ -234,17 +230,6 @@ class ExposureStack:
             return np.where(good, 1 / np.square(rates.error), 0).astype(np.float32)
         value = exposure.exposure_time if self.settings.weights == "exposure" else 1 / variance
         return np.where(good, np.float32(value), np.float32(0))
-
-    def native_scale(self, key: str, chip: Chip) -> float:
-        """Return the side of the pixel that fluxes are calibrated for, arcsec: IDCSCALE, else the WCS's."""
-        if key not in self._scales:
-            exposure = self.exposures[key]
-            with open_fits(path_of(exposure.source)) as hdus:
-                stated = {hdu.ver: hdu.header.get("IDCSCALE") for hdu in hdus if hdu.name == "SCI"}
-            self._scales[key] = {
-                one.number: float(stated.get(one.number) or one.wcs.pixel_scale) for one in exposure.chips
-            }
-        return self._scales[key][chip.number]
 
 
 def _factor(own: float, wanted: float) -> float:

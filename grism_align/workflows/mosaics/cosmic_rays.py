@@ -73,7 +73,7 @@ def find_cosmic_rays(stack: ExposureStack, keys: Sequence[str], grid: MosaicGrid
     exposures = [stack.exposures[key] for key in keys]
     method = _method(stack.settings.cosmic_rays, exposures)
     if method == "median":
-        scale = stack.native_scale(keys[0], exposures[0].chips[0])
+        scale = exposures[0].chips[0].native_scale
         coarse = grid.coarser(scale).around(stack.footprint(keys), _MARGIN)
         with tempfile.TemporaryFile(dir=folder) as stream:
             images = _ImageFile(stream, coarse.shape)
@@ -94,7 +94,7 @@ def _method(wanted: str, exposures: Sequence[Exposure]) -> str:
         return wanted
     if len(exposures) > 1:
         return "median"
-    if wanted == "median" or exposures[0].is_rate:
+    if wanted == "median" or exposures[0].rejects_cosmic_rays:
         return "none"
     if not has_astroscrappy():
         text = "%s: cosmic rays are not looked for; to find those of a single exposure %s"
@@ -108,7 +108,7 @@ def _believes_flags(exposures: Sequence[Exposure]) -> bool:
 
     Two exposures of a CCD are hit at one place so often that each may hide what hit the other.
     """
-    return len(exposures) == 2 and not exposures[0].is_rate
+    return len(exposures) == 2 and not exposures[0].rejects_cosmic_rays
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _median(
     """Return the median of exposures on a grid, and `half_gap`; each is put there alone, in a file."""
     whole = Tile(0, grid.shape[0], 0, grid.shape[1])
     first = stack.exposures[keys[0]]
-    covered = _COVERED if first.is_rate else _COVERED_CCD
+    covered = _COVERED if first.rejects_cosmic_rays else _COVERED_CCD
     for key in keys:
         total = TileSum(whole, _KERNEL)
         for rates in stack.rates(key):
@@ -194,7 +194,7 @@ def _compare(stack: ExposureStack, key: str, grid: MosaicGrid, reference: _Refer
     for rates in stack.rates(key):
         known = stack.statistics[key, rates.chip.number]
         to_grid = stack.to_grid(key, rates.chip, grid)
-        ratio = (grid.scale / stack.native_scale(key, rates.chip)) ** 2
+        ratio = (grid.scale / rates.chip.native_scale) ** 2
         model = blotted_median(reference.median, to_grid, ratio, reference.others)
         level = known.level
         if stack.settings.level_background:

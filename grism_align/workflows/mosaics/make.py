@@ -13,7 +13,7 @@ from grism_align.algorithms.mosaics.grid import frame_note, plan_mosaics
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.staging import output_errors
 from grism_align.io.mosaics.files import metadata_of, mosaic_header, tiled_image, weight_header
-from grism_align.values.mosaic import MosaicProduct
+from grism_align.values.mosaic import StagedMosaic
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.mosaics.chips import ExposureStack
 from grism_align.workflows.mosaics.cosmic_rays import find_cosmic_rays
@@ -45,7 +45,7 @@ class MosaicOutcome:
 
     Parameters
     ----------
-    products : tuple of MosaicProduct
+    products : tuple of StagedMosaic
         The mosaics.
     cosmic_rays : mapping of str to mapping of int to ChipMask
         Pixels to be flagged as hit, and only those, by exposure and chip; empty unless asked for.
@@ -53,7 +53,7 @@ class MosaicOutcome:
         For the record.
     """
 
-    products: tuple[MosaicProduct, ...]
+    products: tuple[StagedMosaic, ...]
     cosmic_rays: Mapping[str, Mapping[int, ChipMask]]
     counts: Mapping[str, int]
 
@@ -141,7 +141,7 @@ def _correction_errors(exposures: ExposureSet, plan: MosaicPlan) -> NDArray[np.f
     )
 
 
-def _made(job: _Job) -> MosaicProduct:
+def _made(job: _Job) -> StagedMosaic:
     """Drizzle a mosaic and find its sources."""
     plan, folder = job.plan, job.folder
     _drizzle(job.stack, plan, folder)
@@ -151,11 +151,12 @@ def _made(job: _Job) -> MosaicProduct:
 
         n_sources = write_catalog(plan, job.stack, job.correction_error, folder)
     names = [f"{plan.name}_{suffix}" for suffix in SUFFIXES[: 2 if n_sources is None else None]]
-    return MosaicProduct(plan, str(folder), {name: sha256_of(folder / name) for name in names}, n_sources)
+    digests = {name: sha256_of(folder / name) for name in names}
+    return StagedMosaic(plan, digests, n_sources, folder=str(folder))
 
 
 def _counts(
-    products: Sequence[MosaicProduct],
+    products: Sequence[StagedMosaic],
     stack: ExposureStack,
     flagged: Mapping[str, Mapping[int, ChipMask]],
 ) -> dict[str, int]:

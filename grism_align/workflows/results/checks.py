@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import path_of
-from grism_align.io.record.catalog_entries import file_of
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
-__all__ = ["catalogs_read", "check_destination", "keep_catalogs"]
+__all__ = ["catalogs_read", "check_destination", "file_of", "keep_catalogs"]
 
 
 def check_destination(
@@ -78,9 +77,18 @@ def catalogs_read(exposures: ExposureSet) -> list[Path]:
     return [path for path in map(file_of, origins) if path]
 
 
+def file_of(origin: str) -> Path | None:
+    """Return the file that a catalog came from; None for a service."""
+    try:
+        path = Path(origin).expanduser()
+        return path if origin and path.is_file() else None
+    except (OSError, RuntimeError):  # too long for a file's name; a home that nobody knows
+        return None
+
+
 def _check_earlier_record(exposures: ExposureSet) -> None:
     """Refuse to align in place, once more, files whose record lies beside them but was not given."""
-    if "provenance" in exposures.association.header:
+    if exposures.record is not None:
         return
     for exposure in exposures.exposures:
         folder = path_of(exposure.source).parent

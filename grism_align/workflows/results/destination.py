@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import output_errors, temporary_folder
-from grism_align.io.missions import HeaderletWanted
 from grism_align.values.errors import GrismAlignError, OutputError
+from grism_align.values.mission import HeaderletWanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
-from grism_align.io.missions import HeaderletWanted, WcsLabel, solution_name, write_exposure
-from grism_align.io.missions.hst.flags import flag_cosmic_rays
-from grism_align.io.record.file import FilePair, FileRecord
+from grism_align.io.missions import flag_cosmic_rays, solution_name, write_exposure
+from grism_align.values.mission import HeaderletWanted, WcsLabel
+from grism_align.values.record import FilePair, FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from grism_align.io.files.staging import Staging
     from grism_align.values.catalog import SourceCatalog
@@ -108,14 +106,14 @@ def _job(
     exposure: Exposure,
     destination: Destination,
     out: Staging,
-    labels: Callable[[ExposureFit], WcsLabel],
+    labels: Callable[[Exposure, ExposureFit], WcsLabel],
 ) -> _Job:
     fit, wanted = exposures.fit(exposure.key), destination.headerlet(exposure)
-    file = None if wanted.file is None else out.path(wanted.file)
+    file = None if wanted.file is None else out.path(Path(wanted.file))
     return _Job(
         exposure,
         fit,
-        None if fit is None else labels(fit),
+        None if fit is None else labels(exposure, fit),
         out.path(destination.exposure(exposure)),
         HeaderletWanted(file, wanted.attach),
         exposures.catalogs.get(exposure.key),
@@ -133,7 +131,7 @@ def _write(job: _Job) -> tuple[str, str | None]:
     digests = write_exposure(job.exposure, job.fit, job.path, job.label, job.headerlet)
     if not job.cosmic_rays:
         return digests.input, digests.output
-    return digests.input, flag_cosmic_rays(job.path, job.cosmic_rays)
+    return digests.input, flag_cosmic_rays(job.exposure, job.path, job.cosmic_rays)
 
 
 def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | None]) -> FilePair:
@@ -143,19 +141,18 @@ def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | 
     return FilePair(FileRecord(str(exposure.source), before), output)
 
 
-def _labels(exposures: ExposureSet) -> Callable[[ExposureFit], WcsLabel]:
-    """What headers say of a fit: the same solution name in all exposures tied to one catalog."""
+def _labels(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLabel]:
+    """What headers say of a fit: one solution name in all exposures of a mission tied to one catalog."""
     absolute = exposures.absolute
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
     is_tied = any(fit.is_aligned for fit in absolute.fits.values())
-    names = {"NONE": solution_name("NONE", taken)}
-    if absolute.reference:
-        by_exposure = _is_by_exposure(exposures)
-        names[absolute.reference] = solution_name(absolute.reference, taken, by_exposure=by_exposure)
+    by_exposure = _is_by_exposure(exposures)
 
-    def label(fit: ExposureFit) -> WcsLabel:
-        catalog = absolute.reference if is_tied and fit.reference == absolute.reference else "NONE"
-        return WcsLabel(catalog, names[catalog], fit.n_used, _rms_of(fit), fit.geometry or "none")
+    def label(exposure: Exposure, fit: ExposureFit) -> WcsLabel:
+        has_catalog = is_tied and fit.reference == absolute.reference
+        catalog = absolute.reference if has_catalog else "NONE"
+        name = solution_name(exposure, catalog, taken, by_exposure=has_catalog and by_exposure)
+        return WcsLabel(catalog, name, fit.n_used, fit.rms_axes, fit.geometry or "none")
 
     return label
 
@@ -164,9 +161,3 @@ def _is_by_exposure(exposures: ExposureSet) -> bool:
     """Whether each exposure was fitted to the catalog on its own."""
     done = [one.settings for one in exposures.activities if one.step == "absolute_align"]
     return bool(done) and done[-1].get("solve") == "exposure"
-
-
-def _rms_of(fit: ExposureFit) -> tuple[float, float]:
-    """By axis; the same for both where only that is on record."""
-    known = all(np.isfinite(value) for value in fit.rms_axes)
-    return fit.rms_axes if known else (fit.rms, fit.rms)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
+    from grism_align.values.record import Record, StarStamps
 
 __all__ = ["page_of", "pictures_of", "regions_of"]
 
@@ -38,7 +39,7 @@ def _results_first(what: str, make: Callable[[], Made], otherwise: Made) -> Made
 
 def pictures_of(
     exposures: ExposureSet, aligned: ReferenceCatalog | None, executor: Executor
-) -> dict[str, Any] | None:
+) -> StarStamps | None:
     """Make the pictures of stars before and after for the record.
 
     Parameters
@@ -52,11 +53,11 @@ def pictures_of(
 
     Returns
     -------
-    dict or None
-        As `star_stamps`; None where there are none.
+    StarStamps or None
+        None where there are none.
     """
 
-    def make() -> dict[str, Any] | None:
+    def make() -> StarStamps | None:
         from grism_align.workflows.results.stamps import star_stamps
 
         return star_stamps(exposures, aligned, executor)
@@ -64,13 +65,13 @@ def pictures_of(
     return _results_first("The pictures of stars before and after", make, None)
 
 
-def page_of(record: Mapping[str, Any], name: str) -> str:
+def page_of(record: Record, name: str) -> str:
     """Make the report; where that fails, a page that says so, as an earlier one would be of other results.
 
     Parameters
     ----------
-    record : mapping
-        What `write_provenance` gave.
+    record : Record
+        What was done.
     name : str
         What the log calls the page.
     """
@@ -83,13 +84,13 @@ def page_of(record: Mapping[str, Any], name: str) -> str:
     return _results_first(name, make, _UNMADE)
 
 
-def regions_of(record: Mapping[str, Any]) -> dict[str, str]:
+def regions_of(record: Record) -> dict[str, str]:
     """Make the region file of each direct exposure that has a correction, text by name.
 
     Parameters
     ----------
-    record : mapping
-        What `write_provenance` gave.
+    record : Record
+        What was done.
     """
 
     def make() -> dict[str, str]:

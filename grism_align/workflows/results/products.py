@@ -7,25 +7,25 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
-from grism_align.io.files.sources import file_source
-from grism_align.io.record.file import Companions, read_provenance
+from grism_align.io.missions import file_source
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
+from grism_align.workflows.results.record import aligned_sources, make_record, reference_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from grism_align.io.files.staging import Staging
-    from grism_align.io.record.file import FilePair
     from grism_align.values.association import Association, Member
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
+    from grism_align.values.record import FilePair, Record, ReferenceRecord, StarStamps
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
 
@@ -46,20 +46,20 @@ class Findings:
         Where products go.
     sources : ReferenceCatalog or None
         The sources of the solution in the final frame; None without a relative solution.
-    earlier : mapping or None
+    earlier : ReferenceRecord or None
         What an earlier record has of a reference catalog of which only the fits are known.
     earlier_file : Path or None
         The file of that catalog, if it is still beside that record.
-    stamps : mapping or None
-        Pictures of stars before and after, as `star_stamps` makes them.
+    stamps : StarStamps or None
+        Pictures of stars before and after.
     """
 
     exposures: ExposureSet
     destination: Destination
     sources: ReferenceCatalog | None
-    earlier: Mapping[str, Any] | None
+    earlier: ReferenceRecord | None
     earlier_file: Path | None
-    stamps: Mapping[str, Any] | None
+    stamps: StarStamps | None
 
     @property
     def reference_name(self) -> str | None:
@@ -67,16 +67,16 @@ class Findings:
         is_known = self.exposures.reference_catalog is not None or self.earlier_file is not None
         return self.destination.reference(self.exposures.product).name if is_known else None
 
-    def companions(self) -> Companions:
-        """What the record has besides the exposures."""
-        return Companions(
-            aligned=self.sources,
-            aligned_file=self.destination.sources(self.exposures.product).name,
-            reference_file=self.reference_name,
-            earlier_reference=self.earlier,
-            stamps=self.stamps,
-            mosaics=self.exposures.mosaics,
-        )
+    def record(self, files: Mapping[str, FilePair]) -> Record:
+        """Put it all on record, with the files of every exposure by key."""
+        aligned = aligned_sources(self.sources, self.destination.sources(self.exposures.product).name)
+        return make_record(self.exposures, files, aligned, self._reference(), self.stamps)
+
+    def _reference(self) -> ReferenceRecord | None:
+        catalog, file = self.exposures.reference_catalog, self.reference_name
+        if catalog is not None:
+            return reference_record(self.exposures, catalog, file)
+        return None if self.earlier is None else replace(self.earlier, file=file)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +89,13 @@ class Results:
         What was found.
     files : mapping of str to FilePair
         The files of every exposure, by key.
-    record : mapping
+    record : Record
         The record.
     """
 
     findings: Findings
     files: Mapping[str, FilePair]
-    record: Mapping[str, Any]
+    record: Record
 
 
 def findings_of(exposures: ExposureSet, destination: Destination, executor: Executor) -> Findings:
@@ -110,37 +110,25 @@ def findings_of(exposures: ExposureSet, destination: Destination, executor: Exec
     executor : Executor
         Takes the pictures of stars.
     """
-    sources, earlier = solved_sources(exposures), _earlier_record(exposures)
+    sources, earlier = solved_sources(exposures), None
+    # of the catalog of an earlier run only the fits are known
+    if exposures.record is not None and exposures.reference_catalog is None and exposures.absolute.fits:
+        earlier = exposures.record.record.reference_catalog
     return Findings(
         exposures,
         destination,
         sources,
-        earlier and earlier[1],
-        None if earlier is None else _beside(*earlier),
+        earlier,
+        _beside(Path(exposures.record.path), earlier) if exposures.record and earlier else None,
         pictures_of(exposures, sources, executor) if destination.with_report else None,
     )
 
 
-def _earlier_record(exposures: ExposureSet) -> tuple[Path, Mapping[str, Any]] | None:
-    """The record of an earlier run that used a reference catalog of which this one only knows the fits.
-
-    Its path, and what it has of that catalog.
-    """
-    name, origin = exposures.association.header.get("provenance"), exposures.association.origin
-    if exposures.reference_catalog is not None or not exposures.absolute.fits:
+def _beside(record: Path, catalog: ReferenceRecord) -> Path | None:
+    """Return the file of the reference catalog that an earlier run used, if it is still there."""
+    if not catalog.file:
         return None
-    if not isinstance(name, str) or not origin:
-        return None
-    path = Path(origin).parent / name
-    entry: Mapping[str, Any] | None = read_provenance(path).get("reference_catalog")
-    return None if entry is None else (path, entry)
-
-
-def _beside(record: Path, entry: Mapping[str, Any]) -> Path | None:
-    """The file of the reference catalog that an earlier run used, if it is still there."""
-    if not entry.get("file"):
-        return None
-    source = record.parent / Path(entry["file"]).name
+    source = record.parent / Path(catalog.file).name
     if source.is_file():
         return source
     logger.warning("%s: the reference catalog as used is no longer beside the record %s", source, record)
@@ -156,7 +144,7 @@ def _write_sources(results: Results, out: Staging) -> None:
 
 
 def _about(exposures: ExposureSet, sources: ReferenceCatalog) -> dict[str, list[int] | list[str]]:
-    """What whoever aligns to the sources of a solution is to know."""
+    """Return what whoever aligns to the sources of a solution is to know."""
     absolute = exposures.absolute.fits
     frame_of = {key: fit.frame for key, fit in exposures.relative.fits.items() if fit.is_aligned}
     tied = {frame for key, frame in frame_of.items() if key in absolute and absolute[key].is_aligned}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.algorithms.measuring.good_pixels import good_pixels
-from grism_align.algorithms.measuring.stamps import StampGrid, mean_of_known, sampled, stacked
+from grism_align.algorithms.measuring.stamps import StampGrid, light_offset, mean_of_known, sampled, stacked
 from grism_align.io.missions import read_pixels
 from grism_align.values.catalog import UNRELIABLE, SourceFlag
+from grism_align.values.record import StarStamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +87,7 @@ def star_stamps(
     executor: Executor,
     good_bits: int = 0,
     n_stars: int = 8,
-) -> dict[str, Any] | None:
+) -> StarStamps | None:
     """Picture the brightest clean stars, stacked over all exposures, before and after the corrections.
 
     Parameters
@@ -104,11 +105,8 @@ def star_stamps(
 
     Returns
     -------
-    dict or None
-        ``identifier``, ``ra``, ``dec`` (deg) and ``n_exposures``, N of each; ``scale`` (arcsec);
-        ``common_offset`` (east and north in arcsec, taken off the pictures before); ``before`` and ``after``,
-        (N + 1, 41, 41) of float32, of all stars together and then of each, in units of their flux: rows to
-        the north, columns to the west. None where no star is on two exposures with a correction of their own.
+    StarStamps or None
+        None where no star is on two exposures with a correction of their own.
     """
     stars = _chosen(exposures, aligned, n_stars) if aligned is not None else None
     if stars is None or len(stars.sky) == 0:
@@ -127,7 +125,7 @@ def star_stamps(
     for pictures in executor.map(_pictures, looks, "Picturing the stars of"):
         for row, before, after in pictures:
             found[row].append((before, after))
-    return _entry(stars, found, grid, common)
+    return _stacks(stars, found, grid, common)
 
 
 def _chosen(exposures: ExposureSet, aligned: ReferenceCatalog, n_stars: int) -> _Stars | None:
@@ -248,12 +246,12 @@ def _is_on(chip: Chip, sky: NDArray[np.float64], transform: Any) -> NDArray[np.b
         return np.asarray(((xy > 0) & (xy < np.array(chip.shape[::-1]) - 1)).all(axis=1))
 
 
-def _entry(
+def _stacks(
     stars: _Stars,
     found: list[list[tuple[NDArray[Any], NDArray[Any]]]],
     grid: StampGrid,
     common: NDArray[np.float64],
-) -> dict[str, Any] | None:
+) -> StarStamps | None:
     pictures = {
         row: stacked(np.array([one for one, _ in images]), np.array([one for _, one in images]), grid)
         for row, images in enumerate(found)
@@ -267,13 +265,16 @@ def _entry(
     before, after = (
         np.concatenate([first[None], one]).astype(np.float32) for first, one in zip(total, each, strict=True)
     )
-    return {
-        "identifier": stars.identifier[rows],
-        "ra": stars.sky[rows, 0].copy(),
-        "dec": stars.sky[rows, 1].copy(),
-        "n_exposures": np.array([len(found[row]) for row in rows], dtype=np.int64),
-        "scale": float(grid.scale),
-        "common_offset": [float(value) for value in common],
-        "before": before,
-        "after": after,
-    }
+    east, north = common.tolist()
+    return StarStamps(
+        identifier=stars.identifier[rows],
+        ra=stars.sky[rows, 0],
+        dec=stars.sky[rows, 1],
+        n_exposures=np.array([len(found[row]) for row in rows], dtype=np.int64),
+        scale=float(grid.scale),
+        common_offset=(east, north),
+        before=before,
+        after=after,
+        off_before=np.array([grid.scale * light_offset(one) for one in before]),
+        off_after=np.array([grid.scale * light_offset(one) for one in after]),
+    )

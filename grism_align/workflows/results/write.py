@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.staging import Staging, output_errors, remove_leftovers
-from grism_align.io.record.file import write_provenance
+from grism_align.io.record.file import write_record
 from grism_align.workflows.results.checks import catalogs_read, keep_catalogs
 from grism_align.workflows.results.exposures import write_exposures
 from grism_align.workflows.results.products import PRODUCTS, Results, findings_of
@@ -64,8 +64,8 @@ def write_results(exposures: ExposureSet, destination: Destination, executor: Ex
 def _write_all(findings: Findings, out: Staging, executor: Executor) -> None:
     exposures, destination = findings.exposures, findings.destination
     files = write_exposures(exposures, destination, out, executor)
-    target = out.path(destination.provenance(exposures.product))
-    record = write_provenance(target, exposures, files, findings.companions())
+    record = findings.record(files)
+    write_record(out.path(destination.provenance(exposures.product)), record)
     results = Results(findings, files, record)
     for write in PRODUCTS:
         write(results, out)

@@ -20,8 +20,7 @@ from grism_align.algorithms.traces.offsets import (
 from grism_align.algorithms.traces.sources import frame_sources
 from grism_align.algorithms.traces.views import chip_view
 from grism_align.io.grism_configs import model_for, read_trace_configs
-from grism_align.io.missions import read_pixels
-from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
+from grism_align.io.missions import facts_of, read_pixels
 from grism_align.values.settings import DetectionSettings
 from grism_align.values.trace import TraceCheck
 
@@ -31,16 +30,14 @@ if TYPE_CHECKING:
     from grism_align.algorithms.traces.sources import TraceSources
     from grism_align.algorithms.traces.views import ChipView
     from grism_align.io.grism_configs import TraceModels
-    from grism_align.values.detector import DetectorWindow
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import TraceSettings
     from grism_align.values.solution import AlignmentSolution, ExposureFit
-    from grism_align.values.trace import TraceModel
+    from grism_align.values.trace import CoarseTrace, TraceModel
 
 from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
-from grism_align.io.missions.hst.windows import detector_windows
 
 __all__ = ["verify_traces"]
 
@@ -55,14 +52,13 @@ _LEFT_OUT = "no trace that agrees with those of other sources and exposures"
 
 @dataclass(frozen=True, eq=False)
 class _Survey:
-    """What measuring exposures needs: sources by frame, windows by exposure and EXTVER."""
+    """What measuring exposures needs: sources by frame."""
 
     exposures: ExposureSet
     solution: AlignmentSolution
     settings: TraceSettings
     models: TraceModels
     sources: Mapping[int, TraceSources]
-    windows: Mapping[str, Mapping[int, DetectorWindow]]
 
     def job(self, exposure: Exposure) -> _Job:
         """Return what measuring one exposure needs."""
@@ -72,7 +68,6 @@ class _Survey:
             fit,
             self.settings,
             self.sources[fit.frame],
-            self.windows[exposure.key],
             _band(self.exposures, fit),
             _good_bits(self.exposures, fit),
         )
@@ -92,21 +87,18 @@ class _Job:
         The parameters.
     sources : TraceSources
         Those of its frame.
-    windows : mapping of int to DetectorWindow
-        By EXTVER.
     band : str
         Filter of the direct exposures whose correction it has.
     good_bits : int
         DQ bits of usable pixels.
     models : mapping of int to TraceModel
-        By CCDCHIP.
+        By chip of the detector.
     """
 
     exposure: Exposure
     fit: ExposureFit
     settings: TraceSettings
     sources: TraceSources
-    windows: Mapping[int, DetectorWindow]
     band: str
     good_bits: int
     models: Mapping[int, TraceModel] = field(default_factory=dict)
@@ -145,12 +137,11 @@ def verify_traces(
     models = read_trace_configs(settings.trace_config)
     fits = [fit for exposure in exposures.grisms if (fit := _fit_of(solution, exposure))]
     sources = {frame: frame_sources(exposures, frame) for frame in {fit.frame for fit in fits}}
-    windows = {exposure.key: detector_windows(exposure) for exposure in exposures.grisms}
-    survey = _Survey(exposures, solution, settings, models, sources, windows)
+    survey = _Survey(exposures, solution, settings, models, sources)
     groups: dict[tuple[object, ...], list[Exposure]] = {}
     for exposure in exposures.grisms:
         # offsets in pixels of another size are not to be compared
-        binning = {window.ltm for window in windows[exposure.key].values()}
+        binning = {chip.window.ltm for chip in exposure.chips}
         groups.setdefault((exposure.instrument, exposure.filter, *binning), []).append(exposure)
     checks = {exposure.key: TraceCheck.missing("not aligned") for exposure in exposures.grisms}
     grisms = []
@@ -205,9 +196,9 @@ def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceM
     """Return by how much the correction moved the traces of the first chip with a model."""
     transform = survey.solution[exposure.key].transform
     for chip in exposure.chips:
-        window = survey.windows[exposure.key][chip.number]
-        if window.chip in models and transform is not None:
-            return rows_moved(chip, transform, models[window.chip], window)
+        model = models.get(chip.window.chip)
+        if model is not None and transform is not None:
+            return rows_moved(chip, transform, model, chip.window)
     return float("nan")
 
 
@@ -217,9 +208,14 @@ def _field_of(models: Mapping[int, TraceModel]) -> str:
 
 
 def _why_none(exposure: Exposure, models: Mapping[int, TraceModel]) -> str:
-    if models or exposure.filter in COARSE_TRACES:
+    if models or _coarse(exposure) is not None:
         return "no trace bright and isolated enough"
     return f"where {exposure.filter} has its traces is not known; give its configuration"
+
+
+def _coarse(exposure: Exposure) -> CoarseTrace | None:
+    """Return where the mission of an exposure has the traces of its grism."""
+    return facts_of(exposure).dispersers.get(exposure.filter)
 
 
 def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMeasurements:
@@ -228,25 +224,27 @@ def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMe
 
 
 def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
-    """Return a grism's models by CCDCHIP: from configurations, else found on the first exposures."""
-    grism, named = members[0].filter, _named_models(survey, members)
+    """Return a grism's models by chip: from configurations, else found on the first exposures."""
+    coarse, named = _coarse(members[0]), _named_models(survey, members)
     if all(named.values()):
         return {chip: model for chip, model in named.items() if model is not None}
     models: dict[int, TraceModel] = {}
+    if coarse is None:
+        return models
     for exposure in members:
         for image, view in _views(survey.job(exposure)):
             chip = view.window.chip
-            model = None if chip in models else find_trace(image, view, grism)
+            model = None if chip in models else find_trace(image, view, coarse)
             if model is not None:
                 models[chip] = model
-        if len(models) == len(named) or grism not in COARSE_TRACES:
+        if len(models) == len(named):
             break
     return models
 
 
 def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
-    """Return a grism's models by CCDCHIP, as far as there are configurations."""
-    chips = {window.chip for exposure in members for window in survey.windows[exposure.key].values()}
+    """Return a grism's models by chip, as far as there are configurations."""
+    chips = {chip.window.chip for exposure in members for chip in exposure.chips}
     return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
 
 
@@ -270,7 +268,7 @@ def _views(job: _Job) -> Iterator[tuple[GrismImage, ChipView]]:
     for chip, pixels in read_pixels(job.exposure):
         if job.fit.transform is not None:
             view = chip_view(chip, job.fit.transform, job.sources, job.settings)
-            view = replace(view, band=job.band, window=job.windows[chip.number])
+            view = replace(view, band=job.band)
             yield GrismImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits), view
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -77,6 +79,14 @@ def test_parallax_follows_the_sun(year):
     np.testing.assert_allclose(east, expected, atol=0.012 * parallax.max())
     expected = -parallax * distance * np.sin(latitude) * np.cos(sun - longitude)
     np.testing.assert_allclose(north, expected, atol=0.012 * parallax.max())
+
+
+def test_parallax_grows_with_the_distance_of_the_observer():
+    catalog = reference([[150.0, 2.2]], parallax=[200.0])
+    seen = [positions_at(replace(catalog, observer=at), 2020.3)[0] for at in (0.0, 1.0, 1.01)]
+    from_earth, from_l2 = (separation(seen[0], one) for one in seen[1:])
+    assert from_l2 / from_earth == pytest.approx(1.01, rel=1e-6)
+    np.testing.assert_allclose(seen[0], catalog.sky[0], atol=1e-12)
 
 
 def test_a_fast_star_moves_an_arcsec_a_year():

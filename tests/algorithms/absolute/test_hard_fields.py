@@ -759,6 +759,7 @@ def test_numbers_are_those_of_each_exposure():
         # a measurement and the catalog, each of whose errors is known
         assert fit.rms == pytest.approx(np.hypot(ONE, 0.3), rel=0.4)
         assert 0.5 < fit.reduced_chi2 < 1.6
+        assert fit.reduced_chi2 == pytest.approx(np.mean(fit.reduced_chi2_axes))
         seen.append(set(fit.residuals.matched[fit.residuals.weight > 0].tolist()))
     assert len({fit.rms for fit in result.solution.fits.values()}) == len(field.exposures)
     whole = agreement(list(result.solution.fits.values()))

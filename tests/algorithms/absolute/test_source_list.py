@@ -7,8 +7,9 @@ import pytest
 
 from grism_align.algorithms.absolute.source_list import frame_numbers, list_name, solved_sources
 from grism_align.algorithms.relative.relative import align_relative
+from grism_align.values.catalog import SkySource
 from grism_align.values.failure import NoSources
-from grism_align.values.field import ExposureSet, SkySource
+from grism_align.values.field import ExposureSet
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform

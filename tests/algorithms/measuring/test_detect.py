@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,14 +11,14 @@ from grism_align.values.failure import NoSources, PixelsFlagged
 from grism_align.values.settings import DetectionSettings
 from tests.support.images import gaussian_sources, lattice, noisy
 
-SETTINGS = DetectionSettings()
+SETTINGS = DetectionSettings(good_bits=8768, saturation_bits=256)
 SHAPE = (120, 130)
 
 
 def detect(image, error=None, dq=None, **changes):
     error = np.ones(image.shape) if error is None else error
     dq = np.zeros(image.shape, np.int16) if dq is None else dq
-    return detect_sources(image, error, dq, DetectionSettings(**changes))
+    return detect_sources(image, error, dq, replace(SETTINGS, **changes))
 
 
 def one_source(xy=(60.0, 50.0), flux=3000.0, sigma=1.0):

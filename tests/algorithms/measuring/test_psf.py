@@ -46,7 +46,7 @@ def field(request):
 
 
 def test_a_star_is_whole_and_round():
-    psf = telescope_psf(0.94, 0.25)
+    psf = telescope_psf(0.94, 0.25, 0.33)
     places = np.array([[9.0, 9.0], [9.3, 8.6], [8.5, 9.5]])
     star, dx, dy = psf.images(places, 19)
     # it is known to 5 pixels, where the outer rings are left
@@ -57,7 +57,7 @@ def test_a_star_is_whole_and_round():
 
 
 def test_derivatives():
-    psf, step = telescope_psf(0.94, 0.25), 1e-3
+    psf, step = telescope_psf(0.94, 0.25, 0.33), 1e-3
     place = np.array([[3.2, 2.9]])
     _, dx, dy, wider = psf.images(place, 7, wider=True)
     ends = [psf.images(place + move, 7)[0] for move in ([step, 0], [-step, 0], [0, step], [0, -step])]
@@ -71,7 +71,7 @@ def test_derivatives():
 def test_the_psf_comes_from_the_stars(field):
     name, xy, flux, image, error = field
     stamps = stamps_of(image, error, xy)
-    psf = fit_psf(stamps, xy - stamps.corner, flux)
+    psf = fit_psf(stamps, xy - stamps.corner, flux, 0.33)
     band = BANDS[name]
     resolution = band.pivot * 1e-6 / 2.4 * 206264.806 / band.pixel
     assert psf.resolution == pytest.approx(resolution, rel=0.04)
@@ -81,7 +81,7 @@ def test_the_psf_comes_from_the_stars(field):
 def test_positions_have_true_errors(field):
     _, xy, flux, image, error = field
     stamps = stamps_of(image, error, xy)
-    psf = fit_psf(stamps, xy - stamps.corner, flux)
+    psf = fit_psf(stamps, xy - stamps.corner, flux, 0.33)
     fit = fit_positions(stamps, psf, xy - stamps.corner + 0.3)
     assert fit.settled.all()
     off = fit.xy + stamps.corner - xy
@@ -103,7 +103,9 @@ def test_no_error_of_the_pixel_phase():
     error = np.sqrt(image + 100)
     off = {}
     for centroid in ("windowed", "psf"):
-        found = detect_sources(image, error, np.zeros(shape, int), DetectionSettings(centroid=centroid))
+        found = detect_sources(
+            image, error, np.zeros(shape, int), DetectionSettings(centroid=centroid, obstruction=0.33)
+        )
         nearest = ((found.xy[:, None] - xy) ** 2).sum(axis=2).argmin(axis=1)
         off[centroid] = np.sqrt(((found.xy - xy[nearest])[found.flags == 0] ** 2).mean())
     assert off["windowed"] > 0.01
@@ -116,7 +118,7 @@ def test_bad_pixels_do_not_count(field):
     x, y = np.rint(xy).astype(int).T
     good[y + 1, x] = False
     spoiled[y + 1, x] = 1e6
-    psf = telescope_psf(0.94, 0.25)
+    psf = telescope_psf(0.94, 0.25, 0.33)
     fits = [
         fit_positions(s, psf, xy - s.corner)
         for s in (
@@ -136,7 +138,7 @@ def test_galaxies_and_stars_are_told_apart():
     image, error = noisy(image_of(xy, flux, shape, BANDS["ir"], shapes), 150.0, rng)
     dq = np.zeros(shape, int)
     plain = detect_sources(image, error, dq, DetectionSettings(centroid="windowed"))
-    found = detect_sources(image, error, dq, DetectionSettings())
+    found = detect_sources(image, error, dq, DetectionSettings(obstruction=0.33))
     nearest = ((found.xy[:, None] - xy) ** 2).sum(axis=2).argmin(axis=1)
     clean = found.flags == 0
     changed = (found.xy != plain.xy).any(axis=1)[clean]
@@ -151,7 +153,7 @@ def test_a_field_of_galaxies_has_windowed_positions():
     image, error = noisy(image_of(xy, np.full(len(xy), 5e4), shape, BANDS["ir"], shapes), 150.0, rng)
     dq = np.zeros(shape, int)
     plain = detect_sources(image, error, dq, DetectionSettings(centroid="windowed"))
-    found = detect_sources(image, error, dq, DetectionSettings())
+    found = detect_sources(image, error, dq, DetectionSettings(obstruction=0.33))
     assert found.counts["fitted_as_stars"] == 0
     np.testing.assert_array_equal(found.xy, plain.xy)
     np.testing.assert_array_equal(found.xy_error, plain.xy_error)
@@ -162,12 +164,12 @@ def test_too_few_stars():
     xy = np.array([[30.2, 30.4], [60.1, 31.0], [31.0, 60.6]])
     image, error = noisy(image_of(xy, np.full(3, 5e4), (90, 90), BANDS["ir"]), 150.0, rng)
     stamps = stamps_of(image, error, xy)
-    assert fit_psf(stamps, xy - stamps.corner, np.full(3, 500.0)) is None
+    assert fit_psf(stamps, xy - stamps.corner, np.full(3, 500.0), 0.33) is None
 
 
 def test_nothing_there():
     stamps = stamps_of(np.zeros((40, 40)), np.ones((40, 40)), np.array([[20.0, 20.0]]))
-    fit = fit_positions(stamps, telescope_psf(0.94, 0.25), np.array([[9.0, 9.0]]))
+    fit = fit_positions(stamps, telescope_psf(0.94, 0.25, 0.33), np.array([[9.0, 9.0]]))
     assert not fit.settled.any()
     assert np.isfinite(fit.xy).all()
 
@@ -175,5 +177,5 @@ def test_nothing_there():
 def test_a_wide_gaussian_is_no_star():
     image = gaussian_sources(np.array([[20.0, 20.0]]), np.array([1e5]), 1.6, (41, 41))
     stamps = stamps_of(image, np.ones((41, 41)), np.array([[20.0, 20.0]]))
-    fit = fit_positions(stamps, telescope_psf(0.94, 0.25), np.array([[9.0, 9.0]]))
+    fit = fit_positions(stamps, telescope_psf(0.94, 0.25, 0.33), np.array([[9.0, 9.0]]))
     assert fit.misfit[0] > 0.1

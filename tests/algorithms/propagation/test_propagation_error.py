@@ -81,7 +81,7 @@ def test_interpolation_is_the_best_linear_unbiased_estimate():
         w = np.array([other, 1 - other])
         assert w @ total @ w >= variance * (1 - 1e-9)
     # and as large as a smooth process really makes it
-    process = 1e-4 * drift_correlation(hours[:, None] - hours)
+    process = 1e-4 * drift_correlation(hours[:, None] - hours, 0.6)
     drift = rng.multivariate_normal(np.zeros(3), process, size=40000, method="eigh")
     errors = (drift[:, :2] - drift[:, 2:] + noise * rng.normal(size=(40000, 2))) @ found
     assert errors.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / 40000))

@@ -98,6 +98,20 @@ def test_reduced_chi2_is_of_the_given_errors(claimed):
     assert np.mean(values) == pytest.approx(claimed**-2, rel=0.1)
 
 
+def test_each_axis_has_a_reduced_chi2():
+    """Errors that are right to the east and half of what they are to the north."""
+    rng = np.random.default_rng(107)
+    lists = [
+        replace(own, xy=own.xy + rng.normal(0, np.sqrt(3) * NOISE, (len(own), 1)) * [0, 1])
+        for own in observed(rng)
+    ]
+    frame = joint_frame(network(lists), ROUGH, [0], RELATIVE, MATCH)
+    east, north = np.mean([one.reduced_chi2_axes for one in frame.members.values()], axis=0)
+    assert (east, north) == pytest.approx((1.0, 4.0), rel=0.3)
+    for one in frame.members.values():
+        assert one.reduced_chi2 == pytest.approx(np.mean(one.reduced_chi2_axes))
+
+
 def test_each_instrument_has_its_own_scatter():
     """The errors of the one are half of what they are: its exposures get larger errors, not the others'."""
     lists = observed(np.random.default_rng(104))

@@ -9,6 +9,7 @@ from grism_align.algorithms.traces.cutouts import GrismImage
 from grism_align.algorithms.traces.model import find_trace, measure_chip
 from grism_align.algorithms.traces.verification import Drift
 from grism_align.algorithms.traces.views import ChipView
+from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 from grism_align.values.detector import DetectorWindow
 from grism_align.values.failure import DriftCorrected, FailureCode, NoSources
 from grism_align.values.settings import TraceSettings
@@ -46,7 +47,7 @@ def test_a_curved_trace_far_from_its_source_is_found_and_measured():
     rng = np.random.default_rng(1)
     xy = np.column_stack([rng.uniform(400, 880, 12), 20 + 40 * np.arange(12) + rng.uniform(0, 1, 12)])
     image, view = dispersed(xy, curved, -360, -165, rng), view_of(xy)
-    model = find_trace(image, view, "G280")
+    model = find_trace(image, view, COARSE_TRACES["G280"])
     dx, dy = model.offsets([[500.0, 300.0]])
     inner = (dx[0] > -350) & (dx[0] < -175)
     assert np.abs(dy[0] - curved(dx[0]))[inner].max() < 1.0
@@ -63,10 +64,9 @@ def test_no_trace_is_found_where_there_is_none():
     rng = np.random.default_rng(2)
     xy = np.column_stack([rng.uniform(50, 500, 12), np.linspace(50, 650, 12)])
     image = dispersed(xy[:0], curved, 0, 0, rng)
-    assert find_trace(image, view_of(xy), "G141") is None
-    assert find_trace(image, view_of(xy), "G000") is None
-    assert find_trace(image, view_of(xy[:0]), "G141") is None
-    assert find_trace(image, view_of([[-500.0, 50.0]]), "G141") is None
+    assert find_trace(image, view_of(xy), COARSE_TRACES["G141"]) is None
+    assert find_trace(image, view_of(xy[:0]), COARSE_TRACES["G141"]) is None
+    assert find_trace(image, view_of([[-500.0, 50.0]]), COARSE_TRACES["G141"]) is None
 
 
 def test_spectra_that_overlap_are_not_used_but_for_a_faint_one_below():
@@ -152,7 +152,7 @@ def test_a_trace_is_found_in_a_binned_array_too():
     rng = np.random.default_rng(1)
     xy = np.column_stack([rng.uniform(400, 880, 12), 20 + 40 * np.arange(12) + rng.uniform(0, 1, 12)])
     image = binned_by_two(dispersed(xy, curved, -360, -165, rng))
-    dx, dy = find_trace(image, binned_view(xy), "G280").offsets([[500.0, 300.0]])
+    dx, dy = find_trace(image, binned_view(xy), COARSE_TRACES["G280"]).offsets([[500.0, 300.0]])
     inner = (dx[0] > -350) & (dx[0] < -175)
     assert np.abs(dy[0] - curved(dx[0]))[inner].max() < 2.0
 
@@ -190,7 +190,7 @@ def test_peaks_that_do_not_agree_are_no_trace():
     xy = np.column_stack([rng.uniform(50, 500, 12), np.linspace(50, 650, 12)])
     jumps = np.array([-11.0, 10.0, -6.0, 4.5, -1.0, -11.0, 10.0])
     steps = lambda dx: 1.9 + jumps[np.clip(((dx - 15) // 24).astype(int), 0, 6)]  # noqa: E731
-    assert find_trace(dispersed(xy, steps, 15, 196, rng), view_of(xy), "G141") is None
+    assert find_trace(dispersed(xy, steps, 15, 196, rng), view_of(xy), COARSE_TRACES["G141"]) is None
 
 
 @pytest.mark.parametrize("case", ["too faint", "too short"])

@@ -10,11 +10,12 @@ from astropy.io import fits
 from grism_align.cli import main
 from grism_align.io.export.grizli_visits import grizli_visits, visits_path, write_grizli_visits
 from grism_align.io.missions import read_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.values.errors import InputError, OutputError
+from grism_align.values.solution import ExposureFit, Governed
 from grism_align.values.sphere import project
-from tests.support.aligned_fields import make_aligned, rewrite_record
+from tests.support.aligned_fields import NOT_FOUND, make_aligned, rewrite_record
 from tests.support.fields import SMALL
 
 DIRECT, GRISM = "idem{}a1q_flt.fits", "idem{}a2q_flt.fits"
@@ -79,16 +80,9 @@ def test_grism_visits_are_paired_with_the_direct_visits_that_govern_them(content
 def test_a_grism_visit_is_paired_by_weight(aligned, tmp_path):
     def shared(key, entry):
         if not key.endswith("a2q"):
-            return {}
-        fit = {
-            **entry["total"],
-            "governed": {
-                **entry["total"]["governed"],
-                "exposures": ["idem01a1q", "idem02a1q"],
-                "weights": [0.3, 0.7],
-            },
-        }
-        return {"total": fit}
+            return entry
+        both = Governed(("idem01a1q", "idem02a1q"), "interpolated", (0.3, 0.7), (-30.0, 30.0), 1.0)
+        return replace(entry, grism=replace(entry.grism, governed=both))
 
     record = rewrite_record(aligned.record, tmp_path / "field_provenance.asdf", shared)
     groups = grizli_visits(record).content["groups"]
@@ -139,15 +133,15 @@ def failing(aligned, folder, *lost):
     """The record as if some exposures had failed."""
 
     def changes(key, entry):
-        failed = {**entry["total"], "status": "FAILED", "transform": None, "reason": "no sources"}
-        return {"total": failed} if key in lost else {}
+        step = "relative" if entry.is_direct else "grism"
+        return replace(entry, **{step: ExposureFit.failed(NOT_FOUND)}) if key in lost else entry
 
     return rewrite_record(aligned.record, folder / "field_provenance.asdf", changes)
 
 
 def test_exposures_without_a_correction_are_left_out(aligned, tmp_path):
     visits = grizli_visits(failing(aligned, tmp_path, "idem01a1q", "idem01a2q"))
-    assert visits.left_out == dict.fromkeys(("idem01a1q", "idem01a2q"), "no sources")
+    assert visits.left_out == dict.fromkeys(("idem01a1q", "idem01a2q"), str(NOT_FOUND))
     assert visits.content["info"]["FILE"] == [DIRECT.format("02"), GRISM.format("02")]
     assert len(visits.content["groups"]) == 1
 
@@ -166,7 +160,7 @@ def test_a_record_without_aligned_exposures_is_refused(aligned, tmp_path):
 
 def test_products_that_were_moved_are_found_beside_the_record(aligned, tmp_path):
     def lost(key, entry):
-        return {"output": {**entry["output"], "path": f"/gone/{key}_flt.fits"}}
+        return replace(entry, output=replace(entry.output, path=f"/gone/{key}_flt.fits"))
 
     rewrite_record(aligned.record, tmp_path / "field_provenance.asdf", lost)
     for name in aligned.names:
@@ -196,10 +190,10 @@ def test_the_command_writes_beside_the_record(aligned, capsys):
 def test_the_command_tells_what_it_left_out_and_what_is_wrong(aligned, tmp_path, capsys):
     record = failing(aligned, tmp_path, "idem01a2q")
     assert main(["grizli-visits", str(record), "-o", str(tmp_path / "mine.yaml")]) == 0
-    assert capsys.readouterr().out.endswith("idem01a2q left out: no sources\n")
+    assert capsys.readouterr().out.endswith(f"idem01a2q left out: {NOT_FOUND}\n")
     for target in (record, tmp_path):
         assert main(["grizli-visits", str(record), "-o", str(target)]) == 1
-    assert read_provenance(record)["product"] == "field"
+    assert read_record(record).product == "field"
     with pytest.raises(OutputError):
         write_grizli_visits(record, record / "below.yaml")
 

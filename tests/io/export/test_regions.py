@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from grism_align.io.export.regions import region_lines, write_regions
-from grism_align.io.record.file import FilePair, FileRecord, write_provenance
+from grism_align.io.record.file import write_record
 from grism_align.io.report.contents import Contents
 from grism_align.values.errors import OutputError
 from grism_align.values.failure import NoSources
@@ -47,16 +47,15 @@ def test_reference_sources_used_and_not():
     assert len(_places(lines, "reference")) == 11
     assert len(_places(lines, "unused reference")) == 1
     assert any("text={S3}" in line for line in lines)
-    entry = contents.record["reference_catalog"]["exposures"][contents.direct[0].key]
-    assert _places(lines, "reference") == pytest.approx(entry["reference_position"][:11], abs=1e-7)
+    entry = contents.record.reference_catalog.exposures[contents.direct[0].key]
+    assert _places(lines, "reference") == pytest.approx(entry.reference_position[:11], abs=1e-7)
 
 
 def test_a_file_an_exposure_but_for_those_that_failed(tmp_path):
     exposures = field(n_visits=1, tied=False)
     exposures = changed(exposures, exposures.direct[1].key, ExposureFit.failed(NoSources(6.0)))
     source = tmp_path / "field_provenance.asdf"
-    files = {e.key: FilePair(FileRecord(str(e.source), "0" * 64)) for e in exposures.exposures}
-    write_provenance(source, exposures, files)
+    write_record(source, record(exposures))
     written = write_regions(source, tmp_path / "regions")
     assert [path.name for path in written] == [f"{exposures.direct[0].key}.reg"]
     assert written[0].read_text().startswith("# Region file format: DS9")

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from grism_align.io.record.file import FilePair, FileRecord, write_provenance
+from grism_align.io.record.file import write_record
 from grism_align.io.report import report_html, report_path, write, write_report
 from grism_align.io.report.contents import USER, Contents
 from grism_align.io.report.formatting import UNKNOWN, count, fixed, listed, probability, value_range
 from grism_align.io.report.plots import residual_plots
-from grism_align.io.report.quality_warnings import cautions_of
+from grism_align.io.report.quality_warnings import quality_warnings
 from grism_align.io.report.settings_rows import changed_settings
-from grism_align.io.report.summary import verdict_of
+from grism_align.io.report.summary import summary_of
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import (
     NotTied,
@@ -28,20 +28,32 @@ from grism_align.values.failure import (
     TooFewMatches,
     TooFewSources,
     Trailed,
-    remark_entry,
 )
-from grism_align.values.field import Activity
+from grism_align.values.record import Activity
 from grism_align.values.settings import ServiceSettings
-from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
-from grism_align.values.transform import LinearTransform
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
+from grism_align.values.trace import TraceCheck
+from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.user_shifts import REFERENCE
-from tests.support.reports import ODD, PLANE, changed, field, record, stamps, transform
+from tests.support.reports import (
+    ODD,
+    PLANE,
+    altered,
+    changed,
+    field,
+    mosaic,
+    record,
+    refitted,
+    stamps,
+    transform,
+)
+from tests.support.residuals import star_residuals
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 VOID = {"meta", "link", "img", "input", "br"}
-SECTIONS = ["verdict", "exposures", "residuals", "sky", "time", "catalog", "cuts", "settings", "software"]
+SECTIONS = ["summary", "exposures", "residuals", "sky", "time", "catalog", "cuts", "settings", "software"]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -84,12 +96,11 @@ class Page(HTMLParser):
 def whole():
     """A run with everything on record."""
     exposures = field()
-    tree = record(exposures, stamps=stamps())
-    check = {"n_sources": 9, "before_px": 0.61, "before_error": 0.03, "after_px": 0.02, "after_error": 0.03}
-    for key, entry in tree["exposures"].items():
-        if entry["kind"] == "grism":
-            entry["traces"] = {**check, "note": f"of {key}"}
-    return tree
+    found = record(exposures, stamps=stamps())
+    for one in exposures.grisms:
+        check = TraceCheck(9, 0.61, 0.03, 0.02, 0.03, f"of {one.key}")
+        found = altered(found, one.key, traces=check)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -148,15 +159,15 @@ def test_plots_have_the_colours_of_the_page(html):
         assert len(re.findall(rf"--{name}: #", style)) == 3, name
 
 
-def test_the_verdict_has_the_numbers(whole):
+def test_the_summary_has_the_numbers(whole):
     contents = Contents(whole)
-    verdict = verdict_of(contents, cautions_of(contents))
-    assert verdict.level == "good"
-    said = " ".join(verdict.sentences)
+    summary = summary_of(contents, quality_warnings(contents))
+    assert summary.level == "good"
+    said = " ".join(summary.sentences)
     assert "All 4 direct exposures of 2 visits are aligned with each other: 40 matched sources" in said
     assert "tied to MADE by 11 of 12 matched stars, rms 2.1 mas" in said
     assert "All 4 grism exposures are corrected, by 4 direct exposures" in said
-    figures = {one.label: one for one in verdict.figures}
+    figures = {one.label: one for one in summary.figures}
     assert figures["Exposures aligned"].value == "8 of 8"
     assert "direct: 4 ALIGNED; grism: 4 ALIGNED" in figures["Exposures aligned"].note
     # the relative and the absolute one of 0.9 mas each
@@ -167,11 +178,11 @@ def test_the_verdict_has_the_numbers(whole):
 
 def test_a_relative_run_says_that_it_is_not_on_the_sky():
     contents = Contents(record(field(tied=False)))
-    cautions = cautions_of(contents)
-    verdict = verdict_of(contents, cautions)
-    assert verdict.level == "good"
-    assert verdict.headline == "Aligned with each other, not with a catalog; no warnings."
-    assert [one.text for one in cautions] == ["Not tied to a catalog: the alignment is relative"]
+    warnings = quality_warnings(contents)
+    summary = summary_of(contents, warnings)
+    assert summary.level == "good"
+    assert summary.headline == "Aligned with each other, not with a catalog; no warnings."
+    assert [one.text for one in warnings] == ["Not tied to a catalog: the alignment is relative"]
     page = Page(report_html(contents.record))
     assert "None: no catalog given." in page.text
 
@@ -185,22 +196,20 @@ def _failed(exposures, key, remark):
 def test_failures_are_said_first_with_what_to_do():
     exposures = field()
     first, second = (one for one in exposures.direct[1:3])
-    tree = record(_failed(exposures, first.key, Trailed(20, 0.31, 0.15)))
-    tree["exposures"][second.key]["total"] |= {
-        "status": "PRIOR_ONLY",
-        "remarks": [remark_entry(TooFewSources(4, 36, 6))],
-    }
-    contents = Contents(tree)
-    cautions = cautions_of(contents)
-    assert f"{first.key} keeps its WCS: trailed" in cautions[0].text
-    assert "Leave it out" in cautions[0].remedy
-    assert cautions[0].exposures == (first.key,)
-    assert f"{second.key} PRIOR_ONLY" in cautions[1].text
-    verdict = verdict_of(contents, cautions)
-    assert verdict.level == "care"
-    assert "1 exposure did not get a correction" in verdict.headline
-    assert "direct: 2 ALIGNED, 1 PRIOR_ONLY, 1 FAILED" in verdict.figures[0].note
-    page = Page(report_html(tree))
+    whole = record(_failed(exposures, first.key, Trailed(20, 0.31, 0.15)))
+    remarks = (TooFewSources(4, 36, 6),)
+    whole = refitted(whole, second.key, "relative", status=FitStatus.PRIOR_ONLY, remarks=remarks)
+    contents = Contents(whole)
+    warnings = quality_warnings(contents)
+    assert f"{first.key} keeps its WCS: trailed" in warnings[0].text
+    assert "Leave it out" in warnings[0].advice
+    assert warnings[0].exposures == (first.key,)
+    assert f"{second.key} PRIOR_ONLY" in warnings[1].text
+    summary = summary_of(contents, warnings)
+    assert summary.level == "care"
+    assert "1 exposure did not get a correction" in summary.headline
+    assert "direct: 2 ALIGNED, 1 PRIOR_ONLY, 1 FAILED" in summary.figures[0].note
+    page = Page(report_html(whole))
     assert page.text.index("keeps its WCS") < page.text.index("what to know")
 
 
@@ -216,33 +225,30 @@ def test_a_run_in_which_all_failed():
         reference_catalog=None,
     )
     contents = Contents(record(exposures))
-    verdict = verdict_of(contents, cautions_of(contents))
-    assert verdict.level == "bad"
-    assert verdict.figures[-1].value == UNKNOWN
+    summary = summary_of(contents, quality_warnings(contents))
+    assert summary.level == "bad"
+    assert summary.figures[-1].value == UNKNOWN
     page = Page(report_html(contents.record))
     assert not {"residuals", "time"} & set(page.ids)
     # where they are by the WCSs that they keep
     assert "sky" in page.ids
 
 
-def test_cautions_of_weak_ties_and_odd_exposures():
+def test_warnings_of_weak_ties_and_odd_exposures():
     exposures = field(n_pairs=3)
-    tree = record(exposures)
-    for entry in tree["exposures"].values():
-        for fit in filter(None, (entry["absolute"], entry["total"])):
-            # as in records of joint solutions that had none
-            fit["residuals"] = None
-            fit |= {"n_used": 5, "leverage": 0.6, "reduced_chi2": 9.0, "false_match_probability": 1e-5}
+    whole = record(exposures)
+    # four stars with 10 % of the weight each
+    few = star_residuals(np.sqrt([1 / 6, 1.0, 1.0, 1.0, 1.0]))
+    weak = {"residuals": few, "reduced_chi2": 9.0, "false_match_probability": 1e-5}
+    for one in exposures.direct:
+        whole = refitted(whole, one.key, "absolute", **weak)
     direct, grism = exposures.direct[1].key, exposures.grisms[0].key
-    tree["exposures"][direct]["total"]["transform"]["shift"] = [9.0, 0.0]
-    tree["exposures"][direct]["wcs_solution"] = "IDC_other"
-    tree["exposures"][direct]["output"] = None
-    tree["exposures"][direct]["applied"] = tree["exposures"][direct]["total"]["transform"]
-    tree["exposures"][direct]["relative"]["false_match_probability"] = 1e-5
-    tree["exposures"][grism]["total"]["remarks"] = [remark_entry(OtherOrbit(direct))]
-    trace = {"n_sources": 9, "before_px": 1, "before_error": 0.1, "after_px": 0.5, "after_error": 0.05}
-    tree["exposures"][grism]["traces"] = {**trace, "note": ""}
-    said = " | ".join(caution.text for caution in cautions_of(Contents(tree)))
+    moved = replace(exposures.relative[direct].transform, shift=[9.3, -0.2])
+    whole = refitted(whole, direct, "relative", transform=moved, false_match_probability=1e-5)
+    whole = altered(whole, direct, wcs_solution="IDC_other", output=None, applied=moved)
+    whole = refitted(whole, grism, "grism", remarks=(OtherOrbit(direct),))
+    whole = altered(whole, grism, traces=TraceCheck(9, 1.0, 0.1, 0.5, 0.05))
+    said = " | ".join(one.text for one in quality_warnings(Contents(whole)))
     for words in (
         "rests on 5 stars",
         "has 60 % of its weight on one star",
@@ -250,7 +256,7 @@ def test_cautions_of_weak_ties_and_odd_exposures():
         "may be by chance: false-match probability 1e-05",
         f"{direct} may be matched by chance",
         "from the others of its acquisition",
-        "1 direct exposure moved by more than 5″ (up to 9.0″)",
+        "1 direct exposure moved by more than 5″ (up to 9.6″)",
         "with a correction, but no file written",
         "WCSs of different solutions",
         "had an earlier correction",
@@ -268,7 +274,7 @@ def test_frames_that_are_not_tied():
     exposures = replace(exposures, absolute=replace(exposures.absolute, fits=fits))
     exposures = changed(exposures, lone, replace(exposures.relative[lone], frame=1))
     contents = Contents(record(exposures))
-    texts = [caution.text for caution in cautions_of(contents)]
+    texts = [warning.text for warning in quality_warnings(contents)]
     assert "2 groups of exposures share no sources, 1 of them not on a catalog" in texts
     assert (
         "1 exposure aligned, but not tied to the catalog: not tied to MADE: 2 matched sources, 4 required"
@@ -285,7 +291,7 @@ def test_steps_that_failed_are_said():
     ]
     done[0] = replace(done[0], note="two exposures are short")
     contents = Contents(record(replace(exposures, activities=tuple(done))))
-    texts = {caution.text: caution for caution in cautions_of(contents)}
+    texts = {warning.text: warning for warning in quality_warnings(contents)}
     assert texts["absolute_align changed nothing: GAIADR3 unreachable"].is_problem
     assert not texts["source_catalog says: two exposures are short"].is_problem
 
@@ -299,30 +305,8 @@ def test_odd_names_are_shown_and_do_nothing():
     assert any(ODD in (one["aria-label"] or "") for one in page.all("svg"))
 
 
-def test_first_records_can_be_reported_on():
-    tree = record(field())
-    del tree["stamps"]
-    for entry in tree["exposures"].values():
-        del entry["starting_wcs"], entry["plane"]
-        for step in ("relative", "absolute", "grism", "total"):
-            if entry[step]:
-                new = ("reduced_chi2", "leverage", "rms_axes", "includes_earlier")
-                for name in new:
-                    entry[step].pop(name, None)
-                if entry[step].get("residuals"):
-                    entry[step]["residuals"].pop("error")
-    for activity in tree["activities"]:
-        del activity["attempts"]
-    del tree["aligned_sources"]
-    catalog = tree["reference_catalog"]
-    tree["reference_catalog"] = {name: catalog[name] for name in ("name", "origin", "n", "sha256")}
-    page = Page(report_html(tree))
-    assert [one for one in page.ids if one in SECTIONS] == SECTIONS
-    assert "The record has no outlines" in page.text
-
-
 def test_the_table_has_what_it_is_sorted_by(whole, page):
-    rows = whole["exposures"]
+    rows = whole.exposures
     cells = [one for one in page.all("td") if "data-sort" in one]
     assert len(cells) == 12 * len(rows)
     buttons = page.all("button")
@@ -330,14 +314,10 @@ def test_the_table_has_what_it_is_sorted_by(whole, page):
 
 
 def test_weights_of_interpolated_corrections_are_shown():
-    tree = record(field())
-    grism = next(entry for entry in tree["exposures"].values() if entry["kind"] == "grism")
-    grism["total"]["governed"] |= {
-        "exposures": ["one", "two"],
-        "weights": [0.25, 0.75],
-        "idle_times": [-90.0, 90.0],
-    }
-    assert "one\N{NO-BREAK SPACE}(0.25), two\N{NO-BREAK SPACE}(0.75)" in Page(report_html(tree)).text
+    exposures = field()
+    both = Governed(("one", "two"), "interpolated", (0.25, 0.75), (-90.0, 90.0), 1.0)
+    whole = refitted(record(exposures), exposures.grisms[0].key, "grism", governed=both)
+    assert "one\N{NO-BREAK SPACE}(0.25), two\N{NO-BREAK SPACE}(0.75)" in Page(report_html(whole)).text
 
 
 def test_settings_that_differ_with_who_set_them():
@@ -374,11 +354,11 @@ def test_many_exposures_are_summarised(monkeypatch):
     for module in (residual_plots, write):
         monkeypatch.setattr(module, "MOST_PANELS", 5)
     monkeypatch.setattr(residual_plots, "WORST_PANELS", 3)
-    tree = record(field(n_visits=3, n_pairs=2))
-    worst = [key for key, entry in tree["exposures"].items() if entry["kind"] == "direct"][1:4]
+    exposures = field(n_visits=3, n_pairs=2)
+    whole, worst = record(exposures), [one.key for one in exposures.direct][1:4]
     for rms, key in enumerate(worst):
-        tree["exposures"][key]["relative"]["rms"] = 9.0 + rms
-    page = Page(report_html(tree))
+        whole = refitted(whole, key, "relative", rms=9.0 + rms)
+    page = Page(report_html(whole))
     assert "Of 6 direct exposures, the 3 with the largest rms" in page.text
     shown = [one["aria-label"] for one in page.all("svg") if one["aria-label"].startswith("Residuals of i")]
     assert [label.split()[2].strip(":") for label in shown] == worst[::-1]
@@ -401,9 +381,8 @@ def test_blink_says_what_it_shows(page):
 
 def test_report_of_a_file_lies_beside_it(tmp_path):
     exposures = field(n_visits=1, n_pairs=1)
-    files = {e.key: FilePair(FileRecord(str(e.source), "0" * 64)) for e in exposures.exposures}
     source = tmp_path / "field_provenance.asdf"
-    write_provenance(source, exposures, files)
+    write_record(source, record(exposures))
     made = write_report(source)
     assert made == report_path(source) == tmp_path / "field_report.html"
     first = made.read_text(encoding="utf-8")
@@ -448,7 +427,7 @@ def test_matplotlib_is_as_before():
 def test_statuses_are_told_by_more_than_colour():
     exposures = field()
     tree = record(_failed(exposures, exposures.direct[1].key, Trailed(20, 0.31, 0.15)))
-    tree["exposures"][exposures.direct[2].key]["total"]["status"] = FitStatus.PRIOR_ONLY.value
+    tree = refitted(tree, exposures.direct[2].key, "relative", status=FitStatus.PRIOR_ONLY)
     html = report_html(tree)
     for status in ("FAILED", "PRIOR_ONLY", "ALIGNED"):
         assert f'<span class="status {status.lower()}">{status}</span>' in html
@@ -542,7 +521,7 @@ def test_shift_of_a_grism_exposure_is_that_at_its_own_place():
     tree = record(exposures)
     one = exposures.grisms[-1]
     there = one.plane.to_sky([30.0, 0.0])
-    tree["exposures"][one.key]["plane"] = {"ra": float(there[0]), "dec": float(there[1])}
+    tree = altered(tree, one.key, plane=TangentPlane(*there.tolist()))
     entry = next(entry for entry in Contents(tree).entries if entry.key == one.key)
     before = exposures.total[one.key].transform.at(one.plane)
     # turned by the roll, a place 30" to the east moves south
@@ -552,22 +531,20 @@ def test_shift_of_a_grism_exposure_is_that_at_its_own_place():
 
 def test_traces_that_could_not_be_measured():
     exposures = field(n_visits=1, n_pairs=1)
-    tree = record(exposures)
-    nan = float("nan")
-    check = {"n_sources": 0, "before_px": nan, "before_error": nan, "after_px": nan, "after_error": nan}
-    tree["exposures"][exposures.grisms[0].key]["traces"] = {**check, "note": "no trace bright enough"}
+    key = exposures.grisms[0].key
+    tree = altered(record(exposures), key, traces=TraceCheck.missing("no trace bright enough"))
     page = Page(report_html(tree))
     assert "no trace bright enough" in page.text
     assert not any("dispersion" in one["aria-label"] for one in page.all("svg"))
-    assert cautions_of(Contents(tree)) == []
+    assert quality_warnings(Contents(tree)) == []
 
 
-def verdict_and_cautions(exposures, **changes):
+def summary_and_warnings(exposures, **changes):
     tree = record(replace(exposures, **changes))
     contents = Contents(tree)
-    cautions = cautions_of(contents)
-    assert next(one for one in Page(report_html(tree)).ids if one in SECTIONS) == "verdict"
-    return verdict_of(contents, cautions), [one.text for one in cautions]
+    warnings = quality_warnings(contents)
+    assert next(one for one in Page(report_html(tree)).ids if one in SECTIONS) == "summary"
+    return summary_of(contents, warnings), [one.text for one in warnings]
 
 
 NOTHING = AlignmentSolution()
@@ -581,8 +558,8 @@ def test_corrections_of_a_table_are_not_called_aligned():
         FitStatus.ALIGNED, transform(first.plane, 300.0, 0.0), REFERENCE, given_by="row of i00v00"
     )
     still = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(PLANE), "the WCS of the file")
-    note = "corrections of mine.csv, sha256 0123"
-    verdict, said = verdict_and_cautions(
+    note = "corrections of mine.csv"
+    summary, said = summary_and_warnings(
         exposures,
         relative=AlignmentSolution({first.key: still}, "the WCS of the file"),
         absolute=AlignmentSolution({first.key: own}, REFERENCE),
@@ -590,19 +567,19 @@ def test_corrections_of_a_table_are_not_called_aligned():
         reference_catalog=None,
         activities=(Activity("shift", "done", note),),
     )
-    assert (verdict.level, verdict.headline) == (
+    assert (summary.level, summary.headline) == (
         "plain",
         "Moved as you said, nothing was measured; no warnings.",
     )
-    assert verdict.sentences == ("1 of 4 exposures have a correction from your table.",)
+    assert summary.sentences == ("1 of 4 exposures have a correction from your table.",)
     assert said[0].startswith("3 exposures not in your table, and as before: ")
     assert said[1] == "No alignment: corrections of mine.csv"
-    assert verdict.figures[1].value == "none"
+    assert summary.figures[1].value == "none"
 
 
 def test_sources_alone_are_no_failure():
     exposures = field(n_visits=1)
-    verdict, said = verdict_and_cautions(
+    summary, said = summary_and_warnings(
         exposures,
         relative=NOTHING,
         absolute=NOTHING,
@@ -611,18 +588,18 @@ def test_sources_alone_are_no_failure():
         reference_catalog=None,
         activities=exposures.activities[:1],
     )
-    assert (verdict.level, verdict.headline) == ("plain", "Not aligned yet: the sources are measured.")
-    assert verdict.sentences == ("There are 2 direct and 2 grism exposures of 1 visit.",)
+    assert (summary.level, summary.headline) == ("plain", "Not aligned yet: the sources are measured.")
+    assert summary.sentences == ("There are 2 direct and 2 grism exposures of 1 visit.",)
     assert said == ["4 exposures not fitted by any step yet"]
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_one_direct_exposure(tied):
-    verdict, said = verdict_and_cautions(field(n_visits=1, n_pairs=1, tied=tied))
-    assert verdict.level == ("good" if tied else "plain")
+    summary, said = summary_and_warnings(field(n_visits=1, n_pairs=1, tied=tied))
+    assert summary.level == ("good" if tied else "plain")
     start = "Aligned with the sky" if tied else "Not aligned: there is one direct exposure"
-    assert verdict.headline.startswith(start)
-    assert verdict.sentences[0].startswith(
+    assert summary.headline.startswith(start)
+    assert summary.sentences[0].startswith(
         "It is tied to MADE by 11" if tied else "It is not tied to a catalog"
     )
     assert not any("relative_align" in text for text in said)
@@ -630,46 +607,38 @@ def test_one_direct_exposure(tied):
 
 def test_corrections_of_a_record_name_it():
     exposures = field(n_visits=1)
-    applied = Activity("apply", "done", "corrections applied from old_provenance.asdf, sha256 01")
-    verdict, said = verdict_and_cautions(exposures, activities=(*exposures.activities, applied))
-    assert verdict.level == "good"
+    applied = Activity("apply", "done", "corrections applied from old_provenance.asdf")
+    summary, said = summary_and_warnings(exposures, activities=(*exposures.activities, applied))
+    assert summary.level == "good"
     assert "No new alignment: corrections applied from old_provenance.asdf" in said
 
 
 def test_what_mosaics_were_made_is_no_warning():
     exposures = field(n_visits=1)
     made = Activity("visit_mosaic", "done", "i00v00-f140w", counts={"mosaics": 1, "sources": 12})
-    _, said = verdict_and_cautions(exposures, activities=(*exposures.activities, made))
+    _, said = summary_and_warnings(exposures, activities=(*exposures.activities, made))
     assert not any("mosaic" in text for text in said)
-    frame = {"cd_arcsec": [[-0.06, 0.0], [0.0, 0.06]], "shape": [2951, 3080]}
     files = {"i00v00-f140w_drz_wht.fits": "0" * 64, "i00v00-f140w_drz_sci.fits": "0" * 64}
-    names = [one.key for one in exposures.direct]
-    mosaic = {
-        "name": "i00v00-f140w",
-        "filter": "F140W",
-        "exposures": names,
-        "files": files,
-        "n_sources": None,
-    }
-    page = Page(report_html(record(exposures, mosaics=[{**mosaic, "frame": frame}])))
+    names = tuple(one.key for one in exposures.direct)
+    page = Page(report_html(record(exposures, mosaics=(mosaic(names, files=files),))))
     assert "mosaics" in page.ids
     assert "3080 \N{MULTIPLICATION SIGN} 2951" in page.text
     assert "i00v00-f140w_drz_sci.fits, i00v00-f140w_drz_wht.fits" in page.text
 
 
 def test_errors_of_the_way_to_a_grism_exposure_are_told():
-    tree = record(field(n_visits=1))
-    key = next(key for key, entry in tree["exposures"].items() if entry["kind"] == "grism")
-    tree["exposures"][key]["total"]["governed"]["propagation_error"] = 31.2
-    [caution] = cautions_of(Contents(tree))
-    assert caution.text.startswith("1 grism exposure has no direct exposure of the same pointing")
-    assert caution.text.endswith("errors of up to 31 mas")
-    assert (caution.is_problem, caution.exposures) == (False, (key,))
+    exposures = field(n_visits=1)
+    key = exposures.grisms[0].key
+    far = replace(exposures.grism[key].governed, propagation_error=31.2)
+    [warning] = quality_warnings(Contents(refitted(record(exposures), key, "grism", governed=far)))
+    assert warning.text.startswith("1 grism exposure has no direct exposure of the same pointing")
+    assert warning.text.endswith("errors of up to 31 mas")
+    assert (warning.is_problem, warning.exposures) == (False, (key,))
 
 
-def test_verified_traces_are_in_theverdict_and_cautions(whole):
+def test_verified_traces_are_in_the_summary_and_warnings(whole):
     contents = Contents(whole)
-    said = verdict_of(contents, cautions_of(contents)).sentences[-1]
+    said = summary_of(contents, quality_warnings(contents)).sentences[-1]
     assert said.startswith("The spectra of 4 grism exposures were looked at: they lie at most 0.02 pixels")
 
 
@@ -689,7 +658,7 @@ def test_exposures_with_stars_of_their_own_are_one_tie():
     assert (tie.n_exposures, tie.n_matched, tie.n_used) == (3, 12, 11)
     # weights of 11, 7 and 3 of the stars; those that all three saw have the largest share, one seventh
     assert tie.leverage == pytest.approx(3 / 21)
-    said = " ".join(verdict_of(contents, []).sentences)
+    said = " ".join(summary_of(contents, []).sentences)
     assert "They are tied to MADE by 11 of 12 matched stars" in said
     labels = [one["aria-label"] for one in Page(report_html(tree)).all("svg")]
     assert sum(label.startswith("Residuals of 3 exposures together: 11 vectors") for label in labels) == 1
@@ -710,13 +679,13 @@ def test_reservations_are_told_once_for_all_that_have_them():
     exposures = field(n_visits=1)
     tree = record(exposures)
     for direct, grism in zip(exposures.direct, exposures.grisms, strict=True):
-        tree["exposures"][grism.key]["total"]["remarks"] = [remark_entry(OtherOrbit(direct.key))]
-    [caution] = cautions_of(Contents(tree))
+        tree = refitted(tree, grism.key, "grism", remarks=(OtherOrbit(direct.key),))
+    [warning] = quality_warnings(Contents(tree))
     first, second = (one.key for one in exposures.grisms)
     words = str(OtherOrbit("the direct exposure"))
     told = f"{first}, {second} ({words})"
-    assert caution.text == f"2 grism exposures corrected with reservations: {told}"
-    assert "verify_traces" in caution.remedy
+    assert warning.text == f"2 grism exposures corrected with reservations: {told}"
+    assert "verify_traces" in warning.advice
 
 
 def test_visits_are_apart_in_the_table(html):

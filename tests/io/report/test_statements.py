@@ -6,17 +6,17 @@ from dataclasses import replace
 
 from grism_align.io.report import report_html
 from grism_align.io.report.contents import Contents
-from grism_align.io.report.quality_warnings import cautions_of
+from grism_align.io.report.quality_warnings import quality_warnings
 from grism_align.io.report.settings_rows import ON_REQUEST, PIPELINE, changed_settings
-from grism_align.io.report.summary import verdict_of
+from grism_align.io.report.summary import summary_of
 from grism_align.steps.pipeline import GrismAlignPipeline
-from grism_align.values.failure import CorrectedLike, LentByAcquisition, PixelsFlagged, remark_entry
-from grism_align.values.field import Activity
+from grism_align.values.failure import CorrectedLike, LentByAcquisition, PixelsFlagged
+from grism_align.values.record import Activity
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from tests.io.report.test_report import NOTHING, Page, verdict_and_cautions
+from tests.io.report.test_report import NOTHING, Page, summary_and_warnings
 from tests.support.governed import governed
-from tests.support.reports import PLANE, changed, field, record
+from tests.support.reports import PLANE, changed, field, mosaic, record, refitted
 
 
 def _unmoved():
@@ -31,13 +31,13 @@ def _unmoved():
 
 
 def test_one_exposure_that_stays_where_it_is():
-    verdict, said = verdict_and_cautions(_unmoved())
-    assert verdict.headline.startswith("Not moved: there is one direct exposure, and no catalog")
-    figures = {one.label: one for one in verdict.figures}
+    summary, said = summary_and_warnings(_unmoved())
+    assert summary.headline.startswith("Not moved: there is one direct exposure, and no catalog")
+    figures = {one.label: one for one in summary.figures}
     assert figures["Exposures moved"].value == "0 of 2"
     assert figures["Exposures moved"].note == "direct: 1 REFERENCE; grism: 1 ALIGNED"
     assert figures["Tie to the sky"].note == "as the file came"
-    assert not any("corrected" in sentence for sentence in verdict.sentences)
+    assert not any("corrected" in sentence for sentence in summary.sentences)
     assert said == ["Not tied to a catalog: it has the WCS that it came with"]
 
 
@@ -47,42 +47,27 @@ def test_one_exposure_that_a_catalog_does_not_fit():
         replace(one, outcome="failed", note="no match") if one.step == "absolute_align" else one
         for one in exposures.activities
     ]
-    verdict, _ = verdict_and_cautions(exposures, activities=tuple(failed))
-    assert "it could not be tied to a catalog" in verdict.headline
+    summary, _ = summary_and_warnings(exposures, activities=tuple(failed))
+    assert "it could not be tied to a catalog" in summary.headline
 
 
 def test_grism_exposures_of_an_acquisition_are_corrected():
     exposures = field()
     tree = record(exposures)
     direct, grism = exposures.direct[1].key, exposures.grisms[1].key
-    flagged = [PixelsFlagged(9, 9), CorrectedLike(("i00v000dq",), 23.0)]
-    for key, remarks in ((direct, flagged), (grism, [LentByAcquisition(direct)])):
-        prior = {"status": "PRIOR_ONLY", "remarks": list(map(remark_entry, remarks))}
-        tree["exposures"][key]["total"] |= prior
+    flagged = (PixelsFlagged(9, 9), CorrectedLike(("i00v000dq",), 23.0))
+    prior = FitStatus.PRIOR_ONLY
+    tree = refitted(tree, direct, "relative", status=prior, remarks=flagged)
+    tree = refitted(tree, grism, "grism", status=prior, remarks=(LentByAcquisition(direct),))
     contents = Contents(tree)
-    cautions = {one.exposures: one for one in cautions_of(contents)}
+    warnings = {one.exposures: one for one in quality_warnings(contents)}
     # nothing of spectra for an exposure that has none
-    assert "good_bits" in cautions[direct,].remedy
-    assert "spectra" not in cautions[direct,].remedy
-    assert "enough for extracting spectra" in cautions[grism,].remedy
-    said = " ".join(verdict_of(contents, list(cautions.values())).sentences)
+    assert "good_bits" in warnings[direct,].advice
+    assert "spectra" not in warnings[direct,].advice
+    assert "enough for extracting spectra" in warnings[grism,].advice
+    said = " ".join(summary_of(contents, list(warnings.values())).sentences)
     corrected = "All 4 grism exposures are corrected, by 4 direct exposures; 1 of them as PRIOR_ONLY"
     assert corrected in said
-
-
-def _mosaic(exposures):
-    frame = {"cd_arcsec": [[-0.06, 0.0], [0.0, 0.06]], "shape": [2951, 3080]}
-    first, second = exposures.direct[:2]
-    filters = {exposures[key].filter for key in (first.key, second.key)}
-    [name] = filters
-    return {
-        "name": "i00v00-f140w",
-        "filter": name,
-        "exposures": [first.key],
-        "files": {},
-        "n_sources": 3,
-        "frame": frame,
-    }
 
 
 def test_a_mosaic_of_exposures_that_nothing_aligned():
@@ -91,11 +76,11 @@ def test_a_mosaic_of_exposures_that_nothing_aligned():
     bare = replace(
         exposures, relative=NOTHING, absolute=NOTHING, grism=NOTHING, sources=(), activities=(made,)
     )
-    tree = record(bare, mosaics=[_mosaic(exposures)])
+    tree = record(bare, mosaics=(mosaic((exposures.direct[0].key,), n_sources=3),))
     contents = Contents(tree)
-    verdict = verdict_of(contents, cautions_of(contents))
-    assert verdict.headline == "Not aligned: a mosaic was made with the WCSs that the exposures came with."
-    assert verdict.sentences[-1] == "1 mosaic was made: i00v00-f140w."
+    summary = summary_of(contents, quality_warnings(contents))
+    assert summary.headline == "Not aligned: a mosaic was made with the WCSs that the exposures came with."
+    assert summary.sentences[-1] == "1 mosaic was made: i00v00-f140w."
     page = Page(report_html(tree))
     assert "FAILED" not in page.text
     assert "not fitted" in page.text
@@ -103,9 +88,9 @@ def test_a_mosaic_of_exposures_that_nothing_aligned():
 
 def test_exposures_left_out_of_a_mosaic_are_named():
     exposures = field()
-    contents = Contents(record(exposures, mosaics=[_mosaic(exposures)]))
+    contents = Contents(record(exposures, mosaics=(mosaic((exposures.direct[0].key,), n_sources=3),)))
     # not those of the other visit
-    assert contents.mosaics[0]["left_out"] == [exposures.direct[1].key]
+    assert contents.left_out(contents.record.mosaics[0]) == [exposures.direct[1].key]
 
 
 def test_steps_that_were_left_out_or_asked_for_are_told():
@@ -128,9 +113,9 @@ def test_steps_that_were_left_out_or_asked_for_are_told():
 
 
 def test_large_residuals_have_several_causes():
-    tree = record(field())
-    for entry in tree["exposures"].values():
-        if entry["absolute"]:
-            entry["absolute"]["reduced_chi2"] = 4.3
-    [caution] = cautions_of(Contents(tree))
-    assert "probably there are galaxies or blends" in caution.remedy
+    exposures = field()
+    tree = record(exposures)
+    for one in exposures.direct:
+        tree = refitted(tree, one.key, "absolute", reduced_chi2=4.3)
+    [warning] = quality_warnings(Contents(tree))
+    assert "probably there are galaxies or blends" in warning.advice

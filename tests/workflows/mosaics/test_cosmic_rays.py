@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from grism_align.io.files.staging import remove_leftovers, temporary_folder
+from grism_align.io.missions import file_source
 from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, usual_scene
 from grism_align.values.errors import InputError
@@ -81,7 +82,7 @@ def test_flags_settle(small, tmp_path):
         assert counts["flagged_pixels"] == sum(int(mask.sum()) for mask in found[-1].values()) > 0
         for key, own in made.cosmic_rays.items():
             path = folder / f"{key}_flt.fits"
-            flag_cosmic_rays(path, own)
+            flag_cosmic_rays(file_source(path), own)
             assert np.array_equal(fits.getdata(path, "DQ") & 4096 > 0, own[1].unpacked())
     for later in found[1:]:
         assert all(np.array_equal(later[key], found[0][key]) for key in found[0])
@@ -158,7 +159,7 @@ def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):
 def test_a_single_exposure_of_a_ccd(monkeypatch, caplog, is_there):
     """By the Laplacian filter, where what does it is installed; else not at all, and that is said."""
     monkeypatch.setattr("grism_align.algorithms.mosaics.cosmic_rays.find_spec", lambda _: is_there or None)
-    ccd, ramp = (an_exposure(key, 57000.0, is_rate=key == "ramp") for key in ("ccd", "ramp"))
+    ccd, ramp = (an_exposure(key, 57000.0, rejects_cosmic_rays=key == "ramp") for key in ("ccd", "ramp"))
     assert _method("auto", [ccd]) == ("laplacian" if is_there else "none")
     assert ("astroscrappy" in caplog.text) is not is_there
     assert [_method("auto", [ramp]), _method("median", [ccd])] == ["none", "none"]

@@ -13,7 +13,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from grism_align.io.catalogs.reference import read_reference_catalog
-from grism_align.io.files.sources import file_source
+from grism_align.io.missions import file_source
 from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.io.mosaics.files import read_grid
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, usual_scene
@@ -164,7 +164,7 @@ def test_cosmic_rays_are_handed_back(truly, tmp_path):
     key, rays = next((key, own) for key, own in outcome.cosmic_rays.items() if own[1].number)
     copy = tmp_path / truly[key].source.name
     copy.write_bytes(Path(truly[key].source).read_bytes())
-    flag_cosmic_rays(copy, rays)
+    flag_cosmic_rays(file_source(copy), rays)
     with fits.open(copy) as new, fits.open(truly[key].source) as old:
         assert np.array_equal(new["DQ"].data & 4096 > 0, rays[1].unpacked())
         assert np.array_equal(new["SCI"].data, old["SCI"].data)

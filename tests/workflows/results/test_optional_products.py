@@ -6,13 +6,11 @@ import errno
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from grism_align.io import report
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import read_exposure
-from grism_align.io.record.file import read_provenance
+from grism_align.io.missions import file_source, read_exposure
+from grism_align.io.record.file import read_record
 from grism_align.values.errors import OutputError
 from grism_align.workflows.results import optional_products as extras
 from grism_align.workflows.results import stamps as stamps_module
@@ -23,6 +21,7 @@ from tests.support.associations import write_exposure
 from tests.support.executors import HERE
 from tests.support.reports import field
 from tests.support.reports import stamps as pictures
+from tests.support.strategies import assert_same
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_left_out_unless_wanted(exposures, tmp_path):
     (tmp_path / "out" / "field_report.html").write_text("of an earlier run")
     _write(exposures, tmp_path / "out")
     assert _names(tmp_path / "out", (".html", ".reg")) == []
-    assert read_provenance(tmp_path / "out" / "field_provenance.asdf")["stamps"] is None
+    assert read_record(tmp_path / "out" / "field_provenance.asdf").stamps is None
 
 
 def test_report_and_regions(exposures, tmp_path, monkeypatch):
@@ -61,8 +60,8 @@ def test_report_and_regions(exposures, tmp_path, monkeypatch):
     assert _names(out, ".reg") == [f"{one.key}.reg" for one in exposures.direct]
     page = (out / "field_report.html").read_text(encoding="utf-8")
     assert "no warnings" in page
-    record = read_provenance(out / "field_provenance.asdf")
-    np.testing.assert_equal(record["stamps"], pictures())
+    record = read_record(out / "field_provenance.asdf")
+    assert_same(record.stamps, pictures())
     # the page that is made again of the file is that of the run
     assert report.report_html(record) == page
 

@@ -9,11 +9,11 @@ import pytest
 
 from grism_align.algorithms.absolute.source_list import solved_sources
 from grism_align.algorithms.measuring.stamps import light_offset
-from grism_align.io.missions.hst.read import ChipPixels
 from grism_align.io.report import report_html
-from grism_align.values.catalog import SourceCatalog, SourceFlag
+from grism_align.values.catalog import SkySource, SourceCatalog, SourceFlag
 from grism_align.values.exposure import Chip
-from grism_align.values.field import ExposureSet, SkySource
+from grism_align.values.field import ExposureSet
+from grism_align.values.mission import ChipPixels
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.results import stamps as module
@@ -99,24 +99,24 @@ def test_stars_come_together(made):
     exposures, opened = made
     found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
     assert opened == [one.key for one in exposures.exposures]
-    assert found["before"].shape == found["after"].shape == (5, 41, 41)
-    assert found["before"].dtype == np.float32
-    assert found["n_exposures"].tolist() == [4, 4, 4, 4]
-    assert found["common_offset"] == [0.0, 0.0]
-    for before, after in zip(found["before"], found["after"], strict=True):
+    assert found.before.shape == found.after.shape == (5, 41, 41)
+    assert found.before.dtype == np.float32
+    assert found.n_exposures.tolist() == [4, 4, 4, 4]
+    assert found.common_offset == (0.0, 0.0)
+    for before, after in zip(found.before, found.after, strict=True):
         # 0.05" is where two equal blobs at -0.3" and 0.2" have their middle
-        assert light_offset(after) * found["scale"] < 0.01
-        assert light_offset(before) * found["scale"] == pytest.approx(0.05, abs=0.01)
+        assert light_offset(after) * found.scale < 0.01
+        assert light_offset(before) * found.scale == pytest.approx(0.05, abs=0.01)
         assert before.max() < 0.7 * after.max()
-    assert pytest.approx(PLANE.to_sky(STARS), abs=1e-7) == np.array([found["ra"], found["dec"]]).T
+    assert pytest.approx(PLANE.to_sky(STARS), abs=1e-7) == np.array([found.ra, found.dec]).T
 
 
 def test_large_common_offsets_are_taken_off(monkeypatch):
     exposures, _ = _prepared(monkeypatch, [(20.0, -1.0), (20.4, -1.0), (20.2, -1.0)])
     found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
     # before, stars lie to the other side
-    assert found["common_offset"] == pytest.approx([-20.2, 1.0], abs=1e-3)
-    assert light_offset(found["before"][0]) * found["scale"] < 0.02
+    assert found.common_offset == pytest.approx([-20.2, 1.0], abs=1e-3)
+    assert light_offset(found.before[0]) * found.scale < 0.02
     assert "taken off" in report_html(record(exposures, stamps=found))
 
 
@@ -127,14 +127,14 @@ def test_masked_and_doubtful_stars_are_left_out(made):
     for catalog in exposures.catalogs.values():
         catalog.table["flags"][0] = int(SourceFlag.SATURATED)
     found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
-    assert [name.rsplit("-", 1)[-1] for name in found["identifier"]] == ["1", "2", "3"]
+    assert [name.rsplit("-", 1)[-1] for name in found.identifier] == ["1", "2", "3"]
 
 
 def test_at_most_so_many_stars(made):
     exposures, _ = made
     found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT, n_stars=2)
-    assert len(found["ra"]) == 2
-    assert len(found["after"]) == 3
+    assert len(found.ra) == 2
+    assert len(found.after) == 3
 
 
 def test_nothing_to_show(made):
@@ -160,7 +160,7 @@ def test_stars_with_a_neighbour_come_last(made):
         for values in zip(*rows.values(), strict=True):
             catalog.table.add_row(values)
     found = star_stamps(exposures, solved_sources(exposures), HERE, good_bits=FAINT)
-    assert [name.rsplit("-", 1)[-1] for name in found["identifier"]] == ["1", "2", "3"]
+    assert [name.rsplit("-", 1)[-1] for name in found.identifier] == ["1", "2", "3"]
 
 
 def test_usable_bits_are_those_of_the_catalog(made):

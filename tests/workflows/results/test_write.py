@@ -11,12 +11,12 @@ from astropy.io import fits
 
 from grism_align.io.catalogs.recorded import exposures_behind
 from grism_align.io.catalogs.reference import read_reference_catalog
-from grism_align.io.files.checksums import sha256_of
-from grism_align.io.record.file import read_provenance
-from grism_align.values.catalog import ReferenceCatalog, SourceCatalog, astrometric_covariance
+from grism_align.io.files.checksums import file_record, sha256_of
+from grism_align.io.record.file import read_record
+from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import NoDirectExposure, NoSources
-from grism_align.values.field import Activity, SkySource
+from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import SerialExecutor
@@ -31,6 +31,8 @@ from tests.support.associations import write_exposure
 from tests.support.executors import HERE
 from tests.support.fields import wcs_apart
 from tests.support.governed import governed
+from tests.support.residuals import star_residuals
+from tests.support.strategies import assert_same
 
 KEYS = ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q", "iaaa01g2q"]
 
@@ -64,7 +66,14 @@ def aligned(exposures):
     """One direct exposure aligned, the other failed; one grism exposure each."""
     d1, g1, _, g2 = (exposures[key] for key in KEYS)
     fit = ExposureFit(
-        FitStatus.ALIGNED, _transform(d1), "deep frame", n_matched=9, n_used=8, rms=4.5, geometry="shift"
+        FitStatus.ALIGNED,
+        _transform(d1),
+        "deep frame",
+        n_matched=9,
+        n_used=8,
+        rms=4.5,
+        rms_axes=(4.5, 4.5),
+        geometry="shift",
     )
     grism = replace(fit, governed=governed(d1.key))
     settings = {"fitgeometry": "shift", "brightest": 50}
@@ -190,21 +199,21 @@ def test_exposures_without_fit_stay_where_they_are(aligned, out):
     names = [member["expname"] for member in content["products"][0]["members"]]
     assert str(aligned[KEYS[1]].source) in names
     assert f"{KEYS[0]}_flt.fits" in names
-    record = read_provenance(out / "deep_provenance.asdf")["exposures"][KEYS[1]]
-    assert (record["output"], record["total"]) == (None, None)
+    record = read_record(out / "deep_provenance.asdf").exposures[KEYS[1]]
+    assert (record.output, record.total) == (None, None)
 
 
 def test_the_record(aligned, out):
     write_results(aligned, Destination(out, in_place=False), HERE)
-    tree = read_provenance(out / "deep_provenance.asdf")
+    tree = read_record(out / "deep_provenance.asdf")
     for key in KEYS:
-        record, output = tree["exposures"][key], out / f"{key}_flt.fits"
+        record, output = tree.exposures[key], out / f"{key}_flt.fits"
         source = Path(aligned[key].source)
-        assert record["input"] == {"path": str(source), "sha256": sha256_of(source)}
-        assert record["output"] == {"path": str(output), "sha256": sha256_of(output)}
-    assert tree["exposures"][KEYS[2]]["total"]["reason"] == "no source above 6 sigma"
-    assert tree["exposures"][KEYS[1]]["total"]["governed"]["exposures"] == [KEYS[0]]
-    assert tree["parameter_file"] == "wfc3_ir.asdf"
+        assert record.input == file_record(source)
+        assert record.output == file_record(output)
+    assert tree.exposures[KEYS[2]].total.reason == "no source above 6 sigma"
+    assert tree.exposures[KEYS[1]].total.governed.exposures == (KEYS[0],)
+    assert tree.parameter_file == "wfc3_ir.asdf"
 
 
 def test_labels(aligned, out):
@@ -228,7 +237,15 @@ def _with_absolute(aligned, path=""):
         origin=str(path),
     )
     d1 = aligned[KEYS[0]]
-    fit = ExposureFit(FitStatus.ALIGNED, _transform(d1, 2), "Gaia DR3", n_used=5, rms=2.0, geometry="rscale")
+    fit = ExposureFit(
+        FitStatus.ALIGNED,
+        _transform(d1, 2),
+        "Gaia DR3",
+        n_used=5,
+        rms=2.0,
+        geometry="rscale",
+        residuals=star_residuals(np.ones(5)),
+    )
     return replace(
         aligned,
         absolute=AlignmentSolution({d1.key: fit}, "Gaia DR3"),
@@ -280,11 +297,11 @@ def test_the_sources_as_a_reference_catalog(aligned, out):
     assert "deep_sources.ecsv" in _names(out)
     assert "deep_refcat.ecsv" not in _names(out)
     catalog = read_reference_catalog(out / "deep_sources.ecsv")
-    entry = read_provenance(out / "deep_provenance.asdf")["aligned_sources"]
-    assert (catalog.name, entry["name"], entry["file"]) == ("DEEP", "DEEP", "deep_sources.ecsv")
-    assert catalog.identifier.tolist() == entry["identifier"].tolist() == ["DEEP-0-0", "DEEP-0-1"]
-    np.testing.assert_allclose(catalog.sky[:, 0], entry["ra"], rtol=1e-15)
-    np.testing.assert_allclose(catalog.error[:, 1], entry["dec_error"])
+    entry = read_record(out / "deep_provenance.asdf").aligned_sources
+    assert (catalog.name, entry.name, entry.file) == ("DEEP", "DEEP", "deep_sources.ecsv")
+    assert catalog.identifier.tolist() == entry.identifier.tolist() == ["DEEP-0-0", "DEEP-0-1"]
+    np.testing.assert_allclose(catalog.sky[:, 0], entry.ra, rtol=1e-15)
+    np.testing.assert_allclose(catalog.error[:, 1], entry.dec_error)
     np.testing.assert_allclose(catalog.epoch, 2014.9)
     assert not catalog.has_motion.any()
 
@@ -294,15 +311,15 @@ def test_the_reference_catalog_as_used(aligned, out, tmp_path):
     write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), HERE)
     catalog = read_reference_catalog(out / "deep_refcat.ecsv")
     assert (catalog.name, catalog.origin, len(catalog)) == ("Gaia DR3", "TAP service", 1)
-    first = read_provenance(out / "deep_provenance.asdf")["reference_catalog"]
-    assert first["file"] == "deep_refcat.ecsv"
+    first = read_record(out / "deep_provenance.asdf").reference_catalog
+    assert first.file == "deep_refcat.ecsv"
     again = load_exposures(out / "deep_asn.json")
     before = (out / "deep_refcat.ecsv").read_bytes()
     for folder, in_place in ((out, True), (tmp_path / "next", False)):
         write_results(again, Destination(folder, in_place=in_place), HERE)
         assert (folder / "deep_refcat.ecsv").read_bytes() == before
-        entry = read_provenance(folder / "deep_provenance.asdf")["reference_catalog"]
-        np.testing.assert_equal(entry, first)
+        entry = read_record(folder / "deep_provenance.asdf").reference_catalog
+        assert_same(entry, first)
 
 
 def test_a_reference_catalog_of_an_earlier_run_does_not_stay(aligned, out):
@@ -311,7 +328,7 @@ def test_a_reference_catalog_of_an_earlier_run_does_not_stay(aligned, out):
     assert "deep_refcat.ecsv" in _names(out)
     write_results(aligned, Destination(out, in_place=False), HERE)
     assert "deep_refcat.ecsv" not in _names(out)
-    assert read_provenance(out / "deep_provenance.asdf")["reference_catalog"] is None
+    assert read_record(out / "deep_provenance.asdf").reference_catalog is None
 
 
 @pytest.mark.parametrize("is_tied", [True, False])
@@ -329,8 +346,8 @@ def test_a_reference_catalog_that_is_gone(aligned, out, tmp_path, caplog):
     (out / "deep_refcat.ecsv").unlink()
     write_results(again, Destination(tmp_path / "next", in_place=False), HERE)
     assert "no longer beside the record" in caplog.text
-    entry = read_provenance(tmp_path / "next" / "deep_provenance.asdf")["reference_catalog"]
-    assert (entry["file"], entry["name"]) == (None, "Gaia DR3")
+    entry = read_record(tmp_path / "next" / "deep_provenance.asdf").reference_catalog
+    assert (entry.file, entry.name) == (None, "Gaia DR3")
 
 
 def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
@@ -349,11 +366,10 @@ def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
         assert wcs_apart(out / f"{key}_flt.fits", tmp_path / "again" / f"{key}_flt.fits") == 0
     # identity of the reference catalog stays on record although only its name came back
     first, second = (
-        read_provenance(folder / "deep_provenance.asdf")["reference_catalog"]
-        for folder in (out, tmp_path / "again")
+        read_record(folder / "deep_provenance.asdf").reference_catalog for folder in (out, tmp_path / "again")
     )
-    assert first["sha256"] == sha256_of(tmp_path / "gaia.ecsv")
-    np.testing.assert_equal(second, first)
+    assert first.sha256 == sha256_of(tmp_path / "gaia.ecsv")
+    assert_same(second, first)
 
 
 def test_in_place(aligned, tmp_path):
@@ -400,7 +416,7 @@ def test_a_full_disk_in_place_changes_nothing(aligned, tmp_path, monkeypatch):
     def failing(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    places = {written: "write_source_catalog", products: "association_text", results: "write_provenance"}
+    places = {written: "write_source_catalog", products: "association_text", results: "write_record"}
     for module, name in places.items():
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failing)

@@ -12,7 +12,6 @@ from grism_align.algorithms.traces.correction import rows_moved
 from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.algorithms.traces.sources import frame_sources
 from grism_align.io.missions import read_exposure, read_pixels
-from grism_align.io.missions.hst.windows import detector_windows
 from grism_align.simulation import PointingErrors, SceneSettings, case_a, simulate
 from grism_align.simulation.instruments import ELEMENTS
 from grism_align.values.failure import FailureCode, NoSources, Remark
@@ -254,8 +253,8 @@ def test_the_only_chip_of_a_subarray_has_the_configuration_of_its_ccdchip(tmp_pa
 def test_where_an_array_lies_on_its_chip(tmp_path, cut, xy):
     simulation = case_a("wfc3_uvis", size=(64, 96), n_pairs=1, n_visits=1)
     path = simulate(simulation, tmp_path / "whole", np.random.default_rng(1)).paths[1]
-    whole = detector_windows(read_exposure(path))
-    part = detector_windows(read_exposure(cut(path, tmp_path / path.name)))
+    paths = (path, cut(path, tmp_path / path.name))
+    whole, part = ({chip.number: chip.window for chip in read_exposure(p).chips} for p in paths)
     assert {extver: window.chip for extver, window in part.items()} == {1: 2, 2: 1}
     for extver, window in part.items():
         step = whole[extver].to_chip(np.array([xy])) - window.to_chip(np.zeros((1, 2)))

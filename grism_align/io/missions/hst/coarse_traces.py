@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from grism_align.values.trace import TraceModel
+from grism_align.values.trace import CoarseTrace, TraceModel
 
 __all__ = ["COARSE_TRACES"]
 
 
-#: Where the brightest order of a grism lies, coarsely, and half the rows around it in which it is looked for.
+#: Where the brightest order of a grism lies, coarsely.
 #: As functions of the place on the chip for G141 (aXe configuration G141.F140W V4.31 of STScI) and G102 (from
 #: the GRISMCONF configuration made of G102.F105W V4.32). G280: the trace is 175 to 185 pixels above the
 #: direct image (GRISMCONF configuration of CCD1, 2021). G800L: 0 to 150 pixels in configurations of aXe.
-COARSE_TRACES: dict[str, tuple[TraceModel, int]] = {
-    "G141": (
+COARSE_TRACES: dict[str, CoarseTrace] = {
+    "G141": CoarseTrace(
         TraceModel(
             np.array([[0.0], [1.0]]),
             np.array(
@@ -27,7 +27,7 @@ COARSE_TRACES: dict[str, tuple[TraceModel, int]] = {
         ),
         12,
     ),
-    "G102": (
+    "G102": CoarseTrace(
         TraceModel(
             np.array([[0.0], [1.0]]),
             np.array(
@@ -40,6 +40,6 @@ COARSE_TRACES: dict[str, tuple[TraceModel, int]] = {
         ),
         12,
     ),
-    "G800L": (TraceModel.straight(5.0, 150.0, 0.0), 16),
-    "G280": (TraceModel.straight(-360.0, -165.0, 0.0), 220),
+    "G800L": CoarseTrace(TraceModel.straight(5.0, 150.0, 0.0), 16),
+    "G280": CoarseTrace(TraceModel.straight(-360.0, -165.0, 0.0), 220),
 }

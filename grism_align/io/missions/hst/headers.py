@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
+from grism_align.io.files.fits import plain_text
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from astropy.io.fits import Header
     from numpy.typing import NDArray
 
+    from grism_align.values.mission import WcsLabel
+
 __all__ = [
     "STATUS_KEYWORD",
     "UNDONE_KEYWORD",
     "LinearTerms",
-    "WcsLabel",
+    "distortion_models",
     "headerlet_name",
     "model_of",
-    "plain_text",
     "solution_name",
     "solution_of",
     "wcs_name",
@@ -65,31 +68,6 @@ class LinearTerms:
     cd: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class WcsLabel:
-    """What headers say of a fit.
-
-    Parameters
-    ----------
-    catalog : str
-        What the frame was aligned to; ``NONE`` for a relative alignment.
-    solution : str
-        Name of the solution, as `solution_name` gives it.
-    n_matches : int
-        Sources used.
-    rms : (float, float), mas
-        Weighted rms residual to the east and to the north; NaN where unknown.
-    geometry : str
-        Fit geometry: shift, rshift, rscale or general.
-    """
-
-    catalog: str
-    solution: str
-    n_matches: int
-    rms: tuple[float, float]
-    geometry: str
-
-
 def wcs_name(science: Header, primary: Header, solution: str) -> str:
     """WCSNAME of a solution: ``IDC_<root>-<solution>``, with the distortion model of the headers."""
     return f"{model_of(science, primary)}-{solution}"
@@ -115,6 +93,11 @@ def solution_of(name: str) -> str:
     if not model.startswith("IDC_"):
         return name
     return solution or "IDC"
+
+
+def distortion_models(names: Collection[str]) -> frozenset[str]:
+    """Return the distortion models that WCSNAMEs tell of: ``IDC_<root>`` of ``IDC_<root>-<solution>``."""
+    return frozenset(name.partition("-")[0] for name in names if name.startswith("IDC_"))
 
 
 def solution_name(catalog: str, taken: Collection[str], *, by_exposure: bool = False) -> str:
@@ -183,11 +166,6 @@ def headerlet_name(root: str, headers: Sequence[Header]) -> str:
     """
     values = [repr(header.get(keyword)) for header in headers for keyword in ("WCSNAME", *_LINEAR)]
     return f"{root[:12]}_gal{zlib.crc32(' '.join(values).encode()):08x}"
-
-
-def plain_text(text: str) -> str:
-    """A text as FITS headers can hold it: printable ASCII, a question mark for anything else."""
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
 def write_region(header: Header, footprint: NDArray[np.float64]) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["GRISMS", "INSTRUMENTS", "ab_zero_point", "filter_of", "guide_star_of", "instrument_of", "text_of"]
+__all__ = ["INSTRUMENTS", "ab_zero_point", "filter_of", "guide_star_of", "instrument_of", "text_of"]
 
 #: INSTRUME and DETECTOR of the instruments that are read, and the name that the package gives them.
 INSTRUMENTS: dict[tuple[str, str], str] = {
@@ -18,9 +18,6 @@ INSTRUMENTS: dict[tuple[str, str], str] = {
     ("WFC3", "UVIS"): "wfc3_uvis",
     ("ACS", "WFC"): "acs_wfc",
 }
-
-#: Dispersers of those instruments.
-GRISMS = frozenset({"G102", "G141", "G280", "G800L"})
 
 _NO_VALUE = frozenset({"", "N/A", "NONE", "UNKNOWN"})
 
@@ -53,6 +50,13 @@ def guide_star_of(header: Mapping[str, Any]) -> str | None:
     return next((name for name in names if name.upper() not in _NO_VALUE), None)
 
 
+def positive_number(headers: Iterable[Mapping[str, Any]], keyword: str) -> float:
+    """Return the first positive number that headers have for a keyword; NaN for none."""
+    values = (header.get(keyword) for header in headers)
+    positive = (float(value) for value in values if isinstance(value, int | float) and value > 0)
+    return next(positive, float("nan"))
+
+
 def ab_zero_point(headers: tuple[Mapping[str, Any], ...]) -> float:
     """AB magnitude of one count per second, from PHOTFLAM and PHOTPLAM, else from PHOTFNU.
 
@@ -70,14 +74,7 @@ def ab_zero_point(headers: tuple[Mapping[str, Any], ...]) -> float:
     ----------
     Sirianni et al. 2005, PASP 117, 1049, for the AB zero point of PHOTFLAM and PHOTPLAM.
     """
-
-    def positive(keyword: str) -> float:
-        for header in headers:
-            value = header.get(keyword)
-            if isinstance(value, int | float) and value > 0:
-                return float(value)
-        return float("nan")
-
-    photflam, photplam, photfnu = (positive(keyword) for keyword in ("PHOTFLAM", "PHOTPLAM", "PHOTFNU"))
+    keywords = ("PHOTFLAM", "PHOTPLAM", "PHOTFNU")
+    photflam, photplam, photfnu = (positive_number(headers, keyword) for keyword in keywords)
     from_flam = -2.5 * np.log10(photflam) - 5 * np.log10(photplam) - 2.408
     return float(from_flam if np.isfinite(from_flam) else 8.90 - 2.5 * np.log10(photfnu))

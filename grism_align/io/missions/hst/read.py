@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import re
-import warnings
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from astropy.io import fits
 
+from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.sources import path_of
+from grism_align.io.missions.hst.facts import FACTS, TELESCOPE
 from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
 from grism_align.io.missions.hst.keywords import (
-    GRISMS,
     INSTRUMENTS,
     ab_zero_point,
     filter_of,
     guide_star_of,
     instrument_of,
+    positive_number,
     text_of,
 )
 from grism_align.io.missions.hst.wcs import FitsWcs
+from grism_align.io.missions.hst.windows import detector_window
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
+from grism_align.values.mission import ChipPixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,75 +34,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.values.mission import Keyword
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
 
-__all__ = ["ChipPixels", "open_fits", "read_exposure", "read_instrument", "read_pixels"]
+__all__ = ["read_exposure", "read_instrument", "read_keywords", "read_pixels"]
 
 _WCS_NAME = re.compile("WCSNAME[A-Z]?")
-_CALIBRATED = "Give calibrated FLT or FLC files of WFC3/IR, WFC3/UVIS or ACS/WFC"
+_CALIBRATED = f"Give {FACTS.reads}"
 _RUN_UPDATEWCS = (
     "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
     "without its distortion model an exposure can't be aligned"
 )
+_KEYWORDS = (
+    *("TELESCOP", "INSTRUME", "DETECTOR", "TARGNAME", "FILTER", "FILTER1", "FILTER2"),
+    *("DATE-OBS", "TIME-OBS", "EXPSTART", "EXPTIME", "PA_V3", "RA_TARG", "DEC_TARG", "POSTARG1", "POSTARG2"),
+    *("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU"),
+)
 # astropy takes zero for those that are missing
 _LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
-
-
-@dataclass(frozen=True, eq=False)
-class ChipPixels:
-    """The arrays of one chip, (ny, nx) each.
-
-    Parameters
-    ----------
-    sci : ndarray of float
-        In the units of the file (BUNIT).
-    err : ndarray of float
-        Standard errors, same units.
-    dq : ndarray of int
-        Data-quality bits.
-    """
-
-    sci: NDArray[np.floating[Any]]
-    err: NDArray[np.floating[Any]]
-    dq: NDArray[np.integer[Any]]
-
-
-@contextmanager
-def open_fits(path: Path) -> Iterator[fits.HDUList]:
-    """Open a FITS file as it lies on disk: nothing scaled or uncompressed.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is no FITS file or is truncated.
-    """
-    with ExitStack() as stack:
-        try:
-            stream = stack.enter_context(path.open("rb"))
-            hdus = stack.enter_context(_whole(stream))
-        except FileNotFoundError:
-            raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
-        except (OSError, EOFError, ValueError, Warning) as error:
-            problem = f"not a readable FITS file ({_one_line(error)})"
-            raise InputError(path, problem, "Fetch the file again") from error
-        yield hdus
-
-
-def _whole(stream: IO[bytes]) -> fits.HDUList:
-    """All headers of a file; astropy only warns of one that ends too early."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-        # The second is what it says of a file that ends within a header.
-        for words in ("may have been truncated", "the file is corrupted"):
-            warnings.filterwarnings("error", message=f"(?s).*{words}")
-        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
-        len(hdus)
-    return hdus
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def read_instrument(source: Source) -> str:
@@ -143,9 +94,6 @@ def read_exposure(source: Source) -> Exposure:
 
 
 def _instrument(path: Path, primary: fits.Header) -> str:
-    telescope = text_of(primary, "TELESCOP")
-    if telescope != "HST":
-        raise InputError(path, f"no HST exposure (TELESCOP = {telescope or 'missing'})", _CALIBRATED)
     instrument = instrument_of(primary)
     if instrument is None:
         found = f"{text_of(primary, 'INSTRUME')}/{text_of(primary, 'DETECTOR')}"
@@ -173,7 +121,9 @@ def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
     except Exception as error:
         problem = f"SCI,{hdu.ver} has no usable WCS ({error})"
         raise InputError(path, problem, _RUN_UPDATEWCS) from error
-    return Chip(int(hdu.ver), shape, wcs)
+    scale = header.get("IDCSCALE")
+    scale = float(scale) if isinstance(scale, int | float) and scale > 0 else float("nan")
+    return Chip(int(hdu.ver), shape, wcs, detector_window(header), scale)
 
 
 def _require_distortion(path: Path, hdu: fits.ImageHDU) -> None:
@@ -209,9 +159,11 @@ def _build_exposure(
     return Exposure(
         key=key,
         source=source,
-        kind=ExposureKind.GRISM if band in GRISMS else ExposureKind.DIRECT,
+        kind=ExposureKind.GRISM if band in FACTS.dispersers else ExposureKind.DIRECT,
+        telescope=TELESCOPE,
         instrument=instrument,
         filter=band,
+        program=visit[:4],
         visit=visit,
         group=visit if guide_star is None else f"{visit}:{guide_star}",
         guide_star=guide_star,
@@ -222,11 +174,15 @@ def _build_exposure(
         exposure_time=_required_number(path, primary, "EXPTIME"),
         ab_zero_point=ab_zero_point((science, primary)),
         is_rate=text_of(science, "BUNIT").upper().endswith("/S"),
+        rejects_cosmic_rays=instrument == "wfc3_ir",
         chips=chips,
         wcs_solution=solution_of(text_of(science, "WCSNAME")),
         alternates=_alternates(science, primary, cast("FitsWcs", chips[0].wcs)),
         taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
+        wcs_name=text_of(science, "WCSNAME"),
         is_product=STATUS_KEYWORD in primary,
+        rate_unit="ELECTRONS/S",
+        wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 
 
@@ -265,6 +221,24 @@ def _required_number(path: Path, header: fits.Header, keyword: str) -> float:
     return value
 
 
+def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
+    """Return what headers say of instrument, target, times and photometry, with the comments.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read.
+    """
+    with open_fits(path_of(exposure.source)) as hdus:
+        science = next(hdu.header for hdu in hdus if hdu.name == "SCI")
+        return {
+            name: (header[name], header.comments[name])
+            for name in _KEYWORDS
+            for header in (hdus[0].header, science)
+            if name in header
+        }
+
+
 def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
     """The arrays of an exposure, one chip at a time.
 
@@ -293,7 +267,7 @@ def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
             for name in ("SCI", "ERR", "DQ"):
                 arrays[name] = _array(hdus[name, chip.number], chip.shape)
     except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
-        problem = f"can't read SCI, ERR and DQ of chip {chip.number} ({_one_line(error)})"
+        problem = f"can't read SCI, ERR and DQ of chip {chip.number} ({one_line(error)})"
         raise InputError(path, problem, _CALIBRATED) from error
     return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
 

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.errors import InputError
+from grism_align.values.mission import Digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,18 +22,10 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-__all__ = ["Digests", "Edits", "rewrite"]
+__all__ = ["Edits", "rewrite"]
 
 _BLOCK = 1 << 20
 _GZIP = b"\x1f\x8b"
-
-
-@dataclass(frozen=True)
-class Digests:
-    """SHA-256 of a file as read and as written."""
-
-    input: str
-    output: str
 
 
 @dataclass(frozen=True)

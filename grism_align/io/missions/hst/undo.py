@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from grism_align import __version__
+from grism_align.io.files.fits import open_fits
+from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.alternates import LOST, PREVIOUS, PREVIOUS_OF, restore_wcs
 from grism_align.io.missions.hst.changes import Changes
 from grism_align.io.missions.hst.headerlets import attached
 from grism_align.io.missions.hst.headers import STATUS_KEYWORD, UNDONE_KEYWORD, headerlet_name, solution_of
-from grism_align.io.missions.hst.read import open_fits
 from grism_align.io.missions.hst.rewrite import rewrite
 from grism_align.io.missions.hst.wcscorr import without_rows
 from grism_align.values.errors import InputError
+from grism_align.values.mission import Corrections, Undone
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -23,55 +24,14 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-__all__ = ["Corrections", "Undone", "check_undo", "read_corrections", "undo_exposure"]
+    from grism_align.values.source import Source
+
+__all__ = ["check_undo", "read_corrections", "undo_exposure"]
 
 _FRESH = "Fetch the file from the archive again to start from its first WCS"
 
 
-@dataclass(frozen=True)
-class Undone:
-    """What was undone in one exposure.
-
-    Parameters
-    ----------
-    path, output : Path
-        The file as read and as written.
-    undone, restored : str
-        WCSNAME before and after.
-    remaining : bool
-        Whether the restored WCS is a correction of ours too, which can be undone in turn.
-    """
-
-    path: Path
-    output: Path
-    undone: str
-    restored: str
-    remaining: bool
-
-
-@dataclass(frozen=True)
-class Corrections:
-    """Which corrections of ours an exposure has and had, by the names of their solutions.
-
-    Parameters
-    ----------
-    latest : str
-        The one that it has; empty for none.
-    earlier : frozenset of str
-        Those that it had before, as far as they are archived.
-    undone : str
-        The one that was undone last, if none was made since; empty for none.
-    is_failed : bool
-        Whether it has none because no run could correct it.
-    """
-
-    latest: str
-    earlier: frozenset[str]
-    undone: str
-    is_failed: bool
-
-
-def read_corrections(path: Path) -> Corrections:
+def read_corrections(source: Source) -> Corrections:
     """Which corrections of ours an exposure has and had.
 
     Raises
@@ -79,7 +39,7 @@ def read_corrections(path: Path) -> Corrections:
     InputError
         If the file can't be read.
     """
-    with open_fits(path) as hdus:
+    with open_fits(path_of(source)) as hdus:
         primary = hdus[0].header
         science = next((hdu.header for hdu in hdus if hdu.name == "SCI"), primary)
         letters = [letter for letter in ascii_uppercase if PREVIOUS_OF + letter in science]
@@ -92,7 +52,7 @@ def read_corrections(path: Path) -> Corrections:
         )
 
 
-def check_undo(path: Path) -> None:
+def check_undo(source: Source) -> None:
     """Refuse an exposure whose latest correction can't be undone.
 
     Raises
@@ -101,18 +61,19 @@ def check_undo(path: Path) -> None:
         If the file can't be read, has no correction of ours, was changed since, or no longer has the WCS
         before.
     """
+    path = path_of(source)
     with open_fits(path) as hdus:
         _letter(path, hdus[0].header, [hdu.header for hdu in hdus if hdu.name == "SCI"])
 
 
-def undo_exposure(path: Path, destination: Path) -> Undone:
+def undo_exposure(source: Source, target: Source) -> Undone:
     """Write an exposure with the WCS that it had before our latest correction.
 
     Parameters
     ----------
-    path : Path
+    source : Source
         The exposure.
-    destination : Path
+    target : Source
         The file to make. It may be the same.
 
     Returns
@@ -124,6 +85,7 @@ def undo_exposure(path: Path, destination: Path) -> Undone:
     InputError
         As `check_undo`.
     """
+    path = path_of(source)
     with open_fits(path) as hdus:
         changes = Changes(hdus)
         headers = list(changes.science().values())
@@ -136,8 +98,8 @@ def undo_exposure(path: Path, destination: Path) -> Undone:
         date = datetime.now(UTC).strftime("%Y-%m-%d")
         changes.primary[UNDONE_KEYWORD] = (solution_of(undone), "grism_align: correction undone last")
         changes.primary["HISTORY"] = f"grism_align {__version__} {date}: undone {undone}, back to {restored}"
-        rewrite(path, hdus, changes.edits(), destination)
-        return Undone(path, destination, undone, restored, PREVIOUS in headers[0])
+        rewrite(path, hdus, changes.edits(), path_of(target))
+        return Undone(source, target, undone, restored, PREVIOUS in headers[0])
 
 
 def _letter(path: Path, primary: fits.Header, headers: list[fits.Header]) -> str:

@@ -100,6 +100,11 @@ class FitsWcs:
         """Mean side of a pixel from the linear terms, arcsec."""
         return float(np.sqrt(abs(np.linalg.det(self.cd))) * 3600)
 
+    @property
+    def axes(self) -> NDArray[np.float64]:
+        """East and north of a step of one pixel along x and along y, (2, 2) arcsec, as columns."""
+        return 3600.0 * self.cd
+
     def to_sky(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Sky positions (N, 2) in deg of (N, 2) zero-based pixels."""
         pixels = np.asarray(xy, dtype=float).reshape(-1, 2)

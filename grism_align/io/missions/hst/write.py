@@ -7,13 +7,14 @@ WCSCORR, a headerlet. All other data stay as they are, byte for byte.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from grism_align import __version__
+from grism_align.io.files.fits import open_fits, plain_text
 from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.alternates import archive_key, archive_wcs
@@ -28,28 +29,26 @@ from grism_align.io.missions.hst.headers import (
     STATUS_KEYWORD,
     UNDONE_KEYWORD,
     LinearTerms,
-    WcsLabel,
     headerlet_name,
-    plain_text,
     write_wcs,
 )
-from grism_align.io.missions.hst.read import open_fits
-from grism_align.io.missions.hst.rewrite import Digests, rewrite
+from grism_align.io.missions.hst.rewrite import rewrite
 from grism_align.io.missions.hst.wcs import FitsWcs, corrected_linear_terms
 from grism_align.io.missions.hst.wcscorr import wcscorr_row, with_rows
 from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from astropy.io import fits
 
     from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.mission import Digests, HeaderletWanted, WcsLabel
     from grism_align.values.solution import ExposureFit
+    from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["Digests", "HeaderletWanted", "write_exposure"]
+__all__ = ["write_exposure"]
 
 # Below this, in arcsec, a correction is the one that the file already has.
 _NEGLIGIBLE = 1e-6
@@ -61,31 +60,12 @@ _OF_GOVERNORS = "grism_align: direct exposures"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class HeaderletWanted:
-    """Where the headerlet of an exposure goes.
-
-    Parameters
-    ----------
-    file : Path or None
-        A file of its own.
-    attach : bool
-        Whether it becomes an extension of the exposure.
-    """
-
-    file: Path | None = None
-    attach: bool = False
-
-
-_NO_HEADERLET = HeaderletWanted()
-
-
 def write_exposure(
     exposure: Exposure,
     fit: ExposureFit,
-    destination: Path,
+    target: Source,
     label: WcsLabel,
-    headerlet: HeaderletWanted = _NO_HEADERLET,
+    headerlet: HeaderletWanted,
 ) -> Digests:
     """Write an exposure with its correction, atomically.
 
@@ -95,11 +75,11 @@ def write_exposure(
         The exposure; its file is the source.
     fit : ExposureFit
         Its total correction; without one the WCS stays and the header says why.
-    destination : Path
+    target : Source
         The file to make. It may be the source itself.
     label : WcsLabel
         What the headers say of the fit.
-    headerlet : HeaderletWanted, optional
+    headerlet : HeaderletWanted
         Where its headerlet goes; an exposure without a correction has none.
 
     Returns
@@ -118,7 +98,7 @@ def write_exposure(
         _tell(changes.primary, exposure, fit)
         if fit.transform is not None:
             _make_headerlet(changes, exposure, headerlet)
-        return rewrite(path_of(exposure.source), hdus, changes.edits(), destination)
+        return rewrite(path_of(exposure.source), hdus, changes.edits(), path_of(target))
 
 
 def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
@@ -204,7 +184,7 @@ def _make_headerlet(changes: Changes, exposure: Exposure, wanted: HeaderletWante
         _name_headerlet(headers, exposure)
     made = headerlet_bytes(changes.primary, headers, changes.hdus)
     if wanted.file is not None:
-        with atomic_path(wanted.file) as temporary:
+        with atomic_path(Path(wanted.file)) as temporary:
             temporary.write_bytes(made)
     there = attached(changes.hdus)
     if wanted.attach and headers[0]["HDRNAME"] not in there.values():

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.measuring.stamps import light_offset
 from grism_align.io.report.formatting import count, fixed
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
     from grism_align.io.report.contents import Contents
+    from grism_align.values.record import StarStamps
 
 __all__ = ["Blink", "Pair", "blink_of"]
 
@@ -65,25 +63,22 @@ class Blink:
 
 
 def blink_of(contents: Contents) -> Blink | None:
-    """The pictures of a record; None where it has none."""
-    stamps = contents.record.get("stamps")
-    if not stamps or len(stamps["before"]) == 0:
+    """Return the pictures of a record; None where it has none."""
+    stamps = contents.record.stamps
+    if stamps is None:
         return None
-    scale = float(stamps["scale"])
-    pairs = tuple(_pair(stamps, row) for row in range(len(stamps["before"])))
-    off = np.asarray(stamps["common_offset"], dtype=float)
+    pairs = tuple(_pair(stamps, row) for row in range(len(stamps.before)))
     note = ""
-    if off.any():
-        east, north = (fixed(float(value), 2, sign=True) for value in off)
+    if any(stamps.common_offset):
+        east, north = (fixed(value, 2, sign=True) for value in stamps.common_offset)
         note = f"The offset common to all exposures (E {east}″, N {north}″) is taken off in those before."
-    return Blink(pairs, scale * np.shape(stamps["before"])[1], note)
+    return Blink(pairs, stamps.scale * stamps.before.shape[1], note)
 
 
-def _pair(stamps: Any, row: int) -> Pair:
-    before, after = (np.asarray(stamps[name][row], dtype=float) for name in ("before", "after"))
+def _pair(stamps: StarStamps, row: int) -> Pair:
+    before, after = stamps.before[row].astype(float), stamps.after[row].astype(float)
     title, exposures = _title(stamps, row)
-    scale = float(stamps["scale"])
-    off = [scale * light_offset(image) for image in (before, after)]
+    off = [float(stamps.off_before[row]), float(stamps.off_after[row])]
     top = float(np.nanmax(after, initial=0.0))
     share = 100 * float(np.nanmax(before, initial=0.0)) / top if top > 0 else float("nan")
     caption = f"{exposures}; off by {fixed(off[0], 2)}″ → {fixed(off[1], 2)}″, peak {fixed(share, 0)} → 100 %"
@@ -97,16 +92,16 @@ def _pair(stamps: Any, row: int) -> Pair:
     )
 
 
-def _title(stamps: Any, row: int) -> tuple[str, str]:
-    n = np.asarray(stamps["n_exposures"])
+def _title(stamps: StarStamps, row: int) -> tuple[str, str]:
+    n = stamps.n_exposures
     if row == 0:
         return "All stars", f"{count(len(n), 'star')}, {count(int(n.sum()), 'image')}"
-    ra, dec = float(stamps["ra"][row - 1]), float(stamps["dec"][row - 1])
+    ra, dec = float(stamps.ra[row - 1]), float(stamps.dec[row - 1])
     return f"{ra:.5f} {dec:+.5f}", count(int(n[row - 1]), "exposure")
 
 
 def _png(image: NDArray[np.float64], top: float) -> str:
-    """An image, north up and east left, from the sky's level to the peak after, as a data URI."""
+    """Return an image, north up and east left, from the sky's level to the peak after, as a data URI."""
     from PIL import Image
 
     level = np.nan_to_num(image / top if top > 0 else image)

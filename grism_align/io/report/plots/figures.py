@@ -59,14 +59,14 @@ class Plotter:
 
     @contextmanager
     def style(self) -> Iterator[None]:
-        """The style of the page's plots; matplotlib's own settings are as before afterwards."""
+        """Return the style of the page's plots; matplotlib's own settings are as before afterwards."""
         import matplotlib as mpl
 
         with mpl.rc_context(_STYLE):
             yield
 
     def figure(self, width: float, height: float) -> Figure:
-        """An empty figure of a size in CSS pixels, of no window and no global list."""
+        """Return an empty figure of a size in CSS pixels, of no window and no global list."""
         from matplotlib.figure import Figure
 
         return Figure(figsize=(width / _PER_INCH, height / _PER_INCH), dpi=_PER_INCH)
@@ -77,7 +77,7 @@ class Plotter:
         return figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height), **keywords)
 
     def svg(self, figure: Figure, text: str) -> Markup:
-        """A figure as an SVG element.
+        """Return a figure as an SVG element.
 
         Parameters
         ----------
@@ -122,5 +122,5 @@ def _font(found: re.Match[str]) -> str:
 
 
 def plain_title(axes: Axes, text: str) -> None:
-    """A title in which nothing is taken as a formula."""
+    """Return a title in which nothing is taken as a formula."""
     axes.set_title(text, loc="left", parse_math=False)

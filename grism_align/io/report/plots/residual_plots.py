@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from grism_align.io.report.contents import Contents, Entry, Tie
+    from grism_align.io.report.contents import Contents, Entry, PlacedResiduals, Tie
     from grism_align.io.report.plots.figures import Plotter
+    from grism_align.values.solution import ExposureFit
 
 __all__ = ["Panel", "absolute_panels", "relative_panels", "relative_summary"]
 
@@ -61,66 +62,68 @@ class _Vectors:
         return self.weight > 0
 
 
-def _vectors(contents: Contents, entry: Entry, step: str) -> _Vectors | None:
-    residuals = entry.residuals(step)
-    if residuals is None:
-        return None
-    sky = contents.residual_sky(entry, step)
+def _vectors(residuals: PlacedResiduals) -> _Vectors:
+    sky = residuals.sky
     known = np.isfinite(sky).all(axis=1)
     place = np.full(sky.shape, np.nan)
     if known.any():
         place[known] = TangentPlane(*mean_direction(sky[known])).to_plane(sky[known])
-    offset = np.asarray(residuals["offset"], dtype=float).reshape(-1, 2)
-    return _Vectors(place, offset, np.asarray(residuals["weight"], dtype=float))
+    return _Vectors(place, residuals.matches.offset, residuals.matches.weight)
+
+
+def _matched(contents: Contents) -> list[tuple[Entry, PlacedResiduals]]:
+    """Return the direct exposures that match others, with the residuals."""
+    found = [(entry, contents.relative_residuals(entry)) for entry in contents.direct]
+    return [(entry, residuals) for entry, residuals in found if residuals]
 
 
 def relative_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
     """Residuals of each direct exposure against the sources' common positions, or of the worst of many."""
-    entries = [entry for entry in contents.direct if entry.residuals("relative")]
-    if len(entries) > MOST_PANELS:
-        entries = sorted(entries, key=lambda e: -float(e.value("relative", "rms")))[:WORST_PANELS]
-    found = [(entry, _vectors(contents, entry, "relative")) for entry in entries]
-    pairs = [(entry, vectors) for entry, vectors in found if vectors]
-    limit = _limit([vectors for _, vectors in pairs])
+    found = _matched(contents)
+    if len(found) > MOST_PANELS:
+        found = sorted(found, key=lambda one: -one[1].fit.rms)[:WORST_PANELS]
+    many = [_vectors(residuals) for _, residuals in found]
+    limit = _limit(many)
     return [
-        Panel(entry.key, _caption(entry, "relative", vectors), _panel(plotter, entry.key, vectors, limit))
-        for entry, vectors in pairs
+        Panel(entry.key, _caption(residuals.fit, vectors), _panel(plotter, entry.key, vectors, limit))
+        for (entry, residuals), vectors in zip(found, many, strict=True)
     ]
 
 
 def absolute_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
     """Residuals against the reference catalog: of all exposures of a tie in the mean, and each set once."""
-    found: dict[bytes, tuple[list[Entry], _Vectors]] = {}
+    found: dict[bytes, tuple[list[Entry], PlacedResiduals]] = {}
     for entry in contents.direct:
-        vectors = _vectors(contents, entry, "absolute")
-        if vectors:
-            content = vectors.offset.tobytes() + vectors.weight.tobytes()
-            found.setdefault(content, ([], vectors))[0].append(entry)
+        residuals = contents.absolute_residuals(entry)
+        if residuals:
+            content = residuals.matches.offset.tobytes() + residuals.matches.weight.tobytes()
+            found.setdefault(content, ([], residuals))[0].append(entry)
     groups = list(found.values())
     if len(groups) > MOST_PANELS:
-        groups = sorted(groups, key=lambda group: -float(group[0][0].value("absolute", "rms")))[:WORST_PANELS]
-    limit = _limit([vectors for _, vectors in groups])
+        groups = sorted(groups, key=lambda group: -group[1].fit.rms)[:WORST_PANELS]
+    many = [_vectors(residuals) for _, residuals in groups]
+    limit = _limit(many)
     alone = {entries[0].key for entries, _ in found.values() if len(entries) == 1}
     panels = [
         _mean_panel(contents, tie, plotter, limit)
         for tie in contents.ties
         if tie.n_exposures > 1 and alone & set(tie.keys)
     ]
-    for entries, vectors in groups:
+    for (entries, residuals), vectors in zip(groups, many, strict=True):
         title = entries[0].key if len(entries) == 1 else f"{count(len(entries), 'exposure')} together"
-        caption = _caption(entries[0], "absolute", vectors)
+        caption = _caption(residuals.fit, vectors)
         panels.append(Panel(title, caption, _panel(plotter, title, vectors, limit)))
     return panels
 
 
 def _mean_panel(contents: Contents, tie: Tie, plotter: Plotter, limit: float) -> Panel:
-    """The weighted mean residual of each star over the exposures of a tie."""
+    """Return the weighted mean residual of each star over the exposures of a tie."""
     entries = [e for e in contents.direct if e.key in tie.keys]
-    found = [(e, residuals) for e in entries if (residuals := e.residuals("absolute"))]
-    sky = np.concatenate([contents.residual_sky(entry, "absolute") for entry, _ in found])
-    names = np.concatenate([np.asarray(one["matched"]).astype(str) for _, one in found])
-    offset = np.concatenate([np.asarray(one["offset"], dtype=float).reshape(-1, 2) for _, one in found])
-    weight = np.concatenate([np.asarray(one["weight"], dtype=float) for _, one in found])
+    found = [residuals for e in entries if (residuals := contents.absolute_residuals(e))]
+    sky = np.concatenate([one.sky for one in found])
+    names = np.concatenate([one.matches.matched.astype(str) for one in found])
+    offset = np.concatenate([one.matches.offset for one in found])
+    weight = np.concatenate([one.matches.weight for one in found])
     star = np.unique(names, return_inverse=True)[1]
     total = np.bincount(star, weight).astype(float)
     # of those that were clipped wherever they were seen, the plain mean
@@ -150,22 +153,21 @@ def _limit(many: Sequence[_Vectors]) -> float:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 3, 5, 10..."""
+    """Round up to the next of 1, 2, 3, 5, 10..."""
     if not value > 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
     return float(power * next(step for step in (1, 2, 3, 5, 10) if step * power >= value * 0.999))
 
 
-def _caption(entry: Entry, step: str, vectors: _Vectors) -> str:
-    rms = fixed(float(entry.value(step, "rms")))
-    east, north = (fixed(float(axis)) for axis in entry.value(step, "rms_axes", (np.nan, np.nan)))
+def _caption(fit: ExposureFit, vectors: _Vectors) -> str:
+    east, north = (fixed(axis) for axis in fit.rms_axes)
     axes = f" (E {east}, N {north})" if east != UNKNOWN else ""
-    return f"{int(vectors.used.sum())} of {len(vectors.weight)} used; rms {rms} mas{axes}"
+    return f"{int(vectors.used.sum())} of {len(vectors.weight)} used; rms {fixed(fit.rms)} mas{axes}"
 
 
 def _panel(plotter: Plotter, title: str, vectors: _Vectors, limit: float) -> Markup:
-    """A map of residual vectors beside the distribution of their components."""
+    """Return a map of residual vectors beside the distribution of their components."""
     with plotter.style():
         figure = plotter.figure(330, 178)
         left = plotter.axes(figure, (4, 22, 152, 152))
@@ -210,23 +212,22 @@ def _draw_histogram(axes: Axes, vectors: _Vectors, limit: float) -> None:
 
 
 def relative_summary(contents: Contents, plotter: Plotter) -> list[Panel]:
-    """The scatter of every exposure's residuals, and the mean residual over the field."""
-    entries = [entry for entry in contents.direct if entry.residuals("relative")]
-    if len(entries) < 2:
+    """Return the scatter of every exposure's residuals, and the mean residual over the field."""
+    found = _matched(contents)
+    if len(found) < 2:
         return []
-    return [_scatter_panel(entries, plotter), *_field_panel(contents, entries, plotter)]
+    return [_scatter_panel(found, plotter), *_field_panel([one for _, one in found], plotter)]
 
 
-def _scatter_panel(entries: Sequence[Entry], plotter: Plotter) -> Panel:
+def _scatter_panel(found: Sequence[tuple[Entry, PlacedResiduals]], plotter: Plotter) -> Panel:
     from matplotlib.ticker import MaxNLocator
 
+    entries = [entry for entry, _ in found]
     with plotter.style():
         figure = plotter.figure(430, 240)
         axes = plotter.axes(figure, (46, 40, 374, 190))
         number = np.arange(1, len(entries) + 1)
-        rms = np.array(
-            [entry.value("relative", "rms_axes", (np.nan, np.nan)) for entry in entries], dtype=float
-        )
+        rms = np.array([residuals.fit.rms_axes for _, residuals in found])
         size = 5.0 if len(entries) <= MOST_PANELS else 3.5
         for axis, (color, _, name) in enumerate(_STYLES):
             axes.plot(number, rms[:, axis], "os"[axis], color=color, ms=size, label=name)
@@ -245,15 +246,15 @@ def _scatter_panel(entries: Sequence[Entry], plotter: Plotter) -> Panel:
 
 
 def _mark_visits(axes: Axes, entries: Sequence[Entry]) -> None:
-    visits = [entry.record["visit"] for entry in entries]
+    visits = [entry.record.visit for entry in entries]
     for at in range(1, len(visits)):
         if visits[at] != visits[at - 1]:
             axes.axvline(at + 0.5, color=FAINT, lw=0.5, alpha=0.6)
 
 
-def _field_panel(contents: Contents, entries: Sequence[Entry], plotter: Plotter) -> list[Panel]:
+def _field_panel(residuals: Sequence[PlacedResiduals], plotter: Plotter) -> list[Panel]:
     """Mean residuals in cells of the exposures' own field: what exposures have in common shows here."""
-    found = [one for entry in entries if (one := _vectors(contents, entry, "relative"))]
+    found = list(map(_vectors, residuals))
     place = np.concatenate([one.place for one in found])
     offset = np.concatenate([one.offset for one in found])
     used = np.concatenate([one.used for one in found]) & np.isfinite(place).all(axis=1)

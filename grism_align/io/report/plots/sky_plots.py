@@ -24,8 +24,9 @@ __all__ = ["sky_panel"]
 
 
 def sky_panel(contents: Contents, plotter: Plotter) -> Panel | None:
-    """Outlines of the exposures with the catalog's stars; None where no position is on record."""
-    everything = _all_positions(contents)
+    """Outlines of the exposures with the catalog's stars; None without exposures."""
+    outlines = [chip for entry in contents.entries for chip in entry.outlines]
+    everything = np.concatenate([np.zeros((0, 2)), *outlines])
     if len(everything) == 0:
         return None
     plane = TangentPlane(*mean_direction(everything))
@@ -34,11 +35,11 @@ def sky_panel(contents: Contents, plotter: Plotter) -> Panel | None:
         height = float(np.clip(470 * half[1] / half[0], 260, 600))
         figure = plotter.figure(540, 100 + height)
         axes = plotter.axes(figure, (54, 90, 470, height))
-        sources = contents.record["sources"]
-        if len(sources["ra"]):
-            xy = plane.to_plane(np.column_stack([sources["ra"], sources["dec"]])) / 60
+        sources = np.array([(source.ra, source.dec) for source in contents.record.sources])
+        if len(sources):
+            xy = plane.to_plane(sources) / 60
             axes.plot(*_thinned(xy).T, ".", color=FAINT, ms=1.5, alpha=0.5, label="sources", zorder=1)
-        has_outlines = _draw_outlines(axes, contents, plane)
+        _draw_outlines(axes, contents, plane)
         n_stars = _draw_reference(axes, contents, plane)
         axes.set(
             xlabel="east [arcmin]",
@@ -55,10 +56,6 @@ def sky_panel(contents: Contents, plotter: Plotter) -> Panel | None:
         )
         image = plotter.svg(figure, text)
     caption = f"Offsets from RA {plane.ra:.5f}°, Dec {plane.dec:+.5f}°; east is left."
-    if not has_outlines:
-        caption += (
-            " The record has no outlines of the exposures: drawn are the hulls of their matched sources."
-        )
     return Panel("Footprints", caption, image)
 
 
@@ -78,27 +75,17 @@ def _legend(axes: Axes) -> None:
         axes.figure.legend(first.values(), first.keys(), loc="lower center", ncols=3, fontsize=10)
 
 
-def _all_positions(contents: Contents) -> NDArray[np.float64]:
-    """Positions (N, 2) in deg to centre the plot on."""
-    outlines = [chip for entry in contents.entries for chip in entry.outlines]
-    points = [entry.transform.plane for entry in contents.entries if entry.transform]
-    centres = np.array([(plane.ra, plane.dec) for plane in points]).reshape(-1, 2)
-    return np.concatenate([np.zeros((0, 2)), *(outlines or [centres])])
-
-
-def _draw_outlines(axes: Axes, contents: Contents, plane: TangentPlane) -> bool:
-    """Draw the exposures' outlines, or hulls of their sources; whether there were outlines."""
+def _draw_outlines(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
+    """Draw the exposures' outlines."""
     many = len(contents.entries) > 24
     # grism outlines are broad and below, as they mostly coincide with a direct one
     for entry in sorted(contents.entries, key=lambda one: one.is_direct):
         color, line, label = _look(entry)
         width, alpha = (0.8, 0.5) if many else (1.3, 0.9)
         width, alpha = (width, alpha) if label != "grism" else (3 * width, 0.4 * alpha)
-        outlines = entry.outlines or _hull(contents, entry)
-        for outline in outlines:
+        for outline in entry.outlines:
             xy = plane.to_plane(np.vstack([outline, outline[:1]])) / 60
             axes.plot(*xy.T, ls=line, color=color, lw=width, alpha=alpha, label=label)
-    return any(entry.outlines for entry in contents.entries)
 
 
 def _look(entry: Entry) -> tuple[str, str, str]:
@@ -112,25 +99,14 @@ def _look(entry: Entry) -> tuple[str, str, str]:
     return (EAST, "-", "direct") if entry.is_direct else (GRISM, "-", "grism")
 
 
-def _hull(contents: Contents, entry: Entry) -> list[NDArray[np.float64]]:
-    from scipy.spatial import ConvexHull, QhullError
-
-    sky = contents.residual_sky(entry, "relative")
-    sky = sky[np.isfinite(sky).all(axis=1)]
-    try:
-        return [sky[ConvexHull(sky).vertices]]
-    except (QhullError, ValueError):  # too few, or all on a line
-        return []
-
-
 def _draw_reference(axes: Axes, contents: Contents, plane: TangentPlane) -> int:
     """Draw the catalog's stars, those used by a fit filled; how many there are."""
-    catalog = contents.record["reference_catalog"] or {}
-    stars = catalog.get("sources")
-    if stars is None or len(stars["ra"]) == 0:
+    catalog = contents.record.reference_catalog
+    if catalog is None or catalog.n == 0:
         return 0
-    xy = plane.to_plane(np.column_stack([stars["ra"], stars["dec"]])) / 60
-    used = np.asarray(stars["n_fits"]) > 0
+    stars = catalog.sources
+    xy = plane.to_plane(np.column_stack([stars.ra, stars.dec])) / 60
+    used = stars.n_fits > 0
     axes.plot(*xy[~used].T, "o", mfc="none", color=INK, ms=6, mew=0.9, label="reference, not used", zorder=4)
     axes.plot(*xy[used].T, "*", color=NORTH, mec=INK, mew=0.5, ms=10, label="reference, used", zorder=5)
     return len(xy)

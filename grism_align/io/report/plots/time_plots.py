@@ -37,7 +37,7 @@ def _visit_panel(visit: str, entries: Sequence[Entry], fitted: Sequence[Entry], 
     shifts = np.array([entry.shift for entry in fitted])
     is_direct = np.array([entry.is_direct for entry in fitted])
     middle = np.median(shifts[is_direct] if is_direct.any() else shifts, axis=0)
-    start = min(float(entry.record["start"]) for entry in entries)
+    start = min(entry.record.start for entry in entries)
     with plotter.style():
         figure = plotter.figure(330, 240)
         top = plotter.axes(figure, (50, 138, 270, 94))
@@ -56,7 +56,7 @@ def _visit_panel(visit: str, entries: Sequence[Entry], fitted: Sequence[Entry], 
 
 def _draw_axis(axes: Axes, fitted: Sequence[Entry], zero: tuple[float, float], axis: int) -> None:
     color, name = ((EAST, "east"), (NORTH, "north"))[axis]
-    times = np.array([[float(entry.record[edge]) for edge in ("start", "end")] for entry in fitted])
+    times = np.array([(entry.record.start, entry.record.end) for entry in fitted])
     begin, end = 1440 * (times.T - zero[0])
     value = np.array([entry.shift[axis] for entry in fitted]) - zero[1]
     error = np.nan_to_num([entry.error for entry in fitted])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from grism_align.io.record.file import read_provenance
+from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
@@ -75,9 +75,9 @@ def test_a_service_puts_the_field_on_the_sky(field, measured, rows, server, tmp_
     done = GrismWCSPropagateStep.call(result, output_dir=str(tmp_path / "out"), configure_log=False)
     assert score_of(field.truth, tmp_path / "out").keys() == done.total.fits.keys()
     assert max(one.absolute for one in score_of(field.truth, tmp_path / "out").values()) < 5.0
-    attempts = read_provenance(tmp_path / "out" / "field_provenance.asdf")["activities"][-2]["attempts"]
-    assert "SELECT" in attempts[0]["query"]
-    assert attempts[0]["url"].startswith(server.url)
+    attempts = read_record(tmp_path / "out" / "field_provenance.asdf").activities[-2].attempts
+    assert "SELECT" in attempts[0].query
+    assert attempts[0].url.startswith(server.url)
     assert (tmp_path / "out" / "field_refcat.ecsv").is_file()
 
 

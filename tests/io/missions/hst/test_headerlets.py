@@ -14,13 +14,12 @@ from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import HeaderletWanted, read_exposure
+from grism_align.io.missions import file_source, read_exposure, write_exposure
 from grism_align.io.missions.hst.headerlets import distortion_names
-from grism_align.io.missions.hst.headers import WcsLabel, solution_name
-from grism_align.io.missions.hst.write import write_exposure
+from grism_align.io.missions.hst.headers import solution_name
 from grism_align.values.errors import InputError
 from grism_align.values.failure import NoSources
+from grism_align.values.mission import HeaderletWanted, WcsLabel
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.undo import undo_files
@@ -306,7 +305,7 @@ def test_parts_of_detectors(truths, tmp_path, name, cut):
     stwcs_module("headerlet").apply_headerlet_as_primary(str(fresh), str(file), archive=True)
     assert largest(fresh, target) < 0.01
     [undone] = undo_files([target], tmp_path / "undone")
-    assert wcs_apart(undone.output, path) == 0
+    assert wcs_apart(undone.target, path) == 0
 
 
 def test_parts_show_the_same_sky(truths, tmp_path):

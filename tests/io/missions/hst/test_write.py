@@ -12,15 +12,15 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.sources import file_source
-from grism_align.io.missions import read_exposure
+from grism_align.io.files.fits import plain_text
+from grism_align.io.missions import file_source, read_exposure, write_exposure
 from grism_align.io.missions.hst import rewrite as hst_rewrite
 from grism_align.io.missions.hst import write as hst_write
 from grism_align.io.missions.hst.alternates import archive_key
-from grism_align.io.missions.hst.headers import WcsLabel, plain_text, solution_name, wcs_name
-from grism_align.io.missions.hst.write import write_exposure
+from grism_align.io.missions.hst.headers import solution_name, wcs_name
 from grism_align.values.errors import InputError
 from grism_align.values.failure import NotTied, TooFewMatches
+from grism_align.values.mission import WcsLabel
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.sphere import sky_to_vector
 from grism_align.values.transform import LinearTransform, TangentPlane

@@ -10,69 +10,65 @@ from typing import TYPE_CHECKING
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from grism_align.io.associations.files import check_product_name, exposure_of_root
-from grism_align.io.files.sources import file_source
+from grism_align.io.files.fits import is_fits
+from grism_align.io.files.sources import file_of_root, path_of
+from grism_align.io.missions.hst.facts import FACTS
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
+from grism_align.values.source import FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["is_association_table", "read_table"]
+    from grism_align.values.source import Source
+
+__all__ = ["read_association"]
 
 # Keys of associations, and where HST's primary header has them.
 _HEADER = {"asn_id": "ASN_ID", "program": "PROPOSID", "target": "TARGNAME"}
 
 
-def is_association_table(path: Path) -> bool:
-    """Whether a FITS file is an association table, not an exposure.
-
-    Raises
-    ------
-    AssociationError
-        If it can't be read.
-    """
-    with _opened(path) as hdus:
-        return _table(hdus) is not None
-
-
-def read_table(path: Path) -> Association:
-    """The association that a table lists.
+def read_association(source: Source) -> Association | None:
+    """Return what an association table lists; None for any other file.
 
     Parameters
     ----------
-    path : Path
-        With columns MEMNAME, MEMTYPE and MEMPRSNT. Exposures lie in its folder.
+    source : Source
+        A table has columns MEMNAME, MEMTYPE and MEMPRSNT. Exposures lie in its folder.
 
     Raises
     ------
     AssociationError
-        If it can't be read or has no such table.
+        If a FITS file can't be read.
     """
+    path = path_of(source)
+    if not is_fits(path):
+        return None
     with _opened(path) as hdus:
         table = _table(hdus)
         if table is None:
-            raise AssociationError(path, "no table with MEMNAME and MEMTYPE", "Give an HST association table")
+            return None
         rows = [_row(record, table.columns.names) for record in table.data]
         header = {key: hdus[0].header[card] for key, card in _HEADER.items() if card in hdus[0].header}
     exposures = [(name, kind) for name, kind, present in rows if present and not kind.startswith("PROD")]
     return Association(
         product=_product([(name, kind) for name, kind, _ in rows if kind.startswith("PROD")], path),
-        members=tuple(
-            Member(file_source(exposure_of_root(name, path.parent)), extra={"memtype": kind})
-            for name, kind in exposures
-        ),
+        members=tuple(_member(name, kind, path.parent) for name, kind in exposures),
         header=header,
         origin=str(path),
     )
 
 
+def _member(root: str, kind: str, folder: Path) -> Member:
+    file = file_of_root(root, folder, FACTS.endings)
+    return Member(FileSource(str(file), root), extra={"memtype": kind})
+
+
 def _product(products: list[tuple[str, str]], path: Path) -> str:
     # Tables of CR-split exposures list a product for each pointing too; PROD-DTH is that of them all.
     best = sorted(products, key=lambda product: product[1] != "PROD-DTH")
-    name = best[0][0] if best else path.name.removesuffix(".gz").removesuffix(".fits").removesuffix("_asn")
-    return check_product_name(name, path)
+    return best[0][0] if best else path.name.removesuffix(".gz").removesuffix(".fits").removesuffix("_asn")
 
 
 def _row(record: fits.FITS_record, columns: list[str]) -> tuple[str, str, bool]:

@@ -1,0 +1,97 @@
+"""FITS files as they lie on disk."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+import zlib
+from contextlib import ExitStack, contextmanager
+from typing import IO, TYPE_CHECKING, cast
+
+from astropy.io import fits
+
+from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["is_fits", "one_line", "open_fits", "plain_text", "primary_header"]
+
+_GZIP = b"\x1f\x8b"
+
+
+@contextmanager
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file as it lies on disk: nothing scaled or uncompressed.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no FITS file or is truncated.
+    """
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))
+            hdus = stack.enter_context(_whole(stream))
+        except FileNotFoundError:
+            raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
+        except (OSError, EOFError, ValueError, Warning) as error:
+            raise _unreadable(path, error) from error
+        yield hdus
+
+
+def _whole(stream: IO[bytes]) -> fits.HDUList:
+    """All headers of a file; astropy only warns of one that ends too early."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        # The second is what it says of a file that ends within a header.
+        for words in ("may have been truncated", "the file is corrupted"):
+            warnings.filterwarnings("error", message=f"(?s).*{words}")
+        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
+        len(hdus)
+    return hdus
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, on one line."""
+    return " ".join(str(error).split())
+
+
+def is_fits(path: Path) -> bool:
+    """Tell whether a file begins as FITS files do, compressed or not; damaged ones too."""
+    try:
+        with _unpacked(path) as stream:
+            return stream.read(6) == b"SIMPLE"
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        is_packed = stream.read(2) == _GZIP
+    return cast("IO[bytes]", gzip.open(path)) if is_packed else path.open("rb")
+
+
+def primary_header(path: Path) -> fits.Header:
+    """Return the first header of a FITS file, and read no further.
+
+    Raises
+    ------
+    InputError
+        If it can't be read.
+    """
+    try:
+        with _unpacked(path) as stream:
+            return fits.Header.fromfile(stream)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    return InputError(path, f"not a readable FITS file ({one_line(error)})", "Fetch the file again")
+
+
+def plain_text(text: str) -> str:
+    """Return a text as FITS headers can hold it: printable ASCII, a question mark for anything else."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)

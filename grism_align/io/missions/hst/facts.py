@@ -1,0 +1,39 @@
+"""What there is to know of HST."""
+
+from __future__ import annotations
+
+from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
+from grism_align.values.mission import MissionFacts
+from grism_align.values.telescope import PointingCoherence, Telescope
+
+__all__ = ["FACTS", "TELESCOPE"]
+
+_NAME = "hst"
+
+TELESCOPE = Telescope(
+    mission=_NAME,
+    diameter=2.4,
+    coherence=PointingCoherence(
+        # overheads within an orbit, buffer dumps among them, are shorter than an occultation
+        longest_idle=1500.0,
+        # half the coherence of a period of an orbit, that of what makes it drift
+        drift_time=0.6,
+        alignment_time=10.0,
+        # distortions leave 0.007" between the centres of a filter's and a grism's chip, and a turn of 0.1 deg
+        same_pointing=0.05,
+        same_roll=0.2,
+        commanded=("IDC", "GSC", "HSC", "OPUS"),
+    ),
+    cosmic_ray_bit=4096,
+)
+
+FACTS = MissionFacts(
+    name=_NAME,
+    reads="calibrated FLT or FLC files of WFC3/IR, WFC3/UVIS or ACS/WFC",
+    dispersers=COARSE_TRACES,
+    # CTE-corrected before not, plain before compressed
+    endings=("_flc.fits", "_flc.fits.gz", "_flt.fits", "_flt.fits.gz"),
+    # poller files of single-visit and of multi-visit mosaics (drizzlepac.haputils.poller_utils)
+    listing_columns=(8, 10),
+    parameters="grism_align.cfg",
+)

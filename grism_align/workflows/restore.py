@@ -1,0 +1,97 @@
+"""Put back what is on record, so that a step continues where the one before it stopped."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.sources import path_of
+from grism_align.values.solution import AlignmentSolution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.record import EarlierRecord, ExposureRecord
+    from grism_align.values.solution import ExposureFit
+    from grism_align.values.transform import LinearTransform
+
+__all__ = ["restore"]
+
+logger = logging.getLogger(__name__)
+
+
+def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
+    """Put back what is on record.
+
+    An exposure whose file is the one on record as input has its fits again. So has one whose file is
+    the output on record; the correction that this has becomes `Exposure.applied` and is taken off the
+    WCSs of its chips, which so are those before any correction. An exposure that isn't on record, or
+    whose file has changed since, stays as it is, without fits.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        As just read from files.
+    earlier : EarlierRecord
+        What is on record.
+
+    Returns
+    -------
+    ExposureSet
+        A new one, without the reference catalog itself: the record has only its name.
+    """
+    record = earlier.record
+    restored = {e.key: _restored(e, record.exposures.get(e.key)) for e in exposures.exposures}
+    known = [key for key, exposure in restored.items() if exposure is not None]
+    if not known:
+        return replace(exposures, record=earlier)
+    entries = {key: record.exposures[key] for key in known}
+    return replace(
+        exposures,
+        exposures=tuple(restored[e.key] or e for e in exposures.exposures),
+        sources=record.sources,
+        relative=_solution({k: e.relative for k, e in entries.items()}, record.references.relative),
+        absolute=_solution({k: e.absolute for k, e in entries.items()}, record.references.absolute),
+        grism=_solution({k: e.grism for k, e in entries.items()}, record.references.grism),
+        traces={key: entry.traces for key, entry in entries.items() if entry.traces is not None},
+        activities=record.activities,
+        parameter_file=record.parameter_file,
+        record=earlier,
+    )
+
+
+def _solution(fits: Mapping[str, ExposureFit | None], reference: str) -> AlignmentSolution:
+    return AlignmentSolution({key: fit for key, fit in fits.items() if fit is not None}, reference)
+
+
+def _restored(exposure: Exposure, record: ExposureRecord | None) -> Exposure | None:
+    """Return the exposure as its record has it, None where its file isn't on record."""
+    if record is None:
+        logger.warning("%s: not on record; taken as never aligned", exposure.source)
+        return None
+    path = path_of(exposure.source)
+    checksum = sha256_of(path) if path.is_file() else None
+    applied = record.applied
+    if checksum != record.input.sha256:
+        output = record.output
+        if not output or checksum != output.sha256 or Path(output.path).name != exposure.source.name:
+            logger.warning("%s: not the file on record; taken as never aligned", exposure.source)
+            return None
+        applied = (record.total and record.total.transform) or applied
+    # the headers name the solution that was written, the chips are back at the one before
+    return replace(_without(exposure, applied), wcs_solution=record.wcs_solution)
+
+
+def _without(exposure: Exposure, applied: LinearTransform | None) -> Exposure:
+    """Return the exposure with `applied` on record and taken off its chips' WCSs."""
+    # a reader that knows the correction itself, from the file's headers, has taken it off
+    if applied is None or exposure.applied is not None:
+        return exposure
+    undo = applied.inverted()
+    chips = tuple(replace(chip, wcs=chip.wcs.corrected(undo)) for chip in exposure.chips)
+    return replace(exposure, chips=chips, applied=applied)
