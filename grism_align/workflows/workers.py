@@ -168,7 +168,7 @@ def serve() -> None:
 
 
 def _answer(question: bytes) -> bytes:
-    """What a function returned, or what it raised."""
+    """Hold what a function returned, or what it raised."""
     try:
         function, args, keywords = pickle.loads(question)
         return pickle.dumps((function(*args, **keywords), None))
