@@ -52,7 +52,7 @@ def _text(default: object) -> str:
 
 
 def updated(page: str) -> str:
-    """The text of a page with every table as the package declares it now."""
+    """Return the text of a page with every table as the package declares it now."""
     return _BLOCK.sub(lambda found: f"{found[1]}\n{table(found[2])}\n{found[4]}", page)
 
 

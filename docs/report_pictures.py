@@ -26,7 +26,7 @@ _PICTURES = {
 
 
 def picture(page: str, hidden: str, height: int) -> Image.Image:
-    """A page in a browser without the elements that are hidden, cut to what it shows.
+    """Picture a page in a browser without the elements that are hidden, cut to what it shows.
 
     Parameters
     ----------

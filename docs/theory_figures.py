@@ -71,7 +71,7 @@ def _draw_section(axes: Axes) -> None:
 
 
 def _draw_correction(axes: Axes) -> None:
-    """The correction everywhere, and the two short cuts at the grism exposure."""
+    """Draw the correction everywhere, and the two short cuts at the grism exposure."""
     correction = LinearTransform.from_parameters(_PLANE, _SHIFT, _ROLL)
     side = np.linspace(-45, 150, 7)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
@@ -143,7 +143,7 @@ def _joint_errors(seen: NDArray[np.bool_], error: float) -> NDArray[np.float64]:
 
 
 def priors() -> Figure:
-    """What the pointing adds to few sources, and how it yields where it is wrong."""
+    """Draw what the pointing adds to few sources, and how it yields where it is wrong."""
     dither, error = 1e3 * PointingSettings().dither_error, 15.0
     figure = Figure(figsize=(9.2, 3.3), layout="constrained")
     few, pull = figure.subplots(1, 2)

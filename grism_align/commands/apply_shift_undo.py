@@ -152,7 +152,7 @@ def _undo(options: argparse.Namespace) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    """The arguments that all three have: what to read and where to write."""
+    """Add the arguments that all three have: what to read and where to write."""
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     parser.add_argument("--output_dir", type=Path, metavar="DIR", help="folder of the products")
     parser.add_argument(

@@ -51,12 +51,12 @@ def add_fetch_catalog(subparsers: Subparsers) -> None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """What stands between commas."""
+    """Split a text at commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _fetch_parameters() -> list[Parameter]:
-    """The parameters of the pipeline that are options here, with their defaults."""
+    """Add the parameters of the pipeline that are options here, with their defaults."""
     from grism_align.values.settings import SelectionSettings, ServiceSettings, parameters_of
 
     services = [parameter for parameter in parameters_of(ServiceSettings) if parameter.name != "offline"]

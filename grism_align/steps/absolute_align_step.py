@@ -80,7 +80,7 @@ class AbsoluteAlignStep(GrismAlignStep):
         warn_of_own_sources(exposures, self.input_files())
 
     def input_files(self) -> tuple[Path, ...]:
-        """The catalog, where it is a file."""
+        """Return the catalog, where it is a file."""
         path = Path(str(self.settings(ReferenceSettings).catalog)).expanduser()
         return (path,) if path.is_file() else ()
 

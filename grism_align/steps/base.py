@@ -122,7 +122,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         return settings_from(self, group)
 
     def settings_by_instrument(self, group: type[Group], exposures: ExposureSet) -> dict[str, Group]:
-        """A settings group for each instrument of the direct exposures."""
+        """Return a settings group for each instrument of the direct exposures."""
         present, picked = self.settings(group), self.search_attr("instrument_parameters")
         return {
             instrument: settings_for(instrument, str(self.step_name), present, picked)
@@ -130,7 +130,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         }
 
     def _opened(self, inputs: tuple[Any, ...]) -> ExposureSet:
-        """The set that was given, or read, and what an earlier run in place has on record of it."""
+        """Return the set that was given, or read, and what an earlier run in place has on record of it."""
         from grism_align.workflows.resume import continued, tell_of_products
 
         if not inputs:
@@ -150,7 +150,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         return exposures
 
     def _loaded(self, given: Any) -> ExposureSet:
-        """The set that files are of, with `input_dir`, as stpipe users expect it."""
+        """Return the set that files are of, with `input_dir`, as stpipe users expect it."""
         from grism_align.workflows.load import load_exposures
 
         if isinstance(given, list | tuple):
@@ -160,11 +160,11 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     def done(
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any
     ) -> ExposureSet:
-        """The set with what the step found and the step on record."""
+        """Return the set with what the step found and the step on record."""
         return exposures.with_activity(self.activity("done", note, counts), **changes)
 
     def skipped(self, exposures: ExposureSet, reason: str) -> ExposureSet:
-        """The set as it was, with the step on record as skipped."""
+        """Return the set as it was, with the step on record as skipped."""
         logger.info("%s: skipped, %s", self.step_name, reason)
         return exposures.with_activity(self.activity("skipped", reason))
 
@@ -175,7 +175,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         counts: Mapping[str, int] | None = None,
         attempts: tuple[CatalogAttempt, ...] = (),
     ) -> Activity:
-        """The step's record, with its present parameters."""
+        """Return the step's record, with its present parameters."""
         settings: dict[str, Any] = {}
         for group in self.groups:
             settings |= asdict(self.settings(group))
@@ -183,7 +183,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
 
 def _as_text(value: Any) -> Any:
-    """A parameter, or all of nested ones, with paths as the text that stpipe's checks want."""
+    """Return a parameter, or all of nested ones, with paths as the text that stpipe's checks want."""
     if isinstance(value, dict):
         return {name: _as_text(item) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else value

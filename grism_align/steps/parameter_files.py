@@ -48,7 +48,7 @@ def _loaded(instrument: str) -> Any:
 
 
 def instrument_config(instrument: str, step: str | None) -> Any:
-    """The parameters of an instrument as stpipe's ConfigObj.
+    """Return the parameters of an instrument as stpipe's ConfigObj.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def instrument_config(instrument: str, step: str | None) -> Any:
 
 
 def instrument_values(instrument: str, step: str) -> dict[str, Any]:
-    """The parameters of one step for an instrument."""
+    """Return the parameters of one step for an instrument."""
     return dict(instrument_config(instrument, step))
 
 

@@ -37,7 +37,7 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
 
     @classmethod
     def load_spec_file(cls, preserve_comments: Any = _not_set) -> Any:
-        """The spec of all steps; the mosaics, which take time and space, are made on request only."""
+        """Return the spec of all steps; the mosaics, which take time and space, are made on request only."""
         spec = super().load_spec_file(preserve_comments=preserve_comments)
         spec["steps"]["visit_mosaic"]["skip"] = "boolean(default=True)"
         return spec

@@ -28,7 +28,7 @@ class RelativeAlignStep(GrismAlignStep):
     spec = spec_of(RelativeSettings, PointingSettings, MatchSettings)
 
     def check_input(self, exposures: ExposureSet) -> None:
-        """The reference must be among the direct exposures or their visits."""
+        """Refuse a reference that is not among the direct exposures or their visits."""
         from grism_align.algorithms.relative.relative import reference_exposures
 
         reference_exposures(exposures.direct, self.settings(RelativeSettings).reference)

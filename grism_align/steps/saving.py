@@ -65,7 +65,7 @@ class SavingStep(Step):
         return Destination(home, in_place, headerlets, report, regions)
 
     def waiting_room(self, exposures: ExposureSet) -> Path | None:
-        """A folder for files that wait to be saved with all results; None where nothing is saved."""
+        """Return a folder for files that wait to be saved with all results; None where nothing is saved."""
         saver = self.saver
         if saver is None or saver._held is None:
             return None

@@ -17,7 +17,7 @@ _VALIDATORS = {int: "integer", float: "float", bool: "boolean", str: "string", t
 
 
 def spec_of(*groups: type[Settings]) -> str:
-    """The stpipe spec of the parameters of some settings groups, a line each."""
+    """Return the stpipe spec of the parameters of some settings groups, a line each."""
     return "\n".join(_line(parameter) for group in groups for parameter in parameters_of(group))
 
 
@@ -40,7 +40,7 @@ def _validator(parameter: Parameter) -> str:
 
 
 def settings_from(step: Step, group: type[Group]) -> Group:
-    """A settings group with a step's values.
+    """Return a settings group with a step's values.
 
     Raises
     ------
@@ -52,14 +52,14 @@ def settings_from(step: Step, group: type[Group]) -> Group:
 
 
 def _quoted(default: Any) -> str:
-    """A default as ConfigObj's specs have it."""
+    """Return a default as ConfigObj's specs have it."""
     if isinstance(default, tuple):
         return f"list({', '.join(map(_quoted, default))})"
     return f"'{default}'" if isinstance(default, str) else str(default)
 
 
 def _given(value: Any, parameter: Parameter) -> Any:
-    """A value as it was meant.
+    """Return a value as it was meant.
 
     stpipe hands ``--parameter=None`` on as text. A list is a list, or a text with commas.
     """

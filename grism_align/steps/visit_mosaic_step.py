@@ -60,6 +60,6 @@ class VisitMosaicStep(GrismAlignStep):
             check_products(exposures, self.settings(MosaicSettings), folder, saver.input_files())
 
     def input_files(self) -> tuple[Path, ...]:
-        """The image that gives the pixels."""
+        """Return the image that gives the pixels."""
         image = self.settings(MosaicSettings).grid_image
         return (Path(image).expanduser(),) if image else ()

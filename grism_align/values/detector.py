@@ -41,6 +41,6 @@ class DetectorWindow:
     def offsets(
         self, model: TraceModel, xy: NDArray[np.float64], band: str = ""
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What `TraceModel.offsets` gives, from and to pixels of the array."""
+        """Return what `TraceModel.offsets` gives, from and to pixels of the array."""
         dx, dy = model.offsets(self.to_chip(xy), band)
         return dx * self.ltm[0], dy * self.ltm[1]

@@ -84,11 +84,31 @@ class InputError(GrismAlignError):
 
 
 class AssociationError(InputError):
-    """An association whose members or structure can't be used."""
+    """An association whose members or structure can't be used.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    problem : str
+        What is wrong with it.
+    remedy : str
+        What the user can do.
+    """
 
 
 class OutputError(InputError):
-    """An output that must not, or can't, be written."""
+    """An output that must not, or can't, be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    problem : str
+        What is wrong with it.
+    remedy : str
+        What the user can do.
+    """
 
 
 class SettingsError(GrismAlignError):

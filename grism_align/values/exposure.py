@@ -180,7 +180,17 @@ class Exposure:
         return self.chips[0].wcs.plane
 
     def corrected(self, transform: LinearTransform) -> Exposure:
-        """Return the exposure with a correction in the WCSs of its chips."""
+        """Return the exposure with a correction in the WCSs of its chips.
+
+        Parameters
+        ----------
+        transform : LinearTransform or None
+            In any tangent plane; None changes nothing.
+
+        Returns
+        -------
+        Exposure
+        """
         chips = (replace(chip, wcs=chip.wcs.corrected(transform)) for chip in self.chips)
         return replace(self, chips=tuple(chips))
 

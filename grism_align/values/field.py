@@ -99,10 +99,32 @@ class ExposureSet:
         return AlignmentSolution({**aligned.fits, **self.grism.fits}, aligned.reference)
 
     def fit(self, key: str) -> ExposureFit | None:
-        """Return the total correction of one exposure, None where no step has fitted it."""
+        """Return the total correction of one exposure, None where no step has fitted it.
+
+        Parameters
+        ----------
+        key : str
+            Key of the exposure.
+
+        Returns
+        -------
+        ExposureFit or None
+        """
         return self.total.fits.get(key)
 
     def with_activity(self, activity: Activity, **changes: Any) -> ExposureSet:
-        """Replace some fields, and put an activity in place of the same step's earlier one."""
+        """Replace some fields, and put an activity in place of the same step's earlier one.
+
+        Parameters
+        ----------
+        activity : Activity
+            What was done.
+        **changes : object
+            Fields and their new values.
+
+        Returns
+        -------
+        ExposureSet
+        """
         others = (earlier for earlier in self.activities if earlier.step != activity.step)
         return replace(self, activities=(*others, activity), **changes)

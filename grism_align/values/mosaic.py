@@ -47,7 +47,7 @@ class Tile:
         return slice(self.bottom, self.top), slice(self.left, self.right)
 
     def grown(self, margin: int, shape: tuple[int, int]) -> Tile:
-        """The tile with a margin, within a grid of (ny, nx) pixels."""
+        """Return the tile with a margin, within a grid of (ny, nx) pixels."""
         return Tile(
             max(self.bottom - margin, 0),
             min(self.top + margin, shape[0]),
@@ -83,7 +83,7 @@ class ChipMask:
         return int(np.bitwise_count(self.bits).sum())
 
     def unpacked(self) -> NDArray[np.bool_]:
-        """The (ny, nx) array."""
+        """Return the (ny, nx) array."""
         bits = np.unpackbits(self.bits, count=self.shape[0] * self.shape[1])
         return bits.reshape(self.shape).view(bool)
 
@@ -130,14 +130,14 @@ class MosaicGrid:
         return bool((xy.max(axis=0) > -beside).all() and (xy.min(axis=0) < size - 1 + beside).all())
 
     def coarser(self, scale: float) -> MosaicGrid:
-        """The same area with pixels of another size, in arcsec."""
+        """Return the same area with pixels of another size, in arcsec."""
         ratio = scale / self.scale
         shape = (int(np.ceil(self.shape[0] / ratio)), int(np.ceil(self.shape[1] / ratio)))
         # the outer corner of the first pixel stays where it is
         return MosaicGrid(self.plane, (self.origin + 0.5) / ratio - 0.5, self.matrix * ratio, shape)
 
     def around(self, sky: ArrayLike, margin: int) -> MosaicGrid:
-        """The same pixels, only those around (N, 2) sky positions in deg."""
+        """Return the same pixels, only those around (N, 2) sky positions in deg."""
         xy = self.to_pixel(sky)
         low, high = np.floor(xy.min(axis=0)) - margin, np.ceil(xy.max(axis=0)) + margin
         nx, ny = (high - low + 1).astype(int).tolist()

@@ -46,7 +46,7 @@ class PixelSky(Protocol):
         ...
 
     def corrected(self, transform: LinearTransform) -> PixelSky:
-        """The WCS whose sky positions are those of this one moved by `transform`."""
+        """Return the WCS whose sky positions are those of this one moved by `transform`."""
         ...
 
     def footprint(self) -> NDArray[np.float64]:

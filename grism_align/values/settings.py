@@ -116,7 +116,7 @@ def _declared(item: Field[Any]) -> Parameter:
 
 
 def parameters_of(group: type[Settings]) -> tuple[Parameter, ...]:
-    """The declarations of a group, in order."""
+    """Return the declarations of a group, in order."""
     return tuple(_declared(item) for item in fields(group))
 
 

@@ -259,6 +259,15 @@ class AlignmentSolution:
 
         An exposure that failed here is failed; one that failed later, or that the later solution does
         not know, keeps this correction.
+
+        Parameters
+        ----------
+        later : AlignmentSolution
+            What a later step found.
+
+        Returns
+        -------
+        AlignmentSolution
         """
         return AlignmentSolution(
             {key: fit.then(later.fits.get(key)) for key, fit in self.fits.items()},

@@ -25,7 +25,7 @@ ARCSEC_PER_RADIAN = float(np.degrees(1) * 3600)
 
 
 def sky_to_vector(sky: ArrayLike) -> Floats:
-    """Unit vectors of sky positions.
+    """Return unit vectors of sky positions.
 
     Parameters
     ----------

@@ -22,15 +22,45 @@ class TangentPlane:
     dec: float = recorded("Its declination.", unit="deg")
 
     def coincides(self, other: TangentPlane) -> bool:
-        """Tell whether the two touch the sky within a microarcsecond, as planes read back from headers do."""
+        """Tell whether the two touch the sky within a microarcsecond, as planes read back from headers do.
+
+        Parameters
+        ----------
+        other : TangentPlane
+            Another plane.
+
+        Returns
+        -------
+        bool
+        """
         return bool(np.hypot(*self.to_plane([other.ra, other.dec])) < 1e-6)
 
     def to_plane(self, sky: ArrayLike) -> Floats:
-        """Project (..., 2) sky positions in deg; returns (..., 2) arcsec."""
+        """Project sky positions.
+
+        Parameters
+        ----------
+        sky : (..., 2) array_like, deg
+            RA and Dec.
+
+        Returns
+        -------
+        (..., 2) ndarray, arcsec
+        """
         return project(sky, self.ra, self.dec)
 
     def to_sky(self, xy: ArrayLike) -> Floats:
-        """Return sky positions (..., 2) in deg of (..., 2) plane positions in arcsec."""
+        """Return the sky positions of plane positions.
+
+        Parameters
+        ----------
+        xy : (..., 2) array_like, arcsec
+            Positions in the plane.
+
+        Returns
+        -------
+        (..., 2) ndarray, deg
+        """
         return unproject(xy, self.ra, self.dec)
 
 
@@ -72,7 +102,13 @@ class LinearTransform:
 
     @classmethod
     def identity(cls, plane: TangentPlane) -> LinearTransform:
-        """Make the map that moves nothing."""
+        """Make the map that moves nothing.
+
+        Parameters
+        ----------
+        plane : TangentPlane
+            Where the map holds.
+        """
         return cls(np.eye(2), np.zeros(2), plane)
 
     @classmethod
@@ -105,15 +141,44 @@ class LinearTransform:
         return cls(matrix, np.asarray(shift, dtype=float) + origin - matrix @ origin, plane)
 
     def apply(self, xy: ArrayLike) -> Floats:
-        """Map (..., 2) positions of the plane, in arcsec."""
+        """Map positions of the plane.
+
+        Parameters
+        ----------
+        xy : (..., 2) array_like, arcsec
+            Positions in the plane.
+
+        Returns
+        -------
+        (..., 2) ndarray, arcsec
+        """
         return np.asarray(np.asarray(xy, dtype=float) @ self.matrix.T + self.shift)
 
     def apply_to_sky(self, sky: ArrayLike) -> Floats:
-        """Map (..., 2) sky positions in deg."""
+        """Map sky positions.
+
+        Parameters
+        ----------
+        sky : (..., 2) array_like, deg
+            RA and Dec.
+
+        Returns
+        -------
+        (..., 2) ndarray, deg
+        """
         return self.plane.to_sky(self.apply(self.plane.to_plane(sky)))
 
     def then(self, other: LinearTransform) -> LinearTransform:
         """Let this map be followed by `other`; covariances of the two are taken as independent.
+
+        Parameters
+        ----------
+        other : LinearTransform
+            The map that comes after, in the same plane.
+
+        Returns
+        -------
+        LinearTransform
 
         Raises
         ------
@@ -130,7 +195,12 @@ class LinearTransform:
         )
 
     def inverted(self) -> LinearTransform:
-        """Return the map that undoes this one."""
+        """Return the map that undoes this one.
+
+        Returns
+        -------
+        LinearTransform
+        """
         inverse = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
         jacobian = np.zeros((6, 6))
         jacobian[:2, :2] = -inverse
@@ -152,6 +222,10 @@ class LinearTransform:
         ----------
         plane : TangentPlane
             Where to look; the result is written in it.
+
+        Returns
+        -------
+        LinearTransform
         """
         if self.plane.coincides(plane):
             return self

@@ -117,7 +117,7 @@ def _without_catalog(
 
 
 def _tie_attempt(catalog: ReferenceCatalog, result: AbsoluteResult) -> CatalogAttempt:
-    """What came of aligning to one catalog."""
+    """Say what came of aligning to one catalog."""
     n = len(result.solution.fits)
     reason = "; ".join([f"{result.n_tied} of {n} exposures", *result.warnings])
     outcome = "tied" if result.n_tied else "not tied"
@@ -145,7 +145,7 @@ def open_catalogs(reference: ReferenceSettings, service: ServiceSettings) -> tup
 
 
 def _state(name: str | None) -> tuple[int, int] | None:
-    """What changes with a file."""
+    """Return what changes with a file."""
     path = Path(str(name)).expanduser()
     if not path.is_file():
         return None

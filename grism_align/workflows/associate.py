@@ -101,7 +101,7 @@ def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mappi
 
 
 def _governors(grism: Exposure, exposures: Sequence[Exposure]) -> tuple[str, ...]:
-    """What the association names, else what the rules choose."""
+    """Return what the association names, else what the rules choose."""
     return grism.governors or governors(grism, exposures, GrismSettings()).keys
 
 

@@ -10,10 +10,7 @@ from grism_align.io.missions import read_pixels
 from grism_align.values.failure import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping, Sequence
 
     from grism_align.values.catalog import SourceCatalog
     from grism_align.values.executor import Executor
@@ -59,11 +56,6 @@ def measure_exposures(
 
 def _measured(job: tuple[Exposure, DetectionSettings]) -> SourceCatalog:
     exposure, settings = job
-    catalog = measure_exposure(exposure, _chips(exposure), settings)
+    catalog = measure_exposure(exposure, read_pixels(exposure), settings)
     logger.info("%s: %d sources", exposure.key, len(catalog))
     return catalog
-
-
-def _chips(exposure: Exposure) -> Iterator[tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    for chip, pixels in read_pixels(exposure):
-        yield chip.number, pixels.sci, pixels.err, pixels.dq

@@ -135,7 +135,7 @@ def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismS
 def _on_traces(
     exposures: ExposureSet, solution: AlignmentSolution, settings: TraceSettings, executor: Executor
 ) -> tuple[AlignmentSolution, Mapping[str, TraceCheck]]:
-    """The corrections, changed where spectra show a drift and that was asked for; what spectra show."""
+    """Correct where spectra show a drift, if asked to; return that, and what spectra show."""
     refused: Mapping[str, Remark] = {}
     found = verify_traces(exposures, solution, settings, executor)
     if settings.refine_grism:
@@ -173,7 +173,7 @@ def _tell(solution: AlignmentSolution) -> None:
 
 
 def _of_all(fit: ExposureFit) -> tuple[Remark, ...]:
-    """The remarks of a fit, without the name of the exposure that the first is said of."""
+    """Return the remarks of a fit, without the name of the exposure that the first is said of."""
     match fit.remarks:
         case (OfDirect(remarks=own), *others):
             return (*own, *others)

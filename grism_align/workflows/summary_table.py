@@ -96,7 +96,7 @@ def _ties(exposures: ExposureSet) -> list[str]:
 
 
 def _part(exposures: ExposureSet, key: str) -> str:
-    """The visit or the exposure, where these were tied each by itself."""
+    """Return the visit or the exposure, where these were tied each by itself."""
     done = [one.settings for one in exposures.activities if one.step == "absolute_align"]
     solve = done[-1].get("solve") if done else None
     names = {"visit": exposures[key].visit, "exposure": key}

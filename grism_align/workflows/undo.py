@@ -89,7 +89,7 @@ def _undo(job: tuple[Path, Path]) -> Undone:
 
 
 def _to_undo(files: list[Path]) -> list[Path]:
-    """The files whose latest correction is to be undone.
+    """Return the files whose latest correction is to be undone.
 
     A call in place that was cut short leaves some files undone and others not. Those that are done noted what
     was undone, which the others still have: they are left alone, so that no file goes back too far.

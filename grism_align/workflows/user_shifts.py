@@ -150,7 +150,7 @@ def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:
 
 
 def _without_record(found: ExposureSet) -> ExposureSet:
-    """The exposures by themselves: what an earlier record has is not of these corrections."""
+    """Return the exposures by themselves: what an earlier record has is not of these corrections."""
     header = {key: value for key, value in found.association.header.items() if key != "provenance"}
     return replace(found, association=replace(found.association, header=header))
 

@@ -21,6 +21,7 @@ from grism_align.values.failure import (
     TooFewSources,
     advice_on,
 )
+from grism_align.values.mission import ChipPixels
 from grism_align.values.settings import (
     DetectionSettings,
     GrismSettings,
@@ -46,8 +47,9 @@ def _trailed():
     rng = np.random.default_rng(9)
     xy, shape = lattice(7, 24, rng)
     drawn_out = gaussian_sources(xy, np.full(len(xy), 4000.0), (1.7, 1.0), shape)
-    chip = (1, *noisy(drawn_out, 10.0, rng), np.zeros(shape, np.int16))
-    return measure_exposure(exposure("iaaa01d1q", 0), [chip], DetectionSettings()).remarks
+    pixels = ChipPixels(*noisy(drawn_out, 10.0, rng), np.zeros(shape, np.int16))
+    one = exposure("iaaa01d1q", 0)
+    return measure_exposure(one, [(one.chips[0], pixels)], DetectionSettings()).remarks
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from grism_align.io.record.file import read_record
 from grism_align.values.errors import OutputError
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys):
     folder = tmp_path / "demo"
     assert main(["demo", "--output_dir", str(folder)]) == 0

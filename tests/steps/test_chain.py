@@ -97,6 +97,7 @@ def test_files_then_memory(field_a, output_a, folders):
     assert_same_corrections(output_a[0], GrismWCSPropagateStep.call(absolute, configure_log=False))
 
 
+@pytest.mark.slow
 def test_in_place_in_memory(field_a, output_a, tmp_path):
     """Each step replaces the files; no correction is applied twice."""
     chained(field_a, str(field_a.copied(tmp_path / "in")), in_place=True)
@@ -104,6 +105,7 @@ def test_in_place_in_memory(field_a, output_a, tmp_path):
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
 
 
+@pytest.mark.slow
 def test_in_place_through_files(field_a, output_a, tmp_path):
     asn = field_a.copied(tmp_path / "in")
     for step in STEPS:
@@ -112,6 +114,7 @@ def test_in_place_through_files(field_a, output_a, tmp_path):
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
 
 
+@pytest.mark.slow
 def test_a_step_of_the_pipeline_that_saves_too(field_a, output_a, tmp_path):
     steps = {"relative_align": {"save_results": True}, "absolute_align": {"catalog": str(field_a.catalog)}}
     asn = field_a.copied(tmp_path / "in")
@@ -159,6 +162,7 @@ def test_a_list_of_files_and_a_folder(field_a):
     assert len(several.catalogs) == 2
 
 
+@pytest.mark.slow
 def test_going_on_from_finished_products(field_a, output_a, tmp_path):
     """A step done again, and then the grisms: as if all had been done at once."""
     finished = tmp_path / "relative"
@@ -193,6 +197,7 @@ def a_posteriori(field, folder, name):
     return asn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [None, "TWEAK"])
 def test_direct_exposures_that_another_tool_aligned(field_a, output_a, tmp_path, name):
     """Their grisms start elsewhere, and no two of them share a roll."""
@@ -204,6 +209,7 @@ def test_direct_exposures_that_another_tool_aligned(field_a, output_a, tmp_path,
         assert wcs_apart(tmp_path / "out" / path.name, output_a[1] / path.name) < 15.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_files", [False, True])
 def test_a_second_run_in_place_goes_on_from_the_record(field_a, tmp_path, as_files):
     """Every fit starts from the WCS before the first run, though nobody named the record."""
@@ -220,6 +226,7 @@ def test_a_second_run_in_place_goes_on_from_the_record(field_a, tmp_path, as_fil
         assert "WCSNAMEB" not in fits.getheader(folder / result[key].source.name, "SCI", extver)
 
 
+@pytest.mark.slow
 def test_a_second_run_in_place_of_changed_files_is_refused(field_a, tmp_path):
     field_a.copied(tmp_path / "in")
     (tmp_path / "in" / "field_asn.json").unlink()

@@ -160,6 +160,7 @@ def test_the_log_names_the_file(field_a, caplog):
     assert any("instrument_parameters: wfc3_ir.asdf" in record.message for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_a_file_given_by_the_user_wins(two_chip_fields, tmp_path, monkeypatch):
     """Values of another instrument's file on ACS data."""
     monkeypatch.chdir(tmp_path)
@@ -172,6 +173,7 @@ def test_a_file_given_by_the_user_wins(two_chip_fields, tmp_path, monkeypatch):
     assert instrument_values("wfc3_ir", "source_catalog").items() <= settings.items()
 
 
+@pytest.mark.slow
 def test_the_instruments_own_file_changes_nothing(field_a, output_a, tmp_path):
     with resources.as_file(_file("wfc3_ir")) as path:
         Step.from_cmdline([str(path), str(field_a.association), f"--output_dir={tmp_path / 'out'}"])

@@ -45,6 +45,7 @@ def assert_near_truth(truth, result, folder):
             assert found.relative == pytest.approx(scores[truth[key].governor].relative, abs=0.3), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["field_a", "field_b", "field_c"])
 def test_cases(request, case, tmp_path):
     field = request.getfixturevalue(case)
@@ -66,6 +67,7 @@ def test_each_grism_exposure_has_the_right_governor(request, case):
             assert result.fit(key).governed.rule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["acs_wfc", "wfc3_uvis"])
 def test_two_chips(two_chip_fields, name, tmp_path):
     field = two_chip_fields[name]
@@ -320,6 +322,7 @@ def run_list(paths, folder, **keywords):
     )
 
 
+@pytest.mark.slow
 def test_one_direct_exposure(field_a, tmp_path):
     """Nothing to align it with, but with a catalog, and its grism exposure has its correction."""
     paths = field_a.truth.paths[:2]
@@ -357,6 +360,7 @@ def test_running_on_the_output_changes_nothing(field_a, output_a, tmp_path):
     assert again.parameter_file == "wfc3_ir.asdf"
 
 
+@pytest.mark.slow
 def test_without_the_catalog_the_output_goes_back_to_the_relative_frame(field_a, output_a, tmp_path):
     """The correction on record is taken off first: the result is that of the untouched exposures."""
     run(output_a[1] / "field_asn.json", output_dir=str(tmp_path / "again"))
@@ -366,6 +370,7 @@ def test_without_the_catalog_the_output_goes_back_to_the_relative_frame(field_a,
         assert wcs_apart(tmp_path / "again" / path.name, output_a[1] / path.name) > 100
 
 
+@pytest.mark.slow
 def test_another_governor_the_second_time(field_c, tmp_path):
     """Corrections of a grism exposure are written in the plane of the exposure that governs it."""
     run(field_c.association, output_dir=str(tmp_path / "1"))
@@ -387,6 +392,7 @@ def test_another_governor_the_second_time(field_c, tmp_path):
     np.testing.assert_allclose(after.wcs.footprint(), moved, atol=0.02 / 3.6e6)
 
 
+@pytest.mark.slow
 def test_in_place(field_a, output_a, tmp_path):
     asn = field_a.copied(tmp_path / "in")
     before = {path.name for path in (tmp_path / "in").iterdir()}
@@ -402,12 +408,14 @@ def test_in_place(field_a, output_a, tmp_path):
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 0.01
 
 
+@pytest.mark.slow
 def test_regions_instead_of_the_report(field_a, tmp_path):
     result = run(field_a.association, output_dir=str(tmp_path / "out"), report=False, regions=True)
     found = {path.name for path in (tmp_path / "out").iterdir() if path.suffix in {".html", ".reg"}}
     assert found == {f"{exposure.key}.reg" for exposure in result.direct}
 
 
+@pytest.mark.slow
 def test_in_place_without_an_association(field_a, tmp_path, monkeypatch):
     """Products come beside the exposures, not where the user happens to be."""
     field_a.copied(tmp_path / "in")
@@ -419,6 +427,7 @@ def test_in_place_without_an_association(field_a, tmp_path, monkeypatch):
     assert len(list((tmp_path / "in").glob("*_provenance.asdf"))) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_written_unasked(field_a, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in field_a.folder.iterdir()}
@@ -428,6 +437,7 @@ def test_nothing_is_written_unasked(field_a, tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in field_a.folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_compressed_exposures(field_a, tmp_path):
     import gzip
 
@@ -441,6 +451,7 @@ def test_compressed_exposures(field_a, tmp_path):
         assert wcs_apart(tmp_path / "out" / f"{path.name}.gz", tmp_path / "plain" / path.name) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_reference_keeps_its_wcs(field_a, tmp_path):
     """Named as an exposure and as a visit."""
     direct = [e for e in field_a.truth.exposures.values() if e.is_direct]
@@ -454,6 +465,7 @@ def test_the_reference_keeps_its_wcs(field_a, tmp_path):
         assert wcs_apart(direct[1].path, folder / direct[1].path.name) < 1e-4
 
 
+@pytest.mark.slow
 def test_steps_can_be_skipped(field_a, tmp_path):
     steps = {"grism_wcs_propagate": {"skip": True}, "absolute_align": {"skip": True}}
     result = run(field_a.association, output_dir=str(tmp_path / "out"), steps=steps)

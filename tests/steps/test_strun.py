@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from astropy.table import Table
 
 from grism_align.io.missions import read_exposure
@@ -21,6 +22,7 @@ def strun(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_run(field_a, output_a, tmp_path):
     catalog = f"--steps.absolute_align.catalog={field_a.catalog}"
     done = strun("grism_align_pipeline", field_a.association, "--output_dir=out", catalog, cwd=tmp_path)

@@ -43,6 +43,7 @@ def test_off_unless_asked_for(output_a):
     assert "visit_mosaic" not in [activity.step for activity in result.activities]
 
 
+@pytest.mark.slow
 def test_in_the_pipeline_mosaics_are_on_the_final_frame(field_a, tmp_path):
     """The true catalog, 0.3 to 1.5 arcsec away, is where the mosaics' sources are."""
     out = tmp_path / "out"
@@ -90,6 +91,7 @@ def test_a_mosaics_catalog_is_a_reference_that_is_not_replaced(field_a, tmp_path
     assert max(fit.rms for fit in tied) < 60
 
 
+@pytest.mark.slow
 def test_rays_are_flagged_in_what_is_written(field_a, tmp_path):
     """The record has the checksums of the final files and the mosaics; inputs are as they were."""
     pytest.importorskip("astroscrappy")

@@ -136,6 +136,7 @@ def test_step_by_step(source, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_forty_alignments(direct_path, tmp_path):
     """The letters run out and the oldest give way; each WCS is right, and undo goes as far as they reach."""
     others = [

@@ -49,7 +49,7 @@ def _moved(one: MeasuredSources, tie: LinearTransform) -> MeasuredSources:
 
 
 def _same_sources(frames: Sequence[Sequence[MeasuredSources]]) -> dict[int, int]:
-    """Number of a source in a later frame: that of the same source in an earlier one."""
+    """Map the number of each source in a later frame to that of the same source in an earlier one."""
     places = [_mean_places(sources) for sources in frames]
     same: dict[int, int] = {}
     for later, (numbers, xy) in enumerate(places):

@@ -203,7 +203,7 @@ def tie_frame(
 
 
 def _pointings(own: Sequence[MeasuredSources]) -> NDArray[np.int64]:
-    """Number the pointing of each exposure, in the order in which pointings come first."""
+    """Give the pointing of each exposure a number, in the order in which pointings come first."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(one.exposure.pointing, len(numbers)) for one in own])
 

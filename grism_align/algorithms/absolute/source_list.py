@@ -82,7 +82,7 @@ def list_name(product: str) -> str:
 
 
 def frame_numbers(catalog: ReferenceCatalog) -> NDArray[np.int64]:
-    """Number of the relative frame that each source of a list of `solved_sources` is in, (N,)."""
+    """Return the number of the relative frame that each source of `solved_sources` is in, (N,)."""
     return np.array([int(name.split("-")[-2]) for name in catalog.identifier.tolist()], dtype=np.int64)
 
 

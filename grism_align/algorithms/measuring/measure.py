@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.values.exposure import Exposure
+    from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.mission import ChipPixels
     from grism_align.values.settings import DetectionSettings
 
 __all__ = ["measure_exposure"]
@@ -30,9 +31,7 @@ _POGSON = 1.0857
 
 
 def measure_exposure(
-    exposure: Exposure,
-    chips: Iterable[tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]],
-    settings: DetectionSettings,
+    exposure: Exposure, chips: Iterable[tuple[Chip, ChipPixels]], settings: DetectionSettings
 ) -> SourceCatalog:
     """Find and measure the sources of an exposure.
 
@@ -40,8 +39,8 @@ def measure_exposure(
     ----------
     exposure : Exposure
         A direct exposure.
-    chips : iterable of (number, sci, err, dq)
-        Its arrays, one chip at a time.
+    chips : iterable of (Chip, ChipPixels)
+        Its chips with their arrays, one at a time.
     settings : DetectionSettings
         The parameters.
 
@@ -50,7 +49,7 @@ def measure_exposure(
     SourceCatalog
         Its meta has the settings, the counts of every cut and, where there is no usable source, a remark.
     """
-    found = [(number, detect_sources(sci, err, dq, settings)) for number, sci, err, dq in chips]
+    found = [(chip.number, detect_sources(own.sci, own.err, own.dq, settings)) for chip, own in chips]
     ellipticity = np.concatenate([sources.ellipticity for _, sources in found])
     columns = _columns(exposure, found, np.hypot(*ellipticity.T))
     remarks = [] if len(ellipticity) else sorted({s.remark for _, s in found if s.remark}, key=str)

@@ -51,7 +51,7 @@ def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
 
 
 def exposures_in(folder: Path) -> tuple[Path, ...]:
-    """The exposures of a folder by name; where one has several files, the best.
+    """Return the exposures of a folder by name; where one has several files, the best.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def exposures_in(folder: Path) -> tuple[Path, ...]:
 
 
 def check_product_name(name: str, label: Path | str) -> str:
-    """The name, if outputs can be called by it.
+    """Return the name, if outputs can be called by it.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def check_product_name(name: str, label: Path | str) -> str:
 
 
 def check_members(association: Association, label: Path | str) -> Association:
-    """The association, if it has members, each with its file and a name of its own.
+    """Return the association, if it has members, each with its file and a name of its own.
 
     Parameters
     ----------
@@ -142,6 +142,6 @@ def _check_names(sources: Iterable[Source], label: Path | str) -> None:
 
 
 def _some(names: Sequence[str], separator: str = ", ") -> str:
-    """The first names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     more = len(names) - _SHOWN
     return separator.join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -28,7 +28,7 @@ _LAYOUT = 'Expected {"products": [{"name": ..., "members": [{"expname": ..., "ex
 
 
 def parse(text: str, origin: Path) -> Association:
-    """The association in a JSON text.
+    """Return the association in a JSON text.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def parse(text: str, origin: Path) -> Association:
 
 
 def layout(association: Association, folder: Path) -> dict[str, Any]:
-    """What is written: keys in the order in which they were read, new ones behind.
+    """Return what is written: keys in the order in which they were read, new ones behind.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class _Reader:
         return value
 
     def optional_text(self, holder: Mapping[str, Any], key: str, where: str) -> str:
-        """The string, empty where the key is missing or null."""
+        """Return the string, empty where the key is missing or null."""
         return "" if holder.get(key) is None else self.text(holder, key, where)
 
     def product(self, top: Mapping[str, Any]) -> Mapping[str, Any]:

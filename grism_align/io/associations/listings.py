@@ -34,7 +34,7 @@ def read_folder(folder: Path) -> Association:
 
 
 def parse_listing(text: str, origin: Path) -> Association:
-    """The exposures that a text names, one a line.
+    """Return the exposures that a text names, one a line.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _entry(name: str, folder: Path) -> list[Member]:
 
 
 def _found(name: str, folder: Path, archived: str = "") -> Path:
-    """The first that exists of the file here, in the current folder and in the archive; else here."""
+    """Return the first that exists of the file here, in the current folder and in the archive; else here."""
     here = located(name, folder)
     others = [located(name), *([located(archived, folder)] if archived else [])]
     return next((path for path in (here, *others) if path.is_file()), here)

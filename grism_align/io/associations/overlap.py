@@ -58,7 +58,7 @@ def any_overlap(first: Iterable[ArrayLike], second: Iterable[ArrayLike]) -> bool
 
 
 def _normals(points: Floats) -> Floats:
-    """Unit normals of all lines through two points, (M, 2); those of the hull's edges are among them."""
+    """Return unit normals, (M, 2), of all lines through two points, the edges of the hull among them."""
     lines = np.array([q - p for p, q in combinations(points, 2)])
     normals = np.column_stack([-lines[:, 1], lines[:, 0]])
     length = np.linalg.norm(normals, axis=1, keepdims=True)

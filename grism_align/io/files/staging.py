@@ -148,7 +148,7 @@ class Staging:
                 shutil.rmtree(hidden, ignore_errors=True)
 
     def _hidden_beside(self, final: Path) -> Path:
-        """The folder for files of one folder, which is on the same file system."""
+        """Return the folder for files of one folder, which is on the same file system."""
         if final.parent not in self._hidden:
             final.parent.mkdir(parents=True, exist_ok=True)
             with _named_as(final):

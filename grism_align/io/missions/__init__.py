@@ -272,14 +272,14 @@ def _mission(exposure: Exposure) -> Mission:
 
 
 def _source(given: Source | os.PathLike[str] | str) -> Source:
-    """A source, or that which a path leads to."""
+    """Return a source as it is, or the one that a path leads to."""
     if isinstance(given, FileSource) or not isinstance(given, os.PathLike | str):
         return given
     return file_source(given)
 
 
 def _opened(given: Source | os.PathLike[str] | str) -> Source:
-    """A source; one that is a file must be there."""
+    """Return a source; one that is a file must be there."""
     source = _source(given)
     if isinstance(source, os.PathLike) and not Path(source).exists():
         raise InputError(source, "no such file", "Check the path, or fetch the file again")

@@ -45,31 +45,31 @@ class Destination:
     with_regions: bool = False
 
     def exposure(self, exposure: Exposure) -> Path:
-        """The file of an exposure."""
+        """Return the file of an exposure."""
         return path_of(exposure.source).resolve() if self.in_place else self.folder / exposure.source.name
 
     def association(self, product: str) -> Path:
-        """The output association."""
+        """Return the output association."""
         return self.folder / f"{product}_asn.json"
 
     def provenance(self, product: str) -> Path:
-        """The record of what was done."""
+        """Return the record of what was done."""
         return self.folder / f"{product}_provenance.asdf"
 
     def sources(self, product: str) -> Path:
-        """The sources of the solution, as a reference catalog."""
+        """Return the sources of the solution, as a reference catalog."""
         return self.folder / f"{product}_sources.ecsv"
 
     def reference(self, product: str) -> Path:
-        """The reference catalog as used."""
+        """Return the reference catalog as used."""
         return self.folder / f"{product}_refcat.ecsv"
 
     def report(self, product: str) -> Path:
-        """The page that tells what was done and whether to trust it."""
+        """Return the page that tells what was done and whether to trust it."""
         return self.folder / f"{product}_report.html"
 
     def catalog(self, exposure: Exposure) -> Path:
-        """The source catalog of an exposure."""
+        """Return the source catalog of an exposure."""
         return self.folder / f"{exposure.key}_cat.ecsv"
 
     def headerlet(self, exposure: Exposure) -> HeaderletWanted:

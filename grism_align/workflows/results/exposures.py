@@ -142,7 +142,7 @@ def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | 
 
 
 def _labels(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLabel]:
-    """What headers say of a fit: one solution name in all exposures of a mission tied to one catalog."""
+    """Return what headers say of a fit: one name in all exposures of a mission tied to one catalog."""
     absolute = exposures.absolute
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
     is_tied = any(fit.is_aligned for fit in absolute.fits.values())

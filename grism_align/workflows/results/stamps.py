@@ -129,7 +129,7 @@ def star_stamps(
 
 
 def _chosen(exposures: ExposureSet, aligned: ReferenceCatalog, n_stars: int) -> _Stars | None:
-    """The brightest isolated sources that many exposures measured cleanly; stars first."""
+    """Return the brightest isolated sources that many exposures measured cleanly; stars first."""
     measured = {e.key: found for e in exposures.direct if len(found := _clean_sources(exposures, e))}
     if not measured:
         return None
@@ -165,7 +165,7 @@ def _typical(looks: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _clean_sources(exposures: ExposureSet, exposure: Exposure) -> dict[int, tuple[float, float]]:
-    """The sources that an exposure measured without doubt: width and distance of a neighbour, arcsec."""
+    """Return the width of sources measured without doubt, and how far their neighbours are, arcsec."""
     fit, total = exposures.relative.fits.get(exposure.key), exposures.fit(exposure.key)
     catalog = exposures.catalogs.get(exposure.key)
     if catalog is None or fit is None or fit.residuals is None or total is None or total.transform is None:
@@ -223,7 +223,7 @@ def _look(exposures: ExposureSet, exposure: Exposure, stars: _Stars, frame: _Fra
 
 
 def _pictures(look: _Look) -> list[tuple[int, NDArray[Any], NDArray[Any]]]:
-    """What one exposure shows of its stars, before and after, chip by chip."""
+    """Return what one exposure shows of its stars, before and after, chip by chip."""
     plane = look.exposure.plane
     shifted = plane.to_sky(plane.to_plane(look.sky) + look.frame.common)
     taken = []

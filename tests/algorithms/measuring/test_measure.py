@@ -7,12 +7,19 @@ import pytest
 
 from grism_align.algorithms.measuring.measure import measure_exposure
 from grism_align.values.catalog import SourceFlag
+from grism_align.values.exposure import Chip
 from grism_align.values.failure import text_of
+from grism_align.values.mission import ChipPixels
 from grism_align.values.settings import DetectionSettings
 from tests.support.associations import exposure
 from tests.support.images import gaussian_sources, lattice, noisy
 
 ZERO_POINT, TIME = 26.0, 400.0
+
+
+def read(number, *arrays):
+    """A chip and its arrays."""
+    return Chip(number, arrays[0].shape, None), ChipPixels(*arrays)
 
 
 def chip(rate, time=TIME, sigma=1.0, seed=9, turn=False):
@@ -28,7 +35,7 @@ def test_magnitudes_of_rates_and_of_counts(rates):
     _, image, error, dq = chip(10.0)
     unit = TIME if rates else 1.0
     frame = exposure("iaaa01d1q", 0, length=TIME, is_rate=rates, exposure_time=TIME, ab_zero_point=ZERO_POINT)
-    catalog = measure_exposure(frame, [(1, image / unit, error / unit, dq)], DetectionSettings())
+    catalog = measure_exposure(frame, [read(1, image / unit, error / unit, dq)], DetectionSettings())
     assert len(catalog) == 49
     inside = 1 - np.exp(-0.5 * 9 / (1 + 1 / 12))
     np.testing.assert_allclose(catalog.flux.mean(), 10 * inside, rtol=0.02)
@@ -47,7 +54,7 @@ def test_magnitudes_of_rates_and_of_counts(rates):
 def test_two_chips():
     (_, *first), (_, *second) = chip(10.0), chip(10.0, seed=10)
     catalog = measure_exposure(
-        exposure("iaaa01d1q", 0, exposure_time=TIME), [(1, *first), (2, *second)], DetectionSettings()
+        exposure("iaaa01d1q", 0, exposure_time=TIME), [read(1, *first), read(2, *second)], DetectionSettings()
     )
     np.testing.assert_array_equal(catalog.chip, np.repeat([1, 2], 49))
     np.testing.assert_array_equal(catalog.table["id"], np.arange(1, 99))
@@ -57,7 +64,7 @@ def test_two_chips():
 def test_a_trailed_exposure_is_recognised():
     _, *drawn_out = chip(10.0, sigma=(1.7, 1.0))
     catalog = measure_exposure(
-        exposure("iaaa01d1q", 0, exposure_time=TIME), [(1, *drawn_out)], DetectionSettings()
+        exposure("iaaa01d1q", 0, exposure_time=TIME), [read(1, *drawn_out)], DetectionSettings()
     )
     pattern = r"trailed: mean ellipticity of its 49 brightest sources 0\.[23]\d, limit 0\.15"
     assert re.fullmatch(pattern, text_of(catalog.remarks))
@@ -68,7 +75,7 @@ def test_a_trailed_exposure_is_recognised():
 def test_ellipses_of_two_directions_are_no_trail():
     (_, *one), (_, *other) = chip(10.0, sigma=(1.7, 1.0)), chip(10.0, sigma=(1.7, 1.0), turn=True)
     catalog = measure_exposure(
-        exposure("iaaa01d1q", 0, exposure_time=TIME), [(1, *one), (2, *other)], DetectionSettings()
+        exposure("iaaa01d1q", 0, exposure_time=TIME), [read(1, *one), read(2, *other)], DetectionSettings()
     )
     assert np.median(catalog.table["ellipticity"]) > 0.15
     assert catalog.remarks == ()
@@ -77,8 +84,8 @@ def test_ellipses_of_two_directions_are_no_trail():
 def test_no_sources_is_a_catalog_with_a_note():
     empty = np.random.default_rng(1).normal(size=(80, 80))
     chips = [
-        (1, empty, np.ones((80, 80)), np.zeros((80, 80), int)),
-        (2, empty, empty * np.nan, np.zeros((80, 80), int)),
+        read(1, empty, np.ones((80, 80)), np.zeros((80, 80), int)),
+        read(2, empty, empty * np.nan, np.zeros((80, 80), int)),
     ]
     catalog = measure_exposure(exposure("iaaa01d1q", 0), chips, DetectionSettings())
     assert len(catalog) == 0

@@ -328,6 +328,7 @@ def hard_field(rng):
     return lists, errors, [f"v{v}" for v in visit]
 
 
+@pytest.mark.slow
 def test_no_exposure_is_aligned_and_wrong():
     """It may fail; what is aligned is within five of its errors, of each axis, at its own sources."""
     aligned, pulls = 0, []

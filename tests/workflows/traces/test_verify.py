@@ -47,8 +47,7 @@ def true_set(simulation, folder, seed=5):
     catalogs = {}
     for exposure in exposures:
         if exposure.is_direct:
-            chips = ((chip.number, p.sci, p.err, p.dq) for chip, p in read_pixels(exposure))
-            catalogs[exposure.key] = measure_exposure(exposure, chips, settings)
+            catalogs[exposure.key] = measure_exposure(exposure, read_pixels(exposure), settings)
     fits = {}
     for exposure in exposures:
         transform = truth[exposure.key].correction(exposure.plane)

@@ -55,7 +55,7 @@ _UNNAMED = "unnamed"
 
 
 def archive_key(headers: Sequence[Header]) -> str | None:
-    """The letter under which the replaced WCS of a file is kept.
+    """Return the letter under which the replaced WCS of a file is kept.
 
     The next letter that is free in all science headers; when none is, the one that we archived first. None
     where all are others'.
@@ -109,7 +109,7 @@ def _archive(header: Header, names: dict[str, str], letter: str) -> None:
 
 
 def _break_chain(header: Header, letter: str | None) -> None:
-    """An alternate that led to the WCS whose letter is used anew no longer leads anywhere."""
+    """Forget the letter of an alternate whose letter is used anew: it leads nowhere now."""
     stem = _LABELS[PREVIOUS]
     for keyword in [name for name in header if re.fullmatch(f"{stem}[A-Z]", name)]:
         if header[keyword] == letter:
@@ -147,12 +147,12 @@ def _restore(header: Header, names: dict[str, str], letter: str) -> None:
 
 
 def _renamed(header: Header, keyword: str, name: str) -> fits.Card:
-    """A card under another name, its value to the last digit as it is written."""
+    """Return a card under another name, its value to the last digit as written."""
     return fits.Card.fromstring(f"{name:8}" + header.cards[keyword].image[8:])
 
 
 def _put(header: Header, card: fits.Card) -> None:
-    """A card in the place of that of the same name, or at the end."""
+    """Put a card in the place of that of the same name, or at the end."""
     if card.keyword in header:
         index = header.index(card.keyword)
         del header[index]

@@ -88,7 +88,7 @@ def _table(hdus: fits.HDUList) -> fits.BinTableHDU | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[fits.HDUList]:
-    """The file open for reading; whatever the format's reader trips over is an AssociationError."""
+    """Open the file for reading; whatever the format's reader trips over is an AssociationError."""
     try:
         # A truncated exposure is warned of here; who reads its headers says so in an error.
         with warnings.catch_warnings():

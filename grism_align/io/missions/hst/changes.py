@@ -43,7 +43,7 @@ class Changes:
     appended: list[bytes] = field(default_factory=list)
 
     def header(self, index: int) -> fits.Header:
-        """The new header of an extension."""
+        """Return the new header of an extension."""
         if index not in self.headers:
             self.headers[index] = self.hdus[index].header.copy()
         return self.headers[index]
@@ -54,7 +54,7 @@ class Changes:
         return self.header(0)
 
     def science(self) -> dict[int, fits.Header]:
-        """The new headers of the science extensions, by EXTVER."""
+        """Return the new headers of the science extensions, by EXTVER."""
         return {hdu.ver: self.header(index) for index, hdu in enumerate(self.hdus) if hdu.name == "SCI"}
 
     def finish_wcs(self) -> None:
@@ -69,11 +69,11 @@ class Changes:
                 _follow(self.header(index), science[hdu.ver])
 
     def table(self) -> tuple[int, Any] | None:
-        """The WCSCORR extension and its number, where there is one."""
+        """Return the WCSCORR extension and its number, where there is one."""
         return next(((i, hdu) for i, hdu in enumerate(self.hdus) if hdu.name == WCSCORR), None)
 
     def edits(self) -> Edits:
-        """What is to be written."""
+        """Return what is to be written."""
         count = len(self.hdus) - 1 + len(self.appended) - sum(not new for new in self.replaced.values())
         if "NEXTEND" in self.primary:
             self.primary["NEXTEND"] = count

@@ -39,7 +39,7 @@ _IN_THE_EXPOSURE = ("HDRNAME", "DATE", "SIPNAME", "WCSNAME", "DISTNAME", "NPOLFI
 
 
 def headerlet_bytes(primary: Header, science: Sequence[Header], hdus: fits.HDUList) -> bytes:
-    """The headerlet of an exposure's primary WCS.
+    """Return the headerlet of an exposure's primary WCS.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _chip_wcs(science: Header) -> fits.ImageHDU:
 
 
 def _tables_of(science: Header) -> set[tuple[str, int]]:
-    """The distortion tables that a chip's WCS uses."""
+    """Return the distortion tables that a chip's WCS uses."""
     keywords = (
         (name, f"{stem}{axis}.EXTVER")
         for name, stem in zip(_TABLES, ("D2IM", "DP"), strict=True)
@@ -132,7 +132,7 @@ def _root_of(primary: Header, keyword: str, suffix: str) -> str:
 
 
 def headerlet_extension(headerlet: bytes, number: int) -> bytes:
-    """A headerlet as an extension of an exposure, as stwcs attaches it.
+    """Return a headerlet as an extension of an exposure, as stwcs attaches it.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ def wcs_name(science: Header, primary: Header, solution: str) -> str:
 
 
 def model_of(science: Header, primary: Header) -> str:
-    """The distortion model, ``IDC_<root>``: from WCSNAME, else from IDCTAB in either header."""
+    """Return the distortion model, ``IDC_<root>``: from WCSNAME, else from IDCTAB in either header."""
     found = re.match(r"IDC_[^-]+", str(science.get("WCSNAME", "")))
     if found:
         return found.group(0)

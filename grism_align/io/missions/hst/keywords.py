@@ -26,12 +26,12 @@ _GUIDE_STAR_KEYWORDS = ("DGESTAR", "SGESTAR", "T_SGSTAR")
 
 
 def text_of(header: Mapping[str, Any], keyword: str) -> str:
-    """A keyword's value as stripped text, empty where it is missing."""
+    """Return a keyword's value as stripped text, empty where it is missing."""
     return str(header.get(keyword, "")).strip()
 
 
 def instrument_of(header: Mapping[str, Any]) -> str | None:
-    """The package's name of the instrument, None where it is not one that is read."""
+    """Return the package's name of the instrument, None where it is not one that is read."""
     key = (text_of(header, "INSTRUME").upper(), text_of(header, "DETECTOR").upper())
     return INSTRUMENTS.get(key)
 
@@ -45,7 +45,7 @@ def filter_of(header: Mapping[str, Any]) -> str:
 
 
 def guide_star_of(header: Mapping[str, Any]) -> str | None:
-    """The guide star, None where the headers don't name it."""
+    """Return the guide star, None where the headers don't name it."""
     names = (text_of(header, keyword) for keyword in _GUIDE_STAR_KEYWORDS)
     return next((name for name in names if name.upper() not in _NO_VALUE), None)
 

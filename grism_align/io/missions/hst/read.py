@@ -56,7 +56,7 @@ _LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "C
 
 
 def read_instrument(source: Source) -> str:
-    """The instrument of an exposure, from its primary header alone.
+    """Return the instrument of an exposure, from its primary header alone.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
 
 
 def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
-    """The arrays of an exposure, one chip at a time.
+    """Yield the arrays of an exposure, one chip at a time.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
 
 
 def _array(hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray[Any]:
-    """The array in native byte order; a constant extension is spread out."""
+    """Return the array in native byte order; a constant extension is spread out."""
     if hdu.data is None:
         return np.full(shape, hdu.header["PIXVALUE"])
     data = np.asarray(hdu.data)

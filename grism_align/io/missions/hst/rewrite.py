@@ -104,7 +104,7 @@ class _Hashed:
 
 @contextmanager
 def _unpacked(read: _Hashed, stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """A file as its bytes say, compressed or not: browsers decompress some and keep their names."""
+    """Open a file as its bytes say, compressed or not: browsers decompress some and keep their names."""
     compressed = stream.read(2) == _GZIP
     stream.seek(0)
     plain = cast("IO[bytes]", read)
@@ -113,7 +113,7 @@ def _unpacked(read: _Hashed, stream: IO[bytes]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _packed(written: _Hashed, name: str) -> Iterator[IO[bytes]]:
-    """A new file, compressed where its name says so; equal content gives equal bytes."""
+    """Open a new file, compressed where its name says so; equal content gives equal bytes."""
     plain = cast("IO[bytes]", written)
     if not name.endswith(".gz"):
         yield plain

@@ -103,7 +103,7 @@ def undo_exposure(source: Source, target: Source) -> Undone:
 
 
 def _letter(path: Path, primary: fits.Header, headers: list[fits.Header]) -> str:
-    """The letter of the WCS to restore."""
+    """Return the letter of the WCS to restore."""
     letters = {header.get(PREVIOUS) for header in headers} or {None}
     if letters == {None}:
         words = "aligned by a version that did not note it" if STATUS_KEYWORD in primary else "never aligned"

@@ -135,11 +135,11 @@ class FitsWcs:
         return np.asarray(inside.all(axis=1))
 
     def corrected(self, transform: LinearTransform) -> FitsWcs:
-        """The WCS whose sky positions are those of this one moved by `transform`."""
+        """Return the WCS whose sky positions are those of this one moved by `transform`."""
         return self.with_linear_terms(*corrected_linear_terms(self, transform))
 
     def with_linear_terms(self, crval: NDArray[np.float64], cd: NDArray[np.float64]) -> FitsWcs:
-        """The WCS with the same distortion and other linear terms.
+        """Return the WCS with the same distortion and other linear terms.
 
         Parameters
         ----------

@@ -32,7 +32,7 @@ _BLOCK = 2880
 
 
 def wcscorr_row(primary: Header, science: Header, names: Mapping[str, str]) -> dict[str, Any]:
-    """The row of one chip's primary WCS, by column in capitals.
+    """Return the row of one chip's primary WCS, by column in capitals.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def wcscorr_row(primary: Header, science: Header, names: Mapping[str, str]) -> d
 
 
 def with_rows(hdu: Any, rows: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """The whole extension with rows added; None where it is no table of this kind.
+    """Return the whole extension with rows added; None where it is no table of this kind.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def with_rows(hdu: Any, rows: Sequence[Mapping[str, Any]]) -> bytes | None:
 
 
 def without_rows(hdu: Any, name: str) -> bytes | None:
-    """The whole extension without the rows of a headerlet name; None where it has none.
+    """Return the whole extension without the rows of a headerlet name; None where it has none.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def without_rows(hdu: Any, name: str) -> bytes | None:
 
 
 def _rows_of(hdu: Any) -> NDArray[np.void] | None:
-    """The rows as they lie in the file, without what the columns make of them."""
+    """Return the rows as they lie in the file, without what the columns make of them."""
     if hdu.header.get("XTENSION") != "BINTABLE" or hdu.header.get("PCOUNT", 0) or hdu.data is None:
         return None
     rows: NDArray[np.void] = np.array(hdu.data.view(np.ndarray))
@@ -111,7 +111,7 @@ def _fitting(value: Any, kind: np.dtype[Any]) -> Any:
 
 
 def _packed(hdu: Any, parts: tuple[NDArray[np.void], ...], length: int) -> bytes:
-    """The extension with these rows first, then free ones."""
+    """Return the extension with these rows first, then free ones."""
     count = sum(map(len, parts))
     # numpy would join them in the byte order of the machine
     rows = np.zeros(length if count < length else count + _SPARE, parts[0].dtype)
