@@ -4,6 +4,7 @@
     python benchmarks/kill.py --pipeline --kills 10 # the whole pipeline instead of its last part
     python benchmarks/kill.py --undo                # 50 kills of undoing a correction in place
     python benchmarks/kill.py --undo --quick        # 6 kills, small exposures
+    python benchmarks/kill.py --nproc 2 --kills 30  # with two processes; they are killed, or the parent
 
 Twenty exposures of Case A are simulated. A child process writes them with a correction each, as the last
 part of the pipeline does (`--pipeline`: it runs the whole pipeline), and is killed: half of the times at
@@ -17,7 +18,12 @@ With `--undo` each exposure has two corrections, of which a child process undoes
 must end with all files as they were after the first: none still with the second, none without any. (Where
 the kill came when all were undone the call was complete, and giving it again would undo the first.)
 
-The table counts runs; *mixed* are those after which some files were new and others old.
+With `--nproc 2` two processes of the run do the writing, and the run itself is killed, or one of the two.
+After the former no process of it may be left; after the latter it must say so and leave everything as it was.
+
+The table counts runs; *mixed* are those after which some files were new and others old, *strays* those that
+left a file which is no product, or any at all where a process of theirs was killed, and *orphans* those of
+which a process lived on.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import select
 import shutil
 import signal
 import tempfile
@@ -32,6 +39,7 @@ import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,10 +51,11 @@ from grism_align.io.missions import read_exposure, solution_name, write_exposure
 from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, simulate
 from grism_align.values.mission import WcsLabel
+from grism_align.values.settings import ExecutionSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.sphere import separation
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.executors import SerialExecutor
+from grism_align.workflows.executors import executor_for
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.destination import Destination
@@ -57,6 +66,7 @@ from grism_align.workflows.undo import undo_files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
@@ -77,33 +87,40 @@ class Job:
         Of the products; None in place.
     kind : {'write', 'pipeline', 'undo'}
         What runs.
+    nproc : int
+        Processes that write.
     """
 
     folder: Path
     output: Path | None
     kind: str
+    nproc: int = 1
 
     @property
     def products(self) -> Path:
         return self.output or self.folder
 
     def run(self) -> None:
-        if self.kind == "undo":
-            undo_files(sorted(self.folder.glob("*_flt.fits")), in_place=True)
-            return
         if self.kind == "pipeline":
             self._run_pipeline()
+            return
+        with executor_for(ExecutionSettings(self.nproc)) as executor:
+            self._write(executor)
+
+    def _write(self, executor: Executor) -> None:
+        if self.kind == "undo":
+            undo_files(sorted(self.folder.glob("*_flt.fits")), in_place=True, executor=executor)
             return
         destination = Destination(self.products, in_place=self.output is None)
         loaded = continued(load_exposures(self.folder), destination)
         check_destination(loaded, destination)
-        write_results(_corrected(loaded), destination, SerialExecutor())
+        write_results(_corrected(loaded), destination, executor)
 
     def _run_pipeline(self) -> None:
         from grism_align.steps.pipeline import GrismAlignPipeline
 
         where = {"in_place": True} if self.output is None else {"output_dir": str(self.output)}
-        GrismAlignPipeline.call(str(self.folder), configure_log=False, **where)
+        GrismAlignPipeline.call(str(self.folder), configure_log=False, nproc=self.nproc, **where)
 
 
 def _corrected(loaded: ExposureSet) -> ExposureSet:
@@ -142,11 +159,15 @@ def _correct_once_more(folder: Path) -> None:
         write_exposure(exposure, _fit(exposure), path, label)
 
 
-def _child(job: Job, rename: tuple[int, bool] | None) -> None:
-    """Run in a process that is killed from outside, or kills itself at a renaming."""
+def _child(job: Job, rename: tuple[int, bool] | None, held: int) -> None:
+    """Run in a process that is killed from outside, or kills itself at a renaming.
+
+    Its standard error, which its own processes have too, is a pipe: that ends when the last of them does.
+    """
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 1)
-        os.dup2(nothing.fileno(), 2)
+    os.dup2(held, 2)
+    os.close(held)
     warnings.simplefilter("ignore")
     if rename is not None:
         _die_at(*rename)
@@ -171,10 +192,40 @@ def _die_at(count: int, after: bool) -> None:
     Path.replace = replace  # type: ignore[method-assign]
 
 
-def _start(job: Job, rename: tuple[int, bool] | None = None):
-    process = get_context("fork").Process(target=_child, args=(job, rename))
-    process.start()
-    return process
+class Run:
+    """A run in a process of its own."""
+
+    def __init__(self, job: Job, rename: tuple[int, bool] | None = None) -> None:
+        self._read, held = os.pipe()
+        self._process = get_context("fork").Process(target=_child, args=(job, rename, held))
+        self._process.start()
+        os.close(held)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def kill_one(self, rng: np.random.Generator) -> bool:
+        """Kill one of its processes, if it has any; whether it had."""
+        path = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        children = path.read_text().split() if path.exists() else []
+        if children:
+            os.kill(int(rng.choice(children)), signal.SIGKILL)
+        return bool(children)
+
+    def ended(self) -> int:
+        """The exit code, once it ended."""
+        self._process.join()
+        return self._process.exitcode or 0
+
+    def left_orphans(self) -> bool:
+        """Whether one of its processes lives on for more than ten seconds."""
+        end = time.monotonic() + 10
+        while (rest := end - time.monotonic()) > 0:
+            ready, _, _ = select.select([self._read], [], [], rest)
+            if ready and not os.read(self._read, 65536):
+                os.close(self._read)
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -231,30 +282,34 @@ def _finished(job: Job, truth: Truth) -> str:
     return ""
 
 
-def kills(make: Callable[[int], Job], truth: Truth, count: int, rng: np.random.Generator) -> dict[str, int]:
+def kills(
+    make: Callable[[int], Job], truth: Truth, count: int, rng: np.random.Generator, victim: str
+) -> dict[str, int]:
     """Kill runs and look at what they leave; the counts of the table."""
     whole = make(-1)
     began = time.perf_counter()
-    _start(whole).join()
+    Run(whole).ended()
     length = time.perf_counter() - began
     problem = _finished(whole, truth)
     if problem:
         msg = f"a run that was not killed: {problem}"
         raise SystemExit(msg)
     renames = len(truth.data) + (0 if whole.kind == "undo" else 2)
-    counts = Counter(kills=0, all_old=0, mixed=0, all_new=0, broken=0, not_finished=0)
+    counts = Counter(kills=0, all_old=0, mixed=0, all_new=0, broken=0, strays=0, orphans=0, not_finished=0)
     number = -1
     # a run that ended before its moment came does not count
     while counts["kills"] < count:
         number += 1
-        job, at_rename = make(number), number % 2 == 1
+        job = make(number)
+        there = {path.name for path in job.products.iterdir()} if job.products.is_dir() else set()
+        at_rename = victim == "run" and number % 2 == 1
         rename = (int(rng.integers(1, renames + 1)), bool(rng.integers(2))) if at_rename else None
-        process = _start(job, rename)
+        run, killed = Run(job, rename), True
         if not at_rename:
             time.sleep(rng.uniform(0.0, length))
-            process.kill()
-        process.join()
-        if process.exitcode != -signal.SIGKILL:
+            killed = run.kill_one(rng) if victim == "worker" else run.kill() is None
+        code = run.ended()
+        if not killed or code != (1 if victim == "worker" else -signal.SIGKILL):
             shutil.rmtree(job.folder.parent)
             continue
         states = {truth.state(job.products / name) for name in truth.data}
@@ -266,15 +321,23 @@ def kills(make: Callable[[int], Job], truth: Truth, count: int, rng: np.random.G
             frozenset({"absent"}): "all_old",
         }
         counts[kind.get(frozenset(states), "mixed")] += "broken" not in states
-        again = _start(job) if job.kind != "undo" or states != {"new"} else process
-        again.join()
-        is_done = again is process or again.exitcode == 0
-        problem = _finished(job, truth) if is_done else f"exit code {again.exitcode}"
+        counts["strays"] += bool(_strays(job, truth, there, has_failed=victim == "worker"))
+        counts["orphans"] += run.left_orphans()
+        code = Run(job).ended() if job.kind != "undo" or states != {"new"} else 0
+        problem = _finished(job, truth) if code == 0 else f"exit code {code}"
         if problem:
             print(f"run {number} ({'rename ' + str(rename) if rename else 'clock'}): {problem}")
         counts["not_finished"] += bool(problem)
         shutil.rmtree(job.folder.parent)
     return dict(counts)
+
+
+def _strays(job: Job, truth: Truth, there: set[str], *, has_failed: bool) -> set[str]:
+    """Files that should not be: after a run that failed any, else what is neither product nor hidden."""
+    new = {path.name for path in job.products.iterdir()} - there if job.products.is_dir() else set()
+    products = {*truth.data, f"{_PRODUCT}_provenance.asdf", f"{_PRODUCT}_asn.json", f"{_PRODUCT}_report.html"}
+    products |= {f"{_PRODUCT}_sources.ecsv", *(f"{name[:9]}_cat.ecsv" for name in truth.data)}
+    return new if has_failed else {name for name in new - products if not name.startswith(".grism_align-")}
 
 
 def main() -> None:
@@ -285,6 +348,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pipeline", action="store_true", help="the whole pipeline")
     parser.add_argument("--undo", action="store_true", help="undoing a correction in place")
+    parser.add_argument("--nproc", type=int, default=1, help="processes that write (1)")
     parser.add_argument("--quick", action="store_true", help="6 kills, exposures of 96 pixels")
     options = parser.parse_args()
     if options.quick:
@@ -292,23 +356,29 @@ def main() -> None:
     kind = "undo" if options.undo else "pipeline" if options.pipeline else "write"
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(options.seed)
-    print("| results | runs killed | all old | mixed | all new | broken files | second run not finished |")
-    print("|---|---|---|---|---|---|---|")
+    print("| results | killed | runs | all old | mixed | all new | broken files | strays | orphans "
+          "| second run not finished |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         simulate(case_a(size=options.size, n_pairs=5, n_visits=2), base / "start" / _PRODUCT, rng)
         for _ in range(2 * options.undo):
             _correct_once_more(base / "start" / _PRODUCT)
-        for in_place in (True,) if options.undo else (False, True):
+        victims = ("run", "worker") if options.nproc > 1 else ("run",)
+        for in_place, victim in product((True,) if options.undo else (False, True), victims):
 
             def make(number: int, in_place: bool = in_place) -> Job:
                 home = base / f"{in_place}{number}"
                 shutil.copytree(base / "start", home)
-                return Job(home / _PRODUCT, None if in_place else home / "out" / "aligned", kind)
+                output = None if in_place else home / "out" / "aligned"
+                return Job(home / _PRODUCT, output, kind, options.nproc)
 
-            counts = kills(make, _truth(make(-2)), options.kills, rng)
+            truth = _truth(make(-2))
+            counts = kills(make, truth, options.kills, rng, victim)
             name = "in place" if in_place else "into a folder"
-            print(f"| {name} | " + " | ".join(str(value) for value in counts.values()) + " |")
+            print(f"| {name} | {victim} | " + " | ".join(str(value) for value in counts.values()) + " |")
+            shutil.rmtree(base / f"{in_place}-1")
+            shutil.rmtree(base / f"{in_place}-2")
 
 
 def _truth(job: Job) -> Truth:
@@ -316,7 +386,7 @@ def _truth(job: Job) -> Truth:
     paths = sorted(job.folder.glob("*_flt.fits"))
     before = {path.name: _sky(path) for path in paths}
     data = {path.name: _data_sum(path) for path in paths}
-    _start(job).join()
+    Run(job).ended()
     return Truth(data, before, {path.name: _sky(job.products / path.name) for path in paths})
 
 

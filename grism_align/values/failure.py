@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,9 @@ __all__ = [
     "DriftCorrected",
     "DriftInsignificant",
     "DriftTooLarge",
+    "EmptyCatalog",
     "FailureCode",
+    "InAnotherFrame",
     "InsteadOf",
     "LargeRms",
     "LargeTieRms",
@@ -31,15 +33,22 @@ __all__ = [
     "NoCatalog",
     "NoCommonStart",
     "NoDirectExposure",
+    "NoPlace",
     "NoSources",
+    "NoStarInPlace",
     "NoneCanLend",
+    "NotAligned",
+    "NotAtPointing",
+    "NotByOwnSources",
     "NotTied",
     "OfDirect",
     "OtherGuideStars",
     "OtherOrbit",
     "OtherTarget",
+    "PartnerInTime",
     "PassedOver",
     "PixelsFlagged",
+    "Rebased",
     "Remark",
     "SameGuideStars",
     "SeparateFrame",
@@ -48,6 +57,7 @@ __all__ = [
     "StandsStill",
     "TooFewKept",
     "TooFewMatches",
+    "TooFewOthers",
     "TooFewPossible",
     "TooFewSources",
     "TooFewStarsKept",
@@ -71,6 +81,9 @@ _OTHER_CATALOG = "Give another catalog"
 _VERIFY = "verify_traces tells how far the spectra are off, and refine_grism mends that"
 _OWN_DIRECT = f"See whether a direct exposure of its own can be had; if not, {_VERIFY}"
 _NOTHING = "Nothing to do"
+
+# The class of each code, as they are defined.
+_CLASSES: dict[FailureCode, type[Remark]] = {}
 
 
 class FailureCode(Enum):
@@ -220,19 +233,24 @@ class FailureCode(Enum):
         return self.value[1]
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
 class Remark:
     """Why a fit failed, or what to know about it.
 
-    Codes with numbers have a class each; the others are remarks by their code alone.
+    Each code has a class, a frozen dataclass with its numbers.
 
-    Parameters
+    Attributes
     ----------
     code : FailureCode
         What it is.
     """
 
-    code: FailureCode
+    code: ClassVar[FailureCode]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init_subclass__(cls, code: FailureCode) -> None:
+        cls.code = code
+        _CLASSES[code] = dataclass(frozen=True)(cls)
 
     def __str__(self) -> str:
         return self.code.sentence.format(**self._words())
@@ -244,7 +262,7 @@ class Remark:
     @property
     def numbers(self) -> dict[str, Any]:
         """What it carries, by name: numbers, texts, and the remarks that it rests on."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "code"}
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def with_causes(self) -> Iterator[Remark]:
         """Go through this remark and those that it rests on.
@@ -307,48 +325,38 @@ def advice_on(remarks: Iterable[Remark]) -> str:
     return next((code.advice for code in FailureCode if code in codes), _LOOK)
 
 
-@dataclass(frozen=True)
-class Trailed(Remark):
+class Trailed(Remark, code=FailureCode.TRAILED):
     """Sources that are all drawn out the same way."""
 
-    code: FailureCode = field(default=FailureCode.TRAILED, init=False, repr=False)
     n: int
     ellipticity: float
     limit: float
 
 
-@dataclass(frozen=True)
-class PixelsFlagged(Remark):
+class PixelsFlagged(Remark, code=FailureCode.PIXELS_FLAGGED):
     """A chip with few pixels to use."""
 
-    code: FailureCode = field(default=FailureCode.PIXELS_FLAGGED, init=False, repr=False)
     flagged: int
     total: int
 
 
-@dataclass(frozen=True)
-class NoSources(Remark):
+class NoSources(Remark, code=FailureCode.NO_SOURCES):
     """Nothing above the threshold, in sigma."""
 
-    code: FailureCode = field(default=FailureCode.NO_SOURCES, init=False, repr=False)
     threshold: float
 
 
-@dataclass(frozen=True)
-class TooFewSources(Remark):
+class TooFewSources(Remark, code=FailureCode.TOO_FEW_SOURCES):
     """Fewer clean sources than matches are required."""
 
-    code: FailureCode = field(default=FailureCode.TOO_FEW_SOURCES, init=False, repr=False)
     n: int
     total: int
     required: int
 
 
-@dataclass(frozen=True)
-class NoDirectExposure(Remark):
+class NoDirectExposure(Remark, code=FailureCode.NO_DIRECT_EXPOSURE):
     """A grism exposure alone in its acquisition; direct exposures of it may be at another roll."""
 
-    code: FailureCode = field(default=FailureCode.NO_DIRECT_EXPOSURE, init=False, repr=False)
     acquisition: str
     rolled: tuple[str, ...] = ()
 
@@ -357,160 +365,142 @@ class NoDirectExposure(Remark):
         return {"acquisition": self.acquisition, "rolled": rolled}
 
 
-@dataclass(frozen=True)
-class NoneCanLend(Remark):
+class NoneCanLend(Remark, code=FailureCode.NONE_CAN_LEND):
     """Direct exposures of the acquisition, none of which has a correction to lend."""
 
-    code: FailureCode = field(default=FailureCode.NONE_CAN_LEND, init=False, repr=False)
     candidates: tuple[PassedOver, ...]
 
 
-@dataclass(frozen=True)
-class MatchesNoOther(Remark):
+class MatchesNoOther(Remark, code=FailureCode.MATCHES_NO_OTHER):
     """An exposure in a relative frame of its own."""
 
-    code: FailureCode = field(default=FailureCode.MATCHES_NO_OTHER, init=False, repr=False)
     cause: Remark
 
 
-@dataclass(frozen=True)
-class AmbiguousMatch(Remark):
+class NotAtPointing(Remark, code=FailureCode.NOT_AT_POINTING):
+    """An exposure whose sources are elsewhere than the others of its acquisition tell."""
+
+
+class AmbiguousMatch(Remark, code=FailureCode.AMBIGUOUS_MATCH):
     """Two transforms, `offset` arcsec apart, that match n and `other` sources."""
 
-    code: FailureCode = field(default=FailureCode.AMBIGUOUS_MATCH, init=False, repr=False)
     n: int
     other: int
     offset: float
 
 
-@dataclass(frozen=True)
-class ChanceMatch(Remark):
+class ChanceMatch(Remark, code=FailureCode.CHANCE_MATCH):
     """A match that lists without a common source show too often."""
 
-    code: FailureCode = field(default=FailureCode.CHANCE_MATCH, init=False, repr=False)
     n: int
     probability: float
     limit: float
 
 
-@dataclass(frozen=True)
-class TooFewMatches(Remark):
+class TooFewMatches(Remark, code=FailureCode.TOO_FEW_MATCHES):
     """Fewer matched sources than required."""
 
-    code: FailureCode = field(default=FailureCode.TOO_FEW_MATCHES, init=False, repr=False)
     n: int
     required: int
 
 
-@dataclass(frozen=True)
-class TooFewPossible(Remark):
+class TooFewPossible(Remark, code=FailureCode.TOO_FEW_POSSIBLE):
     """Fewer sources in the common field than matches are required."""
 
-    code: FailureCode = field(default=FailureCode.TOO_FEW_POSSIBLE, init=False, repr=False)
     n: int
     required: int
 
 
-@dataclass(frozen=True)
-class TooFewKept(Remark):
+class TooFewKept(Remark, code=FailureCode.TOO_FEW_KEPT):
     """Fewer sources with weight in the joint solution than required."""
 
-    code: FailureCode = field(default=FailureCode.TOO_FEW_KEPT, init=False, repr=False)
     n: int
     required: int
 
 
-@dataclass(frozen=True)
-class TooFewStarsKept(Remark):
+class TooFewStarsKept(Remark, code=FailureCode.TOO_FEW_STARS_KEPT):
     """Fewer stars of a catalog with weight in the joint solution than required, of `total`."""
 
-    code: FailureCode = field(default=FailureCode.TOO_FEW_STARS_KEPT, init=False, repr=False)
     n: int
     total: int
     required: int
 
 
-@dataclass(frozen=True)
-class LooseMatch(Remark):
+class LooseMatch(Remark, code=FailureCode.LOOSE_MATCH):
     """A match that leaves the worst corner of the list uncertain; arcsec, one axis."""
 
-    code: FailureCode = field(default=FailureCode.LOOSE_MATCH, init=False, repr=False)
     n: int
     error: float
     limit: float
 
 
-@dataclass(frozen=True)
-class LargeRms(Remark):
+class LargeRms(Remark, code=FailureCode.LARGE_RMS):
     """Residuals against other exposures, pixels."""
 
-    code: FailureCode = field(default=FailureCode.LARGE_RMS, init=False, repr=False)
     rms: float
     limit: float
 
 
-@dataclass(frozen=True)
-class LargeTieRms(Remark):
+class LargeTieRms(Remark, code=FailureCode.LARGE_TIE_RMS):
     """Residuals against a catalog, mas."""
 
-    code: FailureCode = field(default=FailureCode.LARGE_TIE_RMS, init=False, repr=False)
     rms: float
     limit: float
 
 
-@dataclass(frozen=True)
-class WrongEpoch(Remark):
+class WrongEpoch(Remark, code=FailureCode.WRONG_EPOCH):
     """Residuals that are proper motions over the years between two epochs; Julian years."""
 
-    code: FailureCode = field(default=FailureCode.WRONG_EPOCH, init=False, repr=False)
     measured: float
     error: float
     stated: float
 
 
-@dataclass(frozen=True)
-class StandsStill(Remark):
+class StandsStill(Remark, code=FailureCode.STANDS_STILL):
     """A catalog that matches at its own epoch only; Julian years."""
 
-    code: FailureCode = field(default=FailureCode.STANDS_STILL, init=False, repr=False)
     year: float
     epoch: float
 
 
-@dataclass(frozen=True)
-class AcquisitionsDisagree(Remark):
+class NoStarInPlace(Remark, code=FailureCode.NO_STAR_IN_PLACE):
+    """A catalog none of whose stars is in place at the epoch of any exposure."""
+
+
+class AcquisitionsDisagree(Remark, code=FailureCode.ACQUISITIONS_DISAGREE):
     """Acquisitions that see most stars of the catalog where the others don't; numbers of the worst."""
 
-    code: FailureCode = field(default=FailureCode.ACQUISITIONS_DISAGREE, init=False, repr=False)
     n: int
     total: int
     kept: int
     measured: int
 
 
-@dataclass(frozen=True)
-class UncertainField(Remark):
+class UncertainField(Remark, code=FailureCode.UNCERTAIN_FIELD):
     """A fit that knows a corner of the field less well than the pointing does; arcsec, one axis."""
 
-    code: FailureCode = field(default=FailureCode.UNCERTAIN_FIELD, init=False, repr=False)
     error: float
     before: float
 
 
-@dataclass(frozen=True)
-class CutAway(Remark):
+class EmptyCatalog(Remark, code=FailureCode.EMPTY_CATALOG):
+    """A catalog without sources."""
+
+
+class NoPlace(Remark, code=FailureCode.NO_PLACE):
+    """Exposures without a WCS to look a catalog up by."""
+
+
+class CutAway(Remark, code=FailureCode.CUT_AWAY):
     """A catalog of which a cut leaves nothing."""
 
-    code: FailureCode = field(default=FailureCode.CUT_AWAY, init=False, repr=False)
     n: int
     cut: str
 
 
-@dataclass(frozen=True)
-class CatalogElsewhere(Remark):
+class CatalogElsewhere(Remark, code=FailureCode.CATALOG_ELSEWHERE):
     """A catalog of another place: distance, RA and Dec of its nearest source, deg."""
 
-    code: FailureCode = field(default=FailureCode.CATALOG_ELSEWHERE, init=False, repr=False)
     distance: float
     ra: float
     dec: float
@@ -523,22 +513,18 @@ class CatalogElsewhere(Remark):
         return {**self.numbers, "distance": f"{self.distance / size:.1f} {unit}"}
 
 
-@dataclass(frozen=True)
-class NoCatalog(Remark):
+class NoCatalog(Remark, code=FailureCode.NO_CATALOG):
     """No catalog could be had: each with what came of it."""
 
-    code: FailureCode = field(default=FailureCode.NO_CATALOG, init=False, repr=False)
     outcomes: tuple[str, ...]
 
     def _words(self) -> dict[str, Any]:
         return {"outcomes": "; ".join(self.outcomes)}
 
 
-@dataclass(frozen=True)
-class NotTied(Remark):
+class NotTied(Remark, code=FailureCode.NOT_TIED):
     """An exposure that is aligned with others, and not with a catalog."""
 
-    code: FailureCode = field(default=FailureCode.NOT_TIED, init=False, repr=False)
     catalog: str
     causes: tuple[Remark, ...] = ()
 
@@ -547,63 +533,61 @@ class NotTied(Remark):
         return {"catalog": self.catalog, "causes": causes}
 
 
-@dataclass(frozen=True)
-class SeparateFrame(Remark):
+class SeparateFrame(Remark, code=FailureCode.SEPARATE_FRAME):
     """Exposures that share no sources with those of the main frame."""
 
-    code: FailureCode = field(default=FailureCode.SEPARATE_FRAME, init=False, repr=False)
     main: str
     exposures: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class MovesWithFrame(Remark):
+class MovesWithFrame(Remark, code=FailureCode.MOVES_WITH_FRAME):
     """A visit or exposure that was to be tied by itself, and could not be."""
 
-    code: FailureCode = field(default=FailureCode.MOVES_WITH_FRAME, init=False, repr=False)
     unit: str
     cause: Remark
 
 
-@dataclass(frozen=True)
-class ByPointing(Remark):
+class ByPointing(Remark, code=FailureCode.BY_POINTING):
     """An exposure none of whose own sources has weight in the correction that its pointing has."""
 
-    code: FailureCode = field(default=FailureCode.BY_POINTING, init=False, repr=False)
     exposures: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class CorrectedLike(Remark):
+class CorrectedLike(Remark, code=FailureCode.CORRECTED_LIKE):
     """The mean correction of other exposures of its acquisition, with an error of one axis in mas."""
 
-    code: FailureCode = field(default=FailureCode.CORRECTED_LIKE, init=False, repr=False)
     exposures: tuple[str, ...]
     error: float
 
 
-@dataclass(frozen=True)
-class InsteadOf(Remark):
+class InsteadOf(Remark, code=FailureCode.INSTEAD_OF):
     """Direct exposures that would have governed a grism exposure."""
 
-    code: FailureCode = field(default=FailureCode.INSTEAD_OF, init=False, repr=False)
     candidates: tuple[PassedOver, ...]
 
 
-@dataclass(frozen=True)
-class PassedOver(Remark):
+class PassedOver(Remark, code=FailureCode.PASSED_OVER):
     """A direct exposure that does not govern, and why."""
 
-    code: FailureCode = field(default=FailureCode.PASSED_OVER, init=False, repr=False)
     exposure: str
     cause: Remark
 
 
-@dataclass(frozen=True)
-class NoCommonStart(Remark):
+class NotAligned(Remark, code=FailureCode.NOT_ALIGNED):
+    """A direct exposure without a correction."""
+
+
+class NotByOwnSources(Remark, code=FailureCode.NOT_BY_OWN_SOURCES):
+    """A direct exposure that has the correction of others."""
+
+
+class InAnotherFrame(Remark, code=FailureCode.IN_ANOTHER_FRAME):
+    """A direct exposure that is not tied to the others."""
+
+
+class NoCommonStart(Remark, code=FailureCode.NO_COMMON_START):
     """Two exposures without a WCS solution in common: that of the direct one and that of the grism one."""
 
-    code: FailureCode = field(default=FailureCode.NO_COMMON_START, init=False, repr=False)
     theirs: str
     mine: str
 
@@ -611,71 +595,55 @@ class NoCommonStart(Remark):
         return {name: solution or "without name" for name, solution in self.numbers.items()}
 
 
-@dataclass(frozen=True)
-class LentByAcquisition(Remark):
+class LentByAcquisition(Remark, code=FailureCode.LENT_BY_ACQUISITION):
     """A governing exposure whose own sources did not give its correction."""
 
-    code: FailureCode = field(default=FailureCode.LENT_BY_ACQUISITION, init=False, repr=False)
     exposure: str
 
 
-@dataclass(frozen=True)
-class OfDirect(Remark):
+class OfDirect(Remark, code=FailureCode.OF_DIRECT):
     """What is remarked of a governing exposure."""
 
-    code: FailureCode = field(default=FailureCode.OF_DIRECT, init=False, repr=False)
     exposure: str
     remarks: tuple[Remark, ...]
 
 
-@dataclass(frozen=True)
-class OtherOrbit(Remark):
+class OtherOrbit(Remark, code=FailureCode.OTHER_ORBIT):
     """A governing exposure that an occultation parts from the grism exposure."""
 
-    code: FailureCode = field(default=FailureCode.OTHER_ORBIT, init=False, repr=False)
     exposure: str
 
 
-@dataclass(frozen=True)
-class SameGuideStars(Remark):
+class SameGuideStars(Remark, code=FailureCode.SAME_GUIDE_STARS):
     """A governing exposure of another acquisition of the same guide stars."""
 
-    code: FailureCode = field(default=FailureCode.SAME_GUIDE_STARS, init=False, repr=False)
     exposure: str
     acquisition: str
 
 
-@dataclass(frozen=True)
-class OtherGuideStars(Remark):
+class OtherGuideStars(Remark, code=FailureCode.OTHER_GUIDE_STARS):
     """A governing exposure of other guide stars, or at another roll."""
 
-    code: FailureCode = field(default=FailureCode.OTHER_GUIDE_STARS, init=False, repr=False)
     exposure: str
     acquisition: str
 
 
-@dataclass(frozen=True)
-class OtherTarget(Remark):
+class OtherTarget(Remark, code=FailureCode.OTHER_TARGET):
     """A governing exposure of another target."""
 
-    code: FailureCode = field(default=FailureCode.OTHER_TARGET, init=False, repr=False)
     exposure: str
     target: str
 
 
-@dataclass(frozen=True)
-class ShiftError(Remark):
+class ShiftError(Remark, code=FailureCode.SHIFT_ERROR):
     """Error of the shift of a correction, the larger axis, mas."""
 
-    code: FailureCode = field(default=FailureCode.SHIFT_ERROR, init=False, repr=False)
     error: float
 
 
-@dataclass(frozen=True)
-class SpectraOff(Remark):
+class SpectraOff(Remark, code=FailureCode.SPECTRA_OFF):
     """Spectra that lie off across the dispersion, pixels: against a configuration, else n exposures."""
 
-    code: FailureCode = field(default=FailureCode.SPECTRA_OFF, init=False, repr=False)
     offset: float
     error: float
     config: str
@@ -689,37 +657,38 @@ class SpectraOff(Remark):
         return {**self.numbers, "against": against, "refusal": refusal}
 
 
-@dataclass(frozen=True)
-class DriftCorrected(Remark):
+class DriftCorrected(Remark, code=FailureCode.DRIFT_CORRECTED):
     """A drift across the dispersion that was corrected, pixels."""
 
-    code: FailureCode = field(default=FailureCode.DRIFT_CORRECTED, init=False, repr=False)
     drift: float
     error: float
 
 
-@dataclass(frozen=True)
-class DriftInsignificant(Remark):
+class PartnerInTime(Remark, code=FailureCode.PARTNER_IN_TIME):
+    """A grism exposure whose drift is not taken from its spectra."""
+
+
+class TooFewOthers(Remark, code=FailureCode.TOO_FEW_OTHERS):
+    """A grism exposure with nothing to compare its spectra to."""
+
+
+class DriftInsignificant(Remark, code=FailureCode.DRIFT_INSIGNIFICANT):
     """A drift across the dispersion that may be none, pixels."""
 
-    code: FailureCode = field(default=FailureCode.DRIFT_INSIGNIFICANT, init=False, repr=False)
     drift: float
     error: float
 
 
-@dataclass(frozen=True)
-class DriftTooLarge(Remark):
+class DriftTooLarge(Remark, code=FailureCode.DRIFT_TOO_LARGE):
     """A drift across the dispersion beyond what is believed, pixels."""
 
-    code: FailureCode = field(default=FailureCode.DRIFT_TOO_LARGE, init=False, repr=False)
     drift: float
     error: float
     limit: float
 
 
-_CLASSES: dict[FailureCode, type[Remark]] = {
-    FailureCode(fields(one)[0].default): one for one in Remark.__subclasses__()
-}
+class Rebased(Remark, code=FailureCode.REBASED):
+    """A correction on record that was brought to another starting WCS."""
 
 
 def remark_entry(remark: Remark) -> dict[str, Any]:
@@ -759,8 +728,5 @@ def remark_from(entry: Mapping[str, Any]) -> Remark:
             return tuple(map(value, found))
         return remark_from(found) if isinstance(found, dict) else found
 
-    code = FailureCode[entry["code"]]
-    kind = _CLASSES.get(code)
-    if kind is None:
-        return Remark(code)
-    return kind(**{one.name: value(entry[one.name]) for one in fields(kind) if one.init})
+    kind = _CLASSES[FailureCode[entry["code"]]]
+    return kind(**{one.name: value(entry[one.name]) for one in fields(kind)})

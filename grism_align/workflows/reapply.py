@@ -11,7 +11,7 @@ from grism_align.io.files.sources import path_of
 from grism_align.io.missions import distortion_models
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
-from grism_align.values.failure import FailureCode, Remark
+from grism_align.values.failure import Rebased
 from grism_align.values.record import Activity, EarlierRecord
 from grism_align.workflows.load import load_exposures
 from grism_align.workflows.restore import restore
@@ -315,4 +315,4 @@ def _rebased(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> E
 
 
 def _noted(fit: ExposureFit) -> ExposureFit:
-    return fit.noted(Remark(FailureCode.REBASED))
+    return fit.noted(Rebased())

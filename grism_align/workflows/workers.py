@@ -86,7 +86,9 @@ class WorkerPool(ThreadPoolExecutor):
         """
         super().shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
-            worker.end()
+            worker.kill()
+        for worker in self._workers:
+            worker.wait()
         super().shutdown(wait=wait)
 
 
@@ -114,8 +116,10 @@ class _Worker:
             raise raised
         return value
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
+
+    def wait(self) -> None:
         self._process.communicate()
 
 

@@ -16,8 +16,8 @@ from grism_align.values.failure import (
     FailureCode,
     NoDirectExposure,
     NoSources,
+    NotAtPointing,
     PixelsFlagged,
-    Remark,
     TooFewSources,
     advice_on,
 )
@@ -107,7 +107,7 @@ def test_remarks_of_the_relative_alignment(observed):
     [lone] = _last(observed, elsewhere.table)
     assert lone.code is FailureCode.MATCHES_NO_OTHER
     away = _last(observed, elsewhere.table, shared=True)
-    assert away[-1] == Remark(FailureCode.NOT_AT_POINTING)
+    assert away[-1] == NotAtPointing()
     assert advice_on(away) == advice_on(away[-1:]) == FailureCode.MATCHES_NO_OTHER.advice
     [loose] = _last(observed, _blurred(observed, rng, 0.15), max_rms=0.02)
     assert loose.code is FailureCode.LARGE_RMS

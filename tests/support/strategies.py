@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from grism_align.values.declaration import declarations_of
-from grism_align.values.failure import FailureCode, NotTied, Remark, TooFewMatches
+from grism_align.values.failure import NotAligned, NotTied, Remark, TooFewMatches
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=6)
 _NUMBERS = st.floats(allow_nan=True, width=32)
 _INTEGERS = st.integers(-(2**31), 2**31 - 1)
 _FEW = TooFewMatches(4, 10)
-_REMARKS = st.sampled_from([_FEW, Remark(FailureCode.NOT_ALIGNED), NotTied("GAIA", (_FEW,))])
+_REMARKS = st.sampled_from([_FEW, NotAligned(), NotTied("GAIA", (_FEW,))])
 _ANYTHING = st.recursive(
     st.none() | st.booleans() | _INTEGERS | TEXTS | st.floats(allow_nan=False),
     lambda inner: st.lists(inner, max_size=2),

@@ -22,7 +22,7 @@ from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.relative.frame import followed, pointing_prior
 from grism_align.algorithms.relative.pointing import roll_groups
 from grism_align.values.errors import AlignmentError
-from grism_align.values.failure import FailureCode, Remark
+from grism_align.values.failure import NoStarInPlace
 from grism_align.values.solution import ExposureFit
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def joint_fits(
     rows = identified(sources, catalog, plane, max(frame.tie.radius for frame in frames))
     if not any((row >= 0).any() for row in rows):
         # The whole was near the catalog at one epoch, and no exposure is at its own.
-        failed = ExposureFit.failed(Remark(FailureCode.NO_STAR_IN_PLACE))
+        failed = ExposureFit.failed(NoStarInPlace())
         return [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
     home = [number for number, frame in enumerate(frames) for _ in frame.sources]
     found = [IdentifiedSources(*one) for one in zip(sources, rows, home, strict=True)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
-from grism_align.values.failure import CatalogElsewhere, CutAway, FailureCode, Remark
+from grism_align.values.failure import CatalogElsewhere, CutAway, EmptyCatalog, NoPlace, Remark
 from grism_align.values.region import Cone
 from grism_align.values.sphere import (
     ARCSEC_PER_RADIAN,
@@ -146,7 +146,7 @@ def why_none(
     """
     outlines = [outline for outline in map(_outline, exposures) if len(outline)]
     if not len(catalog) or not outlines:
-        return Remark(FailureCode.NO_PLACE if len(catalog) else FailureCode.EMPTY_CATALOG)
+        return NoPlace() if len(catalog) else EmptyCatalog()
     if counts and counts["reference_on_exposures"]:
         name = next((name for name, left in counts.items() if not left), "none")
         return CutAway(counts["reference_on_exposures"], name.removeprefix("reference_").replace("_", " "))

@@ -18,12 +18,14 @@ from grism_align.algorithms.propagation.propagation_error import (
     with_propagation_error,
 )
 from grism_align.values.failure import (
-    FailureCode,
+    InAnotherFrame,
     InsteadOf,
     LentByAcquisition,
     NoCommonStart,
     NoDirectExposure,
     NoneCanLend,
+    NotAligned,
+    NotByOwnSources,
     OfDirect,
     OtherGuideStars,
     OtherOrbit,
@@ -133,7 +135,7 @@ def _governed_fit(
 def _why_passed_over(lent: _Lent) -> Remark:
     """Tell why another was preferred to an exposure that can lend."""
     is_weak = lent.fit.status is FitStatus.PRIOR_ONLY
-    return Remark(FailureCode.NOT_BY_OWN_SOURCES if is_weak else FailureCode.IN_ANOTHER_FRAME)
+    return NotByOwnSources() if is_weak else InAnotherFrame()
 
 
 def _lent_by(
@@ -148,7 +150,7 @@ def _lent_by(
     for candidate in candidates:
         fit = solution.fits.get(candidate.key)
         if fit is None or fit.transform is None:
-            refusals[candidate.key] = Remark(FailureCode.NOT_ALIGNED)
+            refusals[candidate.key] = NotAligned()
             continue
         start = common_start(grism, candidate.exposure, fit.transform.plane)
         if start is None:

@@ -15,7 +15,7 @@ from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.propagation.common_start import common_start
 from grism_align.values.catalog import SourceFlag
 from grism_align.values.exposure import by_pointing
-from grism_align.values.failure import CorrectedLike, FailureCode, Remark
+from grism_align.values.failure import CorrectedLike, NotAtPointing
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
@@ -106,7 +106,7 @@ def prior_only(
         usable = {e.key: catalogs[e.key].brightest(_LOOKED_FOR) for e in members}
         are_enough = sum(map(len, usable.values())) >= match.min_matches
         if are_enough and not _is_there(members, usable, transform, known.sources[first.frame], error):
-            elsewhere = Remark(FailureCode.NOT_AT_POINTING)
+            elsewhere = NotAtPointing()
             found |= {key: ExposureFit.failed(*known.fits[key].remarks, elsewhere) for key in keys}
             continue
         found |= {

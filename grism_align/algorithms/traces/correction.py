@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.values.failure import DriftCorrected, DriftInsignificant, DriftTooLarge, FailureCode, Remark
+from grism_align.values.failure import DriftCorrected, DriftInsignificant, DriftTooLarge, Remark, TooFewOthers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def refinement(
     """
     value, error = drift.value, drift.error
     if fit.transform is None or not np.isfinite([value, error]).all():
-        return None, Remark(FailureCode.TOO_FEW_OTHERS)
+        return None, TooFewOthers()
     if abs(value) < settings.refine_significance * error:
         return None, DriftInsignificant(value, error)
     if abs(value) > settings.refine_limit:

@@ -10,7 +10,7 @@ import numpy as np
 from grism_align.algorithms.traces.correction import carried_error, has_partner, refinement
 from grism_align.algorithms.traces.offsets import contrast_with_best, contrast_with_mean
 from grism_align.algorithms.traces.verification import Drift
-from grism_align.values.failure import FailureCode, Remark
+from grism_align.values.failure import PartnerInTime, Remark
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def refine_on_traces(
         paired = np.array([has_partner(exposures[key], partners[key], settings) for key in found.keys])
         for number, key in enumerate(found.keys):
             if paired[number]:
-                refused[key] = Remark(FailureCode.PARTNER_IN_TIME)
+                refused[key] = PartnerInTime()
                 continue
             drift = _drift(exposures, solution, found, number, paired)
             refined, remark = refinement(exposures[key], fits[key], drift, settings)

@@ -169,11 +169,11 @@ def _add_mosaics(results: Results, out: Staging) -> None:
     """Add the files of the mosaics, which lie ready; they are too large to be copied for nothing."""
     for mosaic in results.findings.exposures.mosaics:
         for name in mosaic.files:
-            target = out.path(name)
+            source, target = Path(mosaic.folder) / name, out.path(name)
             try:
-                os.link(Path(mosaic.folder, name), target)
+                os.link(source, target)
             except OSError:
-                shutil.copyfile(Path(mosaic.folder, name), target)
+                shutil.copyfile(source, target)
 
 
 def _write_report(results: Results, out: Staging) -> None:

@@ -10,7 +10,7 @@ import pytest
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.pointing import RelativeFrames, prior_only
 from grism_align.values.catalog import SourceCatalog, SourceFlag
-from grism_align.values.failure import FailureCode, NoSources, Remark, TooFewMatches, remark_entry
+from grism_align.values.failure import NoSources, NotAtPointing, TooFewMatches, remark_entry
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MatchSettings, PointingSettings
 from grism_align.values.solution import ExposureFit, FitStatus
@@ -140,7 +140,7 @@ def test_one_whose_sources_are_elsewhere_stays_failed(away):
     new = found(exposures, {**catalogs, KEYS[3]: SourceCatalog(table)}, fitted(exposures, errors))
     fit = new[KEYS[3]]
     assert (fit.status, fit.transform) == (FitStatus.FAILED, None)
-    assert fit.remarks == (TooFewMatches(3, 6), Remark(FailureCode.NOT_AT_POINTING))
+    assert fit.remarks == (TooFewMatches(3, 6), NotAtPointing())
 
 
 def test_a_trailed_exposure_stays_as_it_is():

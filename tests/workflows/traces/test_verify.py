@@ -14,7 +14,7 @@ from grism_align.algorithms.traces.sources import frame_sources
 from grism_align.io.missions import read_exposure, read_pixels
 from grism_align.simulation import PointingErrors, SceneSettings, case_a, simulate
 from grism_align.simulation.instruments import ELEMENTS
-from grism_align.values.failure import FailureCode, NoSources, Remark
+from grism_align.values.failure import NoSources, PartnerInTime
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import DetectionSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -155,7 +155,7 @@ def test_a_significant_drift_is_corrected_where_no_direct_exposure_is_near_in_ti
     changed = [name for name in refined.fits if refined[name] is not solution[name]]
     assert changed == [key]
     assert set(refused) == {grism.key for grism in exposures.grisms} - {key}
-    assert set(refused.values()) == {Remark(FailureCode.PARTNER_IN_TIME)}
+    assert set(refused.values()) == {PartnerInTime()}
     assert "corrected by the cross-dispersion drift of +0." in refined[key].reason
     chip, true = exposures[key].chips[0], exposures.grism[key].transform
     place = np.array([[200.0, 150.0]])
