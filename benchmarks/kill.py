@@ -56,7 +56,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.sphere import separation
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import executor_for
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
@@ -112,7 +112,7 @@ class Job:
             undo_files(sorted(self.folder.glob("*_flt.fits")), in_place=True, executor=executor)
             return
         destination = Destination(self.products, in_place=self.output is None)
-        loaded = continued(load_exposures(self.folder), destination)
+        loaded = continued(load(self.folder), destination)
         check_destination(loaded, destination)
         write_results(_corrected(loaded), destination, executor)
 

@@ -50,10 +50,10 @@ _WANTED = {"CCDGAIN": 1.0, **{f"ATODGN{a}": 1.0 for a in "ABCD"}, **{f"READNSE{a
 def run_ours(files: list[Path], out: Path, values: dict[str, Any]) -> None:
     from grism_align.values.settings import MosaicSettings
     from grism_align.workflows.executors import SerialExecutor
-    from grism_align.workflows.load import load_exposures
+    from grism_align.workflows.load import load
     from grism_align.workflows.mosaics.make import make_mosaics
 
-    exposures = load_exposures([str(path) for path in files])
+    exposures = load([str(path) for path in files])
     settings = MosaicSettings(extent="field", **values)
     make_mosaics(exposures, settings, BITS, out, SerialExecutor())
 

@@ -22,6 +22,9 @@ from .values.field import ExposureSet
 from .values.record import ExposureRecord, Record
 from .values.solution import AlignmentSolution, ExposureFit, FitStatus
 from .values.transform import LinearTransform, TangentPlane
+from .workflows.load import load
+from .workflows.results.destination import Destination
+from .workflows.results.write import write_results
 
 __version__: str
 
@@ -32,6 +35,7 @@ __all__ = [
     "Association",
     "AssociationError",
     "CatalogServiceError",
+    "Destination",
     "Exposure",
     "ExposureFit",
     "ExposureRecord",
@@ -52,7 +56,9 @@ __all__ = [
     "TangentPlane",
     "VisitMosaicStep",
     "__version__",
+    "load",
     "read_association",
     "read_record",
     "write_association",
+    "write_results",
 ]

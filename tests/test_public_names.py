@@ -25,3 +25,10 @@ def test_the_import_brings_in_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert loaded.isdisjoint({"numpy", "astropy", "stpipe", "asdf", "photutils", "scipy", "matplotlib"})
+
+
+def test_files_are_loaded_and_written_without_a_step(direct_path, tmp_path):
+    exposures = grism_align.load(direct_path)
+    grism_align.write_results(exposures, grism_align.Destination(tmp_path / "out", in_place=False))
+    record = grism_align.read_record(next((tmp_path / "out").glob("*_provenance.asdf")))
+    assert list(record.exposures) == [exposure.key for exposure in exposures.exposures]

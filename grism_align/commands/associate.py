@@ -40,13 +40,13 @@ def _associate(options: argparse.Namespace) -> None:
     # Imported here: astropy takes longer than all the rest of --help.
     from grism_align.io.associations import write_association
     from grism_align.workflows.associate import build_association
-    from grism_align.workflows.load import load_exposures
+    from grism_align.workflows.load import load
 
     output = options.output.expanduser()
     if output.exists() and not options.overwrite:
         raise OutputError(output, "it exists", "Choose another name or give --overwrite")
     product = options.product if options.product is not None else output.stem.removesuffix("_asn")
-    found = load_exposures(options.files, with_results=False)
+    found = load(options.files, with_results=False)
     association = build_association(found.exposures, product, found.association)
     write_association(association, output)
     by_source = {exposure.source: exposure for exposure in found.exposures}

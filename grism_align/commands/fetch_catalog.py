@@ -68,7 +68,7 @@ def _fetch_catalog(options: argparse.Namespace) -> None:
     from grism_align.io.catalogs.prefetch import prefetch, services_of
     from grism_align.io.catalogs.reference import write_reference_catalog
     from grism_align.values.settings import SelectionSettings, ServiceSettings
-    from grism_align.workflows.load import load_exposures
+    from grism_align.workflows.load import load
 
     names = [p.name for p in _fetch_parameters() if getattr(options, p.name) is not None]
     given = {name: getattr(options, name) for name in names}
@@ -76,7 +76,7 @@ def _fetch_catalog(options: argparse.Namespace) -> None:
     settings, selection = ServiceSettings(**given), SelectionSettings(**margin)
     services = services_of(options.catalog or ["GAIADR3"], settings)
     _check_catalog_output(options, len(services))
-    cones = field_cones(load_exposures(options.files).direct, selection.margin)
+    cones = field_cones(load(options.files).direct, selection.margin)
     failed: list[GrismAlignError] = []
     for result in prefetch(services, cones, settings, options.refresh):
         print(result.text)

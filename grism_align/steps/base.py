@@ -151,11 +151,11 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
     def _loaded(self, given: Any) -> ExposureSet:
         """Return the set that files are of, with `input_dir`, as stpipe users expect it."""
-        from grism_align.workflows.load import load_exposures
+        from grism_align.workflows.load import load
 
         if isinstance(given, list | tuple):
-            return load_exposures([self.make_input_path(str(item)) for item in given])
-        return load_exposures(self.make_input_path(str(given)))
+            return load([self.make_input_path(str(item)) for item in given])
+        return load(self.make_input_path(str(given)))
 
     def done(
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any

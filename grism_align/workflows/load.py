@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.source import Source
 
-__all__ = ["load_exposures", "peek_instrument"]
+__all__ = ["load", "peek_instrument"]
 
 logger = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 
 
-def load_exposures(source: PathLike | Sequence[PathLike], *, with_results: bool = True) -> ExposureSet:
+def load(source: PathLike | Sequence[PathLike], *, with_results: bool = True) -> ExposureSet:
     """Read the headers of all exposures of an association, and what earlier steps left beside it.
 
     Parameters
@@ -126,7 +126,7 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
 def peek_instrument(source: object) -> str | None:
     """Return the instrument of the first direct exposure, from as few headers as possible.
 
-    Returns None for input that can't be read: the error comes from `load_exposures`, with its reason.
+    Returns None for input that can't be read: the error comes from `load`, with its reason.
     """
     if isinstance(source, ExposureSet):
         return source.direct[0].instrument

@@ -13,7 +13,7 @@ from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import Rebased
 from grism_align.values.record import Activity, EarlierRecord
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.restore import restore
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
@@ -122,7 +122,7 @@ def plan_reapplication(
         on record.
     """
     earlier = EarlierRecord(str(record.resolve()), read_record(record))
-    given = load_exposures(files, with_results=False)
+    given = load(files, with_results=False)
     found, left_out = _on_record(given, earlier, allow_missing=allow_missing)
     inputs = {e.key: file_record(path_of(e.source)) for e in found.exposures}
     restored = restore(found, _adopted(earlier, inputs))

@@ -15,7 +15,7 @@ from grism_align.values.record import Activity
 from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.write import write_results
 
@@ -77,7 +77,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
         If the table or a file can't be used, or a row names what isn't given.
     """
     rows = read_shifts(table)
-    found = _without_record(load_exposures(files, with_results=False))
+    found = _without_record(load(files, with_results=False))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
     homes = {key: home for key, home in _homes(found, chosen).items() if key not in lent}

@@ -7,7 +7,7 @@ from grism_align.cli import main
 from grism_align.io.catalogs.reference import read_reference_catalog
 from grism_align.io.catalogs.services import fetch_catalog, find_service
 from grism_align.values.settings import SelectionSettings, ServiceSettings
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from tests.support.associations import write_exposure
 from tests.support.tap_responder import Answer, TapResponder, stars, votable
 
@@ -50,7 +50,7 @@ def test_a_later_run_finds_it_in_the_cache(field, server, capsys):
     server.stop()
     # As the pipeline asks, with the defaults of its parameters.
     settings = ServiceSettings(services="mine.toml", offline=True)
-    cones = field_cones(load_exposures(field).direct, SelectionSettings().margin)
+    cones = field_cones(load(field).direct, SelectionSettings().margin)
     catalog, (attempt,) = fetch_catalog(find_service("HERE", settings), cones, settings)
     assert (len(catalog), attempt.outcome) == (3, "cached")
     assert run(field, "--catalog", "here") == 0

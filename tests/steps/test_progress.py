@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from grism_align.values.record import Activity
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.progress import track
 from grism_align.workflows.summary_table import summary_table
 
 
 @pytest.fixture
 def exposures(field_a):
-    return load_exposures(field_a.association)
+    return load(field_a.association)
 
 
 @pytest.fixture

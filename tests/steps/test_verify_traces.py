@@ -12,7 +12,7 @@ from grism_align.simulation import PointingErrors, SceneSettings, case_a
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.errors import InputError, SettingsError
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.summary_table import summary_table
 from tests.support.fields import make_field
 
@@ -54,7 +54,7 @@ def test_the_verification_is_on_record_and_taken_up_again(verified):
         assert entries[direct.key].traces is None
     for grism in result.grisms:
         assert entries[grism.key].traces == result.traces[grism.key]
-    assert load_exposures(association).traces == result.traces
+    assert load(association).traces == result.traces
 
 
 def test_a_later_propagation_without_verification_forgets_it(verified):

@@ -13,7 +13,7 @@ from grism_align.simulation import SceneSettings, Simulation, Truth, simulate
 from grism_align.values.failure import NoSources
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from tests.support.executors import HERE
@@ -70,7 +70,7 @@ def make_aligned(simulation: Simulation, folder: Path, failed: tuple[int, ...] =
     # no source is looked at
     empty = replace(simulation, scene=SceneSettings(star_density=1.0, galaxy_density=1.0))
     truth = simulate(empty, folder / "raw", np.random.default_rng(5))
-    exposures = load_exposures(associate(truth.paths))
+    exposures = load(associate(truth.paths))
     lost = {exposures.exposures[number].key for number in failed}
     relative, absolute, grism = {}, {}, {}
     for e in exposures.exposures:

@@ -14,7 +14,7 @@ from grism_align.values.errors import AssociationError, InputError
 from grism_align.values.record import FilePair
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load import load_exposures, peek_instrument
+from grism_align.workflows.load import load, peek_instrument
 from grism_align.workflows.results.record import make_record
 from tests.support.associations import write_exposure
 from tests.support.fields import apart, edited, grid
@@ -47,7 +47,7 @@ MEMBERS = [
 
 
 def test_exposures_come_in_time_order(folder):
-    loaded = load_exposures(write_asn(folder, *MEMBERS))
+    loaded = load(write_asn(folder, *MEMBERS))
     assert [e.key for e in loaded.exposures] == ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q"]
     assert [e.key for e in loaded.direct] == ["iaaa01d1q", "iaaa01d2q"]
     assert [e.key for e in loaded.grisms] == ["iaaa01g1q"]
@@ -63,12 +63,12 @@ def test_other_forms(folder, form):
         "list": [folder / name for name, _ in MEMBERS],
         "text": folder / "list.txt",
     }[form]
-    assert [e.key for e in load_exposures(source).exposures] == ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q"]
+    assert [e.key for e in load(source).exposures] == ["iaaa01d1q", "iaaa01g1q", "iaaa01d2q"]
 
 
 def test_group_and_governors_of_the_association(folder):
     grism = ("iaaa01g1q_flt.fits", GRISM, {"direct": ["iaaa01d2q"], "group_id": "first"})
-    loaded = load_exposures(write_asn(folder, MEMBERS[0], grism, MEMBERS[2]))
+    loaded = load(write_asn(folder, MEMBERS[0], grism, MEMBERS[2]))
     assert loaded["iaaa01g1q"].governors == ("iaaa01d2q",)
     assert loaded["iaaa01g1q"].group == "first"
     assert loaded["iaaa01d1q"].group == "iaaa01"
@@ -77,13 +77,13 @@ def test_group_and_governors_of_the_association(folder):
 def test_a_grism_exposure_listed_as_direct(folder):
     asn = write_asn(folder, MEMBERS[0], ("iaaa01g1q_flt.fits", DIRECT))
     with pytest.raises(AssociationError, match="listed as direct_image, but it is a grism") as caught:
-        load_exposures(asn)
+        load(asn)
     assert caught.value.path.endswith("iaaa01g1q_flt.fits")
 
 
 def test_a_direct_exposure_listed_as_science(folder, caplog):
     asn = write_asn(folder, MEMBERS[0], MEMBERS[1], ("iaaa01d1q_flt.fits", GRISM))
-    loaded = load_exposures(asn)
+    loaded = load(asn)
     assert [e.key for e in loaded.direct] == ["iaaa01d1q", "iaaa01d2q"]
     [record] = caplog.records
     assert record.levelname == "WARNING"
@@ -92,14 +92,14 @@ def test_a_direct_exposure_listed_as_science(folder, caplog):
 
 def test_science_means_anything_in_associations_of_others(folder, caplog):
     asn = write_asn(folder, *((name, GRISM) for name, _ in MEMBERS), asn_type="image3")
-    assert len(load_exposures(asn).direct) == 2
+    assert len(load(asn).direct) == 2
     assert not caplog.records
 
 
 def test_no_direct_exposure(folder):
     asn = write_asn(folder, MEMBERS[1])
     with pytest.raises(AssociationError, match="no direct exposure among its 1 members") as caught:
-        load_exposures(asn)
+        load(asn)
     assert caught.value.path == str(asn)
 
 
@@ -107,26 +107,26 @@ def test_two_files_of_one_exposure(folder):
     """Their names differ, so that only their headers tell."""
     edited(folder / "iaaa01d1q_flt.fits", folder / "copy_flt.fits")
     with pytest.raises(AssociationError, match="are of one exposure, iaaa01d1q") as caught:
-        load_exposures(write_asn(folder, *MEMBERS, ("copy_flt.fits", DIRECT)))
+        load(write_asn(folder, *MEMBERS, ("copy_flt.fits", DIRECT)))
     assert "copy_flt.fits" in str(caught.value)
 
 
 def test_root_names_are_compared_without_case(folder):
     edited(folder / "iaaa01d1q_flt.fits", folder / "copy_flt.fits", (0, "ROOTNAME", "IAAA01D1Q"))
     with pytest.raises(AssociationError, match="are of one exposure"):
-        load_exposures(write_asn(folder, *MEMBERS, ("copy_flt.fits", DIRECT)))
+        load(write_asn(folder, *MEMBERS, ("copy_flt.fits", DIRECT)))
 
 
 def test_members_that_are_no_exposures_are_left_alone(folder):
     (folder / "segments.fits").write_bytes(b"no exposure")
-    loaded = load_exposures(write_asn(folder, *MEMBERS, ("segments.fits", "segmap")))
+    loaded = load(write_asn(folder, *MEMBERS, ("segments.fits", "segmap")))
     assert len(loaded.exposures) == 3
 
 
 def test_a_bad_exposure_is_named(folder):
     (folder / "iaaa01d1q_flt.fits").write_bytes(b"an error page")
     with pytest.raises(InputError) as caught:
-        load_exposures(write_asn(folder, *MEMBERS))
+        load(write_asn(folder, *MEMBERS))
     assert caught.value.path.endswith("iaaa01d1q_flt.fits")
 
 
@@ -134,11 +134,11 @@ def test_catalogs_are_read(folder):
     write_source_catalog(SourceCatalog.empty(), folder / "d1.ecsv")
     named = {"tweakreg_catalog": "d1.ecsv"}
     grism = ("iaaa01g1q_flt.fits", GRISM, named)
-    loaded = load_exposures(write_asn(folder, ("iaaa01d1q_flt.fits", DIRECT, named), MEMBERS[0], grism))
+    loaded = load(write_asn(folder, ("iaaa01d1q_flt.fits", DIRECT, named), MEMBERS[0], grism))
     assert list(loaded.catalogs) == ["iaaa01d1q"]
     (folder / "d1.ecsv").write_text("no catalog")
     with pytest.raises(InputError, match=r"d1\.ecsv"):
-        load_exposures(folder / "field_asn.json")
+        load(folder / "field_asn.json")
 
 
 # --- results of earlier steps ---
@@ -150,7 +150,7 @@ def test_earlier_results_are_restored(folder):
     output = edited(
         folder / "iaaa01d1q_flt.fits", folder / "out" / "iaaa01d1q_flt.fits", (0, "GALIGN", "ALIGNED")
     )
-    before = load_exposures(write_asn(folder, *MEMBERS))
+    before = load(write_asn(folder, *MEMBERS))
     first = before.direct[0]
     transform = LinearTransform.from_parameters(first.plane, (0.4, -0.2), 0.01)
     fits = {first.key: ExposureFit(FitStatus.ALIGNED, transform, "itself")}
@@ -160,7 +160,7 @@ def test_earlier_results_are_restored(folder):
     write_record(folder / "record.asdf", make_record(done, records))
 
     members = [*MEMBERS[:2], ("out/iaaa01d1q_flt.fits", DIRECT)]
-    loaded = load_exposures(write_asn(folder, *members, provenance="record.asdf"))
+    loaded = load(write_asn(folder, *members, provenance="record.asdf"))
     exposure = loaded["iaaa01d1q"]
     np.testing.assert_allclose(exposure.applied.matrix, transform.matrix)
     assert loaded.fit("iaaa01d1q").is_aligned
@@ -174,11 +174,11 @@ def test_earlier_results_are_restored(folder):
 
 def test_a_record_that_is_not_there(folder):
     with pytest.raises(InputError, match="no such provenance file"):
-        load_exposures(write_asn(folder, *MEMBERS, provenance="gone.asdf"))
+        load(write_asn(folder, *MEMBERS, provenance="gone.asdf"))
 
 
 def test_a_provenance_key_that_is_no_name_is_ignored(folder):
-    assert load_exposures(write_asn(folder, *MEMBERS, provenance={"by": "others"})).activities == ()
+    assert load(write_asn(folder, *MEMBERS, provenance={"by": "others"})).activities == ()
 
 
 # --- which instrument ---
@@ -187,7 +187,7 @@ def test_a_provenance_key_that_is_no_name_is_ignored(folder):
 def test_peek_instrument(folder, truths):
     asn = write_asn(folder, *MEMBERS)
     assert peek_instrument(asn) == peek_instrument(str(asn)) == "wfc3_ir"
-    assert peek_instrument(load_exposures(asn)) == "wfc3_ir"
+    assert peek_instrument(load(asn)) == "wfc3_ir"
     for name, truth in truths.items():
         assert peek_instrument(truth.paths) == name
         assert peek_instrument(truth.paths[0]) == name

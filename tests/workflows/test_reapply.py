@@ -17,7 +17,7 @@ from grism_align.simulation import case_a, case_c
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.record import InputWCS
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.reapply import plan_reapplication, write_reapplication
 from grism_align.workflows.results.destination import Destination, destination_for
 from grism_align.workflows.undo import undo_files
@@ -289,7 +289,7 @@ def test_two_files_of_one_exposure(aligned, tmp_path):
     new = aligned.fetched(tmp_path / "new")
     shutil.copy(new / f"{D1}_flt.fits", new / "copy_flt.fits")
     with pytest.raises(InputError, match=f"are of one exposure, {D1}"):
-        load_exposures([new], with_results=False)
+        load([new], with_results=False)
 
 
 def test_records_and_inputs_are_not_replaced(aligned, tmp_path):

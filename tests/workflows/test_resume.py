@@ -14,7 +14,7 @@ from grism_align.values.errors import OutputError
 from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.results.checks import check_destination
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
@@ -39,7 +39,7 @@ def folder(start, tmp_path):
 def run(folder):
     """Align in place, by a correction that is the same in every run."""
     destination = Destination(folder, in_place=True)
-    loaded = continued(load_exposures(folder), destination)
+    loaded = continued(load(folder), destination)
     check_destination(loaded, destination)
 
     def solution(exposures):
@@ -54,7 +54,7 @@ def run(folder):
 
 
 def test_first_run_takes_files_as_they_are(folder):
-    loaded = load_exposures(folder)
+    loaded = load(folder)
     assert continued(loaded, Destination(folder, in_place=True)) is loaded
 
 
@@ -86,7 +86,7 @@ def test_a_run_after_one_that_finished(folder):
 
 def test_elsewhere_the_record_is_not_looked_for(folder):
     run(folder)
-    loaded = load_exposures(folder)
+    loaded = load(folder)
     assert continued(loaded, Destination(folder.parent / "out", in_place=False)) is loaded
 
 

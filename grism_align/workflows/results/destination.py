@@ -45,35 +45,115 @@ class Destination:
     with_regions: bool = False
 
     def exposure(self, exposure: Exposure) -> Path:
-        """Return the file of an exposure."""
+        """Return the file of an exposure.
+
+        Parameters
+        ----------
+        exposure : Exposure
+            One of the set.
+
+        Returns
+        -------
+        Path
+        """
         return path_of(exposure.source).resolve() if self.in_place else self.folder / exposure.source.name
 
     def association(self, product: str) -> Path:
-        """Return the output association."""
+        """Return the output association.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+
+        Returns
+        -------
+        Path
+        """
         return self.folder / f"{product}_asn.json"
 
     def provenance(self, product: str) -> Path:
-        """Return the record of what was done."""
+        """Return the record of what was done.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+
+        Returns
+        -------
+        Path
+        """
         return self.folder / f"{product}_provenance.asdf"
 
     def sources(self, product: str) -> Path:
-        """Return the sources of the solution, as a reference catalog."""
+        """Return the sources of the solution, as a reference catalog.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+
+        Returns
+        -------
+        Path
+        """
         return self.folder / f"{product}_sources.ecsv"
 
     def reference(self, product: str) -> Path:
-        """Return the reference catalog as used."""
+        """Return the reference catalog as used.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+
+        Returns
+        -------
+        Path
+        """
         return self.folder / f"{product}_refcat.ecsv"
 
     def report(self, product: str) -> Path:
-        """Return the page that tells what was done and whether to trust it."""
+        """Return the page that tells what was done and whether to trust it.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+
+        Returns
+        -------
+        Path
+        """
         return self.folder / f"{product}_report.html"
 
     def catalog(self, exposure: Exposure) -> Path:
-        """Return the source catalog of an exposure."""
+        """Return the source catalog of an exposure.
+
+        Parameters
+        ----------
+        exposure : Exposure
+            One of the set.
+
+        Returns
+        -------
+        Path
+        """
         return self.folder / f"{exposure.key}_cat.ecsv"
 
     def headerlet(self, exposure: Exposure) -> HeaderletWanted:
-        """Where the headerlet of an exposure goes."""
+        """Where the headerlet of an exposure goes.
+
+        Parameters
+        ----------
+        exposure : Exposure
+            One of the set.
+
+        Returns
+        -------
+        HeaderletWanted
+        """
         file = self.folder / f"{exposure.key}_hlet.fits" if self.headerlets == "file" else None
         return HeaderletWanted(file, attach=self.headerlets == "attach")
 

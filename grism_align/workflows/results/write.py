@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.files.staging import Staging, output_errors, remove_leftovers
 from grism_align.io.record.file import write_record
+from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.results.checks import catalogs_read, keep_catalogs
 from grism_align.workflows.results.exposures import write_exposures
 from grism_align.workflows.results.products import PRODUCTS, Results, findings_of
@@ -29,7 +30,7 @@ __all__ = ["write_results"]
 logger = logging.getLogger(__name__)
 
 
-def write_results(exposures: ExposureSet, destination: Destination, executor: Executor) -> None:
+def write_results(exposures: ExposureSet, destination: Destination, executor: Executor | None = None) -> None:
     """Write every product of a set of exposures: all of them, or none.
 
     Exposures that no step has fitted yet are not written; the association points to their inputs.
@@ -40,14 +41,15 @@ def write_results(exposures: ExposureSet, destination: Destination, executor: Ex
         What was found.
     destination : Destination
         Where to.
-    executor : Executor
-        Writes the exposures.
+    executor : Executor, optional
+        Who works on the exposures; this process, one after the other, if not given.
 
     Raises
     ------
     GrismAlignError
         If a file can't be read or written.
     """
+    executor = executor or SerialExecutor()
     keep_catalogs(exposures, destination, catalogs_read(exposures))
     targets = {destination.exposure(exposure) for exposure in exposures.exposures}
     record = destination.provenance(exposures.product)

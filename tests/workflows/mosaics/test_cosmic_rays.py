@@ -18,7 +18,7 @@ from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation
 from grism_align.values.errors import InputError
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.mosaics.checks import check_grid
 from grism_align.workflows.mosaics.cosmic_rays import _method
 from tests.support.exposures import exposure as an_exposure
@@ -36,7 +36,7 @@ def _field(folder, n, size):
 
 def _truly(field, association=None):
     """The exposures with the corrections that make their WCSs true."""
-    exposures = load_exposures(association or field.association)
+    exposures = load(association or field.association)
     corrections = {
         one.key: ExposureFit(FitStatus.ALIGNED, field.truth[one.key].correction(one.plane))
         for one in exposures.direct
@@ -89,7 +89,7 @@ def test_flags_settle(small, tmp_path):
 
 
 def test_exposures_that_are_not_written_are_named(small, tmp_path, caplog):
-    exposures = load_exposures(small.association)
+    exposures = load(small.association)
     made = drizzled(exposures, tmp_path, flag_exposures=True, make_catalog=False)
     counts = made.counts
     assert made.cosmic_rays == {}

@@ -20,7 +20,7 @@ from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.mosaics.catalogs import _extended
 from grism_align.workflows.mosaics.checks import check_products
 from tests.support.astrodrizzle import run_astrodrizzle
@@ -50,7 +50,7 @@ def truly(field):
 
 
 def _corrected(field):
-    exposures = load_exposures(field.association)
+    exposures = load(field.association)
     fits_ = {}
     for one in exposures.direct:
         correction = field.truth[one.key].correction(one.plane)
@@ -286,7 +286,7 @@ def test_products_replace_no_input(truly, tmp_path):
 def test_one_exposure_of_two_chips(tmp_path):
     """A CCD's single exposure: the Laplacian filter, counts, lookup tables."""
     field = make_field(case_a("acs_wfc", size=(128, 256), n_pairs=1, n_visits=1), tmp_path)
-    exposures = load_exposures(field.association)
+    exposures = load(field.association)
     out = drizzled(exposures, tmp_path / "out", scale=0.05, weights="exposure")
     with fits.open(files_of(out)[0]) as hdus, fits.open(files_of(out)[1]) as weights:
         image, weight = hdus[0].data, weights[0].data
@@ -301,7 +301,7 @@ def test_one_exposure_of_two_chips(tmp_path):
 def test_astrodrizzle_makes_the_same(field, tmp_path):
     """Same WCSs, weights and kernel: no difference beyond 1e-3 of the noise in 99.9 % of the pixels."""
     pytest.importorskip("drizzlepac.astrodrizzle", exc_type=ImportError)
-    exposures = load_exposures(field.association)
+    exposures = load(field.association)
     same = {"level_background": False, "cosmic_rays": "none", "make_catalog": False, "weights": "error"}
     ours = drizzled(exposures, tmp_path / "ours", **same)
     keys = ours.products[0].plan.keys

@@ -20,7 +20,7 @@ from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import SerialExecutor
-from grism_align.workflows.load import load_exposures
+from grism_align.workflows.load import load
 from grism_align.workflows.results import exposures as written
 from grism_align.workflows.results import products
 from grism_align.workflows.results import write as results
@@ -54,7 +54,7 @@ def exposures(tmp_path):
     product = {"name": "deep", "members": members, "weight": 3}
     content = {"asn_type": "wfss-align", "target": "GOODS", "odd": [1, 2], "products": [product]}
     (folder / "any.json").write_text(json.dumps(content))
-    return load_exposures(folder / "any.json")
+    return load(folder / "any.json")
 
 
 def _transform(exposure, number=1):
@@ -313,7 +313,7 @@ def test_the_reference_catalog_as_used(aligned, out, tmp_path):
     assert (catalog.name, catalog.origin, len(catalog)) == ("Gaia DR3", "TAP service", 1)
     first = read_record(out / "deep_provenance.asdf").reference_catalog
     assert first.file == "deep_refcat.ecsv"
-    again = load_exposures(out / "deep_asn.json")
+    again = load(out / "deep_asn.json")
     before = (out / "deep_refcat.ecsv").read_bytes()
     for folder, in_place in ((out, True), (tmp_path / "next", False)):
         write_results(again, Destination(folder, in_place=in_place), HERE)
@@ -342,7 +342,7 @@ def test_the_source_list_of_a_run_that_is_not_on_the_sky_says_so(aligned, out, c
 
 def test_a_reference_catalog_that_is_gone(aligned, out, tmp_path, caplog):
     write_results(_with_absolute(aligned, "TAP service"), Destination(out, in_place=False), HERE)
-    again = load_exposures(out / "deep_asn.json")
+    again = load(out / "deep_asn.json")
     (out / "deep_refcat.ecsv").unlink()
     write_results(again, Destination(tmp_path / "next", in_place=False), HERE)
     assert "no longer beside the record" in caplog.text
@@ -354,7 +354,7 @@ def test_the_next_step_finds_everything_again(aligned, out, tmp_path):
     """Through files: fits, catalogs and corrections come back, and writing again changes nothing."""
     (tmp_path / "gaia.ecsv").write_text("positions")
     write_results(_with_absolute(aligned, tmp_path / "gaia.ecsv"), Destination(out, in_place=False), HERE)
-    again = load_exposures(out / "deep_asn.json")
+    again = load(out / "deep_asn.json")
     assert [e.key for e in again.exposures] == KEYS
     assert list(again.catalogs) == [KEYS[0]]
     for key in KEYS:
@@ -379,7 +379,7 @@ def test_in_place(aligned, tmp_path):
     after = {key: fits.getheader(folder / f"{key}_flt.fits", "SCI")["CRVAL1"] for key in KEYS}
     assert [before[key] != after[key] for key in KEYS] == [True, True, False, False]
     assert {"deep_asn.json", "deep_provenance.asdf", "any.json"} < set(_names(folder))
-    assert load_exposures(folder / "deep_asn.json")[KEYS[0]].applied is not None
+    assert load(folder / "deep_asn.json")[KEYS[0]].applied is not None
 
 
 def test_in_place_twice_applies_once(aligned, tmp_path):
