@@ -8,6 +8,7 @@ from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from tests.support.aligned_fields import all_bytes, make_aligned, wcs_names
 from tests.support.fields import wcs_apart
+from tests.support.outputs import contents
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,24 @@ def test_apply(field, tmp_path, capsys):
     assert apart(field.out, again, field.names) <= 1e-6
     assert wcs_names(again, field.names) == wcs_names(field.out, field.names)
     assert (again / "field_asn.json").is_file()
+
+
+def test_by_two_processes(field, tmp_path, capsys):
+    """What one would write, and taken off again."""
+    new = field.fetched(tmp_path / "new")
+    written, undone = [], []
+    for nproc in (1, 2):
+        again, before = tmp_path / f"again{nproc}", tmp_path / f"before{nproc}"
+        assert run("apply", field.record, new, "--output_dir", again, "--nproc", nproc) == 0
+        files = [
+            again / name for name in field.names if "FAILED" not in fits.getheader(again / name)["GALIGN"]
+        ]
+        assert run("undo", *files, "--output_dir", before, "--nproc", nproc) == 0
+        written.append(contents(again))
+        undone.append(contents(before))
+    assert written[0] == written[1]
+    assert undone[0] == undone[1]
+    assert len(undone[0]) == 3
 
 
 def test_apply_in_place_and_again(field, tmp_path, capsys):

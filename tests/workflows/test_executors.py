@@ -19,6 +19,7 @@ from grism_align.values.errors import GrismAlignError, InputError, WorkerError
 from grism_align.values.settings import ExecutionSettings
 from grism_align.workflows import workers
 from grism_align.workflows.executors import FuturesExecutor, SerialExecutor, executor_for
+from grism_align.workflows.tasks import Task, run_task
 
 
 def quiet(names, label):
@@ -141,6 +142,21 @@ def test_loggers_that_want_less_are_told_less(executor, caplog):
     assert [record.getMessage() for record in caplog.records] == ["looked at 0"]
 
 
+def test_what_is_said_in_a_process_is_kept_for_the_one_that_asked(caplog):
+    """As a worker does it, but here."""
+    before = logging.getLogger().level
+    outcome = run_task(Task(jobs.talk, 7, "Talking n7", logging.INFO, home=-1))
+    assert (outcome.value, outcome.error, logging.getLogger().level) == (7, None, before)
+    assert [record.getMessage() for record in outcome.records] == ["looked at 7"]
+    assert [one[0] for one in outcome.warned] == ["beware of 7"]
+    failed = run_task(Task(jobs.fail_oddly, 7, "Failing n7", logging.INFO, home=-1))
+    assert isinstance(failed.error, RuntimeError)
+    refused = run_task(Task(jobs.refuse, 2, "Reading n2", logging.INFO, home=-1))
+    assert isinstance(refused.error, InputError)
+    with pytest.raises(InputError, match="it is odd"):
+        refused.given_back()
+
+
 # --- errors ---
 
 
@@ -230,6 +246,7 @@ def test_what_is_not_asked_for_is_not_done(executor):
 _PARENT = """
 import sys
 import remote_jobs as jobs
+from grism_align.workflows.tasks import Task, run_task
 from grism_align.workflows.executors import FuturesExecutor
 from grism_align.workflows.workers import WorkerPool
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,37 +29,50 @@ __all__ = ["write_exposures"]
 
 
 @dataclass(frozen=True, eq=False)
+class _Correction:
+    """What becomes of an exposure that was fitted.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        Its total correction.
+    label : WcsLabel
+        What the headers say of it.
+    path : Path
+        Where to write the exposure.
+    headerlet : HeaderletWanted
+        Where its headerlet goes.
+    cosmic_rays : mapping of int to ChipMask
+        Pixels that are flagged as hit, and only those, by chip; empty where flags stay as they are.
+    """
+
+    fit: ExposureFit
+    label: WcsLabel
+    path: Path
+    headerlet: HeaderletWanted
+    cosmic_rays: Mapping[int, ChipMask]
+
+
+@dataclass(frozen=True, eq=False)
 class _Job:
-    """What it takes to write one exposure, wherever that is done.
+    """What it takes to write what there is of one exposure, wherever that is done.
 
     Parameters
     ----------
     exposure : Exposure
         The exposure.
-    fit : ExposureFit or None
-        Its total correction; without a fit nothing is written.
-    label : WcsLabel or None
-        What the headers say of the fit.
-    path : Path
-        Where to write.
-    headerlet : HeaderletWanted
-        Where its headerlet goes.
+    correction : _Correction or None
+        None where no step has fitted it.
     catalog : SourceCatalog or None
         Its sources.
-    catalog_path : Path
+    catalog_path : Path or None
         Where these go.
-    cosmic_rays : mapping of int to ChipMask
-        Pixels that are flagged as hit, and only those, by chip; empty where flags stay as they are.
     """
 
     exposure: Exposure
-    fit: ExposureFit | None
-    label: WcsLabel | None
-    path: Path
-    headerlet: HeaderletWanted
+    correction: _Correction | None
     catalog: SourceCatalog | None
-    catalog_path: Path
-    cosmic_rays: Mapping[int, ChipMask] = field(default_factory=dict)
+    catalog_path: Path | None
 
 
 def write_exposures(
@@ -91,9 +104,20 @@ def write_exposures(
         If one can't be written.
     """
     labels = _labels(exposures)
-    jobs = {
-        exposure.key: _job(exposures, exposure, destination, out, labels) for exposure in exposures.exposures
-    }
+
+    def job(exposure: Exposure) -> _Job:
+        fit, catalog = exposures.fit(exposure.key), exposures.catalogs.get(exposure.key)
+        correction = None
+        if fit is not None:
+            path, wanted = out.path(destination.exposure(exposure)), destination.headerlet(exposure)
+            file = None if wanted.file is None else out.path(Path(wanted.file))
+            flags = exposures.cosmic_rays.get(exposure.key, {})
+            headerlet = HeaderletWanted(file, wanted.attach)
+            correction = _Correction(fit, labels(exposure, fit), path, headerlet, flags)
+        catalog_path = None if catalog is None else out.path(destination.catalog(exposure))
+        return _Job(exposure, correction, catalog, catalog_path)
+
+    jobs = {exposure.key: job(exposure) for exposure in exposures.exposures}
     written = executor.map(_write, jobs, "Writing")
     return {
         exposure.key: _files(exposure, destination, sums)
@@ -101,37 +125,17 @@ def write_exposures(
     }
 
 
-def _job(
-    exposures: ExposureSet,
-    exposure: Exposure,
-    destination: Destination,
-    out: Staging,
-    labels: Callable[[Exposure, ExposureFit], WcsLabel],
-) -> _Job:
-    fit, wanted = exposures.fit(exposure.key), destination.headerlet(exposure)
-    file = None if wanted.file is None else out.path(Path(wanted.file))
-    return _Job(
-        exposure,
-        fit,
-        None if fit is None else labels(exposure, fit),
-        out.path(destination.exposure(exposure)),
-        HeaderletWanted(file, wanted.attach),
-        exposures.catalogs.get(exposure.key),
-        out.path(destination.catalog(exposure)),
-        exposures.cosmic_rays.get(exposure.key, {}),
-    )
-
-
 def _write(job: _Job) -> tuple[str, str | None]:
-    """SHA-256 of the file that was read, and of the one that was written, if one was."""
-    if job.catalog is not None:
+    """Write; return SHA-256 of the file that was read, and of the one that was written, if one was."""
+    if job.catalog is not None and job.catalog_path is not None:
         write_source_catalog(job.catalog, job.catalog_path)
-    if job.fit is None or job.label is None:
+    done = job.correction
+    if done is None:
         return sha256_of(path_of(job.exposure.source)), None
-    digests = write_exposure(job.exposure, job.fit, job.path, job.label, job.headerlet)
-    if not job.cosmic_rays:
+    digests = write_exposure(job.exposure, done.fit, done.path, done.label, done.headerlet)
+    if not done.cosmic_rays:
         return digests.input, digests.output
-    return digests.input, flag_cosmic_rays(job.exposure, job.path, job.cosmic_rays)
+    return digests.input, flag_cosmic_rays(job.exposure, done.path, done.cosmic_rays)
 
 
 def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | None]) -> FilePair:

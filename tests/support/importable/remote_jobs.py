@@ -79,5 +79,6 @@ def be_killed(item):
 
 def find_no_space(job):
     """What writing an exposure on a full disk comes to, with half of it there."""
-    job.path.write_bytes(b"half")
-    raise OSError(errno.ENOSPC, "No space left on device", str(job.path))
+    path = job.correction.path if job.correction else job.catalog_path
+    path.write_bytes(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
