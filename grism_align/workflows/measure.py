@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.measuring.measure import measure_exposure
@@ -46,16 +47,16 @@ def measure_exposures(
     InputError
         If the pixels of an exposure can't be read.
     """
-    jobs = {exposure.key: (exposure, settings[exposure.instrument]) for exposure in exposures}
-    catalogs = dict(zip(jobs, executor.map(_measured, jobs, "Measuring"), strict=True))
+    by_key = {exposure.key: exposure for exposure in exposures}
+    measured = executor.map(partial(_measured, settings=settings), by_key, "Measuring")
+    catalogs = dict(zip(by_key, measured, strict=True))
     for key, catalog in catalogs.items():
         if catalog.remarks:
             logger.warning("%s: %s", key, text_of(catalog.remarks))
     return catalogs
 
 
-def _measured(job: tuple[Exposure, DetectionSettings]) -> SourceCatalog:
-    exposure, settings = job
-    catalog = measure_exposure(exposure, read_pixels(exposure), settings)
+def _measured(exposure: Exposure, settings: Mapping[str, DetectionSettings]) -> SourceCatalog:
+    catalog = measure_exposure(exposure, read_pixels(exposure), settings[exposure.instrument])
     logger.info("%s: %d sources", exposure.key, len(catalog))
     return catalog

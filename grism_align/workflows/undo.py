@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from grism_align.values.errors import InputError, OutputError
 from grism_align.workflows.executors import SerialExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from grism_align.values.executor import Executor
     from grism_align.values.mission import Undone
@@ -68,24 +69,25 @@ def undo_files(
     files = [Path(path).expanduser() for path in paths]
     targets = _targets(files, output_dir, in_place=in_place)
     wanted = _to_undo(files)
-    jobs = [(path, target) for path, target in zip(files, targets, strict=True) if path in wanted]
+    final = {path: target for path, target in zip(files, targets, strict=True) if path in wanted}
     with output_errors(targets[0]):
         for left in remove_leftovers({target.parent for target in targets}):
             logger.info("Removed %s, which a run that was killed left", left)
         with Staging(targets[0].parent) as out:
-            written = executor.map(
-                _undo, {str(path): (path, out.path(target)) for path, target in jobs}, "Undoing"
+            staged = {path: out.path(target) for path, target in final.items()}
+            named = {str(path): path for path in final}
+            written = executor.map(partial(_undo, staged=staged), named, "Undoing")
+            undone = tuple(
+                replace(one, target=file_source(target))
+                for one, target in zip(written, final.values(), strict=True)
             )
-            final = [file_source(target) for _, target in jobs]
-            undone = tuple(replace(one, target=target) for one, target in zip(written, final, strict=True))
     for one in undone:
         logger.info("%s: undone %s, back to %s", one.source.name, one.undone, one.restored)
     return undone
 
 
-def _undo(job: tuple[Path, Path]) -> Undone:
-    path, target = job
-    return undo_exposure(path, target)
+def _undo(path: Path, staged: Mapping[Path, Path]) -> Undone:
+    return undo_exposure(path, staged[path])
 
 
 def _to_undo(files: list[Path]) -> list[Path]:

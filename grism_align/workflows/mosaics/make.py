@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
-    from grism_align.values.mosaic import ChipMask, MosaicGrid, MosaicPlan
+    from grism_align.values.mosaic import ChipMask, MosaicPlan
     from grism_align.values.settings import MosaicSettings
     from grism_align.workflows.mosaics.chips import ChipStatistics
 
@@ -222,22 +223,28 @@ def _with_pixels(
     stack: ExposureStack, plans: Sequence[MosaicPlan], executor: Executor
 ) -> tuple[MosaicPlan, ...]:
     """Return the plans with the exposures that add pixels to them; as they are where none does."""
-    jobs = {key: (stack.part([key]), plans) for key in stack.exposures}
-    shown: dict[str, set[str]] = {}
-    for key, (statistics, names) in zip(jobs, executor.map(_surveyed, jobs, "Surveying"), strict=True):
-        stack.statistics |= statistics
-        shown[key] = names
+    parts = {key: stack.part([key]) for key in stack.exposures}
+    shown: dict[str, frozenset[str]] = {}
+    found = executor.map(partial(_surveyed, plans=plans), parts, "Surveying")
+    for key, survey in zip(parts, found, strict=True):
+        stack.statistics |= survey.statistics
+        shown[key] = survey.names
     return tuple(_without(plan, [key for key in plan.keys if plan.name not in shown[key]]) for plan in plans)
 
 
-def _surveyed(
-    job: tuple[ExposureStack, Sequence[MosaicPlan]],
-) -> tuple[dict[tuple[str, int], ChipStatistics], set[str]]:
-    """Return what is to know of the chips of an exposure, and the mosaics that it has pixels on."""
-    stack, plans = job
+@dataclass(frozen=True, eq=False)
+class _Survey:
+    """What there is to know of the chips of an exposure, and the names of mosaics that it has pixels on."""
+
+    statistics: Mapping[tuple[str, int], ChipStatistics]
+    names: frozenset[str]
+
+
+def _surveyed(stack: ExposureStack, plans: Sequence[MosaicPlan]) -> _Survey:
+    """Survey the only exposure of a stack."""
     [key] = stack.exposures
-    names = {plan.name for plan in plans if key in plan.keys and stack.has_pixels_on(key, plan.grid)}
-    return stack.statistics, names
+    names = (plan.name for plan in plans if key in plan.keys and stack.has_pixels_on(key, plan.grid))
+    return _Survey(stack.statistics, frozenset(names))
 
 
 def _without(plan: MosaicPlan, lacking: Sequence[str]) -> MosaicPlan:
@@ -252,25 +259,24 @@ def _find_cosmic_rays(
     stack: ExposureStack, plans: Sequence[MosaicPlan], folder: Path, executor: Executor
 ) -> None:
     """Find the cosmic rays of each instrument, visit and filter; the stack takes them."""
-    jobs = {}
+    groups = {}
     for keys in _groups(stack):
-        plan = next((plan for plan in plans if not set(keys).isdisjoint(plan.keys)), None)
-        if plan is not None:
-            jobs[", ".join(keys)] = stack.part(keys), plan.grid, folder
-    found = executor.map(_cleaned, jobs, "Finding cosmic rays of")
-    for names, (statistics, methods) in zip(jobs, found, strict=True):
-        stack.statistics |= statistics
-        stack.methods |= methods
-        logger.info("Cosmic rays of %s: %s", names, ", ".join(dict.fromkeys(methods.values())))
+        if any(not set(keys).isdisjoint(plan.keys) for plan in plans):
+            groups[", ".join(keys)] = stack.part(keys)
+    found = executor.map(partial(_cleaned, plans=plans, folder=folder), groups, "Finding cosmic rays of")
+    for names, cleaned in zip(groups, found, strict=True):
+        stack.statistics |= cleaned.statistics
+        stack.methods |= cleaned.methods
+        logger.info("Cosmic rays of %s: %s", names, ", ".join(dict.fromkeys(cleaned.methods.values())))
 
 
-def _cleaned(
-    job: tuple[ExposureStack, MosaicGrid, Path],
-) -> tuple[dict[tuple[str, int], ChipStatistics], dict[str, str]]:
-    """Return the cosmic rays of exposures that are compared, and how they were looked for."""
-    stack, grid, folder = job
-    method = find_cosmic_rays(stack, list(stack.exposures), grid, folder)
-    return stack.statistics, dict.fromkeys(stack.exposures, method)
+def _cleaned(stack: ExposureStack, plans: Sequence[MosaicPlan], folder: Path) -> ExposureStack:
+    """Return a stack that knows the cosmic rays of its exposures, which are compared with each other."""
+    keys = list(stack.exposures)
+    grid = next(plan.grid for plan in plans if not set(keys).isdisjoint(plan.keys))
+    method = find_cosmic_rays(stack, keys, grid, folder)
+    stack.methods.update(dict.fromkeys(keys, method))
+    return stack
 
 
 def _groups(stack: ExposureStack) -> list[list[str]]:
