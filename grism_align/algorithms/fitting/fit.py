@@ -21,6 +21,7 @@ __all__ = [
     "WeightedResiduals",
     "axis_means",
     "axis_rms",
+    "biweight_response",
     "biweight_variance",
     "fit_linear",
     "leverage",
@@ -165,6 +166,18 @@ def biweight_variance(clip: float) -> float:
     """
     mean, slope, square = _biweight_moments(clip)
     return square * mean / slope**2
+
+
+def biweight_response(clip: float) -> float:
+    """Return the mean derivative of a weighted normal residual by the residual, in its mean weight.
+
+    Parameters
+    ----------
+    clip : float
+        As for `robust_weights`.
+    """
+    mean, slope, _ = _biweight_moments(clip)
+    return slope / mean
 
 
 @lru_cache(maxsize=8)
