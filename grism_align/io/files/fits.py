@@ -36,7 +36,7 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
             hdus = stack.enter_context(_whole(stream))
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
-        except (OSError, EOFError, ValueError, Warning) as error:
+        except (OSError, EOFError, ValueError, Warning, zlib.error) as error:
             raise _unreadable(path, error) from error
         yield hdus
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.fits import is_fits
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ GROUP = "grism_align.missions"
 
 # known also where the package is not installed
 _OURS = EntryPoint("hst", "grism_align.io.missions.hst:HST", GROUP)
+
+_FITS = (".fits", ".fits.gz", ".fits.fz")
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +68,8 @@ def mission_of(source: Source) -> Mission:
     for mission in missions().values():
         if mission.claims(source):
             return mission
+    if isinstance(source, os.PathLike) and Path(source).name.endswith(_FITS) and not is_fits(Path(source)):
+        raise InputError(source, "not a FITS file, in spite of its name", "Fetch the file again")
     reads = "; or ".join(mission.facts.reads for mission in missions().values())
     raise InputError(
         source, f"no exposure of a mission that is read ({', '.join(missions())})", f"Give {reads}"
