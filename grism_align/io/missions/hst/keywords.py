@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["INSTRUMENTS", "ab_zero_point", "filter_of", "guide_star_of", "instrument_of", "text_of"]
+__all__ = ["INSTRUMENTS", "ab_zero_point", "guide_star_of", "instrument_of", "text_of"]
 
 #: INSTRUME and DETECTOR of the instruments that are read, and the name that the package gives them.
 INSTRUMENTS: dict[tuple[str, str], str] = {
@@ -34,14 +34,6 @@ def instrument_of(header: Mapping[str, Any]) -> str | None:
     """Return the package's name of the instrument, None where it is not one that is read."""
     key = (text_of(header, "INSTRUME").upper(), text_of(header, "DETECTOR").upper())
     return INSTRUMENTS.get(key)
-
-
-def filter_of(header: Mapping[str, Any]) -> str:
-    """Filter or grism: FILTER, or what is not clear of FILTER1 and FILTER2; empty where unknown."""
-    if text_of(header, "FILTER"):
-        return text_of(header, "FILTER").upper()
-    wheels = [text_of(header, keyword).upper() for keyword in ("FILTER1", "FILTER2")]
-    return "-".join(name for name in wheels if name and not name.startswith("CLEAR"))
 
 
 def guide_star_of(header: Mapping[str, Any]) -> str | None:

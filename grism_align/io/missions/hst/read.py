@@ -11,18 +11,20 @@ from astropy.io import fits
 
 from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.sources import path_of
+from grism_align.io.missions.hst.completeness import require_end
 from grism_align.io.missions.hst.facts import FACTS, TELESCOPE
 from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
 from grism_align.io.missions.hst.keywords import (
     INSTRUMENTS,
     ab_zero_point,
-    filter_of,
     guide_star_of,
     instrument_of,
     positive_number,
     text_of,
 )
+from grism_align.io.missions.hst.kinds import refuse_other_kinds
 from grism_align.io.missions.hst.wcs import FitsWcs
+from grism_align.io.missions.hst.wheels import filter_of
 from grism_align.io.missions.hst.windows import detector_window
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
@@ -65,6 +67,7 @@ def read_instrument(source: Source) -> str:
     """
     path = path_of(source)
     with open_fits(path) as hdus:
+        refuse_other_kinds(path, hdus)
         return _instrument(path, hdus[0].header)
 
 
@@ -84,8 +87,9 @@ def read_exposure(source: Source) -> Exposure:
     path = path_of(source)
     with open_fits(path) as hdus:
         primary = hdus[0].header
+        refuse_other_kinds(path, hdus)
         instrument = _instrument(path, primary)
-        _require_extensions(path, primary, len(hdus) - 1)
+        require_end(path, hdus)
         science = [hdu for hdu in hdus if hdu.name == "SCI"]
         if not science:
             raise InputError(path, "no SCI extension", _CALIBRATED)
@@ -96,18 +100,10 @@ def read_exposure(source: Source) -> Exposure:
 def _instrument(path: Path, primary: fits.Header) -> str:
     instrument = instrument_of(primary)
     if instrument is None:
-        found = f"{text_of(primary, 'INSTRUME')}/{text_of(primary, 'DETECTOR')}"
+        found = "/".join(filter(None, (text_of(primary, name) for name in ("INSTRUME", "DETECTOR"))))
         known = ", ".join("/".join(names) for names in INSTRUMENTS)
-        raise InputError(path, f"instrument {found} is not one of {known}", _CALIBRATED)
+        raise InputError(path, f"instrument {found or 'unknown'} is not one of {known}", _CALIBRATED)
     return instrument
-
-
-def _require_extensions(path: Path, primary: fits.Header, found: int) -> None:
-    """Refuse a file cut off between two extensions, which otherwise looks whole."""
-    promised = primary.get("NEXTEND")
-    if isinstance(promised, int) and found < promised:
-        problem = f"{found} extensions of the {promised} that NEXTEND promises; it is truncated"
-        raise InputError(path, problem, "Fetch the file again")
 
 
 def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
@@ -171,7 +167,7 @@ def _build_exposure(
         dither_offset=(_number(primary, "POSTARG1", 0.0), _number(primary, "POSTARG2", 0.0)),
         start=_required_number(path, primary, "EXPSTART"),
         end=_required_number(path, primary, "EXPEND"),
-        exposure_time=_required_number(path, primary, "EXPTIME"),
+        exposure_time=_exposure_time(path, primary),
         ab_zero_point=ab_zero_point((science, primary)),
         is_rate=text_of(science, "BUNIT").upper().endswith("/S"),
         rejects_cosmic_rays=instrument == "wfc3_ir",
@@ -221,6 +217,14 @@ def _required_number(path: Path, header: fits.Header, keyword: str) -> float:
     return value
 
 
+def _exposure_time(path: Path, primary: fits.Header) -> float:
+    seconds = _required_number(path, primary, "EXPTIME")
+    if seconds <= 0:
+        problem = f"EXPTIME is {seconds:g} s: nothing was exposed"
+        raise InputError(path, problem, "Leave it out; the observation failed or is to be fetched again")
+    return seconds
+
+
 def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
     """Return what headers say of instrument, target, times and photometry, with the comments.
 
@@ -265,19 +269,28 @@ def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
     try:
         with fits.open(path, memmap=False) as hdus:
             for name in ("SCI", "ERR", "DQ"):
-                arrays[name] = _array(hdus[name, chip.number], chip.shape)
+                arrays[name] = _array(hdus, name, chip)
     except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
         problem = f"can't read SCI, ERR and DQ of chip {chip.number} ({one_line(error)})"
         raise InputError(path, problem, _CALIBRATED) from error
     return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
 
 
-def _array(hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return the array in native byte order; a constant extension is spread out."""
+def _array(hdus: fits.HDUList, name: str, chip: Chip) -> NDArray[Any]:
+    """Return an array in native byte order; a constant extension is spread out, unknown errors are zero."""
+    if name == "ERR" and not _has_values(hdus, chip.number):
+        return np.zeros(chip.shape, np.float32)
+    hdu = hdus[name, chip.number]
     if hdu.data is None:
-        return np.full(shape, hdu.header["PIXVALUE"])
+        return np.full(chip.shape, hdu.header["PIXVALUE"])
     data = np.asarray(hdu.data)
-    if data.shape != shape:
-        msg = f"shape {data.shape}, not {shape}"
+    if data.shape != chip.shape:
+        msg = f"shape {data.shape}, not {chip.shape}"
         raise ValueError(msg)
     return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def _has_values(hdus: fits.HDUList, number: int) -> bool:
+    """Tell whether the errors of a chip are there, as an array or as a constant."""
+    name = ("ERR", number)
+    return name in hdus and (hdus[name].data is not None or "PIXVALUE" in hdus[name].header)
