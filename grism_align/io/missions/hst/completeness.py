@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.cards import Cards
 from grism_align.io.missions.hst.headerlets import tables_of
-from grism_align.io.missions.hst.keywords import text_of
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,21 +37,20 @@ def require_end(path: Path, hdus: fits.HDUList) -> None:
     InputError
         If it lacks a chip, the flags of one, or a table of the distortion.
     """
-    promised, found = hdus[0].header.get("NEXTEND"), len(hdus) - 1
-    if not isinstance(promised, int) or found >= promised:
-        return
-    lacking = _lacking(hdus)
+    primary, found = Cards(path, hdus[0].header), len(hdus) - 1
+    promised = primary.whole("NEXTEND", found)
+    lacking = _lacking(primary, hdus) if found < promised else ""
     if lacking:
         problem = f"{found} extensions of the {promised} that NEXTEND promises, without {lacking}"
         raise InputError(path, f"{problem}; it is truncated", "Fetch the file again")
 
 
-def _lacking(hdus: fits.HDUList) -> str:
-    primary, names = hdus[0].header, {(hdu.name, hdu.ver) for hdu in hdus}
+def _lacking(primary: Cards, hdus: fits.HDUList) -> str:
+    names = {(hdu.name, hdu.ver) for hdu in hdus}
     chips = [hdu for hdu in hdus if hdu.name == "SCI"]
     needed = [("DQ", chip.ver) for chip in chips]
     needed += sorted({table for chip in chips for table in tables_of(chip.header)})
-    is_whole_frame = primary.get("SUBARRAY") is False and text_of(primary, "DETECTOR") in _TWO_CHIPS
+    is_whole_frame = primary.value("SUBARRAY") is False and primary.text("DETECTOR") in _TWO_CHIPS
     if is_whole_frame and len(chips) == 1:
         needed.append(("SCI", 2))
     return ", ".join(f"{name},{number}" for name, number in needed if (name, number) not in names)

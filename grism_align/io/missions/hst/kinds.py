@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from grism_align.io.missions.hst.keywords import text_of
+from grism_align.io.files.cards import Cards
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,28 +55,27 @@ def refuse_other_kinds(path: Path, hdus: fits.HDUList) -> None:
     InputError
         With what the file is, and what to give instead.
     """
-    primary = hdus[0].header
-    root = text_of(primary, "ROOTNAME").lower() or "its root name"
-    what, instead = _by_content(hdus) or _by_name(path) or ("", "")
+    primary = Cards(path, hdus[0].header)
+    what, instead = _by_content(primary, hdus) or _by_name(path) or ("", "")
     if what:
+        root = primary.text("ROOTNAME").lower() or "its root name"
         raise InputError(path, f"it is {what}", instead.format(root=root))
 
 
-def _by_content(hdus: fits.HDUList) -> tuple[str, str] | None:
-    primary = hdus[0].header
-    shown = {text_of(primary, keyword).upper() for keyword in ("IMAGETYP", "TARGNAME")}
+def _by_content(primary: Cards, hdus: fits.HDUList) -> tuple[str, str] | None:
+    shown = {primary.text(keyword).upper() for keyword in ("IMAGETYP", "TARGNAME")}
     calibration = next((kind for kind in _CALIBRATIONS if kind in shown), "")
     chips = sum(hdu.name == "SCI" for hdu in hdus)
-    most = _MOST_CHIPS.get(text_of(primary, "DETECTOR").upper(), chips)
+    most = _MOST_CHIPS.get(primary.text("DETECTOR").upper(), chips)
     signs = (
-        ("NDRIZIM" in primary or "D001DATA" in primary, _BY_SUFFIX["drz"]),
-        ("DESTIM" in primary, _BY_SUFFIX["hlet"]),
+        ("NDRIZIM" in primary.header or "D001DATA" in primary.header, _BY_SUFFIX["drz"]),
+        ("DESTIM" in primary.header, _BY_SUFFIX["hlet"]),
         (bool(calibration), (f"a calibration exposure ({calibration}), not one of the sky", "Leave it out")),
         (
-            text_of(primary, "FILTER").upper() == "BLANK",
+            primary.text("FILTER").upper() == "BLANK",
             ("a dark exposure: its FILTER is Blank", "Leave it out"),
         ),
-        (text_of(primary, "DQICORR").upper() == "PERFORM", _BY_SUFFIX["raw"]),
+        (primary.text("DQICORR").upper() == "PERFORM", _BY_SUFFIX["raw"]),
         (chips > most, _BY_SUFFIX["ima"]),
     )
     return next((answer for holds, answer in signs if holds), None)
