@@ -6,10 +6,11 @@ import logging
 import os
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.fits import is_fits
+from grism_align.io.files.kinds import what_is
+from grism_align.io.files.sources import path_of
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def mission_of(source: Source) -> Mission:
     for mission in missions().values():
         if mission.claims(source):
             return mission
-    if isinstance(source, os.PathLike) and Path(source).name.endswith(_FITS) and not is_fits(Path(source)):
-        raise InputError(source, "not a FITS file, in spite of its name", "Fetch the file again")
     reads = "; or ".join(mission.facts.reads for mission in missions().values())
-    raise InputError(
-        source, f"no exposure of a mission that is read ({', '.join(missions())})", f"Give {reads}"
-    )
+    what = what_is(path_of(source)) if isinstance(source, os.PathLike) else ""
+    if isinstance(source, os.PathLike) and source.name.endswith(_FITS) and not is_fits(path_of(source)):
+        raise InputError(source, f"{what or 'no FITS file'}, in spite of its name", "Fetch the file again")
+    problem = f"no exposure of a mission that is read ({', '.join(missions())})"
+    raise InputError(source, f"{what}: {problem}" if what else problem, f"Give {reads}")
