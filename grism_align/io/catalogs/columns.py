@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from grism_align.io.catalogs.epochs import epochs_of_column, epochs_of_meta
 from grism_align.io.catalogs.roles import CORRELATIONS, NAME_THEM, UNITS, UNSTATED_UNITS
 from grism_align.io.catalogs.table_values import floats, texts, truths, unit_of
-from grism_align.io.catalogs.tables import BLANKS
+from grism_align.io.catalogs.text_tables import BLANKS
 from grism_align.values.catalog import ASTROMETRIC_PARAMETERS, QUALITIES
 from grism_align.values.errors import InputError
 

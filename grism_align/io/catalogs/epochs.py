@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.catalogs.table_values import floats, text_of, texts
-from grism_align.io.catalogs.tables import BLANKS
+from grism_align.io.catalogs.text_tables import BLANKS
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,7 @@ from grism_align.io.missions.hst.keywords import (
     positive_number,
     text_of,
 )
+from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.windows import detector_window
 from grism_align.values.errors import InputError
@@ -90,7 +92,9 @@ def read_exposure(source: Source) -> Exposure:
         if not science:
             raise InputError(path, "no SCI extension", _CALIBRATED)
         chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
-        return _build_exposure(source, instrument, primary, science[0].header, chips)
+        unit = pixel_unit(path, instrument, [hdu.header for hdu in science], primary)
+        exposure = _build_exposure(source, instrument, primary, science[0].header, chips)
+        return replace(exposure, is_rate=unit.endswith("/S"), rate_unit=unit.removesuffix("/S") + "/S")
 
 
 def _instrument(path: Path, primary: fits.Header) -> str:
@@ -173,7 +177,7 @@ def _build_exposure(
         end=_required_number(path, primary, "EXPEND"),
         exposure_time=_required_number(path, primary, "EXPTIME"),
         ab_zero_point=ab_zero_point((science, primary)),
-        is_rate=text_of(science, "BUNIT").upper().endswith("/S"),
+        is_rate=instrument == "wfc3_ir",
         rejects_cosmic_rays=instrument == "wfc3_ir",
         chips=chips,
         wcs_solution=solution_of(text_of(science, "WCSNAME")),
@@ -181,7 +185,6 @@ def _build_exposure(
         taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
         wcs_name=text_of(science, "WCSNAME"),
         is_product=STATUS_KEYWORD in primary,
-        rate_unit="ELECTRONS/S",
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 
