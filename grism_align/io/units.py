@@ -24,7 +24,12 @@ _ALIASES: dict[str, u.UnitBase] = {
     **dict.fromkeys(("days", "mjd", "jd"), u.d),
     **dict.fromkeys(("years", "yrs", "jyear"), u.yr),
 }
-_REWRITTEN = ((r"\be-(?!\d)", "electron"), (r"\s+per\s+", "/"), (r"\bjulian years?\b", "yr"))
+_REWRITTEN = (
+    (r"\be-(?!\d)", "electron"),
+    (r"\s+per\s+", "/"),
+    (r"\bjulian years?\b", "yr"),
+    (r"^1/\((\w+)/(\w+)\)\^2$", r"\2^2/\1^2"),
+)
 
 
 @lru_cache(maxsize=256)
@@ -34,7 +39,7 @@ def parse_unit(text: str) -> Any:
     Parameters
     ----------
     text : str
-        Such as ``mas/yr``, ``ELECTRONS/S``, ``counts per sec``, ``"h:m:s"``. An hour is one of right ascension.
+        Such as ``mas/yr``, ``ELECTRONS/S``, ``counts per sec``, ``"h:m:s"``. Hours are of right ascension.
 
     Returns
     -------
@@ -52,6 +57,7 @@ def parse_unit(text: str) -> Any:
                 unit = u.Unit(spelling)
             except (ValueError, TypeError):
                 continue
-            if u.S not in unit.bases:  # the S of DN/S is no siemens
+            # the S of DN/S is no siemens; text with commas is a unit of structures
+            if isinstance(unit, u.UnitBase) and u.S not in unit.bases:
                 return u.hourangle if unit == u.h else unit
     return None

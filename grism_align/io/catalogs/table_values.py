@@ -12,7 +12,7 @@ from grism_align.io.units import parse_unit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Numbers that are enough to tell how they were rounded, and decimals beyond which it doesn't matter, of degrees.
+# Numbers that are enough to tell how they were rounded, and decimals beyond which it hardly matters.
 _TELLING, _DECIMALS = 8, 7
 
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
@@ -38,7 +38,7 @@ def texts(column: Any) -> list[str]:
 
 
 def floats(column: Any) -> NDArray[np.float64]:
-    """Return numbers of a column, of text too, with a comma for the point if it has no point; NaN where blank.
+    """Return numbers of a column, of text too, which may have decimal commas; NaN where blank.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def floats(column: Any) -> NDArray[np.float64]:
         if not any("." in text for text in found):
             found = [text.replace(",", ".") if text.count(",") == 1 else text for text in found]
         return np.array([np.nan if text in BLANKS else float(text) for text in found])
-    values = np.ma.asarray(getattr(column, "value", column), dtype=float)
+    values: Any = np.ma.asarray(getattr(column, "value", column), dtype=float)
     return np.ma.filled(values, np.nan).reshape(-1)
 
 

@@ -27,11 +27,11 @@ _SUFFIXES = {
     "votable": (".xml", ".vot", ".votable"),
     "parquet": (".parquet", ".pq"),
 }
-# What else files begin with, and what they then are.
+# What else files begin with, in lower case, and what they then are.
 _NO_TABLES = (
-    (b"PK\x03\x04", "a workbook or an archive (zip)"),
+    (b"pk\x03\x04", "a workbook or an archive (zip)"),
     (b"\xd0\xcf\x11\xe0", "a workbook"),
-    (b"%PDF", "a PDF"),
+    (b"%pdf", "a PDF"),
     (b"<!doctype html", "a web page"),
     (b"<html", "a web page"),
     (b"{", "JSON"),

@@ -75,8 +75,9 @@ def read_text_table(text: str) -> Table:
     mark = named[1] if named else _mark_of(rows)
     names, under = _cells(rows[0], mark) if rows else [], _under_names(rows)
     if not _has_names(rows, names) or not (under or mark in {"\t", ";"}):
-        given = {"delimiter": mark} if mark == ";" else {}
-        return Table.read(body, format="ascii", fill_values=_FILLED, **given)
+        # semicolons are not among what astropy tries
+        given = {"format": "ascii.commented_header", "delimiter": ";"} if mark == ";" else {"format": "ascii"}
+        return Table.read(body, fill_values=_FILLED, **given)
     table = _read_columns(names, rows[1 + len(under) :], mark)
     _describe(table, under, mark, lines)
     return table
@@ -131,7 +132,9 @@ def _cells(line: str, mark: str | None) -> list[str]:
 
 def _read_columns(names: Sequence[str], rows: Sequence[str], mark: str | None) -> Table:
     filled = [name or f"column{number}" for number, name in enumerate(names, 1)]
-    header = [name if name not in filled[:number] else f"{name}_{number}" for number, name in enumerate(filled)]
+    header = [
+        name if name not in filled[:number] else f"{name}_{number}" for number, name in enumerate(filled)
+    ]
     form = {"format": "ascii.csv", "delimiter": mark} if mark else {"format": "ascii.basic"}
     between = mark or " "
     first = between.join(f'"{name}"' for name in header)
@@ -144,6 +147,6 @@ def _describe(table: Table, under: Sequence[str], mark: str | None, lines: Seque
     for name, unit in zip(table.colnames, units, strict=False):
         if unit and not _RDB_TYPE.fullmatch(unit):
             table[name].unit = u.Unit(unit, parse_strict="silent")
-    described = dict(found.groups() for found in map(_DESCRIBED.match, lines) if found)
+    described = {found[1]: found[2] for found in map(_DESCRIBED.match, lines) if found}
     for name in described.keys() & set(table.colnames):
         table[name].description = described[name]

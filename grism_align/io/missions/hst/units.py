@@ -50,7 +50,9 @@ def pixel_unit(path: Path, instrument: str, science: Iterable[Header], primary: 
     stated = dict.fromkeys(filter(None, texts[:-1] if any(texts[:-1]) else texts))
     units = {text: unit for text in stated if (unit := parse_unit(text)) is not None}
     found = {_MEANINGS.get(unit, "") for unit in units.values()}
-    remedy = "Correct BUNIT; with " + " or ".join(sorted({*_USUAL.values(), "COUNTS/S"})) + " it is understood"
+    remedy = (
+        "Correct BUNIT; with " + " or ".join(sorted({*_USUAL.values(), "COUNTS/S"})) + " it is understood"
+    )
     if len(found) > 1 or "" in found:
         raise InputError(path, f"pixels in {' and '.join(units)} (BUNIT)", remedy)
     if not found:

@@ -151,7 +151,10 @@ def test_rates_of_electrons(direct_path, tmp_path, caplog, unit):
 @pytest.mark.parametrize(
     ("unit", "rates"),
     [
-        *((unit, True) for unit in ("COUNTS/S", "counts/sec", "cps", "DN/s", "dn / S", "adu/s", "Counts s-1")),
+        *(
+            (unit, True)
+            for unit in ("COUNTS/S", "counts/sec", "cps", "DN/s", "dn / S", "adu/s", "Counts s-1")
+        ),
         *((unit, False) for unit in ("COUNTS", "count", "DN", "ADU")),
     ],
 )
