@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from astropy import units as u
 
-from grism_align.io.missions.hst.keywords import text_of
 from grism_align.io.units import parse_unit
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-    from astropy.io.fits import Header
+    from grism_align.io.files.cards import Cards
 
 # What calibrated exposures are in: ramps are fitted, CCDs are read out once.
 _USUAL = {"wfc3_ir": "ELECTRONS/S", "wfc3_uvis": "ELECTRONS", "acs_wfc": "ELECTRONS"}
@@ -25,20 +23,18 @@ _MEANINGS = {**_COUNTED, **{kind / u.s: f"{name}/S" for kind, name in _COUNTED.i
 logger = logging.getLogger(__name__)
 
 
-def pixel_unit(path: Path, instrument: str, science: Iterable[Header], primary: Header) -> str:
+def pixel_unit(instrument: str, science: Iterable[Cards], primary: Cards) -> str:
     """Return ``ELECTRONS``, ``COUNTS``, ``ELECTRONS/S`` or ``COUNTS/S``, which BUNIT means in any spelling.
 
     Where it is missing or no unit, that of the instrument's calibrated exposures, with a warning.
 
     Parameters
     ----------
-    path : Path
-        The file, for the messages.
     instrument : str
         The package's name of it.
-    science : iterable of Header
+    science : iterable of Cards
         Of the science extensions.
-    primary : Header
+    primary : Cards
         Looked at where those are silent.
 
     Raises
@@ -46,19 +42,18 @@ def pixel_unit(path: Path, instrument: str, science: Iterable[Header], primary: 
     InputError
         If it is a unit of something else, or not the same in all extensions.
     """
-    texts = [text_of(header, "BUNIT") for header in (*science, primary)]
+    texts = [cards.text("BUNIT") for cards in (*science, primary)]
     stated = dict.fromkeys(filter(None, texts[:-1] if any(texts[:-1]) else texts))
     units = {text: unit for text in stated if (unit := parse_unit(text)) is not None}
     found = {_MEANINGS.get(unit, "") for unit in units.values()}
-    remedy = (
-        "Correct BUNIT; with " + " or ".join(sorted({*_USUAL.values(), "COUNTS/S"})) + " it is understood"
-    )
+    usual, path = _USUAL[instrument], primary.path
     if len(found) > 1 or "" in found:
+        remedy = f"Give a calibrated exposure, whose BUNIT is {usual}"
         raise InputError(path, f"pixels in {' and '.join(units)} (BUNIT)", remedy)
     if not found:
         reason = f"BUNIT is {', '.join(map(repr, stated))}" if stated else "no BUNIT"
-        logger.warning("%s: %s; taken as %s, as calibrated exposures are", path, reason, _USUAL[instrument])
-        return _USUAL[instrument]
+        logger.warning("%s: %s; taken as %s, as calibrated exposures are", path, reason, usual)
+        return usual
     (unit,) = found
     if unit.startswith("COUNTS"):
         logger.warning("%s: pixels in %s, not in electrons: its magnitudes are off by the gain", path, unit)
