@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.measuring.measure import measure_exposure
-from grism_align.io.missions import read_pixels
 from grism_align.values.failure import text_of
+from grism_align.workflows.pixels import read_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

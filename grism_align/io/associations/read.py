@@ -13,6 +13,7 @@ from grism_align.io.associations.files import check_members, check_product_name,
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
 from grism_align.io.files.fits import is_fits
+from grism_align.io.files.kinds import what_is
 from grism_align.io.missions import file_source, is_exposure, listed_by, root_name
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
@@ -109,7 +110,9 @@ def _text(path: Path) -> str:
             return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         pass
-    raise AssociationError(path, "neither FITS nor JSON nor a text with one path a line", _FORMS)
+    what = what_is(path)
+    problem = "neither FITS nor JSON nor a text with one path a line"
+    raise AssociationError(path, f"{what}, {problem}" if what else problem, _FORMS)
 
 
 def _content(path: Path) -> bytes:

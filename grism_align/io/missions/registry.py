@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.kinds import what_is
+from grism_align.io.files.sources import path_of
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,6 +67,6 @@ def mission_of(source: Source) -> Mission:
         if mission.claims(source):
             return mission
     reads = "; or ".join(mission.facts.reads for mission in missions().values())
-    raise InputError(
-        source, f"no exposure of a mission that is read ({', '.join(missions())})", f"Give {reads}"
-    )
+    what = what_is(path_of(source)) if isinstance(source, os.PathLike) else ""
+    problem = f"no exposure of a mission that is read ({', '.join(missions())})"
+    raise InputError(source, f"{what}: {problem}" if what else problem, f"Give {reads}")

@@ -10,7 +10,8 @@ from astropy.io import fits
 
 from grism_align.io.missions import file_source, read_exposure, read_instrument, read_pixels
 from grism_align.io.missions.hst import HST
-from grism_align.io.missions.hst.keywords import ab_zero_point, filter_of, guide_star_of
+from grism_align.io.missions.hst.keywords import ab_zero_point, guide_star_of
+from grism_align.io.missions.hst.wheels import filter_of
 from grism_align.simulation.instruments import ELEMENTS
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import ExposureKind
@@ -227,7 +228,17 @@ def test_no_zero_point_is_no_error(direct_path, tmp_path):
         ({"FILTER1": "F814W", "FILTER2": "CLEAR2L"}, "F814W"),
         ({"FILTER1": "CLEAR1L", "FILTER2": "G800L"}, "G800L"),
         ({"FILTER1": "F606W", "FILTER2": "POL0V"}, "F606W-POL0V"),
-        ({"FILTER1": "CLEAR1L", "FILTER2": "CLEAR2L"}, ""),
+        ({"FILTER1": "G800L", "FILTER2": "POL0V"}, "G800L"),
+        ({"FILTER1": "F606W", "FILTER2": "G800L"}, "G800L"),
+        ({"FILTER1": "CLEAR1L", "FILTER2": "CLEAR2L"}, "CLEAR"),
+        ({"FILTER1": "CLEAR1S", "FILTER2": "N/A"}, "CLEAR"),
+        ({"FILTER": "Clear"}, "CLEAR"),
+        ({"FILTER": "N/A", "FILTER1": "CLEAR1L", "FILTER2": "F814W"}, "F814W"),
+        ({"FILTER": "F606W;CLEAR2L"}, "F606W"),
+        ({"FILTER": "CLEAR1L;CLEAR2L"}, "CLEAR"),
+        ({"FILTER": "F606W/POL0V"}, "F606WPOL0V"),
+        ({"FILTER1": "", "FILTER2": " "}, ""),
+        ({"FILTER": "N/A"}, ""),
         ({}, ""),
     ],
 )
@@ -265,7 +276,8 @@ REFUSED = [
     ((0, "EXPEND", None), "no EXPEND"),
     ((0, "EXPTIME", "long"), "EXPTIME in the primary header is no number"),
     ((0, "FILTER", None), "no FILTER"),
-    ((0, "NEXTEND", 6), "5 extensions of the 6"),
+    ((0, "EXPTIME", 0.0), "EXPTIME is 0 s"),
+    ((0, "EXPTIME", -1.0), "EXPTIME in the primary header is -1.0"),
     (("SCI", "EXTNAME", "WHT"), "no SCI extension"),
     (("SCI", "CTYPE1", "RA---TAN"), "no SIP distortion"),
     (("SCI", "A_ORDER", None), "no SIP distortion"),
@@ -317,6 +329,45 @@ def test_truncated(direct_path, tmp_path, extension, part):
     assert "\n" not in str(caught.value)
 
 
+def _without(path, target, *removed, **cards):
+    """A copy that lacks extensions, by name and number."""
+    with fits.open(path) as hdus:
+        hdus[0].header.update(cards)
+        kept = [hdu for hdu in hdus if (hdu.name, hdu.ver) not in removed]
+        fits.HDUList(kept).writeto(target)
+    return target
+
+
+CHIP_TWO = [("SCI", 2), ("ERR", 2), ("DQ", 2)]
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        ([("DQ", 2), ("D2IMARR", 1), ("D2IMARR", 2), ("WCSDVARR", 1)], "without DQ,2"),
+        (CHIP_TWO, "without SCI,2"),
+        ([("WCSDVARR", 4)], "without WCSDVARR,4"),
+    ],
+)
+def test_the_end_is_missing(two_chip_path, tmp_path, lost, says):
+    path = _without(two_chip_path, tmp_path / "x_flc.fits", *lost, NEXTEND=30, SUBARRAY=False)
+    with pytest.raises(InputError, match=f"{says}.*truncated"):
+        read_exposure(path)
+
+
+@pytest.mark.parametrize(
+    "removed", [[("WCSCORR", 1)], [("ERR", 1)], [("SAMP", 1), ("TIME", 1)], [("HDRLET", 1)], []]
+)
+def test_nextend_is_not_always_kept_up_to_date(direct_path, tmp_path, removed):
+    path = _without(direct_path, tmp_path / "x_flt.fits", *removed, NEXTEND=9)
+    assert read_exposure(path).key == read_exposure(direct_path).key
+
+
+def test_a_subarray_has_one_chip(two_chip_path, tmp_path):
+    path = _without(two_chip_path, tmp_path / "x_flc.fits", *CHIP_TWO, NEXTEND=30, SUBARRAY=True)
+    assert len(read_exposure(path).chips) == 1
+
+
 def test_cut_between_extensions(direct_path, tmp_path):
     whole = edited(direct_path, tmp_path / "whole_flt.fits", (0, "NEXTEND", 5))
     assert read_exposure(whole).key
@@ -364,11 +415,26 @@ def test_a_truncated_compressed_file(direct_path, tmp_path):
     assert caught.value.path == str(path)
 
 
-@pytest.mark.parametrize("name", ["ERR", "DQ"])
-def test_pixels_that_are_not_there(direct_path, tmp_path, name):
-    path = edited(direct_path, tmp_path / "x_flt.fits", (name, "EXTNAME", "WHT"))
-    with pytest.raises(InputError, match=f"{name}"):
+def test_flags_that_are_not_there(direct_path, tmp_path):
+    path = edited(direct_path, tmp_path / "x_flt.fits", ("DQ", "EXTNAME", "WHT"))
+    with pytest.raises(InputError, match="DQ"):
         list(read_pixels(read_exposure(path)))
+
+
+@pytest.mark.parametrize("form", ["renamed", "deleted", "without data"])
+def test_errors_that_are_not_there_are_zero(direct_path, tmp_path, form):
+    path = tmp_path / "x_flt.fits"
+    with fits.open(direct_path) as hdus:
+        if form == "renamed":
+            hdus["ERR"].header["EXTNAME"] = "WHT"
+        elif form == "deleted":
+            del hdus["ERR"]
+        else:
+            hdus["ERR"] = fits.ImageHDU(name="ERR", ver=1)
+        hdus.writeto(path)
+    [(_, pixels)] = read_pixels(read_exposure(path))
+    assert not pixels.err.any()
+    assert pixels.err.shape == pixels.sci.shape
 
 
 def test_pixels_of_another_size(direct_path, tmp_path):
