@@ -12,7 +12,7 @@ from astropy.io import fits
 from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.facts import FACTS, TELESCOPE
-from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
+from grism_align.io.missions.hst.headers import STATUS_KEYWORD, LinearTerms, model_of, models_of, solution_of
 from grism_align.io.missions.hst.keywords import (
     INSTRUMENTS,
     ab_zero_point,
@@ -25,7 +25,7 @@ from grism_align.io.missions.hst.keywords import (
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.windows import detector_window
 from grism_align.values.errors import InputError
-from grism_align.values.exposure import Chip, Exposure, ExposureKind
+from grism_align.values.exposure import Chip, Exposure, ExposureKind, OriginalPointing
 from grism_align.values.mission import ChipPixels
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ _KEYWORDS = (
 )
 # astropy takes zero for those that are missing
 _LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+
+# deg^2: a square of a microarcsecond
+_SMALLEST_PIXEL = 1e-19
+# How far filters and grisms are from alternate O, and their apertures from each other's; arcsec.
+_BETWEEN_FILTERS, _BETWEEN_APERTURES = 0.1, 12.0
 
 
 def read_instrument(source: Source) -> str:
@@ -178,6 +183,8 @@ def _build_exposure(
         chips=chips,
         wcs_solution=solution_of(text_of(science, "WCSNAME")),
         alternates=_alternates(science, primary, cast("FitsWcs", chips[0].wcs)),
+        original=_original(science, chips[0]),
+        distortion=models_of(science, primary),
         taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
         wcs_name=text_of(science, "WCSNAME"),
         is_product=STATUS_KEYWORD in primary,
@@ -200,6 +207,23 @@ def _alternates(header: fits.Header, primary: fits.Header, wcs: FitsWcs) -> dict
             values = np.array([header[keyword] for keyword in needed], dtype=float)
             found[solution_of(name)] = wcs.with_linear_terms(values[:2], values[2:].reshape(2, 2))
     return found
+
+
+def _original(header: fits.Header, chip: Chip) -> OriginalPointing | None:
+    """Return the pointing as commanded: alternate O, which updatewcs keeps, else that of the aperture."""
+    values = [_number(header, f"{name}O", float("nan")) for name in _LINEAR]
+    crpix, crval, cd = np.split(np.array(values), [2, 4])
+    if np.isfinite(values).all() and abs(np.linalg.det(cd.reshape(2, 2))) > _SMALLEST_PIXEL:
+        terms = LinearTerms(crpix, crval, cd.reshape(2, 2))
+        return OriginalPointing(FitsWcs.tangential(terms, chip.shape), _BETWEEN_FILTERS)
+    ra, dec, angle = (_number(header, f"{name}_APER", float("nan")) for name in ("RA", "DEC", "PA"))
+    if not np.isfinite([ra, dec, angle]).all():
+        return None
+    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
+    turn = chip.wcs.pixel_scale / 3600 * np.array([[-cosine, sine], [sine, cosine]])
+    middle = 0.5 * (np.array(chip.shape[::-1]) + 1)
+    terms = LinearTerms(middle, np.array([ra, dec]), turn)
+    return OriginalPointing(FitsWcs.tangential(terms, chip.shape), _BETWEEN_APERTURES)
 
 
 def _root_name(path: Path, primary: fits.Header) -> str:
