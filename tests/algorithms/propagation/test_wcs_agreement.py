@@ -84,7 +84,7 @@ def test_the_correction_finds_the_wcs_that_both_had(name, which, n):
     assert got.status is FitStatus.PRIOR_ONLY
     (remark,) = (one for one in got.remarks if isinstance(one, WcsChanged))
     assert remark.exposure == direct.key
-    # what a filter and a grism differ by stays where no other pair tells it; 36" turned by 0.003 deg are 2 mas
+    # what a filter and a grism differ by stays where no other pair tells it; 36" turned by that are 2 mas
     assert left(altered[1], got, grism) < (5.0 if n > 1 else 60.0)
     assert 1e3 * got.transform.at(grism.plane).axis_error > left(altered[1], got, grism) / 3
     assert all(found[other.key].status is FitStatus.ALIGNED for _, other in pairs[1:])

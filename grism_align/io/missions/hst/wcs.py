@@ -10,7 +10,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.wcs import WCS, DistortionLookupTable, FITSFixedWarning, Sip
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS, DistortionLookupTable, Sip
 
 from grism_align.values.transform import TangentPlane
 
@@ -67,7 +68,7 @@ class FitsWcs:
             Whatever `astropy.wcs` raises on an inconsistent header.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
+            warnings.simplefilter("ignore", AstropyWarning)
             return cls(WCS(header, tables), shape)
 
     @classmethod
@@ -96,6 +97,11 @@ class FitsWcs:
         tables = {name: getattr(self._wcs, name) for name in _TABLES}
         parts = {name: (t.data, t.crpix, t.crval, t.cdelt) for name, t in tables.items() if t is not None}
         return _unpickled, (core, sip, parts, self._shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size of the chip, (ny, nx)."""
+        return self._shape
 
     @property
     def crval(self) -> NDArray[np.float64]:
