@@ -43,6 +43,7 @@ __all__ = [
     "NotByOwnSources",
     "NotTied",
     "OfDirect",
+    "OtherDistortion",
     "OtherGuideStars",
     "OtherOrbit",
     "OtherTarget",
@@ -65,6 +66,7 @@ __all__ = [
     "TooFewStarsKept",
     "Trailed",
     "UncertainField",
+    "WcsChanged",
     "WrongEpoch",
     "advice_on",
     "remark_entry",
@@ -196,6 +198,16 @@ class FailureCode(Enum):
     NO_COMMON_START = (
         "its WCS {theirs} and {mine} have no common start",
         "Fetch the files anew, so that all have the same WCSs",
+    )
+    WCS_CHANGED = (
+        "its WCS {solution} and that of {exposure} of the same name are {size:.2f} arcsec apart, though the "
+        "telescope was commanded alike: one of them was changed (shift {shift:.2f} arcsec, "
+        "roll {roll:.3f} deg, scale {scale:+.1e}, distortion {distortion:.2f} arcsec)",
+        "Fetch both files anew, or give the WCS that was changed a WCSNAME of its own",
+    )
+    OTHER_DISTORTION = (
+        "{exposure} has another distortion model ({theirs}, not {mine})",
+        "Fetch the files anew, so that all have one: two differ by up to 10 mas",
     )
     LENT_BY_ACQUISITION = ("{exposure} has the correction of its guide-star acquisition", _OWN_DIRECT)
     OF_DIRECT = ("{exposure}: {remarks}", "See what is said of the direct exposure")
@@ -625,6 +637,26 @@ class NoCommonStart(Remark, code=FailureCode.NO_COMMON_START):
 
     def _words(self) -> dict[str, Any]:
         return {name: solution or "without name" for name, solution in self.numbers.items()}
+
+
+class WcsChanged(Remark, code=FailureCode.WCS_CHANGED):
+    """A direct and a grism exposure whose WCSs of one name are two; `size` is the most at a pixel, arcsec."""
+
+    exposure: str
+    solution: str
+    size: float
+    shift: float
+    roll: float
+    scale: float
+    distortion: float
+
+
+class OtherDistortion(Remark, code=FailureCode.OTHER_DISTORTION):
+    """A governing exposure with a distortion model of another name."""
+
+    exposure: str
+    theirs: str
+    mine: str
 
 
 class LentByAcquisition(Remark, code=FailureCode.LENT_BY_ACQUISITION):
