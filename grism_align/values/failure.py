@@ -22,6 +22,7 @@ __all__ = [
     "DriftTooLarge",
     "EmptyCatalog",
     "FailureCode",
+    "FarFromDither",
     "InAnotherFrame",
     "InsteadOf",
     "LargeRms",
@@ -42,6 +43,7 @@ __all__ = [
     "NotByOwnSources",
     "NotTied",
     "OfDirect",
+    "OtherDistortion",
     "OtherGuideStars",
     "OtherOrbit",
     "OtherTarget",
@@ -51,6 +53,7 @@ __all__ = [
     "Rebased",
     "Remark",
     "SameGuideStars",
+    "SamePixels",
     "SeparateFrame",
     "ShiftError",
     "SpectraOff",
@@ -63,6 +66,7 @@ __all__ = [
     "TooFewStarsKept",
     "Trailed",
     "UncertainField",
+    "WcsChanged",
     "WrongEpoch",
     "advice_on",
     "remark_entry",
@@ -109,6 +113,16 @@ class FailureCode(Enum):
     )
     NONE_CAN_LEND = ("no direct exposure can lend its correction: {candidates}", _NAME_DIRECT)
     MATCHES_NO_OTHER = ("matches no other exposure: {cause}", _FAR_OFF)
+    SAME_PIXELS = (
+        "{n} detections match on the pixels that they have in {exposure}, although a dither of "
+        "{dither:.1f} arcsec lies between: they are of the detector, not of the sky",
+        "See what they are; flag bad pixels in DQ, or give deeper source lists",
+    )
+    FAR_FROM_DITHER = (
+        "{n} sources match {shift:.2f} arcsec from where {exposure} of its guide-star acquisition puts them, "
+        "which is not believed beyond {limit:g}",
+        "See whether guiding was lost; if the shift is real, give a larger dither_error",
+    )
     NOT_AT_POINTING = ("its sources are not where its guide-star acquisition puts them", _FAR_OFF)
     AMBIGUOUS_MATCH = (
         "ambiguous: {n} sources match, and {other} where the offset differs by {offset:.1f} arcsec",
@@ -164,8 +178,8 @@ class FailureCode(Enum):
         "Relax that cut, or give another catalog",
     )
     CATALOG_ELSEWHERE = (
-        "its nearest source is {distance} from the exposures, at RA {ra:.5f}, Dec {dec:.5f}",
-        "Give a catalog of the field",
+        "its nearest source is {distance} from the exposures, at RA {ra:.5f}, Dec {dec:.5f}{otherwise}",
+        "Give a catalog of the field, with its positions in degrees",
     )
     NO_CATALOG = ("no reference catalog ({outcomes})", "See what was tried, and mend it or give a file")
     NOT_TIED = ("not tied to {catalog}{causes}", f"{_DEEPER_CATALOG}; relative to each other they are good")
@@ -184,6 +198,16 @@ class FailureCode(Enum):
     NO_COMMON_START = (
         "its WCS {theirs} and {mine} have no common start",
         "Fetch the files anew, so that all have the same WCSs",
+    )
+    WCS_CHANGED = (
+        "its WCS {solution} and that of {exposure} of the same name are {size:.2f} arcsec apart, though the "
+        "telescope was commanded alike: one of them was changed (shift {shift:.2f} arcsec, "
+        "roll {roll:.3f} deg, scale {scale:+.1e}, distortion {distortion:.2f} arcsec)",
+        "Fetch both files anew, or give the WCS that was changed a WCSNAME of its own",
+    )
+    OTHER_DISTORTION = (
+        "{exposure} has another distortion model ({theirs}, not {mine})",
+        "Fetch the files anew, so that all have one: two differ by up to 10 mas",
     )
     LENT_BY_ACQUISITION = ("{exposure} has the correction of its guide-star acquisition", _OWN_DIRECT)
     OF_DIRECT = ("{exposure}: {remarks}", "See what is said of the direct exposure")
@@ -377,6 +401,23 @@ class MatchesNoOther(Remark, code=FailureCode.MATCHES_NO_OTHER):
     cause: Remark
 
 
+class SamePixels(Remark, code=FailureCode.SAME_PIXELS):
+    """A match of n detections that keep their pixels, with an exposure that is `dither` arcsec away."""
+
+    n: int
+    exposure: str
+    dither: float
+
+
+class FarFromDither(Remark, code=FailureCode.FAR_FROM_DITHER):
+    """A match that is `shift` arcsec from where another exposure of the acquisition puts the exposure."""
+
+    n: int
+    exposure: str
+    shift: float
+    limit: float
+
+
 class NotAtPointing(Remark, code=FailureCode.NOT_AT_POINTING):
     """An exposure whose sources are elsewhere than the others of its acquisition tell."""
 
@@ -499,18 +540,21 @@ class CutAway(Remark, code=FailureCode.CUT_AWAY):
 
 
 class CatalogElsewhere(Remark, code=FailureCode.CATALOG_ELSEWHERE):
-    """A catalog of another place: distance, RA and Dec of its nearest source, deg."""
+    """A catalog of another place: distance, RA and Dec of its nearest source, deg; how it may be meant."""
 
     distance: float
     ra: float
     dec: float
+    reading: str = ""
+    n_there: int = 0
 
     def _words(self) -> dict[str, Any]:
         size, unit = next(
             ((size, unit) for size, unit in ((1.0, "deg"), (1 / 60, "arcmin")) if self.distance >= size),
             (1 / 3600, "arcsec"),
         )
-        return {**self.numbers, "distance": f"{self.distance / size:.1f} {unit}"}
+        otherwise = f"; {self.n_there} of its sources are there if {self.reading}" if self.reading else ""
+        return {**self.numbers, "distance": f"{self.distance / size:.1f} {unit}", "otherwise": otherwise}
 
 
 class NoCatalog(Remark, code=FailureCode.NO_CATALOG):
@@ -593,6 +637,26 @@ class NoCommonStart(Remark, code=FailureCode.NO_COMMON_START):
 
     def _words(self) -> dict[str, Any]:
         return {name: solution or "without name" for name, solution in self.numbers.items()}
+
+
+class WcsChanged(Remark, code=FailureCode.WCS_CHANGED):
+    """A direct and a grism exposure whose WCSs of one name are two; `size` is the most at a pixel, arcsec."""
+
+    exposure: str
+    solution: str
+    size: float
+    shift: float
+    roll: float
+    scale: float
+    distortion: float
+
+
+class OtherDistortion(Remark, code=FailureCode.OTHER_DISTORTION):
+    """A governing exposure with a distortion model of another name."""
+
+    exposure: str
+    theirs: str
+    mine: str
 
 
 class LentByAcquisition(Remark, code=FailureCode.LENT_BY_ACQUISITION):

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from astropy.io import fits
 
+from grism_align.io.files.cards import mend
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _GZIP = b"\x1f\x8b"
 
 @contextmanager
 def open_fits(path: Path) -> Iterator[fits.HDUList]:
-    """Open a FITS file as it lies on disk: nothing scaled or uncompressed.
+    """Open a FITS file: nothing scaled, compressed images as the images that they are; all cards can be read.
 
     Raises
     ------
@@ -36,7 +37,8 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
             hdus = stack.enter_context(_whole(stream))
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
-        except (OSError, EOFError, ValueError, Warning) as error:
+        except Exception as error:
+            # astropy trips over structural keywords in many ways
             raise _unreadable(path, error) from error
         yield hdus
 
@@ -48,8 +50,9 @@ def _whole(stream: IO[bytes]) -> fits.HDUList:
         # The second is what it says of a file that ends within a header.
         for words in ("may have been truncated", "the file is corrupted"):
             warnings.filterwarnings("error", message=f"(?s).*{words}")
-        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
-        len(hdus)
+        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True)
+        for hdu in hdus:
+            mend(hdu.header)
     return hdus
 
 
@@ -83,9 +86,11 @@ def primary_header(path: Path) -> fits.Header:
     """
     try:
         with _unpacked(path) as stream:
-            return fits.Header.fromfile(stream)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+            header = fits.Header.fromfile(stream)
+            mend(header)
+    except (OSError, EOFError, ValueError, zlib.error, fits.VerifyError) as error:
         raise _unreadable(path, error) from error
+    return header
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:

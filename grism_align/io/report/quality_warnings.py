@@ -68,6 +68,7 @@ class QualityWarning:
 def quality_warnings(contents: Contents) -> list[QualityWarning]:
     """All that is to be known of a record before its products are used, the worst first."""
     finders: tuple[Callable[[Contents], Iterator[QualityWarning]], ...] = (
+        _left_out,
         _failures,
         _priors,
         _substitutes,
@@ -80,6 +81,7 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _large_shifts,
         _missing_files,
         _mixed_solutions,
+        _mixed_distortions,
         _earlier,
     )
     found = [one for finder in finders for one in finder(contents)]
@@ -93,6 +95,11 @@ def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...],
         grouped.setdefault(text_of(entry.remarks), []).append(entry)
     for text, members in grouped.items():
         yield text, members[0].remarks, tuple(member.key for member in members)
+
+
+def _left_out(contents: Contents) -> Iterator[QualityWarning]:
+    for one in contents.record.left_out:
+        yield QualityWarning(f"{one.name} left out: {one.problem}", one.remedy or "Leave it out")
 
 
 def _failures(contents: Contents) -> Iterator[QualityWarning]:
@@ -283,6 +290,20 @@ def _mixed_solutions(contents: Contents) -> Iterator[QualityWarning]:
         text = f"The exposures came with WCSs of different solutions: {listed(names)}"
         remedy = "Corrections count from each exposure's own, so compare final positions and not shifts"
         yield QualityWarning(text, remedy, is_problem=False)
+
+
+def _mixed_distortions(contents: Contents) -> Iterator[QualityWarning]:
+    found: dict[str, list[str]] = {}
+    for entry in contents.entries:
+        instrument, model = entry.record.instrument, entry.record.input_wcs.distortion
+        found.setdefault(instrument, []).append(model or "unnamed")
+    for instrument, models in found.items():
+        names = sorted(set(models))
+        if len(names) > 1:
+            each = listed([f"{name} ({models.count(name)})" for name in names])
+            text = f"Exposures of {instrument} have different distortion models: {each}"
+            remedy = "Two models differ by up to 10 mas: fetch the files anew, so that all have one"
+            yield QualityWarning(text, remedy)
 
 
 def _earlier(contents: Contents) -> Iterator[QualityWarning]:

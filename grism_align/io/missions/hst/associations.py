@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
+from grism_align.io.files.cards import Cards, mend
 from grism_align.io.files.fits import is_fits
 from grism_align.io.files.sources import file_of_root, path_of
 from grism_align.io.missions.hst.facts import FACTS
@@ -50,7 +51,10 @@ def read_association(source: Source) -> Association | None:
         if table is None:
             return None
         rows = [_row(record, table.columns.names) for record in table.data]
-        header = {key: hdus[0].header[card] for key, card in _HEADER.items() if card in hdus[0].header}
+        mend(hdus[0].header)
+        cards = Cards(path, hdus[0].header)
+        found = {key: cards.value(keyword) for key, keyword in _HEADER.items()}
+        header = {key: value for key, value in found.items() if value is not None}
     exposures = [(name, kind) for name, kind, present in rows if present and not kind.startswith("PROD")]
     return Association(
         product=_product([(name, kind) for name, kind, _ in rows if kind.startswith("PROD")], path),

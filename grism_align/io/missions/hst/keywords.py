@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
+    from collections.abc import Iterable
 
-__all__ = ["INSTRUMENTS", "ab_zero_point", "filter_of", "guide_star_of", "instrument_of", "text_of"]
+    from grism_align.io.files.cards import Cards
+
+__all__ = ["INSTRUMENTS", "ab_zero_point", "guide_star_of", "instrument_of", "positive_number"]
 
 #: INSTRUME and DETECTOR of the instruments that are read, and the name that the package gives them.
 INSTRUMENTS: dict[tuple[str, str], str] = {
@@ -19,50 +21,32 @@ INSTRUMENTS: dict[tuple[str, str], str] = {
     ("ACS", "WFC"): "acs_wfc",
 }
 
-_NO_VALUE = frozenset({"", "N/A", "NONE", "UNKNOWN"})
-
-
 _GUIDE_STAR_KEYWORDS = ("DGESTAR", "SGESTAR", "T_SGSTAR")
 
 
-def text_of(header: Mapping[str, Any], keyword: str) -> str:
-    """Return a keyword's value as stripped text, empty where it is missing."""
-    return str(header.get(keyword, "")).strip()
-
-
-def instrument_of(header: Mapping[str, Any]) -> str | None:
+def instrument_of(cards: Cards) -> str | None:
     """Return the package's name of the instrument, None where it is not one that is read."""
-    key = (text_of(header, "INSTRUME").upper(), text_of(header, "DETECTOR").upper())
+    key = (cards.text("INSTRUME").upper(), cards.text("DETECTOR").upper())
     return INSTRUMENTS.get(key)
 
 
-def filter_of(header: Mapping[str, Any]) -> str:
-    """Filter or grism: FILTER, or what is not clear of FILTER1 and FILTER2; empty where unknown."""
-    if text_of(header, "FILTER"):
-        return text_of(header, "FILTER").upper()
-    wheels = [text_of(header, keyword).upper() for keyword in ("FILTER1", "FILTER2")]
-    return "-".join(name for name in wheels if name and not name.startswith("CLEAR"))
-
-
-def guide_star_of(header: Mapping[str, Any]) -> str | None:
+def guide_star_of(cards: Cards) -> str | None:
     """Return the guide star, None where the headers don't name it."""
-    names = (text_of(header, keyword) for keyword in _GUIDE_STAR_KEYWORDS)
-    return next((name for name in names if name.upper() not in _NO_VALUE), None)
+    return next(filter(None, map(cards.text, _GUIDE_STAR_KEYWORDS)), None)
 
 
-def positive_number(headers: Iterable[Mapping[str, Any]], keyword: str) -> float:
+def positive_number(headers: Iterable[Cards], keyword: str) -> float:
     """Return the first positive number that headers have for a keyword; NaN for none."""
-    values = (header.get(keyword) for header in headers)
-    positive = (float(value) for value in values if isinstance(value, int | float) and value > 0)
-    return next(positive, float("nan"))
+    values = (cards.number(keyword) for cards in headers)
+    return next((value for value in values if value > 0), nan)
 
 
-def ab_zero_point(headers: tuple[Mapping[str, Any], ...]) -> float:
+def ab_zero_point(headers: tuple[Cards, ...]) -> float:
     """AB magnitude of one count per second, from PHOTFLAM and PHOTPLAM, else from PHOTFNU.
 
     Parameters
     ----------
-    headers : tuple of mappings
+    headers : tuple of Cards
         The science and the primary header: WFC3/IR has the keywords in the latter, the CCDs in the former.
 
     Returns

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.cards import Cards
 from grism_align.io.files.fits import is_fits, primary_header
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.associations import read_association as association
 from grism_align.io.missions.hst.facts import FACTS as facts  # noqa: N811  # as the protocol has it
 from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.io.missions.hst.headers import distortion_models, solution_name
-from grism_align.io.missions.hst.keywords import text_of
 from grism_align.io.missions.hst.read import read_exposure as read
 from grism_align.io.missions.hst.read import read_instrument as instrument
 from grism_align.io.missions.hst.read import read_keywords as keywords
@@ -47,4 +47,4 @@ def claims(source: Source) -> bool:
     if not isinstance(source, os.PathLike):
         return False
     path = path_of(source)
-    return is_fits(path) and text_of(primary_header(path), "TELESCOP") == "HST"
+    return is_fits(path) and Cards(path, primary_header(path)).text("TELESCOP") == "HST"

@@ -9,20 +9,32 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from astropy.io import fits
 
+from grism_align.io.files.cards import Bounds, Cards
 from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.sources import path_of
+from grism_align.io.missions.hst.completeness import require_end
+from grism_align.io.missions.hst.extensions import science_extensions
 from grism_align.io.missions.hst.facts import FACTS, TELESCOPE
-from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
+from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, models_of, solution_of
 from grism_align.io.missions.hst.keywords import (
     INSTRUMENTS,
     ab_zero_point,
-    filter_of,
     guide_star_of,
     instrument_of,
     positive_number,
-    text_of,
 )
+from grism_align.io.missions.hst.kinds import refuse_other_kinds
+from grism_align.io.missions.hst.original_pointing import original_pointing
+from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
+from grism_align.io.missions.hst.wcs_cards import (
+    RUN_UPDATEWCS,
+    check_scale,
+    check_stated_once,
+    linear_terms,
+    wcs_header,
+)
+from grism_align.io.missions.hst.wheels import filter_of
 from grism_align.io.missions.hst.windows import detector_window
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
@@ -42,17 +54,16 @@ __all__ = ["read_exposure", "read_instrument", "read_keywords", "read_pixels"]
 
 _WCS_NAME = re.compile("WCSNAME[A-Z]?")
 _CALIBRATED = f"Give {FACTS.reads}"
-_RUN_UPDATEWCS = (
-    "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
-    "without its distortion model an exposure can't be aligned"
-)
+_ROOT_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
+# From the launch to the end of the century, MJD.
+_YEARS = Bounds(48000.0, 88000.0)
+_SECONDS = Bounds(0.0, 1e5)
+_SIZES = Bounds(1, 1e5)
 _KEYWORDS = (
     *("TELESCOP", "INSTRUME", "DETECTOR", "TARGNAME", "FILTER", "FILTER1", "FILTER2"),
     *("DATE-OBS", "TIME-OBS", "EXPSTART", "EXPTIME", "PA_V3", "RA_TARG", "DEC_TARG", "POSTARG1", "POSTARG2"),
     *("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU"),
 )
-# astropy takes zero for those that are missing
-_LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 
 
 def read_instrument(source: Source) -> str:
@@ -65,7 +76,8 @@ def read_instrument(source: Source) -> str:
     """
     path = path_of(source)
     with open_fits(path) as hdus:
-        return _instrument(path, hdus[0].header)
+        refuse_other_kinds(path, hdus)
+        return _instrument(Cards(path, hdus[0].header))
 
 
 def read_exposure(source: Source) -> Exposure:
@@ -83,79 +95,60 @@ def read_exposure(source: Source) -> Exposure:
     """
     path = path_of(source)
     with open_fits(path) as hdus:
-        primary = hdus[0].header
-        instrument = _instrument(path, primary)
-        _require_extensions(path, primary, len(hdus) - 1)
-        science = [hdu for hdu in hdus if hdu.name == "SCI"]
-        if not science:
-            raise InputError(path, "no SCI extension", _CALIBRATED)
+        primary = Cards(path, hdus[0].header)
+        refuse_other_kinds(path, hdus)
+        instrument = _instrument(primary)
+        require_end(path, hdus)
+        science = science_extensions(path, hdus)
         chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
-        return _build_exposure(source, instrument, primary, science[0].header, chips)
+        cards = [Cards.of(path, hdu) for hdu in science]
+        unit = pixel_unit(instrument, cards, primary)
+        return _build_exposure(source, instrument, (primary, cards[0]), chips, unit)
 
 
-def _instrument(path: Path, primary: fits.Header) -> str:
+def _instrument(primary: Cards) -> str:
     instrument = instrument_of(primary)
     if instrument is None:
-        found = f"{text_of(primary, 'INSTRUME')}/{text_of(primary, 'DETECTOR')}"
+        found = "/".join(filter(None, map(primary.text, ("INSTRUME", "DETECTOR")))) or "unknown"
         known = ", ".join("/".join(names) for names in INSTRUMENTS)
-        raise InputError(path, f"instrument {found} is not one of {known}", _CALIBRATED)
+        raise InputError(primary.path, f"instrument {found} is not one of {known}", _CALIBRATED)
     return instrument
 
 
-def _require_extensions(path: Path, primary: fits.Header, found: int) -> None:
-    """Refuse a file cut off between two extensions, which otherwise looks whole."""
-    promised = primary.get("NEXTEND")
-    if isinstance(promised, int) and found < promised:
-        problem = f"{found} extensions of the {promised} that NEXTEND promises; it is truncated"
-        raise InputError(path, problem, "Fetch the file again")
-
-
 def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
-    header = hdu.header
-    _require_distortion(path, hdu)
-    shape = _shape_of(header)
-    if shape is None:
-        raise InputError(path, f"SCI,{hdu.ver} is no image", _CALIBRATED)
+    cards = Cards.of(path, hdu)
+    header = wcs_header(cards)
+    shape = _shape_of(cards)
     try:
         wcs = FitsWcs.from_header(header, hdus, shape)
     except Exception as error:
-        problem = f"SCI,{hdu.ver} has no usable WCS ({error})"
-        raise InputError(path, problem, _RUN_UPDATEWCS) from error
-    scale = header.get("IDCSCALE")
-    scale = float(scale) if isinstance(scale, int | float) and scale > 0 else float("nan")
-    return Chip(int(hdu.ver), shape, wcs, detector_window(header), scale)
+        problem = f"{cards.extension} has no usable WCS ({one_line(error)})"
+        raise InputError(path, problem, RUN_UPDATEWCS) from error
+    check_scale(cards, wcs)
+    check_stated_once(cards, wcs, hdus)
+    return Chip(int(hdu.ver), shape, wcs, detector_window(cards), positive_number([cards], "IDCSCALE"))
 
 
-def _require_distortion(path: Path, hdu: fits.ImageHDU) -> None:
-    """Refuse headers that would be wrong by arcseconds at the edges of the chip."""
-    header = hdu.header
-    ctypes = [text_of(header, keyword) for keyword in ("CTYPE1", "CTYPE2")]
-    if ctypes != ["RA---TAN-SIP", "DEC--TAN-SIP"] or "A_ORDER" not in header or "B_ORDER" not in header:
-        problem = f"SCI,{hdu.ver} has no SIP distortion (CTYPE = {', '.join(ctypes)})"
-        raise InputError(path, problem, _RUN_UPDATEWCS)
-    missing = [name for name in _LINEAR if not isinstance(header.get(name), int | float)]
-    if missing:
-        raise InputError(path, f"SCI,{hdu.ver} lacks {', '.join(missing)}", _RUN_UPDATEWCS)
-
-
-def _shape_of(header: fits.Header) -> tuple[int, int] | None:
+def _shape_of(cards: Cards) -> tuple[int, int]:
     """Size of an image extension; of a constant one from NPIX1 and NPIX2."""
     for x, y in (("NAXIS1", "NAXIS2"), ("NPIX1", "NPIX2")):
-        if x in header and y in header:
-            return int(header[y]), int(header[x])
-    return None
+        if x in cards.header and y in cards.header:
+            return cards.required_whole(y, _SIZES), cards.required_whole(x, _SIZES)
+    raise InputError(cards.path, f"{cards.extension} is no image", _CALIBRATED)
 
 
 def _build_exposure(
-    source: Source, instrument: str, primary: fits.Header, science: fits.Header, chips: tuple[Chip, ...]
+    source: Source, instrument: str, headers: tuple[Cards, Cards], chips: tuple[Chip, ...], unit: str
 ) -> Exposure:
-    path = path_of(source)
-    key = _root_name(path, primary)
+    primary, science = headers
+    key = _root_name(primary)
     band = filter_of(primary)
     if not band:
-        raise InputError(path, "no FILTER, nor FILTER1 or FILTER2", _CALIBRATED)
+        raise InputError(primary.path, "no FILTER, nor FILTER1 or FILTER2", _CALIBRATED)
     guide_star = guide_star_of(primary)
     visit = key[:6]
+    start, end = _times(primary)
+    names = _wcs_names(science)
     return Exposure(
         key=key,
         source=source,
@@ -167,58 +160,67 @@ def _build_exposure(
         visit=visit,
         group=visit if guide_star is None else f"{visit}:{guide_star}",
         guide_star=guide_star,
-        target=text_of(primary, "TARGNAME"),
-        dither_offset=(_number(primary, "POSTARG1", 0.0), _number(primary, "POSTARG2", 0.0)),
-        start=_required_number(path, primary, "EXPSTART"),
-        end=_required_number(path, primary, "EXPEND"),
-        exposure_time=_required_number(path, primary, "EXPTIME"),
+        target=primary.text("TARGNAME"),
+        dither_offset=(primary.number("POSTARG1", 0.0), primary.number("POSTARG2", 0.0)),
+        start=start,
+        end=end,
+        exposure_time=_exposure_time(primary),
         ab_zero_point=ab_zero_point((science, primary)),
-        is_rate=text_of(science, "BUNIT").upper().endswith("/S"),
+        is_rate=unit.endswith("/S"),
         rejects_cosmic_rays=instrument == "wfc3_ir",
         chips=chips,
-        wcs_solution=solution_of(text_of(science, "WCSNAME")),
+        wcs_solution=solution_of(names.get("WCSNAME", "")),
         alternates=_alternates(science, primary, cast("FitsWcs", chips[0].wcs)),
-        taken_names=tuple(str(science[keyword]) for keyword in science if _WCS_NAME.fullmatch(keyword)),
-        wcs_name=text_of(science, "WCSNAME"),
-        is_product=STATUS_KEYWORD in primary,
-        rate_unit="ELECTRONS/S",
+        original=original_pointing(science, chips[0]),
+        distortion=models_of(science.header, primary.header),
+        taken_names=tuple(names.values()),
+        wcs_name=names.get("WCSNAME", ""),
+        is_product=STATUS_KEYWORD in primary.header,
+        rate_unit=f"{unit.removesuffix('/S')}/S",
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 
 
-def _alternates(header: fits.Header, primary: fits.Header, wcs: FitsWcs) -> dict[str, PixelSky]:
+def _wcs_names(science: Cards) -> dict[str, str]:
+    """Names of the WCSs in a science header, by keyword."""
+    keywords = dict.fromkeys(filter(_WCS_NAME.fullmatch, science.header))
+    return {keyword: science.text(keyword) for keyword in keywords}
+
+
+def _alternates(science: Cards, primary: Cards, wcs: FitsWcs) -> dict[str, PixelSky]:
     """Other solutions of a science header, which differ in CRVAL and CD only."""
     found: dict[str, PixelSky] = {}
-    model = model_of(header, primary)
+    model = model_of(science.header, primary.header)
     for letter in ascii_uppercase:
-        name = text_of(header, f"WCSNAME{letter}")
-        needed = [f"{stem}{letter}" for stem in ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")]
-        if not all(keyword in header for keyword in needed):
-            continue
-        same_pixel = all(header.get(f"CRPIX{i}{letter}") == header[f"CRPIX{i}"] for i in (1, 2))
-        if same_pixel and name.partition("-")[0] == model:
-            values = np.array([header[keyword] for keyword in needed], dtype=float)
-            found[solution_of(name)] = wcs.with_linear_terms(values[:2], values[2:].reshape(2, 2))
+        name = science.text(f"WCSNAME{letter}")
+        if name.partition("-")[0] == model and (terms := linear_terms(science, letter)):
+            found[solution_of(name)] = wcs.with_linear_terms(*terms)
     return found
 
 
-def _root_name(path: Path, primary: fits.Header) -> str:
-    root = text_of(primary, "ROOTNAME").lower()
-    if not root:
-        raise InputError(path, "no ROOTNAME", _CALIBRATED)
-    return root
+def _root_name(primary: Cards) -> str:
+    root = primary.required_text("ROOTNAME")
+    if not _ROOT_NAME.fullmatch(root):
+        problem = f"ROOTNAME in the primary header is no name of an exposure ({root!r})"
+        raise InputError(primary.path, problem, "Set ROOTNAME to the right value, or fetch the file again")
+    return root.lower()
 
 
-def _number(header: fits.Header, keyword: str, default: float) -> float:
-    value = header.get(keyword)
-    return float(value) if isinstance(value, int | float) else default
+def _times(primary: Cards) -> tuple[float, float]:
+    """Start and end, MJD."""
+    start, end = (primary.required_number(keyword, _YEARS) for keyword in ("EXPSTART", "EXPEND"))
+    if end < start:
+        problem = f"EXPSTART in the primary header is {start!r}, after EXPEND, {end!r}"
+        raise InputError(primary.path, problem, "Set both to the right values, or fetch the file again")
+    return start, end
 
 
-def _required_number(path: Path, header: fits.Header, keyword: str) -> float:
-    value = _number(header, keyword, float("nan"))
-    if not np.isfinite(value):
-        raise InputError(path, f"no {keyword} in the primary header", _CALIBRATED)
-    return value
+def _exposure_time(primary: Cards) -> float:
+    seconds = primary.required_number("EXPTIME", _SECONDS)
+    if seconds == 0:
+        problem = "EXPTIME is 0 s: nothing was exposed"
+        raise InputError(primary.path, problem, "Leave it out: the observation failed")
+    return seconds
 
 
 def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
@@ -229,13 +231,15 @@ def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
     InputError
         If the file can't be read.
     """
-    with open_fits(path_of(exposure.source)) as hdus:
-        science = next(hdu.header for hdu in hdus if hdu.name == "SCI")
+    path = path_of(exposure.source)
+    with open_fits(path) as hdus:
+        science = next(hdu for hdu in hdus if hdu.name == "SCI")
+        headers = Cards(path, hdus[0].header), Cards.of(path, science)
         return {
-            name: (header[name], header.comments[name])
+            name: (value, cards.header.comments[name])
             for name in _KEYWORDS
-            for header in (hdus[0].header, science)
-            if name in header
+            for cards in headers
+            if (value := cards.value(name)) is not None
         }
 
 
@@ -265,19 +269,28 @@ def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
     try:
         with fits.open(path, memmap=False) as hdus:
             for name in ("SCI", "ERR", "DQ"):
-                arrays[name] = _array(hdus[name, chip.number], chip.shape)
+                arrays[name] = _array(hdus, name, chip)
     except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
         problem = f"can't read SCI, ERR and DQ of chip {chip.number} ({one_line(error)})"
         raise InputError(path, problem, _CALIBRATED) from error
     return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
 
 
-def _array(hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return the array in native byte order; a constant extension is spread out."""
+def _array(hdus: fits.HDUList, name: str, chip: Chip) -> NDArray[Any]:
+    """Return an array in native byte order; a constant extension is spread out, unknown errors are zero."""
+    if name == "ERR" and not _has_values(hdus, chip.number):
+        return np.zeros(chip.shape, np.float32)
+    hdu = hdus[name, chip.number]
     if hdu.data is None:
-        return np.full(shape, hdu.header["PIXVALUE"])
+        return np.full(chip.shape, hdu.header["PIXVALUE"])
     data = np.asarray(hdu.data)
-    if data.shape != shape:
-        msg = f"shape {data.shape}, not {shape}"
+    if data.shape != chip.shape:
+        msg = f"shape {data.shape}, not {chip.shape}"
         raise ValueError(msg)
     return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def _has_values(hdus: fits.HDUList, number: int) -> bool:
+    """Tell whether the errors of a chip are there, as an array or as a constant."""
+    name = ("ERR", number)
+    return name in hdus and (hdus[name].data is not None or "PIXVALUE" in hdus[name].header)

@@ -10,7 +10,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.wcs import WCS, DistortionLookupTable, FITSFixedWarning, Sip
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS, DistortionLookupTable, Sip
 
 from grism_align.values.transform import TangentPlane
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from numpy.typing import ArrayLike, NDArray
 
+    from grism_align.io.missions.hst.headers import LinearTerms
     from grism_align.values.transform import LinearTransform
 
 __all__ = ["FitsWcs", "corrected_linear_terms"]
@@ -66,8 +68,25 @@ class FitsWcs:
             Whatever `astropy.wcs` raises on an inconsistent header.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
+            warnings.simplefilter("ignore", AstropyWarning)
             return cls(WCS(header, tables), shape)
+
+    @classmethod
+    def tangential(cls, terms: LinearTerms, shape: tuple[int, int]) -> FitsWcs:
+        """Make a WCS of linear terms alone.
+
+        Parameters
+        ----------
+        terms : LinearTerms
+            Of a TAN projection.
+        shape : (ny, nx)
+            Size of the chip.
+        """
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
+        wcs.wcs.crpix, wcs.wcs.crval, wcs.wcs.cd = terms.crpix, terms.crval, terms.cd
+        wcs.wcs.set()
+        return cls(wcs, shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle every number as it is; astropy's own pickles round them as headers do."""
@@ -78,6 +97,11 @@ class FitsWcs:
         tables = {name: getattr(self._wcs, name) for name in _TABLES}
         parts = {name: (t.data, t.crpix, t.crval, t.cdelt) for name, t in tables.items() if t is not None}
         return _unpickled, (core, sip, parts, self._shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size of the chip, (ny, nx)."""
+        return self._shape
 
     @property
     def crval(self) -> NDArray[np.float64]:
