@@ -58,8 +58,18 @@ def network(rng, terms, roll=0.0, n_stars=150):
         own = np.flatnonzero((np.abs(stars - center) < HALF).all(axis=1))
         seen = true.inverted().apply(stars[own]) + error[own, None] * rng.normal(size=(len(own), 2))
         listed = PlaneList(seen, error[own], mag[own], np.full(len(own), 2016.0))
-        names = (str(number),), (listed,), ("ir",), f"v{visit}"
-        pointings.append(PointingSources(*names, roll_group=visit, pixel_scale=0.04, is_fixed=number == 0))
+        pointings.append(
+            PointingSources(
+                keys=(str(number),),
+                lists=(listed,),
+                instruments=("ir",),
+                visit=f"v{visit}",
+                acquisition=f"v{visit}",
+                roll_group=visit,
+                pixel_scale=0.04,
+                is_fixed=number == 0,
+            )
+        )
         truth.append(true)
     return Network(NetworkInput(pointings, PLANE, PointingSettings()), truth)
 
