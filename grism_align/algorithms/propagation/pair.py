@@ -79,6 +79,8 @@ class DirectCandidate:
         Number of its relative frame.
     variance : float, arcsec^2
         Of the shift of its correction, of one axis.
+    drift_share : float
+        Share of the drift of gyros that the pointing had between the two.
     """
 
     exposure: Exposure
@@ -91,6 +93,7 @@ class DirectCandidate:
     is_solid: bool = True
     frame: int = 0
     variance: float = 0.0
+    drift_share: float = 0.0
 
     @property
     def key(self) -> str:
@@ -216,6 +219,7 @@ def _direct_candidate(
         mismatch=_mismatch(grism, direct, pairing_radius),
         stay=place.stay,
         orbit=place.orbit,
+        drift_share=max(each.tracking.guiding.drift_share for each in (grism, direct)),
     )
 
 

@@ -24,6 +24,7 @@ from grism_align.io.missions.hst.keywords import (
     positive_number,
 )
 from grism_align.io.missions.hst.kinds import refuse_other_kinds
+from grism_align.io.missions.hst.tracking import tracking_of
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
     RUN_UPDATEWCS,
@@ -171,6 +172,7 @@ def _build_exposure(
         wcs_name=names.get("WCSNAME", ""),
         is_product=STATUS_KEYWORD in primary.header,
         rate_unit="ELECTRONS/S",
+        tracking=tracking_of((primary, science)),
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 
