@@ -25,6 +25,7 @@ from grism_align.io.missions.hst.keywords import (
 )
 from grism_align.io.missions.hst.kinds import refuse_other_kinds
 from grism_align.io.missions.hst.tracking import tracking_of
+from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
     RUN_UPDATEWCS,
@@ -100,7 +101,9 @@ def read_exposure(source: Source) -> Exposure:
         require_end(path, hdus)
         science = science_extensions(path, hdus)
         chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
-        return _build_exposure(source, instrument, (primary, Cards.of(path, science[0])), chips)
+        cards = [Cards.of(path, hdu) for hdu in science]
+        unit = pixel_unit(instrument, cards, primary)
+        return _build_exposure(source, instrument, (primary, cards[0]), chips, unit)
 
 
 def _instrument(primary: Cards) -> str:
@@ -135,7 +138,7 @@ def _shape_of(cards: Cards) -> tuple[int, int]:
 
 
 def _build_exposure(
-    source: Source, instrument: str, headers: tuple[Cards, Cards], chips: tuple[Chip, ...]
+    source: Source, instrument: str, headers: tuple[Cards, Cards], chips: tuple[Chip, ...], unit: str
 ) -> Exposure:
     primary, science = headers
     key = _root_name(primary)
@@ -163,7 +166,7 @@ def _build_exposure(
         end=end,
         exposure_time=_exposure_time(primary),
         ab_zero_point=ab_zero_point((science, primary)),
-        is_rate=science.text("BUNIT").upper().endswith("/S"),
+        is_rate=unit.endswith("/S"),
         rejects_cosmic_rays=instrument == "wfc3_ir",
         chips=chips,
         wcs_solution=solution_of(names.get("WCSNAME", "")),
@@ -171,7 +174,7 @@ def _build_exposure(
         taken_names=tuple(names.values()),
         wcs_name=names.get("WCSNAME", ""),
         is_product=STATUS_KEYWORD in primary.header,
-        rate_unit="ELECTRONS/S",
+        rate_unit=f"{unit.removesuffix('/S')}/S",
         tracking=tracking_of((primary, science)),
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )

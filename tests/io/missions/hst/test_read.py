@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -136,12 +137,67 @@ def test_compressed_whatever_the_name_says(direct_path, tmp_path, suffix):
     np.testing.assert_array_equal(pixels.sci, fits.getdata(direct_path, "SCI"))
 
 
-def test_rates_and_counts(direct_path, tmp_path):
-    for number, (unit, rates) in enumerate(
-        [("ELECTRONS", False), ("COUNTS/S", True), ("electrons/s", True), ("COUNTS", False)]
-    ):
-        path = edited(direct_path, tmp_path / f"{number}_flt.fits", ("SCI", "BUNIT", unit))
-        assert read_exposure(path).is_rate is rates
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("ELECTRONS/S", "electrons/s", "ELECTRON / S", "'ELECTRONS/S'", " Electrons/sec ", "e-/s", "e/s"),
+        *("E-/S", "electrons per second", "electron s-1", "electrons s^-1", "electrons*s**-1", "(e-)/s"),
+    ],
+)
+def test_rates_of_electrons(direct_path, tmp_path, caplog, unit):
+    exposure = read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+    assert (exposure.is_rate, exposure.rate_unit) == (True, "ELECTRONS/S")
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("unit", "rates"),
+    [
+        *(
+            (unit, True)
+            for unit in ("COUNTS/S", "counts/sec", "cps", "DN/s", "dn / S", "adu/s", "Counts s-1")
+        ),
+        *((unit, False) for unit in ("COUNTS", "count", "DN", "ADU")),
+    ],
+)
+def test_counts_are_no_electrons(direct_path, tmp_path, caplog, unit, rates):
+    exposure = read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+    assert (exposure.is_rate, exposure.rate_unit) == (rates, "COUNTS/S")
+    assert "a_flt.fits: pixels in COUNTS" in caplog.text
+
+
+@pytest.mark.parametrize("unit", ["ELECTRONS", "electrons", "e-", "Electron "])
+def test_counts_of_electrons(direct_path, tmp_path, unit):
+    exposure = read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+    assert (exposure.is_rate, exposure.rate_unit) == (False, "ELECTRONS/S")
+
+
+@pytest.mark.parametrize("unit", [None, "", "UNKNOWN", "whatever/s"])
+def test_without_a_unit_pixels_are_what_the_instrument_gives(truths, tmp_path, caplog, unit):
+    for name, truth in truths.items():
+        path = tmp_path / f"{name}_flt.fits"
+        shutil.copyfile(truth.paths[0], path)
+        with fits.open(path, mode="update") as hdus:
+            for hdu in hdus:
+                hdu.header.remove("BUNIT", ignore_missing=True)
+                if unit is not None and hdu.name == "SCI":
+                    hdu.header["BUNIT"] = unit
+        caplog.clear()
+        exposure = read_exposure(path)
+        assert (exposure.is_rate, exposure.rate_unit) == (name == "wfc3_ir", "ELECTRONS/S")
+        assert path.name in caplog.text
+
+
+@pytest.mark.parametrize("unit", ["MJy/sr", "Jy", "erg/s/cm2/Angstrom", "electrons/min", "deg"])
+def test_units_of_something_else_are_refused(direct_path, tmp_path, unit):
+    with pytest.raises(InputError, match="BUNIT"):
+        read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+
+
+def test_chips_in_two_units_are_refused(truths, tmp_path):
+    path = edited(truths["acs_wfc"].paths[0], tmp_path / "a_flc.fits", (("SCI", 2), "BUNIT", "ELECTRONS/S"))
+    with pytest.raises(InputError, match="ELECTRONS and ELECTRONS/S"):
+        read_exposure(path)
 
 
 def test_zero_point():
