@@ -67,6 +67,11 @@ class RelativeAlignStep(GrismAlignStep):
             self.settings(MotionSettings),
         )
         result = align_direct(exposures, choices)
+        if result.counts.get("flagged_fixed"):
+            logger.info(
+                "Left out as fixed to the detector: %d detections of all exposures",
+                result.counts["flagged_fixed"],
+            )
         for warning in result.warnings:
             logger.warning(warning)
         note = "; ".join(result.warnings)
@@ -77,6 +82,7 @@ class RelativeAlignStep(GrismAlignStep):
             exposures,
             note,
             result.counts,
+            catalogs={**exposures.catalogs, **result.catalogs},
             relative=result.solution,
             sources=result.sources,
             absolute=AlignmentSolution(),

@@ -22,6 +22,7 @@ __all__ = [
     "DriftTooLarge",
     "EmptyCatalog",
     "FailureCode",
+    "FarFromDither",
     "FlaggedByHeaders",
     "InAnotherFrame",
     "InsteadOf",
@@ -44,6 +45,7 @@ __all__ = [
     "NotByOwnSources",
     "NotTied",
     "OfDirect",
+    "OtherDistortion",
     "OtherGuideStars",
     "OtherOrbit",
     "OtherTarget",
@@ -53,6 +55,7 @@ __all__ = [
     "Rebased",
     "Remark",
     "SameGuideStars",
+    "SamePixels",
     "SeparateFrame",
     "ShiftError",
     "SpectraOff",
@@ -66,6 +69,7 @@ __all__ = [
     "Trailed",
     "UncertainField",
     "Unguided",
+    "WcsChanged",
     "WrongEpoch",
     "advice_on",
     "remark_entry",
@@ -116,6 +120,16 @@ class FailureCode(Enum):
     )
     NONE_CAN_LEND = ("no direct exposure can lend its correction: {candidates}", _NAME_DIRECT)
     MATCHES_NO_OTHER = ("matches no other exposure: {cause}", _FAR_OFF)
+    SAME_PIXELS = (
+        "{n} detections match on the pixels that they have in {exposure}, although a dither of "
+        "{dither:.1f} arcsec lies between: they are of the detector, not of the sky",
+        "See what they are; flag bad pixels in DQ, or give deeper source lists",
+    )
+    FAR_FROM_DITHER = (
+        "{n} sources match {shift:.2f} arcsec from where {exposure} of its guide-star acquisition puts them, "
+        "which is not believed beyond {limit:g}",
+        "See whether guiding was lost; if the shift is real, give a larger dither_error",
+    )
     NOT_AT_POINTING = ("its sources are not where its guide-star acquisition puts them", _FAR_OFF)
     AMBIGUOUS_MATCH = (
         "ambiguous: {n} sources match, and {other} where the offset differs by {offset:.1f} arcsec",
@@ -191,6 +205,16 @@ class FailureCode(Enum):
     NO_COMMON_START = (
         "its WCS {theirs} and {mine} have no common start",
         "Fetch the files anew, so that all have the same WCSs",
+    )
+    WCS_CHANGED = (
+        "its WCS {solution} and that of {exposure} of the same name are {size:.2f} arcsec apart, though the "
+        "telescope was commanded alike: one of them was changed (shift {shift:.2f} arcsec, "
+        "roll {roll:.3f} deg, scale {scale:+.1e}, distortion {distortion:.2f} arcsec)",
+        "Fetch both files anew, or give the WCS that was changed a WCSNAME of its own",
+    )
+    OTHER_DISTORTION = (
+        "{exposure} has another distortion model ({theirs}, not {mine})",
+        "Fetch the files anew, so that all have one: two differ by up to 10 mas",
     )
     LENT_BY_ACQUISITION = ("{exposure} has the correction of its guide-star acquisition", _OWN_DIRECT)
     OF_DIRECT = ("{exposure}: {remarks}", "See what is said of the direct exposure")
@@ -393,6 +417,23 @@ class MatchesNoOther(Remark, code=FailureCode.MATCHES_NO_OTHER):
     """An exposure in a relative frame of its own."""
 
     cause: Remark
+
+
+class SamePixels(Remark, code=FailureCode.SAME_PIXELS):
+    """A match of n detections that keep their pixels, with an exposure that is `dither` arcsec away."""
+
+    n: int
+    exposure: str
+    dither: float
+
+
+class FarFromDither(Remark, code=FailureCode.FAR_FROM_DITHER):
+    """A match that is `shift` arcsec from where another exposure of the acquisition puts the exposure."""
+
+    n: int
+    exposure: str
+    shift: float
+    limit: float
 
 
 class NotAtPointing(Remark, code=FailureCode.NOT_AT_POINTING):
@@ -614,6 +655,26 @@ class NoCommonStart(Remark, code=FailureCode.NO_COMMON_START):
 
     def _words(self) -> dict[str, Any]:
         return {name: solution or "without name" for name, solution in self.numbers.items()}
+
+
+class WcsChanged(Remark, code=FailureCode.WCS_CHANGED):
+    """A direct and a grism exposure whose WCSs of one name are two; `size` is the most at a pixel, arcsec."""
+
+    exposure: str
+    solution: str
+    size: float
+    shift: float
+    roll: float
+    scale: float
+    distortion: float
+
+
+class OtherDistortion(Remark, code=FailureCode.OTHER_DISTORTION):
+    """A governing exposure with a distortion model of another name."""
+
+    exposure: str
+    theirs: str
+    mine: str
 
 
 class LentByAcquisition(Remark, code=FailureCode.LENT_BY_ACQUISITION):

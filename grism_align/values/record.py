@@ -135,12 +135,13 @@ class InputWCS:
     """The WCS of an exposure before any correction."""
 
     names: tuple[str, ...] = recorded("Of all WCSs in the headers.")
+    distortion: str = recorded("Name of its distortion model; empty where unknown.")
     chips: tuple[ChipPositions, ...] = recorded("Each chip, with positions of some pixels.")
 
     @classmethod
     def of(cls, exposure: Exposure) -> InputWCS:
         """Look pixels up all over an exposure."""
-        return cls(exposure.taken_names, tuple(map(ChipPositions.of, exposure.chips)))
+        return cls(exposure.taken_names, exposure.distortion, tuple(map(ChipPositions.of, exposure.chips)))
 
 
 @declared(eq=False)

@@ -74,7 +74,7 @@ def align_direct(exposures: ExposureSet, choices: RelativeChoices) -> RelativeRe
     kept = [exposure for exposure in exposures.direct if exposure.key not in out]
     counts = {"exposures_left_out": len(out)} if out else {}
     if not kept:
-        return RelativeResult(AlignmentSolution(out), (), ("all direct exposures are left out",), counts)
+        return RelativeResult(AlignmentSolution(out), (), ("all direct exposures are left out",), counts, {})
     catalogs = {exposure.key: exposures.catalogs[exposure.key] for exposure in kept}
     found = align_relative(kept, catalogs, choices.relative, choices.match, choices.pointing)
     fits = {each.key: out.get(each.key) or found.solution[each.key] for each in exposures.direct}

@@ -82,6 +82,7 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _large_shifts,
         _missing_files,
         _mixed_solutions,
+        _mixed_distortions,
         _earlier,
     )
     found = [one for finder in finders for one in finder(contents)]
@@ -305,6 +306,20 @@ def _mixed_solutions(contents: Contents) -> Iterator[QualityWarning]:
         text = f"The exposures came with WCSs of different solutions: {listed(names)}"
         remedy = "Corrections count from each exposure's own, so compare final positions and not shifts"
         yield QualityWarning(text, remedy, is_problem=False)
+
+
+def _mixed_distortions(contents: Contents) -> Iterator[QualityWarning]:
+    found: dict[str, list[str]] = {}
+    for entry in contents.entries:
+        instrument, model = entry.record.instrument, entry.record.input_wcs.distortion
+        found.setdefault(instrument, []).append(model or "unnamed")
+    for instrument, models in found.items():
+        names = sorted(set(models))
+        if len(names) > 1:
+            each = listed([f"{name} ({models.count(name)})" for name in names])
+            text = f"Exposures of {instrument} have different distortion models: {each}"
+            remedy = "Two models differ by up to 10 mas: fetch the files anew, so that all have one"
+            yield QualityWarning(text, remedy)
 
 
 def _earlier(contents: Contents) -> Iterator[QualityWarning]:
