@@ -52,6 +52,11 @@ class RelativeAlignStep(GrismAlignStep):
         relative, match = self.settings(RelativeSettings), self.settings(MatchSettings)
         pointing = self.settings(PointingSettings)
         result = align_relative(exposures.direct, exposures.catalogs, relative, match, pointing)
+        if result.counts["flagged_fixed"]:
+            logger.info(
+                "Left out as fixed to the detector: %d detections of all exposures",
+                result.counts["flagged_fixed"],
+            )
         for warning in result.warnings:
             logger.warning(warning)
         note = "; ".join(result.warnings)
@@ -62,6 +67,7 @@ class RelativeAlignStep(GrismAlignStep):
             exposures,
             note,
             result.counts,
+            catalogs={**exposures.catalogs, **result.catalogs},
             relative=result.solution,
             sources=result.sources,
             absolute=AlignmentSolution(),

@@ -43,10 +43,17 @@ class SourceFlag(IntFlag):
     COSMIC_RAY = 8
     TRAILED = 16
     NO_CENTROID = 32
+    FIXED = 64
 
 
 #: A source with one of these has no position worth using.
-UNRELIABLE = SourceFlag.MASKED_CORE | SourceFlag.COSMIC_RAY | SourceFlag.TRAILED | SourceFlag.NO_CENTROID
+UNRELIABLE = (
+    SourceFlag.MASKED_CORE
+    | SourceFlag.COSMIC_RAY
+    | SourceFlag.TRAILED
+    | SourceFlag.NO_CENTROID
+    | SourceFlag.FIXED
+)
 
 _COLUMNS: dict[str, tuple[str, str | None]] = {
     "id": ("int64", None),

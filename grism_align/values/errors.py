@@ -16,6 +16,7 @@ __all__ = [
     "AssociationError",
     "CatalogServiceError",
     "GrismAlignError",
+    "ImplausibleMatchError",
     "InputError",
     "LooseMatchError",
     "NoRowsError",
@@ -242,3 +243,7 @@ class AmbiguousMatchError(AlignmentError):
 
 class LooseMatchError(AlignmentError):
     """A match whose sources lie too badly for a transform of the whole list."""
+
+
+class ImplausibleMatchError(AlignmentError):
+    """A match that the pointing says can't be one of the sky."""

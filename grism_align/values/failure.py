@@ -22,6 +22,7 @@ __all__ = [
     "DriftTooLarge",
     "EmptyCatalog",
     "FailureCode",
+    "FarFromDither",
     "InAnotherFrame",
     "InsteadOf",
     "LargeRms",
@@ -52,6 +53,7 @@ __all__ = [
     "Rebased",
     "Remark",
     "SameGuideStars",
+    "SamePixels",
     "SeparateFrame",
     "ShiftError",
     "SpectraOff",
@@ -111,6 +113,16 @@ class FailureCode(Enum):
     )
     NONE_CAN_LEND = ("no direct exposure can lend its correction: {candidates}", _NAME_DIRECT)
     MATCHES_NO_OTHER = ("matches no other exposure: {cause}", _FAR_OFF)
+    SAME_PIXELS = (
+        "{n} detections match on the pixels that they have in {exposure}, although a dither of "
+        "{dither:.1f} arcsec lies between: they are of the detector, not of the sky",
+        "See what they are; flag bad pixels in DQ, or give deeper source lists",
+    )
+    FAR_FROM_DITHER = (
+        "{n} sources match {shift:.2f} arcsec from where {exposure} of its guide-star acquisition puts them, "
+        "which is not believed beyond {limit:g}",
+        "See whether guiding was lost; if the shift is real, give a larger dither_error",
+    )
     NOT_AT_POINTING = ("its sources are not where its guide-star acquisition puts them", _FAR_OFF)
     AMBIGUOUS_MATCH = (
         "ambiguous: {n} sources match, and {other} where the offset differs by {offset:.1f} arcsec",
@@ -387,6 +399,23 @@ class MatchesNoOther(Remark, code=FailureCode.MATCHES_NO_OTHER):
     """An exposure in a relative frame of its own."""
 
     cause: Remark
+
+
+class SamePixels(Remark, code=FailureCode.SAME_PIXELS):
+    """A match of n detections that keep their pixels, with an exposure that is `dither` arcsec away."""
+
+    n: int
+    exposure: str
+    dither: float
+
+
+class FarFromDither(Remark, code=FailureCode.FAR_FROM_DITHER):
+    """A match that is `shift` arcsec from where another exposure of the acquisition puts the exposure."""
+
+    n: int
+    exposure: str
+    shift: float
+    limit: float
 
 
 class NotAtPointing(Remark, code=FailureCode.NOT_AT_POINTING):

@@ -103,7 +103,7 @@ def detect_sources(
         return _none(counts, NoSources(settings.threshold))
     saturated = has_bits(dq, settings.saturation_bits)
     sources = _measure(image, err, good, saturated, peaks, settings)
-    for flag in SourceFlag:
+    for flag in set(SourceFlag) - {SourceFlag.FIXED}:  # which only several exposures tell
         counts[f"flagged_{flag.name}".lower()] = int(((sources.flags & flag) != 0).sum())
     sources.counts.update(counts)
     return sources

@@ -44,7 +44,7 @@ def align_network(
     remarks : dict of int to Remark
         For pointings in a frame of their own, why they matched no other.
     """
-    clusters, remarks = merge_all(field.pointings, field.plane, match)
+    clusters, remarks = merge_all(field, match)
     clusters.sort(key=lambda cluster: _frame_order(field, cluster))
     frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
     alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}

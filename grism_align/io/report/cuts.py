@@ -23,6 +23,7 @@ _NAMES = {
     "flagged_cosmic_ray": "flagged: cosmic ray",
     "flagged_trailed": "flagged: trailed",
     "flagged_no_centroid": "flagged: no centroid",
+    "flagged_fixed": "flagged: fixed to the detector (hot pixels, columns, persistence)",
     "exposures_unusable": "exposures without usable sources",
     "frames": "frames that share no source",
     "sources": "sources in all",
