@@ -13,7 +13,6 @@ from grism_align.values.settings import PointingSettings, PropagationSettings, S
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["GrismWCSPropagateStep"]
 
 logger = logging.getLogger(__name__)
 
