@@ -19,7 +19,6 @@ from grism_align.values.settings import (
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["GrismWCSPropagateStep"]
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from grism_align.values.solution import AlignmentSolution
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["RelativeAlignStep"]
 
 logger = logging.getLogger(__name__)
 

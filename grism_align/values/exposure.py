@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from grism_align.values.telescope import Telescope
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["Chip", "Exposure", "ExposureKind", "OriginalPointing", "by_pointing"]
-
 
 _WHOLE = DetectorWindow()
 _NOTHING_KNOWN = Tracking()

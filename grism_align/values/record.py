@@ -24,24 +24,6 @@ if TYPE_CHECKING:
     from grism_align.values.errors import InputError
     from grism_align.values.exposure import Chip, Exposure
 
-__all__ = [
-    "Activity",
-    "AlignedSources",
-    "ChipPositions",
-    "Displacement",
-    "EarlierRecord",
-    "ExposureRecord",
-    "FilePair",
-    "FileRecord",
-    "InputWCS",
-    "LeftOut",
-    "Record",
-    "ReferencePositions",
-    "ReferenceRecord",
-    "ReferenceSources",
-    "References",
-    "StarStamps",
-]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

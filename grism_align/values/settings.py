@@ -14,28 +14,6 @@ from typing import Any
 from grism_align.values.errors import SettingsError
 from grism_align.values.outcome import ReservationKind
 
-__all__ = [
-    "AbsoluteSettings",
-    "DetectionSettings",
-    "ExecutionSettings",
-    "FailureSettings",
-    "GrismSettings",
-    "MatchSettings",
-    "MosaicSettings",
-    "MotionSettings",
-    "Parameter",
-    "PointingSettings",
-    "PropagationSettings",
-    "ReferenceMatchSettings",
-    "ReferenceSettings",
-    "RelativeSettings",
-    "SelectionSettings",
-    "ServiceSettings",
-    "Settings",
-    "TraceSettings",
-    "parameters_of",
-]
-
 
 @dataclass(frozen=True)
 class Parameter:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-__all__ = ["PointingCoherence", "Telescope"]
-
 
 @dataclass(frozen=True)
 class PointingCoherence:

@@ -7,8 +7,6 @@ from math import radians
 
 from grism_align.values.declaration import declared, recorded
 
-__all__ = ["Guiding", "Motion", "Tracking"]
-
 # How far guide stars are from the middle of a camera.
 _LEVER = radians(15.0 / 60.0)
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MotionSettings
 
-__all__ = ["left_out"]
-
 logger = logging.getLogger(__name__)
 
 

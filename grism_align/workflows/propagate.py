@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceCheck
 
-__all__ = ["PropagationChoices", "PropagationOutcome", "propagate_corrections"]
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
         RelativeSettings,
     )
 
-__all__ = ["RelativeChoices", "align_direct"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
-__all__ = ["summary_table"]
 
 _HEADINGS = (
     "exposure",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.solution import AlignmentSolution
 
-__all__ = ["learnt_errors"]
 
 # What is given beforehand is known to this factor, one standard deviation.
 _KNOWN_TO = 3.0

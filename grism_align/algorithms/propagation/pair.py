@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["DirectCandidate", "Relation", "direct_candidate", "direct_candidates", "is_rolled", "stays"]
 
 _SECONDS_PER_DAY = 86400.0
 

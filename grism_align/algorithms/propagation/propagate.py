@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import GrismSettings
 
-__all__ = ["propagate"]
-
 
 def propagate(
     grisms: Sequence[Exposure],

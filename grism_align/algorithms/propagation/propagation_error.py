@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import TangentPlane
 
-__all__ = [
-    "drift_correlation",
-    "mean_transform",
-    "offset_covariance",
-    "own_variances",
-    "propagation_covariance",
-    "weights_of",
-    "with_propagation_error",
-]
 
 # A microarcsecond squared: keeps weights finite where nothing has an error.
 _TINY = 1e-12

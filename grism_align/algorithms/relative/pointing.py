@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings, PointingSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["RelativeFrames", "is_trailed", "prior_only", "roll_groups"]
 
 # Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
 _SAME_ROLL = 5e-4

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents
     from grism_align.values.record import Activity
 
-__all__ = ["Cut", "StepCuts", "step_cuts"]
 
 # In the order in which they are made; the record has them in that of the alphabet.
 _NAMES = {

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.io.report.contents import Contents, Entry, Tie
 
-__all__ = ["QualityWarning", "quality_warnings"]
 
 # Residuals that are this many times what the errors allow.
 _LARGE_CHI2 = 4.0

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import FilePair, StarStamps
 
-__all__ = ["aligned_sources", "make_record", "reference_record"]
 
 _PACKAGES = ("grism_align", "numpy", "astropy", "asdf", "stpipe")
 

@@ -6,8 +6,6 @@ from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 from grism_align.values.mission import MissionFacts
 from grism_align.values.telescope import PointingCoherence, Telescope
 
-__all__ = ["FACTS", "TELESCOPE"]
-
 _NAME = "hst"
 
 TELESCOPE = Telescope(

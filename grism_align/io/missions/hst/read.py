@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
 
-__all__ = ["read_exposure", "read_instrument", "read_keywords", "read_pixels"]
 
 _WCS_NAME = re.compile("WCSNAME[A-Z]?")
 _CALIBRATED = f"Give {FACTS.reads}"

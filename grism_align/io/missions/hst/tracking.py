@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.io.files.cards import Cards
 
-__all__ = ["tracking_of"]
-
 _QUALITY = ("QUALITY", "QUALCOM1", "QUALCOM2", "QUALCOM3")
 _USUAL = frozenset({"", "OK", "NORMAL", "GOOD", "FINE", "F", "N/A", "NONE", "NO"})
 _LOST = re.compile(

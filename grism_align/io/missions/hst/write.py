@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["write_exposure"]
 
 # Below this, in arcsec, a correction is the one that the file already has.
 _NEGLIGIBLE = 1e-6
