@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from grism_align.values.trace import TraceModel
 
 
-__all__ = ["DetectorWindow"]
-
-
 @dataclass(frozen=True)
 class DetectorWindow:
     """The part of a detector that an array is: a whole chip, a subarray of it, or either one binned.

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.solution import ExposureFit
 
-__all__ = ["fitted_in_words"]
-
 _TERMS = {
     "shift": "a shift alone",
     "rshift": "shifts and a roll",

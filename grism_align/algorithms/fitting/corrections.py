@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["followed", "pointing_prior", "term_errors"]
-
 
 def pointing_prior(
     errors: PointingSettings, measured: Measurements, transforms: Sequence[LinearTransform]

@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["log_bayes_factor"]
-
 
 def log_bayes_factor(
     value: NDArray[np.float64], covariance: NDArray[np.float64], prior: NDArray[np.float64]

@@ -11,7 +11,6 @@ from scipy.linalg import block_diag
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["N_TERMS", "PointingPrior", "SharedPrior", "prior_normal", "prior_reweighted"]
 
 #: Linear terms of a group, of which a geometry takes the first few: roll, scale and two shears.
 N_TERMS = 4

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.fitting.joint import Measurements
 
-__all__ = ["Systematics", "WeightedFit", "shared_errors"]
-
 # Cells along a side of what a pointing measured.
 _CELLS = 4
 # Less of the weight than this compares different cells: rounding.

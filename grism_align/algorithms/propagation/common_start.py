@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["CommonStart", "common_start"]
-
 
 @dataclass(frozen=True, eq=False)
 class CommonStart:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from grism_align.values.plane_list import PlaneList
     from grism_align.values.settings import MatchSettings, RelativeSettings
 
-__all__ = ["joint_frame", "single_frame"]
 
 # Solutions with sources merged anew, and then with each measurement assigned anew to the sources known.
 _MERGED_ROUNDS = 2

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import PointingSettings, RelativeSettings
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["AUTO", "FrameModel", "ModelQuestion", "chosen_model", "first_model", "with_rolls"]
-
 #: The value of a parameter by which the data choose.
 AUTO = "auto"
 # Terms that are to be judged are left free: expected within so many times their usual errors.
