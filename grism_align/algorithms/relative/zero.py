@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Zero", "zero_of"]
-
 # Visits farther from the others than this many errors of a pointing are displaced.
 _DISPLACED = 5.0
 # So many visits tell the error of a pointing themselves, down to this share of the prior.
