@@ -149,7 +149,8 @@ def _rotations(
             shared = common @ pointing_rotation(*there, own[offsets[governor]] * errors.jitter)
             hours = _hours(visit)[number] - _hours(visit)[governor]
             shift = shift + own[number] * errors.grism_jitter + grism_drift * hours
-        rotations.append(shared @ pointing_rotation(ra, dec, shift))
+        roll = errors.roll_drift * float(_hours(visit)[number])
+        rotations.append(shared @ pointing_rotation(ra, dec, shift, roll))
     return rotations
 
 
