@@ -12,8 +12,6 @@ from grism_align.values.settings import MosaicSettings, Settings
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["VisitMosaicStep"]
-
 
 class VisitMosaicStep(GrismAlignStep):
     """Drizzle the direct exposures of each visit and filter."""

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.failure import Remark
 
-__all__ = [
-    "ASTROMETRIC_PARAMETERS",
-    "QUALITIES",
-    "UNRELIABLE",
-    "CatalogAttempt",
-    "ReferenceCatalog",
-    "SkySource",
-    "SourceCatalog",
-    "SourceFlag",
-    "astrometric_covariance",
-]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from grism_align.values.trace import TraceModel
 
 
-__all__ = ["DetectorWindow"]
-
-
 @dataclass(frozen=True)
 class DetectorWindow:
     """The part of a detector that an array is: a whole chip, a subarray of it, or either one binned.
@@ -39,7 +36,7 @@ class DetectorWindow:
         return np.asarray((xy + 1.0 - np.array(self.ltv)) / np.array(self.ltm) - 1.0)
 
     def from_chip(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero-based pixels (N, 2) of the array of those of the detector."""
+        """Zero-based pixels (N, 2) of the array of those of the detector, within the array or not."""
         return np.asarray((xy + 1.0) * np.array(self.ltm) + np.array(self.ltv) - 1.0)
 
     def offsets(

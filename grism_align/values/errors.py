@@ -10,30 +10,6 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.failure import Remark
 
-__all__ = [
-    "AlignmentError",
-    "AmbiguousMatchError",
-    "AssociationError",
-    "CatalogServiceError",
-    "GrismAlignError",
-    "ImplausibleMatchError",
-    "InputError",
-    "LooseMatchError",
-    "NoRowsError",
-    "NotCachedError",
-    "OutputError",
-    "PlaneMismatchError",
-    "ReservationError",
-    "ServiceAnswerError",
-    "ServiceRefusedError",
-    "ServiceUnreachableError",
-    "SettingsError",
-    "TooFewMatchesError",
-    "TooManyRowsError",
-    "UnreliableMatchError",
-    "WorkerError",
-]
-
 
 class GrismAlignError(Exception):
     """Base of every error that the package raises on purpose."""

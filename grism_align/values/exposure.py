@@ -8,6 +8,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from grism_align.values.detector import DetectorWindow
+from grism_align.values.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from grism_align.values.telescope import Telescope
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["Chip", "Exposure", "ExposureKind", "OriginalPointing", "by_pointing"]
-
 
 _WHOLE = DetectorWindow()
+_NOTHING_KNOWN = Tracking()
 
 
 class ExposureKind(Enum):
@@ -147,6 +147,8 @@ class Exposure:
         Unit of the pixels as rates, as FITS headers have it.
     wavelength : float, m
         Pivot wavelength of the filter; NaN where the headers give none.
+    tracking : Tracking
+        How the telescope kept to its pointing.
     """
 
     key: str
@@ -180,6 +182,7 @@ class Exposure:
     pointing: str = ""
     rate_unit: str = ""
     wavelength: float = nan
+    tracking: Tracking = _NOTHING_KNOWN
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)

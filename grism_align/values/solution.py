@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = [
-    "LARGE_ERROR",
-    "NOTABLE_ERROR",
-    "Agreement",
-    "AlignmentSolution",
-    "ExposureFit",
-    "FitStatus",
-    "Governed",
-    "Residuals",
-    "agreement",
-]
 
 Floats = NDArray[np.float64]
 

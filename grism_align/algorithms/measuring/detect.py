@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.settings import DetectionSettings
 
-__all__ = ["ChipSources", "detect_sources", "mean_ellipticity"]
 
 # Fraction of usable pixels below which a chip can't be measured: so much more than a box of its background
 # wants that a chip that passes has a box that does, wherever its usable pixels lie.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["Lender", "Lent", "usable"]
-
 
 @dataclass(frozen=True)
 class Lent:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure, OriginalPointing
     from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["Disagreement", "WcsAgreement", "WcsPair"]
 
 # Pairs of the same filter and grism differ by less than a mas among each other; arcsec.
 _AMONG_PAIRS = 0.01

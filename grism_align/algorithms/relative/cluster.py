@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from grism_align.values.failure import Remark
     from grism_align.values.settings import MatchSettings
 
-__all__ = ["ENOUGH_CONFIRMED", "Cluster", "SeenSources", "merge_all", "united"]
 
 #: With this many sources seen by two exposures, those seen once, cosmic rays among them, are left out.
 ENOUGH_CONFIRMED = 20

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["MatchDoubts", "acquisition_of", "believed_shift", "least_dither"]
 
 # Exposures are dithered where the sky moves by more than this, in pixels, and in errors of the pointing.
 _LEAST_PIXELS = 2.0

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import PointingSettings
 
-__all__ = ["flag_fixed_detections"]
 
 # Detections nearer than this, in pixels of the detector, are at one place of it.
 _SAME_PLACE = 0.7

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["AlignedFrame", "Footprint", "MemberFit", "NetworkInput", "PointingSources"]
-
 
 @dataclass(frozen=True, eq=False)
 class Footprint:

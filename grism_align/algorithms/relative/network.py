@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
     from grism_align.values.settings import MatchSettings, RelativeSettings
 
-__all__ = ["align_network"]
 
 _BENEFIT_OF_FIXED = 0.7
 

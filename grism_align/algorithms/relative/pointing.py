@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.algorithms.propagation.poses import turn_in_plane
 from grism_align.values.catalog import SourceFlag
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import CorrectedLike, NotAtPointing
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings, PointingSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["RelativeFrames", "is_trailed", "prior_only", "roll_groups"]
 
 # Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
 _SAME_ROLL = 5e-4
@@ -102,7 +102,8 @@ def prior_only(
             continue
         first = known.fits[min(lent, key=lambda key: known.fits[key].frame)]
         lent = {key: each for key, each in lent.items() if known.fits[key].frame == first.frame}
-        transform, error = _mean_correction(members[0].plane, list(lent.values()), errors)
+        drift = _drift(members[0], [e for e in exposures if e.key in lent], errors)
+        transform, error = _mean_correction(members[0].plane, list(lent.values()), errors, drift)
         usable = {e.key: catalogs[e.key].brightest(_LOOKED_FOR) for e in members}
         are_enough = sum(map(len, usable.values())) >= match.min_matches
         if are_enough and not _is_there(members, usable, transform, known.sources[first.frame], error):
@@ -147,14 +148,20 @@ def _lent_corrections(
     return lent
 
 
+def _drift(exposure: Exposure, others: Sequence[Exposure], pointing: PointingSettings) -> float:
+    """Return by how much a pointing that gyros held is off from the nearest of others, arcsec, one axis."""
+    share = max(each.tracking.guiding.drift_share for each in (exposure, *others))
+    return pointing.gyro_drift * share * 24.0 * min(abs(each.mid - exposure.mid) for each in others)
+
+
 def _mean_correction(
-    place: TangentPlane, moved: Sequence[LinearTransform], pointing: PointingSettings
+    place: TangentPlane, moved: Sequence[LinearTransform], pointing: PointingSettings, drift: float
 ) -> tuple[LinearTransform, float]:
     """Return the mean of other exposures' corrections; and its error at a place, arcsec, one axis."""
     shifts = np.array([transform.at(place).shift for transform in moved])
     # Their own scatter tells whether this pointing was as good as it should be.
     seen = float(shifts.std(axis=0, ddof=1).max()) if len(shifts) > 1 else 0.0
-    dither2 = max(pointing.dither_error, seen) ** 2 * (1 + 1 / len(shifts))
+    dither2 = max(pointing.dither_error, seen) ** 2 * (1 + 1 / len(shifts)) + drift**2
     matrix, shift, covariance = (
         np.mean([getattr(transform, name) for transform in moved], axis=0)
         for name in ("matrix", "shift", "covariance")
@@ -212,20 +219,12 @@ def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[int]
         members.setdefault((exposure.group, exposure.instrument), []).append(number)
         pointings.setdefault(exposure.pointing, []).append(number)
     links = [pair for own in pointings.values() for pair in pairwise(own)]
-    angle = np.array([_orientation(exposure, plane) for exposure in exposures])
     for own in members.values():
         # From the first one's, so that angles on both sides of 180 deg are neighbours.
-        turned = (angle[own] - angle[own[0]] + 180.0) % 360.0
+        angle = np.array([turn_in_plane(exposures[own[0]], exposures[number], plane) for number in own])
+        turned = (angle + 180.0) % 360.0
         order = np.argsort(turned, kind="stable")
         links += [(own[i], own[j]) for i, j in pairwise(order) if turned[j] - turned[i] <= _SAME_ROLL]
     i, j = np.array(links, dtype=np.int64).reshape(-1, 2).T
     linked = coo_matrix((np.ones(len(i)), (i, j)), shape=(len(exposures),) * 2)
     return [int(label) for label in connected_components(linked, directed=False)[1]]
-
-
-def _orientation(exposure: Exposure, plane: TangentPlane) -> float:
-    """Return the position angle of the first chip's columns at its centre, deg, in the common plane."""
-    ny, nx = exposure.chips[0].shape
-    ends = plane.to_plane(exposure.chips[0].wcs.to_sky([[nx / 2, ny / 4], [nx / 2, 3 * ny / 4]]))
-    east, north = ends[1] - ends[0]
-    return float(np.degrees(np.arctan2(east, north)))

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 
-__all__ = ["RelativeResult", "align_relative", "reference_exposures"]
 
 _AVOID = UNRELIABLE | SourceFlag.EDGE
 

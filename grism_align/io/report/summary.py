@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry, Tie
     from grism_align.io.report.quality_warnings import QualityWarning
 
-__all__ = ["Figure", "Summary", "summary_of"]
-
 # Pixels with more decimals below.
 _SMALL = 0.01
 

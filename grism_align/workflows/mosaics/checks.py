@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MosaicSettings
 
 
-__all__ = ["SUFFIXES", "check_grid", "check_products", "check_rejection", "check_units", "given_grid"]
-
-
 # Farther no pointing is corrected, arcsec.
 _LARGEST_SHIFT = 600.0
 SUFFIXES = ("drz_sci.fits", "drz_wht.fits", "seg.fits", "cat.ecsv")

@@ -20,21 +20,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.mission import WcsLabel
 
-__all__ = [
-    "STATUS_KEYWORD",
-    "UNDONE_KEYWORD",
-    "LinearTerms",
-    "distortion_models",
-    "headerlet_name",
-    "model_of",
-    "models_of",
-    "solution_name",
-    "solution_of",
-    "wcs_name",
-    "write_linear_terms",
-    "write_region",
-    "write_wcs",
-]
 
 #: Primary keyword that tells how an exposure came out.
 STATUS_KEYWORD = "GALIGN"

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from grism_align.io.files.cards import Cards
     from grism_align.values.exposure import Chip
 
-__all__ = ["original_pointing"]
 
 _LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 # deg^2: a square of a microarcsecond

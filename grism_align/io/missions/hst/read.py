@@ -25,6 +25,7 @@ from grism_align.io.missions.hst.keywords import (
 )
 from grism_align.io.missions.hst.kinds import refuse_other_kinds
 from grism_align.io.missions.hst.original_pointing import original_pointing
+from grism_align.io.missions.hst.tracking import tracking_of
 from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
 
-__all__ = ["read_exposure", "read_instrument", "read_keywords", "read_pixels"]
 
 _WCS_NAME = re.compile("WCSNAME[A-Z]?")
 _CALIBRATED = f"Give {FACTS.reads}"
@@ -177,6 +177,7 @@ def _build_exposure(
         wcs_name=names.get("WCSNAME", ""),
         is_product=STATUS_KEYWORD in primary.header,
         rate_unit=f"{unit.removesuffix('/S')}/S",
+        tracking=tracking_of((primary, science)),
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 

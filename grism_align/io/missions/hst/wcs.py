@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from grism_align.io.missions.hst.headers import LinearTerms
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["FitsWcs", "corrected_linear_terms"]
 
 # Grid of points on a chip, a side, on which the corrected linear terms are found.
 _GRID = 5
