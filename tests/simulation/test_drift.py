@@ -54,6 +54,9 @@ def test_a_roll_that_changes():
     plane = TangentPlane(simulation.ra, simulation.dec)
     rolls = [LinearTransform(*linearised(each.rotation, plane.ra, plane.dec), plane).roll for each in planned]
     np.testing.assert_allclose(np.subtract(rolls, rolls[0]), 0.004 * hours, rtol=1e-3, atol=1e-9)
+    # the headers have the roll as commanded
+    written = [each.facts.aim.angle for each in planned]
+    np.testing.assert_allclose(written, written[0], atol=1e-5)
 
 
 def test_an_offset_has_an_error_and_staying_has_none():
