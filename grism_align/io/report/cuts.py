@@ -24,6 +24,7 @@ _NAMES = {
     "flagged_no_centroid": "flagged: no centroid",
     "flagged_fixed": "flagged: fixed to the detector (hot pixels, columns, persistence)",
     "exposures_unusable": "exposures without usable sources",
+    "brightest": "brightest sources taken of each exposure at most",
     "frames": "frames that share no source",
     "sources": "sources in all",
     "common_sources": "of them seen by several exposures",
