@@ -8,6 +8,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from grism_align.values.detector import DetectorWindow
+from grism_align.values.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _WHOLE = DetectorWindow()
+_NOTHING_KNOWN = Tracking()
 
 
 class ExposureKind(Enum):
@@ -142,6 +144,8 @@ class Exposure:
         Unit of the pixels as rates, as FITS headers have it.
     wavelength : float, m
         Pivot wavelength of the filter; NaN where the headers give none.
+    tracking : Tracking
+        How the telescope kept to its pointing.
     """
 
     key: str
@@ -175,6 +179,7 @@ class Exposure:
     pointing: str = ""
     rate_unit: str = ""
     wavelength: float = nan
+    tracking: Tracking = _NOTHING_KNOWN
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)

@@ -33,6 +33,10 @@ class FailureCode(Enum):
     here says what to do.
     """
 
+    MOVING = (
+        "left out: {motion}, which has no one pointing among the stars",
+        "Set take_moving of relative_align and of grism_wcs_propagate to use it all the same",
+    )
     TRAILED = (
         "trailed: mean ellipticity of its {n} brightest sources {ellipticity:.2f}, limit {limit:g}",
         "Leave it out: guiding was lost; see whether the spectra taken next to it are trailed as well",
@@ -160,6 +164,11 @@ class FailureCode(Enum):
         _OWN_DIRECT,
     )
     OTHER_TARGET = ("{exposure} is of another target ({target})", _OWN_DIRECT)
+    UNGUIDED = (
+        "{exposures} guided on {guiding}: the pointing drifts, error {error:.0f} mas",
+        f"Trust the claimed error; {_VERIFY}",
+    )
+    FLAGGED_BY_HEADERS = ("its headers say {flags}", "Look at the file, and at its jitter file")
     SHIFT_ERROR = ("error {error:.0f} mas", f"Enough for extracting spectra; {_VERIFY}")
     SPECTRA_OFF = (
         "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}{refusal}",
@@ -283,6 +292,12 @@ def advice_on(remarks: Iterable[Remark]) -> str:
     """
     codes = {each.code for one in remarks for each in one.with_causes()}
     return next((code.advice for code in FailureCode if code in codes), _LOOK)
+
+
+class Moving(Remark, code=FailureCode.MOVING):
+    """An exposure during which the telescope followed a target, or was moved on purpose."""
+
+    motion: str
 
 
 class Trailed(Remark, code=FailureCode.TRAILED):
@@ -633,6 +648,20 @@ class OtherTarget(Remark, code=FailureCode.OTHER_TARGET):
 
     exposure: str
     target: str
+
+
+class Unguided(Remark, code=FailureCode.UNGUIDED):
+    """Exposures without two guide stars, and the error that the drift between them makes, one axis, mas."""
+
+    exposures: tuple[str, ...]
+    guiding: str
+    error: float
+
+
+class FlaggedByHeaders(Remark, code=FailureCode.FLAGGED_BY_HEADERS):
+    """What headers say went wrong with an exposure, as they say it."""
+
+    flags: tuple[str, ...]
 
 
 class ShiftError(Remark, code=FailureCode.SHIFT_ERROR):

@@ -17,6 +17,7 @@ from grism_align.values.exposure import ExposureKind
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import ExposureFit
 from grism_align.values.trace import TraceCheck
+from grism_align.values.tracking import Tracking
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class ExposureRecord:
     start: float = recorded("Start of the exposure.", unit="MJD (UTC)")
     end: float = recorded("Its end.", unit="MJD (UTC)")
     exposure_time: float = recorded("Effective exposure time.", unit="s")
+    tracking: Tracking = recorded("How the telescope kept to its pointing, by the headers.")
     input: FileRecord = recorded("The file that was read.")
     output: FileRecord | None = recorded("The file with the corrected WCS; null where none was written.")
     applied: LinearTransform | None = recorded(

@@ -33,6 +33,7 @@ from grism_align.values.failure import (
     Remark,
     SameGuideStars,
     ShiftError,
+    Unguided,
 )
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
 
@@ -136,6 +137,7 @@ def _combined(
     variance += max(one.bridge_error for one in chosen) ** 2
     mean = mean_transform(transforms, weights)
     transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane)
+    remarks = [*remarks, *_unguided(grism, choice, variance)]
     if relation >= Relation.OCCULTED:
         error = float(transform.at(grism.plane).shift_error.max())
         remarks = [*remarks, ShiftError(1e3 * error)]
@@ -156,6 +158,16 @@ def _combined(
         ),
         residuals=None,
     )
+
+
+def _unguided(grism: Exposure, choice: Choice, variance: float) -> list[Remark]:
+    """Tell which exposures gyros held, where the pointing may have drifted between them."""
+    taken = (grism, *(each.exposure for each in choice.candidates))
+    drifting = [each for each in taken if each.tracking.guiding.drift_share > 0]
+    if not drifting:
+        return []
+    worst = max((each.tracking.guiding for each in drifting), key=lambda guiding: guiding.drift_share)
+    return [Unguided(tuple(each.key for each in drifting), worst.value, 1e3 * float(np.sqrt(variance)))]
 
 
 def _status(chosen: Sequence[Lent]) -> FitStatus:

@@ -23,6 +23,7 @@ _NAMES = {
     "flagged_trailed": "flagged: trailed",
     "flagged_no_centroid": "flagged: no centroid",
     "flagged_fixed": "flagged: fixed to the detector (hot pixels, columns, persistence)",
+    "exposures_left_out": "exposures left out: moving targets and scans",
     "exposures_unusable": "exposures without usable sources",
     "brightest": "brightest sources taken of each exposure at most",
     "frames": "frames that share no source",

@@ -76,6 +76,7 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _frames,
         _steps,
         _traces,
+        _tracking,
         _jumps,
         _large_shifts,
         _missing_files,
@@ -245,6 +246,21 @@ def _traces(contents: Contents) -> Iterator[QualityWarning]:
             text = f"{entry.key}: its spectra lie {off} pixels from where they should"
             remedy = "Use refine_grism, or let the extraction fit the offset across the dispersion"
             yield QualityWarning(text, remedy, exposures=(entry.key,))
+
+
+def _tracking(contents: Contents) -> Iterator[QualityWarning]:
+    """Tell of direct exposures that were not taken as usual; of others their remarks do."""
+    grouped: dict[str, list[str]] = {}
+    for entry in contents.direct:
+        text = str(entry.record.tracking)
+        if text and entry.status is not FitStatus.FAILED:
+            grouped.setdefault(text, []).append(entry.key)
+    advice = (
+        "Its own sources tell where it pointed: see its residuals, and errors of grism exposures beside it"
+    )
+    for text, keys in grouped.items():
+        told = f"{listed(keys)}, by the headers: {text}"
+        yield QualityWarning(told, advice, is_problem=False, exposures=tuple(keys))
 
 
 def _jumps(contents: Contents) -> Iterator[QualityWarning]:

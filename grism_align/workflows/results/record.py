@@ -104,6 +104,7 @@ def _exposure_record(exposures: ExposureSet, exposure: Exposure, files: FilePair
         start=exposure.start,
         end=exposure.end,
         exposure_time=exposure.exposure_time,
+        tracking=exposure.tracking,
         input=files.input,
         output=files.output,
         applied=exposure.applied,

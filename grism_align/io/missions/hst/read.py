@@ -25,6 +25,7 @@ from grism_align.io.missions.hst.keywords import (
 )
 from grism_align.io.missions.hst.kinds import refuse_other_kinds
 from grism_align.io.missions.hst.original_pointing import original_pointing
+from grism_align.io.missions.hst.tracking import tracking_of
 from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
@@ -176,6 +177,7 @@ def _build_exposure(
         wcs_name=names.get("WCSNAME", ""),
         is_product=STATUS_KEYWORD in primary.header,
         rate_unit=f"{unit.removesuffix('/S')}/S",
+        tracking=tracking_of((primary, science)),
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 
