@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.io.report.formatting import listed
 from grism_align.values.solution import FitStatus, agreement
 
 if TYPE_CHECKING:
@@ -220,15 +221,26 @@ class Contents:
     ----------
     record : Record
         What was done.
+    changed : tuple of str
+        Exposures whose products have changed since.
     """
 
     record: Record
+    changed: tuple[str, ...] = ()
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The exposures, in time order."""
         found = (Entry(key, record) for key, record in self.record.exposures.items())
         return tuple(sorted(found, key=lambda entry: (entry.mid, entry.key)))
+
+    @property
+    def out_of_date(self) -> str:
+        """What to know of a page whose exposures have changed; empty where none has."""
+        of = (
+            f"{len(self.changed)} of {len(self.entries)} exposures have changed since: {listed(self.changed)}"
+        )
+        return f"This page is out of date. {of}" if self.changed else ""
 
     @property
     def is_given(self) -> bool:

@@ -67,6 +67,7 @@ class QualityWarning:
 def quality_warnings(contents: Contents) -> list[QualityWarning]:
     """All that is to be known of a record before its products are used, the worst first."""
     finders: tuple[Callable[[Contents], Iterator[QualityWarning]], ...] = (
+        _changed,
         _left_out,
         _failures,
         _priors,
@@ -95,6 +96,11 @@ def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...],
         grouped.setdefault(text_of(entry.remarks), []).append(entry)
     for text, members in grouped.items():
         yield text, members[0].remarks, tuple(member.key for member in members)
+
+
+def _changed(contents: Contents) -> Iterator[QualityWarning]:
+    if contents.changed:
+        yield QualityWarning(contents.out_of_date, "See the report of the run that changed them")
 
 
 def _left_out(contents: Contents) -> Iterator[QualityWarning]:

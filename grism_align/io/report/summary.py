@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.report.formatting import UNKNOWN, count, fixed, listed, probability, value_range
+from grism_align.values.fitted import fitted_in_words
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def _direct_sentences(contents: Contents) -> list[str]:
         return [f"{moved} of {count(len(contents.entries), 'exposure')} have a correction from your table."]
     if len(contents.direct) == 1:
         return _tie_sentences(contents)
-    return [_together(contents), *_tie_sentences(contents)]
+    fits = {entry.key: entry.record.relative for entry in contents.direct if entry.record.relative}
+    return [_together(contents), *fitted_in_words(fits), *_tie_sentences(contents)]
 
 
 def _together(contents: Contents) -> str:
