@@ -24,13 +24,16 @@ Floats = NDArray[np.float64]
 
 _UNKNOWN = float("nan")
 
+#: Claimed errors of a grism exposure beyond these, pixels, are remarked, and are too large to rely on.
+NOTABLE_ERROR, LARGE_ERROR = 0.1, 0.2
+
 
 class FitStatus(Enum):
     """How an exposure came out.
 
-    REFERENCE: it fixes the frame. ALIGNED: its own sources, with those of the exposures taken at the same
-    instant, give its correction. PRIOR_ONLY: they don't, and it is corrected like the other exposures of its
-    guide-star acquisition. FAILED: it keeps its WCS.
+    REFERENCE: it fixes the frame, or follows an exposure that does so alone. ALIGNED: its own sources, with
+    those of the exposures taken at the same instant, give its correction. PRIOR_ONLY: they don't, and it is
+    corrected like the other exposures of its guide-star acquisition. FAILED: it keeps its WCS.
     """
 
     REFERENCE = "REFERENCE"
