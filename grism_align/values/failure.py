@@ -53,6 +53,7 @@ __all__ = [
     "SameGuideStars",
     "SeparateFrame",
     "ShiftError",
+    "SpectraMissing",
     "SpectraOff",
     "StandsStill",
     "TooFewKept",
@@ -204,6 +205,10 @@ class FailureCode(Enum):
     SPECTRA_OFF = (
         "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}{refusal}",
         "Use refine_grism, or let the extraction fit the offset across the dispersion",
+    )
+    SPECTRA_MISSING = (
+        "its spectra are {strength:.2f} times as strong as in the other exposures, and not used",
+        "Look at the file: it is trailed, empty, of another field or of another grism than its headers say",
     )
     DRIFT_CORRECTED = ("corrected by the cross-dispersion drift of {drift:+.3f} +- {error:.3f} px", _NOTHING)
     PARTNER_IN_TIME = ("a direct exposure was taken next to it in time", "Trust the direct exposure more")
@@ -658,6 +663,12 @@ class SpectraOff(Remark, code=FailureCode.SPECTRA_OFF):
         against = f"against {self.config}" if self.config else others
         refusal = f", not corrected: {self.refusal}" if self.refusal else ""
         return {**self.numbers, "against": against, "refusal": refusal}
+
+
+class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
+    """A grism exposure whose spectra are not those of the other exposures, as strong as these."""
+
+    strength: float
 
 
 class DriftCorrected(Remark, code=FailureCode.DRIFT_CORRECTED):

@@ -112,7 +112,7 @@ def propagate_corrections(
     solution = propagate(exposures.grisms, exposures.direct, aligned, settings, exposures.relative)
     traces: Mapping[str, TraceCheck] = {}
     if choices.traces.reads_traces:
-        solution, traces = _on_traces(exposures, solution, choices.traces, executor)
+        solution, traces = _on_traces(exposures, solution, choices.traces, settings, executor)
     governed = [fit.governed for fit in solution.fits.values() if fit.governed]
     named = sum(one.rule == "association" for one in governed)
     if named and settings.propagation.method != PropagationSettings.method:
@@ -133,15 +133,23 @@ def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismS
 
 
 def _on_traces(
-    exposures: ExposureSet, solution: AlignmentSolution, settings: TraceSettings, executor: Executor
+    exposures: ExposureSet,
+    solution: AlignmentSolution,
+    settings: TraceSettings,
+    errors: GrismSettings,
+    executor: Executor,
 ) -> tuple[AlignmentSolution, Mapping[str, TraceCheck]]:
     """Correct where spectra show a drift, if asked to; return that, and what spectra show."""
     refused: Mapping[str, Remark] = {}
     found = verify_traces(exposures, solution, settings, executor)
     if settings.refine_grism:
-        refined, refused = refine_on_traces(exposures, solution, found, settings)
-        if any(refined[key] is not fit for key, fit in solution.fits.items()):
-            solution, found = refined, verify_traces(exposures, refined, settings, executor)
+        from grism_align.workflows.traces.spectra import correct_by_spectra
+        from grism_align.workflows.traces.verify import Survey
+
+        outcome = correct_by_spectra(Survey.of(exposures, solution, settings), found.grisms, errors, executor)
+        solution = outcome.solution
+        for k, c in outcome.checks.items():
+            print(k, c)
     significance = settings.refine_significance
     _tell_of_spectra(found, common_offsets(found, significance))
     return with_disagreements(solution, found, refused, significance), found.checks

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["DirectCandidate", "Relation", "direct_candidate", "direct_candidates", "is_rolled", "stays"]
+__all__ = [
+    "DirectCandidate",
+    "Relation",
+    "direct_candidate",
+    "direct_candidates",
+    "is_rolled",
+    "places",
+    "stays",
+]
 
 _SECONDS_PER_DAY = 86400.0
 
@@ -173,6 +181,33 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
         pointings.append(pointings[-1] + (not stayed))
         orbits.append(orbits[-1] + is_occulted)
     return pointings, orbits
+
+
+def places(
+    taken: Sequence[Exposure], exposures: Sequence[Exposure], pairing_radius: float
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Tell which exposures share a place on the sky, and which an orbit.
+
+    Parameters
+    ----------
+    taken : sequence of Exposure
+        N exposures of any acquisitions.
+    exposures : sequence of Exposure
+        Those that tell where the telescope was in between.
+    pairing_radius : float, arcsec
+        As for `direct_candidates`.
+
+    Returns
+    -------
+    stay, orbit : (N,) ndarray of str
+        Key of the first exposure of each.
+    """
+    found: dict[str, _Place] = {}
+    for each in taken:
+        if each.key not in found:
+            found |= _places(_acquisition(each, (*exposures, each)), pairing_radius)
+    own = [found[each.key] for each in taken]
+    return np.array([place.stay for place in own]), np.array([place.orbit for place in own])
 
 
 def _most_comparable(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:

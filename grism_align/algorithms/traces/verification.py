@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.traces.offsets import TraceOffsets
-    from grism_align.values.trace import TraceCheck
+    from grism_align.values.trace import TraceCheck, TraceModel
 
 
 __all__ = ["Drift", "GrismOffsets", "TraceVerification"]
@@ -32,12 +32,15 @@ class GrismOffsets:
         By how much the corrections moved the predicted traces up.
     config : str
         Name of the configuration; empty where there is none, and only differences have a meaning.
+    models : mapping of int to TraceModel
+        Where its spectra lie, by chip; empty where that is not known.
     """
 
     keys: tuple[str, ...]
     offsets: TraceOffsets
     moved: NDArray[np.float64]
     config: str
+    models: Mapping[int, TraceModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
