@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.values.errors import OutputError
+from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
     import argparse
 
     from grism_align.commands import Subparsers
-
-__all__ = ["add_grizli_visits"]
 
 
 def add_grizli_visits(subparsers: Subparsers) -> None:
@@ -34,7 +33,7 @@ def add_grizli_visits(subparsers: Subparsers) -> None:
     parser.set_defaults(run=_grizli_visits)
 
 
-def _grizli_visits(options: argparse.Namespace) -> None:
+def _grizli_visits(options: argparse.Namespace) -> ExitCode:
     from grism_align.io.export.grizli_visits import visits_path, write_grizli_visits
 
     source = options.provenance.expanduser()
@@ -46,3 +45,4 @@ def _grizli_visits(options: argparse.Namespace) -> None:
     print(f"{target}: {len(content['visits'])} visits, {len(content['groups'])} pairs of direct and grism")
     for key, reason in visits.left_out.items():
         print(f"{key} left out: {reason}")
+    return ExitCode.RESERVATIONS if visits.left_out else ExitCode.DONE

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import PointingSettings, PropagationSettings, Settings, TraceSettings
+from grism_align.values.settings import (
+    MotionSettings,
+    PointingSettings,
+    PropagationSettings,
+    Settings,
+    TraceSettings,
+)
 
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["GrismWCSPropagateStep"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +28,12 @@ class GrismWCSPropagateStep(GrismAlignStep):
 
     class_alias = "grism_wcs_propagate"
     step_name = "grism_wcs_propagate"
-    groups: ClassVar[tuple[type[Settings], ...]] = (PropagationSettings, PointingSettings, TraceSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = (
+        PropagationSettings,
+        PointingSettings,
+        MotionSettings,
+        TraceSettings,
+    )
     spec = spec_of(*groups)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
@@ -36,18 +46,28 @@ class GrismWCSPropagateStep(GrismAlignStep):
         if not exposures.grisms:
             return self.skipped(exposures, "no grism exposure")
         choices = PropagationChoices(
-            self.settings(PropagationSettings), self.settings(PointingSettings), self.settings(TraceSettings)
+            self.settings(PropagationSettings),
+            self.settings(PointingSettings),
+            self.settings(TraceSettings),
+            self.settings(MotionSettings),
         )
         found = propagate_corrections(exposures, choices, self.executor)
         if found.note:
             logger.info("%s: %s", self.step_name, found.note)
-        return self.done(exposures, found.note, found.counts, grism=found.solution, traces=found.traces)
+        return self.done(
+            exposures,
+            found.note,
+            found.counts,
+            grism=found.solution,
+            traces=found.traces,
+            spectra=found.spectra,
+        )
 
     def check(self) -> None:
         """Know the grism configurations before any work."""
         super().check()
         settings = self.settings(TraceSettings)
-        if settings.reads_traces and settings.trace_config:
+        if settings.spectra != "off" and settings.trace_config:
             from grism_align.io.grism_configs import read_trace_configs
 
             read_trace_configs(settings.trace_config)

@@ -9,7 +9,6 @@ from grism_align.values.settings import Parameter, Settings, parameters_of
 if TYPE_CHECKING:
     from stpipe import Step
 
-__all__ = ["settings_from", "spec_of"]
 
 Group = TypeVar("Group", bound=Settings)
 
@@ -27,7 +26,7 @@ def _line(parameter: Parameter) -> str:
 
 
 def _validator(parameter: Parameter) -> str:
-    if parameter.choices:
+    if parameter.choices and parameter.kind is str:
         choices = ", ".join(f"'{choice}'" for choice in parameter.choices)
         return f"option({choices}, default='{parameter.default}')"
     arguments = [

@@ -10,28 +10,6 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.failure import Remark
 
-__all__ = [
-    "AlignmentError",
-    "AmbiguousMatchError",
-    "AssociationError",
-    "CatalogServiceError",
-    "GrismAlignError",
-    "InputError",
-    "LooseMatchError",
-    "NoRowsError",
-    "NotCachedError",
-    "OutputError",
-    "PlaneMismatchError",
-    "ServiceAnswerError",
-    "ServiceRefusedError",
-    "ServiceUnreachableError",
-    "SettingsError",
-    "TooFewMatchesError",
-    "TooManyRowsError",
-    "UnreliableMatchError",
-    "WorkerError",
-]
-
 
 class GrismAlignError(Exception):
     """Base of every error that the package raises on purpose."""
@@ -130,6 +108,22 @@ class SettingsError(GrismAlignError):
         super().__init__(f"parameter {name}={value!r}: {allowed}")
 
 
+class ReservationError(GrismAlignError):
+    """A result that is short of what the user insists on, and is not written.
+
+    Parameters
+    ----------
+    reservations : sequence of str
+        What it is short of.
+    remedy : str
+        What becomes of it, and what the user can do.
+    """
+
+    def __init__(self, reservations: Sequence[str], remedy: str) -> None:
+        self.reservations = tuple(reservations)
+        super().__init__(f"{'; '.join(self.reservations)}. {remedy}.")
+
+
 class CatalogServiceError(GrismAlignError):
     """A reference catalog that a service did not give.
 
@@ -225,3 +219,7 @@ class AmbiguousMatchError(AlignmentError):
 
 class LooseMatchError(AlignmentError):
     """A match whose sources lie too badly for a transform of the whole list."""
+
+
+class ImplausibleMatchError(AlignmentError):
+    """A match that the pointing says can't be one of the sky."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,29 +16,14 @@ from grism_align.values.declaration import declared, derived, recorded
 from grism_align.values.exposure import ExposureKind
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import ExposureFit
-from grism_align.values.trace import TraceCheck
+from grism_align.values.trace import SpectralCheck, TraceCheck
+from grism_align.values.tracking import Tracking
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
+    from grism_align.values.errors import InputError
     from grism_align.values.exposure import Chip, Exposure
 
-__all__ = [
-    "Activity",
-    "AlignedSources",
-    "ChipPositions",
-    "Displacement",
-    "EarlierRecord",
-    "ExposureRecord",
-    "FilePair",
-    "FileRecord",
-    "InputWCS",
-    "Record",
-    "ReferencePositions",
-    "ReferenceRecord",
-    "ReferenceSources",
-    "References",
-    "StarStamps",
-]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -69,6 +55,25 @@ class FileRecord:
 
     path: str = recorded("Where it was.")
     sha256: str = recorded("Of its bytes, 64 hexadecimal digits.")
+
+
+@declared()
+class LeftOut:
+    """A file that was given as an exposure and can't be used."""
+
+    path: str = recorded("The file, or what else holds the exposure.")
+    problem: str = recorded("What is wrong with it.")
+    remedy: str = recorded("What can be done; empty where there is nothing.")
+
+    @classmethod
+    def of(cls, error: InputError) -> LeftOut:
+        """Take over what an error says."""
+        return cls(error.path, error.problem, error.remedy)
+
+    @property
+    def name(self) -> str:
+        """What users call it: the last part of the path."""
+        return re.split(r"[/\\]", self.path)[-1]
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,13 @@ class InputWCS:
     """The WCS of an exposure before any correction."""
 
     names: tuple[str, ...] = recorded("Of all WCSs in the headers.")
+    distortion: str = recorded("Name of its distortion model; empty where unknown.")
     chips: tuple[ChipPositions, ...] = recorded("Each chip, with positions of some pixels.")
 
     @classmethod
     def of(cls, exposure: Exposure) -> InputWCS:
         """Look pixels up all over an exposure."""
-        return cls(exposure.taken_names, tuple(map(ChipPositions.of, exposure.chips)))
+        return cls(exposure.taken_names, exposure.distortion, tuple(map(ChipPositions.of, exposure.chips)))
 
 
 @declared(eq=False)
@@ -158,6 +164,7 @@ class ExposureRecord:
     start: float = recorded("Start of the exposure.", unit="MJD (UTC)")
     end: float = recorded("Its end.", unit="MJD (UTC)")
     exposure_time: float = recorded("Effective exposure time.", unit="s")
+    tracking: Tracking = recorded("How the telescope kept to its pointing, by the headers.")
     input: FileRecord = recorded("The file that was read.")
     output: FileRecord | None = recorded("The file with the corrected WCS; null where none was written.")
     applied: LinearTransform | None = recorded(
@@ -168,6 +175,10 @@ class ExposureRecord:
     )
     absolute: ExposureFit | None = recorded("Fit of the relative frame to the catalog, likewise.")
     grism: ExposureFit | None = recorded("Correction that a grism exposure has from direct ones, likewise.")
+    spectra: SpectralCheck | None = recorded(
+        "How the spectra of a grism exposure lie against those of others, and what was corrected by that; null "
+        "for a direct exposure, or where there are no others of its roll."
+    )
     traces: TraceCheck | None = recorded(
         "How far the spectra of a grism exposure lie, across the dispersion, from where its WCS says; null "
         "for a direct exposure, or where that was not asked for."
@@ -326,6 +337,7 @@ class Record:
     )
     mosaics: tuple[MosaicProduct, ...] = recorded("The mosaics that were made with these corrections.")
     exposures: Mapping[str, ExposureRecord] = recorded("By root name.")
+    left_out: tuple[LeftOut, ...] = recorded("Files that were given and can't be used.", default=())
 
     def activity(self, step: str) -> Activity | None:
         """Return what is on record of one step.

@@ -12,26 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from grism_align.values.errors import SettingsError
-
-__all__ = [
-    "AbsoluteSettings",
-    "DetectionSettings",
-    "ExecutionSettings",
-    "GrismSettings",
-    "MatchSettings",
-    "MosaicSettings",
-    "Parameter",
-    "PointingSettings",
-    "PropagationSettings",
-    "ReferenceMatchSettings",
-    "ReferenceSettings",
-    "RelativeSettings",
-    "SelectionSettings",
-    "ServiceSettings",
-    "Settings",
-    "TraceSettings",
-    "parameters_of",
-]
+from grism_align.values.outcome import ReservationKind
 
 
 @dataclass(frozen=True)
@@ -69,7 +50,8 @@ class Parameter:
         """Raise `SettingsError` if a value is not allowed."""
         if value is None and self.default is None:
             return
-        if self.choices and value not in self.choices:
+        given = value if self.kind is tuple else (value,)
+        if self.choices and not set(given) <= set(self.choices):
             raise SettingsError(self.name, value, f"must be one of {', '.join(self.choices)}")
         if self.kind in (int, float):
             self._check_number(value)
@@ -144,6 +126,25 @@ class ExecutionSettings(Settings):
         "Processes that work on exposures at the same time, 0 for one a core; default: the pipeline's, or 1",
         "",
         (0, None),
+    )
+
+
+@dataclass(frozen=True)
+class FailureSettings(Settings):
+    """What ends a run."""
+
+    bad_input: str = _parameter(
+        "auto",
+        "An exposure that can't be used: leave it out and go on (leave_out), or refuse all (refuse); auto: "
+        "leave it out of a folder, and where there is more than one visit",
+        "",
+        choices=("auto", "leave_out", "refuse"),
+    )
+    fail_on: tuple[str, ...] = _parameter(
+        (),
+        "Reservations that are errors, for which nothing is written, commas between",
+        "",
+        choices=("any", *ReservationKind),
     )
 
 
@@ -251,6 +252,21 @@ class PointingSettings(Settings):
     roll_error: float = _parameter(0.02, "Error of the roll of a guide-star acquisition", "deg", (1e-5, 90.0))
     scale_error: float = _parameter(
         1e-4, "Error of the scale, and of the shears, of a guide-star acquisition", "", (1e-7, 0.1)
+    )
+    gyro_drift: float = _parameter(
+        5.0,
+        "Drift of the pointing where gyros hold it, of one axis; a first guess",
+        "arcsec/h",
+        (0.0, 1000.0),
+    )
+
+
+@dataclass(frozen=True)
+class MotionSettings(Settings):
+    """What becomes of exposures during which the telescope followed something, or was moved on purpose."""
+
+    take_moving: bool = _parameter(
+        False, "Use exposures of moving targets and spatial scans as any other; else they are left out"
     )
 
 
@@ -438,7 +454,8 @@ class PropagationSettings(Settings):
         (0.0, 10.0),
     )
     learn_errors: bool = _parameter(
-        True, "Let the direct exposures tell drift_error and dither_error; those given are a first guess"
+        True,
+        "Let the direct exposures tell drift_error, dither_error and gyro_drift, from those as a first guess",
     )
 
 
@@ -446,16 +463,24 @@ class PropagationSettings(Settings):
 class TraceSettings(Settings):
     """How corrections are verified on the traces of spectra, and what may be changed by them."""
 
-    verify_traces: bool = _parameter(False, "Measure how far spectra lie from where the WCSs put them")
+    spectra: str = _parameter(
+        "auto",
+        "Correct grism exposures by their own spectra: where there are source catalogs to predict these from "
+        "(auto), always (on), never (off)",
+        "",
+        choices=("auto", "on", "off"),
+    )
     trace_config: tuple[str, ...] = _parameter(
         (),
         "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:CHIP=file, commas between; "
         "default: exposures of a grism are compared with each other",
     )
-    refine_grism: bool = _parameter(
-        False, "Correct exposures without a direct partner in time by a measured cross-dispersion drift"
+    spectra_sources: int = _parameter(
+        120, "Sources whose spectra are compared between exposures, the brightest first", "", (5, 1000)
     )
-    trace_sources: int = _parameter(60, "Sources used of each exposure, the brightest first", "", (5, 1000))
+    trace_sources: int = _parameter(
+        60, "Sources whose traces are measured in each exposure, the brightest first", "", (5, 1000)
+    )
     trace_fwhm: float = _parameter(5.0, "Widest source used, in direct exposures", "pix", (1.0, 50.0))
     trace_isolation: float = _parameter(
         8.0, "Spectra nearer to another of not much fainter light are not used", "pix", (0.0, 100.0)
@@ -467,18 +492,9 @@ class TraceSettings(Settings):
         1.5, "Gaussian sigma of the window of the centroid across a trace", "pix", (0.5, 10.0)
     )
     trace_snr: float = _parameter(10.0, "Least signal-to-noise ratio of a piece of a trace", "", (3.0, 1e4))
-    partner_gap: float = _parameter(
-        600.0, "Idle time up to which a direct exposure is a partner in time", "s", (0.0, 1e6)
+    trace_significance: float = _parameter(
+        3.0, "Least disagreement between spectra and a WCS that is told, in its errors", "sigma", (1.0, 100.0)
     )
-    refine_significance: float = _parameter(
-        3.0, "Least drift that is corrected, in its errors", "sigma", (1.0, 100.0)
-    )
-    refine_limit: float = _parameter(0.5, "Largest drift that is believed and corrected", "pix", (0.0, 10.0))
-
-    @property
-    def reads_traces(self) -> bool:
-        """Whether spectra are measured."""
-        return self.verify_traces or self.refine_grism
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +11,19 @@ import numpy as np
 from grism_align.algorithms.propagation.drift import learnt_errors
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
-from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.values.errors import SettingsError
-from grism_align.values.failure import OfDirect, Remark, text_of
+from grism_align.values.failure import FlaggedByHeaders, OfDirect, Remark, text_of
 from grism_align.values.settings import (
     GrismSettings,
+    MotionSettings,
     PointingSettings,
     PropagationSettings,
     TraceSettings,
 )
-from grism_align.workflows.traces.verify import verify_traces
+from grism_align.values.solution import AlignmentSolution
+from grism_align.workflows.moving import left_out
+from grism_align.workflows.traces.spectra import correct_by_spectra
+from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,10 +31,9 @@ if TYPE_CHECKING:
     from grism_align.algorithms.traces.verification import TraceVerification
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
-    from grism_align.values.solution import AlignmentSolution, ExposureFit
-    from grism_align.values.trace import TraceCheck
+    from grism_align.values.solution import ExposureFit
+    from grism_align.values.trace import SpectralCheck, TraceCheck
 
-__all__ = ["PropagationChoices", "PropagationOutcome", "propagate_corrections"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +50,14 @@ class PropagationChoices:
         How good dithers are.
     traces : TraceSettings
         Whether and how spectra are measured.
+    motion : MotionSettings
+        Whether exposures of moving targets and scans have corrections handed to them.
     """
 
     propagation: PropagationSettings
     pointing: PointingSettings
     traces: TraceSettings
+    motion: MotionSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +69,16 @@ class PropagationOutcome:
     solution : AlignmentSolution
         Corrections of the grism exposures.
     traces : mapping of str to TraceCheck
-        What the spectra show, by exposure; empty where not asked.
+        Where traces lie, by exposure; empty where spectra weren't measured.
+    spectra : mapping of str to SpectralCheck
+        How they lie against those of other exposures; empty likewise.
     note : str
         How large drift and dither errors are, where that was learnt.
     """
 
     solution: AlignmentSolution
     traces: Mapping[str, TraceCheck] = field(default_factory=dict)
+    spectra: Mapping[str, SpectralCheck] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -101,24 +109,38 @@ def propagate_corrections(
     InputError
         If a configuration or the pixels of an exposure can't be read.
     """
-    if choices.traces.reads_traces and not exposures.catalogs:
-        name, allowed = (
-            "verify_traces",
-            "no source catalogs to predict spectra from; run grism_source_catalog",
-        )
-        raise SettingsError(name, choices.traces.verify_traces, allowed)
+    if choices.traces.spectra == "on" and not exposures.catalogs:
+        name, allowed = "spectra", "no source catalogs to predict them from; run grism_source_catalog"
+        raise SettingsError(name, choices.traces.spectra, allowed)
     aligned = exposures.relative.then(exposures.absolute)
     settings, note = _errors(exposures, choices)
-    solution = propagate(exposures.grisms, exposures.direct, aligned, settings, exposures.relative)
-    traces: Mapping[str, TraceCheck] = {}
-    if choices.traces.reads_traces:
-        solution, traces = _on_traces(exposures, solution, choices.traces, settings, executor)
+    out = left_out(exposures.grisms, choices.motion)
+    taken = [grism for grism in exposures.grisms if grism.key not in out]
+    solution = propagate(taken, exposures.direct, aligned, settings, exposures.relative)
+    solution = _with_remarks(exposures, solution, out)
+    seen = _Seen(solution)
+    if choices.traces.spectra != "off" and exposures.catalogs:
+        survey = Survey.of(exposures, solution, choices.traces)
+        seen = _by_spectra(survey, settings, executor)
+        solution = seen.solution
     governed = [fit.governed for fit in solution.fits.values() if fit.governed]
     named = sum(one.rule == "association" for one in governed)
     if named and settings.propagation.method != PropagationSettings.method:
         logger.warning("the association names what governs %d grism exposures, not method", named)
     _tell(solution)
-    return PropagationOutcome(solution, traces, note)
+    return PropagationOutcome(solution, seen.traces, seen.spectra, note)
+
+
+def _with_remarks(
+    exposures: ExposureSet, solution: AlignmentSolution, out: Mapping[str, ExposureFit]
+) -> AlignmentSolution:
+    """Return the fits of all grism exposures: those left out too, and what their headers say of others."""
+    fits: dict[str, ExposureFit] = {}
+    for grism in exposures.grisms:
+        fit = out.get(grism.key) or solution[grism.key]
+        flags = grism.tracking.flags
+        fits[grism.key] = fit.noted(FlaggedByHeaders(flags)) if flags else fit
+    return AlignmentSolution(fits, solution.reference)
 
 
 def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismSettings, str]:
@@ -129,30 +151,29 @@ def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismS
     found = learnt_errors(exposures.exposures, exposures.relative, given)
     drift, dither = 1e3 * found.propagation.drift_error, 1e3 * found.pointing.dither_error
     note = f"drift of {drift:.2g} mas, dithers good to {dither:.2g} mas"
+    if any(each.tracking.guiding.drift_share == 1 for each in exposures.exposures):
+        note += f", drift on gyros of {found.pointing.gyro_drift:.2g} arcsec/h"
     return found, note
 
 
-def _on_traces(
-    exposures: ExposureSet,
-    solution: AlignmentSolution,
-    settings: TraceSettings,
-    errors: GrismSettings,
-    executor: Executor,
-) -> tuple[AlignmentSolution, Mapping[str, TraceCheck]]:
-    """Correct where spectra show a drift, if asked to; return that, and what spectra show."""
-    refused: Mapping[str, Remark] = {}
-    found = verify_traces(exposures, solution, settings, executor)
-    if settings.refine_grism:
-        from grism_align.workflows.traces.spectra import correct_by_spectra
-        from grism_align.workflows.traces.verify import Survey
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Corrections of grism exposures, and what their spectra say of them."""
 
-        outcome = correct_by_spectra(Survey.of(exposures, solution, settings), found.grisms, errors, executor)
-        solution = outcome.solution
-        for k, c in outcome.checks.items():
-            print(k, c)
-    significance = settings.refine_significance
+    solution: AlignmentSolution
+    traces: Mapping[str, TraceCheck] = field(default_factory=dict)
+    spectra: Mapping[str, SpectralCheck] = field(default_factory=dict)
+
+
+def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> _Seen:
+    """Correct grism exposures by their spectra, and verify that on the traces."""
+    found = verify_traces(survey, executor)
+    outcome = correct_by_spectra(survey, found.grisms, settings, executor)
+    found = verified_with(found, replace(survey, solution=outcome.solution))
+    significance = survey.settings.trace_significance
     _tell_of_spectra(found, common_offsets(found, significance))
-    return with_disagreements(solution, found, refused, significance), found.checks
+    solution = with_disagreements(outcome.solution, found, significance)
+    return _Seen(solution, found.checks, outcome.checks)
 
 
 def _tell_of_spectra(found: TraceVerification, common: Sequence[str]) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["restore"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +46,10 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
     """
     record = earlier.record
     restored = {e.key: _restored(e, record.exposures.get(e.key)) for e in exposures.exposures}
+    left_out = tuple(dict.fromkeys((*record.left_out, *exposures.left_out)))
     known = [key for key, exposure in restored.items() if exposure is not None]
     if not known:
-        return replace(exposures, record=earlier)
+        return replace(exposures, record=earlier, left_out=left_out)
     entries = {key: record.exposures[key] for key in known}
     return replace(
         exposures,
@@ -58,10 +58,12 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
         relative=_solution({k: e.relative for k, e in entries.items()}, record.references.relative),
         absolute=_solution({k: e.absolute for k, e in entries.items()}, record.references.absolute),
         grism=_solution({k: e.grism for k, e in entries.items()}, record.references.grism),
+        spectra={key: entry.spectra for key, entry in entries.items() if entry.spectra is not None},
         traces={key: entry.traces for key, entry in entries.items() if entry.traces is not None},
         activities=record.activities,
         parameter_file=record.parameter_file,
         record=earlier,
+        left_out=left_out,
     )
 
 

@@ -12,16 +12,6 @@ from grism_align.algorithms.fitting.floor import estimate_floor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "LEAST_ERROR",
-    "TraceMeasurements",
-    "TraceOffsets",
-    "contrast_with_best",
-    "contrast_with_mean",
-    "contrast_with_others",
-    "disagreements",
-    "fit_offsets",
-]
 
 _ITERATIONS = 12
 _CLIP = 5.0  # sigma, of the biweight
@@ -38,7 +28,6 @@ _FEWEST_CLUSTERS = 6
 _LEAST_SHARE = 0.25  # of the variance that the weights say
 _ALIGNED = 0.01  # pixels, by which the offsets of well aligned exposures may differ
 _CHIPS = 0.5  # pixels, by which the constants of a configuration may differ from chip to chip
-_FEWEST_ALIKE = 3  # exposures whose mean says what they have in common
 #: Least error that is believed, pixels.
 LEAST_ERROR = 0.002
 
@@ -379,72 +368,6 @@ def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """
     n = int(is_known.sum())
     return (n * np.eye(n) - 1.0) / (n - 1) if n > 1 else np.zeros((0, 0))
-
-
-def contrast_with_best(
-    offsets: TraceOffsets, number: int, others: NDArray[np.bool_]
-) -> tuple[float, float, NDArray[np.float64]]:
-    """Return the offset of an exposure less the mean of others that makes the error least.
-
-    Parameters
-    ----------
-    offsets : TraceOffsets
-        Of N exposures.
-    number : int
-        The exposure.
-    others : (N,) ndarray of bool
-        Those that it is compared with.
-
-    Returns
-    -------
-    value, error : float, pixels
-        NaN where there are no others. Exposures of its own visit have most of the weight, as they show the
-        same sources.
-    weight : (N,) ndarray
-        Weights of the others in their mean, which add up to one.
-    """
-    rows, weights = np.flatnonzero(others), np.zeros(len(others))
-    n = len(rows)
-    if not n or not np.isfinite(offsets.offset[number]):
-        return float("nan"), float("nan"), weights
-    every = np.append(rows, number)
-    covariance = offsets.covariance[np.ix_(every, every)] + _ALIGNED**2 * np.eye(n + 1)
-    # Least variance under the condition that the weights add up to one, with a Lagrange multiplier
-    system = np.block([[covariance[:n, :n], np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
-    weight = np.linalg.solve(system, np.append(covariance[:n, n], 1.0))[:n]
-    weights[rows] = weight
-    contrast = np.append(-weight, 1.0)
-    value = contrast @ offsets.offset[every]
-    return float(value), float(np.sqrt(contrast @ covariance @ contrast)), weights
-
-
-def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float, NDArray[np.float64]]:
-    """Return the offset of an exposure less the mean of all, itself included.
-
-    Parameters
-    ----------
-    offsets : TraceOffsets
-        Of N exposures.
-    number : int
-        The exposure.
-
-    Returns
-    -------
-    value, error : float, pixels
-        NaN where fewer than three have an offset. The error includes that of the mean, from the scatter of
-        the offsets: it estimates what exposures without any drift have in common.
-    weight : (N,) ndarray
-        Weights in the mean.
-    """
-    rows = np.flatnonzero(np.isfinite(offsets.offset))
-    n, weights = len(rows), np.zeros(len(offsets.offset))
-    if n < _FEWEST_ALIKE or number not in rows:
-        return float("nan"), float("nan"), weights
-    weights[rows] = 1.0 / n
-    contrast = (rows == number) - 1.0 / n
-    variance = contrast @ offsets.covariance[np.ix_(rows, rows)] @ contrast
-    variance += float(np.var(offsets.offset[rows], ddof=1)) / n
-    return float(contrast @ offsets.offset[rows]), float(np.sqrt(variance)), weights
 
 
 def disagreements(

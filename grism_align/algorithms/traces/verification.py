@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.trace import TraceCheck, TraceModel
 
 
-__all__ = ["Drift", "GrismOffsets", "TraceVerification"]
-
-
 @dataclass(frozen=True, eq=False)
 class GrismOffsets:
     """What was measured of the exposures of one grism.
@@ -34,6 +31,8 @@ class GrismOffsets:
         Name of the configuration; empty where there is none, and only differences have a meaning.
     models : mapping of int to TraceModel
         Where its spectra lie, by chip; empty where that is not known.
+    notes : mapping of str to str
+        Why exposures have no offset.
     """
 
     keys: tuple[str, ...]
@@ -41,23 +40,7 @@ class GrismOffsets:
     moved: NDArray[np.float64]
     config: str
     models: Mapping[int, TraceModel] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Drift:
-    """How far spectra of an exposure lie, across the dispersion, from those that they are compared with.
-
-    Parameters
-    ----------
-    value, error : float, pixels
-        Measured minus predicted row of its traces, and the standard error; NaN where there is no measurement.
-    reference_error : float, arcsec
-        Standard error across the dispersion of the corrections that it is relative to.
-    """
-
-    value: float
-    error: float
-    reference_error: float = 0.0
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

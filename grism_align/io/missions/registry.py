@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.fits import is_fits
 from grism_align.io.files.kinds import what_is
 from grism_align.io.files.sources import path_of
 from grism_align.values.errors import InputError
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from grism_align.values.mission import Mission
     from grism_align.values.source import Source
 
-__all__ = ["GROUP", "mission_named", "mission_of", "missions"]
 
 #: Group of the entry points of missions, each of which leads to an object with what `Mission` has.
 GROUP = "grism_align.missions"
 
 # known also where the package is not installed
 _OURS = EntryPoint("hst", "grism_align.io.missions.hst:HST", GROUP)
+
+_FITS = (".fits", ".fits.gz", ".fits.fz")
 
 logger = logging.getLogger(__name__)
 
@@ -68,5 +70,7 @@ def mission_of(source: Source) -> Mission:
             return mission
     reads = "; or ".join(mission.facts.reads for mission in missions().values())
     what = what_is(path_of(source)) if isinstance(source, os.PathLike) else ""
+    if isinstance(source, os.PathLike) and source.name.endswith(_FITS) and not is_fits(path_of(source)):
+        raise InputError(source, f"{what or 'no FITS file'}, in spite of its name", "Fetch the file again")
     problem = f"no exposure of a mission that is read ({', '.join(missions())})"
     raise InputError(source, f"{what}: {problem}" if what else problem, f"Give {reads}")

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.io.report.contents import Contents, Entry, Tie
 
-__all__ = ["QualityWarning", "quality_warnings"]
 
 # Residuals that are this many times what the errors allow.
 _LARGE_CHI2 = 4.0
@@ -68,6 +67,7 @@ class QualityWarning:
 def quality_warnings(contents: Contents) -> list[QualityWarning]:
     """All that is to be known of a record before its products are used, the worst first."""
     finders: tuple[Callable[[Contents], Iterator[QualityWarning]], ...] = (
+        _left_out,
         _failures,
         _priors,
         _substitutes,
@@ -76,10 +76,12 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _frames,
         _steps,
         _traces,
+        _tracking,
         _jumps,
         _large_shifts,
         _missing_files,
         _mixed_solutions,
+        _mixed_distortions,
         _earlier,
     )
     found = [one for finder in finders for one in finder(contents)]
@@ -93,6 +95,11 @@ def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...],
         grouped.setdefault(text_of(entry.remarks), []).append(entry)
     for text, members in grouped.items():
         yield text, members[0].remarks, tuple(member.key for member in members)
+
+
+def _left_out(contents: Contents) -> Iterator[QualityWarning]:
+    for one in contents.record.left_out:
+        yield QualityWarning(f"{one.name} left out: {one.problem}", one.remedy or "Leave it out")
 
 
 def _failures(contents: Contents) -> Iterator[QualityWarning]:
@@ -122,7 +129,7 @@ def _priors(contents: Contents) -> Iterator[QualityWarning]:
 
 def _substitutes(contents: Contents) -> Iterator[QualityWarning]:
     odd = [entry for entry in contents.grisms if entry.remarks and entry.status is not FitStatus.FAILED]
-    verify = "verify_traces tells how far the spectra are off, and refine_grism mends that"
+    verify = "spectra=on tells why they could not be measured by their spectra"
     own = f"See whether a direct exposure of their own can be had; if not, {verify}"
     prior = f"Good to tens of mas, enough for extracting spectra; {verify}"
     for is_prior, what, remedy in ((False, "with reservations", own), (True, "as PRIOR_ONLY", prior)):
@@ -237,8 +244,23 @@ def _traces(contents: Contents) -> Iterator[QualityWarning]:
         if check and abs(check.after_px) > max(_LARGE_TRACE, _TRACE_ERRORS * check.after_error):
             off = fixed(check.after_px, 2, sign=True)
             text = f"{entry.key}: its spectra lie {off} pixels from where they should"
-            remedy = "Use refine_grism, or let the extraction fit the offset across the dispersion"
+            remedy = "Let the extraction fit the offset across the dispersion"
             yield QualityWarning(text, remedy, exposures=(entry.key,))
+
+
+def _tracking(contents: Contents) -> Iterator[QualityWarning]:
+    """Tell of direct exposures that were not taken as usual; of others their remarks do."""
+    grouped: dict[str, list[str]] = {}
+    for entry in contents.direct:
+        text = str(entry.record.tracking)
+        if text and entry.status is not FitStatus.FAILED:
+            grouped.setdefault(text, []).append(entry.key)
+    advice = (
+        "Its own sources tell where it pointed: see its residuals, and errors of grism exposures beside it"
+    )
+    for text, keys in grouped.items():
+        told = f"{listed(keys)}, by the headers: {text}"
+        yield QualityWarning(told, advice, is_problem=False, exposures=tuple(keys))
 
 
 def _jumps(contents: Contents) -> Iterator[QualityWarning]:
@@ -283,6 +305,20 @@ def _mixed_solutions(contents: Contents) -> Iterator[QualityWarning]:
         text = f"The exposures came with WCSs of different solutions: {listed(names)}"
         remedy = "Corrections count from each exposure's own, so compare final positions and not shifts"
         yield QualityWarning(text, remedy, is_problem=False)
+
+
+def _mixed_distortions(contents: Contents) -> Iterator[QualityWarning]:
+    found: dict[str, list[str]] = {}
+    for entry in contents.entries:
+        instrument, model = entry.record.instrument, entry.record.input_wcs.distortion
+        found.setdefault(instrument, []).append(model or "unnamed")
+    for instrument, models in found.items():
+        names = sorted(set(models))
+        if len(names) > 1:
+            each = listed([f"{name} ({models.count(name)})" for name in names])
+            text = f"Exposures of {instrument} have different distortion models: {each}"
+            remedy = "Two models differ by up to 10 mas: fetch the files anew, so that all have one"
+            yield QualityWarning(text, remedy)
 
 
 def _earlier(contents: Contents) -> Iterator[QualityWarning]:

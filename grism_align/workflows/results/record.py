@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import FilePair, StarStamps
 
-__all__ = ["aligned_sources", "make_record", "reference_record"]
 
 _PACKAGES = ("grism_align", "numpy", "astropy", "asdf", "stpipe")
 
@@ -78,6 +77,7 @@ def make_record(
         reference_catalog=reference,
         stamps=stamps,
         mosaics=exposures.mosaics,
+        left_out=exposures.left_out,
         exposures={e.key: _exposure_record(exposures, e, files[e.key]) for e in exposures.exposures},
     )
 
@@ -104,12 +104,14 @@ def _exposure_record(exposures: ExposureSet, exposure: Exposure, files: FilePair
         start=exposure.start,
         end=exposure.end,
         exposure_time=exposure.exposure_time,
+        tracking=exposure.tracking,
         input=files.input,
         output=files.output,
         applied=exposure.applied,
         relative=exposures.relative.fits.get(exposure.key),
         absolute=exposures.absolute.fits.get(exposure.key),
         grism=exposures.grism.fits.get(exposure.key),
+        spectra=exposures.spectra.get(exposure.key),
         traces=exposures.traces.get(exposure.key),
     )
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
-__all__ = ["SpectraOutcome", "correct_by_spectra"]
 
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
@@ -149,7 +148,7 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
     for group in alike:
         if len(group) > 1:
             jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
-            yield _Group(jobs, found.models, survey.settings.trace_sources)
+            yield _Group(jobs, found.models, survey.settings.spectra_sources)
 
 
 def _angle(survey: Survey, exposure: Exposure) -> float:
@@ -184,12 +183,6 @@ def _measured(group: _Group) -> _Measured | None:
         Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first - 2.0, spans[chip].length)
         for (row, chip), cuts in chosen.items()
     ]
-    import pickle, os
-
-    pickle.dump(
-        (spectra, [j.exposure.key for j in group.jobs], _places(chosen.values(), len(group.jobs))),
-        open(os.environ["DUMP"] + group.jobs[0].exposure.visit + ".pkl", "wb"),
-    ) if "DUMP" in os.environ else None
     offsets = measure_offsets(spectra, len(group.jobs), np.random.default_rng(_SEED))
     return None if offsets is None else _Measured(offsets, _places(chosen.values(), len(group.jobs)))
 
@@ -244,15 +237,6 @@ def _told(
     model = group.models.get(chip.window.chip) or next(iter(group.models.values()))
     gradient = field_gradient(model, chip.shape, found.offsets.gradient, found.offsets.gradient_covariance)
     expected, spread = gradient.of(measured.places)
-    print(
-        "GRAD",
-        gradient.along,
-        np.sqrt(np.diag(gradient.along_covariance)),
-        gradient.across,
-        np.sqrt(np.diag(gradient.across_covariance)),
-        measured.places.round(1).tolist(),
-        expected.round(4).tolist(),
-    )
     strength = measured.offsets.strength
     is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, _UNKNOWN**2), 2))

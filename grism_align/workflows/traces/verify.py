@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
 
-__all__ = ["Survey", "ViewJob", "verify_traces", "views"]
-
-
 # More than sources in a frame, so that each has a number of its own in all frames.
 _FRAME = 10_000_000
 
@@ -119,22 +116,13 @@ class ViewJob:
     models: Mapping[int, TraceModel] = field(default_factory=dict)
 
 
-def verify_traces(
-    exposures: ExposureSet,
-    solution: AlignmentSolution,
-    settings: TraceSettings,
-    executor: Executor,
-) -> TraceVerification:
+def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     """Measure how far spectra lie, across the dispersion, from where the WCSs put them.
 
     Parameters
     ----------
-    exposures : ExposureSet
-        With catalogs and corrections of the direct exposures.
-    solution : AlignmentSolution
-        Corrections of the grism exposures.
-    settings : TraceSettings
-        The parameters.
+    survey : Survey
+        The exposures, their corrections, and the sources.
     executor : Executor
         Measures the exposures.
 
@@ -147,9 +135,9 @@ def verify_traces(
     Raises
     ------
     InputError
-        If a configuration or the pixels of an exposure can't be read.
+        If the pixels of an exposure can't be read.
     """
-    survey = Survey.of(exposures, solution, settings)
+    exposures, solution = survey.exposures, survey.solution
     groups: dict[tuple[object, ...], list[Exposure]] = {}
     for exposure in exposures.grisms:
         # offsets in pixels of another size are not to be compared
@@ -161,11 +149,31 @@ def verify_traces(
     for members in groups.values():
         aligned = tuple(exposure for exposure in members if _fit_of(solution, exposure))
         if aligned:
-            found, notes = _measured_grism(survey, aligned, executor)
-            checks |= _checks(found, notes)
+            found = _measured_grism(survey, aligned, executor)
+            checks |= _checks(found)
             grisms.append(found)
     unused = tuple(model.name for model in survey.models.values() if model not in used)
     return TraceVerification(checks, tuple(grisms), unused)
+
+
+def verified_with(verification: TraceVerification, survey: Survey) -> TraceVerification:
+    """Return what the traces say of other corrections than those that they were measured with.
+
+    Parameters
+    ----------
+    verification : TraceVerification
+        What was measured.
+    survey : Survey
+        The exposures with the other corrections, which differ little.
+    """
+    checks, grisms = dict(verification.checks), []
+    for found in verification.grisms:
+        moved = [_rows_moved(survey, survey.exposures[key], found.models) for key in found.keys]
+        offset = found.offsets.offset - np.array(moved) + found.moved
+        after = replace(found, offsets=replace(found.offsets, offset=offset), moved=np.array(moved))
+        checks |= _checks(after)
+        grisms.append(after)
+    return replace(verification, checks=checks, grisms=tuple(grisms))
 
 
 def _configurations(survey: Survey, members: Sequence[Exposure]) -> list[TraceModel]:
@@ -180,9 +188,7 @@ def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | No
     return fit if fit is not None and fit.is_aligned else None
 
 
-def _measured_grism(
-    survey: Survey, members: Sequence[Exposure], executor: Executor
-) -> tuple[GrismOffsets, dict[str, str]]:
+def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Executor) -> GrismOffsets:
     """Return offsets of the exposures of one grism, and why some have none."""
     models = _models_of(survey, members)
     absolute = bool(models) and all(model.name for model in models.values())
@@ -201,7 +207,7 @@ def _measured_grism(
     offsets = fit_offsets(measurements, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
     moved = [_rows_moved(survey, exposure, models) for exposure in members]
-    return GrismOffsets(tuple(numbered), offsets, np.array(moved), names, models), notes
+    return GrismOffsets(tuple(numbered), offsets, np.array(moved), names, models, notes)
 
 
 def _rows_moved(survey: Survey, exposure: Exposure, models: Mapping[int, TraceModel]) -> float:
@@ -299,14 +305,14 @@ def _good_bits(exposures: ExposureSet, fit: ExposureFit) -> int:
     return DetectionSettings.good_bits
 
 
-def _checks(found: GrismOffsets, notes: Mapping[str, str]) -> dict[str, TraceCheck]:
+def _checks(found: GrismOffsets) -> dict[str, TraceCheck]:
     """Return the check of each exposure of a grism."""
     is_known = np.isfinite(found.offsets.offset)
     known = np.flatnonzero(is_known)
     contrast = np.eye(len(known)) if found.config else contrast_with_others(is_known)
     against = f"against {found.config}" if found.config else f"relative to {len(known) - 1} other exposures"
     checks = {
-        key: TraceCheck.missing(notes.get(key, _LEFT_OUT if found.config or known.size > 1 else _ALONE))
+        key: TraceCheck.missing(found.notes.get(key, _LEFT_OUT if found.config or known.size > 1 else _ALONE))
         for key in found.keys
     }
     if len(contrast):

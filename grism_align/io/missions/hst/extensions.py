@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-__all__ = ["science_extensions"]
 
 _ARRAYS = ("SCI", "ERR", "DQ")
 _VERSIONS = Bounds(1, 99)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from grism_align.io.files.cards import Cards
 
-__all__ = ["RUN_UPDATEWCS", "check_scale", "check_stated_once", "linear_terms", "wcs_header"]
 
 RUN_UPDATEWCS = (
     "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
