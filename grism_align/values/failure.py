@@ -127,6 +127,11 @@ class FailureCode(Enum):
         "not tied to the frame of {main}: {exposures}",
         "Tie the frames to a catalog; they may be off from each other as the pointing is",
     )
+    DISPLACED_VISITS = (
+        "visits lie {apart:.1f} arcsec apart, where {error:g} is the error of a pointing: which of them is "
+        "right only a catalog tells; {reference} fixes the frame",
+        "Tie the frame to a catalog, or name a visit that is right as the reference",
+    )
     MOVES_WITH_FRAME = ("{unit} moves with its frame: {cause}", "Give a deeper catalog")
     BY_POINTING = ("aligned by the sources of {exposures}, taken at the same instant", _NOTHING)
     CORRECTED_LIKE = ("corrected like {exposures}, error {error:.0f} mas", "Good to tens of mas")
@@ -522,6 +527,14 @@ class SeparateFrame(Remark, code=FailureCode.SEPARATE_FRAME):
 
     main: str
     exposures: tuple[str, ...]
+
+
+class DisplacedVisits(Remark, code=FailureCode.DISPLACED_VISITS):
+    """Visits farther apart a priori than pointings are wrong, both arcsec, and what fixes the frame."""
+
+    apart: float
+    error: float
+    reference: str
 
 
 class MovesWithFrame(Remark, code=FailureCode.MOVES_WITH_FRAME):

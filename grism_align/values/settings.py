@@ -220,7 +220,8 @@ class RelativeSettings(Settings):
 
     reference: str | None = _parameter(
         None,
-        "Exposure that keeps its WCS, or visit whose mean shift and roll stay; default: the first direct one",
+        "Exposure that keeps its WCS, or visit whose mean shift and roll stay; default: the first direct one "
+        "that is where most visits say",
     )
     fitgeometry: str = _parameter(
         "rshift",

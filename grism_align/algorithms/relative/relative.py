@@ -18,13 +18,14 @@ from grism_align.algorithms.relative.members import (
     NetworkInput,
     PointingSources,
 )
-from grism_align.algorithms.relative.network import align_network
+from grism_align.algorithms.relative.network import align_network, zero
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
 from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import (
     ByPointing,
+    DisplacedVisits,
     MatchesNoOther,
     OfDirect,
     Remark,
@@ -133,7 +134,7 @@ def align_relative(
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
             fits[key] = replace(fit, frame=number, geometry=relative.fitgeometry, residuals=numbered)
-        warnings += map(str, note)
+        warnings += [*map(str, note), *([] if fixed else _displaced(field, frame))]
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
     known = RelativeFrames(fits, [frame.seen.positions for frame in frames], labels)
     fits.update(prior_only(exposures, catalogs, known, pointing, match))
@@ -213,11 +214,11 @@ def reference_exposures(exposures: Sequence[Exposure], reference: str | None) ->
 def _fixed(
     exposures: Sequence[Exposure], unusable: Mapping[str, tuple[Remark, ...]], reference: str | None
 ) -> set[str]:
-    """Return keys of the exposures that keep their WCS."""
+    """Return keys of the exposures that are to keep their WCS; none where no reference is given."""
     named = reference_exposures(exposures, reference)
     usable = [e.key for e in named if e.key not in unusable]
     if reference is None:
-        return set(usable[:1])
+        return set()
     if not usable:
         name = "reference"
         why = "; ".join(f"{e.key}: {text_of(unusable[e.key])}" for e in named)
@@ -290,6 +291,15 @@ def _frame_note(field: NetworkInput, frames: list[AlignedFrame], number: int) ->
         return ()
     main = field.pointings[frames[0].fixed[0]].keys[0]
     return (SeparateFrame(main, _keys(field, sorted(frames[number].members))),)
+
+
+def _displaced(field: NetworkInput, frame: AlignedFrame) -> list[str]:
+    """Tell of visits that lie farther apart than pointings are wrong, where no majority says which is."""
+    apart = zero(field, {n: member.transform for n, member in frame.members.items()}).apart
+    if not apart:
+        return []
+    reference = _reference(field, frame)
+    return [str(DisplacedVisits(apart, field.errors.visit_error, reference))]
 
 
 def _frame_fits(
