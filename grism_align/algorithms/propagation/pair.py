@@ -17,6 +17,8 @@ from grism_align.algorithms.propagation.poses import distance, facing, is_compar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from grism_align.values.exposure import Exposure
 
 

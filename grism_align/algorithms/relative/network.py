@@ -69,7 +69,7 @@ def _solved_frames(
             frame = joint_frame(field, cluster.members, fixed, relative, match)
         except TooFewMatchesError as error:
             rejected |= {n: error.remark for n in numbers if n != fixed[0]}
-            return [replace(single_frame(field, fixed[0]), rejected=rejected)]
+            return [replace(single_frame(field, fixed[0], relative), rejected=rejected)]
         bad = {n: why for n, fit in frame.members.items() if (why := _refusal(field, n, fit, match))}
         if not bad:
             parts = _tied_parts(field, cluster, frame, match.min_matches)
@@ -81,7 +81,7 @@ def _solved_frames(
         worst = max(bad, key=lambda n: bad[n][0] * (_BENEFIT_OF_FIXED if n in fixed else 1.0))
         rejected[worst] = bad[worst][1]
         cluster = cluster.part(n for n in numbers if n != worst)
-    return [replace(single_frame(field, next(iter(cluster.members))), rejected=rejected)]
+    return [replace(single_frame(field, next(iter(cluster.members)), relative), rejected=rejected)]
 
 
 def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, least: int) -> list[Cluster]:

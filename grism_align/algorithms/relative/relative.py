@@ -133,7 +133,7 @@ def align_relative(
         first = sum(len(before.seen.count) for before in frames[:number])
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
-            fits[key] = replace(fit, frame=number, geometry=relative.fitgeometry, residuals=numbered)
+            fits[key] = replace(fit, frame=number, residuals=numbered)
         warnings += [*map(str, note), *([] if fixed else _displaced(field, frame))]
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
     known = RelativeFrames(fits, [frame.seen.positions for frame in frames], labels)
@@ -324,8 +324,23 @@ def _frame_fits(
         for key, own in zip(pointing.keys, parts, strict=True):
             fit = _exposure_fit(bright[key], own)
             remarks = note if key in telling else (*note, ByPointing(telling))
-            fits[key] = replace(fit, status=status, reference=reference, remarks=remarks)
+            fit = replace(fit, status=status, reference=reference, remarks=remarks)
+            fits[key] = _of_model(fit, frame, pointing.roll_group)
     return fits
+
+
+def _of_model(fit: ExposureFit, frame: AlignedFrame, acquisition: int) -> ExposureFit:
+    """Tell what was fitted to an exposure of an acquisition, and what told so."""
+    model = frame.model
+    return replace(
+        fit,
+        geometry=model.geometry,
+        roll="exposure" if acquisition in model.turning else "acquisition",
+        roll_evidence=model.roll_evidence.get(acquisition, float("nan")),
+        scale_evidence=model.scale_evidence,
+        shear_evidence=model.shear_evidence,
+        systematic_error=1e3 * frame.systematic,
+    )
 
 
 def _exposure_fit(catalog: SourceCatalog, own: MemberFit) -> ExposureFit:

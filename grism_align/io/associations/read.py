@@ -20,6 +20,7 @@ from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -74,8 +75,16 @@ def _joined(parts: Sequence[Association]) -> Association:
     """All members of several associations, and what the associations that say something agree on."""
     headers = [dict(part.header) for part in parts if part.header]
     header: dict[str, Any] = reduce(_agreed, headers) if headers else {}
-    members = tuple(member for part in parts for member in part.members)
-    return Association(_LIST_PRODUCT, members, header)
+    return Association(_LIST_PRODUCT, tuple(_each_once(parts)), header)
+
+
+def _each_once(parts: Sequence[Association]) -> Iterator[Member]:
+    """Yield the members of all; an exposure beside an association that lists it is one of that."""
+    listed = {member.source for part in parts if part.origin for member in part.members}
+    for part in parts:
+        for member in part.members:
+            if part.origin or member.source not in listed:
+                yield member
 
 
 def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -91,14 +100,14 @@ def is_selection(source: AssociationSource) -> bool:
 def _read_part(path: Path) -> Association:
     """One part of several.
 
-    One that does not exist is left to the check that lists all missing files; an exposure that can't be read
-    is left to who reads exposures.
+    One that does not exist is left to the check that lists all missing files; an exposure that can't be read,
+    and what is no exposure at all, such as a picture, is left to who reads exposures.
     """
     lone = Association(root_name(path), (Member(file_source(path)),))
     try:
         return _read_one(path) if path.exists() else lone
     except AssociationError:
-        if path.is_file() and path.name.endswith(exposure_endings()):
+        if path.is_file() and (path.name.endswith(exposure_endings()) or what_is(path)):
             return lone
         raise
 
