@@ -49,7 +49,7 @@ class SpectralRange:
 
 @dataclass(frozen=True, eq=False)
 class CutSource:
-    """A spectrum in one exposure: `row` of its source in the view, its pixels, and the `place` (2,) they're of."""
+    """A spectrum in one exposure: `row` of its source in the view, its pixels, the `place` of the source."""
 
     row: int
     cutout: SpectrumCutout

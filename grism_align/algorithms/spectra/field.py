@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from grism_align.values.trace import TraceModel
 
-# A grism changes the scale of its image, and turns it: by as much, pixels a pixel, one axis may differ from the
-# other. From the configurations of G141 (2e-4) and G102.
+# A grism changes the scale of its image, and turns it: by as much, pixels a pixel, one axis may differ from
+# the other. From the configurations of G141 (2e-4) and G102.
 _UNLIKE = 3e-4
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Spectra used in each round, the brightest first: the others need not be looked at while exposures are far off.
+# Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
 _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
 # Spectra are left out that have together no more than the rest of this in what is known.
@@ -162,8 +162,8 @@ def _strength(used: Sequence[_Tracked], fits: Sequence[TemplateFit], n_exposures
 class _Tracked:
     """A spectrum, the weights that its pixels have kept, and what its template is expected to be.
 
-    `weights` as in the cutouts; `lines` (n,): second differences that were seen at single places; `own`: as of
-    the fit that was asked for it.
+    `weights` as in the cutouts; `lines` (n,): second differences that were seen at single places; `own`: as
+    of the fit that was asked for it.
     """
 
     spectrum: Spectrum

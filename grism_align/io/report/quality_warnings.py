@@ -208,7 +208,7 @@ def _grism_errors(contents: Contents) -> Iterator[QualityWarning]:
                 f"{count(len(keys), 'grism exposure')} {_good_to(contents, keys)} at worst: {listed(keys)}; "
                 f"dithers and drift since the direct exposure add up to {fixed(way, 0)} mas"
             )
-            remedy = "Before you extract spectra, use verify_traces, and refine_grism where they are off"
+            remedy = "Before you extract spectra, see where their traces lie"
             yield QualityWarning(text, remedy, is_problem, not is_problem, keys)
 
 
