@@ -65,21 +65,32 @@ def test_a_later_propagation_without_verification_forgets_it(verified):
     assert "trace [px]" in summary_table(result)
 
 
-def test_an_exposure_off_by_more_than_believed_is_told(verified, caplog):
+def test_an_exposure_with_the_correction_of_another_dither_is_put_right_by_its_spectra(verified):
     result, _, _ = verified
     first = result.grisms[0].key
     # governed by an exposure of another dither, whose correction differs by its jitter
     other = result.direct[1].key
     governed = tuple(replace(e, governors=(other,)) if e.key == first else e for e in result.exposures)
-    again = GrismWCSPropagateStep.call(replace(result, exposures=governed), configure_log=False)
-    check = again.traces[first]
-    assert abs(check.after_px) > 3 * check.after_error
-    text = f"spectra lie off by {check.after_px:+.3f}"
-    assert f"{first}: ALIGNED {text}" in caplog.text
-    assert text in again.grism[first].reason
-    # no other exposure is off because this one is
-    assert not any("spectra" in again.grism[key].reason for key in again.traces if key != first)
-    assert "not corrected" not in again.grism[first].reason
+    wrong, right = (
+        GrismWCSPropagateStep.call(replace(result, exposures=governed), spectra=spectra, configure_log=False)
+        for spectra in ("off", "auto")
+    )
+    check = right.traces[first]
+    assert abs(check.after_px) < 4 * np.hypot(check.after_error, 0.01)
+    moved, error = np.array(right.spectra[first].moved_px), np.array(right.spectra[first].moved_error)
+    off = offsets_between(wrong, result, first)
+    assert np.abs(off).max() > 0.05
+    assert (np.abs(moved - off) < 4 * error).all()
+    left = offsets_between(right, result, first)
+    assert (np.abs(left) < 4 * error).all()
+
+
+def offsets_between(predicted, seen, key):
+    """By how many pixels a spectrum lies from where it is predicted, if another solution has it right."""
+    chip = seen[key].chips[0]
+    place = np.array([[(side - 1) / 2 for side in reversed(chip.shape)]])
+    sky = predicted.fit(key).transform.apply_to_sky(chip.wcs.to_sky(place))
+    return (chip.wcs.to_pixel(seen.fit(key).transform.inverted().apply_to_sky(sky)) - place)[0]
 
 
 def test_verification_wants_catalogs_and_configurations_that_are_there(verified, tmp_path):
