@@ -173,7 +173,7 @@ def test_the_summary_has_the_numbers(whole):
     assert "direct: 4 ALIGNED; grism: 4 ALIGNED" in figures["Exposures aligned"].note
     # the relative and the absolute one of 0.9 mas each
     # and what spectra are extracted from comes first
-    assert figures["Claimed error"].value == f"0.010 px, {0.9 * 2**0.5:.1f} mas"
+    assert figures["Claimed error"].value == f"0.010 px, {0.9 * 2**0.5:.1f}\xa0mas"
     assert figures["Claimed error"].note.startswith("worst grism exposure, one axis, on the sky")
     assert figures["Claimed error"].note.endswith("direct: median 1.3 mas, worst 1.3")
     assert figures["False match"].value == "1e-20"
@@ -647,7 +647,7 @@ def test_a_displaced_grism_exposure_is_not_green(error, level, is_told):
     summary = summary_of(contents, warnings)
     assert summary.level == level
     figures = {one.label: one for one in summary.figures}
-    assert figures["Claimed error"].value == f"{error / 130:.2f} px, {error:.1f} mas"
+    assert figures["Claimed error"].value == f"{error / 130:.2f} px, {error:.1f}\xa0mas"
     assert f"grism exposures to {error / 130:.2f} px" in summary.headline
     assert ("no warnings" in summary.headline) != is_told
     assert [one.exposures for one in warnings] == [(key,)] * is_told
