@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from astropy.io.fits import Header
 
-__all__ = ["EXTENSION", "attached", "distortion_names", "headerlet_bytes", "headerlet_extension"]
+__all__ = ["CHIP", "EXTENSION", "attached", "distortion_names", "headerlet_bytes", "headerlet_extension"]
 
 #: EXTNAME and XTENSION of a headerlet in an exposure.
 EXTENSION = "HDRLET"
+#: EXTNAME of the WCS of a chip in a headerlet.
+CHIP = "SIPWCS"
 
 _TABLES = ("D2IMARR", "WCSDVARR")
 # What belongs to the WCS and its distortion in a science header, alternates left out.
@@ -91,7 +93,7 @@ def _chip_wcs(science: Header) -> fits.ImageHDU:
     header = fits.Header(card for card in science.cards if _WCS_CARDS.fullmatch(card.keyword))
     header["TG_ENAME"] = ("SCI", "Target science data extname")
     header["TG_EVER"] = (science.get("EXTVER", 1), "Target science data extver")
-    return fits.ImageHDU(header=header, name="SIPWCS", ver=int(science.get("EXTVER", 1)))
+    return fits.ImageHDU(header=header, name=CHIP, ver=int(science.get("EXTVER", 1)))
 
 
 def _tables_of(science: Header) -> set[tuple[str, int]]:
