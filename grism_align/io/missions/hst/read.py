@@ -26,6 +26,7 @@ from grism_align.io.missions.hst.keywords import (
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
     RUN_UPDATEWCS,
+    check_distortion,
     check_scale,
     check_stated_once,
     linear_terms,
@@ -124,6 +125,7 @@ def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
     except Exception as error:
         problem = f"{cards.extension} has no usable WCS ({one_line(error)})"
         raise InputError(path, problem, RUN_UPDATEWCS) from error
+    check_distortion(cards, wcs)
     check_scale(cards, wcs)
     check_stated_once(cards, wcs, hdus)
     return Chip(int(hdu.ver), shape, wcs, detector_window(cards), positive_number([cards], "IDCSCALE"))

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from grism_align.io.files.cards import Cards
 
-__all__ = ["RUN_UPDATEWCS", "check_scale", "check_stated_once", "linear_terms", "wcs_header"]
+__all__ = [
+    "RUN_UPDATEWCS",
+    "check_distortion",
+    "check_scale",
+    "check_stated_once",
+    "linear_terms",
+    "wcs_header",
+]
 
 RUN_UPDATEWCS = (
     "Run stwcs.updatewcs on the file, or fetch it from the archive again: "
@@ -36,6 +43,8 @@ _LINEAR = {
 _NATIVE_POLE = Bounds(180.0, 180.0)
 # IDC table's linear terms against CD, as a fraction of a pixel's area; headers of twenty years reach 0.002.
 _STRETCH = 0.02
+# Of the distance to the reference pixel.
+_MOST_MOVED = 0.1
 # Other ways to state a linear transform or a projection
 _OTHERS = re.compile(r"PC[12]_[12]|CDELT[12]|CROTA[12]|P[VS][12]_\d+")
 # Of two readings of one header, arcsec.
@@ -101,6 +110,23 @@ def linear_terms(cards: Cards, letter: str) -> tuple[NDArray[np.float64], NDArra
     is_whole = bool(np.isfinite([*crval, *cd.flat]).all()) and np.linalg.det(cd) != 0
     same_pixel = all(found[name] == cards.number(name) for name in ("CRPIX1", "CRPIX2"))
     return (crval, cd) if is_whole and same_pixel else None
+
+
+def check_distortion(cards: Cards, wcs: FitsWcs) -> None:
+    """Refuse a distortion that no camera has.
+
+    Raises
+    ------
+    InputError
+        If it moves a pixel by more than a tenth of its way from the reference pixel; cameras of HST move it by 3 %.
+    """
+    from_reference = wcs.grid() - [cards.number(f"CRPIX{axis}") - 1 for axis in (1, 2)]
+    with np.errstate(all="ignore"):
+        moved = wcs.plane.to_plane(wcs.to_sky(wcs.grid())) - from_reference @ wcs.axes.T
+        pixels = np.hypot(*moved.T).max() / wcs.pixel_scale
+    if not pixels <= _MOST_MOVED * np.hypot(*from_reference.T).max():
+        problem = f"{cards.extension}: its distortion, A and B, moves pixels by up to {pixels:.3g}"
+        raise InputError(cards.path, problem, RUN_UPDATEWCS)
 
 
 def check_scale(cards: Cards, wcs: FitsWcs) -> None:
