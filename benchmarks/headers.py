@@ -4,15 +4,16 @@
     python benchmarks/headers.py --associate 300 --runs 0
     python benchmarks/headers.py --runs 50 --seed 7
 
-Each card of simulated exposures of WFC3/IR (a direct one and a grism) and ACS/WFC is damaged in each of some thirty
-ways (`grism_align.simulation.damage`): deleted, stated twice, NaN, INDEF, a decimal comma, another type, out of
-range, characters that headers don't have, a rival beside it. `grism-align associate` runs on each in this
-process, together with an exposure that is whole. It must end with 0 or 1 and, with 1, name the file.
+Each card of simulated exposures of WFC3/IR (a direct one and a grism) and ACS/WFC is damaged in each of some
+thirty ways (`grism_align.simulation.damage`): deleted, stated twice, NaN, INDEF, a decimal comma, another
+type, out of range, characters that headers don't have, a rival beside it. `grism-align associate` runs on
+each in this process, together with an exposure that is whole. It must end with 0 or 1 and, with 1, name the
+file.
 
-Whole runs align four exposures, one of them damaged, to their true catalog. Every exposure that is ALIGNED afterwards is
-compared with the truth on a grid, in units of the error that its fit claims there: none may be off by more than
-five. Damages that leave a valid header of another WCS, and are no error of reading, are counted as *undefined*:
-where a card of the linear terms, the distortion or the alternates has another valid value, nobody knows that it is wrong.
+Whole runs align four exposures, one of them damaged, to their true catalog. Every exposure that is ALIGNED
+afterwards is compared with the truth on a grid, in units of the error that its fit claims there: none may be
+off by more than five. *Undefined* is what leaves a valid header of another distortion: a coefficient that is
+missing or has another value, and nothing in the file that contradicts it.
 """
 
 from __future__ import annotations

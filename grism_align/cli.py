@@ -14,6 +14,7 @@ from grism_align.commands.fetch_catalog import add_fetch_catalog
 from grism_align.commands.grizli_visits import add_grizli_visits
 from grism_align.commands.report import add_report
 from grism_align.values.errors import GrismAlignError
+from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 1 where an error that the package knows is reported on the standard error stream.
+        0; 3 where not all was done, or had, as asked; 1 where an error that the package knows is reported on
+        the standard error stream.
     """
     parser = argparse.ArgumentParser(prog="grism-align", description=sys.modules["grism_align"].__doc__)
     parser.add_argument("--version", action="version", version=__version__)
@@ -52,10 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for add in _COMMANDS:
         add(subparsers)
     options = parser.parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = options.run
+    run: Callable[[argparse.Namespace], ExitCode | None] = options.run
     try:
-        run(options)
+        return run(options) or ExitCode.DONE
     except GrismAlignError as error:
         print(f"grism-align {options.command}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return ExitCode.ERROR

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.commands.bad_input import add_bad_input
 from grism_align.commands.columns import in_columns
 from grism_align.io.files.sources import path_of
 from grism_align.values.errors import SettingsError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from grism_align.commands import Subparsers
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
+    from grism_align.values.outcome import ExitCode
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
 
@@ -39,11 +41,13 @@ def add_apply(subparsers: Subparsers) -> None:
         "--rebase", action="store_true", help="carry corrections over to the WCS that a file has"
     )
     parser.add_argument("--allow_missing", action="store_true", help="leave out files that are not on record")
+    add_bad_input(parser)
     _add_headerlets(parser)
     parser.set_defaults(run=_apply)
 
 
-def _apply(options: argparse.Namespace) -> None:
+def _apply(options: argparse.Namespace) -> ExitCode:
+    from grism_align.workflows.outcome import exit_code, reservations
     from grism_align.workflows.reapply import plan_reapplication, write_reapplication
     from grism_align.workflows.summary_table import summary_table
     from grism_align.workflows.user_shifts import REFERENCE
@@ -54,6 +58,7 @@ def _apply(options: argparse.Namespace) -> None:
         options.files,
         rebase=options.rebase,
         allow_missing=options.allow_missing,
+        bad_input=options.bad_input,
     )
     destination = _destination(options, plan.exposures)
     with _executor(options) as executor:
@@ -70,6 +75,7 @@ def _apply(options: argparse.Namespace) -> None:
         print("Nothing to write")
     else:
         _print_written(plan.exposures, destination)
+    return exit_code(reservations(plan.exposures))
 
 
 def add_shift(subparsers: Subparsers) -> None:
@@ -89,15 +95,22 @@ def add_shift(subparsers: Subparsers) -> None:
         help="give grism exposures without a row of their own the correction of the direct exposure "
         "that governs them",
     )
+    add_bad_input(parser)
     _add_headerlets(parser)
     parser.set_defaults(run=_shift)
 
 
-def _shift(options: argparse.Namespace) -> None:
+def _shift(options: argparse.Namespace) -> ExitCode:
+    from grism_align.workflows.outcome import exit_code, reservations
     from grism_align.workflows.user_shifts import plan_shifts, write_shifts
 
     _check_destination_given(options)
-    plan = plan_shifts(options.table.expanduser(), options.files, to_grisms=options.propagate)
+    plan = plan_shifts(
+        options.table.expanduser(),
+        options.files,
+        to_grisms=options.propagate,
+        bad_input=options.bad_input,
+    )
     destination = _destination(options, plan.exposures)
     with _executor(options) as executor:
         write_shifts(plan, destination, executor)
@@ -105,6 +118,7 @@ def _shift(options: argparse.Namespace) -> None:
     if plan.kept:
         print(f"Not in the table, keep their WCS and are not written: {', '.join(plan.kept)}")
     _print_written(plan.exposures, destination)
+    return exit_code(reservations(plan.exposures))
 
 
 def _shift_text(exposures: ExposureSet) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.commands.bad_input import add_bad_input
 from grism_align.commands.columns import in_columns
 from grism_align.values.errors import OutputError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from grism_align.commands import Subparsers
     from grism_align.values.exposure import Exposure
+    from grism_align.values.outcome import ExitCode
 
 
 __all__ = ["add_associate"]
@@ -33,25 +35,28 @@ def add_associate(subparsers: Subparsers) -> None:
     parser.add_argument("-o", "--output", required=True, type=Path, help="the association to write (JSON)")
     parser.add_argument("--product", help="name of the product (default: the output's, without _asn)")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    add_bad_input(parser)
     parser.set_defaults(run=_associate)
 
 
-def _associate(options: argparse.Namespace) -> None:
+def _associate(options: argparse.Namespace) -> ExitCode:
     # Imported here: astropy takes longer than all the rest of --help.
     from grism_align.io.associations import write_association
     from grism_align.workflows.associate import build_association
     from grism_align.workflows.load import load
+    from grism_align.workflows.outcome import exit_code, left_out_reservations
 
     output = options.output.expanduser()
     if output.exists() and not options.overwrite:
         raise OutputError(output, "it exists", "Choose another name or give --overwrite")
     product = options.product if options.product is not None else output.stem.removesuffix("_asn")
-    found = load(options.files, with_results=False)
+    found = load(options.files, with_results=False, bad_input=options.bad_input)
     association = build_association(found.exposures, product, found.association)
     write_association(association, output)
     by_source = {exposure.source: exposure for exposure in found.exposures}
     print(_exposure_table([by_source[member.source] for member in association.exposures]))
     print(f"{len(found.exposures)} exposures -> {output}")
+    return exit_code(left_out_reservations(found.left_out))
 
 
 def _exposure_table(exposures: Sequence[Exposure]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.values.errors import OutputError
+from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +64,7 @@ def _fetch_parameters() -> list[Parameter]:
     return [*services, *(p for p in parameters_of(SelectionSettings) if p.name == "margin")]
 
 
-def _fetch_catalog(options: argparse.Namespace) -> None:
+def _fetch_catalog(options: argparse.Namespace) -> ExitCode:
     from grism_align.algorithms.absolute.selection import field_cones
     from grism_align.io.catalogs.prefetch import prefetch, services_of
     from grism_align.io.catalogs.reference import write_reference_catalog
@@ -76,7 +77,7 @@ def _fetch_catalog(options: argparse.Namespace) -> None:
     settings, selection = ServiceSettings(**given), SelectionSettings(**margin)
     services = services_of(options.catalog or ["GAIADR3"], settings)
     _check_catalog_output(options, len(services))
-    cones = field_cones(load(options.files).direct, selection.margin)
+    cones = field_cones(load(options.files, bad_input="leave_out").direct, selection.margin)
     failed: list[GrismAlignError] = []
     for result in prefetch(services, cones, settings, options.refresh):
         print(result.text)
@@ -87,10 +88,13 @@ def _fetch_catalog(options: argparse.Namespace) -> None:
         elif result.catalog is not None and options.output is not None:
             write_reference_catalog(result.catalog, options.output)
             print(f"{result.name} -> {options.output}")
-    for error in failed[:-1]:
-        print(error, file=sys.stderr)
-    if failed:
+    if failed and len(failed) == len(services):
+        for error in failed[:-1]:
+            print(error, file=sys.stderr)
         raise failed[-1]
+    for error in failed:
+        print(error, file=sys.stderr)
+    return ExitCode.RESERVATIONS if failed else ExitCode.DONE
 
 
 def _not_kept(name: str, settings: ServiceSettings) -> OutputError:

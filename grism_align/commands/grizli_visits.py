@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.values.errors import OutputError
+from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +35,7 @@ def add_grizli_visits(subparsers: Subparsers) -> None:
     parser.set_defaults(run=_grizli_visits)
 
 
-def _grizli_visits(options: argparse.Namespace) -> None:
+def _grizli_visits(options: argparse.Namespace) -> ExitCode:
     from grism_align.io.export.grizli_visits import visits_path, write_grizli_visits
 
     source = options.provenance.expanduser()
@@ -46,3 +47,4 @@ def _grizli_visits(options: argparse.Namespace) -> None:
     print(f"{target}: {len(content['visits'])} visits, {len(content['groups'])} pairs of direct and grism")
     for key, reason in visits.left_out.items():
         print(f"{key} left out: {reason}")
+    return ExitCode.RESERVATIONS if visits.left_out else ExitCode.DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -16,7 +17,7 @@ from grism_align.steps.without_crds import StepWithoutCRDS
 from grism_align.values.errors import SettingsError
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import Activity
-from grism_align.values.settings import ExecutionSettings, Settings
+from grism_align.values.settings import ExecutionSettings, FailureSettings, Settings
 from grism_align.workflows.executors import SerialExecutor, executor_for
 from grism_align.workflows.results.destination import new_folder
 
@@ -39,9 +40,11 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     Input is an association in any form, exposure files, or the `ExposureSet` that another step returned.
     """
 
-    spec = spec_of(ExecutionSettings)
+    spec = spec_of(ExecutionSettings, FailureSettings)
 
     groups: ClassVar[tuple[type[Settings], ...]] = ()
+
+    input_dir: str | None
 
     #: Who does the work on many exposures: the pipeline's, unless the step has its own `nproc`.
     executor: Executor = SerialExecutor()
@@ -66,6 +69,11 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         ----------
         *inputs : path-like or ExposureSet
             As for `process`.
+
+        Raises
+        ------
+        SystemExit
+            In the program ``strun``, where results are short of what was asked; with the exit code.
         """
         # stpipe makes it too, and says less where it can't
         with new_folder(self.output_dir), ExitStack() as self._held:
@@ -73,7 +81,39 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
                 self.executor = self._held.enter_context(executor_for(self.settings(ExecutionSettings)))
             else:
                 self.executor = self.parent.executor
-            return super().run(*inputs)
+            result = super().run(*inputs)
+        # strun itself knows 0 and 1 only, and takes any other exit for an error of the step
+        if self._exit_code and self.parent is None and Path(sys.argv[0]).stem.startswith("strun"):
+            sys.exit(self._exit_code)
+        return result
+
+    def set_primary_input(self, obj: Any, exclusive: bool = True) -> None:
+        """Remember the input's name, and not its folder, where stpipe would look for all others.
+
+        Parameters
+        ----------
+        obj : path-like or ExposureSet
+            The first input.
+        exclusive : bool
+            As stpipe has it.
+        """
+        given = self.input_dir
+        super().set_primary_input(obj, exclusive)
+        self.input_dir = given
+
+    def make_input_path(self, file_path: Any) -> Any:
+        """Return the path of an input: relative ones are of `input_dir`, else of the current folder.
+
+        Parameters
+        ----------
+        file_path : str
+            As given; after ``@``, a list of files.
+        """
+        if not self.input_dir:
+            return file_path
+        name = str(file_path).removeprefix("@")
+        path = Path(self.input_dir).expanduser() / Path(name).expanduser()
+        return f"{'@' * (name != file_path)}{path}"
 
     def process(self, *inputs: Any) -> ExposureSet:
         """Open the input and do the step's work.
@@ -153,9 +193,9 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         """Return the set that files are of, with `input_dir`, as stpipe users expect it."""
         from grism_align.workflows.load import load
 
-        if isinstance(given, list | tuple):
-            return load([self.make_input_path(str(item)) for item in given])
-        return load(self.make_input_path(str(given)))
+        items = given if isinstance(given, list | tuple) else [given]
+        paths = [self.make_input_path(str(item)) for item in items]
+        return load(paths, bad_input=self.settings(FailureSettings).bad_input)
 
     def done(
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 from stpipe import Step
 
 from grism_align.io.files.sources import path_of
+from grism_align.steps.spec import settings_from
 from grism_align.values.field import ExposureSet
+from grism_align.values.outcome import ExitCode
+from grism_align.values.settings import FailureSettings
+from grism_align.workflows.outcome import check_reservations, exit_code, reservations
 from grism_align.workflows.results.destination import Destination, waiting_room
 from grism_align.workflows.summary_table import summary_table
 
@@ -38,6 +42,7 @@ class SavingStep(Step):
     #: Who writes the exposures.
     executor: Executor
     _held: ExitStack | None = None
+    _exit_code = ExitCode.DONE
 
     @property
     def saves(self) -> bool:
@@ -75,6 +80,8 @@ class SavingStep(Step):
         """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""
         if self.skip or not isinstance(result, ExposureSet):
             return
+        if self.parent is None:
+            check_reservations(result, settings_from(self, FailureSettings).fail_on, in_place=self.in_place)
         if self.saves:
             from grism_align.workflows.results.write import write_results
 
@@ -85,3 +92,5 @@ class SavingStep(Step):
                 logger.info("Look at %s", destination.report(result.product))
         if self.parent is None and result.total.fits:
             logger.info("Result:\n%s", summary_table(result))
+        if self.parent is None:
+            self._exit_code = exit_code(reservations(result))

@@ -28,8 +28,8 @@ class SourceCatalogStep(GrismAlignStep):
         from grism_align.workflows.measure import measure_exposures
 
         settings = self.settings_by_instrument(DetectionSettings, exposures)
-        catalogs = measure_exposures(exposures.direct, settings, self.executor)
+        measured = measure_exposures(exposures, settings, self.executor)
         counts: Counter[str] = Counter()
-        for catalog in catalogs.values():
+        for catalog in measured.catalogs.values():
             counts.update(catalog.table.meta["counts"])
-        return self.done(exposures, counts=dict(counts), catalogs=catalogs)
+        return self.done(measured, counts=dict(counts))

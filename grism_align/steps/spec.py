@@ -27,7 +27,7 @@ def _line(parameter: Parameter) -> str:
 
 
 def _validator(parameter: Parameter) -> str:
-    if parameter.choices:
+    if parameter.choices and parameter.kind is str:
         choices = ", ".join(f"'{choice}'" for choice in parameter.choices)
         return f"option({choices}, default='{parameter.default}')"
     arguments = [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from grism_align.values.source import Source
 
@@ -106,3 +106,23 @@ class Association:
     def exposures(self) -> tuple[Member, ...]:
         """The members that are exposures."""
         return tuple(member for member in self.members if member.is_exposure)
+
+    def without(self, sources: Collection[Source]) -> Association:
+        """Leave members out, which then govern none of the others.
+
+        Parameters
+        ----------
+        sources : collection of Source
+            What the members are read from.
+
+        Returns
+        -------
+        Association
+        """
+        roots = {member.root for member in self.members if member.source in sources}
+        kept = (
+            replace(member, governors=tuple(name for name in member.governors if name not in roots))
+            for member in self.members
+            if member.source not in sources
+        )
+        return replace(self, members=tuple(kept))

@@ -22,6 +22,7 @@ __all__ = [
     "NotCachedError",
     "OutputError",
     "PlaneMismatchError",
+    "ReservationError",
     "ServiceAnswerError",
     "ServiceRefusedError",
     "ServiceUnreachableError",
@@ -128,6 +129,22 @@ class SettingsError(GrismAlignError):
         self.name = name
         self.value = value
         super().__init__(f"parameter {name}={value!r}: {allowed}")
+
+
+class ReservationError(GrismAlignError):
+    """A result that is short of what the user insists on, and is not written.
+
+    Parameters
+    ----------
+    reservations : sequence of str
+        What it is short of.
+    remedy : str
+        What becomes of it, and what the user can do.
+    """
+
+    def __init__(self, reservations: Sequence[str], remedy: str) -> None:
+        self.reservations = tuple(reservations)
+        super().__init__(f"{'; '.join(self.reservations)}. {remedy}.")
 
 
 class CatalogServiceError(GrismAlignError):

@@ -164,8 +164,8 @@ class FailureCode(Enum):
         "Relax that cut, or give another catalog",
     )
     CATALOG_ELSEWHERE = (
-        "its nearest source is {distance} from the exposures, at RA {ra:.5f}, Dec {dec:.5f}",
-        "Give a catalog of the field",
+        "its nearest source is {distance} from the exposures, at RA {ra:.5f}, Dec {dec:.5f}{otherwise}",
+        "Give a catalog of the field, with its positions in degrees",
     )
     NO_CATALOG = ("no reference catalog ({outcomes})", "See what was tried, and mend it or give a file")
     NOT_TIED = ("not tied to {catalog}{causes}", f"{_DEEPER_CATALOG}; relative to each other they are good")
@@ -499,18 +499,21 @@ class CutAway(Remark, code=FailureCode.CUT_AWAY):
 
 
 class CatalogElsewhere(Remark, code=FailureCode.CATALOG_ELSEWHERE):
-    """A catalog of another place: distance, RA and Dec of its nearest source, deg."""
+    """A catalog of another place: distance, RA and Dec of its nearest source, deg; how it may be meant."""
 
     distance: float
     ra: float
     dec: float
+    reading: str = ""
+    n_there: int = 0
 
     def _words(self) -> dict[str, Any]:
         size, unit = next(
             ((size, unit) for size, unit in ((1.0, "deg"), (1 / 60, "arcmin")) if self.distance >= size),
             (1 / 3600, "arcsec"),
         )
-        return {**self.numbers, "distance": f"{self.distance / size:.1f} {unit}"}
+        otherwise = f"; {self.n_there} of its sources are there if {self.reading}" if self.reading else ""
+        return {**self.numbers, "distance": f"{self.distance / size:.1f} {unit}", "otherwise": otherwise}
 
 
 class NoCatalog(Remark, code=FailureCode.NO_CATALOG):

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from grism_align.values.association import Association
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog
     from grism_align.values.exposure import Exposure
     from grism_align.values.mosaic import ChipMask, StagedMosaic
-    from grism_align.values.record import Activity, EarlierRecord
+    from grism_align.values.record import Activity, EarlierRecord, LeftOut
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceCheck
 
 __all__ = ["ExposureSet"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,6 +56,10 @@ class ExposureSet:
         The parameter files that were used.
     record : EarlierRecord or None
         The record that the set goes on from; None where nothing was done before.
+    left_out : tuple of LeftOut
+        Files that were given and can't be used.
+    leaves_out : bool
+        Whether an exposure that turns out to be unusable is left out; else all are refused.
     """
 
     product: str
@@ -71,6 +77,8 @@ class ExposureSet:
     activities: tuple[Activity, ...] = ()
     parameter_file: str = ""
     record: EarlierRecord | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    leaves_out: bool = False
 
     def __repr__(self) -> str:
         return f"<ExposureSet {self.product}: {len(self.direct)} direct, {len(self.grisms)} grism>"
@@ -112,6 +120,38 @@ class ExposureSet:
         """
         return self.total.fits.get(key)
 
+    def without(self, keys: Sequence[str]) -> ExposureSet:
+        """Leave exposures out, with all that is known of them.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Keys of the exposures. Those that they would govern are governed by the rules instead.
+
+        Returns
+        -------
+        ExposureSet
+        """
+
+        def kept(solution: AlignmentSolution) -> AlignmentSolution:
+            return replace(solution, fits=_without(solution.fits, keys))
+
+        exposures = (
+            replace(each, governors=tuple(key for key in each.governors if key not in keys))
+            for each in self.exposures
+            if each.key not in keys
+        )
+        return replace(
+            self,
+            exposures=tuple(exposures),
+            association=self.association.without([self[key].source for key in keys]),
+            catalogs=_without(self.catalogs, keys),
+            relative=kept(self.relative),
+            absolute=kept(self.absolute),
+            grism=kept(self.grism),
+            traces=_without(self.traces, keys),
+        )
+
     def with_activity(self, activity: Activity, **changes: Any) -> ExposureSet:
         """Replace some fields, and put an activity in place of the same step's earlier one.
 
@@ -128,3 +168,7 @@ class ExposureSet:
         """
         others = (earlier for earlier in self.activities if earlier.step != activity.step)
         return replace(self, activities=(*others, activity), **changes)
+
+
+def _without(known: Mapping[str, T], keys: Sequence[str]) -> dict[str, T]:
+    return {key: value for key, value in known.items() if key not in keys}

@@ -74,7 +74,7 @@ class ChipPixels:
     sci : ndarray of float
         In the units of the file.
     err : ndarray of float
-        Standard errors, same units.
+        Standard errors, same units; zero where they are not known.
     dq : ndarray of int
         Data-quality bits.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from grism_align.values.trace import TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
+    from grism_align.values.errors import InputError
     from grism_align.values.exposure import Chip, Exposure
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "FilePair",
     "FileRecord",
     "InputWCS",
+    "LeftOut",
     "Record",
     "ReferencePositions",
     "ReferenceRecord",
@@ -69,6 +72,25 @@ class FileRecord:
 
     path: str = recorded("Where it was.")
     sha256: str = recorded("Of its bytes, 64 hexadecimal digits.")
+
+
+@declared()
+class LeftOut:
+    """A file that was given as an exposure and can't be used."""
+
+    path: str = recorded("The file, or what else holds the exposure.")
+    problem: str = recorded("What is wrong with it.")
+    remedy: str = recorded("What can be done; empty where there is nothing.")
+
+    @classmethod
+    def of(cls, error: InputError) -> LeftOut:
+        """Take over what an error says."""
+        return cls(error.path, error.problem, error.remedy)
+
+    @property
+    def name(self) -> str:
+        """What users call it: the last part of the path."""
+        return re.split(r"[/\\]", self.path)[-1]
 
 
 @dataclass(frozen=True)
@@ -326,6 +348,7 @@ class Record:
     )
     mosaics: tuple[MosaicProduct, ...] = recorded("The mosaics that were made with these corrections.")
     exposures: Mapping[str, ExposureRecord] = recorded("By root name.")
+    left_out: tuple[LeftOut, ...] = recorded("Files that were given and can't be used.", default=())
 
     def activity(self, step: str) -> Activity | None:
         """Return what is on record of one step.

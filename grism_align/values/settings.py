@@ -12,11 +12,13 @@ from numbers import Integral, Real
 from typing import Any
 
 from grism_align.values.errors import SettingsError
+from grism_align.values.outcome import ReservationKind
 
 __all__ = [
     "AbsoluteSettings",
     "DetectionSettings",
     "ExecutionSettings",
+    "FailureSettings",
     "GrismSettings",
     "MatchSettings",
     "MosaicSettings",
@@ -69,7 +71,8 @@ class Parameter:
         """Raise `SettingsError` if a value is not allowed."""
         if value is None and self.default is None:
             return
-        if self.choices and value not in self.choices:
+        given = value if self.kind is tuple else (value,)
+        if self.choices and not set(given) <= set(self.choices):
             raise SettingsError(self.name, value, f"must be one of {', '.join(self.choices)}")
         if self.kind in (int, float):
             self._check_number(value)
@@ -144,6 +147,25 @@ class ExecutionSettings(Settings):
         "Processes that work on exposures at the same time, 0 for one a core; default: the pipeline's, or 1",
         "",
         (0, None),
+    )
+
+
+@dataclass(frozen=True)
+class FailureSettings(Settings):
+    """What ends a run."""
+
+    bad_input: str = _parameter(
+        "auto",
+        "An exposure that can't be used: leave it out and go on (leave_out), or refuse all (refuse); auto: "
+        "leave it out of a folder, and where there is more than one visit",
+        "",
+        choices=("auto", "leave_out", "refuse"),
+    )
+    fail_on: tuple[str, ...] = _parameter(
+        (),
+        "Reservations that are errors, for which nothing is written, commas between",
+        "",
+        choices=("any", *ReservationKind),
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.associations import apply_association, read_association
+from grism_align.io.associations import apply_association, is_selection, read_association
 from grism_align.io.missions import read_exposure, read_instrument
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
 from grism_align.values.field import ExposureSet
+from grism_align.values.settings import FailureSettings
+from grism_align.workflows.left_out import leave_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +31,9 @@ logger = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 
-def load(source: PathLike | Sequence[PathLike], *, with_results: bool = True) -> ExposureSet:
+def load(
+    source: PathLike | Sequence[PathLike], *, with_results: bool = True, bad_input: str = "auto"
+) -> ExposureSet:
     """Read the headers of all exposures of an association, and what earlier steps left beside it.
 
     Parameters
@@ -38,6 +43,9 @@ def load(source: PathLike | Sequence[PathLike], *, with_results: bool = True) ->
     with_results : bool, optional
         Read the catalogs and the record that the association names, for a run that goes on from them; there
         must be a direct exposure then. Else each exposure has the WCS of its file, and no fit.
+    bad_input : str, optional
+        What becomes of an exposure that can't be used, as in `FailureSettings`: it is left out, with its
+        reason in `ExposureSet.left_out`, or all are refused.
 
     Returns
     -------
@@ -47,23 +55,48 @@ def load(source: PathLike | Sequence[PathLike], *, with_results: bool = True) ->
     Raises
     ------
     InputError
-        If a file can't be used; it names the file, what is wrong and what to do.
+        If a file can't be used and is not left out, or if none can; it names the file, what is wrong and
+        what to do.
     """
-    association = read_association(source)
+    whole = read_association(source)
+    read = {member.source: _read(member.source) for member in whole.exposures}
+    usable = [each for each in read.values() if not isinstance(each, InputError)]
+    bad = {path: each for path, each in read.items() if isinstance(each, InputError)}
+    may_leave_out = _may_leave_out(FailureSettings(bad_input), source, usable)
+    left_out = leave_out(bad.values(), refuse=not (may_leave_out and usable))
+    association = whole.without(bad)
     label = association.origin or f"association {association.product}"
-    exposures = apply_association([read_exposure(m.source) for m in association.exposures], association)
+    exposures = apply_association(usable, association)
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
-    loaded = ExposureSet(association.product, ordered, association)
+    loaded = ExposureSet(
+        association.product, ordered, association, left_out=left_out, leaves_out=may_leave_out
+    )
     if not with_results:
         return loaded
     _check_kinds(exposures, association)
     if not loaded.direct:
-        problem = f"no direct exposure among its {len(exposures)} members"
+        problem = f"no direct exposure among its {len(exposures)} members that can be used"
         raise AssociationError(
             label, problem, "Add the direct images; grism exposures have no sources to align"
         )
     return _with_earlier_results(_with_catalogs(loaded, exposures))
+
+
+def _read(source: Source) -> Exposure | InputError:
+    try:
+        return read_exposure(source)
+    except InputError as error:
+        return error
+
+
+def _may_leave_out(
+    settings: FailureSettings, source: PathLike | Sequence[PathLike], usable: Sequence[Exposure]
+) -> bool:
+    """Tell whether an exposure that can't be used is left out; what was named by hand is of one visit."""
+    if settings.bad_input == "auto":
+        return is_selection(source) or len({exposure.visit for exposure in usable}) > 1
+    return settings.bad_input == "leave_out"
 
 
 def _check_kinds(exposures: Sequence[Exposure], association: Association) -> None:
@@ -134,7 +167,9 @@ def peek_instrument(source: object) -> str | None:
         return None
     try:
         members = read_association(source).exposures
-        listed = [member for member in members if member.exptype.lower() == "direct_image"]
-        return read_instrument((listed or list(members))[0].source)
     except GrismAlignError:
         return None
+    for member in sorted(members, key=lambda member: member.exptype.lower() != "direct_image"):
+        with suppress(GrismAlignError):
+            return read_instrument(member.source)
+    return None

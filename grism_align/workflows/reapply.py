@@ -100,7 +100,12 @@ class _Start:
 
 
 def plan_reapplication(
-    record: Path, files: Sequence[Path | str], *, rebase: bool = False, allow_missing: bool = False
+    record: Path,
+    files: Sequence[Path | str],
+    *,
+    rebase: bool = False,
+    allow_missing: bool = False,
+    bad_input: str = "auto",
 ) -> Reapplication:
     """Read a record and files of its exposures; nothing is written.
 
@@ -114,6 +119,8 @@ def plan_reapplication(
         Carry a correction over where a file starts from another WCS than on record, instead of refusing.
     allow_missing : bool
         Leave out files that are not on record, instead of refusing.
+    bad_input : str
+        What becomes of files that can't be used, as for `load`.
 
     Raises
     ------
@@ -122,7 +129,7 @@ def plan_reapplication(
         on record.
     """
     earlier = EarlierRecord(str(record.resolve()), read_record(record))
-    given = load(files, with_results=False)
+    given = load(files, with_results=False, bad_input=bad_input)
     found, left_out = _on_record(given, earlier, allow_missing=allow_missing)
     inputs = {e.key: file_record(path_of(e.source)) for e in found.exposures}
     restored = restore(found, _adopted(earlier, inputs))

@@ -47,9 +47,10 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
     """
     record = earlier.record
     restored = {e.key: _restored(e, record.exposures.get(e.key)) for e in exposures.exposures}
+    left_out = tuple(dict.fromkeys((*record.left_out, *exposures.left_out)))
     known = [key for key, exposure in restored.items() if exposure is not None]
     if not known:
-        return replace(exposures, record=earlier)
+        return replace(exposures, record=earlier, left_out=left_out)
     entries = {key: record.exposures[key] for key in known}
     return replace(
         exposures,
@@ -62,6 +63,7 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
         activities=record.activities,
         parameter_file=record.parameter_file,
         record=earlier,
+        left_out=left_out,
     )
 
 

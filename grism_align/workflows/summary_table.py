@@ -39,6 +39,8 @@ def summary_table(exposures: ExposureSet) -> str:
     rows = [_HEADINGS, *(_row(exposures, exposure) for exposure in exposures.exposures)]
     if exposures.traces:
         rows = [(*row[:-1], trace, row[-1]) for row, trace in zip(rows, _traces(exposures), strict=True)]
+    unknown = ["-"] * (len(rows[0]) - 2)
+    rows += [(one.name, *unknown, f"LEFT OUT: {one.problem}") for one in exposures.left_out]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *_ties(exposures)])

@@ -58,7 +58,9 @@ class UserShifts:
     kept: tuple[str, ...]
 
 
-def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = False) -> UserShifts:
+def plan_shifts(
+    table: Path, files: Sequence[Path | str], *, to_grisms: bool = False, bad_input: str = "auto"
+) -> UserShifts:
     """Read corrections and the exposures that they are for; nothing is written.
 
     Parameters
@@ -70,6 +72,8 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
     to_grisms : bool
         Give grism exposures that have no row of their own the correction of the direct exposure that
         governs them.
+    bad_input : str
+        What becomes of files that can't be used, as for `load`.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def plan_shifts(table: Path, files: Sequence[Path | str], *, to_grisms: bool = F
         If the table or a file can't be used, or a row names what isn't given.
     """
     rows = read_shifts(table)
-    found = _without_record(load(files, with_results=False))
+    found = _without_record(load(files, with_results=False, bad_input=bad_input))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
     homes = {key: home for key, home in _homes(found, chosen).items() if key not in lent}

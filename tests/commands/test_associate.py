@@ -86,11 +86,14 @@ def test_errors_write_nothing(field, monkeypatch, capsys, files, output, says):
     assert {path: path.stat().st_mtime_ns for path in field.parent.rglob("*")} == before
 
 
-def test_an_exposure_that_is_none_of_ours(field, capsys):
-    path = write_exposure(field, "oaaa01d1q", 0, INSTRUME="STIS")
-    assert main(["associate", str(field), "-o", str(field / "x.json")]) == 1
+def test_an_exposure_that_is_none_of_ours(field, capsys, caplog):
+    path, output = write_exposure(field, "oaaa01d1q", 0, INSTRUME="STIS"), field / "x.json"
+    assert main(["associate", str(field), "-o", str(output), "--bad_input=refuse"]) == 1
     assert str(path) in capsys.readouterr().err
-    assert not (field / "x.json").exists()
+    assert not output.exists()
+    assert main(["associate", str(field), "-o", str(output)]) == 3
+    assert str(path) in caplog.text
+    assert len(read_association(output).members) == 4
 
 
 def test_usage(capsys):

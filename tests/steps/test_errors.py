@@ -147,9 +147,9 @@ SPOILERS = [
 def test_bad_input(folder, names, spoil, tmp_path):
     named = spoil(folder, names)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    asn = str(folder / "field_asn.json")
+    asn, out = str(folder / "field_asn.json"), f"--output_dir={tmp_path / 'out'}"
     with pytest.raises(InputError) as caught:
-        Step.from_cmdline(["grism_align_pipeline", asn, f"--output_dir={tmp_path / 'out'}"])
+        Step.from_cmdline(["grism_align_pipeline", asn, out, "--bad_input=refuse"])
     assert named in str(caught.value)
     assert caught.value.remedy
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before

@@ -42,7 +42,7 @@ def test_bad_input(field_a, tmp_path):
     asn = field_a.copied(tmp_path / "in")
     path = tmp_path / "in" / field_a.truth.paths[1].name
     path.write_bytes(path.read_bytes()[:9000])
-    done = strun("grism_align_pipeline", asn, "--output_dir=out", cwd=tmp_path)
+    done = strun("grism_align_pipeline", asn, "--output_dir=out", "--bad_input=refuse", cwd=tmp_path)
     assert done.returncode == 1
     assert str(path) in done.stdout + done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

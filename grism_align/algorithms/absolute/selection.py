@@ -153,7 +153,24 @@ def why_none(
     middles = np.array([mean_direction(outline) for outline in outlines])
     nearest = [_nearest(catalog.sky, middle) for middle in middles]
     distance, row = min(nearest)
-    return CatalogElsewhere(distance, *catalog.sky[row].tolist())
+    ra, dec = catalog.sky[row].tolist()
+    return CatalogElsewhere(distance, ra, dec, *_read_otherwise(catalog, exposures))
+
+
+def _read_otherwise(catalog: ReferenceCatalog, exposures: Sequence[Exposure]) -> tuple[str, int]:
+    """Find how positions may be meant, and how many are on the exposures then; empty and zero for no way."""
+    ra, dec = (catalog.sky[:, 0] + 180.0) % 360.0 - 180.0, catalog.sky[:, 1]
+    readings = {
+        "RA and Dec are swapped": (dec, ra),
+        "they are in radians": (np.degrees(ra), np.degrees(dec)),
+        "RA is in hours": (15.0 * ra, dec),
+    }
+    cones, found = field_cones(exposures, 0.0), {"": 0}
+    for reading, (east, north) in readings.items():
+        possible = (np.abs(east) <= 360.0) & (np.abs(north) <= 90.0)
+        meant = replace(catalog[possible], sky=np.column_stack([east % 360.0, north])[possible])
+        found[reading] = len(_perhaps_on(meant, cones, exposures[0].epoch))
+    return max(found.items(), key=lambda reading: reading[1])
 
 
 def _nearest(sky: Floats, middle: Floats) -> tuple[float, int]:

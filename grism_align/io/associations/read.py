@@ -13,7 +13,8 @@ from grism_align.io.associations.files import check_members, check_product_name,
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
 from grism_align.io.files.fits import is_fits
-from grism_align.io.missions import file_source, is_exposure, listed_by, root_name
+from grism_align.io.files.kinds import what_is
+from grism_align.io.missions import exposure_endings, file_source, is_exposure, listed_by, root_name
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 
@@ -73,9 +74,25 @@ def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in first.items() if key in second and second[key] == value}
 
 
+def is_selection(source: AssociationSource) -> bool:
+    """Tell whether exposures were taken as they lie in a folder, and not named one by one."""
+    items = [source] if isinstance(source, str | os.PathLike) else source
+    return any(located(item).is_dir() for item in items)
+
+
 def _read_part(path: Path) -> Association:
-    """One part of several; one that does not exist is left to the check that lists all missing files."""
-    return _read_one(path) if path.exists() else Association(root_name(path), (Member(file_source(path)),))
+    """One part of several.
+
+    One that does not exist is left to the check that lists all missing files; an exposure that can't be read
+    is left to who reads exposures.
+    """
+    lone = Association(root_name(path), (Member(file_source(path)),))
+    try:
+        return _read_one(path) if path.exists() else lone
+    except AssociationError:
+        if path.is_file() and path.name.endswith(exposure_endings()):
+            return lone
+        raise
 
 
 def _read_one(path: Path) -> Association:
@@ -109,7 +126,9 @@ def _text(path: Path) -> str:
             return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         pass
-    raise AssociationError(path, "neither FITS nor JSON nor a text with one path a line", _FORMS)
+    what = what_is(path)
+    problem = "neither FITS nor JSON nor a text with one path a line"
+    raise AssociationError(path, f"{what}, {problem}" if what else problem, _FORMS)
 
 
 def _content(path: Path) -> bytes:

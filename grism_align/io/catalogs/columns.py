@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from numpy.typing import NDArray
 
-from grism_align.io.catalogs.epochs import epochs_of_column, epochs_of_meta
-from grism_align.io.catalogs.roles import CORRELATIONS, NAME_THEM, UNITS, UNSTATED_UNITS
-from grism_align.io.catalogs.table_values import floats, texts, truths, unit_of
-from grism_align.io.catalogs.tables import BLANKS
+from grism_align.io.catalogs.epochs import epochs_of_column, epochs_of_meta, year_of_days
+from grism_align.io.catalogs.roles import (
+    CORRELATIONS,
+    INVERSE_VARIANCE,
+    NAME_THEM,
+    UNITS,
+    UNSTATED_UNITS,
+    unit_in_name,
+)
+from grism_align.io.catalogs.table_values import floats, rounding, texts, truths, unit_of
+from grism_align.io.catalogs.text_tables import BLANKS
+from grism_align.io.units import parse_unit
 from grism_align.values.catalog import ASTROMETRIC_PARAMETERS, QUALITIES
 from grism_align.values.errors import InputError
 
@@ -22,8 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astropy.table import Table
-
-__all__ = ["DEFAULT_ERROR", "GIVE_EPOCH", "CatalogColumns"]
 
 Floats = NDArray[np.float64]
 
@@ -37,8 +43,14 @@ GIVE_EPOCH = "Give it in Julian years with --steps.absolute_align.epoch=, as in 
 _NO_POSITION = (-999.0, -9999.0)
 _MAGNITUDES = (-30.0, 50.0)
 
-# Errors below this, in mas, are smaller than any survey's: most likely arcsec without a unit.
-_IMPLAUSIBLE_ERROR = 0.005
+# Errors below the first, in mas, are smaller than any survey's, most likely arcsec without a unit; beyond the
+# second no position is of use.
+_PLAUSIBLE_ERRORS = (0.005, 3000.0)
+# Rounding that leaves more than this is told, mas.
+_MUCH_ROUNDED = 1.0
+_MAS_PER_DEGREE = 3.6e6
+# Magnitude of one nanomaggy.
+_NANOMAGGY = 22.5
 
 # Words of surveys for what a source is; Legacy Survey models other than PSF among them.
 _POINT_WORDS = ("psf", "star", "stellar", "point", "point source", "ps", "qso", "quasar")
@@ -81,13 +93,18 @@ class CatalogColumns:
             beyond = np.count_nonzero(np.abs(sky[:, axis]) > limit)
             if beyond:
                 problem = f"column {self.names[role]}: {beyond} values beyond {limit:g} deg"
-                raise InputError(self.origin, problem, "State the column's unit in the file")
+                remedy = f"State the column's unit in the file. If RA and Dec are swapped: {NAME_THEM}"
+                raise InputError(self.origin, problem, remedy)
         sky[:, 0] %= 360.0
         return sky
 
     def magnitudes(self) -> Floats:
-        """Return magnitudes, (N,), NaN where unknown, such as -999 or 99."""
+        """Return magnitudes, (N,), NaN where unknown, such as -999 or 99; else those of nanomaggies."""
         values = self.numbers("mag")
+        if "mag" not in self.names and "flux" in self.names:
+            flux = self.numbers("flux")
+            logger.info("%s: magnitudes from %s, taken as nanomaggies", self.origin, self.names["flux"])
+            values = _NANOMAGGY - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
         low, high = _MAGNITUDES
         return np.where((values > low) & (values < high), values, np.nan)
 
@@ -96,13 +113,16 @@ class CatalogColumns:
         if ("pmra" in self.names) != ("pmdec" in self.names):
             logger.warning("%s: proper motion in one axis only; taken as unknown", self.origin)
         motion = np.column_stack([self.numbers(role) for role in ("pmra", "pmdec")])
+        for axis, role in enumerate(("pmra_error", "pmdec_error")):
+            if self._is_inverse(role):
+                motion[np.isnan(self.numbers(role)), axis] = np.nan
         unknown = ~np.isfinite(motion).all(axis=1)
         if unknown.any():
             logger.info("%s: %d sources without a proper motion", self.origin, np.count_nonzero(unknown))
         motion[unknown] = np.nan
         return motion
 
-    def covariance(self, motion: Floats) -> Floats:
+    def covariance(self, motion: Floats, *, rounded: bool) -> Floats:
         """Return covariances of the five parameters, (N, 5, 5), of `ReferenceCatalog`.
 
         A single error that is blank or impossible is the median of the others of its column. An axis
@@ -112,6 +132,8 @@ class CatalogColumns:
         ----------
         motion : (N, 2) ndarray, mas/yr
             Proper motions; where they are unknown, they have no error.
+        rounded : bool
+            Whether to add what rounding leaves of the positions.
         """
         error = np.column_stack(
             [
@@ -126,6 +148,8 @@ class CatalogColumns:
         covariance = self._correlations()
         covariance *= error[:, :, None]
         covariance *= error[:, None, :]
+        if rounded:
+            covariance[:, (0, 1), (0, 1)] += self._rounding() ** 2
         return covariance
 
     def epochs(self, default: float | None, moving: NDArray[np.bool_]) -> Floats:
@@ -177,39 +201,89 @@ class CatalogColumns:
         if role not in self.names:
             return np.full(len(self.table), unknown)
         try:
-            values = floats(self.table[self.names[role]])
-        except ValueError as error:
-            raise InputError(self.origin, f"column {self.names[role]} isn't numbers ({error})") from error
+            values = floats(self._column(role))
+        except (ValueError, TypeError) as error:
+            problem = f"column {self.names[role]} isn't numbers ({error})"
+            raise InputError(
+                self.origin, problem, f"Correct it, or name another column for {role}"
+            ) from error
         # magnitudes are of any system
         values = self._converted(values, role) if UNITS[role] and role != "mag" else values
         return np.where(np.isfinite(values), values, unknown)
 
+    def _column(self, role: str) -> Any:
+        """Return the column of a role; of several magnitudes a row those that most sources have."""
+        column = self.table[self.names[role]]
+        if role != "mag" or column.ndim == 1:
+            return column
+        columns = column.reshape(len(column), -1)
+        known = np.isfinite(np.ma.filled(np.ma.asarray(columns, dtype=float), np.nan)).sum(axis=0)
+        best = int(np.argmax(known))
+        text = "%s: %s has %d values in each row; number %d is taken"
+        logger.info(text, self.origin, self.names[role], len(known), best + 1)
+        return columns[:, best]
+
+    def _is_inverse(self, role: str) -> bool:
+        """Tell whether a column is of inverse variances."""
+        return self.names.get(role, "").lower().endswith(INVERSE_VARIANCE)
+
     def _converted(self, values: Floats, role: str) -> Floats:
         unit = self._unit(role)
+        power = 1.0
+        if self._is_inverse(role):
+            values, power = 1.0 / np.sqrt(np.where(values > 0, values, np.nan)), -0.5
         try:
-            return np.asarray((values * u.Unit(unit)).to_value(UNITS[role]), dtype=float)
+            return np.asarray((values * u.Unit(unit) ** power).to_value(UNITS[role]), dtype=float)
         except (ValueError, TypeError) as error:  # a UnitsError is a ValueError, too
             problem = f"column {self.names[role]} is in {unit}, which is no {UNITS[role]}"
             raise InputError(self.origin, problem, "Correct the column's unit in the file") from error
 
     def _unit(self, role: str) -> str:
         column = self.names[role]
-        return unit_of(self.table[column]) or UNSTATED_UNITS.get(column.lower(), UNITS[role] or "")
+        stated = unit_of(self.table[column])
+        if not stated and (unit := parse_unit(unit_in_name(column))) is not None:
+            stated = unit.to_string()
+        return stated or UNSTATED_UNITS.get(column.lower(), UNITS[role] or "")
 
     def _angles(self, role: str) -> Floats:
         """Return degrees, (N,), of numbers or of sexagesimal text."""
+        return self._sexagesimal(role) if self._is_sexagesimal(role) else self.numbers(role)
+
+    def _is_sexagesimal(self, role: str) -> bool:
+        column = self.table[self.names[role]]
         try:
-            floats(self.table[self.names[role]])
+            floats(column)
         except ValueError:
-            return self._sexagesimal(role)
-        return self.numbers(role)
+            return bool(column.ndim == 1)
+        return False
+
+    def _rounding(self) -> Floats:
+        """Return what rounding adds to the errors of RA x cos(Dec) and Dec, (N, 2) mas."""
+        cosine = np.cos(np.radians(np.nan_to_num(self.sky()[:, 1])))
+        out = np.column_stack([self._rounding_of("ra") * cosine, self._rounding_of("dec")])
+        typical = np.median(out, axis=0)
+        if typical.max() > _MUCH_ROUNDED:
+            text = "%s: positions are rounded, which adds errors of %.1f mas in RA and %.1f mas in Dec"
+            logger.warning(text, self.origin, *typical)
+        return out
+
+    def _rounding_of(self, role: str) -> Floats:
+        column = self.table[self.names[role]]
+        if not self._is_sexagesimal(role):
+            return np.asarray(self._converted(rounding(column), role) * _MAS_PER_DEGREE)
+        decimals = max((len(text.partition(".")[2].rstrip('s"')) for text in texts(column)), default=0)
+        second = 15e3 if self._sexagesimal_unit(role) == "hourangle" else 1e3
+        return np.full(len(column), second * 10.0**-decimals / np.sqrt(12.0))
+
+    def _sexagesimal_unit(self, role: str) -> str:
+        stated = unit_of(self.table[self.names[role]])
+        return stated if stated in {"deg", "hourangle"} else {"ra": "hourangle", "dec": "deg"}[role]
 
     def _sexagesimal(self, role: str) -> Floats:
         from astropy.coordinates import Angle
 
         column = self.table[self.names[role]]
-        values, stated = np.array(texts(column), dtype=str), unit_of(column)
-        unit = stated if stated in {"deg", "hourangle"} else {"ra": "hourangle", "dec": "deg"}[role]
+        values, unit = np.array(texts(column), dtype=str), self._sexagesimal_unit(role)
         degrees, filled = np.full(len(values), np.nan), ~np.isin(values, BLANKS)
         try:
             degrees[filled] = Angle(list(values[filled]), unit=unit).deg
@@ -220,6 +294,8 @@ class CatalogColumns:
 
     def _position_errors(self, role: str) -> Floats:
         values = self.numbers(role)
+        if role == "ra_error" and self._is_inverse(role):
+            values *= np.cos(np.radians(self.sky()[:, 1]))
         good = np.isfinite(values) & (values > 0)
         if role not in self.names:
             logger.warning("%s: no column for %s; %g mas is taken", self.origin, role, DEFAULT_ERROR)
@@ -229,7 +305,7 @@ class CatalogColumns:
             bad, text = np.count_nonzero(~good), "%s: %d blank or impossible values of %s; %g mas taken"
             level = logging.INFO if good.any() else logging.WARNING
             logger.log(level, text, self.origin, bad, role, median)
-        if median < _IMPLAUSIBLE_ERROR:
+        if not _PLAUSIBLE_ERRORS[0] <= median <= _PLAUSIBLE_ERRORS[1]:
             logger.warning("%s: %s has a median of %g mas; is its unit right?", self.origin, role, median)
         return np.where(good, values, median)
 
@@ -250,8 +326,13 @@ class CatalogColumns:
         return _made_possible(matrix) if stated else matrix
 
     def _epochs_on_record(self) -> Floats:
+        middle = 0.5 * (self.numbers("first_date") + self.numbers("last_date"))
+        middle = year_of_days(np.where(middle > 0, middle, np.nan))
         if "ref_epoch" in self.names:
-            return epochs_of_column(self.table[self.names["ref_epoch"]], self._unit("ref_epoch"))
+            own = epochs_of_column(self.table[self.names["ref_epoch"]], self._unit("ref_epoch"))
+            return np.where(np.isfinite(own), own, middle)
+        if np.isfinite(middle).any():
+            return middle
         year = epochs_of_meta(self.table, self.names["ra"])
         if np.isfinite(year):
             logger.info("%s: epoch %s, as the file's meta has it", self.origin, year)

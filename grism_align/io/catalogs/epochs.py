@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grism_align.io.catalogs.table_values import floats, text_of, texts
-from grism_align.io.catalogs.tables import BLANKS
+from grism_align.io.catalogs.text_tables import BLANKS
 
 if TYPE_CHECKING:
     from astropy.table import Table
     from numpy.typing import NDArray
 
-__all__ = ["epochs_of_column", "epochs_of_meta", "parse_epoch"]
-
 _EARLIEST, _LATEST = 1800.0, 2200.0
 _JULIAN_DATE_OF_MJD = 2400000.5
+# VizieR's descriptions of columns
+_IN_WORDS = re.compile(r"\bEp(?:och)?=(J?\d{4}(?:\.\d+)?)")
 
 
 def parse_epoch(value: Any) -> float:
@@ -53,17 +54,20 @@ def epochs_of_column(column: Any, unit: str) -> NDArray[np.float64]:
         unique, inverse = np.unique(texts(column), return_inverse=True)
         return np.array([parse_epoch(value) for value in unique])[inverse]
     values = floats(column)
-    return _checked(_year_of_days(values) if unit == "d" else values)
+    return _checked(year_of_days(values) if unit == "d" else values)
 
 
 def epochs_of_meta(table: Table, column: str) -> float:
-    """Return the Julian year in the meta of a column, else of its table; NaN where neither has one.
+    """Return the Julian year in the description or meta of a column, else in that of its table; NaN for none.
 
     Raises
     ------
     ValueError
         If it is no year.
     """
+    said = _IN_WORDS.search(getattr(table[column].info, "description", None) or "")
+    if said:
+        return parse_epoch(said[1])
     for meta in (getattr(table[column].info, "meta", None) or {}, table.meta):
         by_lower = {str(key).lower(): value for key, value in meta.items()}
         for key in ("ref_epoch", "epoch"):
@@ -72,14 +76,16 @@ def epochs_of_meta(table: Table, column: str) -> float:
     return float("nan")
 
 
-def _year_of_days(days: NDArray[np.float64]) -> NDArray[np.float64]:
+def year_of_days(days: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Julian years of modified Julian dates, or of Julian dates where they are as large."""
     modified = np.where(days > _JULIAN_DATE_OF_MJD, days - _JULIAN_DATE_OF_MJD, days)
+    modified = np.where(modified > 0, modified, np.nan)
     return 2000.0 + (modified - 51544.5) / 365.25
 
 
 def _checked(years: NDArray[np.float64]) -> NDArray[np.float64]:
-    years = np.where(np.isfinite(years), years, np.nan)
+    # the Legacy Surveys have zero, others a negative number, where there is none
+    years = np.where(np.isfinite(years) & (years > 0), years, np.nan)
     wrong = years[(years < _EARLIEST) | (years > _LATEST)]
     if len(wrong):
         guess = " and looks like a Julian date" if wrong[0] > 15000 else ""

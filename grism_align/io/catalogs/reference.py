@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.table import Table
 
-from grism_align.io.catalogs.columns import DEFAULT_ERROR, CatalogColumns
+from grism_align.io.catalogs.columns import CatalogColumns
 from grism_align.io.catalogs.epochs import parse_epoch
-from grism_align.io.catalogs.roles import CORRELATIONS, ROLES, choose_columns
+from grism_align.io.catalogs.roles import CORRELATIONS, choose_columns
 from grism_align.io.catalogs.tables import read_table
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.catalog import ReferenceCatalog
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "DEFAULT_ERROR",
-    "ROLES",
-    "read_reference_catalog",
-    "reference_catalog_from",
-    "tell_of_frames",
-    "write_reference_catalog",
-]
 
 _QUALITY_COLUMNS = {
     "ruwe": (None, "Renormalised unit weight error of the astrometry"),
@@ -125,7 +116,7 @@ def reference_catalog_from(
     moving = np.isfinite(motion).all(axis=1) & (motion != 0).any(axis=1)
     catalog = ReferenceCatalog(
         sky=sky,
-        covariance=reader.covariance(motion),
+        covariance=reader.covariance(motion, rounded=not own),
         motion=motion,
         parallax=reader.numbers("parallax", 0.0),
         radial_velocity=reader.numbers("radial_velocity", 0.0),

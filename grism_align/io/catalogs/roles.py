@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
 
     from astropy.table import Table
 
-__all__ = ["CORRELATIONS", "NAME_THEM", "ROLES", "TEXT_ROLES", "UNITS", "UNSTATED_UNITS", "choose_columns"]
-
 # Pairs, so that right ascension and declination never come from two systems. Positions at the
 # catalog's own epoch precede those that a service moved to J2000.
 _POSITION_TEXT = (
     "ra dec, ra_icrs de_icrs, ra_icrs dec_icrs, raj2000 dej2000, raj2000 decj2000, _ra _de, _ra _dec, "
     "_raj2000 _dej2000, ra_j2000 dec_j2000, alphawin_j2000 deltawin_j2000, alpha_j2000 delta_j2000, "
     "xwin_world ywin_world, x_world y_world, ramean decmean, rastack decstack, meanra meandec, "
-    "matchra matchdec, coord_ra coord_dec, ra_deg dec_deg, radeg decdeg, radeg dedeg, "
-    "right_ascension declination, alpha delta"
+    "matchra matchdec, sourcera sourcedec, coord_ra coord_dec, ra_deg dec_deg, radeg decdeg, radeg dedeg, "
+    "right_ascension declination, ra_mean dec_mean, raj dej, rajdeg dejdeg, ra2000 dec2000, alpha delta"
 )
 _POSITIONS = tuple(tuple(pair.split()) for pair in _POSITION_TEXT.split(","))
+
+_BRACKETED = re.compile(r"(.*?)\s*[\[(]([^\[\]()]*)[\])]")
 
 #: Role of each correlation, by the places of its two parameters in `ASTROMETRIC_PARAMETERS`.
 CORRELATIONS = {
@@ -37,33 +38,49 @@ CORRELATIONS = {
 _VIZIER = ("ra", "de", "plx", "pmra", "pmde")
 
 
+# Of an error ellipse, whose larger axis is taken for both.
+_LARGER_AXIS = "err_maj errmaj errawin_world erra_world dsigma"
+
 _ALIAS_TEXT = {
     "mag": (
         "mag phot_g_mean_mag gmag magnitude mag_auto abmag isophotal_abmag imag i_mag imeanpsfmag rmag r_mag "
-        "rmeanpsfmag g_mag zmag z_mag jmag j_m hmag h_m kmag k_m vmag"
+        "rmeanpsfmag zmeanpsfmag gmeanpsfmag g_mag zmag z_mag jmag j_m hmag h_m kmag k_m vmag rpmag ipmag "
+        "mag_r mag_z mag_g mag_i psfmag_r psfmag_i modelmag_r modelmag_i r_psf i_psf g_psf z_psf "
+        "i_psfflux_mag r_psfflux_mag i_cmodel_mag wavg_mag_psf_i wavg_mag_psf_r mag_auto_i mag_auto_r "
+        "mag_psf a_f814w w3_f814w a_f606w w3_f606w w3_f160w mag_aper"
     ),
-    "ra_error": "ra_error ra_err raerr e_ra e_ra_icrs e_raj2000 e_radeg err_ra sigma_ra sigra rameanerr",
+    "flux": "flux_r flux_z flux_i flux_g psfflux_r psfflux_i",
+    "ra_error": (
+        "ra_error ra_err raerr e_ra e_ra_icrs e_raj2000 e_radeg err_ra sigma_ra sigra rameanerr rastackerr "
+        f"ra_ivar {_LARGER_AXIS}"
+    ),
     "dec_error": (
         "dec_error dec_err decerr e_dec e_de e_de_icrs e_dec_icrs e_dej2000 e_dedeg err_dec sigma_dec "
-        "sigdec decmeanerr"
+        f"sigdec decmeanerr decstackerr dec_ivar {_LARGER_AXIS}"
     ),
     "parallax": "parallax plx",
-    "parallax_error": "parallax_error e_plx e_parallax parallax_err parallaxerr plx_error",
+    "parallax_error": "parallax_error e_plx e_parallax parallax_err parallaxerr plx_error parallax_ivar",
     "pmra": "pmra pm_ra pmra_cosdec pm_ra_cosdec pmra* mu_ra mura",
     "pmdec": "pmdec pmde pm_dec pm_de mu_dec mudec",
-    "pmra_error": "pmra_error e_pmra pmra_err pmraerr pm_ra_error e_pmra*",
-    "pmdec_error": "pmdec_error e_pmde e_pmdec pmdec_err pmdecerr pm_dec_error",
+    "pmra_error": "pmra_error e_pmra pmra_err pmraerr pm_ra_error e_pmra* pmra_ivar",
+    "pmdec_error": "pmdec_error e_pmde e_pmdec pmdec_err pmdecerr pm_dec_error pmdec_ivar",
     **{role: f"{role} {_VIZIER[i]}{_VIZIER[j]}cor" for (i, j), role in CORRELATIONS.items()},
     "radial_velocity": "radial_velocity rv radvel radialvelocity",
     "ref_epoch": (
-        "ref_epoch refepoch epoch epoch_mean obs_date obsdate date_obs epochmean mean_mjd meanmjd mjd jdate"
+        "ref_epoch refepoch epoch epoch_mean obs_date obsdate date_obs epochmean mean_epoch mean_mjd "
+        "meanmjd mjd jdate jd"
     ),
+    "first_date": "mjd_min startmjd",
+    "last_date": "mjd_max stopmjd",
     "ruwe": "ruwe",
     "excess_noise": "excess_noise astrometric_excess_noise epsi",
     "duplicated": "duplicated duplicated_source dup",
-    "extended": "extended is_extended extendedness refextendedness",
+    "extended": "extended is_extended extendedness refextendedness i_extendedness_value r_extendedness_value",
     "kind": "kind type class morphology obj_type objtype spclass",
-    "id": "source_id sourceid objid obj_id object_id id gaia source name label number",
+    "id": (
+        "source_id sourceid objid obj_id object_id coadd_object_id ls_id matchid id gaia source name label "
+        "number"
+    ),
 }
 _ALIASES = {role: tuple(names.split()) for role, names in _ALIAS_TEXT.items()}
 
@@ -78,17 +95,28 @@ UNITS: dict[str, str | None] = {
     **dict.fromkeys(("pmra", "pmdec", "pmra_error", "pmdec_error"), "mas / yr"),
     "radial_velocity": "km / s",
     "ref_epoch": "yr",
+    **dict.fromkeys(("first_date", "last_date"), "d"),
     "mag": "mag",
 }
 
 #: Roles whose values are text.
 TEXT_ROLES = frozenset({"id", "kind"})
 
-#: Pan-STARRS gives these in arcsec and days, and its CSV files don't say so; mjd and jdate say it themselves.
+#: What surveys give without saying so in CSV files: Pan-STARRS, SDSS and 2MASS arcsec, SExtractor deg, the
+#: Legacy Surveys inverse variances; dates in days.
 UNSTATED_UNITS = {
-    **dict.fromkeys(("rameanerr", "decmeanerr"), "arcsec"),
-    **dict.fromkeys(("epochmean", "mean_mjd", "meanmjd", "mjd", "jdate"), "d"),
+    **dict.fromkeys(
+        ["rameanerr", "decmeanerr", "rastackerr", "decstackerr", "raerr", "decerr", "err_maj", "errmaj"],
+        "arcsec",
+    ),
+    **dict.fromkeys(("errawin_world", "erra_world"), "deg"),
+    **dict.fromkeys(("ra_ivar", "dec_ivar"), "1 / deg2"),
+    "parallax_ivar": "1 / mas2",
+    **dict.fromkeys(("pmra_ivar", "pmdec_ivar"), "yr2 / mas2"),
+    **dict.fromkeys(["epochmean", "mean_epoch", "mean_mjd", "meanmjd", "mjd", "jdate", "jd"], "d"),
 }
+#: How names of columns of inverse variances end; zero there means that the value is not known.
+INVERSE_VARIANCE = "_ivar"
 
 #: What the user can do where positions are not recognised.
 NAME_THEM = (
@@ -116,7 +144,8 @@ def choose_columns(table: Table, columns: Mapping[str, str], origin: Path | str)
         If `columns` names an unknown role or a column that isn't there.
     """
     given = {role: column for role, column in columns.items() if column}
-    by_lower = {column.lower(): column for column in reversed(table.colnames)}
+    by_lower = {_plain(column): column for column in reversed(table.colnames)}
+    by_lower |= {column.lower(): column for column in reversed(table.colnames)}
     there = ", ".join(table.colnames)
     for role, column in given.items():
         parameter = f"{role}_column"
@@ -133,3 +162,15 @@ def choose_columns(table: Table, columns: Mapping[str, str], origin: Path | str)
     if not {"ra", "dec"} <= found.keys():
         raise InputError(origin, f"no columns recognised as RA and Dec among {there}", NAME_THEM)
     return found
+
+
+def unit_in_name(column: str) -> str:
+    """Return what a name has in brackets at its end, as in ``RA (deg)``; empty for none."""
+    found = _BRACKETED.fullmatch(column)
+    return found[2] if found else ""
+
+
+def _plain(column: str) -> str:
+    """Return a name without its unit and points, in lower case: ``ra`` of ``R.A. [deg]``."""
+    found = _BRACKETED.fullmatch(column)
+    return (found[1] if found else column).replace(".", "").strip().replace(" ", "_").lower()

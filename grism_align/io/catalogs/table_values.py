@@ -6,27 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grism_align.io.catalogs.tables import BLANKS
+from grism_align.io.catalogs.text_tables import BLANKS
+from grism_align.io.units import parse_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["floats", "text_of", "texts", "truths", "unit_of"]
-
-# What people and services write for units that astropy spells otherwise.
-_UNIT_NAMES = {
-    **dict.fromkeys(("degrees", "degs"), "deg"),
-    **dict.fromkeys(("h", "hr", "hours"), "hourangle"),
-    **dict.fromkeys(("day", "days", "mjd"), "d"),
-}
+# Numbers that are enough to tell how they were rounded, and decimals beyond which it hardly matters.
+_TELLING, _DECIMALS = 8, 7
 
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
 
 
 def unit_of(column: Any) -> str:
-    """Return the unit that a column states, as astropy spells it; empty for none."""
+    """Return the unit that a column states, as astropy spells it if it is one; empty for none."""
     text = str(getattr(column, "unit", None) or "").strip()
-    return _UNIT_NAMES.get(text.lower(), text)
+    unit = parse_unit(text)
+    return text if unit is None else unit.to_string()
 
 
 def text_of(value: Any) -> str:
@@ -42,19 +38,46 @@ def texts(column: Any) -> list[str]:
 
 
 def floats(column: Any) -> NDArray[np.float64]:
-    """Return numbers of a column, of text too, NaN where blank.
+    """Return numbers of a column, of text too, which may have decimal commas; NaN where blank.
 
     Raises
     ------
     ValueError
         If they aren't numbers, one a row.
     """
-    if column.ndim > 1:
-        msg = "an array in each row"
+    if column.ndim > 1 and column.size != len(column):
+        msg = "several in each row"
         raise ValueError(msg)
     if column.dtype.kind in "SUO":
-        return np.array([np.nan if text in BLANKS else float(text) for text in texts(column)])
-    return np.ma.filled(np.ma.asarray(getattr(column, "value", column), dtype=float), np.nan)
+        found = texts(column)
+        if not any("." in text for text in found):
+            found = [text.replace(",", ".") if text.count(",") == 1 else text for text in found]
+        return np.array([np.nan if text in BLANKS else float(text) for text in found])
+    values: Any = np.ma.asarray(getattr(column, "value", column), dtype=float)
+    return np.ma.filled(values, np.nan).reshape(-1)
+
+
+def rounding(column: Any) -> NDArray[np.float64]:
+    """Return the standard errors that rounding adds to the numbers of a column, in its unit.
+
+    Single precision is told by the type, or by every number of at least eight having no more; decimals by
+    none of at least eight having more than seven.
+    """
+    values = floats(column)
+    known = values[np.isfinite(values)]
+    single = values.astype(np.float32)
+    is_single = column.dtype.kind == "f" and column.dtype.itemsize <= single.itemsize
+    step = np.zeros(len(values))
+    if is_single or (len(known) >= _TELLING and (known == known.astype(np.float32)).all()):
+        step = np.nan_to_num(np.spacing(np.abs(single)).astype(float))
+    elif len(known) >= _TELLING:
+        step[:] = next((10.0**-n for n in range(_DECIMALS + 1) if _has_decimals(known, n)), 0.0)
+    return np.asarray(step / np.sqrt(12.0))
+
+
+def _has_decimals(values: NDArray[np.float64], number: int) -> bool:
+    """Tell whether numbers have no more than so many decimals."""
+    return bool((np.abs(values - np.round(values, number)) <= 2 * np.spacing(np.abs(values))).all())
 
 
 def truths(column: Any) -> NDArray[np.float64]:

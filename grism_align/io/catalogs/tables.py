@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import warnings
 from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError
 
 import numpy as np
+from astropy import units as u
 from astropy.table import MaskedColumn, Table
 
+from grism_align.io.catalogs.text_tables import decoded, read_text_table
 from grism_align.io.catalogs.votables import votable_to_table
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["BLANKS", "FORMATS", "read_table"]
-
 #: What to give where a file is none of these.
-FORMATS = "Give an ECSV, FITS, CSV, VOTable or parquet file with a header"
-
-#: What stands for no value in texts.
-BLANKS = ("", "null", "NULL", "--", "N/A", "None")
+FORMATS = "Give an ECSV, FITS, CSV, VOTable or parquet file with names of columns; save workbooks as CSV"
 
 _SUFFIXES = {
     "ecsv": (".ecsv",),
@@ -28,6 +27,18 @@ _SUFFIXES = {
     "votable": (".xml", ".vot", ".votable"),
     "parquet": (".parquet", ".pq"),
 }
+# What else files begin with, in lower case, and what they then are.
+_NO_TABLES = (
+    (b"pk\x03\x04", "a workbook or an archive (zip)"),
+    (b"\xd0\xcf\x11\xe0", "a workbook"),
+    (b"%pdf", "a PDF"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"{", "JSON"),
+    (b"[{", "JSON"),
+    (b"# region file format", "a list of regions"),
+)
+_GZIP = b"\x1f\x8b"
 
 
 def read_table(path: Path) -> Table:
@@ -47,11 +58,11 @@ def read_table(path: Path) -> Table:
         raise InputError(path, "no such reference catalog", FORMATS)
     if path.stat().st_size == 0:
         raise InputError(path, "an empty file", FORMATS)
-    kind = _format_of(path)
-    if kind == "json":
-        raise InputError(path, "JSON, which is no table", FORMATS)
     try:
-        return _read_any(path, kind)
+        kind = _format_of(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)  # what astropy doesn't know, we may
+            return _read_any(path, kind)
     except ImportError as error:
         problem = f"{kind} can't be read here ({error})"
         raise InputError(path, problem, "Install pyarrow, or give another format") from error
@@ -67,13 +78,17 @@ def _format_of(path: Path) -> str:
         if suffix.lower() in suffixes:
             return kind
     with path.open("rb") as stream:
+        is_compressed = stream.read(2) == _GZIP
+    with gzip.open(path) if is_compressed else path.open("rb") as stream:
         head = stream.read(512)
-    for kind, start in (("fits", b"SIMPLE  ="), ("parquet", b"PAR1"), ("ecsv", b"# %ECSV")):
+    for kind, start in (("fits", b"SIMPLE  ="), ("parquet", b"PAR1")):
         if head.startswith(start):
             return kind
-    if suffix.lower() == ".json" or head.lstrip().startswith((b'{"', b'[{"', b"{\n")):
-        return "json"
-    return "votable" if b"<VOTABLE" in head.upper() or head.lstrip().startswith(b"<?xml") else "text"
+    plain = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n").lower()
+    for start, what in _NO_TABLES:
+        if plain.startswith(start):
+            raise InputError(path, f"{what}, which is no table", FORMATS)
+    return "votable" if b"<votable" in plain or plain.startswith(b"<?xml") else "text"
 
 
 def _read_any(path: Path, kind: str) -> Table:
@@ -81,13 +96,13 @@ def _read_any(path: Path, kind: str) -> Table:
         return _read_fits(path)
     if kind == "parquet":
         return _read_parquet(path)
-    if kind == "ecsv":
-        return Table.read(path, format="ascii.ecsv")
     if kind == "votable":
         from astropy.io.votable import parse
 
         return votable_to_table(parse(str(path)))
-    return Table.read(path, format="ascii", fill_values=[(blank, "0") for blank in BLANKS])
+    raw = path.read_bytes()
+    text = decoded(gzip.decompress(raw) if raw.startswith(_GZIP) else raw)
+    return Table.read(text, format="ascii.ecsv") if kind == "ecsv" else read_text_table(text)
 
 
 def _read_fits(path: Path) -> Table:

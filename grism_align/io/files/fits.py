@@ -24,7 +24,7 @@ _GZIP = b"\x1f\x8b"
 
 @contextmanager
 def open_fits(path: Path) -> Iterator[fits.HDUList]:
-    """Open a FITS file as it lies on disk: nothing scaled or uncompressed; all cards can be read.
+    """Open a FITS file: nothing scaled, compressed images as the images that they are; all cards can be read.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def _whole(stream: IO[bytes]) -> fits.HDUList:
         # The second is what it says of a file that ends within a header.
         for words in ("may have been truncated", "the file is corrupted"):
             warnings.filterwarnings("error", message=f"(?s).*{words}")
-        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True, disable_image_compression=True)
+        hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True)
         for hdu in hdus:
             mend(hdu.header)
     return hdus

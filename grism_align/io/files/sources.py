@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from grism_align.values.source import Source
 
-__all__ = ["file_of_root", "path_of", "root_of"]
+__all__ = ["PACKED", "file_of_root", "path_of", "root_of"]
 
-_EXTENSIONS = (".gz", ".fits", ".asdf")
+#: What names of FITS files end on whose images are compressed in tiles.
+PACKED = ".fz"
+_EXTENSIONS = (".gz", PACKED, ".fits", ".asdf")
 
 
 def path_of(source: Source) -> Path:

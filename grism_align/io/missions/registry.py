@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.fits import is_fits
+from grism_align.io.files.kinds import what_is
+from grism_align.io.files.sources import path_of
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +24,8 @@ GROUP = "grism_align.missions"
 
 # known also where the package is not installed
 _OURS = EntryPoint("hst", "grism_align.io.missions.hst:HST", GROUP)
+
+_FITS = (".fits", ".fits.gz", ".fits.fz")
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +70,8 @@ def mission_of(source: Source) -> Mission:
         if mission.claims(source):
             return mission
     reads = "; or ".join(mission.facts.reads for mission in missions().values())
-    raise InputError(
-        source, f"no exposure of a mission that is read ({', '.join(missions())})", f"Give {reads}"
-    )
+    what = what_is(path_of(source)) if isinstance(source, os.PathLike) else ""
+    if isinstance(source, os.PathLike) and source.name.endswith(_FITS) and not is_fits(path_of(source)):
+        raise InputError(source, f"{what or 'no FITS file'}, in spite of its name", "Fetch the file again")
+    problem = f"no exposure of a mission that is read ({', '.join(missions())})"
+    raise InputError(source, f"{what}: {problem}" if what else problem, f"Give {reads}")

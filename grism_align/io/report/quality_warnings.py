@@ -68,6 +68,7 @@ class QualityWarning:
 def quality_warnings(contents: Contents) -> list[QualityWarning]:
     """All that is to be known of a record before its products are used, the worst first."""
     finders: tuple[Callable[[Contents], Iterator[QualityWarning]], ...] = (
+        _left_out,
         _failures,
         _priors,
         _substitutes,
@@ -93,6 +94,11 @@ def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...],
         grouped.setdefault(text_of(entry.remarks), []).append(entry)
     for text, members in grouped.items():
         yield text, members[0].remarks, tuple(member.key for member in members)
+
+
+def _left_out(contents: Contents) -> Iterator[QualityWarning]:
+    for one in contents.record.left_out:
+        yield QualityWarning(f"{one.name} left out: {one.problem}", one.remedy or "Leave it out")
 
 
 def _failures(contents: Contents) -> Iterator[QualityWarning]:

@@ -12,8 +12,8 @@ from grism_align.algorithms.measuring.background import clipped_level, thinned
 from grism_align.algorithms.measuring.good_pixels import good_pixels, has_bits
 from grism_align.algorithms.mosaics.drizzle import DrizzleInput
 from grism_align.algorithms.mosaics.map import TOLERANCE, PixelMap, PlaneMap
-from grism_align.io.missions import read_pixels
 from grism_align.values.mosaic import Tile
+from grism_align.workflows.pixels import read_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

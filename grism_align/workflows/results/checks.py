@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.sources import path_of
+from grism_align.io.files.sources import PACKED, path_of
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
@@ -33,14 +33,15 @@ def check_destination(
     Raises
     ------
     OutputError
-        If the output folder is that of an input and `in_place` was not asked for, or if a product would
-        replace a reference catalog.
+        If the output folder is that of an input and `in_place` was not asked for, if that was asked for of
+        fpacked exposures, or if a product would replace a reference catalog.
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
     if destination.in_place:
         _check_earlier_record(exposures)
+        _check_plain(exposures)
         return
     folder = destination.folder.resolve()
     inside = [e.source for e in exposures.exposures if path_of(e.source).resolve().parent == folder]
@@ -100,3 +101,11 @@ def _check_earlier_record(exposures: ExposureSet) -> None:
             )
             remedy = "Give the association of those products, which goes on from it, or move the record away"
             raise OutputError(beside[0], problem, remedy)
+
+
+def _check_plain(exposures: ExposureSet) -> None:
+    """Refuse to replace fpacked files, which would lose pixels or no longer be what their names say."""
+    packed = [exposure.source for exposure in exposures.exposures if exposure.source.name.endswith(PACKED)]
+    if packed:
+        problem = "it is fpacked, and can't be replaced: its images are written plain"
+        raise OutputError(packed[0], problem, "Run funpack on it, or give an output_dir")

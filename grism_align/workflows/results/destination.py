@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.sources import path_of
+from grism_align.io.files.sources import PACKED, path_of
 from grism_align.io.files.staging import output_errors, temporary_folder
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
@@ -55,8 +55,11 @@ class Destination:
         Returns
         -------
         Path
+            Of an fpacked exposure without ``.fz``: images are written plain.
         """
-        return path_of(exposure.source).resolve() if self.in_place else self.folder / exposure.source.name
+        if self.in_place:
+            return path_of(exposure.source).resolve()
+        return self.folder / exposure.source.name.removesuffix(PACKED)
 
     def association(self, product: str) -> Path:
         """Return the output association.

@@ -78,6 +78,7 @@ def make_record(
         reference_catalog=reference,
         stamps=stamps,
         mosaics=exposures.mosaics,
+        left_out=exposures.left_out,
         exposures={e.key: _exposure_record(exposures, e, files[e.key]) for e in exposures.exposures},
     )
 

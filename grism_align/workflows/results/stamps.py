@@ -9,9 +9,9 @@ import numpy as np
 
 from grism_align.algorithms.measuring.good_pixels import good_pixels
 from grism_align.algorithms.measuring.stamps import StampGrid, light_offset, mean_of_known, sampled, stacked
-from grism_align.io.missions import read_pixels
 from grism_align.values.catalog import UNRELIABLE, SourceFlag
 from grism_align.values.record import StarStamps
+from grism_align.workflows.pixels import read_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

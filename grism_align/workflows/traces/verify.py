@@ -20,9 +20,10 @@ from grism_align.algorithms.traces.offsets import (
 from grism_align.algorithms.traces.sources import frame_sources
 from grism_align.algorithms.traces.views import chip_view
 from grism_align.io.grism_configs import model_for, read_trace_configs
-from grism_align.io.missions import facts_of, read_pixels
+from grism_align.io.missions import facts_of
 from grism_align.values.settings import DetectionSettings
 from grism_align.values.trace import TraceCheck
+from grism_align.workflows.pixels import read_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -454,3 +454,17 @@ def test_a_miss_names_the_cut():
     )
     assert str(why_none(catalog[:0], exposures)) == "it has no source"
     assert str(why_none(catalog, [])) == "the exposures have no place on the sky"
+
+
+@pytest.mark.parametrize(
+    ("place", "reading"),
+    [
+        ((20.0, 10.0), "RA and Dec are swapped"),
+        (np.radians((10.0, 20.0)), "they are in radians"),
+        ((10.0 / 15.0, 20.0), "RA is in hours"),
+        ((190.0, -20.0), ""),
+    ],
+)
+def test_a_catalog_that_is_meant_otherwise(place, reading):
+    remark = why_none(reference([place, (190.0, 20.0)]), looking_at((10.0, 20.0)))
+    assert (remark.reading, remark.n_there) == (reading, int(bool(reading)))

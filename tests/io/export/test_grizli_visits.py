@@ -189,7 +189,7 @@ def test_the_command_writes_beside_the_record(aligned, capsys):
 
 def test_the_command_tells_what_it_left_out_and_what_is_wrong(aligned, tmp_path, capsys):
     record = failing(aligned, tmp_path, "idem01a2q")
-    assert main(["grizli-visits", str(record), "-o", str(tmp_path / "mine.yaml")]) == 0
+    assert main(["grizli-visits", str(record), "-o", str(tmp_path / "mine.yaml")]) == 3
     assert capsys.readouterr().out.endswith(f"idem01a2q left out: {NOT_FOUND}\n")
     for target in (record, tmp_path):
         assert main(["grizli-visits", str(record), "-o", str(target)]) == 1

@@ -12,6 +12,7 @@ from astropy.io import fits
 from grism_align.io.catalogs.recorded import exposures_behind
 from grism_align.io.catalogs.reference import read_reference_catalog
 from grism_align.io.files.checksums import file_record, sha256_of
+from grism_align.io.missions import file_source
 from grism_align.io.record.file import read_record
 from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError, OutputError
@@ -109,6 +110,17 @@ def test_names_of_products(exposures, out):
     assert beside.sources("deep") == out / "deep_sources.ecsv"
     assert beside.reference("deep") == out / "deep_refcat.ecsv"
     assert beside.catalog(exposure) == out / "iaaa01d1q_cat.ecsv"
+
+
+def test_fpacked_exposures_are_written_plain_and_so_not_in_place(exposures, tmp_path):
+    packed = file_source(tmp_path / "in" / "iaaa01d1q_flt.fits.fz")
+    other = replace(exposures.exposures[0], source=packed)
+    fpacked = replace(exposures, exposures=(other, *exposures.exposures[1:]))
+    beside = Destination(tmp_path / "out", in_place=False)
+    check_destination(fpacked, beside)
+    assert beside.exposure(other) == tmp_path / "out" / "iaaa01d1q_flt.fits"
+    with pytest.raises(OutputError, match="fpacked"):
+        check_destination(fpacked, Destination(tmp_path / "out", in_place=True))
 
 
 def test_the_folder_of_the_inputs_is_refused(exposures, tmp_path):

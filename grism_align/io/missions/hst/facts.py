@@ -32,7 +32,7 @@ FACTS = MissionFacts(
     reads="calibrated FLT or FLC files of WFC3/IR, WFC3/UVIS or ACS/WFC",
     dispersers=COARSE_TRACES,
     # CTE-corrected before not, plain before compressed
-    endings=("_flc.fits", "_flc.fits.gz", "_flt.fits", "_flt.fits.gz"),
+    endings=tuple(f"_{kind}.fits{packed}" for kind in ("flc", "flt") for packed in ("", ".gz", ".fz")),
     # poller files of single-visit and of multi-visit mosaics (drizzlepac.haputils.poller_utils)
     listing_columns=(8, 10),
     parameters="grism_align.cfg",

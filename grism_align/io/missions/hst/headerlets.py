@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from astropy.io.fits import Header
 
-__all__ = ["CHIP", "EXTENSION", "attached", "distortion_names", "headerlet_bytes", "headerlet_extension"]
+__all__ = [
+    "CHIP",
+    "EXTENSION",
+    "attached",
+    "distortion_names",
+    "headerlet_bytes",
+    "headerlet_extension",
+    "tables_of",
+]
 
 #: EXTNAME and XTENSION of a headerlet in an exposure.
 EXTENSION = "HDRLET"
@@ -59,7 +67,7 @@ def headerlet_bytes(primary: Header, science: Sequence[Header], hdus: fits.HDULi
     """
     parts: list[Any] = [_primary(primary, science[0])]
     parts += [_chip_wcs(header) for header in science]
-    wanted = {name for header in science for name in _tables_of(header)}
+    wanted = {name for header in science for name in tables_of(header)}
     parts += [hdu.copy() for hdu in hdus if (hdu.name, hdu.ver) in wanted]
     buffer = io.BytesIO()
     fits.HDUList(parts).writeto(buffer)
@@ -96,8 +104,8 @@ def _chip_wcs(science: Header) -> fits.ImageHDU:
     return fits.ImageHDU(header=header, name=CHIP, ver=int(science.get("EXTVER", 1)))
 
 
-def _tables_of(science: Header) -> set[tuple[str, int]]:
-    """Return the distortion tables that a chip's WCS uses."""
+def tables_of(science: Header) -> set[tuple[str, int]]:
+    """Return the distortion tables that a chip's WCS uses, by EXTNAME and EXTVER."""
     keywords = (
         (name, f"{stem}{axis}.EXTVER")
         for name, stem in zip(_TABLES, ("D2IM", "DP"), strict=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from grism_align.io.files.cards import Cards
 
-__all__ = ["INSTRUMENTS", "ab_zero_point", "filter_of", "guide_star_of", "instrument_of", "positive_number"]
+__all__ = ["INSTRUMENTS", "ab_zero_point", "guide_star_of", "instrument_of", "positive_number"]
 
 #: INSTRUME and DETECTOR of the instruments that are read, and the name that the package gives them.
 INSTRUMENTS: dict[tuple[str, str], str] = {
@@ -28,14 +28,6 @@ def instrument_of(cards: Cards) -> str | None:
     """Return the package's name of the instrument, None where it is not one that is read."""
     key = (cards.text("INSTRUME").upper(), cards.text("DETECTOR").upper())
     return INSTRUMENTS.get(key)
-
-
-def filter_of(cards: Cards) -> str:
-    """Filter or grism: FILTER, or what is not clear of FILTER1 and FILTER2; empty where unknown."""
-    if cards.text("FILTER"):
-        return cards.text("FILTER").upper()
-    wheels = [cards.text(keyword).upper() for keyword in ("FILTER1", "FILTER2")]
-    return "-".join(name for name in wheels if name and not name.startswith("CLEAR"))
 
 
 def guide_star_of(cards: Cards) -> str | None:

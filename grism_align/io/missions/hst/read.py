@@ -12,26 +12,30 @@ from astropy.io import fits
 from grism_align.io.files.cards import Bounds, Cards
 from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.sources import path_of
+from grism_align.io.missions.hst.completeness import require_end
 from grism_align.io.missions.hst.extensions import science_extensions
 from grism_align.io.missions.hst.facts import FACTS, TELESCOPE
 from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
 from grism_align.io.missions.hst.keywords import (
     INSTRUMENTS,
     ab_zero_point,
-    filter_of,
     guide_star_of,
     instrument_of,
     positive_number,
 )
+from grism_align.io.missions.hst.kinds import refuse_other_kinds
+from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
     RUN_UPDATEWCS,
     check_distortion,
     check_scale,
     check_stated_once,
+    check_tables,
     linear_terms,
     wcs_header,
 )
+from grism_align.io.missions.hst.wheels import filter_of
 from grism_align.io.missions.hst.windows import detector_window
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
@@ -73,6 +77,7 @@ def read_instrument(source: Source) -> str:
     """
     path = path_of(source)
     with open_fits(path) as hdus:
+        refuse_other_kinds(path, hdus)
         return _instrument(Cards(path, hdus[0].header))
 
 
@@ -92,28 +97,24 @@ def read_exposure(source: Source) -> Exposure:
     path = path_of(source)
     with open_fits(path) as hdus:
         primary = Cards(path, hdus[0].header)
+        refuse_other_kinds(path, hdus)
         instrument = _instrument(primary)
-        _require_extensions(primary, len(hdus) - 1)
+        require_end(path, hdus)
         science = science_extensions(path, hdus)
+        check_tables(path, hdus, science)
         chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
-        return _build_exposure(source, instrument, (primary, Cards.of(path, science[0])), chips)
+        cards = [Cards.of(path, hdu) for hdu in science]
+        unit = pixel_unit(instrument, cards, primary)
+        return _build_exposure(source, instrument, (primary, cards[0]), chips, unit)
 
 
 def _instrument(primary: Cards) -> str:
     instrument = instrument_of(primary)
     if instrument is None:
-        found = f"{primary.text('INSTRUME')}/{primary.text('DETECTOR')}"
+        found = "/".join(filter(None, map(primary.text, ("INSTRUME", "DETECTOR")))) or "unknown"
         known = ", ".join("/".join(names) for names in INSTRUMENTS)
         raise InputError(primary.path, f"instrument {found} is not one of {known}", _CALIBRATED)
     return instrument
-
-
-def _require_extensions(primary: Cards, found: int) -> None:
-    """Refuse a file cut off between two extensions, which otherwise looks whole."""
-    promised = primary.whole("NEXTEND", found)
-    if found < promised:
-        problem = f"{found} extensions of the {promised} that NEXTEND promises; it is truncated"
-        raise InputError(primary.path, problem, "Fetch the file again")
 
 
 def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
@@ -140,7 +141,7 @@ def _shape_of(cards: Cards) -> tuple[int, int]:
 
 
 def _build_exposure(
-    source: Source, instrument: str, headers: tuple[Cards, Cards], chips: tuple[Chip, ...]
+    source: Source, instrument: str, headers: tuple[Cards, Cards], chips: tuple[Chip, ...], unit: str
 ) -> Exposure:
     primary, science = headers
     key = _root_name(primary)
@@ -166,9 +167,9 @@ def _build_exposure(
         dither_offset=(primary.number("POSTARG1", 0.0), primary.number("POSTARG2", 0.0)),
         start=start,
         end=end,
-        exposure_time=primary.required_number("EXPTIME", _SECONDS),
+        exposure_time=_exposure_time(primary),
         ab_zero_point=ab_zero_point((science, primary)),
-        is_rate=science.text("BUNIT").upper().endswith("/S"),
+        is_rate=unit.endswith("/S"),
         rejects_cosmic_rays=instrument == "wfc3_ir",
         chips=chips,
         wcs_solution=solution_of(names.get("WCSNAME", "")),
@@ -176,7 +177,7 @@ def _build_exposure(
         taken_names=tuple(names.values()),
         wcs_name=names.get("WCSNAME", ""),
         is_product=STATUS_KEYWORD in primary.header,
-        rate_unit="ELECTRONS/S",
+        rate_unit=f"{unit.removesuffix('/S')}/S",
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 
@@ -213,6 +214,14 @@ def _times(primary: Cards) -> tuple[float, float]:
         problem = f"EXPSTART in the primary header is {start!r}, after EXPEND, {end!r}"
         raise InputError(primary.path, problem, "Set both to the right values, or fetch the file again")
     return start, end
+
+
+def _exposure_time(primary: Cards) -> float:
+    seconds = primary.required_number("EXPTIME", _SECONDS)
+    if seconds == 0:
+        problem = "EXPTIME is 0 s: nothing was exposed"
+        raise InputError(primary.path, problem, "Leave it out: the observation failed")
+    return seconds
 
 
 def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
@@ -261,19 +270,28 @@ def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
     try:
         with fits.open(path, memmap=False) as hdus:
             for name in ("SCI", "ERR", "DQ"):
-                arrays[name] = _array(hdus[name, chip.number], chip.shape)
-    except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
+                arrays[name] = _array(hdus, name, chip)
+    except Exception as error:
         problem = f"can't read SCI, ERR and DQ of chip {chip.number} ({one_line(error)})"
         raise InputError(path, problem, _CALIBRATED) from error
     return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])
 
 
-def _array(hdu: fits.ImageHDU, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return the array in native byte order; a constant extension is spread out."""
+def _array(hdus: fits.HDUList, name: str, chip: Chip) -> NDArray[Any]:
+    """Return an array in native byte order; a constant extension is spread out, unknown errors are zero."""
+    if name == "ERR" and not _has_values(hdus, chip.number):
+        return np.zeros(chip.shape, np.float32)
+    hdu = hdus[name, chip.number]
     if hdu.data is None:
-        return np.full(shape, hdu.header["PIXVALUE"])
+        return np.full(chip.shape, hdu.header["PIXVALUE"])
     data = np.asarray(hdu.data)
-    if data.shape != shape:
-        msg = f"shape {data.shape}, not {shape}"
+    if data.shape != chip.shape:
+        msg = f"shape {data.shape}, not {chip.shape}"
         raise ValueError(msg)
     return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def _has_values(hdus: fits.HDUList, number: int) -> bool:
+    """Tell whether the errors of a chip are there, as an array or as a constant."""
+    name = ("ERR", number)
+    return name in hdus and (hdus[name].data is not None or "PIXVALUE" in hdus[name].header)

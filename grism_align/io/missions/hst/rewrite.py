@@ -1,7 +1,8 @@
 """Write a FITS file anew with other headers, every other byte as it was.
 
-Data blocks are copied byte for byte, so pixels cannot change and a whole exposure never is in memory. Both
-files' SHA-256 are made on the way: neither is read again.
+Data blocks are copied byte for byte, so pixels cannot change and a whole exposure never is in memory. Images
+of the exposure that are compressed in tiles are written plain, one at a time: compressed anew they would
+lose, and few programs read them. Both files' SHA-256 are made on the way: neither is read again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import numpy as np
+from astropy.io import fits
+
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.errors import InputError
 from grism_align.values.mission import Digests
@@ -20,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from astropy.io import fits
-
 __all__ = ["Edits", "rewrite"]
 
 _BLOCK = 1 << 20
+_RECORD = 2880
+# Arrays of an exposure and of its distortion.
+_IMAGES = ("SCI", "ERR", "DQ", "SAMP", "TIME", "D2IMARR", "WCSDVARR")
 _GZIP = b"\x1f\x8b"
 
 
@@ -151,9 +156,19 @@ class _Copier:
 
 def _copy_hdu(copier: _Copier, hdu: Any, header: fits.Header | None, replaced: bytes | None) -> None:
     info = hdu.fileinfo()
+    if isinstance(hdu, fits.CompImageHDU) and hdu.name in _IMAGES:
+        header, replaced = None, _plain(hdu, header or hdu.header)
     if header is not None:
         copier.target.write(header.tostring().encode("ascii"))
     elif replaced is not None:
         copier.target.write(replaced)
     copier.move(info["datLoc"] - info["hdrLoc"], keep=header is None and replaced is None)
     copier.move(info["datSpan"], keep=replaced is None)
+
+
+def _plain(hdu: fits.CompImageHDU, header: fits.Header) -> bytes:
+    """Return a compressed image as a plain extension."""
+    data = np.asarray(hdu.data)
+    content = data.astype(data.dtype.newbyteorder(">")).tobytes()
+    del hdu.data  # not to hold all images of the file
+    return bytes(header.tostring().encode("ascii")) + content + bytes(-len(content) % _RECORD)

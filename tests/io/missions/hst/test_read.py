@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,8 @@ from astropy.io import fits
 
 from grism_align.io.missions import file_source, read_exposure, read_instrument, read_pixels
 from grism_align.io.missions.hst import HST
-from grism_align.io.missions.hst.keywords import ab_zero_point, filter_of, guide_star_of
+from grism_align.io.missions.hst.keywords import ab_zero_point, guide_star_of
+from grism_align.io.missions.hst.wheels import filter_of
 from grism_align.simulation.instruments import ELEMENTS
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import ExposureKind
@@ -135,12 +137,67 @@ def test_compressed_whatever_the_name_says(direct_path, tmp_path, suffix):
     np.testing.assert_array_equal(pixels.sci, fits.getdata(direct_path, "SCI"))
 
 
-def test_rates_and_counts(direct_path, tmp_path):
-    for number, (unit, rates) in enumerate(
-        [("ELECTRONS", False), ("COUNTS/S", True), ("electrons/s", True), ("COUNTS", False)]
-    ):
-        path = edited(direct_path, tmp_path / f"{number}_flt.fits", ("SCI", "BUNIT", unit))
-        assert read_exposure(path).is_rate is rates
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("ELECTRONS/S", "electrons/s", "ELECTRON / S", "'ELECTRONS/S'", " Electrons/sec ", "e-/s", "e/s"),
+        *("E-/S", "electrons per second", "electron s-1", "electrons s^-1", "electrons*s**-1", "(e-)/s"),
+    ],
+)
+def test_rates_of_electrons(direct_path, tmp_path, caplog, unit):
+    exposure = read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+    assert (exposure.is_rate, exposure.rate_unit) == (True, "ELECTRONS/S")
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("unit", "rates"),
+    [
+        *(
+            (unit, True)
+            for unit in ("COUNTS/S", "counts/sec", "cps", "DN/s", "dn / S", "adu/s", "Counts s-1")
+        ),
+        *((unit, False) for unit in ("COUNTS", "count", "DN", "ADU")),
+    ],
+)
+def test_counts_are_no_electrons(direct_path, tmp_path, caplog, unit, rates):
+    exposure = read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+    assert (exposure.is_rate, exposure.rate_unit) == (rates, "COUNTS/S")
+    assert "a_flt.fits: pixels in COUNTS" in caplog.text
+
+
+@pytest.mark.parametrize("unit", ["ELECTRONS", "electrons", "e-", "Electron "])
+def test_counts_of_electrons(direct_path, tmp_path, unit):
+    exposure = read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+    assert (exposure.is_rate, exposure.rate_unit) == (False, "ELECTRONS/S")
+
+
+@pytest.mark.parametrize("unit", [None, "", "UNKNOWN", "whatever/s"])
+def test_without_a_unit_pixels_are_what_the_instrument_gives(truths, tmp_path, caplog, unit):
+    for name, truth in truths.items():
+        path = tmp_path / f"{name}_flt.fits"
+        shutil.copyfile(truth.paths[0], path)
+        with fits.open(path, mode="update") as hdus:
+            for hdu in hdus:
+                hdu.header.remove("BUNIT", ignore_missing=True)
+                if unit is not None and hdu.name == "SCI":
+                    hdu.header["BUNIT"] = unit
+        caplog.clear()
+        exposure = read_exposure(path)
+        assert (exposure.is_rate, exposure.rate_unit) == (name == "wfc3_ir", "ELECTRONS/S")
+        assert path.name in caplog.text
+
+
+@pytest.mark.parametrize("unit", ["MJy/sr", "Jy", "erg/s/cm2/Angstrom", "electrons/min", "deg"])
+def test_units_of_something_else_are_refused(direct_path, tmp_path, unit):
+    with pytest.raises(InputError, match="BUNIT"):
+        read_exposure(edited(direct_path, tmp_path / "a_flt.fits", ("SCI", "BUNIT", unit)))
+
+
+def test_chips_in_two_units_are_refused(truths, tmp_path):
+    path = edited(truths["acs_wfc"].paths[0], tmp_path / "a_flc.fits", (("SCI", 2), "BUNIT", "ELECTRONS/S"))
+    with pytest.raises(InputError, match="ELECTRONS and ELECTRONS/S"):
+        read_exposure(path)
 
 
 def test_zero_point():
@@ -171,7 +228,17 @@ def test_no_zero_point_is_no_error(direct_path, tmp_path):
         ({"FILTER1": "F814W", "FILTER2": "CLEAR2L"}, "F814W"),
         ({"FILTER1": "CLEAR1L", "FILTER2": "G800L"}, "G800L"),
         ({"FILTER1": "F606W", "FILTER2": "POL0V"}, "F606W-POL0V"),
-        ({"FILTER1": "CLEAR1L", "FILTER2": "CLEAR2L"}, ""),
+        ({"FILTER1": "G800L", "FILTER2": "POL0V"}, "G800L"),
+        ({"FILTER1": "F606W", "FILTER2": "G800L"}, "G800L"),
+        ({"FILTER1": "CLEAR1L", "FILTER2": "CLEAR2L"}, "CLEAR"),
+        ({"FILTER1": "CLEAR1S", "FILTER2": "N/A"}, "CLEAR"),
+        ({"FILTER": "Clear"}, "CLEAR"),
+        ({"FILTER": "N/A", "FILTER1": "CLEAR1L", "FILTER2": "F814W"}, "F814W"),
+        ({"FILTER": "F606W;CLEAR2L"}, "F606W"),
+        ({"FILTER": "CLEAR1L;CLEAR2L"}, "CLEAR"),
+        ({"FILTER": "F606W/POL0V"}, "F606WPOL0V"),
+        ({"FILTER1": "", "FILTER2": " "}, ""),
+        ({"FILTER": "N/A"}, ""),
         ({}, ""),
     ],
 )
@@ -209,7 +276,8 @@ REFUSED = [
     ((0, "EXPEND", None), "no EXPEND"),
     ((0, "EXPTIME", "long"), "EXPTIME in the primary header is no number"),
     ((0, "FILTER", None), "no FILTER"),
-    ((0, "NEXTEND", 6), "5 extensions of the 6"),
+    ((0, "EXPTIME", 0.0), "EXPTIME is 0 s"),
+    ((0, "EXPTIME", -1.0), "EXPTIME in the primary header is -1.0"),
     (("SCI", "EXTNAME", "WHT"), "no SCI extension"),
     (("SCI", "CTYPE1", "RA---TAN"), "no SIP distortion"),
     (("SCI", "A_ORDER", None), "no SIP distortion"),
@@ -261,6 +329,45 @@ def test_truncated(direct_path, tmp_path, extension, part):
     assert "\n" not in str(caught.value)
 
 
+def _without(path, target, *removed, **cards):
+    """A copy that lacks extensions, by name and number."""
+    with fits.open(path) as hdus:
+        hdus[0].header.update(cards)
+        kept = [hdu for hdu in hdus if (hdu.name, hdu.ver) not in removed]
+        fits.HDUList(kept).writeto(target)
+    return target
+
+
+CHIP_TWO = [("SCI", 2), ("ERR", 2), ("DQ", 2)]
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        ([("DQ", 2), ("D2IMARR", 1), ("D2IMARR", 2), ("WCSDVARR", 1)], "without DQ,2"),
+        (CHIP_TWO, "without SCI,2"),
+        ([("WCSDVARR", 4)], "without WCSDVARR,4"),
+    ],
+)
+def test_the_end_is_missing(two_chip_path, tmp_path, lost, says):
+    path = _without(two_chip_path, tmp_path / "x_flc.fits", *lost, NEXTEND=30, SUBARRAY=False)
+    with pytest.raises(InputError, match=f"{says}.*truncated"):
+        read_exposure(path)
+
+
+@pytest.mark.parametrize(
+    "removed", [[("WCSCORR", 1)], [("ERR", 1)], [("SAMP", 1), ("TIME", 1)], [("HDRLET", 1)], []]
+)
+def test_nextend_is_not_always_kept_up_to_date(direct_path, tmp_path, removed):
+    path = _without(direct_path, tmp_path / "x_flt.fits", *removed, NEXTEND=9)
+    assert read_exposure(path).key == read_exposure(direct_path).key
+
+
+def test_a_subarray_has_one_chip(two_chip_path, tmp_path):
+    path = _without(two_chip_path, tmp_path / "x_flc.fits", *CHIP_TWO, NEXTEND=30, SUBARRAY=True)
+    assert len(read_exposure(path).chips) == 1
+
+
 def test_cut_between_extensions(direct_path, tmp_path):
     whole = edited(direct_path, tmp_path / "whole_flt.fits", (0, "NEXTEND", 5))
     assert read_exposure(whole).key
@@ -308,11 +415,26 @@ def test_a_truncated_compressed_file(direct_path, tmp_path):
     assert caught.value.path == str(path)
 
 
-@pytest.mark.parametrize("name", ["ERR", "DQ"])
-def test_pixels_that_are_not_there(direct_path, tmp_path, name):
-    path = edited(direct_path, tmp_path / "x_flt.fits", (name, "EXTNAME", "WHT"))
-    with pytest.raises(InputError, match=f"{name}"):
+def test_flags_that_are_not_there(direct_path, tmp_path):
+    path = edited(direct_path, tmp_path / "x_flt.fits", ("DQ", "EXTNAME", "WHT"))
+    with pytest.raises(InputError, match="DQ"):
         list(read_pixels(read_exposure(path)))
+
+
+@pytest.mark.parametrize("form", ["renamed", "deleted", "without data"])
+def test_errors_that_are_not_there_are_zero(direct_path, tmp_path, form):
+    path = tmp_path / "x_flt.fits"
+    with fits.open(direct_path) as hdus:
+        if form == "renamed":
+            hdus["ERR"].header["EXTNAME"] = "WHT"
+        elif form == "deleted":
+            del hdus["ERR"]
+        else:
+            hdus["ERR"] = fits.ImageHDU(name="ERR", ver=1)
+        hdus.writeto(path)
+    [(_, pixels)] = read_pixels(read_exposure(path))
+    assert not pixels.err.any()
+    assert pixels.err.shape == pixels.sci.shape
 
 
 def test_pixels_of_another_size(direct_path, tmp_path):
@@ -320,8 +442,8 @@ def test_pixels_of_another_size(direct_path, tmp_path):
     with fits.open(direct_path) as hdus:
         hdus["ERR"].data = hdus["ERR"].data[:-1]
         hdus.writeto(path)
-    with pytest.raises(InputError, match=r"shape \(95, 96\)"):
-        list(read_pixels(read_exposure(path)))
+    with pytest.raises(InputError, match="ERR,1 has 96 by 95 pixels, and SCI,1 96 by 96"):
+        read_exposure(path)
 
 
 def test_a_file_that_goes_away_before_its_pixels_are_read(direct_path, tmp_path):

@@ -1,0 +1,116 @@
+"""What of a result is short of what was asked, and what becomes of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from grism_align.values.errors import ReservationError
+from grism_align.values.outcome import ExitCode, Reservation, ReservationKind
+from grism_align.values.solution import FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from grism_align.values.field import ExposureSet
+    from grism_align.values.record import Activity, LeftOut
+
+__all__ = ["check_reservations", "exit_code", "left_out_reservations", "reservations"]
+
+logger = logging.getLogger(__name__)
+
+_ALIGN = "absolute_align"
+_SHOWN = 5
+#: Values of `fail_on` that stand for all.
+_ANY = "any"
+
+
+def reservations(exposures: ExposureSet) -> tuple[Reservation, ...]:
+    """Return what of a result is short of what was asked.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With what the steps found.
+    """
+    found = (left_out_reservations(exposures.left_out), _of_catalogs(exposures), _of_fits(exposures))
+    return tuple(one for part in found for one in part)
+
+
+def left_out_reservations(left_out: Iterable[LeftOut]) -> tuple[Reservation, ...]:
+    """Return one for each file that was left out."""
+    return tuple(Reservation(ReservationKind.LEFT_OUT, f"{one.name}: {one.problem}") for one in left_out)
+
+
+def _aligning(exposures: ExposureSet) -> Activity | None:
+    """Return what is on record of the step that was to align to a catalog, unless it was skipped."""
+    done = [one for one in exposures.activities if one.step == _ALIGN and one.outcome != "skipped"]
+    return done[-1] if done else None
+
+
+def _of_catalogs(exposures: ExposureSet) -> Iterator[Reservation]:
+    done = _aligning(exposures)
+    if done is None:
+        return
+    last = {(one.catalog, one.service): one for one in done.attempts}.values()
+    for name in dict.fromkeys(one.catalog for one in last if one.outcome == "unreachable"):
+        yield Reservation(ReservationKind.UNREACHABLE, f"{name} could not be reached")
+    fits = exposures.absolute.fits
+    untied = [key for key, fit in fits.items() if not fit.is_aligned]
+    if untied:
+        catalog = done.settings.get("catalog") or exposures.absolute.reference
+        yield Reservation(ReservationKind.NOT_TIED, f"{_listed(untied)} not tied to {catalog}")
+
+
+def _of_fits(exposures: ExposureSet) -> Iterator[Reservation]:
+    kinds = {
+        FitStatus.FAILED: ReservationKind.FAILED,
+        FitStatus.PRIOR_ONLY: ReservationKind.PRIOR_ONLY,
+    }
+    for status, kind in kinds.items():
+        keys = [key for key, fit in exposures.total.fits.items() if fit.status is status]
+        if keys:
+            yield Reservation(kind, _listed(keys))
+
+
+def _listed(keys: Collection[str]) -> str:
+    more = len(keys) - _SHOWN
+    return ", ".join(list(keys)[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def check_reservations(exposures: ExposureSet, fail_on: Collection[str], *, in_place: bool) -> None:
+    """Refuse, before anything is written, a result that is short of what the user insists on.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With what the steps found.
+    fail_on : collection of str
+        Kinds of reservations, or ``any``.
+    in_place : bool
+        Whether files are to be replaced: none is where a catalog was asked for and ties no exposure.
+
+    Raises
+    ------
+    ReservationError
+        If there is such a reservation.
+    """
+    found = reservations(exposures)
+    refused = [one for one in found if {one.kind.value, _ANY} & set(fail_on)]
+    if refused:
+        raise ReservationError([str(one) for one in refused], "Nothing is written, as fail_on asks")
+    done = _aligning(exposures)
+    if in_place and done is not None and done.outcome == "failed":
+        untied = [str(one) for one in found if one.kind is ReservationKind.NOT_TIED] or [done.note]
+        remedy = "No file is changed in place; give an output_dir, or no catalog, to align without it"
+        raise ReservationError(untied, remedy)
+
+
+def exit_code(found: Collection[Reservation]) -> ExitCode:
+    """Tell of reservations, and return the exit code that they give a process."""
+    if not found:
+        return ExitCode.DONE
+    logger.warning(
+        "Done, with reservations (exit code %d): %s", ExitCode.RESERVATIONS, "; ".join(map(str, found))
+    )
+    return ExitCode.RESERVATIONS
