@@ -147,7 +147,9 @@ def joint_only(made: Survey) -> tuple[Callable[[], float], int]:
 def network(made: Survey) -> tuple[Callable[[], float], int]:
     """The same for the whole."""
     pointings = [
-        PointingSources((f"e{number}",), (own,), ("ir",), f"v{visit:04d}", int(visit), 0.128, number == 0)
+        PointingSources(
+            (f"e{number}",), (own,), ("ir",), f"v{visit:04d}", int(visit), 0.128, number == 0, visit
+        )
         for number, (own, visit) in enumerate(zip(made.lists, made.visit, strict=True))
     ]
     field = NetworkInput(pointings, _PLANE, _POINTING)

@@ -19,7 +19,6 @@ from grism_align.values.outcome import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["main"]
 
 #: Each adds the parser of one command and sets what it runs.
 _COMMANDS = (

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from grism_align.simulation import ExposureScore, Truth
     from grism_align.values.field import ExposureSet
 
-__all__ = ["run_demo"]
-
 
 def run_demo(folder: Path, seed: int) -> None:
     """Simulate Case A, align it and print injected against recovered corrections.

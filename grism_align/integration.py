@@ -1,7 +1,5 @@
 """What stpipe's entry point asks for. Importing it must cost nothing."""
 
-__all__ = ["get_steps"]
-
 
 def get_steps() -> list[tuple[str, str, bool]]:
     """Class, alias and whether it is a pipeline, of everything that `strun` can run.

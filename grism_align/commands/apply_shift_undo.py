@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
 
-__all__ = ["add_apply", "add_shift", "add_undo"]
 
 _FILES = "exposures, folders, lists or associations"
 

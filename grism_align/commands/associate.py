@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from grism_align.values.outcome import ExitCode
 
 
-__all__ = ["add_associate"]
-
-
 def add_associate(subparsers: Subparsers) -> None:
     """Add the parser of ``associate``."""
     parser = subparsers.add_parser(

@@ -9,8 +9,6 @@ from grism_align.values.settings import FailureSettings, parameters_of
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_bad_input"]
-
 
 def add_bad_input(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--bad_input``, as steps have it."""

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["in_columns"]
-
 
 def in_columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of texts as lines whose columns stand below each other."""

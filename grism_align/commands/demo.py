@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from grism_align.commands import Subparsers
 
 
-__all__ = ["add_demo"]
-
-
 def add_demo(subparsers: Subparsers) -> None:
     """Add the parser of ``demo``."""
     parser = subparsers.add_parser(

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import Parameter, ServiceSettings
 
 
-__all__ = ["add_fetch_catalog"]
-
-
 def add_fetch_catalog(subparsers: Subparsers) -> None:
     """Add the parser of ``fetch-catalog``."""
     parser = subparsers.add_parser(

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from grism_align.commands import Subparsers
 
-__all__ = ["add_grizli_visits"]
-
 
 def add_grizli_visits(subparsers: Subparsers) -> None:
     """Add the parser of ``grizli-visits``."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from grism_align.commands import Subparsers
 
-__all__ = ["add_report"]
-
 
 def add_report(subparsers: Subparsers) -> None:
     """Add the parser of ``report``."""

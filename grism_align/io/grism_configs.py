@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["TraceModels", "model_for", "read_trace_configs"]
 
 #: Models by grism and chip of the detector; an empty name stands for any grism, zero for any chip.
 TraceModels = dict[tuple[str, int], TraceModel]

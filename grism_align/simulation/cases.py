@@ -13,8 +13,6 @@ from grism_align.simulation.plan import (
     Simulation,
 )
 
-__all__ = ["case_a", "case_b", "case_c", "interleaved", "small_dithers", "usual_scene"]
-
 # Filter and grism of the first and the second visit
 _ELEMENTS = {
     "wfc3_ir": (("F140W", "G141"), ("F105W", "G102")),

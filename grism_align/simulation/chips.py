@@ -20,7 +20,6 @@ from grism_align.values.transform import TangentPlane
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ChipWcs", "linear_cards", "linear_wcs", "wcs_header"]
 
 Floats = NDArray[np.float64]
 

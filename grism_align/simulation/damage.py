@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["Damage", "damages"]
-
 _CARD, _BLOCK = 80, 2880
 
 

@@ -13,7 +13,6 @@ from scipy.ndimage import zoom
 if TYPE_CHECKING:
     from grism_align.simulation.instruments import Readout
 
-__all__ = ["Detector", "Flag", "Pixels", "draw_detector", "expose"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

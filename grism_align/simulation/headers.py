@@ -15,14 +15,6 @@ from grism_align.simulation.rotations import Aim, LinearWcs
 if TYPE_CHECKING:
     from grism_align.simulation.instruments import ChipOptics, Element, Instrument
 
-__all__ = [
-    "ChipStatistics",
-    "ExposureFacts",
-    "constant_header",
-    "plain_header",
-    "primary_header",
-    "science_header",
-]
 
 _ST_ZERO_POINT = -21.1
 

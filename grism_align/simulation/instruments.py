@@ -9,17 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = [
-    "ELEMENTS",
-    "INSTRUMENTS",
-    "SIP_TERMS",
-    "ChipOptics",
-    "Element",
-    "Instrument",
-    "Order",
-    "Readout",
-]
-
 #: Powers (x, y) of the SIP terms, in the order in which `ChipOptics` lists their coefficients.
 SIP_TERMS = tuple((total - q, q) for total in (2, 3, 4) for q in range(total + 1))
 

@@ -6,8 +6,6 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-__all__ = ["add_lookup_cards", "lookup_tables"]
-
 Floats = NDArray[np.float64]
 
 _SHAPE = (33, 65)

@@ -8,15 +8,6 @@ from enum import Enum
 from grism_align.simulation.instruments import ELEMENTS, INSTRUMENTS, Element, Instrument
 from grism_align.values.errors import SettingsError
 
-__all__ = [
-    "PointingErrors",
-    "SceneSettings",
-    "SimulatedExposure",
-    "SimulatedVisit",
-    "Simulation",
-    "Special",
-]
-
 
 class Special(Enum):
     """What is wrong with an exposure."""

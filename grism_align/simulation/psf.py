@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import gamma, kv
 
-__all__ = ["SPERGEL_INDICES", "Band", "Shape", "galaxy_transform", "profile", "stamp", "streak_transform"]
-
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 

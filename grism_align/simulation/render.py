@@ -14,7 +14,6 @@ from grism_align.simulation.psf import Band, Shape, profile, stamp
 if TYPE_CHECKING:
     from grism_align.simulation.instruments import Element, Order
 
-__all__ = ["LightSources", "Optics", "direct_image", "grism_image"]
 
 Floats = NDArray[np.float64]
 

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, tangent_axes, vector_to_sky
 
-__all__ = ["Aim", "LinearWcs", "frame_at", "linearised", "pointing_rotation"]
-
 Floats = NDArray[np.float64]
 
 

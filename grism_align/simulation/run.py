@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from grism_align.simulation.chips import ChipWcs
     from grism_align.simulation.plan import Simulation
 
-__all__ = ["simulate"]
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from grism_align.simulation.instruments import Element
     from grism_align.simulation.plan import SceneSettings
 
-__all__ = ["Scene", "draw_scene", "reference_catalog"]
 
 Floats = NDArray[np.float64]
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.simulation.instruments import ChipOptics
     from grism_align.simulation.plan import SimulatedExposure, SimulatedVisit, Simulation
 
-__all__ = ["PlannedExposure", "chip_corners", "chip_wcs", "planned_exposures", "shared_tables"]
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from grism_align.simulation.truth import TrueExposure, Truth
     from grism_align.values.exposure import ExposureKind
 
-__all__ = ["ExposureScore", "ToSky", "score"]
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.simulation.plan import Special
     from grism_align.simulation.scene import Scene
 
-__all__ = ["TrueExposure", "Truth"]
 
 Floats = NDArray[np.float64]
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from grism_align.io.catalogs.candidates import CatalogSource
     from grism_align.values.field import ExposureSet
 
-__all__ = ["AbsoluteAlignStep"]
-
 
 class AbsoluteAlignStep(GrismAlignStep):
     """Align the relative frame with a reference catalog."""

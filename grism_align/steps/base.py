@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.executor import Executor
 
-__all__ = ["GrismAlignStep"]
 
 logger = logging.getLogger(__name__)
 

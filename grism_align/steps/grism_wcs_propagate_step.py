@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import PointingSettings, PropagationSettings, Settings, TraceSettings
+from grism_align.values.settings import (
+    MotionSettings,
+    PointingSettings,
+    PropagationSettings,
+    Settings,
+    TraceSettings,
+)
 
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["GrismWCSPropagateStep"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +28,12 @@ class GrismWCSPropagateStep(GrismAlignStep):
 
     class_alias = "grism_wcs_propagate"
     step_name = "grism_wcs_propagate"
-    groups: ClassVar[tuple[type[Settings], ...]] = (PropagationSettings, PointingSettings, TraceSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = (
+        PropagationSettings,
+        PointingSettings,
+        MotionSettings,
+        TraceSettings,
+    )
     spec = spec_of(*groups)
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
@@ -36,7 +46,10 @@ class GrismWCSPropagateStep(GrismAlignStep):
         if not exposures.grisms:
             return self.skipped(exposures, "no grism exposure")
         choices = PropagationChoices(
-            self.settings(PropagationSettings), self.settings(PointingSettings), self.settings(TraceSettings)
+            self.settings(PropagationSettings),
+            self.settings(PointingSettings),
+            self.settings(TraceSettings),
+            self.settings(MotionSettings),
         )
         found = propagate_corrections(exposures, choices, self.executor)
         if found.note:

@@ -14,7 +14,6 @@ from grism_align.values.settings import Settings, parameters_of
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["has_parameters", "instrument_config", "instrument_values", "parameter_file_name", "settings_for"]
 
 Group = TypeVar("Group", bound=Settings)
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.field import ExposureSet
 
-__all__ = ["GrismAlignPipeline"]
-
 
 class GrismAlignPipeline(GrismAlignStep, Pipeline):
     """Measure the direct exposures, align them with each other and the sky, correct the grism exposures."""

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings, Settings
+from grism_align.values.settings import (
+    MatchSettings,
+    MotionSettings,
+    PointingSettings,
+    RelativeSettings,
+    Settings,
+)
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["RelativeAlignStep"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +29,13 @@ class RelativeAlignStep(GrismAlignStep):
 
     class_alias = "grism_relative_align"
     step_name = "relative_align"
-    groups: ClassVar[tuple[type[Settings], ...]] = (RelativeSettings, PointingSettings, MatchSettings)
-    spec = spec_of(RelativeSettings, PointingSettings, MatchSettings)
+    groups: ClassVar[tuple[type[Settings], ...]] = (
+        RelativeSettings,
+        PointingSettings,
+        MatchSettings,
+        MotionSettings,
+    )
+    spec = spec_of(*groups)
 
     def check_input(self, exposures: ExposureSet) -> None:
         """Refuse a reference that is not among the direct exposures or their visits."""
@@ -35,7 +45,7 @@ class RelativeAlignStep(GrismAlignStep):
 
     def work(self, exposures: ExposureSet) -> ExposureSet:
         """Align; what later steps found before is dropped, since it built on another frame."""
-        from grism_align.algorithms.relative.relative import align_relative
+        from grism_align.workflows.relative import RelativeChoices, align_direct
 
         missing = [e.key for e in exposures.direct if e.key not in exposures.catalogs]
         if missing:
@@ -49,9 +59,18 @@ class RelativeAlignStep(GrismAlignStep):
                 "The tie to %s on record is dropped with the relative frame that it was made for",
                 exposures.absolute.reference,
             )
-        relative, match = self.settings(RelativeSettings), self.settings(MatchSettings)
-        pointing = self.settings(PointingSettings)
-        result = align_relative(exposures.direct, exposures.catalogs, relative, match, pointing)
+        choices = RelativeChoices(
+            self.settings(RelativeSettings),
+            self.settings(MatchSettings),
+            self.settings(PointingSettings),
+            self.settings(MotionSettings),
+        )
+        result = align_direct(exposures, choices)
+        if result.counts.get("flagged_fixed"):
+            logger.info(
+                "Left out as fixed to the detector: %d detections of all exposures",
+                result.counts["flagged_fixed"],
+            )
         for warning in result.warnings:
             logger.warning(warning)
         note = "; ".join(result.warnings)
@@ -62,6 +81,7 @@ class RelativeAlignStep(GrismAlignStep):
             exposures,
             note,
             result.counts,
+            catalogs={**exposures.catalogs, **result.catalogs},
             relative=result.solution,
             sources=result.sources,
             absolute=AlignmentSolution(),

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.executor import Executor
 
-__all__ = ["SavingStep"]
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,6 @@ from grism_align.values.settings import DetectionSettings, Settings
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["SourceCatalogStep"]
-
 
 class SourceCatalogStep(GrismAlignStep):
     """Find and measure the sources of every direct exposure, chip by chip."""

@@ -9,7 +9,6 @@ from grism_align.values.settings import Parameter, Settings, parameters_of
 if TYPE_CHECKING:
     from stpipe import Step
 
-__all__ = ["settings_from", "spec_of"]
 
 Group = TypeVar("Group", bound=Settings)
 

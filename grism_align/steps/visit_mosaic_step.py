@@ -12,8 +12,6 @@ from grism_align.values.settings import MosaicSettings, Settings
 if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
-__all__ = ["VisitMosaicStep"]
-
 
 class VisitMosaicStep(GrismAlignStep):
     """Drizzle the direct exposures of each visit and filter."""
@@ -50,9 +48,10 @@ class VisitMosaicStep(GrismAlignStep):
             read_grid(Path(settings.grid_image).expanduser())
 
     def check_input(self, exposures: ExposureSet) -> None:
-        """Refuse mosaics that would replace the reference catalog, which may be that of a mosaic."""
-        from grism_align.workflows.mosaics.checks import check_grid, check_products
+        """Refuse mosaics in two units, and those that would replace a file that is read."""
+        from grism_align.workflows.mosaics.checks import check_grid, check_products, check_units
 
+        check_units(exposures, self.settings(MosaicSettings))
         check_grid(exposures, self.settings(MosaicSettings))
         saver = self.saver
         if saver is not None:

@@ -8,8 +8,6 @@ from stpipe import Step
 
 from grism_align.steps.parameter_files import has_parameters, instrument_config, parameter_file_name
 
-__all__ = ["StepWithoutCRDS"]
-
 _DATASET = "dataset"
 
 

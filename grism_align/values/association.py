@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.source import Source
 
-__all__ = ["ASSOCIATION_TYPE", "Association", "Member"]
 
 #: ``asn_type`` of the associations that the package writes.
 ASSOCIATION_TYPE = "wfss-align"

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.failure import Remark
 
-__all__ = [
-    "ASTROMETRIC_PARAMETERS",
-    "QUALITIES",
-    "UNRELIABLE",
-    "CatalogAttempt",
-    "ReferenceCatalog",
-    "SkySource",
-    "SourceCatalog",
-    "SourceFlag",
-    "astrometric_covariance",
-]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,10 +32,17 @@ class SourceFlag(IntFlag):
     COSMIC_RAY = 8
     TRAILED = 16
     NO_CENTROID = 32
+    FIXED = 64
 
 
 #: A source with one of these has no position worth using.
-UNRELIABLE = SourceFlag.MASKED_CORE | SourceFlag.COSMIC_RAY | SourceFlag.TRAILED | SourceFlag.NO_CENTROID
+UNRELIABLE = (
+    SourceFlag.MASKED_CORE
+    | SourceFlag.COSMIC_RAY
+    | SourceFlag.TRAILED
+    | SourceFlag.NO_CENTROID
+    | SourceFlag.FIXED
+)
 
 _COLUMNS: dict[str, tuple[str, str | None]] = {
     "id": ("int64", None),

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, get_type_hi
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Declaration", "declarations_of", "declared", "derived", "recorded"]
 
 _KEY = "_recorded"
 _SECTION = re.compile(r"^\w+\n-+$", re.MULTILINE)

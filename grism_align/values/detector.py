@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from grism_align.values.trace import TraceModel
 
 
-__all__ = ["DetectorWindow"]
-
-
 @dataclass(frozen=True)
 class DetectorWindow:
     """The part of a detector that an array is: a whole chip, a subarray of it, or either one binned.
@@ -37,6 +34,10 @@ class DetectorWindow:
     def to_chip(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Zero-based pixels (N, 2) of the detector of those of the array."""
         return np.asarray((xy + 1.0 - np.array(self.ltv)) / np.array(self.ltm) - 1.0)
+
+    def from_chip(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Zero-based pixels (N, 2) of the array of those of the detector."""
+        return np.asarray((xy + 1.0) * np.array(self.ltm) + np.array(self.ltv) - 1.0)
 
     def offsets(
         self, model: TraceModel, xy: NDArray[np.float64], band: str = ""

@@ -10,29 +10,6 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.failure import Remark
 
-__all__ = [
-    "AlignmentError",
-    "AmbiguousMatchError",
-    "AssociationError",
-    "CatalogServiceError",
-    "GrismAlignError",
-    "InputError",
-    "LooseMatchError",
-    "NoRowsError",
-    "NotCachedError",
-    "OutputError",
-    "PlaneMismatchError",
-    "ReservationError",
-    "ServiceAnswerError",
-    "ServiceRefusedError",
-    "ServiceUnreachableError",
-    "SettingsError",
-    "TooFewMatchesError",
-    "TooManyRowsError",
-    "UnreliableMatchError",
-    "WorkerError",
-]
-
 
 class GrismAlignError(Exception):
     """Base of every error that the package raises on purpose."""
@@ -242,3 +219,7 @@ class AmbiguousMatchError(AlignmentError):
 
 class LooseMatchError(AlignmentError):
     """A match whose sources lie too badly for a transform of the whole list."""
+
+
+class ImplausibleMatchError(AlignmentError):
+    """A match that the pointing says can't be one of the sky."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
-__all__ = ["Executor", "Progress"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

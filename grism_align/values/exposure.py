@@ -8,6 +8,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from grism_align.values.detector import DetectorWindow
+from grism_align.values.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from grism_align.values.telescope import Telescope
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["Chip", "Exposure", "ExposureKind", "by_pointing"]
-
 
 _WHOLE = DetectorWindow()
+_NOTHING_KNOWN = Tracking()
 
 
 class ExposureKind(Enum):
@@ -58,6 +58,22 @@ class Chip:
     def native_scale(self) -> float:
         """Side of the pixel that fluxes are calibrated for, arcsec."""
         return self.flux_scale if isfinite(self.flux_scale) else self.wcs.pixel_scale
+
+
+@dataclass(frozen=True)
+class OriginalPointing:
+    """Where a chip pointed as commanded, out of reach of those who correct WCSs.
+
+    Parameters
+    ----------
+    wcs : PixelSky
+        Pixels to sky, without distortion.
+    error : float, arcsec
+        How far off it WCSs of one solution may be, and differently in a filter and a grism.
+    """
+
+    wcs: PixelSky
+    error: float
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,10 @@ class Exposure:
         for exposures whose WCSs are of one solution.
     alternates : mapping of str to PixelSky
         WCSs of the first chip in other solutions, with the same distortion model.
+    original : OriginalPointing or None
+        Where the first chip pointed before any astrometric solution; None where the headers don't say.
+    distortion : str
+        Name of the distortion model of the WCSs; empty where the headers don't say.
     taken_names : tuple of str
         Names of all WCSs in the headers.
     wcs_name : str
@@ -124,6 +144,8 @@ class Exposure:
         Unit of the pixels as rates, as FITS headers have it.
     wavelength : float, m
         Pivot wavelength of the filter; NaN where the headers give none.
+    tracking : Tracking
+        How the telescope kept to its pointing.
     """
 
     key: str
@@ -149,12 +171,15 @@ class Exposure:
     governors: tuple[str, ...] = ()
     wcs_solution: str = ""
     alternates: Mapping[str, PixelSky] = field(default_factory=dict)
+    original: OriginalPointing | None = None
+    distortion: str = ""
     taken_names: tuple[str, ...] = ()
     wcs_name: str = ""
     is_product: bool = False
     pointing: str = ""
     rate_unit: str = ""
     wavelength: float = nan
+    tracking: Tracking = _NOTHING_KNOWN
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)

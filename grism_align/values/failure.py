@@ -9,66 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = [
-    "AcquisitionsDisagree",
-    "AmbiguousMatch",
-    "ByPointing",
-    "CatalogElsewhere",
-    "ChanceMatch",
-    "CorrectedLike",
-    "CutAway",
-    "DriftCorrected",
-    "DriftInsignificant",
-    "DriftTooLarge",
-    "EmptyCatalog",
-    "FailureCode",
-    "InAnotherFrame",
-    "InsteadOf",
-    "LargeRms",
-    "LargeTieRms",
-    "LentByAcquisition",
-    "LooseMatch",
-    "MatchesNoOther",
-    "MovesWithFrame",
-    "NoCatalog",
-    "NoCommonStart",
-    "NoDirectExposure",
-    "NoPlace",
-    "NoSources",
-    "NoStarInPlace",
-    "NoneCanLend",
-    "NotAligned",
-    "NotAtPointing",
-    "NotByOwnSources",
-    "NotTied",
-    "OfDirect",
-    "OtherGuideStars",
-    "OtherOrbit",
-    "OtherTarget",
-    "PartnerInTime",
-    "PassedOver",
-    "PixelsFlagged",
-    "Rebased",
-    "Remark",
-    "SameGuideStars",
-    "SeparateFrame",
-    "ShiftError",
-    "SpectraOff",
-    "StandsStill",
-    "TooFewKept",
-    "TooFewMatches",
-    "TooFewOthers",
-    "TooFewPossible",
-    "TooFewSources",
-    "TooFewStarsKept",
-    "Trailed",
-    "UncertainField",
-    "WrongEpoch",
-    "advice_on",
-    "remark_entry",
-    "remark_from",
-    "text_of",
-]
 
 _LOOK = "Look at the file and the log"
 _THRESHOLD = "Look at the file; if it shows sources, lower the threshold of source_catalog"
@@ -93,6 +33,10 @@ class FailureCode(Enum):
     here says what to do.
     """
 
+    MOVING = (
+        "left out: {motion}, which has no one pointing among the stars",
+        "Set take_moving of relative_align and of grism_wcs_propagate to use it all the same",
+    )
     TRAILED = (
         "trailed: mean ellipticity of its {n} brightest sources {ellipticity:.2f}, limit {limit:g}",
         "Leave it out: guiding was lost; see whether the spectra taken next to it are trailed as well",
@@ -109,6 +53,16 @@ class FailureCode(Enum):
     )
     NONE_CAN_LEND = ("no direct exposure can lend its correction: {candidates}", _NAME_DIRECT)
     MATCHES_NO_OTHER = ("matches no other exposure: {cause}", _FAR_OFF)
+    SAME_PIXELS = (
+        "{n} detections match on the pixels that they have in {exposure}, although a dither of "
+        "{dither:.1f} arcsec lies between: they are of the detector, not of the sky",
+        "See what they are; flag bad pixels in DQ, or give deeper source lists",
+    )
+    FAR_FROM_DITHER = (
+        "{n} sources match {shift:.2f} arcsec from where {exposure} of its guide-star acquisition puts them, "
+        "which is not believed beyond {limit:g}",
+        "See whether guiding was lost; if the shift is real, give a larger dither_error",
+    )
     NOT_AT_POINTING = ("its sources are not where its guide-star acquisition puts them", _FAR_OFF)
     AMBIGUOUS_MATCH = (
         "ambiguous: {n} sources match, and {other} where the offset differs by {offset:.1f} arcsec",
@@ -185,6 +139,16 @@ class FailureCode(Enum):
         "its WCS {theirs} and {mine} have no common start",
         "Fetch the files anew, so that all have the same WCSs",
     )
+    WCS_CHANGED = (
+        "its WCS {solution} and that of {exposure} of the same name are {size:.2f} arcsec apart, though the "
+        "telescope was commanded alike: one of them was changed (shift {shift:.2f} arcsec, "
+        "roll {roll:.3f} deg, scale {scale:+.1e}, distortion {distortion:.2f} arcsec)",
+        "Fetch both files anew, or give the WCS that was changed a WCSNAME of its own",
+    )
+    OTHER_DISTORTION = (
+        "{exposure} has another distortion model ({theirs}, not {mine})",
+        "Fetch the files anew, so that all have one: two differ by up to 10 mas",
+    )
     LENT_BY_ACQUISITION = ("{exposure} has the correction of its guide-star acquisition", _OWN_DIRECT)
     OF_DIRECT = ("{exposure}: {remarks}", "See what is said of the direct exposure")
     OTHER_ORBIT = (
@@ -200,6 +164,11 @@ class FailureCode(Enum):
         _OWN_DIRECT,
     )
     OTHER_TARGET = ("{exposure} is of another target ({target})", _OWN_DIRECT)
+    UNGUIDED = (
+        "{exposures} guided on {guiding}: the pointing drifts, error {error:.0f} mas",
+        f"Trust the claimed error; {_VERIFY}",
+    )
+    FLAGGED_BY_HEADERS = ("its headers say {flags}", "Look at the file, and at its jitter file")
     SHIFT_ERROR = ("error {error:.0f} mas", f"Enough for extracting spectra; {_VERIFY}")
     SPECTRA_OFF = (
         "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}{refusal}",
@@ -325,6 +294,12 @@ def advice_on(remarks: Iterable[Remark]) -> str:
     return next((code.advice for code in FailureCode if code in codes), _LOOK)
 
 
+class Moving(Remark, code=FailureCode.MOVING):
+    """An exposure during which the telescope followed a target, or was moved on purpose."""
+
+    motion: str
+
+
 class Trailed(Remark, code=FailureCode.TRAILED):
     """Sources that are all drawn out the same way."""
 
@@ -375,6 +350,23 @@ class MatchesNoOther(Remark, code=FailureCode.MATCHES_NO_OTHER):
     """An exposure in a relative frame of its own."""
 
     cause: Remark
+
+
+class SamePixels(Remark, code=FailureCode.SAME_PIXELS):
+    """A match of n detections that keep their pixels, with an exposure that is `dither` arcsec away."""
+
+    n: int
+    exposure: str
+    dither: float
+
+
+class FarFromDither(Remark, code=FailureCode.FAR_FROM_DITHER):
+    """A match that is `shift` arcsec from where another exposure of the acquisition puts the exposure."""
+
+    n: int
+    exposure: str
+    shift: float
+    limit: float
 
 
 class NotAtPointing(Remark, code=FailureCode.NOT_AT_POINTING):
@@ -598,6 +590,26 @@ class NoCommonStart(Remark, code=FailureCode.NO_COMMON_START):
         return {name: solution or "without name" for name, solution in self.numbers.items()}
 
 
+class WcsChanged(Remark, code=FailureCode.WCS_CHANGED):
+    """A direct and a grism exposure whose WCSs of one name are two; `size` is the most at a pixel, arcsec."""
+
+    exposure: str
+    solution: str
+    size: float
+    shift: float
+    roll: float
+    scale: float
+    distortion: float
+
+
+class OtherDistortion(Remark, code=FailureCode.OTHER_DISTORTION):
+    """A governing exposure with a distortion model of another name."""
+
+    exposure: str
+    theirs: str
+    mine: str
+
+
 class LentByAcquisition(Remark, code=FailureCode.LENT_BY_ACQUISITION):
     """A governing exposure whose own sources did not give its correction."""
 
@@ -636,6 +648,20 @@ class OtherTarget(Remark, code=FailureCode.OTHER_TARGET):
 
     exposure: str
     target: str
+
+
+class Unguided(Remark, code=FailureCode.UNGUIDED):
+    """Exposures without two guide stars, and the error that the drift between them makes, one axis, mas."""
+
+    exposures: tuple[str, ...]
+    guiding: str
+    error: float
+
+
+class FlaggedByHeaders(Remark, code=FailureCode.FLAGGED_BY_HEADERS):
+    """What headers say went wrong with an exposure, as they say it."""
+
+    flags: tuple[str, ...]
 
 
 class ShiftError(Remark, code=FailureCode.SHIFT_ERROR):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceCheck
 
-__all__ = ["ExposureSet"]
 
 T = TypeVar("T")
 

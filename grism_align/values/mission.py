@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.source import Source
     from grism_align.values.trace import CoarseTrace
 
-__all__ = [
-    "ChipPixels",
-    "Corrections",
-    "Digests",
-    "HeaderletWanted",
-    "Keyword",
-    "Mission",
-    "MissionFacts",
-    "Undone",
-    "WcsLabel",
-]
 
 #: Value and comment of a FITS keyword.
 Keyword = tuple[str | float | int | bool, str]

@@ -16,7 +16,6 @@ from grism_align.values.transform import TangentPlane
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["ChipMask", "MosaicGrid", "MosaicMetadata", "MosaicPlan", "MosaicProduct", "StagedMosaic", "Tile"]
 
 # What lies farther from the tangent point, in deg, is on no mosaic; the plane ends at 90.
 _FARTHEST = 60.0

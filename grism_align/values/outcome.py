@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-__all__ = ["ExitCode", "Reservation", "ReservationKind"]
-
 
 class ExitCode(IntEnum):
     """What a process ends with."""

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["PixelSky"]
-
 
 class PixelSky(Protocol):
     """The map between the pixels of one chip and the sky. Immutable.

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform
 
 
-__all__ = ["PlaneList"]
-
-
 @dataclass(frozen=True, eq=False)
 class PlaneList:
     """Positions in one tangent plane.

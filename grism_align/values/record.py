@@ -17,30 +17,13 @@ from grism_align.values.exposure import ExposureKind
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import ExposureFit
 from grism_align.values.trace import TraceCheck
+from grism_align.values.tracking import Tracking
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
     from grism_align.values.errors import InputError
     from grism_align.values.exposure import Chip, Exposure
 
-__all__ = [
-    "Activity",
-    "AlignedSources",
-    "ChipPositions",
-    "Displacement",
-    "EarlierRecord",
-    "ExposureRecord",
-    "FilePair",
-    "FileRecord",
-    "InputWCS",
-    "LeftOut",
-    "Record",
-    "ReferencePositions",
-    "ReferenceRecord",
-    "ReferenceSources",
-    "References",
-    "StarStamps",
-]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -134,12 +117,13 @@ class InputWCS:
     """The WCS of an exposure before any correction."""
 
     names: tuple[str, ...] = recorded("Of all WCSs in the headers.")
+    distortion: str = recorded("Name of its distortion model; empty where unknown.")
     chips: tuple[ChipPositions, ...] = recorded("Each chip, with positions of some pixels.")
 
     @classmethod
     def of(cls, exposure: Exposure) -> InputWCS:
         """Look pixels up all over an exposure."""
-        return cls(exposure.taken_names, tuple(map(ChipPositions.of, exposure.chips)))
+        return cls(exposure.taken_names, exposure.distortion, tuple(map(ChipPositions.of, exposure.chips)))
 
 
 @declared(eq=False)
@@ -180,6 +164,7 @@ class ExposureRecord:
     start: float = recorded("Start of the exposure.", unit="MJD (UTC)")
     end: float = recorded("Its end.", unit="MJD (UTC)")
     exposure_time: float = recorded("Effective exposure time.", unit="s")
+    tracking: Tracking = recorded("How the telescope kept to its pointing, by the headers.")
     input: FileRecord = recorded("The file that was read.")
     output: FileRecord | None = recorded("The file with the corrected WCS; null where none was written.")
     applied: LinearTransform | None = recorded(

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from grism_align.values.sphere import separation
 
-__all__ = ["Cone"]
-
 
 @dataclass(frozen=True)
 class Cone:

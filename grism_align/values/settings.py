@@ -14,27 +14,6 @@ from typing import Any
 from grism_align.values.errors import SettingsError
 from grism_align.values.outcome import ReservationKind
 
-__all__ = [
-    "AbsoluteSettings",
-    "DetectionSettings",
-    "ExecutionSettings",
-    "FailureSettings",
-    "GrismSettings",
-    "MatchSettings",
-    "MosaicSettings",
-    "Parameter",
-    "PointingSettings",
-    "PropagationSettings",
-    "ReferenceMatchSettings",
-    "ReferenceSettings",
-    "RelativeSettings",
-    "SelectionSettings",
-    "ServiceSettings",
-    "Settings",
-    "TraceSettings",
-    "parameters_of",
-]
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -274,6 +253,21 @@ class PointingSettings(Settings):
     scale_error: float = _parameter(
         1e-4, "Error of the scale, and of the shears, of a guide-star acquisition", "", (1e-7, 0.1)
     )
+    gyro_drift: float = _parameter(
+        5.0,
+        "Drift of the pointing where gyros hold it, of one axis; a first guess",
+        "arcsec/h",
+        (0.0, 1000.0),
+    )
+
+
+@dataclass(frozen=True)
+class MotionSettings(Settings):
+    """What becomes of exposures during which the telescope followed something, or was moved on purpose."""
+
+    take_moving: bool = _parameter(
+        False, "Use exposures of moving targets and spatial scans as any other; else they are left out"
+    )
 
 
 @dataclass(frozen=True)
@@ -460,7 +454,8 @@ class PropagationSettings(Settings):
         (0.0, 10.0),
     )
     learn_errors: bool = _parameter(
-        True, "Let the direct exposures tell drift_error and dither_error; those given are a first guess"
+        True,
+        "Let the direct exposures tell drift_error, dither_error and gyro_drift, from those as a first guess",
     )
 
 

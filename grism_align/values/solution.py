@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = [
-    "Agreement",
-    "AlignmentSolution",
-    "ExposureFit",
-    "FitStatus",
-    "Governed",
-    "Residuals",
-    "agreement",
-]
 
 Floats = NDArray[np.float64]
 

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["FileSource", "Source"]
-
 
 class Source(Protocol):
     """What holds an exposure: a file, or an entry of a library of open models. Immutable and hashable.

@@ -8,17 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "ARCSEC_PER_RADIAN",
-    "mean_direction",
-    "project",
-    "separation",
-    "sky_to_vector",
-    "tangent_axes",
-    "unproject",
-    "vector_to_sky",
-]
-
 Floats = NDArray[np.float64]
 
 ARCSEC_PER_RADIAN = float(np.degrees(1) * 3600)

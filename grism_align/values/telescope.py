@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-__all__ = ["PointingCoherence", "Telescope"]
-
 
 @dataclass(frozen=True)
 class PointingCoherence:
@@ -27,6 +25,9 @@ class PointingCoherence:
     commanded : tuple of str
         How the names of WCS solutions begin that have the pointing as commanded, with better positions of
         guide stars at most.
+    guided_error, unguided_error : float, arcsec
+        How good the pointing is before any alignment, of one axis, on guide stars and on gyros alone;
+        infinite where that is not known.
     """
 
     longest_idle: float = inf
@@ -35,6 +36,8 @@ class PointingCoherence:
     same_pointing: float = 0.05
     same_roll: float = 0.2
     commanded: tuple[str, ...] = ()
+    guided_error: float = inf
+    unguided_error: float = inf
 
 
 @dataclass(frozen=True)

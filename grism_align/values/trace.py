@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from grism_align.values.declaration import declared, recorded
 
-__all__ = ["CoarseTrace", "TraceCheck", "TraceModel"]
-
 Floats = NDArray[np.float64]
 
 _SAMPLES = 129  # of a trace, between which it is taken as straight

@@ -9,8 +9,6 @@ from grism_align.values.declaration import declared, recorded
 from grism_align.values.errors import PlaneMismatchError
 from grism_align.values.sphere import project, unproject
 
-__all__ = ["LinearTransform", "TangentPlane"]
-
 Floats = NDArray[np.float64]
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings, ServiceSettings
 
-__all__ = ["AbsoluteOutcome", "align_to_first", "open_catalogs", "warn_of_own_sources"]
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.source import Source
 
-__all__ = ["build_association", "start_of"]
 
 _RULE = "grism_align_associate"
 _MJD_ZERO = datetime(1858, 11, 17)  # UTC, written without a zone as in headers

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import ExecutionSettings
     from grism_align.workflows.tasks import Outcome
 
-__all__ = ["FuturesExecutor", "SerialExecutor", "executor_for"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from grism_align.values.errors import InputError
     from grism_align.values.field import ExposureSet
 
-__all__ = ["leave_out", "without_unreadable"]
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.source import Source
 
-__all__ = ["load", "peek_instrument"]
 
 logger = logging.getLogger(__name__)
 

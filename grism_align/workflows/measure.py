@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import DetectionSettings
 
-__all__ = ["measure_exposures"]
 
 logger = logging.getLogger(__name__)
 

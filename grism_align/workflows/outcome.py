@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import Activity, LeftOut
 
-__all__ = ["check_reservations", "exit_code", "left_out_reservations", "reservations"]
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.mission import ChipPixels
 
-__all__ = ["read_pixels"]
 
 logger = logging.getLogger(__name__)
 

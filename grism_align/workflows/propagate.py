@@ -13,13 +13,16 @@ from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
 from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.values.errors import SettingsError
-from grism_align.values.failure import OfDirect, Remark, text_of
+from grism_align.values.failure import FlaggedByHeaders, OfDirect, Remark, text_of
 from grism_align.values.settings import (
     GrismSettings,
+    MotionSettings,
     PointingSettings,
     PropagationSettings,
     TraceSettings,
 )
+from grism_align.values.solution import AlignmentSolution
+from grism_align.workflows.moving import left_out
 from grism_align.workflows.traces.verify import verify_traces
 
 if TYPE_CHECKING:
@@ -28,10 +31,9 @@ if TYPE_CHECKING:
     from grism_align.algorithms.traces.verification import TraceVerification
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
-    from grism_align.values.solution import AlignmentSolution, ExposureFit
+    from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceCheck
 
-__all__ = ["PropagationChoices", "PropagationOutcome", "propagate_corrections"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +50,14 @@ class PropagationChoices:
         How good dithers are.
     traces : TraceSettings
         Whether and how spectra are measured.
+    motion : MotionSettings
+        Whether exposures of moving targets and scans have corrections handed to them.
     """
 
     propagation: PropagationSettings
     pointing: PointingSettings
     traces: TraceSettings
+    motion: MotionSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +114,10 @@ def propagate_corrections(
         raise SettingsError(name, choices.traces.verify_traces, allowed)
     aligned = exposures.relative.then(exposures.absolute)
     settings, note = _errors(exposures, choices)
-    solution = propagate(exposures.grisms, exposures.direct, aligned, settings, exposures.relative)
+    out = left_out(exposures.grisms, choices.motion)
+    taken = [grism for grism in exposures.grisms if grism.key not in out]
+    solution = propagate(taken, exposures.direct, aligned, settings, exposures.relative)
+    solution = _with_remarks(exposures, solution, out)
     traces: Mapping[str, TraceCheck] = {}
     if choices.traces.reads_traces:
         solution, traces = _on_traces(exposures, solution, choices.traces, executor)
@@ -121,6 +129,18 @@ def propagate_corrections(
     return PropagationOutcome(solution, traces, note)
 
 
+def _with_remarks(
+    exposures: ExposureSet, solution: AlignmentSolution, out: Mapping[str, ExposureFit]
+) -> AlignmentSolution:
+    """Return the fits of all grism exposures: those left out too, and what their headers say of others."""
+    fits: dict[str, ExposureFit] = {}
+    for grism in exposures.grisms:
+        fit = out.get(grism.key) or solution[grism.key]
+        flags = grism.tracking.flags
+        fits[grism.key] = fit.noted(FlaggedByHeaders(flags)) if flags else fit
+    return AlignmentSolution(fits, solution.reference)
+
+
 def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismSettings, str]:
     """Tell how large drift and dither errors are, as given or learnt, and a note on that."""
     given = GrismSettings(choices.propagation, choices.pointing)
@@ -129,6 +149,8 @@ def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismS
     found = learnt_errors(exposures.exposures, exposures.relative, given)
     drift, dither = 1e3 * found.propagation.drift_error, 1e3 * found.pointing.dither_error
     note = f"drift of {drift:.2g} mas, dithers good to {dither:.2g} mas"
+    if any(each.tracking.guiding.drift_share == 1 for each in exposures.exposures):
+        note += f", drift on gyros of {found.pointing.gyro_drift:.2g} arcsec/h"
     return found, note
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform, TangentPlane
     from grism_align.workflows.results.destination import Destination
 
-__all__ = ["Reapplication", "plan_reapplication", "write_reapplication"]
 
 #: Step name of the activity on record.
 STEP = "apply"

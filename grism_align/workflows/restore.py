@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["restore"]
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.record import Record
     from grism_align.workflows.results.destination import Destination
 
-__all__ = ["continued", "tell_of_products"]
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
-__all__ = ["summary_table"]
 
 _HEADINGS = (
     "exposure",
@@ -32,11 +31,16 @@ _HEADINGS = (
 def summary_table(exposures: ExposureSet) -> str:
     """One line an exposure, in time order; below it the tie to the reference catalog.
 
-    Where spectra were measured, a column has how far they lie off across the dispersion. Matches and
+    Where spectra were measured, a column has how far they lie off across the dispersion; where an exposure
+    was not taken as usual, one has what its headers say. Matches and
     residuals are those of the relative alignment, which each exposure has of its own. The error is that of
     one axis of the whole correction at CRVAL; an exposure that fixes the frame has none.
     """
     rows = [_HEADINGS, *(_row(exposures, exposure) for exposure in exposures.exposures)]
+    tracking = [str(exposure.tracking) for exposure in exposures.exposures]
+    if any(tracking):
+        told = ["tracking", *(text or "-" for text in tracking)]
+        rows = [(*row[:-1], text, row[-1]) for row, text in zip(rows, told, strict=True)]
     if exposures.traces:
         rows = [(*row[:-1], trace, row[-1]) for row, trace in zip(rows, _traces(exposures), strict=True)]
     unknown = ["-"] * (len(rows[0]) - 2)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Outcome", "Task", "run_task", "sendable"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

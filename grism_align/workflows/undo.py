@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.executor import Executor
     from grism_align.values.mission import Undone
 
-__all__ = ["undo_files"]
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
 
-__all__ = ["REFERENCE", "UserShifts", "plan_shifts", "user_transform", "write_shifts"]
 
 #: Step name of the activity on record, and what the fits name as their reference.
 STEP, REFERENCE = "shift", "USER"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-__all__ = ["WorkerPool", "serve", "usable_cores"]
 
 _START = "import sys; sys.path[:] = {path!r}; from grism_align.workflows.workers import serve; serve()"
 

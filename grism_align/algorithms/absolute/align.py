@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["AbsoluteResult", "align_absolute"]
 
 # Exposures whose centres are no further apart, deg, may have sources in common.
 _NEXT_TO = 0.1

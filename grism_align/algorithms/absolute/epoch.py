@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.catalog import ReferenceCatalog
 
-__all__ = ["covariance_at", "errors_at", "positions_at"]
 
 _MAS_PER_RADIAN = float(np.degrees(1) * 3.6e6)
 # One astronomical unit a Julian year, km/s.

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import AbsoluteSettings, MatchSettings, PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["FrameSources", "FrameTie", "MeasurementTimes", "match_frame", "refine_tie", "require_right_epoch"]
 
 _ROUNDS = 5
 # A scale is kept where it differs from one by this many of its errors.

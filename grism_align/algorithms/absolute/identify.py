@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["identified", "on_catalog"]
-
 
 def on_catalog(
     frames: Sequence[Sequence[MeasuredSources]], ties: Sequence[LinearTransform]

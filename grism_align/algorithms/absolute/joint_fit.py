@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import AbsoluteSettings
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["joint_fits"]
 
 # A catalog overstates its errors if the scatter of as many pairs tells it, to so many of its own errors.
 _FEWEST_FOR_SCATTER, _CERTAIN = 20, 3.0

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from grism_align.values.transform import TangentPlane
 
 
-__all__ = ["Verdict"]
-
 # Share of a frame's reference stars that must keep their weight. Of honest fields three in four did.
 _LEAST_SHARE = 0.5
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["MeasuredSources", "measured_sources", "only_saturated"]
 
 # A source that one exposure saw lies where this puts it; arcsec.
 _SAME_PLACE = 0.02

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 
-__all__ = ["IdentifiedSources", "Solved", "TiedFrame", "tie_frame", "turns"]
-
-
 # Radians, to tell the direction of an axis by.
 _STEP = 1e-7
 # A source that no catalog knows may have moved between measurements further apart than this, in years.

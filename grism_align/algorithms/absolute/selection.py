@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["field_cones", "select_reference", "why_none"]
 
 # Fields whose cones are farther apart than this, deg, have cones of their own, and so have the parts of a
 # field whose cone would be larger than this.

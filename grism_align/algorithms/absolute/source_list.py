@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["frame_numbers", "list_name", "solved_sources"]
 
 _LONGEST_NAME = 16
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import AbsoluteSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["at_each_epoch", "unit_ties"]
 
 # Within so many years stars stay where they are, for a search; and for a fit, even one of 1"/yr.
 _ONE_EPOCH, _ONE_TIME = 0.25, 1e-4

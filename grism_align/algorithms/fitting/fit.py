@@ -16,19 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.transform import TangentPlane
 
-__all__ = [
-    "LinearFit",
-    "WeightedResiduals",
-    "axis_means",
-    "axis_rms",
-    "biweight_variance",
-    "fit_linear",
-    "leverage",
-    "robust_weights",
-    "variance_factor",
-    "weighted_rms",
-    "weighted_transform",
-]
 
 _ITERATIONS = 12
 # Measurements that tell the variance of a fit by their own residuals, and the least that they may tell.

@@ -9,7 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["estimate_floor"]
 
 # Median of the chi-square distribution with one degree of freedom.
 _MEDIAN_CHI2 = 0.4549

@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.fitting.prior import PointingPrior
 
-__all__ = [
-    "LEAST_WEIGHT",
-    "N_TERMS_OF",
-    "REFERENCE",
-    "JointSolution",
-    "Measurements",
-    "group_centers",
-    "redundancy",
-    "solve_joint",
-]
 
 #: In place of a pointing's number: a measurement by the reference catalog, which is not corrected.
 REFERENCE = -1

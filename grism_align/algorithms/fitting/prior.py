@@ -10,7 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["N_TERMS", "PointingPrior", "prior_normal", "prior_reweighted"]
 
 #: Linear terms of a group, of which a geometry takes the first few: roll, scale and two shears.
 N_TERMS = 4

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.settings import MatchSettings
 
-__all__ = ["Opening", "PairedLists", "chance_of", "false_match_probability", "log_evidence"]
 
 # Shares of common sources that are thought possible, equally likely.
 _SHARES = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95])

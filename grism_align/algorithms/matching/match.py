@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 
-__all__ = ["LEAST_RADIUS", "ListMatch", "match_lists", "mutual_nearest"]
-
-
 # A match this improbable by chance ends the search.
 _CERTAIN = 1e-9
 _REFINEMENTS = 8

@@ -12,7 +12,6 @@ from grism_align.algorithms.fitting.floor import estimate_floor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["rigid_motion", "robust_motion_weights"]
 
 # Rounds of robust weights, of a fit that begins close to where it ends.
 _ROUNDS = 4

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Candidate", "poisson_surprise", "vote_by_offsets", "vote_by_pairs"]
 
 # Candidates of one vote: the best, and those that might rival it.
 _CANDIDATES = 6

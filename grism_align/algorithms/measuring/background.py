@@ -9,7 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["clipped_level", "local_background", "thinned"]
 
 #: A box with a smaller share of usable pixels tells no background.
 _LEAST_USABLE_IN_BOX = 0.05

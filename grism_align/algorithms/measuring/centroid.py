@@ -12,7 +12,6 @@ from grism_align.algorithms.measuring.windowed import response
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Stamps", "WindowedMoments", "cut_stamps", "windowed_moments"]
 
 _MAX_ITERATIONS = 20
 _CONVERGED = 2e-4

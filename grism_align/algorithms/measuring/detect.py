@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.settings import DetectionSettings
 
-__all__ = ["ChipSources", "detect_sources", "mean_ellipticity"]
 
 # Fraction of usable pixels below which a chip can't be measured: so much more than a box of its background
 # wants that a chip that passes has a box that does, wherever its usable pixels lie.
@@ -103,7 +102,7 @@ def detect_sources(
         return _none(counts, NoSources(settings.threshold))
     saturated = has_bits(dq, settings.saturation_bits)
     sources = _measure(image, err, good, saturated, peaks, settings)
-    for flag in SourceFlag:
+    for flag in set(SourceFlag) - {SourceFlag.FIXED}:  # which only several exposures tell
         counts[f"flagged_{flag.name}".lower()] = int(((sources.flags & flag) != 0).sum())
     sources.counts.update(counts)
     return sources

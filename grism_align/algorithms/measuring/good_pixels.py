@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["good_pixels", "has_bits"]
-
 
 def has_bits(dq: NDArray[Any], bits: int) -> NDArray[np.bool_]:
     """Return where data-quality flags of any integer type, signed or not, have one of some bits.

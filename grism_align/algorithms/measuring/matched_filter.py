@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["matched_filter"]
-
 
 def matched_filter(
     image: NDArray[Any], error: NDArray[Any], good: NDArray[np.bool_], sigma: float

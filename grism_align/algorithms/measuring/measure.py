@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.mission import ChipPixels
     from grism_align.values.settings import DetectionSettings
 
-__all__ = ["measure_exposure"]
 
 # Sources whose mean ellipticity tells whether an exposure is trailed, and how sure it must be.
 _TRAIL_SOURCES = 100

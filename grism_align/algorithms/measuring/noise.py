@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.mission import ChipPixels
 
-__all__ = ["has_errors", "with_errors"]
 
 # Of fewer of its good pixels a chip has errors by accident only.
 _LEAST_KNOWN = 0.5

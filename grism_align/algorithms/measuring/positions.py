@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Exposure
 
-__all__ = ["source_positions"]
-
 
 def source_positions(
     exposure: Exposure, catalog: SourceCatalog

@@ -19,15 +19,6 @@ from grism_align.algorithms.measuring.centroid import Stamps
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "PointSpread",
-    "PsfFit",
-    "StarPositions",
-    "fit_positions",
-    "fit_psf",
-    "star_positions",
-    "telescope_psf",
-]
 
 # Pixels to each side of a source that are fitted, and further ones for which the PSF has to be known.
 _REACH = 3

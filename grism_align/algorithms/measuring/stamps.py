@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["StampGrid", "light_offset", "mean_of_known", "sampled", "stacked"]
 
 # A pixel this much above the star's own peak is not the star's.
 _SPURIOUS = 1.3

@@ -9,7 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["WIDEST", "response", "unwindowed"]
 
 #: Windowed variance in units of the window's, where a source counts as ten windows (in variance) wide.
 WIDEST = 10 / 11

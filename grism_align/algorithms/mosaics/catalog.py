@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FindSettings", "MosaicSources", "measure_mosaic"]
 
 _FWHM = 2.3548
 # Kron's aperture: 2.5 first moments, no smaller than 3.5 half axes (Bertin & Arnouts 1996, section 5).

@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from grism_align.algorithms.mosaics.map import PixelMap
     from grism_align.values.settings import MosaicSettings
 
-__all__ = [
-    "ASTROSCRAPPY_IS_MISSING",
-    "Median",
-    "Model",
-    "blotted_median",
-    "combined_median",
-    "cosmic_rays_against_median",
-    "half_gap",
-    "has_astroscrappy",
-    "laplacian_cosmic_rays",
-    "nearest",
-]
 
 #: Why there is no Laplacian filter, and what to do about it.
 ASTROSCRAPPY_IS_MISSING = "needs astroscrappy, which is not installed: pip install 'grism_align[cosmicrays]'"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.mosaics.map import PixelMap
 
-__all__ = ["DrizzleInput", "DrizzleKernel", "TileSum", "noise_correlation"]
 
 # Around a tile that chips reach beyond, pixels of the mosaic; how far a kernel reaches, pixels of the chip,
 # and what rounding adds, pixels of the mosaic.

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MosaicSettings
 
-__all__ = ["frame_note", "grid_around", "plan_mosaics"]
 
 # More are no one's intention: 31 600 x 31 600, some ten GB with weights and segments.
 _MOST_PIXELS = 1_000_000_000

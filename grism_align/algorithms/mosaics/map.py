@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["TOLERANCE", "PixelMap", "PlaneMap"]
 
 # Distance of exact positions, first for a smooth distortion, then for one with lookup tables.
 _STEPS = (32, 16, 8, 4)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["CommonStart", "common_start"]
-
 
 @dataclass(frozen=True, eq=False)
 class CommonStart:
@@ -28,10 +26,14 @@ class CommonStart:
         From the WCS of the one to that which the correction of the other starts from.
     solution : str
         Which WCS they share; empty where both start from the same.
+    mine, theirs : PixelSky
+        It, of the first chip of the one and of the other.
     """
 
     transform: LinearTransform
     solution: str
+    mine: PixelSky
+    theirs: PixelSky
 
 
 def common_start(exposure: Exposure, direct: Exposure, plane: TangentPlane) -> CommonStart | None:
@@ -56,14 +58,15 @@ def common_start(exposure: Exposure, direct: Exposure, plane: TangentPlane) -> C
         In that plane; None where they share no WCS.
     """
     mine, theirs = exposure.wcs_solution, direct.wcs_solution
+    here, there = exposure.chips[0], direct.chips[0]
     if mine == theirs:
-        return CommonStart(LinearTransform.identity(plane), "")
+        return CommonStart(LinearTransform.identity(plane), "", here.wcs, there.wcs)
     if mine in direct.alternates:
-        there = direct.chips[0]
-        return CommonStart(_difference(there.shape, direct.alternates[mine], there.wcs, plane), mine)
+        start = direct.alternates[mine]
+        return CommonStart(_difference(there.shape, start, there.wcs, plane), mine, here.wcs, start)
     if theirs in exposure.alternates:
-        here = exposure.chips[0]
-        return CommonStart(_difference(here.shape, here.wcs, exposure.alternates[theirs], plane), theirs)
+        start = exposure.alternates[theirs]
+        return CommonStart(_difference(here.shape, here.wcs, start, plane), theirs, start, there.wcs)
     return None
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.solution import AlignmentSolution
 
-__all__ = ["learnt_errors"]
 
 # What is given beforehand is known to this factor, one standard deviation.
 _KNOWN_TO = 3.0
@@ -39,12 +38,15 @@ class _Track:
 
     Parameters
     ----------
+    hours : (N,) ndarray
+        Since the first.
     shifts : (N, 2) ndarray, arcsec
         Of their corrections, at one place.
     noise, drift, offsets : (N, N) ndarray
         Covariances of one axis: of the measurement in arcsec^2, of drift and of dithers of unit variance.
     """
 
+    hours: NDArray[np.float64]
     shifts: NDArray[np.float64]
     noise: NDArray[np.float64]
     drift: NDArray[np.float64]
@@ -54,7 +56,7 @@ class _Track:
 def learnt_errors(
     exposures: Sequence[Exposure], relative: AlignmentSolution, given: GrismSettings
 ) -> GrismSettings:
-    """Replace ``drift_error`` and ``dither_error`` by what the direct exposures of a field tell of them.
+    """Replace the sizes of drift and dither errors by what the direct exposures of a field tell of them.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def learnt_errors(
     Returns
     -------
     GrismSettings
-        As given where nothing tells.
+        With other ``drift_error``, ``dither_error`` and ``gyro_drift``; as given where nothing tells.
 
     Notes
     -----
@@ -77,9 +79,11 @@ def learnt_errors(
     the fits. The two sizes are rms over the posterior, which makes the errors claimed with them honest in the
     mean; it comes from the restricted likelihood of all acquisitions and a prior that is log-normal about
     what is given, with a factor of three for its standard deviation. A size whose posterior is as wide as its
-    prior stays as given.
+    prior stays as given. Exposures that gyros held tell of the rate of their drift alone.
     """
-    propagation, pointing = given.propagation, given.pointing
+    propagation = given.propagation
+    pointing = replace(given.pointing, gyro_drift=_gyro_drift(exposures, relative, given))
+    given = GrismSettings(propagation, pointing)
     tracks = _tracks(exposures, relative, propagation.pairing_radius)
     if not tracks or propagation.drift_error == 0:
         return given
@@ -97,6 +101,21 @@ def learnt_errors(
     )
 
 
+def _gyro_drift(exposures: Sequence[Exposure], relative: AlignmentSolution, given: GrismSettings) -> float:
+    """Return the size of a drift on gyros, of one axis, arcsec/h: the rms over its posterior."""
+    size = given.pointing.gyro_drift
+    log_posterior = -0.5 * (np.log(_FACTORS) / np.log(_KNOWN_TO)) ** 2
+    for track in _tracks(exposures, relative, given.propagation.pairing_radius, on_gyros=True):
+        error = track.noise + given.pointing.dither_error**2 * track.offsets
+        terms = np.column_stack([np.ones_like(track.hours), track.hours])
+        covariance = np.linalg.inv(terms.T @ np.linalg.solve(error, terms))
+        rate = (covariance @ terms.T @ np.linalg.solve(error, track.shifts))[1]
+        total = (size * _FACTORS) ** 2 + covariance[1, 1]
+        log_posterior -= 0.5 * (rate @ rate / total) + np.log(total)
+    weights = np.exp(log_posterior - log_posterior.max())
+    return size * _factor(weights / weights.sum())
+
+
 def _factor(weights: NDArray[np.float64]) -> float:
     """Return the rms of a size over its posterior, in units of what is given; one where nothing tells it."""
     logs = np.log(_FACTORS)
@@ -105,9 +124,13 @@ def _factor(weights: NDArray[np.float64]) -> float:
 
 
 def _tracks(
-    exposures: Sequence[Exposure], relative: AlignmentSolution, pairing_radius: float
+    exposures: Sequence[Exposure],
+    relative: AlignmentSolution,
+    pairing_radius: float,
+    *,
+    on_gyros: bool = False,
 ) -> list[_Track]:
-    """Find the acquisitions that two or more direct exposures tell of."""
+    """Find the acquisitions that two or more direct exposures tell of, guided ones or those on gyros."""
     acquisitions: dict[tuple[str, str, str], list[Exposure]] = {}
     for exposure in sorted(exposures, key=lambda each: (each.start, each.key)):
         acquisitions.setdefault((exposure.visit, exposure.group, exposure.instrument), []).append(exposure)
@@ -119,16 +142,18 @@ def _tracks(
         )
         tracks += [
             _track(alike, relative, variances, np.array([labels[each.key] for each in alike]))
-            for alike in _comparable(members, relative)
+            for alike in _comparable(members, relative, on_gyros=on_gyros)
         ]
     return tracks
 
 
-def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> list[list[Exposure]]:
+def _comparable(
+    members: Iterable[Exposure], relative: AlignmentSolution, *, on_gyros: bool
+) -> list[list[Exposure]]:
     """Find direct exposures whose own sources were aligned, of one frame, and from the grism exposures' WCS.
 
     Each stands for its pointing. A WCS that was fitted to an exposure no longer tells where its telescope
-    pointed.
+    pointed; one that gyros held drifts by its own law.
     """
     solutions = {each.wcs_solution for each in members if not each.is_direct}
     found: dict[tuple[int, str], list[Exposure]] = {}
@@ -136,7 +161,8 @@ def _comparable(members: Iterable[Exposure], relative: AlignmentSolution) -> lis
         fit = relative.fits.get(each.key)
         if fit is None or fit.transform is None or fit.status is FitStatus.PRIOR_ONLY:
             continue
-        if each.is_direct and each.wcs_solution in solutions:
+        is_asked_for = (each.tracking.guiding.drift_share == 1) is on_gyros
+        if each.is_direct and is_asked_for and each.wcs_solution in solutions:
             found.setdefault((fit.frame, each.wcs_solution), []).append(each)
     firsts = ([members[0] for members in by_pointing(alike)] for alike in found.values())
     return [alike for alike in firsts if len(alike) > 1]
@@ -154,6 +180,7 @@ def _track(
     variance = np.array([variances[each.key] for each in directs])
     same = labels[:, None] == labels
     return _Track(
+        hours,
         np.array([transform.shift for transform in transforms]),
         np.diag(variance + _LEAST**2),
         drift_correlation(hours[:, None] - hours, directs[0].telescope.coherence.drift_time),

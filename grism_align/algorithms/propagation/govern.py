@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import GrismSettings
 
-__all__ = ["Choice", "choose", "choose_by_rule", "choose_elsewhere", "governors", "named_candidates"]
 
 # Pointings that differ by less than this, arcsec, match a grism exposure's equally well.
 _AS_CLOSE = 0.05

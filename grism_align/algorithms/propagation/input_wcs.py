@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["InputDifference", "input_difference"]
 
 # WCSs that agree this well all over the chips, in mas, are one.
 _SAME_WCS = 1e-3

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.pixel_sky import PixelSky
 
-__all__ = ["DirectCandidate", "Relation", "direct_candidate", "direct_candidates", "is_rolled", "stays"]
 
 _SECONDS_PER_DAY = 86400.0
 
@@ -79,6 +78,8 @@ class DirectCandidate:
         Number of its relative frame.
     variance : float, arcsec^2
         Of the shift of its correction, of one axis.
+    drift_share : float
+        Share of the drift of gyros that the pointing had between the two.
     """
 
     exposure: Exposure
@@ -91,6 +92,7 @@ class DirectCandidate:
     is_solid: bool = True
     frame: int = 0
     variance: float = 0.0
+    drift_share: float = 0.0
 
     @property
     def key(self) -> str:
@@ -216,6 +218,7 @@ def _direct_candidate(
         mismatch=_mismatch(grism, direct, pairing_radius),
         stay=place.stay,
         orbit=place.orbit,
+        drift_share=max(each.tracking.guiding.drift_share for each in (grism, direct)),
     )
 
 

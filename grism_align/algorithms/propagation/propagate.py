@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.propagation.common_start import common_start
 from grism_align.algorithms.propagation.govern import Choice, choose, choose_elsewhere, named_candidates
+from grism_align.algorithms.propagation.lend import Lender, Lent, usable
 from grism_align.algorithms.propagation.pair import Relation, direct_candidate, direct_candidates, is_rolled
 from grism_align.algorithms.propagation.propagation_error import (
     mean_transform,
@@ -21,12 +21,11 @@ from grism_align.values.failure import (
     InAnotherFrame,
     InsteadOf,
     LentByAcquisition,
-    NoCommonStart,
     NoDirectExposure,
     NoneCanLend,
-    NotAligned,
     NotByOwnSources,
     OfDirect,
+    OtherDistortion,
     OtherGuideStars,
     OtherOrbit,
     OtherTarget,
@@ -34,6 +33,7 @@ from grism_align.values.failure import (
     Remark,
     SameGuideStars,
     ShiftError,
+    Unguided,
 )
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
 
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import GrismSettings
-    from grism_align.values.transform import LinearTransform
-
-__all__ = ["propagate"]
 
 
 def propagate(
@@ -79,50 +76,27 @@ def propagate(
         another guide-star acquisition; FAILED, with the reason as a remark, where none governs it.
     """
     exposures = (*directs, *grisms)
-    own = own_variances(directs, relative or solution)
-    fits = {grism.key: _governed_fit(grism, exposures, solution, settings, own) for grism in grisms}
+    lender = Lender(grisms, directs, solution, own_variances(directs, relative or solution))
+    fits = {grism.key: _governed_fit(grism, exposures, lender, settings) for grism in grisms}
     return AlignmentSolution(fits, solution.reference)
-
-
-@dataclass(frozen=True)
-class _Lent:
-    """What a direct exposure can lend.
-
-    Parameters
-    ----------
-    fit : ExposureFit
-        Its own.
-    transform : LinearTransform
-        The correction, from the WCS that the grism exposure starts from.
-    shared_wcs : str
-        Which WCS they have in common, where they start from different ones.
-    variance : float, arcsec^2
-        Of its shift against other exposures, of one axis.
-    """
-
-    fit: ExposureFit
-    transform: LinearTransform
-    shared_wcs: str
-    variance: float
 
 
 def _governed_fit(
     grism: Exposure,
     exposures: Sequence[Exposure],
-    solution: AlignmentSolution,
+    lender: Lender,
     settings: GrismSettings,
-    variances: dict[str, float],
 ) -> ExposureFit:
     radius = settings.propagation.pairing_radius
     named, own = named_candidates(grism, exposures, radius), direct_candidates(grism, exposures, radius)
-    lent, refusals = _lent_by(grism, (*named, *own), solution, variances)
-    choice = choose(_usable(named, lent), _usable(own, lent), settings)
+    lent, refusals = lender.lend(grism, (*named, *own))
+    choice = choose(usable(named, lent), usable(own, lent), settings)
     missing = [key for key in choose(named, own, settings).keys if key not in choice.keys]
     if not choice.candidates:
         others = [direct_candidate(grism, each, exposures, radius) for each in exposures if each.is_direct]
         alike = [each for each in others if each.relation is Relation.REACQUIRED]
-        lent, _ = _lent_by(grism, alike, solution, variances)
-        choice = choose_elsewhere(_usable(others, lent))
+        lent, _ = lender.lend(grism, alike)
+        choice = choose_elsewhere(usable(others, lent))
     if not choice.candidates:
         return ExposureFit.failed(_why_nobody(grism, exposures, refusals))
     if choice.rule == "association":
@@ -132,49 +106,12 @@ def _governed_fit(
     return _combined(grism, choice, lent, settings, remarks)
 
 
-def _why_passed_over(lent: _Lent) -> Remark:
+def _why_passed_over(lent: Lent) -> Remark:
     """Tell why another was preferred to an exposure that can lend."""
+    if lent.changed:
+        return lent.changed
     is_weak = lent.fit.status is FitStatus.PRIOR_ONLY
     return NotByOwnSources() if is_weak else InAnotherFrame()
-
-
-def _lent_by(
-    grism: Exposure,
-    candidates: Iterable[DirectCandidate],
-    solution: AlignmentSolution,
-    variances: dict[str, float],
-) -> tuple[dict[str, _Lent], dict[str, Remark]]:
-    """Collect what direct exposures can lend a grism exposure, and why others of them can't."""
-    lent: dict[str, _Lent] = {}
-    refusals: dict[str, Remark] = {}
-    for candidate in candidates:
-        fit = solution.fits.get(candidate.key)
-        if fit is None or fit.transform is None:
-            refusals[candidate.key] = NotAligned()
-            continue
-        start = common_start(grism, candidate.exposure, fit.transform.plane)
-        if start is None:
-            solutions = candidate.exposure.wcs_solution, grism.wcs_solution
-            refusals[candidate.key] = NoCommonStart(*solutions)
-            continue
-        transform = start.transform.then(fit.transform)
-        variance = variances.get(candidate.key, 0.0)
-        lent[candidate.key] = _Lent(fit, transform, start.solution, variance)
-    return lent, refusals
-
-
-def _usable(candidates: Iterable[DirectCandidate], lent: dict[str, _Lent]) -> tuple[DirectCandidate, ...]:
-    """Keep the candidates that lend a correction, and say how good it is."""
-    return tuple(
-        replace(
-            each,
-            is_solid=lent[each.key].fit.status is not FitStatus.PRIOR_ONLY,
-            frame=lent[each.key].fit.frame,
-            variance=lent[each.key].variance,
-        )
-        for each in candidates
-        if each.key in lent
-    )
 
 
 def _why_nobody(grism: Exposure, exposures: Iterable[Exposure], refusals: dict[str, Remark]) -> Remark:
@@ -187,7 +124,7 @@ def _why_nobody(grism: Exposure, exposures: Iterable[Exposure], refusals: dict[s
 def _combined(
     grism: Exposure,
     choice: Choice,
-    lent: dict[str, _Lent],
+    lent: dict[str, Lent],
     settings: GrismSettings,
     remarks: list[Remark],
 ) -> ExposureFit:
@@ -197,8 +134,10 @@ def _combined(
     weights = weights_of(choice.rule, choice.candidates, settings)
     relation = max(each.relation for each in choice.candidates)
     variance = float(weights @ propagation_covariance(choice.candidates, settings) @ weights)
+    variance += max(one.bridge_error for one in chosen) ** 2
     mean = mean_transform(transforms, weights)
     transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane)
+    remarks = [*remarks, *_unguided(grism, choice, variance)]
     if relation >= Relation.OCCULTED:
         error = float(transform.at(grism.plane).shift_error.max())
         remarks = [*remarks, ShiftError(1e3 * error)]
@@ -221,18 +160,32 @@ def _combined(
     )
 
 
-def _status(chosen: Sequence[_Lent]) -> FitStatus:
-    is_prior = any(one.fit.status is FitStatus.PRIOR_ONLY for one in chosen)
+def _unguided(grism: Exposure, choice: Choice, variance: float) -> list[Remark]:
+    """Tell which exposures gyros held, where the pointing may have drifted between them."""
+    taken = (grism, *(each.exposure for each in choice.candidates))
+    drifting = [each for each in taken if each.tracking.guiding.drift_share > 0]
+    if not drifting:
+        return []
+    worst = max((each.tracking.guiding for each in drifting), key=lambda guiding: guiding.drift_share)
+    return [Unguided(tuple(each.key for each in drifting), worst.value, 1e3 * float(np.sqrt(variance)))]
+
+
+def _status(chosen: Sequence[Lent]) -> FitStatus:
+    is_prior = any(one.changed or one.fit.status is FitStatus.PRIOR_ONLY for one in chosen)
     return FitStatus.PRIOR_ONLY if is_prior else FitStatus.ALIGNED
 
 
 def _remarks(
-    grism: Exposure, choice: Choice, lent: dict[str, _Lent], passed_over: tuple[PassedOver, ...]
+    grism: Exposure, choice: Choice, lent: dict[str, Lent], passed_over: tuple[PassedOver, ...]
 ) -> list[Remark]:
     """Tell what to know about a correction that is not the usual one."""
     remarks: list[Remark] = [InsteadOf(passed_over)] if passed_over else []
     for each in choice.candidates:
-        fit = lent[each.key].fit
+        fit, changed = lent[each.key].fit, lent[each.key].changed
+        if changed:
+            remarks.append(changed)
+        elif each.exposure.distortion != grism.distortion:
+            remarks.append(OtherDistortion(each.key, each.exposure.distortion, grism.distortion))
         if fit.status is FitStatus.PRIOR_ONLY:
             remarks.append(LentByAcquisition(each.key))
         elif fit.remarks:

@@ -23,18 +23,13 @@ if TYPE_CHECKING:
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import TangentPlane
 
-__all__ = [
-    "drift_correlation",
-    "mean_transform",
-    "offset_covariance",
-    "own_variances",
-    "propagation_covariance",
-    "weights_of",
-    "with_propagation_error",
-]
 
 # A microarcsecond squared: keeps weights finite where nothing has an error.
 _TINY = 1e-12
+# By how much the rate of a drift on gyros changes, in itself.
+_RATE_CHANGES = 0.2
+# An orbit, h.
+_LONGEST_DRIFT = 1.6
 # Of fewer sources the scatter tells too little.
 _FEWEST = 5
 
@@ -114,14 +109,31 @@ def propagation_covariance(
     -----
     Drift is a smooth Gaussian process: linear over minutes, forgotten after some of the telescope's drift
     times. Each offset, and each acquisition of the same guide stars, has an error of ``dither_error``; other
-    guide stars have one of ``visit_error``.
+    guide stars have one of ``visit_error``. Where gyros hold the pointing it drifts at a rate of
+    ``gyro_drift``, which hardly changes, so that the error grows with time and between two direct exposures
+    nearly cancels.
     """
     hours = np.array([each.hours for each in candidates])
     drift_time = candidates[0].exposure.telescope.coherence.drift_time
     mine = drift_correlation(hours, drift_time)
     shared = drift_correlation(hours[:, None] - hours, drift_time)
     drift = settings.propagation.drift_error**2 * (1.0 + shared - mine[:, None] - mine)
-    return np.asarray(drift + offset_covariance(candidates, settings.pointing))
+    unguided = _of_gyros(candidates, settings.pointing.gyro_drift)
+    return np.asarray(drift + unguided + offset_covariance(candidates, settings.pointing))
+
+
+def _of_gyros(candidates: Sequence[DirectCandidate], rate: float) -> NDArray[np.float64]:
+    """Return what drift at an unknown rate makes of it, and the changes of that rate."""
+    moved = rate * np.array([each.drift_share * _hours_of_drift(each) for each in candidates])
+    nearer = np.minimum.outer(np.abs(moved), np.abs(moved))
+    on_one_side = np.multiply.outer(moved, moved) > 0
+    return np.asarray(np.outer(moved, moved) + (_RATE_CHANGES * nearer) ** 2 * on_one_side)
+
+
+def _hours_of_drift(candidate: DirectCandidate) -> float:
+    """Return the hours through which a pointing drifts; another acquisition starts anew."""
+    longest = _LONGEST_DRIFT if candidate.relation >= Relation.REACQUIRED else np.inf
+    return float(np.clip(candidate.hours, -longest, longest))
 
 
 def offset_covariance(

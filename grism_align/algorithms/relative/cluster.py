@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.matching.match import match_lists, mutual_nearest
+from grism_align.algorithms.relative.dithers import MatchDoubts, believed_shift
 from grism_align.values.errors import AlignmentError
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.transform import LinearTransform
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.relative.members import PointingSources
+    from grism_align.algorithms.matching.match import ListMatch
+    from grism_align.algorithms.relative.members import NetworkInput, PointingSources
     from grism_align.values.failure import Remark
     from grism_align.values.settings import MatchSettings
-    from grism_align.values.transform import TangentPlane
 
-__all__ = ["ENOUGH_CONFIRMED", "Cluster", "SeenSources", "merge_all", "united"]
 
 #: With this many sources seen by two exposures, those seen once, cosmic rays among them, are left out.
 ENOUGH_CONFIRMED = 20
+# So near to the edge of a chip, in arcsec, an exposure may miss a source.
+_EDGE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +104,25 @@ class Cluster:
     members: dict[int, LinearTransform]
     seen: SeenSources
 
-    def confirmed(self) -> PlaneList:
-        """Choose the sources worth matching: those seen twice, where there are enough."""
-        twice = np.flatnonzero(self.seen.count > 1)
-        positions = self.seen.positions
-        return positions.rows(twice) if len(twice) >= ENOUGH_CONFIRMED else positions
+    def confirmed(self, pointings: Sequence[PointingSources]) -> PlaneList:
+        """Choose the sources worth matching.
+
+        Those are left out that one exposure saw, and another one that looked there did not, where enough
+        were seen twice. In the overlap with other fields, one exposure alone may have looked.
+
+        Parameters
+        ----------
+        pointings : sequence of PointingSources
+            All pointings.
+        """
+        positions, twice = self.seen.positions, self.seen.count > 1
+        if twice.sum() < ENOUGH_CONFIRMED:
+            return positions
+        looked = np.zeros(len(positions), dtype=np.int64)
+        for number, transform in self.members.items():
+            for footprint in pointings[number].footprints:
+                looked += footprint.moved(transform).holds(positions.xy, _EDGE)
+        return positions.rows(np.flatnonzero(twice | (looked < 2)))
 
     def part(self, numbers: Iterable[int]) -> Cluster:
         """Keep some of the pointings, on the same frame."""
@@ -118,9 +134,7 @@ class Cluster:
         return Cluster(members, self.seen.moved(transform))
 
 
-def merge_all(
-    pointings: Sequence[PointingSources], plane: TangentPlane, settings: MatchSettings
-) -> tuple[list[Cluster], dict[int, Remark]]:
+def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluster], dict[int, Remark]]:
     """Merge pointings into as few frames as matches allow.
 
     Pairs of one visit come first, since their pointing agrees best; among equals, those nearest on the
@@ -128,10 +142,8 @@ def merge_all(
 
     Parameters
     ----------
-    pointings : sequence of PointingSources
-        What was measured, at a priori positions.
-    plane : TangentPlane
-        The plane.
+    field : NetworkInput
+        The pointings, with what was measured at a priori positions.
     settings : MatchSettings
         The parameters.
 
@@ -142,6 +154,7 @@ def merge_all(
     remarks : dict of int to Remark
         Why the last attempt to match a pointing failed.
     """
+    pointings, plane = field.pointings, field.plane
     clusters = {
         number: Cluster({number: LinearTransform.identity(plane)}, united(one.lists, settings.tolerance))
         for number, one in enumerate(pointings)
@@ -157,7 +170,7 @@ def merge_all(
             continue
         tried.add(attempt)
         try:
-            joined = _joined(clusters[a], clusters[b], plane, settings)
+            joined = _joined(clusters[a], clusters[b], field, settings)
         except AlignmentError as error:
             remarks.update(dict.fromkeys([*clusters[a].members, *clusters[b].members], error.remark))
             continue
@@ -186,8 +199,41 @@ def _neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) -
     return [(filled[i], filled[j]) for i, j in sorted(pairs, key=rank)]
 
 
-def _joined(first: Cluster, second: Cluster, plane: TangentPlane, settings: MatchSettings) -> Cluster:
+def _joined(first: Cluster, second: Cluster, field: NetworkInput, settings: MatchSettings) -> Cluster:
     """Bring both clusters onto the frame of the first."""
-    match = match_lists(second.confirmed(), first.confirmed(), plane, settings)
+    near = _near(first, second, field, settings)
+    try:
+        match = _matched(first, second, field, near)
+    except AlignmentError:
+        if near is settings:
+            raise
+        match = _matched(first, second, field, settings)
     moved = second.moved(match.transform)
-    return Cluster({**first.members, **moved.members}, first.seen.joined(moved.seen, settings.tolerance))
+    seen = first.seen.joined(moved.seen, settings.tolerance)
+    more = seen.count[: len(first.seen.count)] - first.seen.count
+    once = (more == 1) & (first.seen.count == 1)
+    seen_once = bool(2 * once.sum() > (more > 0).sum())
+    doubts = MatchDoubts(field, len(match.pairs), seen_once=seen_once)
+    doubts.check(first.members, moved.members)
+    return Cluster({**first.members, **moved.members}, seen)
+
+
+def _near(first: Cluster, second: Cluster, field: NetworkInput, settings: MatchSettings) -> MatchSettings:
+    """Look no farther than dithers can err, where the clusters have a guide-star acquisition in common."""
+    one, other = ({field.pointings[n].acquisition for n in each.members} for each in (first, second))
+    limit = believed_shift(field.errors)
+    if one.isdisjoint(other) or limit >= settings.search_radius:
+        return settings
+    return replace(settings, search_radius=limit)
+
+
+def _matched(first: Cluster, second: Cluster, field: NetworkInput, settings: MatchSettings) -> ListMatch:
+    """Match the confirmed sources of two clusters, or all if these don't match."""
+    chosen = second.confirmed(field.pointings), first.confirmed(field.pointings)
+    every = second.seen.positions, first.seen.positions
+    try:
+        return match_lists(*chosen, field.plane, settings)
+    except AlignmentError:
+        if chosen == every:
+            raise
+        return match_lists(*every, field.plane, settings)

@@ -33,12 +33,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = [
-    "followed",
-    "joint_frame",
-    "pointing_prior",
-    "single_frame",
-]
 
 # Solutions with sources merged anew, and then with each measurement assigned anew to the sources known.
 _MERGED_ROUNDS = 2

@@ -13,7 +13,7 @@ from grism_align.algorithms.fitting.fit import WeightedResiduals, axis_means
 from grism_align.values.plane_list import PlaneList
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +22,33 @@ if TYPE_CHECKING:
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
 
-__all__ = ["AlignedFrame", "MemberFit", "NetworkInput", "PointingSources"]
+
+@dataclass(frozen=True, eq=False)
+class Footprint:
+    """The place of a chip in a plane.
+
+    Parameters
+    ----------
+    pixels : Hashable
+        Which pixels of which detector it has.
+    corners : (4, 2) ndarray, arcsec
+        Outer corners of the corner pixels, in turn.
+    """
+
+    pixels: Hashable
+    corners: NDArray[np.float64]
+
+    def moved(self, transform: LinearTransform) -> Footprint:
+        """Move the place."""
+        return replace(self, corners=transform.apply(self.corners))
+
+    def holds(self, xy: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
+        """Tell which positions, (N, 2) arcsec, lie inside and not within a margin, arcsec, of the edge."""
+        side = np.roll(self.corners, -1, axis=0) - self.corners
+        x, y = np.moveaxis(xy[:, None] - self.corners, -1, 0)
+        inside = (side[:, 0] * y - side[:, 1] * x) / np.hypot(side[:, 0], side[:, 1])
+        # Corners may go round either way.
+        return np.asarray((inside > margin).all(axis=1) | (inside < -margin).all(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +71,10 @@ class PointingSources:
         The largest one of its exposures.
     is_fixed : bool
         Whether it fixes the frame.
+    acquisition : Hashable
+        WCSs of pointings with the same one differ by the errors of dithers only.
+    footprints : tuple of Footprint
+        Of the chips of its exposures, by the a priori WCSs.
     """
 
     keys: tuple[str, ...]
@@ -54,6 +84,8 @@ class PointingSources:
     roll_group: int
     pixel_scale: float
     is_fixed: bool
+    acquisition: Hashable
+    footprints: tuple[Footprint, ...] = ()
 
     @cached_property
     def sources(self) -> PlaneList:

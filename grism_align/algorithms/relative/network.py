@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
     from grism_align.values.settings import MatchSettings, RelativeSettings
 
-__all__ = ["align_network"]
 
 _BENEFIT_OF_FIXED = 0.7
 
@@ -44,7 +43,7 @@ def align_network(
     remarks : dict of int to Remark
         For pointings in a frame of their own, why they matched no other.
     """
-    clusters, remarks = merge_all(field.pointings, field.plane, match)
+    clusters, remarks = merge_all(field, match)
     clusters.sort(key=lambda cluster: _frame_order(field, cluster))
     frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
     alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MatchSettings, PointingSettings
     from grism_align.values.transform import TangentPlane
 
-__all__ = ["RelativeFrames", "is_trailed", "prior_only", "roll_groups"]
 
 # Orientations nearer than this, deg, are one roll: 0.7 mas at the corner of a WFC3/IR exposure.
 _SAME_ROLL = 5e-4
@@ -102,7 +101,8 @@ def prior_only(
             continue
         first = known.fits[min(lent, key=lambda key: known.fits[key].frame)]
         lent = {key: each for key, each in lent.items() if known.fits[key].frame == first.frame}
-        transform, error = _mean_correction(members[0].plane, list(lent.values()), errors)
+        drift = _drift(members[0], [e for e in exposures if e.key in lent], errors)
+        transform, error = _mean_correction(members[0].plane, list(lent.values()), errors, drift)
         usable = {e.key: catalogs[e.key].brightest(_LOOKED_FOR) for e in members}
         are_enough = sum(map(len, usable.values())) >= match.min_matches
         if are_enough and not _is_there(members, usable, transform, known.sources[first.frame], error):
@@ -147,14 +147,20 @@ def _lent_corrections(
     return lent
 
 
+def _drift(exposure: Exposure, others: Sequence[Exposure], pointing: PointingSettings) -> float:
+    """Return by how much a pointing that gyros held is off from the nearest of others, arcsec, one axis."""
+    share = max(each.tracking.guiding.drift_share for each in (exposure, *others))
+    return pointing.gyro_drift * share * 24.0 * min(abs(each.mid - exposure.mid) for each in others)
+
+
 def _mean_correction(
-    place: TangentPlane, moved: Sequence[LinearTransform], pointing: PointingSettings
+    place: TangentPlane, moved: Sequence[LinearTransform], pointing: PointingSettings, drift: float
 ) -> tuple[LinearTransform, float]:
     """Return the mean of other exposures' corrections; and its error at a place, arcsec, one axis."""
     shifts = np.array([transform.at(place).shift for transform in moved])
     # Their own scatter tells whether this pointing was as good as it should be.
     seen = float(shifts.std(axis=0, ddof=1).max()) if len(shifts) > 1 else 0.0
-    dither2 = max(pointing.dither_error, seen) ** 2 * (1 + 1 / len(shifts))
+    dither2 = max(pointing.dither_error, seen) ** 2 * (1 + 1 / len(shifts)) + drift**2
     matrix, shift, covariance = (
         np.mean([getattr(transform, name) for transform in moved], axis=0)
         for name in ("matrix", "shift", "covariance")

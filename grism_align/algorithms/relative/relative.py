@@ -9,7 +9,15 @@ import numpy as np
 
 from grism_align.algorithms.fitting.fit import axis_rms
 from grism_align.algorithms.measuring.positions import source_positions
-from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput, PointingSources
+from grism_align.algorithms.relative.dithers import acquisition_of
+from grism_align.algorithms.relative.fixed_detections import flag_fixed_detections
+from grism_align.algorithms.relative.members import (
+    AlignedFrame,
+    Footprint,
+    MemberFit,
+    NetworkInput,
+    PointingSources,
+)
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
 from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
@@ -35,7 +43,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 
-__all__ = ["RelativeResult", "align_relative", "reference_exposures"]
 
 _AVOID = UNRELIABLE | SourceFlag.EDGE
 
@@ -54,12 +61,15 @@ class RelativeResult:
         What the user should know.
     counts : dict of str to int
         What was used and left out.
+    catalogs : mapping of str to SourceCatalog
+        Those that were given, with what keeps its place on the detector flagged.
     """
 
     solution: AlignmentSolution
     sources: tuple[SkySource, ...]
     warnings: tuple[str, ...]
     counts: dict[str, int]
+    catalogs: Mapping[str, SourceCatalog]
 
 
 def align_relative(
@@ -93,6 +103,7 @@ def align_relative(
     SettingsError
         If `relative.reference` names no usable exposure or visit.
     """
+    catalogs = flag_fixed_detections(exposures, catalogs, pointing)
     bright = {e.key: _chosen(catalogs[e.key], match.brightest, relative) for e in exposures}
     pointings = by_pointing(exposures)
     unusable = {
@@ -103,9 +114,14 @@ def align_relative(
     usable = [members for members in pointings if members[0].key not in unusable]
     fits = {key: ExposureFit.failed(*why) for key, why in unusable.items()}
     fixed = _fixed(exposures, unusable, relative.reference)
-    counts = {"sources": sum(map(len, bright.values())), "exposures_unusable": len(unusable)}
+    counts = {
+        "flagged_fixed": sum(catalogs[e.key].table.meta["counts"]["flagged_fixed"] for e in exposures),
+        "sources": sum(map(len, bright.values())),
+        "exposures_unusable": len(unusable),
+    }
     if not usable:
-        return RelativeResult(AlignmentSolution(fits), (), ("no direct exposure has usable sources",), counts)
+        why = ("no direct exposure has usable sources",)
+        return RelativeResult(AlignmentSolution(fits), (), why, counts, catalogs)
     field = _network_input(usable, bright, fixed, relative, pointing)
     frames, lone = align_network(field, relative, match)
     warnings: list[str] = []
@@ -132,7 +148,8 @@ def align_relative(
         "common_sources": int(sum((frame.seen.count > 1).sum() for frame in frames)),
     }
     sources = _sky_sources(frames, field.plane)
-    return RelativeResult(AlignmentSolution(ordered, reference), sources, tuple(warnings), counts)
+    solution = AlignmentSolution(ordered, reference)
+    return RelativeResult(solution, sources, tuple(warnings), counts, catalogs)
 
 
 def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> SourceCatalog:
@@ -237,10 +254,19 @@ def _network_input(
             roll_group=groups[members[0].key],
             pixel_scale=max(e.pixel_scale for e in members),
             is_fixed=any(e.key in fixed for e in members),
+            acquisition=acquisition_of(members[0]),
+            footprints=tuple(f for e in members for f in _footprints(e, plane)),
         )
         for members in usable
     ]
     return NetworkInput(pointings, plane, pointing)
+
+
+def _footprints(exposure: Exposure, plane: TangentPlane) -> Iterable[Footprint]:
+    """Return the places of an exposure's chips in the plane."""
+    for chip in exposure.chips:
+        pixels = exposure.instrument, chip.window, chip.shape
+        yield Footprint(pixels, plane.to_plane(chip.wcs.footprint()))
 
 
 def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | None:

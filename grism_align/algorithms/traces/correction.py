@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 from grism_align.values.detector import DetectorWindow
 
-__all__ = ["carried_error", "has_partner", "refinement", "rows_moved"]
-
 
 def refinement(
     exposure: Exposure,

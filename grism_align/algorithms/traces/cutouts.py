@@ -13,15 +13,6 @@ from grism_align.algorithms.measuring.windowed import WIDEST, response
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "WIDTH",
-    "CutoutHeights",
-    "GrismImage",
-    "TraceCutouts",
-    "cut_traces",
-    "measure_cutouts",
-    "stacked_profile",
-]
 
 #: Columns of a piece.
 WIDTH = 24

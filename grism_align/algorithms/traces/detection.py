@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.traces.cutouts import TraceCutouts
 
-__all__ = ["NEAR", "STANDS_OUT", "common_height"]
 
 #: Pixels from where it is predicted within which a trace is taken for the predicted one.
 NEAR = 4.0

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
 
-__all__ = ["common_offsets", "with_disagreements"]
 
 _ALLOWANCE = 0.01  # pixels: what the verification itself can be off by
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 from grism_align.algorithms.traces.views import ChipView, Layout, disturbed_pieces, layout_of
 
-__all__ = ["find_trace", "measure_chip"]
-
-
 _HALF = 12  # rows of a piece to either side, a third of them for the background
 _LOCATE_SOURCES = 40
 _LEAST_PEAK = 3.0  # scatters by which the peak of the stacked profile of one piece stands out

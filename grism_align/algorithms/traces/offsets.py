@@ -12,16 +12,6 @@ from grism_align.algorithms.fitting.floor import estimate_floor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "LEAST_ERROR",
-    "TraceMeasurements",
-    "TraceOffsets",
-    "contrast_with_best",
-    "contrast_with_mean",
-    "contrast_with_others",
-    "disagreements",
-    "fit_offsets",
-]
 
 _ITERATIONS = 12
 _CLIP = 5.0  # sigma, of the biweight

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import TraceSettings
 
 
-__all__ = ["refine_on_traces"]
-
-
 def refine_on_traces(
     exposures: ExposureSet,
     solution: AlignmentSolution,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
-__all__ = ["TraceSources", "frame_sources"]
 
 # Measurements nearer than this are of one source.
 _SAME = 0.15  # arcsec

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from grism_align.values.trace import TraceCheck
 
 
-__all__ = ["Drift", "GrismOffsets", "TraceVerification"]
-
-
 @dataclass(frozen=True, eq=False)
 class GrismOffsets:
     """What was measured of the exposures of one grism.

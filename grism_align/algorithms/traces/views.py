@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 from grism_align.values.detector import DetectorWindow
 
-__all__ = ["ChipView", "Layout", "chip_view", "disturbed_pieces", "layout_of"]
-
 
 @dataclass(frozen=True, eq=False)
 class ChipView:

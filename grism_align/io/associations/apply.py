@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from grism_align.values.association import Association
     from grism_align.values.exposure import Exposure
 
-__all__ = ["apply_association", "check_governors"]
-
 
 def apply_association(exposures: Sequence[Exposure], association: Association) -> tuple[Exposure, ...]:
     """Return exposures with what their association says of each: group and governors.

@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from grism_align.values.association import Association, Member
     from grism_align.values.source import Source
 
-__all__ = [
-    "check_members",
-    "check_product_name",
-    "exposures_in",
-    "files_of",
-    "located",
-]
 
 _SHOWN = 5
 

@@ -21,7 +21,6 @@ from grism_align.values.errors import AssociationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["layout", "parse"]
 
 _MEMBER_KEYS = ("expname", "exptype", "group_id", "direct", "tweakreg_catalog")
 _LAYOUT = 'Expected {"products": [{"name": ..., "members": [{"expname": ..., "exptype": ...}]}]}'

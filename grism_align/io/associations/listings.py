@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["parse_listing", "read_folder"]
-
 
 def read_folder(folder: Path) -> Association:
     """All exposures of a folder, one file each.

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ["any_overlap", "footprints_overlap"]
 
 Floats = NDArray[np.float64]
 

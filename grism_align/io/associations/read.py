@@ -21,7 +21,6 @@ from grism_align.values.errors import AssociationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["AssociationSource", "read_association"]
 
 PathLike = str | os.PathLike[str]
 #: One of the forms, or several of them.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.association import Association
 
-__all__ = ["association_text", "write_association"]
-
 
 def association_text(association: Association, path: str | os.PathLike[str]) -> str:
     """Return an association as JSON.

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     Opened = tuple[ReferenceCatalog, tuple[CatalogAttempt, ...]]
 
 
-__all__ = ["CatalogSource", "catalog_sources"]
-
-
 _AUTO = "auto"
 _CATALOG, _AUTO_ORDER = "catalog", "auto_order"
 

@@ -19,7 +19,7 @@ from grism_align.io.catalogs.roles import (
     UNSTATED_UNITS,
     unit_in_name,
 )
-from grism_align.io.catalogs.table_values import floats, rounding, texts, truths, unit_of
+from grism_align.io.catalogs.table_values import floats, numerals, rounding, texts, truths, unit_of
 from grism_align.io.catalogs.text_tables import BLANKS
 from grism_align.io.units import parse_unit
 from grism_align.values.catalog import ASTROMETRIC_PARAMETERS, QUALITIES
@@ -93,7 +93,7 @@ class CatalogColumns:
             beyond = np.count_nonzero(np.abs(sky[:, axis]) > limit)
             if beyond:
                 problem = f"column {self.names[role]}: {beyond} values beyond {limit:g} deg"
-                remedy = f"State the column's unit in the file. If RA and Dec are swapped: {NAME_THEM}"
+                remedy = f"State the column's unit in the file; or, if RA and Dec are swapped: {NAME_THEM}"
                 raise InputError(self.origin, problem, remedy)
         sky[:, 0] %= 360.0
         return sky
@@ -271,7 +271,7 @@ class CatalogColumns:
         column = self.table[self.names[role]]
         if not self._is_sexagesimal(role):
             return np.asarray(self._converted(rounding(column), role) * _MAS_PER_DEGREE)
-        decimals = max((len(text.partition(".")[2].rstrip('s"')) for text in texts(column)), default=0)
+        decimals = max((len(text.partition(".")[2].rstrip('s"')) for text in numerals(column)), default=0)
         second = 15e3 if self._sexagesimal_unit(role) == "hourangle" else 1e3
         return np.full(len(column), second * 10.0**-decimals / np.sqrt(12.0))
 
@@ -283,7 +283,7 @@ class CatalogColumns:
         from astropy.coordinates import Angle
 
         column = self.table[self.names[role]]
-        values, unit = np.array(texts(column), dtype=str), self._sexagesimal_unit(role)
+        values, unit = np.array(numerals(column), dtype=str), self._sexagesimal_unit(role)
         degrees, filled = np.full(len(values), np.nan), ~np.isin(values, BLANKS)
         try:
             degrees[filled] = Angle(list(values[filled]), unit=unit).deg

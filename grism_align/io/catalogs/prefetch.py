@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from grism_align.values.region import Cone
     from grism_align.values.settings import ServiceSettings
 
-__all__ = ["Prefetched", "prefetch", "services_of"]
-
 
 @dataclass(frozen=True, eq=False)
 class Prefetched:

@@ -17,7 +17,6 @@ from grism_align.values.errors import InputError
 if TYPE_CHECKING:
     from grism_align.values.record import AlignedSources, Record
 
-__all__ = ["exposures_behind", "is_provenance", "read_recorded_catalog"]
 
 _MAGIC = b"#ASDF"
 _REMEDY = (

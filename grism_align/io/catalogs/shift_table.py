@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.exposure import Exposure
 
-__all__ = ["ShiftRow", "read_shifts", "rows_by_exposure"]
 
 _NAMES = ("exposure", "visit")
 # What columns mean, and the unit of those that state none.

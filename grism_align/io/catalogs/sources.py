@@ -12,9 +12,6 @@ from grism_align.io.files.staging import atomic_path
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog
 from grism_align.values.errors import InputError
 
-__all__ = ["read_source_catalog", "write_source_catalog"]
-
-
 _REMEDY = "Give a catalog that the source catalog step wrote, or run that step"
 
 _DESCRIPTIONS = {

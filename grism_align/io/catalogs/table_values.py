@@ -37,6 +37,14 @@ def texts(column: Any) -> list[str]:
     return [text_of(value) for value in np.ma.asarray(column).tolist()]
 
 
+def numerals(column: Any) -> list[str]:
+    """Return texts of a column, with points where there are only decimal commas."""
+    found = texts(column)
+    if any("." in text for text in found):
+        return found
+    return [text.replace(",", ".") if text.count(",") == 1 else text for text in found]
+
+
 def floats(column: Any) -> NDArray[np.float64]:
     """Return numbers of a column, of text too, which may have decimal commas; NaN where blank.
 
@@ -49,10 +57,7 @@ def floats(column: Any) -> NDArray[np.float64]:
         msg = "several in each row"
         raise ValueError(msg)
     if column.dtype.kind in "SUO":
-        found = texts(column)
-        if not any("." in text for text in found):
-            found = [text.replace(",", ".") if text.count(",") == 1 else text for text in found]
-        return np.array([np.nan if text in BLANKS else float(text) for text in found])
+        return np.array([np.nan if text in BLANKS else float(text) for text in numerals(column)])
     values: Any = np.ma.asarray(getattr(column, "value", column), dtype=float)
     return np.ma.filled(values, np.nan).reshape(-1)
 

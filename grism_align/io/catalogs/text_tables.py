@@ -73,8 +73,10 @@ def read_text_table(text: str) -> Table:
     body = _longest_of_vizier(lines[1:] if named else lines)
     rows = [line for line in body if _is_row(line)]
     mark = named[1] if named else _mark_of(rows)
+    while mark and len(rows) > 2 and sum(map(bool, _cells(rows[0], mark))) < 2:
+        del rows[0]  # a title
     names, under = _cells(rows[0], mark) if rows else [], _under_names(rows)
-    if not _has_names(rows, names) or not (under or mark in {"\t", ";"}):
+    if not _has_names(rows, names) or not (under or mark in {"\t", ";", ","}):
         # semicolons are not among what astropy tries
         given = {"format": "ascii.commented_header", "delimiter": ";"} if mark == ";" else {"format": "ascii"}
         return Table.read(body, fill_values=_FILLED, **given)
@@ -120,8 +122,8 @@ def _has_names(rows: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _mark_of(rows: Sequence[str]) -> str | None:
-    """Return what stands between columns; None for blanks."""
-    return next((m for m in "\t;|," if rows and all(row.count(m) for row in rows[:2])), None)
+    """Return what stands between columns in all of the first rows; None for blanks."""
+    return next((mark for mark in "\t;|," if rows and all(mark in row for row in rows[:5])), None)
 
 
 def _cells(line: str, mark: str | None) -> list[str]:

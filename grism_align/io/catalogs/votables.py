@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from astropy.io.votable.tree import VOTableFile
     from astropy.table import Table
 
-__all__ = ["votable_to_table"]
-
 
 def votable_to_table(votable: VOTableFile) -> Table:
     """Return the first table of a VOTable, columns by their names.

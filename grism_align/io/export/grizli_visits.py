@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from grism_align.values.record import ExposureRecord
     from grism_align.values.solution import Governed
 
-__all__ = ["GrizliVisits", "grizli_visits", "visits_path", "write_grizli_visits"]
 
 # Columns of the table of exposures besides FILE, FILTER and PUPIL, and what stands for missing ones.
 _COLUMNS: dict[str, Any] = {

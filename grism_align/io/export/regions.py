@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Entry, PlacedResiduals
     from grism_align.values.record import Record
 
-__all__ = ["region_files", "region_lines", "write_regions"]
 
 _HEADER = (
     "# Region file format: DS9 version 4.1",

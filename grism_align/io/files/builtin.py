@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["to_builtin"]
-
 
 def to_builtin(value: Any) -> Any:
     """Return a value in types that every reader of YAML or JSON knows.

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Bounds", "Cards", "mend"]
 
 # How archives write that there is no value; nothing to warn of.
 _NO_VALUE = frozenset({"", "N/A", "NONE", "UNKNOWN", "INDEF"})

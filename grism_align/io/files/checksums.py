@@ -7,8 +7,6 @@ from pathlib import Path
 
 from grism_align.values.record import FileRecord
 
-__all__ = ["file_record", "sha256_of"]
-
 
 def sha256_of(path: Path | str) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits.

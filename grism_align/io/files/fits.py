@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["is_fits", "one_line", "open_fits", "plain_text", "primary_header"]
 
 _GZIP = b"\x1f\x8b"
 

@@ -11,7 +11,6 @@ from grism_align.values.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["what_is"]
 
 _BY_START = {
     b"\xff\xd8\xff": "a picture (JPEG)",

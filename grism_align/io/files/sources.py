@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.source import Source
 
-__all__ = ["PACKED", "file_of_root", "path_of", "root_of"]
 
 #: What names of FITS files end on whose images are compressed in tiles.
 PACKED = ".fz"

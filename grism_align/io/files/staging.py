@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from types import TracebackType
 
-__all__ = [
-    "PartlyReplacedError",
-    "Staging",
-    "atomic_path",
-    "output_errors",
-    "remove_leftovers",
-    "temporary_folder",
-]
 
 # Of the names of temporary files, which tell the machine and the process that make them.
 _MARK = ".grism_align-"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from grism_align.values.mission import Mission
     from grism_align.values.source import Source
 
-__all__ = ["GROUP", "mission_named", "mission_of", "missions"]
 
 #: Group of the entry points of missions, each of which leads to an object with what `Mission` has.
 GROUP = "grism_align.missions"

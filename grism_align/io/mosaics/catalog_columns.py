@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from grism_align.values.mosaic import MosaicPlan
 
 
-__all__ = ["described", "with_corners"]
-
-
 _CORNERS = (
     ("sky_bbox_ll", "xmin", "ymin"),
     ("sky_bbox_lr", "xmax", "ymin"),

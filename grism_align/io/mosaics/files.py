@@ -30,15 +30,6 @@ if TYPE_CHECKING:
     from grism_align.values.mosaic import MosaicPlan, Tile
     from grism_align.values.settings import MosaicSettings
 
-__all__ = [
-    "TiledImage",
-    "metadata_of",
-    "mosaic_header",
-    "read_grid",
-    "tiled_image",
-    "wcs_header",
-    "weight_header",
-]
 
 _BLOCK = 2880
 _CARRIED = ("TELESCOP", "INSTRUME", "DETECTOR", "TARGNAME", "FILTER", "FILTER1", "FILTER2")

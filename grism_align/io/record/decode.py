@@ -10,8 +10,6 @@ from grism_align.values.record import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["record_from"]
-
 
 def record_from(tree: Mapping[str, Any]) -> Record:
     """Return the record of a tree.

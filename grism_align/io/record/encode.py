@@ -8,8 +8,6 @@ from grism_align.io.record.kinds import part_of
 from grism_align.io.record.migrations import VERSION, VERSION_KEY
 from grism_align.values.record import Record
 
-__all__ = ["record_tree"]
-
 
 def record_tree(record: Record) -> dict[str, Any]:
     """Return the tree of a record: dicts, lists, numbers, texts and arrays.

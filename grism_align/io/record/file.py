@@ -17,7 +17,6 @@ from grism_align.values.errors import InputError
 if TYPE_CHECKING:
     from grism_align.values.record import Record
 
-__all__ = ["read_record", "write_record"]
 
 _REMEDY = "Give the provenance file that a step of grism_align wrote"
 _UPDATE = "A later version of grism_align wrote it: update this one"

@@ -18,8 +18,6 @@ from grism_align.values.declaration import Declaration, Shape, declarations_of
 from grism_align.values.failure import FailureCode, Remark, remark_entry, remark_from
 from grism_align.values.transform import LinearTransform
 
-__all__ = ["Kind", "LayoutError", "kind_of", "part_of"]
-
 _ARRAY = "tag:stsci.edu:asdf/core/ndarray-1.*"
 _MODEL = "tag:stsci.edu:asdf/transform/compose-1.*"
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}

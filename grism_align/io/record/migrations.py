@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["MIGRATIONS", "VERSION", "VERSION_KEY", "VersionError", "up_to_date"]
 
 #: Of the present layout.
 VERSION = "1.0.0"

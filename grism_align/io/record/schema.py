@@ -13,7 +13,6 @@ from grism_align.values.record import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ROOT", "SCHEMA_URI", "known_schema", "schema_text"]
 
 #: Under which key of an ASDF file the record is.
 ROOT = "grism_align"

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit, Governed, Residuals
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["USER", "Contents", "Entry", "PlacedResiduals", "Tie"]
 
 #: Stands for the catalog where corrections are the user's own.
 USER = "USER"

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents
     from grism_align.values.record import Activity
 
-__all__ = ["Cut", "StepCuts", "step_cuts"]
 
 # In the order in which they are made; the record has them in that of the alphabet.
 _NAMES = {
@@ -23,6 +22,8 @@ _NAMES = {
     "flagged_cosmic_ray": "flagged: cosmic ray",
     "flagged_trailed": "flagged: trailed",
     "flagged_no_centroid": "flagged: no centroid",
+    "flagged_fixed": "flagged: fixed to the detector (hot pixels, columns, persistence)",
+    "exposures_left_out": "exposures left out: moving targets and scans",
     "exposures_unusable": "exposures without usable sources",
     "frames": "frames that share no source",
     "sources": "sources in all",

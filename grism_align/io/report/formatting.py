@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["UNKNOWN", "count", "fixed", "listed", "probability", "setting", "value_range"]
 
 #: Stands for what nobody knows.
 UNKNOWN = "\N{EN DASH}"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.io.report.contents import Contents, Entry, Tie
 
-__all__ = ["QualityWarning", "quality_warnings"]
 
 # Residuals that are this many times what the errors allow.
 _LARGE_CHI2 = 4.0
@@ -77,10 +76,12 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _frames,
         _steps,
         _traces,
+        _tracking,
         _jumps,
         _large_shifts,
         _missing_files,
         _mixed_solutions,
+        _mixed_distortions,
         _earlier,
     )
     found = [one for finder in finders for one in finder(contents)]
@@ -247,6 +248,21 @@ def _traces(contents: Contents) -> Iterator[QualityWarning]:
             yield QualityWarning(text, remedy, exposures=(entry.key,))
 
 
+def _tracking(contents: Contents) -> Iterator[QualityWarning]:
+    """Tell of direct exposures that were not taken as usual; of others their remarks do."""
+    grouped: dict[str, list[str]] = {}
+    for entry in contents.direct:
+        text = str(entry.record.tracking)
+        if text and entry.status is not FitStatus.FAILED:
+            grouped.setdefault(text, []).append(entry.key)
+    advice = (
+        "Its own sources tell where it pointed: see its residuals, and errors of grism exposures beside it"
+    )
+    for text, keys in grouped.items():
+        told = f"{listed(keys)}, by the headers: {text}"
+        yield QualityWarning(told, advice, is_problem=False, exposures=tuple(keys))
+
+
 def _jumps(contents: Contents) -> Iterator[QualityWarning]:
     """Exposures that lie apart from the others of their guide-star acquisition."""
     groups: dict[str, list[Entry]] = {}
@@ -289,6 +305,20 @@ def _mixed_solutions(contents: Contents) -> Iterator[QualityWarning]:
         text = f"The exposures came with WCSs of different solutions: {listed(names)}"
         remedy = "Corrections count from each exposure's own, so compare final positions and not shifts"
         yield QualityWarning(text, remedy, is_problem=False)
+
+
+def _mixed_distortions(contents: Contents) -> Iterator[QualityWarning]:
+    found: dict[str, list[str]] = {}
+    for entry in contents.entries:
+        instrument, model = entry.record.instrument, entry.record.input_wcs.distortion
+        found.setdefault(instrument, []).append(model or "unnamed")
+    for instrument, models in found.items():
+        names = sorted(set(models))
+        if len(names) > 1:
+            each = listed([f"{name} ({models.count(name)})" for name in names])
+            text = f"Exposures of {instrument} have different distortion models: {each}"
+            remedy = "Two models differ by up to 10 mas: fetch the files anew, so that all have one"
+            yield QualityWarning(text, remedy)
 
 
 def _earlier(contents: Contents) -> Iterator[QualityWarning]:

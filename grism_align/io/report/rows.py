@@ -13,7 +13,6 @@ from grism_align.values.failure import text_of
 if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry
 
-__all__ = ["COLUMNS", "Cell", "Row", "exposure_rows"]
 
 #: Heading, what it means, and its kind: ``number``, ``screen`` for what is not on paper.
 COLUMNS = (

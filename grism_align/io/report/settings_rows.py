@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from grism_align.values.record import Activity
     from grism_align.values.settings import Parameter
 
-__all__ = ["SettingRow", "changed_settings"]
-
 
 # The steps of the pipeline, in its order, and the one that it runs on request only.
 PIPELINE = ("source_catalog", "relative_align", "absolute_align", "visit_mosaic", "grism_wcs_propagate")

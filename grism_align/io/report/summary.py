@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry, Tie
     from grism_align.io.report.quality_warnings import QualityWarning
 
-__all__ = ["Figure", "Summary", "summary_of"]
-
 
 @dataclass(frozen=True)
 class Figure:

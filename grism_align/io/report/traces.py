@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.plots.figures import Plotter
     from grism_align.values.trace import TraceCheck
 
-__all__ = ["Traces", "traces_of"]
 
 _LABELLED = 30
 

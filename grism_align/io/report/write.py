@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.record import Record
 
-__all__ = ["report_html", "report_path", "write_report"]
-
 
 def report_path(provenance: Path | str) -> Path:
     """Where the report of a record is, if it is beside it: ``PRODUCT_report.html``."""

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 from grism_align.io.mosaics.catalog_columns import described, with_corners
 
-__all__ = ["write_catalog"]
-
-
 # Pixels that a part of a mosaic shares with the next one, so that sources on the border are whole in one.
 _OVERLAP = 402
 # Largest side of such a part: finding sources takes more memory a pixel than drizzling.

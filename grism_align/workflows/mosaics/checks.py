@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import MosaicSettings
 
 
-__all__ = ["SUFFIXES", "check_grid", "check_products", "check_rejection", "given_grid"]
-
-
 # Farther no pointing is corrected, arcsec.
 _LARGEST_SHIFT = 600.0
 SUFFIXES = ("drz_sci.fits", "drz_wht.fits", "seg.fits", "cat.ecsv")
@@ -77,6 +74,30 @@ def _product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Pat
     """Return the absolute paths of all files that mosaics of a set of exposures may have."""
     plans = plan_mosaics(exposures.direct, exposures.product, settings)
     return {(folder / f"{plan.name}_{suffix}").resolve() for plan in plans for suffix in SUFFIXES}
+
+
+def check_units(exposures: ExposureSet, settings: MosaicSettings) -> None:
+    """Refuse, before any work, a mosaic of exposures whose pixels are in different units.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+
+    Raises
+    ------
+    InputError
+        If the pixels of two exposures of one mosaic are, as those in electrons and in counts.
+    """
+    by_key = {exposure.key: exposure for exposure in exposures.direct}
+    for plan in plan_mosaics(exposures.direct, exposures.product, settings):
+        first, *others = (by_key[key] for key in plan.keys)
+        odd = next((other for other in others if other.rate_unit != first.rate_unit), None)
+        if odd is not None:
+            problem = f"its pixels are in {odd.rate_unit}, those of {first.key} in {first.rate_unit}"
+            raise InputError(odd.source, problem, "Leave one of them out, or calibrate them alike")
 
 
 def check_grid(exposures: ExposureSet, settings: MosaicSettings) -> None:

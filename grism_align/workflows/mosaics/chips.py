@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.mosaic import ChipMask, MosaicGrid
     from grism_align.values.settings import MosaicSettings
 
-__all__ = ["ChipRates", "ChipStatistics", "ExposureStack"]
 
 logger = logging.getLogger(__name__)
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from grism_align.values.mosaic import MosaicGrid
     from grism_align.workflows.mosaics.chips import ChipRates, ChipStatistics, ExposureStack
 
-__all__ = ["find_cosmic_rays"]
 
 logger = logging.getLogger(__name__)
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 from grism_align.workflows.mosaics.checks import SUFFIXES, given_grid
 
-__all__ = ["MosaicOutcome", "make_mosaics"]
-
 logger = logging.getLogger(__name__)
 _STANDINGS = ("not aligned", "not aligned by their own sources (PRIOR_ONLY)")
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
-__all__ = ["catalogs_read", "check_destination", "file_of", "keep_catalogs"]
 
 
 def check_destination(

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
 
 
-__all__ = ["Destination", "destination_for", "new_folder", "waiting_room"]
-
-
 @dataclass(frozen=True)
 class Destination:
     """Where results go.

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
 
-__all__ = ["write_exposures"]
-
 
 @dataclass(frozen=True, eq=False)
 class _Correction:

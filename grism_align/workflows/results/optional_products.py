@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import Record, StarStamps
 
-__all__ = ["page_of", "pictures_of", "regions_of"]
 
 Made = TypeVar("Made")
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
 
-__all__ = ["PRODUCTS", "Findings", "Results", "findings_of"]
 
 logger = logging.getLogger(__name__)
 

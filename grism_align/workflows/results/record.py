@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import FilePair, StarStamps
 
-__all__ = ["aligned_sources", "make_record", "reference_record"]
 
 _PACKAGES = ("grism_align", "numpy", "astropy", "asdf", "stpipe")
 
@@ -105,6 +104,7 @@ def _exposure_record(exposures: ExposureSet, exposure: Exposure, files: FilePair
         start=exposure.start,
         end=exposure.end,
         exposure_time=exposure.exposure_time,
+        tracking=exposure.tracking,
         input=files.input,
         output=files.output,
         applied=exposure.applied,

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["star_stamps"]
 
 _SIZE = 41
 _LEAST_HALF, _LARGEST_HALF = 1.3, 4.0

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from grism_align.workflows.results.destination import Destination
     from grism_align.workflows.results.products import Findings
 
-__all__ = ["write_results"]
 
 logger = logging.getLogger(__name__)
 

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
 
-__all__ = ["verify_traces"]
-
-
 # More than sources in a frame, so that each has a number of its own in all frames.
 _FRAME = 10_000_000
 

@@ -8,6 +8,7 @@ import pytest
 from grism_align.algorithms.propagation.drift import learnt_errors
 from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
+from grism_align.values.tracking import Guiding, Tracking
 from grism_align.values.transform import LinearTransform
 from tests.support.associations import exposure
 
@@ -153,3 +154,26 @@ def test_the_order_and_the_common_pointing_are_irrelevant():
     found = learnt(exposures, solution)
     assert learnt(exposures[::-1], solution) == found
     assert learnt(exposures, moved) == pytest.approx(found, rel=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.5, 10.0])
+def test_the_rate_on_gyros_is_learnt_from_them_alone(rate):
+    rng = np.random.default_rng(9)
+    given = replace(GIVEN, pointing=replace(GIVEN.pointing, gyro_drift=5.0))
+    rates = []
+    for _ in range(10):
+        exposures, solution = field(rng, visits=4)
+        fits = dict(solution.fits)
+        taken = [replace(each, tracking=Tracking(Guiding.GYROS)) for each in exposures]
+        for visit in {each.visit for each in taken}:
+            drift = rate * rng.normal(size=2)
+            for each in (e for e in taken if e.visit == visit and e.is_direct):
+                before = fits[each.key].transform
+                shift = before.shift + drift * 24 * (each.mid - taken[0].mid)
+                fits[each.key] = replace(fits[each.key], transform=replace(before, shift=shift))
+        found = learnt_errors(taken, AlignmentSolution(fits), given)
+        assert found.propagation == given.propagation
+        assert found.pointing.dither_error == given.pointing.dither_error
+        rates.append(found.pointing.gyro_drift)
+    # of eight rates a standard deviation is good to a fourth of itself; the prior is three times as wide
+    assert np.exp(np.mean(np.log(rates))) == pytest.approx(rate, rel=0.35)

@@ -19,6 +19,7 @@ from grism_align.algorithms.propagation.propagation_error import (
 from grism_align.values.failure import NoSources
 from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
+from grism_align.values.tracking import Guiding
 from grism_align.values.transform import LinearTransform, TangentPlane
 from tests.support.associations import exposure
 
@@ -246,3 +247,27 @@ def test_interpolated_shift_and_roll_are_those_of_the_time():
     np.testing.assert_allclose(mean.shift, [1.0 + 0.02 / 3, -2.0 + 0.03 / 3], atol=1e-12)
     assert mean.roll == pytest.approx(0.02 + 0.01 / 3, abs=1e-9)
     assert mean.scale == pytest.approx(1.0, abs=1e-8)
+
+
+def test_on_gyros_the_error_grows_with_time():
+    settings = replace(SETTINGS, pointing=replace(SETTINGS.pointing, gyro_drift=5.0))
+    on_gyros = [replace(at(i, hours), drift_share=1.0) for i, hours in ((1, -0.2), (2, 0.3), (3, -0.4))]
+    found = propagation_covariance(on_gyros, settings) - propagation_covariance(
+        [replace(each, drift_share=0.0) for each in on_gyros], settings
+    )
+    # at a rate that is known to a fifth of itself by what is on the other side
+    moved, changed = np.array([-1.0, 1.5, -2.0]), 0.2
+    nearer = np.array([[1.0, 0, 1.0], [0, 1.5, 0], [1.0, 0, 2.0]])
+    np.testing.assert_allclose(found, np.outer(moved, moved) + (changed * nearer) ** 2, rtol=1e-9)
+    assert np.linalg.eigvalsh(found).min() > -1e-12
+
+
+def test_about_one_guide_star_only_the_roll_drifts():
+    lone = replace(at(1, 1.0), drift_share=Guiding.ONE_GUIDE_STAR.drift_share)
+    with_it, without = (
+        propagation_covariance([replace(lone, drift_share=share)], SETTINGS)[0, 0]
+        for share in (lone.drift_share, 0.0)
+    )
+    # 5 arcsec of roll, seen from 15 arcmin
+    expected = np.radians(5 / 3600) * 900
+    assert np.sqrt(with_it - without) == pytest.approx(expected, rel=0.05)

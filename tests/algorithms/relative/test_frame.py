@@ -31,7 +31,7 @@ def network(lists, groups=("a", "a", "b", "b"), kinds=("ir",) * 4):
     fixed = [number == 0 for number in range(n)]
     numbers = ["ab".index(group) for group in groups]
     made = [
-        PointingSources((str(i),), (own,), (kinds[i],), groups[i], numbers[i], 0.128, fixed[i])
+        PointingSources((str(i),), (own,), (kinds[i],), groups[i], numbers[i], 0.128, fixed[i], groups[i])
         for i, own in enumerate(lists)
     ]
     return NetworkInput(made, PLANE, pointing)

@@ -7,7 +7,7 @@ import pytest
 
 from grism_align.algorithms.relative import network as network_module
 from grism_align.algorithms.relative.cluster import Cluster, SeenSources, merge_all
-from grism_align.algorithms.relative.members import NetworkInput, PointingSources
+from grism_align.algorithms.relative.members import Footprint, NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.values.failure import ChanceMatch, LargeRms, TooFewMatches, TooFewPossible
 from grism_align.values.plane_list import PlaneList
@@ -19,6 +19,7 @@ MATCH = MatchSettings()
 RELATIVE = RelativeSettings()
 CORNERS = np.array([[-60.0, -60.0], [60.0, -60.0], [60.0, 60.0], [-60.0, 60.0]])
 PIXEL = 0.128
+EVERYWHERE = (Footprint("ir", 20 * CORNERS),)
 
 
 def error(shift=(0.0, 0.0), roll=0.0):
@@ -42,7 +43,7 @@ def pointings(lists, visits=None, groups=None, fixed=(0,), pixel=PIXEL):
     groups = visits if groups is None else groups
     numbers = [sorted(set(groups)).index(group) for group in groups]
     return [
-        PointingSources((str(i),), (own,), ("ir",), visit, group, pixel, i in fixed)
+        PointingSources((str(i),), (own,), ("ir",), visit, group, pixel, i in fixed, visit, EVERYWHERE)
         for i, (own, visit, group) in enumerate(zip(lists, visits, numbers, strict=True))
     ]
 
@@ -59,7 +60,7 @@ DITHERS = [(0.0, 0.0), (10.0, 5.0), (-8.0, 12.0), (4.0, -9.0)]
 def test_all_exposures_are_merged():
     rng = np.random.default_rng(51)
     lists = observed(FOUR, rng, DITHERS, spurious=20)
-    (cluster,), reasons = merge_all(pointings(lists, ["a", "a", "b", "b"]), PLANE, MATCH)
+    (cluster,), reasons = merge_all(network(lists, ["a", "a", "b", "b"]), MATCH)
     assert reasons == {}
     assert sorted(cluster.members) == [0, 1, 2, 3]
     first = cluster.members[0]
@@ -71,14 +72,14 @@ def test_all_exposures_are_merged():
         )
     assert cluster.seen.count.max() == 4
     assert len(cluster.seen.count) == len(cluster.seen.positions)
-    assert (cluster.confirmed().error < NOISE).all()
+    assert (cluster.confirmed(pointings(lists)).error < NOISE).all()
 
 
 def test_what_overlaps_nothing_stays_alone():
     rng = np.random.default_rng(52)
     near, far = observed([error(), error()], rng), random_list(rng, 60).moved(error((1000.0, 0.0)))
     lists = [*near, far, plane_list(np.zeros((0, 2)), [])]
-    clusters, reasons = merge_all(pointings(lists), PLANE, MATCH)
+    clusters, reasons = merge_all(network(lists), MATCH)
     assert sorted(sorted(c.members) for c in clusters) == [[0, 1], [2], [3]]
     assert reasons == {}
 
@@ -86,11 +87,11 @@ def test_what_overlaps_nothing_stays_alone():
 def test_what_matches_nothing_has_a_reason():
     rng = np.random.default_rng(53)
     lists = [*observed([error()] * 2, rng), random_list(rng, 60)]
-    clusters, reasons = merge_all(pointings(lists), PLANE, MATCH)
+    clusters, reasons = merge_all(network(lists), MATCH)
     assert sorted(len(c.members) for c in clusters) == [1, 2]
     assert isinstance(reasons[2], TooFewMatches | TooFewPossible | ChanceMatch)
-    assert merge_all(pointings([random_list(rng, 9)], ["a"]), PLANE, MATCH)[1] == {}
-    assert merge_all([], PLANE, MATCH) == ([], {})
+    assert merge_all(network([random_list(rng, 9)], ["a"]), MATCH)[1] == {}
+    assert merge_all(network([]), MATCH) == ([], {})
 
 
 def test_a_chain_is_tied_by_its_middle():
@@ -99,7 +100,7 @@ def test_a_chain_is_tied_by_its_middle():
     errors = [error((1.0, 0.0)), error(), error((0.0, -2.0))]
     centers = [(-70.0, 0.0), (0.0, 0.0), (70.0, 0.0)]
     lists = observed(errors, rng, centers, stars=field(rng, 500, 280.0), side=100.0)
-    clusters, _ = merge_all(pointings(lists, ["a", "b", "c"]), PLANE, MATCH)
+    clusters, _ = merge_all(network(lists, ["a", "b", "c"]), MATCH)
     assert [sorted(c.members) for c in clusters] == [[0, 1, 2]]
 
 
@@ -123,7 +124,7 @@ def test_a_cluster_moves_as_a_whole():
     cluster = Cluster({3: error((1.0, 0.0))}, SeenSources.by_one(own)).moved(error((0.0, 2.0)))
     np.testing.assert_allclose(cluster.members[3].shift, [1, 2])
     np.testing.assert_allclose(cluster.seen.positions.xy, [[0, 2]])
-    assert cluster.confirmed() is cluster.seen.positions
+    assert cluster.confirmed(pointings([own] * 4)) is cluster.seen.positions
 
 
 @pytest.mark.parametrize("geometry", ["shift", "rshift", "rscale"])
@@ -209,7 +210,7 @@ def test_an_exposure_that_does_not_fit_is_rejected():
     rng = np.random.default_rng(59)
     lists = observed([error()] * 4, rng)
     lists[2] = blurred(lists[2], rng)
-    assert len(merge_all(pointings(lists, ["a"] * 4), PLANE, MATCH)[0]) == 1
+    assert len(merge_all(network(lists, ["a"] * 4), MATCH)[0]) == 1
     (frame,), _ = align_network(network(lists), RELATIVE, MatchSettings(max_rms=0.1))
     assert sorted(frame.members) == [0, 1, 3]
     assert list(frame.rejected) == [2]

@@ -81,6 +81,7 @@ def test_all_are_brought_onto_the_first(observed, geometry):
         common = [star[m] == s for m, s in zip(first.matched, first.source, strict=True) if m in star]
         assert np.mean(common) > 0.99
     assert result.counts == {
+        "flagged_fixed": 0,
         "sources": sum(map(len, catalogs.values())),
         "exposures_unusable": 0,
         "frames": 1,

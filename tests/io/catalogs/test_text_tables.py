@@ -67,6 +67,11 @@ _CSV = "ra,dec,mag\n" + _rows(",")
         "ra;dec;mag;;\n{}".format(_rows(";").replace("\n", ";;\n")).encode(),
         ("ra,dec,mag\n" + "".join(f'"{line}"\n' for line in _with_commas('","').splitlines())).encode(),
         ("ra,dec,mag\n" + _rows(",") + ",,\n,,\n").encode(),
+        ("ra,dec,mag,\n" + _rows(",").replace("\n", ",\n")).encode(),
+        ("ra,dec,mag,note\n" + _rows(",")).encode(),
+        (",ra,dec,mag\n" + "".join(f"{n},{line}\n" for n, line in enumerate(_rows(",").split()))).encode(),
+        ("Stars of the field;;\nra;dec;mag\n" + _rows(";")).encode(),
+        ("ra dec mag\n" + _with_commas(" ")).encode(),
         ("RA (deg), Dec (deg), mag\n" + _rows(", ")).encode(),
         ("R.A. [deg];Dec. [deg];mag\n" + _rows(";")).encode(),
         ("ra,dec,mag\ndeg,deg,mag\n" + _rows(",")).encode(),
@@ -324,6 +329,12 @@ def test_swapped_columns_are_told(tmp_path):
     (tmp_path / "a.csv").write_text("ra,dec\n-2.5,150.1\n-2.6,150.2\n")
     with pytest.raises(InputError, match="swapped"):
         read_reference_catalog(tmp_path / "a.csv")
+
+
+def test_sexagesimal_with_decimal_commas(tmp_path):
+    (tmp_path / "a.csv").write_text("RA;Dec\n10:00:00,36;-02:30:00,9\n10:00:36,0;-02:15:00\n")
+    catalog = read_reference_catalog(tmp_path / "a.csv")
+    np.testing.assert_allclose(catalog.sky, [[150.0015, -2.50025], [150.15, -2.25]], atol=1e-12)
 
 
 def test_thousands_are_no_decimals(tmp_path):

@@ -19,7 +19,7 @@ from grism_align.values.errors import InputError
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.workflows.load import load
-from grism_align.workflows.mosaics.checks import check_grid
+from grism_align.workflows.mosaics.checks import check_grid, check_units
 from grism_align.workflows.mosaics.cosmic_rays import _method
 from tests.support.exposures import exposure as an_exposure
 from tests.support.fields import SMALL, make_field
@@ -124,6 +124,15 @@ def test_pixels_of_another_field(small, tmp_path, ra, dec):
     ):
         with pytest.raises(InputError, match=r"far\.fits"):
             check()
+
+
+def test_pixels_in_two_units_make_no_mosaic(small):
+    exposures = _truly(small)
+    check_units(exposures, MosaicSettings())
+    last = exposures.direct[-1]
+    changed = [replace(e, rate_unit="COUNTS/S") if e is last else e for e in exposures.exposures]
+    with pytest.raises(InputError, match="COUNTS/S"):
+        check_units(replace(exposures, exposures=tuple(changed)), MosaicSettings())
 
 
 def test_a_folder_that_was_left_is_removed(tmp_path):

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from grism_align.io.catalogs.services.definitions import Mirror, Service
 
-__all__ = ["joined", "role_table"]
-
 
 def role_table(answer: Table, service: Service, mirror: Mirror) -> Table:
     """Return the columns of a reference catalog, by role.

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from grism_align.io.catalogs.services.definitions import Service
     from grism_align.values.settings import ServiceSettings
 
-__all__ = ["Cache", "CacheEntry", "cache_folder", "within"]
 
 _NAME = re.compile(r"cone_(\d+\.\d+)_([+-]\d+\.\d+)_(\d+\.\d+)\.ecsv\.gz")
 

@@ -9,8 +9,6 @@ import numpy as np
 from grism_align.values.region import Cone
 from grism_align.values.sphere import separation, sky_to_vector, tangent_axes, vector_to_sky
 
-__all__ = ["CENTRE_DECIMALS", "covering_cones", "rounded_cone"]
-
 #: Of the centres of rounded cones, deg.
 CENTRE_DECIMALS = 4
 

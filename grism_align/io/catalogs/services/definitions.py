@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from grism_align.values.region import Cone
     from grism_align.values.settings import ServiceSettings
 
-__all__ = ["Column", "Mirror", "Service", "find_service", "known_services", "load_services"]
 
 _CONE = "CONTAINS(POINT('ICRS', {ra_column}, {dec_column}), CIRCLE('ICRS', {ra}, {dec}, {radius})) = 1"
 _MODES = ("auto", "sync", "async")

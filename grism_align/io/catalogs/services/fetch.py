@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from grism_align.values.region import Cone
     from grism_align.values.settings import ServiceSettings
 
-__all__ = ["cached_files", "fetch_catalog"]
 
 #: Of failures of several kinds, the one that tells most.
 _TELLING = (ServiceRefusedError, ServiceAnswerError, ServiceUnreachableError)

@@ -19,7 +19,6 @@ from grism_align import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RETRIED", "TimedSession"]
 
 #: Status codes of servers that can't now, and may soon.
 RETRIED = frozenset({429, 502, 503, 504})

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from grism_align.io.catalogs.services.definitions import Mirror
     from grism_align.values.settings import ServiceSettings
 
-__all__ = ["run_query"]
 
 #: What services say that could answer in a job, not at once.
 _NEEDS_JOB = re.compile(r"\basync|time.?limit|timed?.?out|too long|cancel|abort", re.IGNORECASE)

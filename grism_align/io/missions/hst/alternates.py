@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from astropy.io.fits import Header
 
-__all__ = ["LOST", "PREVIOUS", "PREVIOUS_OF", "archive_key", "archive_wcs", "restore_wcs"]
 
 #: Keyword of the letter of the WCS that the primary WCS replaced.
 PREVIOUS = "GALPREV"

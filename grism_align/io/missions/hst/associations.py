@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.source import Source
 
-__all__ = ["read_association"]
 
 # Keys of associations, and where HST's primary header has them.
 _HEADER = {"asn_id": "ASN_ID", "program": "PROPOSID", "target": "TARGNAME"}

@@ -15,7 +15,6 @@ from grism_align.io.missions.hst.wcscorr import NAME as WCSCORR
 if TYPE_CHECKING:
     from astropy.io import fits
 
-__all__ = ["Changes"]
 
 # Arrays that go with a science array, where they carry a WCS.
 _FOLLOWERS = ("ERR", "DQ", "SAMP", "TIME")

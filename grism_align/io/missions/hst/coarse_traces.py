@@ -6,9 +6,6 @@ import numpy as np
 
 from grism_align.values.trace import CoarseTrace, TraceModel
 
-__all__ = ["COARSE_TRACES"]
-
-
 #: Where the brightest order of a grism lies, coarsely.
 #: As functions of the place on the chip for G141 (aXe configuration G141.F140W V4.31 of STScI) and G102 (from
 #: the GRISMCONF configuration made of G102.F105W V4.32). G280: the trace is 175 to 185 pixels above the

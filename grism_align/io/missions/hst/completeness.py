@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-__all__ = ["require_end"]
 
 _TWO_CHIPS = ("UVIS", "WFC")
 

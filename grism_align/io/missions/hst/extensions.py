@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from astropy.io import fits
+
 from grism_align.io.files.cards import Bounds, Cards
 from grism_align.io.missions.hst.facts import FACTS
 from grism_align.values.errors import InputError
@@ -12,9 +14,6 @@ from grism_align.values.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astropy.io import fits
-
-__all__ = ["science_extensions"]
 
 _ARRAYS = ("SCI", "ERR", "DQ")
 _VERSIONS = Bounds(1, 99)
@@ -37,6 +36,9 @@ def science_extensions(path: Path, hdus: fits.HDUList) -> list[fits.ImageHDU]:
         array or is of another size.
     """
     arrays = [hdu for hdu in hdus if hdu.name in _ARRAYS]
+    if not all(isinstance(hdu, fits.ImageHDU | fits.CompImageHDU) for hdu in arrays):
+        problem = "one of its extensions SCI, ERR or DQ is no image (XTENSION)"
+        raise InputError(path, problem, "Fetch the file again")
     numbers = Counter((hdu.name, _version(path, hdu)) for hdu in arrays)
     twice = [f"{name},{version}" for (name, version), count in numbers.items() if count > 1]
     if twice:

@@ -6,8 +6,6 @@ from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 from grism_align.values.mission import MissionFacts
 from grism_align.values.telescope import PointingCoherence, Telescope
 
-__all__ = ["FACTS", "TELESCOPE"]
-
 _NAME = "hst"
 
 TELESCOPE = Telescope(
@@ -23,6 +21,9 @@ TELESCOPE = Telescope(
         same_pointing=0.05,
         same_roll=0.2,
         commanded=("IDC", "GSC", "HSC", "OPUS"),
+        # positions of guide stars; and, of gyros, what the HST Primer says of absolute pointings
+        guided_error=0.5,
+        unguided_error=14.0,
     ),
     cosmic_ray_bit=4096,
 )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from grism_align.values.mosaic import ChipMask
     from grism_align.values.source import Source
 
-__all__ = ["flag_cosmic_rays"]
 
 _BIT = TELESCOPE.cosmic_ray_bit
 

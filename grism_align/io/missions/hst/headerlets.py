@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 
     from astropy.io.fits import Header
 
-__all__ = [
-    "CHIP",
-    "EXTENSION",
-    "attached",
-    "distortion_names",
-    "headerlet_bytes",
-    "headerlet_extension",
-    "tables_of",
-]
 
 #: EXTNAME and XTENSION of a headerlet in an exposure.
 EXTENSION = "HDRLET"

@@ -13,27 +13,13 @@ from astropy.io import fits
 from grism_align.io.files.fits import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from astropy.io.fits import Header
     from numpy.typing import NDArray
 
     from grism_align.values.mission import WcsLabel
 
-__all__ = [
-    "STATUS_KEYWORD",
-    "UNDONE_KEYWORD",
-    "LinearTerms",
-    "distortion_models",
-    "headerlet_name",
-    "model_of",
-    "solution_name",
-    "solution_of",
-    "wcs_name",
-    "write_linear_terms",
-    "write_region",
-    "write_wcs",
-]
 
 #: Primary keyword that tells how an exposure came out.
 STATUS_KEYWORD = "GALIGN"
@@ -77,12 +63,22 @@ def wcs_name(science: Header, primary: Header, solution: str) -> str:
 
 def model_of(science: Header, primary: Header) -> str:
     """Return the distortion model, ``IDC_<root>``: from WCSNAME, else from IDCTAB in either header."""
+    return next(_models(science, primary), "IDC_unknown")
+
+
+def models_of(science: Header, primary: Header) -> str:
+    """Return the distortion models that WCSNAME and IDCTAB name, usually one; empty for none."""
+    return ", ".join(dict.fromkeys(_models(science, primary)))
+
+
+def _models(science: Header, primary: Header) -> Iterator[str]:
     found = re.match(r"IDC_[^-]+", str(science.get("WCSNAME", "")))
     if found:
-        return found.group(0)
-    tables = (str(header.get("IDCTAB", "")).split("$")[-1].split("/")[-1] for header in (science, primary))
-    roots = (name.removesuffix("_idc.fits") for name in tables if name.endswith("_idc.fits"))
-    return "IDC_" + next(roots, "unknown")
+        yield found.group(0)
+    for header in (science, primary):
+        name = str(header.get("IDCTAB", "")).split("$")[-1].split("/")[-1]
+        if name.endswith("_idc.fits"):
+            yield "IDC_" + name.removesuffix("_idc.fits")
 
 
 def solution_of(name: str) -> str:

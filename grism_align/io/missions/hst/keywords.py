@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from grism_align.io.files.cards import Cards
 
-__all__ = ["INSTRUMENTS", "ab_zero_point", "guide_star_of", "instrument_of", "positive_number"]
 
 #: INSTRUME and DETECTOR of the instruments that are read, and the name that the package gives them.
 INSTRUMENTS: dict[tuple[str, str], str] = {

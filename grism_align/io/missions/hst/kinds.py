@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from astropy.io import fits
 
-__all__ = ["refuse_other_kinds"]
 
 _EXPOSURE = "Give the calibrated exposure, {root}_flc.fits or {root}_flt.fits"
 _EXPOSURES = "Give the exposures that it was made of, *_flc.fits or *_flt.fits"

@@ -15,7 +15,7 @@ from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.completeness import require_end
 from grism_align.io.missions.hst.extensions import science_extensions
 from grism_align.io.missions.hst.facts import FACTS, TELESCOPE
-from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, solution_of
+from grism_align.io.missions.hst.headers import STATUS_KEYWORD, model_of, models_of, solution_of
 from grism_align.io.missions.hst.keywords import (
     INSTRUMENTS,
     ab_zero_point,
@@ -24,6 +24,8 @@ from grism_align.io.missions.hst.keywords import (
     positive_number,
 )
 from grism_align.io.missions.hst.kinds import refuse_other_kinds
+from grism_align.io.missions.hst.original_pointing import original_pointing
+from grism_align.io.missions.hst.tracking import tracking_of
 from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
 
-__all__ = ["read_exposure", "read_instrument", "read_keywords", "read_pixels"]
 
 _WCS_NAME = re.compile("WCSNAME[A-Z]?")
 _CALIBRATED = f"Give {FACTS.reads}"
@@ -174,10 +175,13 @@ def _build_exposure(
         chips=chips,
         wcs_solution=solution_of(names.get("WCSNAME", "")),
         alternates=_alternates(science, primary, cast("FitsWcs", chips[0].wcs)),
+        original=original_pointing(science, chips[0]),
+        distortion=models_of(science.header, primary.header),
         taken_names=tuple(names.values()),
         wcs_name=names.get("WCSNAME", ""),
         is_product=STATUS_KEYWORD in primary.header,
         rate_unit=f"{unit.removesuffix('/S')}/S",
+        tracking=tracking_of((primary, science)),
         wavelength=1e-10 * positive_number((science, primary), "PHOTPLAM"),
     )
 

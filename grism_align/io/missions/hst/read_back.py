@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.source import Source
 
-__all__ = ["PointsOnSky", "as_others_read", "check_file", "check_wcs"]
-
 # What the linear terms may lack of a correction by arcminutes, and text of a number, arcsec.
 _TOLERANCE = 1e-4
 _REMEDY = (

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Edits", "rewrite"]
 
 _BLOCK = 1 << 20
 _RECORD = 2880

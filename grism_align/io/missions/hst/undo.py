@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.source import Source
 
-__all__ = ["check_undo", "read_corrections", "undo_exposure"]
 
 _FRESH = "Fetch the file from the archive again to start from its first WCS"
 

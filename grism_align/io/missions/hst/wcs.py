@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from numpy.typing import ArrayLike, NDArray
 
+    from grism_align.io.missions.hst.headers import LinearTerms
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["FitsWcs", "corrected_linear_terms"]
 
 # Grid of points on a chip, a side, on which the corrected linear terms are found.
 _GRID = 5
@@ -69,6 +69,23 @@ class FitsWcs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             return cls(WCS(header, tables), shape)
+
+    @classmethod
+    def tangential(cls, terms: LinearTerms, shape: tuple[int, int]) -> FitsWcs:
+        """Make a WCS of linear terms alone.
+
+        Parameters
+        ----------
+        terms : LinearTerms
+            Of a TAN projection.
+        shape : (ny, nx)
+            Size of the chip.
+        """
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
+        wcs.wcs.crpix, wcs.wcs.crval, wcs.wcs.cd = terms.crpix, terms.crval, terms.cd
+        wcs.wcs.set()
+        return cls(wcs, shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle every number as it is; astropy's own pickles round them as headers do."""

@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "RUN_UPDATEWCS",
-    "check_distortion",
-    "check_scale",
-    "check_stated_once",
-    "linear_terms",
-    "wcs_header",
-]
 
 RUN_UPDATEWCS = (
     "Run stwcs.updatewcs on the file, or fetch it from the archive again: "

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from numpy.typing import NDArray
 
-__all__ = ["NAME", "wcscorr_row", "with_rows", "without_rows"]
 
 #: EXTNAME of the table.
 NAME = "WCSCORR"

@@ -10,7 +10,6 @@ from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 if TYPE_CHECKING:
     from grism_align.io.files.cards import Cards
 
-__all__ = ["UNFILTERED", "filter_of"]
 
 #: Filter of an exposure that was taken without one.
 UNFILTERED = "CLEAR"

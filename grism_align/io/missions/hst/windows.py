@@ -5,8 +5,6 @@ from __future__ import annotations
 from grism_align.io.files.cards import Bounds, Cards
 from grism_align.values.detector import DetectorWindow
 
-__all__ = ["detector_window"]
-
 # Pixels a side that detectors bin, and what LTM1_1 may be.
 _BINNED = Bounds(1, 16)
 _SCALE = Bounds(1 / 16, 16)

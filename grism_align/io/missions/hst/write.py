@@ -21,6 +21,7 @@ from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.alternates import archive_key, archive_wcs
 from grism_align.io.missions.hst.changes import Changes
+from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.io.missions.hst.headerlets import (
     CHIP,
     attached,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from grism_align.values.source import Source
     from grism_align.values.transform import LinearTransform
 
-__all__ = ["write_exposure"]
 
 # Below this, in arcsec, a correction is the one that the file already has.
 _NEGLIGIBLE = 1e-6
@@ -133,10 +133,8 @@ def _tell(header: fits.Header, exposure: Exposure, fit: ExposureFit) -> None:
     """Say in the primary header how the exposure came out (in place)."""
     header[STATUS_KEYWORD] = (fit.status.value, "grism_align: status of the WCS")
     header["GALVERS"] = (__version__, "grism_align: version")
-    header.remove("GALERROR", ignore_missing=True)
-    if fit.transform is not None:
-        error = round(1e3 * fit.transform.at(exposure.plane).axis_error, 3)
-        header["GALERROR"] = (error, "[mas] grism_align: error of the WCS, an axis")
+    error = round(1e3 * _error(exposure, fit), 3)
+    header["GALERROR"] = (error, "[mas] grism_align: error of the WCS, an axis")
     header.remove("GALGOVRN", ignore_missing=True)
     if fit.governors:
         names = _in_card(fit.governors)
@@ -144,6 +142,14 @@ def _tell(header: fits.Header, exposure: Exposure, fit: ExposureFit) -> None:
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     words = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}"
     header["HISTORY"] = plain_text(words).strip()
+
+
+def _error(exposure: Exposure, fit: ExposureFit) -> float:
+    """Return the error of an axis, arcsec: of the correction or, without one, of the pointing as it is."""
+    if fit.transform is not None:
+        return fit.transform.at(exposure.plane).axis_error
+    is_guided = exposure.tracking.guiding.drift_share < 1
+    return TELESCOPE.coherence.guided_error if is_guided else TELESCOPE.coherence.unguided_error
 
 
 def _in_card(names: Sequence[str]) -> str:

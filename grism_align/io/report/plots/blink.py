@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents
     from grism_align.values.record import StarStamps
 
-__all__ = ["Blink", "Pair", "blink_of"]
 
 _BITS = 255
 

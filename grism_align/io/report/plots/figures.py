@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["CLIPPED", "EAST", "FAINT", "GRISM", "INK", "NORTH", "Plotter"]
 
 # Stand-ins that matplotlib writes and the page's variables replace.
 INK, FAINT, EAST, NORTH, CLIPPED, GRISM = (f"#0102{number:02x}" for number in range(6))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.plots.figures import Plotter
     from grism_align.values.solution import ExposureFit
 
-__all__ = ["Panel", "absolute_panels", "relative_panels", "relative_summary"]
 
 #: Beyond this many exposures they are summarised, and the worst are shown.
 MOST_PANELS = 40

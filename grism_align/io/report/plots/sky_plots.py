@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry
     from grism_align.io.report.plots.figures import Plotter
 
-__all__ = ["sky_panel"]
-
 
 def sky_panel(contents: Contents, plotter: Plotter) -> Panel | None:
     """Outlines of the exposures with the catalog's stars; None without exposures."""

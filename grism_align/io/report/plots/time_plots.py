@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry
     from grism_align.io.report.plots.figures import Plotter
 
-__all__ = ["time_panels"]
 
 _MAS_PER_ARCSEC = 1e3
 

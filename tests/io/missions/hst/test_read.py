@@ -129,8 +129,9 @@ def test_compressed_whatever_the_name_says(direct_path, tmp_path, suffix):
     path = tmp_path / direct_path.name.replace(".fits", suffix)
     path.write_bytes(gzip.compress(direct_path.read_bytes()))
     exposure = read_exposure(path)
-    assert replace(exposure, source=file_source(direct_path), chips=()) == replace(
-        read_exposure(direct_path), chips=()
+    bare = {"chips": (), "original": None}
+    assert replace(exposure, source=file_source(direct_path), **bare) == replace(
+        read_exposure(direct_path), **bare
     )
     assert wcs_apart(path, direct_path) == 0
     [(_, pixels)] = read_pixels(exposure)
@@ -453,3 +454,36 @@ def test_a_file_that_goes_away_before_its_pixels_are_read(direct_path, tmp_path)
     with pytest.raises(InputError) as caught:
         list(read_pixels(exposure))
     assert caught.value.path == str(path)
+
+
+def test_the_pointing_as_commanded_stays_when_a_wcs_is_moved(direct_path, tmp_path):
+    before = read_exposure(direct_path)
+    assert before.original is not None
+    moved = ("SCI", "CRVAL2", fits.getval(direct_path, "CRVAL2", 1) + 0.001)
+    after = read_exposure(edited(direct_path, tmp_path / direct_path.name, moved))
+    here = [[40.0, 50.0]]
+    np.testing.assert_array_equal(after.original.wcs.to_sky(here), before.original.wcs.to_sky(here))
+    assert (
+        apart(before.original.wcs.to_sky(here), before.chips[0].wcs.to_sky(here))
+        < 1e3 * before.original.error
+    )
+
+
+def test_without_alternate_o_the_aperture_tells_the_pointing(direct_path, tmp_path):
+    header = fits.getheader(direct_path, 1)
+    bare = edited(direct_path, tmp_path / "bare.fits", ("SCI", "CRVAL1O", None))
+    exposure = read_exposure(bare)
+    middle = 0.5 * (np.array(exposure.chips[0].shape[::-1]) - 1)
+    place = exposure.original.wcs.to_sky([middle])[0]
+    np.testing.assert_allclose(place, [header["RA_APER"], header["DEC_APER"]])
+    assert exposure.original.error > 1
+    neither = edited(bare, tmp_path / "neither.fits", ("SCI", "RA_APER", None))
+    assert read_exposure(neither).original is None
+
+
+def test_the_distortion_models_that_a_header_names(direct_path, tmp_path):
+    [root] = {read_exposure(direct_path).distortion}
+    assert root.startswith("IDC_")
+    table = ("PRIMARY", "IDCTAB", "iref$other_idc.fits")
+    other = edited(direct_path, tmp_path / direct_path.name, table)
+    assert read_exposure(other).distortion == f"{root}, IDC_other"

@@ -1,0 +1,162 @@
+"""What direct exposures can lend a grism exposure: their corrections, from the WCS that it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.algorithms.propagation.wcs_agreement import WcsAgreement, WcsPair
+from grism_align.values.failure import NoCommonStart, NotAligned, WcsChanged
+from grism_align.values.solution import FitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from grism_align.algorithms.propagation.pair import DirectCandidate
+    from grism_align.algorithms.propagation.wcs_agreement import Disagreement
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.failure import Remark
+    from grism_align.values.solution import AlignmentSolution, ExposureFit
+    from grism_align.values.transform import LinearTransform
+
+
+@dataclass(frozen=True)
+class Lent:
+    """What a direct exposure can lend.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        Its own.
+    transform : LinearTransform
+        The correction, from the WCS that the grism exposure starts from.
+    shared_wcs : str
+        Which WCS they have in common, where they start from different ones.
+    variance : float, arcsec^2
+        Of its shift against other exposures, of one axis.
+    changed : WcsChanged or None
+        That the WCSs of the two are not one solution though they have one name.
+    bridge_error : float, arcsec
+        What getting from the one to the other adds to the error, of one axis.
+    """
+
+    fit: ExposureFit
+    transform: LinearTransform
+    shared_wcs: str
+    variance: float
+    changed: WcsChanged | None = None
+    bridge_error: float = 0.0
+
+
+class Lender:
+    """Lends the corrections of direct exposures.
+
+    Parameters
+    ----------
+    grisms, directs : sequence of Exposure
+        The exposures of a field.
+    solution : AlignmentSolution
+        Total corrections of the direct exposures.
+    variances : mapping of str to float, arcsec^2
+        Of their shifts against each other, of one axis.
+    """
+
+    def __init__(
+        self,
+        grisms: Sequence[Exposure],
+        directs: Sequence[Exposure],
+        solution: AlignmentSolution,
+        variances: Mapping[str, float],
+    ) -> None:
+        self._solution, self._variances = solution, variances
+        self._agreement = WcsAgreement(list(self._pairs(grisms, directs)))
+
+    def _pairs(self, grisms: Sequence[Exposure], directs: Sequence[Exposure]) -> Iterator[WcsPair]:
+        for grism in grisms:
+            for direct in directs:
+                fit = self._solution.fits.get(direct.key)
+                is_own = (grism.visit, grism.group, grism.instrument) == (
+                    *(direct.visit, direct.group),
+                    direct.instrument,
+                )
+                if is_own and fit is not None and fit.transform is not None:
+                    start = common_start(grism, direct, fit.transform.plane)
+                    if start is not None:
+                        yield WcsPair(grism, direct, start)
+
+    def lend(
+        self, grism: Exposure, candidates: Iterable[DirectCandidate]
+    ) -> tuple[dict[str, Lent], dict[str, Remark]]:
+        """Collect what direct exposures can lend a grism exposure, and why others of them can't.
+
+        Parameters
+        ----------
+        grism : Exposure
+            The dispersed exposure.
+        candidates : iterable of DirectCandidate
+            Who might.
+        """
+        lent: dict[str, Lent] = {}
+        refusals: dict[str, Remark] = {}
+        for candidate in candidates:
+            found = self._lent(grism, candidate.exposure)
+            if isinstance(found, Lent):
+                lent[candidate.key] = found
+            else:
+                refusals[candidate.key] = found
+        return lent, refusals
+
+    def _lent(self, grism: Exposure, direct: Exposure) -> Lent | Remark:
+        fit = self._solution.fits.get(direct.key)
+        if fit is None or fit.transform is None:
+            return NotAligned()
+        start = common_start(grism, direct, fit.transform.plane)
+        if start is None:
+            return NoCommonStart(direct.wcs_solution, grism.wcs_solution)
+        found = self._agreement.disagreement(WcsPair(grism, direct, start), fit.transform.plane)
+        lent = Lent(
+            fit,
+            start.transform.then(fit.transform),
+            start.solution,
+            self._variances.get(direct.key, 0.0),
+        )
+        if found is None:
+            return lent
+        changed = _remark(grism, direct.key, start.solution or grism.wcs_solution, found)
+        if not found.is_believed:
+            return changed
+        return replace(
+            lent,
+            transform=found.moved.then(lent.transform),
+            changed=changed,
+            bridge_error=found.error,
+        )
+
+
+def _remark(grism: Exposure, direct: str, solution: str, found: Disagreement) -> WcsChanged:
+    there = found.moved.at(grism.plane)
+    shift = float((there.shift @ there.shift) ** 0.5)
+    return WcsChanged(direct, solution, found.size, shift, there.roll, there.scale - 1.0, found.distortion)
+
+
+def usable(candidates: Iterable[DirectCandidate], lent: Mapping[str, Lent]) -> tuple[DirectCandidate, ...]:
+    """Keep the candidates that lend a correction, and say how good it is.
+
+    Parameters
+    ----------
+    candidates : iterable of DirectCandidate
+        Any.
+    lent : mapping of str to Lent
+        What those lend that can.
+    """
+    return tuple(
+        replace(
+            each,
+            is_solid=lent[each.key].fit.status is not FitStatus.PRIOR_ONLY and lent[each.key].changed is None,
+            frame=lent[each.key].fit.frame,
+            variance=lent[each.key].variance,
+        )
+        for each in candidates
+        if each.key in lent
+    )
