@@ -7,8 +7,8 @@
 Each card of simulated exposures of WFC3/IR (a direct one and a grism) and ACS/WFC is damaged in each of some
 thirty ways (`grism_align.simulation.damage`): deleted, stated twice, NaN, INDEF, a decimal comma, another
 type, out of range, characters that headers don't have, a rival beside it. `grism-align associate` runs on
-each in this process, together with an exposure that is whole. It must end with 0 or 1 and, with 1, name the
-file.
+each in this process, together with an exposure that is whole. It must end with a code of its own and, where
+that is not 0, name the file.
 
 Whole runs align four exposures, one of them damaged, to their true catalog. Every exposure that is ALIGNED
 afterwards is compared with the truth on a grid, in units of the error that its fit claims there: none may be
@@ -52,7 +52,7 @@ def associate(truth: Truth, damage: Damage, target: Path, folder: Path) -> str:
             code = command(words)
     except Exception:  # noqa: BLE001  # what is looked for
         return traceback.format_exc()
-    if code == 1 and target.name not in said.getvalue():
+    if code and target.name not in said.getvalue():
         return f"no file is named: {said.getvalue()}"
     return f"exit {code}"
 
@@ -150,6 +150,7 @@ def _one_run(truth: Truth, path: Path, damage: Damage, folder: Path) -> str:
     try:
         with tempfile.TemporaryDirectory(dir=folder) as out:
             result = run(truth.paths, folder / "truth.ecsv", Path(out))
+            is_in = path.name in {Path(exposure.source).name for exposure in result.exposures}
             off = {key: pull for key, pull in pulls(truth, result, Path(out)).items() if pull > _LIMIT}
     except GrismAlignError as error:
         return "refused" if path.name in str(error) else f"no file is named: {error}"
@@ -158,7 +159,9 @@ def _one_run(truth: Truth, path: Path, damage: Damage, folder: Path) -> str:
         return "traceback"
     finally:
         path.write_bytes(whole)
-    return f"OFF {off}" if off else "right"
+    if off:
+        return f"OFF {off}"
+    return "right" if is_in else "left out"
 
 
 def main() -> None:
