@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from grism_align import __version__
 from grism_align.commands.apply_shift_undo import add_apply, add_shift, add_undo
 from grism_align.commands.associate import add_associate
+from grism_align.commands.check import add_check
 from grism_align.commands.demo import add_demo
 from grism_align.commands.fetch_catalog import add_fetch_catalog
 from grism_align.commands.grizli_visits import add_grizli_visits
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 #: Each adds the parser of one command and sets what it runs.
 _COMMANDS = (
+    add_check,
     add_associate,
     add_fetch_catalog,
     add_apply,

@@ -67,7 +67,7 @@ def _apply(options: argparse.Namespace) -> ExitCode:
     if plan.already:
         print(f"{len(plan.already)} have their correction already: {', '.join(plan.already)}")
     for key, difference in plan.rebased.items():
-        print(f"{key} re-based: {difference}")
+        print(f"{key} carried over: {difference}")
     if plan.left_out:
         print(f"Not on record, left out: {', '.join(plan.left_out)}")
     if destination.in_place and plan.is_done:

@@ -45,10 +45,9 @@ def _report(options: argparse.Namespace) -> None:
     source = options.provenance.expanduser()
     target = report_path(source) if options.output is None else options.output.expanduser()
     _check_page(target, source)
-    record = read_record(source)
-    print(write_report(record, target))
+    print(write_report(source, target))
     if options.regions is not None:
-        for path in write_regions(record, options.regions.expanduser()):
+        for path in write_regions(read_record(source), options.regions.expanduser()):
             print(path)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
+from grism_align.values.fitted import fitted_in_words
 from grism_align.values.settings import (
     MatchSettings,
     MotionSettings,
@@ -73,6 +74,8 @@ class RelativeAlignStep(GrismAlignStep):
             )
         for warning in result.warnings:
             logger.warning(warning)
+        for sentence in fitted_in_words(result.solution.fits):
+            logger.info(sentence)
         note = "; ".join(result.warnings)
         if len(exposures.direct) == 1:
             note = "one direct exposure: nothing to align it with"

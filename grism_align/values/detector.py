@@ -36,7 +36,7 @@ class DetectorWindow:
         return np.asarray((xy + 1.0 - np.array(self.ltv)) / np.array(self.ltm) - 1.0)
 
     def from_chip(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero-based pixels (N, 2) of the array of those of the detector."""
+        """Zero-based pixels (N, 2) of the array of those of the detector, within the array or not."""
         return np.asarray((xy + 1.0) * np.array(self.ltm) + np.array(self.ltv) - 1.0)
 
     def offsets(

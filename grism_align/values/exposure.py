@@ -68,11 +68,14 @@ class OriginalPointing:
     ----------
     wcs : PixelSky
         Pixels to sky, without distortion.
+    pixel : (x, y)
+        Where it holds, zero-based: elsewhere the distortion is missing.
     error : float, arcsec
         How far off it WCSs of one solution may be, and differently in a filter and a grism.
     """
 
     wcs: PixelSky
+    pixel: tuple[float, float]
     error: float
 
 

@@ -124,12 +124,17 @@ class FailureCode(Enum):
     NO_CATALOG = ("no reference catalog ({outcomes})", "See what was tried, and mend it or give a file")
     NOT_TIED = ("not tied to {catalog}{causes}", f"{_DEEPER_CATALOG}; relative to each other they are good")
     SEPARATE_FRAME = (
-        "not tied to the frame of {main}: {exposures}",
+        "in a frame of its own, not tied to that of {main} ({exposures})",
         "Tie the frames to a catalog; they may be off from each other as the pointing is",
+    )
+    DISPLACED_VISITS = (
+        "visits lie {apart:.1f} arcsec apart, where {error:g} is the error of a pointing: which of them is "
+        "right only a catalog tells; {reference} fixes the frame",
+        "Tie the frame to a catalog, or name a visit that is right as the reference",
     )
     MOVES_WITH_FRAME = ("{unit} moves with its frame: {cause}", "Give a deeper catalog")
     BY_POINTING = ("aligned by the sources of {exposures}, taken at the same instant", _NOTHING)
-    CORRECTED_LIKE = ("corrected like {exposures}, error {error:.0f} mas", "Good to tens of mas")
+    CORRECTED_LIKE = ("corrected like {exposures}, error {error:.0f} mas", "Enough to find its spectra by")
     INSTEAD_OF = ("instead of {candidates}", _OWN_DIRECT)
     PASSED_OVER = ("{exposure} ({cause})", _OWN_DIRECT)
     NOT_ALIGNED = ("not aligned", "See why the direct exposure failed")
@@ -169,7 +174,7 @@ class FailureCode(Enum):
         f"Trust the claimed error; {_VERIFY}",
     )
     FLAGGED_BY_HEADERS = ("its headers say {flags}", "Look at the file, and at its jitter file")
-    SHIFT_ERROR = ("error {error:.0f} mas", f"Enough for extracting spectra; {_VERIFY}")
+    SHIFT_ERROR = ("claimed error {error:.0f} mas, {pixels:.2f} px", f"See whether that will do; {_VERIFY}")
     SPECTRA_OFF = (
         "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}{refusal}",
         "Use refine_grism, or let the extraction fit the offset across the dispersion",
@@ -189,7 +194,7 @@ class FailureCode(Enum):
         "and not believed",
         "See whether the grism's configuration is that of the exposure; else raise refine_limit",
     )
-    REBASED = ("re-based from the WCS on record", _NOTHING)
+    REBASED = ("carried over from the input WCS on record", _NOTHING)
 
     @property
     def sentence(self) -> str:
@@ -535,6 +540,14 @@ class SeparateFrame(Remark, code=FailureCode.SEPARATE_FRAME):
     exposures: tuple[str, ...]
 
 
+class DisplacedVisits(Remark, code=FailureCode.DISPLACED_VISITS):
+    """Visits farther apart a priori than pointings are wrong, both arcsec, and what fixes the frame."""
+
+    apart: float
+    error: float
+    reference: str
+
+
 class MovesWithFrame(Remark, code=FailureCode.MOVES_WITH_FRAME):
     """A visit or exposure that was to be tied by itself, and could not be."""
 
@@ -665,9 +678,10 @@ class FlaggedByHeaders(Remark, code=FailureCode.FLAGGED_BY_HEADERS):
 
 
 class ShiftError(Remark, code=FailureCode.SHIFT_ERROR):
-    """Error of the shift of a correction, the larger axis, mas."""
+    """Claimed error of the correction of a grism exposure, of one axis, mas and pixels."""
 
     error: float
+    pixels: float
 
 
 class SpectraOff(Remark, code=FailureCode.SPECTRA_OFF):
@@ -717,7 +731,7 @@ class DriftTooLarge(Remark, code=FailureCode.DRIFT_TOO_LARGE):
 
 
 class Rebased(Remark, code=FailureCode.REBASED):
-    """A correction on record that was brought to another starting WCS."""
+    """A correction on record that was carried over to another input WCS."""
 
 
 def remark_entry(remark: Remark) -> dict[str, Any]:

@@ -287,11 +287,15 @@ class StarStamps:
     )
     after: NDArray[np.float32] = recorded("The same by the corrected WCS.", shape=("n + 1", "size", "size"))
     off_before: Floats = recorded(
-        "How far the light is from the middle of the pictures before; NaN for a dark one.",
+        "How far the images are from the star by the WCS before, rms; without `common_offset`.",
         unit="arcsec",
         shape=("n + 1",),
     )
-    off_after: Floats = recorded("The same of those after.", unit="arcsec", shape=("n + 1",))
+    off_after: Floats = recorded(
+        "How far the star's light is from the middle of the picture after; NaN for a dark one.",
+        unit="arcsec",
+        shape=("n + 1",),
+    )
 
 
 @declared()

@@ -148,7 +148,7 @@ class FailureSettings(Settings):
     )
 
 
-_GEOMETRIES = ("shift", "rshift", "rscale", "general")
+_GEOMETRIES = ("auto", "shift", "rshift", "rscale", "general")
 
 
 @dataclass(frozen=True)
@@ -220,13 +220,25 @@ class RelativeSettings(Settings):
 
     reference: str | None = _parameter(
         None,
-        "Exposure that keeps its WCS, or visit whose mean shift and roll stay; default: the first direct one",
+        "Exposure that keeps its WCS, or visit whose mean shift and roll stay; default: the first direct one "
+        "that is where most visits say",
     )
     fitgeometry: str = _parameter(
-        "rshift",
-        "Fitted besides shifts: nothing (shift), roll (rshift), and scale (rscale), and shears (general)",
+        "auto",
+        "Fitted besides shifts: nothing (shift), roll (rshift), and scale (rscale), and shears (general); "
+        "auto: a roll, and of the others what the data ask for",
         "",
         choices=_GEOMETRIES,
+    )
+    roll: str = _parameter(
+        "auto",
+        "One roll, and what else is fitted, for a guide-star acquisition, or for each exposure; auto: for "
+        "each exposure where the data ask for it",
+        "",
+        choices=("auto", "acquisition", "exposure"),
+    )
+    least_evidence: float = _parameter(
+        3.0, "Logarithm of the Bayes factor from which on the data ask for more", "", (0.0, 1000.0)
     )
     centroid_floor: float = _parameter(
         0.005,
@@ -253,6 +265,10 @@ class PointingSettings(Settings):
     scale_error: float = _parameter(
         1e-4, "Error of the scale, and of the shears, of a guide-star acquisition", "", (1e-7, 0.1)
     )
+    dither_roll_error: float = _parameter(
+        0.002, "Change of the roll within a guide-star acquisition, where it changes", "deg", (1e-6, 90.0)
+    )
+    dither_scale_error: float = _parameter(1e-5, "The same of the scale, and of the shears", "", (1e-8, 0.1))
     gyro_drift: float = _parameter(
         5.0,
         "Drift of the pointing where gyros hold it, of one axis; a first guess",
@@ -288,8 +304,9 @@ class ReferenceSettings(Settings):
         None, "Epoch of the positions where the file does not give it", "Julian year", (1800.0, 2200.0)
     )
     fitgeometry: str = _parameter(
-        "rscale",
-        "What is fitted: shift, shift and roll (rshift), and scale (rscale), or all linear terms (general)",
+        "auto",
+        "What is fitted: shift, shift and roll (rshift), and scale (rscale), or all linear terms (general); "
+        "auto: rscale of a frame, and of its exposures what their relative alignment has",
         "",
         choices=_GEOMETRIES,
     )

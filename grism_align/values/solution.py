@@ -24,13 +24,16 @@ Floats = NDArray[np.float64]
 
 _UNKNOWN = float("nan")
 
+#: Claimed errors of a grism exposure beyond these, pixels, are remarked, and are too large to rely on.
+NOTABLE_ERROR, LARGE_ERROR = 0.1, 0.2
+
 
 class FitStatus(Enum):
     """How an exposure came out.
 
-    REFERENCE: it fixes the frame. ALIGNED: its own sources, with those of the exposures taken at the same
-    instant, give its correction. PRIOR_ONLY: they don't, and it is corrected like the other exposures of its
-    guide-star acquisition. FAILED: it keeps its WCS.
+    REFERENCE: it fixes the frame, or follows an exposure that does so alone. ALIGNED: its own sources, with
+    those of the exposures taken at the same instant, give its correction. PRIOR_ONLY: they don't, and it is
+    corrected like the other exposures of its guide-star acquisition. FAILED: it keeps its WCS.
     """
 
     REFERENCE = "REFERENCE"
@@ -120,6 +123,27 @@ class ExposureFit:
         "That lists without a common source match as well.", default=_UNKNOWN
     )
     geometry: str = recorded("What was fitted: `shift`, `rshift`, `rscale` or `general`.", default="")
+    roll: str = recorded(
+        "Whether its guide-star acquisition has one roll (`acquisition`), and what else was fitted, or each "
+        "exposure has (`exposure`).",
+        default="",
+    )
+    roll_evidence: float = recorded(
+        "What the acquisition's exposures say for a roll of each: logarithm of the Bayes factor.",
+        default=_UNKNOWN,
+    )
+    scale_evidence: float = recorded(
+        "What the frame says for scales that differ between acquisitions, the same.", default=_UNKNOWN
+    )
+    shear_evidence: float = recorded(
+        "What the frame says for scales and shears that differ, the same.", default=_UNKNOWN
+    )
+    systematic_error: float = recorded(
+        "Error of one axis that neighbouring sources of an acquisition share, as of a distortion; in the "
+        "covariance.",
+        unit="mas",
+        default=_UNKNOWN,
+    )
     remarks: tuple[Remark, ...] = recorded("Why it failed, or what to know about it.", default=())
     governed: Governed | None = recorded(
         "How a grism exposure came by the correction; null for a direct one.", default=None

@@ -264,7 +264,7 @@ def _compared(exposure: Exposure, entry: ExposureRecord, plane: TangentPlane) ->
 
 def _renamed(exposure: Exposure, entry: ExposureRecord) -> str:
     mine, known = exposure.wcs_solution or "without name", entry.wcs_solution or "without name"
-    return f"its starting WCS ({mine})" if mine == known else f"its starting WCS ({mine}, on record {known})"
+    return f"its input WCS ({mine})" if mine == known else f"its input WCS ({mine}, on record {known})"
 
 
 def _models(exposure: Exposure, entry: ExposureRecord) -> str:
@@ -301,7 +301,7 @@ def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit |
 
 
 def _rebased(restored: ExposureSet, bridges: Mapping[str, LinearTransform]) -> ExposureSet:
-    """Return the fits of some exposures, from other starting WCSs."""
+    """Return the fits of some exposures, from other input WCSs."""
 
     def first(fit: ExposureFit, bridge: LinearTransform) -> ExposureFit:
         return fit if fit.transform is None else replace(_noted(fit), transform=bridge.then(fit.transform))

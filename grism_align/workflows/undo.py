@@ -13,6 +13,7 @@ from grism_align.io.files.staging import Staging, output_errors, remove_leftover
 from grism_align.io.missions import check_undo, file_source, read_corrections, undo_exposure
 from grism_align.values.errors import InputError, OutputError
 from grism_align.workflows.executors import SerialExecutor
+from grism_align.workflows.results.superseded import mark_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,6 +77,7 @@ def undo_files(
             staged = {path: out.path(target) for path, target in final.items()}
             named = {str(path): path for path in final}
             written = executor.map(partial(_undo, staged=staged), named, "Undoing")
+            mark_pages(list(final.values()), out)
             undone = tuple(
                 replace(one, target=file_source(target))
                 for one, target in zip(written, final.values(), strict=True)

@@ -74,12 +74,12 @@ def test_rebase(field, tmp_path, capsys):
     command = ("apply", field.record, new, "--output_dir", tmp_path / "again")
     assert run(*command) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"grism-align apply: {new / 'idem01a1q_flt.fits'}: its starting WCS (IDC)")
+    assert said.startswith(f"grism-align apply: {new / 'idem01a1q_flt.fits'}: its input WCS (IDC)")
     assert "up to 1000 mas" in said
     assert "give --rebase" in said
     assert not (tmp_path / "again").exists()
     assert run(*command, "--rebase") == 3
-    assert "idem01a1q re-based: its starting WCS" in capsys.readouterr().out
+    assert "idem01a1q carried over: its input WCS" in capsys.readouterr().out
     assert apart(field.out, tmp_path / "again", field.names) < 0.01
     tree = read_record(tmp_path / "again/field_provenance.asdf")
     assert tree.activities[-1].counts["rebased"] == 1

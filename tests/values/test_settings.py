@@ -67,7 +67,7 @@ def test_bounds_are_included_and_held(group, parameter):
         (MatchSettings, {"clip": "four"}, r"parameter clip='four': must be a number"),
         (MatchSettings, {"brightest": None}, r"parameter brightest=None: must be a number"),
         (MatchSettings, {"tolerance": float("nan")}, r"tolerance=nan: must be within \[0.01, 5\]"),
-        (RelativeSettings, {"fitgeometry": "affine"}, "must be one of shift, rshift, rscale, general"),
+        (RelativeSettings, {"fitgeometry": "affine"}, "must be one of auto, shift, rshift, rscale, general"),
         (DetectionSettings, {"threshold": 0.5}, r"must be within \[1, inf\]"),
         (DetectionSettings, {"separation": 2.5}, r"separation=2.5: must be a whole number"),
     ],

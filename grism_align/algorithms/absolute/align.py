@@ -19,6 +19,7 @@ from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
 from grism_align.algorithms.fitting.fit import axis_rms, leverage
 from grism_align.algorithms.fitting.joint import N_TERMS_OF
 from grism_align.algorithms.relative.cluster import ENOUGH_CONFIRMED
+from grism_align.algorithms.relative.model import AUTO
 from grism_align.values.errors import AlignmentError
 from grism_align.values.failure import NotTied, Remark
 from grism_align.values.plane_list import PlaneList
@@ -88,7 +89,8 @@ class _Frame:
 
     def is_solved_anew(self, reference: ReferenceSettings) -> bool:
         """Tell whether its exposures are solved one by one; not where less is to be fitted than they had."""
-        as_much = N_TERMS_OF[reference.fitgeometry] >= N_TERMS_OF[self.geometry]
+        geometry = reference.fitgeometry
+        as_much = geometry == AUTO or N_TERMS_OF[geometry] >= N_TERMS_OF[self.geometry]
         return bool(self.measured) and reference.solve == "joint" and as_much
 
 

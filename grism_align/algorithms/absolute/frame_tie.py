@@ -11,6 +11,7 @@ from grism_align.algorithms.absolute.epoch import errors_at, positions_at
 from grism_align.algorithms.fitting.fit import LinearFit, fit_linear
 from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
 from grism_align.algorithms.matching.match import LEAST_RADIUS, match_lists, mutual_nearest
+from grism_align.algorithms.relative.model import AUTO
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.failure import (
     ChanceMatch,
@@ -286,6 +287,7 @@ def _fit_pairs(
 ) -> tuple[LinearFit, NDArray[np.float64]]:
     """Fit pairs, and return their errors, arcsec; a scale that the data can't tell from one is not fitted."""
     geometry, clip = settings.reference.fitgeometry, settings.match.clip
+    geometry = "rscale" if geometry == AUTO else geometry
     mine, partner = own.positions.rows(pairs[:, 0]), catalog[pairs[:, 1]]
     error = np.hypot(mine.error, 1e-3 * errors_at(partner, mine.epoch))
     target = _partners(own, catalog, pairs)

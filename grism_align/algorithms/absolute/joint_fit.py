@@ -17,9 +17,10 @@ from grism_align.algorithms.absolute.measurements import (
     tie_frame,
     turns,
 )
+from grism_align.algorithms.fitting.corrections import followed, pointing_prior
 from grism_align.algorithms.fitting.joint import N_TERMS_OF, solve_joint
 from grism_align.algorithms.fitting.prior import GENERATORS
-from grism_align.algorithms.relative.frame import followed, pointing_prior
+from grism_align.algorithms.relative.model import with_rolls
 from grism_align.algorithms.relative.pointing import roll_groups
 from grism_align.values.errors import AlignmentError
 from grism_align.values.failure import NoStarInPlace
@@ -104,6 +105,9 @@ def _solved(
     pointings = {name: place for place, name in enumerate(first)}
     stated = _as_the_scatter_tells(catalog, [frame.tie for frame in frames])
     tied = tie_frame(useful, stated, [groups[name] for name in first], settings.selection.unknown_motion)
+    turns = np.zeros(int(tied.measured.group.max()) + 1, dtype=bool)
+    turns[tied.measured.group] = [one.measured.turns for one in first.values()]
+    tied = replace(tied, measured=with_rolls(tied.measured, turns))
     # The catalog may be worse than it says; how much of the frames' scatter is its own, the residuals tell.
     tied.scatter[-1] = np.median([frame.tie.fit.scatter for frame in frames])
     geometry = max((frame.geometry for frame in frames), key=N_TERMS_OF.__getitem__)
@@ -132,7 +136,13 @@ def _fits_of(
     fits = {}
     for one in members:
         judged = verdict.fit(one.exposure.key)
-        judged = replace(judged, geometry=geometry, false_match_probability=probability)
+        judged = replace(
+            judged,
+            geometry=geometry,
+            roll="exposure" if one.turns else "acquisition",
+            systematic_error=1e3 * solved.solution.systematic,
+            false_match_probability=probability,
+        )
         fit = _followed(judged, frame, solved.step(one.exposure.pointing))
         fits[one.exposure.key] = replace(fit, includes_earlier=one.exposure.pointing in solved.steps)
     return fits

@@ -83,7 +83,7 @@ class Verdict:
         measured = self._solved.tied.measured
         of_star = np.isin(measured.source, measured.source[self._rows])
         mine = np.flatnonzero(of_star & np.isin(measured.pointing, members))
-        group = measured.group[measured.pointing[mine]]
+        group = measured.acquisitions[measured.pointing[mine]]
         total = np.bincount(group)
         kept = np.bincount(group, self._solved.solution.weight[mine] > 0)
         judged = total >= 2 * self._match.min_matches

@@ -51,6 +51,8 @@ class MeasuredSources:
         Whether the detector was, there.
     transform : LinearTransform
         The relative correction.
+    turns : bool
+        Whether each exposure of its acquisition has a roll of its own.
     """
 
     exposure: Exposure
@@ -61,6 +63,7 @@ class MeasuredSources:
     error: NDArray[np.float64]
     saturated: NDArray[np.bool_]
     transform: LinearTransform
+    turns: bool
 
     def __len__(self) -> int:
         return len(self.number)
@@ -142,6 +145,7 @@ def _measured(exposure: Exposure, catalog: SourceCatalog, fit: ExposureFit) -> M
         error=np.concatenate([given, np.hypot(noise[others], floor)]),
         saturated=saturated[used],
         transform=transform,
+        turns=fit.roll == "exposure",
     )
 
 

@@ -154,6 +154,18 @@ def biweight_variance(clip: float) -> float:
     return square * mean / slope**2
 
 
+def biweight_response(clip: float) -> float:
+    """Return the mean derivative of a weighted normal residual by the residual, in its mean weight.
+
+    Parameters
+    ----------
+    clip : float
+        As for `robust_weights`.
+    """
+    mean, slope, _ = _biweight_moments(clip)
+    return slope / mean
+
+
 @lru_cache(maxsize=8)
 def _biweight_moments(clip: float) -> tuple[float, float, float]:
     """Return E[w], E[psi'] and E[psi^2] of one axis of normal two-dimensional residuals."""

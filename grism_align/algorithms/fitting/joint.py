@@ -14,9 +14,10 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from grism_align.algorithms.fitting.fit import robust_weights, variance_factor
+from grism_align.algorithms.fitting.fit import biweight_response, robust_weights, variance_factor
 from grism_align.algorithms.fitting.floor import estimate_floor
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, prior_normal, prior_reweighted
+from grism_align.algorithms.fitting.systematics import WeightedFit, shared_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,9 @@ class Measurements:
         account where there are measurements by a reference catalog, which then is the frame.
     axis_error : (M, 2) ndarray, arcsec, or None
         Standard errors of x and y; None where they are the same.
+    acquisition : (E,) ndarray of int, or None
+        Number of each pointing's guide-star acquisition, 0 to A - 1, which has one group or several; None
+        where each has one.
     """
 
     pointing: NDArray[np.int64]
@@ -72,11 +76,17 @@ class Measurements:
     group: NDArray[np.int64]
     fixed: NDArray[np.bool_]
     axis_error: NDArray[np.float64] | None = None
+    acquisition: NDArray[np.int64] | None = None
 
     def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
         error = self.error[:, None].repeat(2, axis=1) if self.axis_error is None else self.axis_error
         return np.asarray(error**2 + scatter[self.noise_class][:, None] ** 2)
+
+    @property
+    def acquisitions(self) -> NDArray[np.int64]:
+        """Number of each pointing's acquisition, (E,)."""
+        return self.group if self.acquisition is None else self.acquisition
 
     @property
     def n_pointings(self) -> int:
@@ -91,7 +101,7 @@ class Measurements:
 
 @dataclass(frozen=True, eq=False)
 class JointSolution:
-    """Corrections of all pointings, about the centre of each group.
+    """Corrections of all pointings, about the centre of each group's acquisition.
 
     Parameters
     ----------
@@ -104,6 +114,10 @@ class JointSolution:
         The groups' centres.
     covariance : (E, 6, 6) ndarray
         Of each pointing's (shift x, shift y, roll, scale, shears).
+    term_covariance : (G, 4, G, 4) ndarray
+        Of the terms.
+    systematic : float, arcsec
+        Error of one axis that neighbouring measurements share; in the covariances.
     residual : (M, 2) ndarray, arcsec
         Corrected position minus the source's.
     weight : (M,) ndarray
@@ -120,6 +134,8 @@ class JointSolution:
     terms: NDArray[np.float64]
     center: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    term_covariance: NDArray[np.float64]
+    systematic: float
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     scatter: NDArray[np.float64]
@@ -185,21 +201,29 @@ def solve_joint(
         if prior is not None:
             before = prior
             prior = prior_reweighted(before, solved.parameters, n_terms, is_unanchored=measured.is_unanchored)
-            done = done and np.abs(prior.shift_weight - before.shift_weight).max() < 1e-3
+            moved = prior.of_shifts.own_weight - before.of_shifts.own_weight
+            done = done and np.abs(moved).max() < 1e-3
         if done:
             break
     inverse = (1.0 / variance).mean(axis=1)
     honest = weight * inverse
     pull = solved.residual / np.sqrt(variance * inverse[:, None])
     factor = variance_factor(pull, honest, _expected_squares(measured, honest), weight, clip)
-    solved = problem.solve(np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance, prior)
+    final = np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance
+    solved = problem.solve(final, prior)
     total = np.bincount(measured.source, honest / factor, len(solved.source_xy))
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
+    covariance = solved.covariance()
+    fit = WeightedFit(problem.design, final, solved.residual, covariance, biweight_response(clip))
+    systematics = shared_errors(measured, fit)
+    covariance = covariance + systematics.covariance
     return JointSolution(
         shift=shift,
         terms=terms,
         center=problem.center,
-        covariance=_pointing_covariances(solved.covariance(), measured.group, n_terms),
+        covariance=_pointing_covariances(covariance, measured.group, n_terms),
+        term_covariance=_term_covariance(covariance, len(terms), n_terms),
+        systematic=systematics.error,
         residual=solved.residual,
         weight=weight,
         scatter=scatter,
@@ -225,28 +249,31 @@ class _Problem:
         self.measured = measured
         self.center = center
         self._n_terms = n_terms
-        self._design = _design(measured, center, n_terms)
+        self.design = _design(measured, center, n_terms)
         self._frame = _frame_constraints(measured, n_terms)
 
     def solve(self, weight: NDArray[np.float64], prior: PointingPrior | None) -> _WeightedSolution:
         """Solve for given weights of x and y, (M, 2), arcsec^-2."""
         measured = self.measured
-        system = _normal_equations(measured, self._design, weight)
+        system = _normal_equations(measured, self.design, weight)
         if prior is not None:
             normal, right = prior_normal(prior, self._n_terms, is_unanchored=measured.is_unanchored)
             system = _Normal(system.matrix + normal, system.right + right, system.source_positions)
         parameters, covariance = _constrained(system, self._frame)
         source_xy = system.source_positions(parameters)
-        corrected = measured.xy + (self._design @ parameters).reshape(2, -1).T
+        corrected = measured.xy + (self.design @ parameters).reshape(2, -1).T
         return _WeightedSolution(parameters, corrected - source_xy[measured.source], source_xy, covariance)
 
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:
-    """Return the mean position (G, 2), arcsec, of the measurements of each group."""
+    """Return, for each group, the mean position (G, 2), arcsec, of the measurements of its acquisition."""
     own = measured.pointing != REFERENCE
-    group = measured.group[measured.pointing[own]]
-    count = np.maximum(np.bincount(group, minlength=measured.group.max() + 1), 1)
-    return np.column_stack([np.bincount(group, axis, len(count)) / count for axis in measured.xy[own].T])
+    acquisition = measured.acquisitions[measured.pointing[own]]
+    count = np.maximum(np.bincount(acquisition, minlength=measured.acquisitions.max() + 1), 1)
+    xy = measured.xy[own].T
+    center = np.column_stack([np.bincount(acquisition, axis, len(count)) / count for axis in xy])
+    _, first = np.unique(measured.group, return_index=True)
+    return np.asarray(center[measured.acquisitions[first]])
 
 
 def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -415,4 +442,12 @@ def _pointing_covariances(
     picked = np.column_stack(index)
     out = np.zeros((e, 2 + N_TERMS, 2 + N_TERMS))
     out[:, : 2 + n_terms, : 2 + n_terms] = covariance[picked[:, :, None], picked[:, None, :]]
+    return out
+
+
+def _term_covariance(covariance: NDArray[np.float64], n_groups: int, n_terms: int) -> NDArray[np.float64]:
+    first = len(covariance) - n_terms * n_groups
+    own = covariance[first:, first:].reshape(n_terms, n_groups, n_terms, n_groups)
+    out = np.zeros((n_groups, N_TERMS, n_groups, N_TERMS))
+    out[:, :n_terms, :, :n_terms] = own.transpose(1, 0, 3, 2)
     return out

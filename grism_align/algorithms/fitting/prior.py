@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import block_diag
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,10 +19,67 @@ _USUAL = 3.0
 
 
 @dataclass(frozen=True, eq=False)
+class SharedPrior:
+    """N values expected about zero, each that of its acquisition plus one of its own.
+
+    Parameters
+    ----------
+    acquisition : (N,) ndarray of int
+        Of each value, 0 to A - 1.
+    own, shared : float
+        Standard deviations of a value's own part and of its acquisition's.
+    own_weight, shared_weight : (N,) and (A,) ndarray
+        Robust weights, 0 to 1.
+    """
+
+    acquisition: NDArray[np.int64]
+    own: float
+    shared: float
+    own_weight: NDArray[np.float64]
+    shared_weight: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, acquisition: NDArray[np.int64], own: float, shared: float) -> SharedPrior:
+        """Make one with all weights at one.
+
+        Parameters
+        ----------
+        acquisition, own, shared
+            As above.
+        """
+        return cls(acquisition, own, shared, np.ones(len(acquisition)), np.ones(int(acquisition.max()) + 1))
+
+    def _precisions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return inverse variances of values' own parts (N,) and of acquisitions' means (A,)."""
+        own = self.own_weight / self.own**2
+        total = np.bincount(self.acquisition, own, len(self.shared_weight))
+        return own, np.asarray(total + self.shared_weight / self.shared**2)
+
+    def precision(self) -> NDArray[np.float64]:
+        """Return the inverse covariance (N, N), the acquisitions' parts eliminated."""
+        own, total = self._precisions()
+        out = np.diag(own)
+        for number in range(len(total)):
+            rows = np.flatnonzero(self.acquisition == number)
+            out[np.ix_(rows, rows)] -= np.outer(own[rows], own[rows]) / total[number]
+        return out
+
+    def reweighted(self, values: NDArray[np.float64]) -> SharedPrior:
+        """Return it with Cauchy's weights, which never vanish, for values (N, axes)."""
+        own, total = self._precisions()
+        mean = np.column_stack([np.bincount(self.acquisition, own * v, len(total)) / total for v in values.T])
+        apart = values - mean[self.acquisition]
+        return replace(self, own_weight=_cauchy(apart / self.own), shared_weight=_cauchy(mean / self.shared))
+
+
+def _cauchy(pull: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights (N,) for pulls (N, axes)."""
+    return np.asarray(1.0 / (1.0 + (pull**2).mean(axis=1) / _USUAL**2))
+
+
+@dataclass(frozen=True, eq=False)
 class PointingPrior:
     """Expected size of the corrections, all about zero, and the corrections made so far.
-
-    A pointing's shift is that of its group plus one of its own.
 
     Parameters
     ----------
@@ -33,44 +91,23 @@ class PointingPrior:
         The groups' centres.
     group : (E,) ndarray of int
         Each pointing's group.
-    dither, offset : float, arcsec
-        Standard deviation, on one axis, of a pointing's own shift and of a group's.
-    term_errors : (4,) ndarray
-        Standard deviations of the terms.
-    shift_weight, offset_weight, term_weight : (E,), (G,) and (G, 4) ndarray
-        Robust weights, 0 to 1.
+    of_shifts : SharedPrior
+        Of the pointings' shifts, arcsec.
+    of_terms : tuple of SharedPrior
+        Of each term of the groups.
     """
 
     shift: NDArray[np.float64]
     terms: NDArray[np.float64]
     center: NDArray[np.float64]
     group: NDArray[np.int64]
-    dither: float
-    offset: float
-    term_errors: NDArray[np.float64]
-    shift_weight: NDArray[np.float64]
-    offset_weight: NDArray[np.float64]
-    term_weight: NDArray[np.float64]
+    of_shifts: SharedPrior
+    of_terms: tuple[SharedPrior, ...]
 
     def precision(self, n_terms: int) -> NDArray[np.float64]:
         """Return the inverse covariance of the parameters (shifts x, shifts y, each term of all groups)."""
-        e, g = len(self.group), len(self.center)
-        own, shared = self.shift_precisions()
-        # The group's shift is eliminated, which ties its pointings to each other.
-        out = np.zeros((2 * e + n_terms * g,) * 2)
-        for number in range(g):
-            rows = np.flatnonzero(self.group == number)
-            block = np.diag(own[rows]) - np.outer(own[rows], own[rows]) / shared[number]
-            out[np.ix_(rows, rows)] = out[np.ix_(e + rows, e + rows)] = block
-        terms = (self.term_weight / self.term_errors**2)[:, :n_terms]
-        out[range(2 * e, len(out)), range(2 * e, len(out))] = terms.T.ravel()
-        return out
-
-    def shift_precisions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return inverse variances, arcsec^-2, of pointings' own shifts (E,) and of groups' means (G,)."""
-        own = self.shift_weight / self.dither**2
-        shared = np.bincount(self.group, own, len(self.center)) + self.offset_weight / self.offset**2
-        return own, np.asarray(shared)
+        shifts = self.of_shifts.precision()
+        return np.asarray(block_diag(shifts, shifts, *(one.precision() for one in self.of_terms[:n_terms])))
 
     def so_far(self, n_terms: int) -> NDArray[np.float64]:
         """Return the corrections so far in the order of the parameters."""
@@ -142,18 +179,12 @@ def prior_reweighted(
         moves, weight = prior.common_moves(n_terms), prior.precision(n_terms)
         weighed = weight @ moves
         total = total - moves @ (np.linalg.pinv(moves.T @ weighed, hermitian=True) @ (weighed.T @ total))
-    shift = total[: 2 * e].reshape(2, e).T
-    own, shared = prior.shift_precisions()
-    mean = np.column_stack([np.bincount(prior.group, own * axis, g) / shared for axis in shift.T])
-    terms = np.zeros((g, N_TERMS))
-    terms[:, :n_terms] = total[2 * e :].reshape(n_terms, g).T
+    terms = total[2 * e :].reshape(n_terms, g)
     return replace(
         prior,
-        shift_weight=_cauchy(np.hypot(*(shift - mean[prior.group]).T) / (np.sqrt(2) * prior.dither)),
-        offset_weight=_cauchy(np.hypot(*mean.T) / (np.sqrt(2) * prior.offset)),
-        term_weight=_cauchy(np.abs(terms) / prior.term_errors),
+        of_shifts=prior.of_shifts.reweighted(total[: 2 * e].reshape(2, e).T),
+        of_terms=tuple(
+            one.reweighted(terms[number][:, None]) if number < n_terms else one
+            for number, one in enumerate(prior.of_terms)
+        ),
     )
-
-
-def _cauchy(pull: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(1.0 / (1.0 + (pull / _USUAL) ** 2))

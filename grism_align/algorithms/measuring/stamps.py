@@ -148,15 +148,31 @@ def mean_of_known(pictures: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.where(n > 0, total / np.maximum(n, 1), np.nan))
 
 
-def light_offset(picture: NDArray[Any]) -> float:
-    """Return how far the middle of the light is from that of the picture, in points of the grid.
+def light_offset(picture: NDArray[Any], radius: float = np.inf) -> float:
+    """Return how far the light of a star is from the middle of its picture, in points of the grid.
 
     Of all points above a fifth of the peak, by their light.
+
+    Parameters
+    ----------
+    picture : (size, size) ndarray
+        Of the star.
+    radius : float, optional
+        About the peak, in points of the grid: what is farther away is a neighbour. The peak is looked for
+        within twice that from the middle.
+
+    Returns
+    -------
+    float
+        NaN where there is no light.
     """
     light = np.nan_to_num(np.asarray(picture, dtype=float))
+    places = np.indices(light.shape) - np.array(light.shape)[:, None, None] // 2
+    light = np.where(np.hypot(*places) <= 2 * radius, light, 0.0)
     peak = light.max(initial=0.0)
     if not peak > 0:
         return float("nan")
-    light = np.where(light >= 0.2 * peak, light, 0.0)
-    places = np.indices(light.shape) - np.array(light.shape)[:, None, None] // 2
+    top = places[:, *np.unravel_index(light.argmax(), light.shape)]
+    is_star = (light >= 0.2 * peak) & (np.hypot(*(places - top[:, None, None])) <= radius)
+    light = np.where(is_star, light, 0.0)
     return float(np.hypot(*((places * light).sum(axis=(1, 2)) / light.sum())))

@@ -63,17 +63,27 @@ def common_start(exposure: Exposure, direct: Exposure, plane: TangentPlane) -> C
         return CommonStart(LinearTransform.identity(plane), "", here.wcs, there.wcs)
     if mine in direct.alternates:
         start = direct.alternates[mine]
-        return CommonStart(_difference(there.shape, start, there.wcs, plane), mine, here.wcs, start)
+        return CommonStart(difference(there.shape, start, there.wcs, plane), mine, here.wcs, start)
     if theirs in exposure.alternates:
         start = exposure.alternates[theirs]
-        return CommonStart(_difference(here.shape, here.wcs, start, plane), theirs, start, there.wcs)
+        return CommonStart(difference(here.shape, here.wcs, start, plane), theirs, start, there.wcs)
     return None
 
 
-def _difference(
+def difference(
     shape: tuple[int, int], before: PixelSky, after: PixelSky, plane: TangentPlane
 ) -> LinearTransform:
-    """Return the map of the sky from one WCS of a chip to another with the same distortion."""
+    """Return the map of the sky from one WCS of a chip to another with the same distortion.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+        Of the chip.
+    before, after : PixelSky
+        The two.
+    plane : TangentPlane
+        Of the map.
+    """
     ny, nx = shape
     x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
     xy = np.column_stack([x.ravel(), y.ravel()])

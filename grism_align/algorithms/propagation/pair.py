@@ -1,29 +1,23 @@
 """How direct exposures stand to a grism exposure: in time, in pointing and in guide stars.
 
-Where the telescope pointed is told on the sky, by the centre of the chip, and with one WCS solution that both
-have: a filter and a grism have their own reference pixels, and a WCS that was fitted to one exposure alone
-tells nothing of another.
+`poses` tells where the telescope pointed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
+from grism_align.algorithms.propagation.poses import distance, facing, is_comparable, shared_side, turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from grism_align.values.exposure import Chip, Exposure
-    from grism_align.values.pixel_sky import PixelSky
+    from grism_align.values.exposure import Exposure
 
 
 _SECONDS_PER_DAY = 86400.0
@@ -179,7 +173,7 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
 
 def _most_comparable(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:
     """Choose which exposure of a stay tells best whether another belongs to it: the first comparable one."""
-    comparable = [each for each in stay if _compared(each, exposure)[1]]
+    comparable = [each for each in stay if is_comparable(each, exposure)]
     alike = [each for each in stay if each.kind is exposure.kind]
     return (comparable or alike or list(stay))[0]
 
@@ -244,7 +238,7 @@ def _one_acquisition(first: Exposure, second: Exposure) -> bool:
 
 def _is_one_roll(first: Exposure, second: Exposure) -> bool:
     """Tell whether the telescope was not rolled in between, whatever the headers call the acquisition."""
-    return _turn(first, second) < first.telescope.coherence.same_roll
+    return turn(first, second) < first.telescope.coherence.same_roll
 
 
 def _named_alike(first: Exposure, second: Exposure) -> bool:
@@ -288,83 +282,27 @@ def _mismatch(grism: Exposure, direct: Exposure, pairing_radius: float) -> float
     same sky on the same pixels command an offset of one of them (8.8" in WFC3/IR), and those who don't
     have the same command and a sky that differs by as much: the telescope was moved.
     """
-    distance = _distance(grism, direct)
+    apart = distance(grism, direct)
     offset = float(np.abs(np.subtract(grism.dither_offset, direct.dither_offset)).max())
     return min(
-        distance if distance <= pairing_radius else np.inf,
+        apart if apart <= pairing_radius else np.inf,
         offset if _commanded_alike(grism, direct) else np.inf,
     )
 
 
 def _commanded_alike(first: Exposure, second: Exposure) -> bool:
+    """Tell whether one target was put at one place of the detector: subarrays may have it elsewhere."""
     offset = np.abs(np.subtract(first.dither_offset, second.dither_offset))
     is_same = bool((offset <= first.telescope.coherence.same_pointing).all())
-    return bool(first.target) and first.target == second.target and is_same
+    is_one_target = bool(first.target) and first.target == second.target
+    return is_one_target and is_same and distance(first, second) < 0.5 * shared_side(first, second)
 
 
 def _same_pointing(first: Exposure, second: Exposure, pairing_radius: float) -> bool:
     """Tell whether the telescope was not moved between two exposures."""
-    if _compared(first, second)[1]:
-        return _distance(first, second) <= first.telescope.coherence.same_pointing
+    if is_comparable(first, second):
+        return distance(first, second) <= first.telescope.coherence.same_pointing
     # what was commanded tells more than WCSs of two solutions, which differ by arcseconds
-    if first.kind is second.kind and first.filter == second.filter:
+    if first.kind is second.kind and first.filter == second.filter and facing(first, second).is_common:
         return _commanded_alike(first, second)
-    return _distance(first, second) <= pairing_radius or _commanded_alike(first, second)
-
-
-def _compared(first: Exposure, second: Exposure) -> tuple[tuple[PixelSky, PixelSky], bool]:
-    """Choose the WCSs of the first chips to compare, and tell whether they are of one solution.
-
-    One that was not fitted to stars comes first: it has the pointing as commanded. The solution that one of
-    the two starts from comes before others.
-    """
-    ours, theirs = ({**each.alternates, each.wcs_solution: each.chips[0].wcs} for each in (first, second))
-    common = sorted(
-        ours.keys() & theirs.keys(),
-        key=lambda name: (
-            not name.startswith(first.telescope.coherence.commanded),
-            name not in (first.wcs_solution, second.wcs_solution),
-            name,
-        ),
-    )
-    if common:
-        return (ours[common[0]], theirs[common[0]]), True
-    return (first.chips[0].wcs, second.chips[0].wcs), False
-
-
-def _distance(first: Exposure, second: Exposure) -> float:
-    """Return the distance between the centres of the first chips, arcsec."""
-    here, there = _poses(first, second)
-    return float(np.linalg.norm(here.center - there.center)) * ARCSEC_PER_RADIAN
-
-
-@dataclass(frozen=True, eq=False)
-class _Pose:
-    """Direction of a chip's centre, and that in which its columns run there; (3,) unit vectors."""
-
-    center: NDArray[np.float64]
-    columns: NDArray[np.float64]
-
-
-def _poses(first: Exposure, second: Exposure) -> tuple[_Pose, _Pose]:
-    mine, theirs = _compared(first, second)[0]
-    return _pose(replace(first.chips[0], wcs=mine)), _pose(replace(second.chips[0], wcs=theirs))
-
-
-# Each exposure is compared with all others of its visit.
-@lru_cache(maxsize=256)
-def _pose(chip: Chip) -> _Pose:
-    """Find where a chip looks and how it is turned."""
-    ny, nx = chip.shape
-    x, y = 0.5 * (nx - 1), 0.5 * (ny - 1)
-    center, low, high = sky_to_vector(chip.wcs.to_sky([[x, y], [x, 0.5 * y], [x, 1.5 * y]]))
-    return _Pose(center, (high - low) / np.linalg.norm(high - low))
-
-
-def _turn(first: Exposure, second: Exposure) -> float:
-    """Tell by how much one is turned against the other, deg."""
-    mine, theirs = _poses(first, second)
-    here, there = mine.center, theirs.center
-    # moved along the great circle from the one to the other
-    moved = mine.columns - (mine.columns @ there) / (1.0 + here @ there) * (here + there)
-    return float(np.degrees(np.arccos(np.clip(moved @ theirs.columns, -1.0, 1.0))))
+    return distance(first, second) <= pairing_radius or _commanded_alike(first, second)

@@ -35,7 +35,7 @@ from grism_align.values.failure import (
     ShiftError,
     Unguided,
 )
-from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
+from grism_align.values.solution import NOTABLE_ERROR, AlignmentSolution, ExposureFit, FitStatus, Governed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,9 +138,9 @@ def _combined(
     mean = mean_transform(transforms, weights)
     transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane)
     remarks = [*remarks, *_unguided(grism, choice, variance)]
-    if relation >= Relation.OCCULTED:
-        error = float(transform.at(grism.plane).shift_error.max())
-        remarks = [*remarks, ShiftError(1e3 * error)]
+    error = transform.at(grism.plane).axis_error
+    if relation >= Relation.OCCULTED or error > NOTABLE_ERROR * grism.pixel_scale:
+        remarks = [*remarks, ShiftError(1e3 * error, error / grism.pixel_scale)]
     is_own = relation < Relation.REACQUIRED
     main = chosen[int(weights.argmax())].fit
     return replace(
@@ -171,8 +171,12 @@ def _unguided(grism: Exposure, choice: Choice, variance: float) -> list[Remark]:
 
 
 def _status(chosen: Sequence[Lent]) -> FitStatus:
+    """Tell how a grism exposure came out; with a direct one that nothing was matched to, neither was it."""
     is_prior = any(one.changed or one.fit.status is FitStatus.PRIOR_ONLY for one in chosen)
-    return FitStatus.PRIOR_ONLY if is_prior else FitStatus.ALIGNED
+    if is_prior:
+        return FitStatus.PRIOR_ONLY
+    is_alone = all(one.fit.status is FitStatus.REFERENCE and one.fit.n_matched == 0 for one in chosen)
+    return FitStatus.REFERENCE if is_alone else FitStatus.ALIGNED
 
 
 def _remarks(

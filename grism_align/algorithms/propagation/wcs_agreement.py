@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.common_start import CommonStart
-    from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.exposure import Chip, Exposure, OriginalPointing
     from grism_align.values.pixel_sky import PixelSky
 
 
@@ -33,12 +33,12 @@ _AMONG_PAIRS = 0.01
 _KNOWN = 0.005
 # Part of a disagreement that may be left when it has been taken off: it may not have been of the sky alone.
 _LEFT = 0.05
-# A WCS without a pointing to tell it by: scale and distortion of a filter and a grism alone; arcsec.
-_BETWEEN_FILTERS = 0.1
 # Beyond this, arcsec, the headers are damaged, and nobody knows which part of them.
 _BELIEVED = 60.0
-# Points of a chip, a side.
-_GRID = 5
+# What distortions of a filter and a grism differ by at most, with a margin; arcsec.
+_LARGEST_DISTORTION = 0.02
+# Points of a chip, a side; from the reference pixel, to take derivatives, pixels.
+_GRID, _STEP = 5, 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +102,9 @@ class _Difference:
     Parameters
     ----------
     matrix, shift : (2, 2) and (2,) ndarray, arcsec
-        Of the linear map.
+        Of the linear map, in the detector's frame, at the middle of the chip.
     distortion : float, arcsec
-        What it leaves, at most.
+        What no linear map explains, at most.
     size : float, arcsec
         How far it moves a pixel, at most.
     """
@@ -159,20 +159,18 @@ class WcsAgreement:
         difference = _difference(pair)
         if difference is None:
             return None
+        if not np.isfinite(difference.size):
+            return Disagreement(LinearTransform.identity(plane), np.inf, np.inf, np.inf)
         alike = self._known.get(pair.kind, [difference])
-        limit = _tolerance(pair)
+        limit = max(one.original.error for one in (pair.grism, pair.direct) if one.original)
         usual, doubt = _usual(alike, limit)
         known = 0.5 * limit
         if len(alike) > 1 and usual is not _NONE:
             limit, known = _AMONG_PAIRS, _KNOWN
-        if not np.isfinite(difference.size):
-            return Disagreement(LinearTransform.identity(plane), np.inf, np.inf, np.inf)
-        matrix = difference.matrix @ np.linalg.inv(usual.matrix)
-        shift = difference.shift - matrix @ usual.shift
-        moved = _moved(pair, LinearTransform(matrix, shift, plane), plane)
-        distortion = max(difference.distortion - usual.distortion, 0.0)
-        size = _largest(pair, moved)
-        if max(size, distortion) <= limit and not doubt:
+        moved = _taken_off(usual, pair, plane, _changes(pair, plane))
+        size = _largest(pair.grism.chips[0], pair.start.mine, moved)
+        distortion = max(difference.distortion - _LARGEST_DISTORTION, 0.0)
+        if size <= limit and not doubt and not distortion:
             return None
         error = float(np.linalg.norm([known, _LEFT * size, distortion, doubt]))
         return Disagreement(moved, size, error, distortion)
@@ -193,88 +191,82 @@ def _usual(alike: Sequence[_Difference], most: float) -> tuple[_Difference, floa
     return best, doubt if doubt > _AMONG_PAIRS else 0.0
 
 
-def _tolerance(pair: WcsPair) -> float:
-    """Return what a filter and a grism may differ by, arcsec."""
-    mine, theirs = pair.grism.original, pair.direct.original
-    return max(mine.error, theirs.error) if mine and theirs else _BETWEEN_FILTERS
-
-
 def _difference(pair: WcsPair) -> _Difference | None:
-    """Compare pixel by pixel; None where the two are not of one chip."""
+    """Compare the two; None where they are not of one chip, or the pointing of one is not known."""
     grism, direct = pair.grism.chips[0], pair.direct.chips[0]
-    if grism.window.chip != direct.window.chip:
+    if grism.window.chip != direct.window.chip or not pair.grism.original or not pair.direct.original:
         return None
-    mine, theirs = _originals(pair)
-    here = _seen(replace(grism, wcs=mine), replace(grism, wcs=pair.start.mine), grism)
-    target = _seen(replace(direct, wcs=theirs), replace(direct, wcs=pair.start.theirs), grism)
+    place = _middle(pair)
+    here = place.to_plane(_sky_of_grid(replace(grism, wcs=pair.start.mine), grism))
+    target = place.to_plane(_sky_of_grid(replace(direct, wcs=pair.start.theirs), grism))
     if not (np.isfinite(here).all() and np.isfinite(target).all()):
         return replace(_NONE, size=np.inf)
-    plane = TangentPlane(0.0, 0.0)
-    fitted = weighted_transform(here, target, np.ones(len(here)), plane, "general")
-    moved = fitted.apply(here)
-    rest, size = (float(np.hypot(*(moved - end).T).max()) for end in (target, here))
-    return _Difference(fitted.matrix, fitted.shift, rest, size)
+    change = _changes(pair, place)
+    turn = _turn(pair.grism.original, place)
+    fitted = weighted_transform(here, target, np.ones(len(here)), place, "general")
+    return _Difference(
+        turn.T @ change.matrix @ turn,
+        turn.T @ change.shift,
+        float(np.hypot(*(fitted.apply(here) - target).T).max()),
+        _largest(grism, pair.start.mine, change),
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """A tangent plane that is turned like a detector, by the pointing as commanded."""
-
-    plane: TangentPlane
-    turn: NDArray[np.float64]
-
-    def seen(self, wcs: PixelSky, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where a WCS has pixels (N, 2) in this frame, arcsec."""
-        return np.asarray(self.plane.to_plane(wcs.to_sky(xy)) @ self.turn)
-
-    def to_sky(self, seen: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return positions (N, 2) of the sky, deg, of some in this frame."""
-        return self.plane.to_sky(seen @ self.turn.T)
+def _middle(pair: WcsPair) -> TangentPlane:
+    """Return the tangent plane in the middle of the grism exposure's chip."""
+    ny, nx = pair.grism.chips[0].shape
+    ra, dec = pair.start.mine.to_sky([[0.5 * (nx - 1), 0.5 * (ny - 1)]])[0]
+    return TangentPlane(float(ra), float(dec))
 
 
-def _originals(pair: WcsPair) -> tuple[PixelSky, PixelSky]:
-    """Return what tells the two pointings; if nothing does, the WCSs, which leaves scale and distortion."""
+def _changes(pair: WcsPair, plane: TangentPlane) -> LinearTransform:
+    """Return what takes the grism exposure's WCS as far off its pointing as the direct one's is."""
     mine, theirs = pair.grism.original, pair.direct.original
-    return (mine.wcs, theirs.wcs) if mine and theirs else (pair.start.mine, pair.start.theirs)
+    assert mine is not None
+    assert theirs is not None
+    return _off(mine, pair.start.mine, plane).inverted().then(_off(theirs, pair.start.theirs, plane))
 
 
-def _frame(original: PixelSky, xy: NDArray[np.float64]) -> _Frame:
-    """Place a frame in the middle of some pixels."""
-    middle, low, high = xy.mean(axis=0), xy[0], xy[-_GRID]
-    center = original.to_sky([middle])[0]
-    plane = TangentPlane(float(center[0]), float(center[1]))
-    below, above = plane.to_plane(original.to_sky([low, high]))
+def _off(original: OriginalPointing, wcs: PixelSky, plane: TangentPlane) -> LinearTransform:
+    """Return the map of the sky from an original pointing to a WCS, where the former holds."""
+    steps = _STEP * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    xy = np.array(original.pixel) + steps
+    source, target = plane.to_plane(original.wcs.to_sky(xy)), plane.to_plane(wcs.to_sky(xy))
+    fitted = weighted_transform(source, target, np.ones(len(xy)), plane, "general")
+    return LinearTransform(fitted.matrix, fitted.shift, plane)
+
+
+def _taken_off(
+    usual: _Difference, pair: WcsPair, plane: TangentPlane, change: LinearTransform
+) -> LinearTransform:
+    """Return a change without what is usual for its kind, which is known in the detector's frame."""
+    if usual is _NONE or pair.grism.original is None:
+        return change
+    place = _middle(pair)
+    turn = _turn(pair.grism.original, place)
+    there = LinearTransform(turn @ usual.matrix @ turn.T, turn @ usual.shift, place)
+    return change.then(there.at(plane).inverted())
+
+
+def _turn(original: OriginalPointing, place: TangentPlane) -> NDArray[np.float64]:
+    """Return the axes of a detector that is pointed so, (2, 2) as columns."""
+    x, y = original.pixel
+    below, above = place.to_plane(original.wcs.to_sky([[x, y - _STEP], [x, y + _STEP]]))
     x, y = (above - below) / np.hypot(*(above - below))
-    return _Frame(plane, np.array([[y, x], [-x, y]]))
+    return np.array([[y, x], [-x, y]])
 
 
 # Each grism exposure is compared with all direct ones of its acquisition.
 @lru_cache(maxsize=512)
-def _seen(original: Chip, chip: Chip, grid: Chip) -> NDArray[np.float64]:
-    """Return where a chip has the pixels of the detector that are on the grid of another, arcsec."""
-    xy = chip.window.from_chip(grid.window.to_chip(_grid(grid.shape)))
-    return _frame(original.wcs, xy).seen(chip.wcs, xy)
-
-
-@lru_cache(maxsize=8)
-def _grid(shape: tuple[int, int]) -> NDArray[np.float64]:
-    ny, nx = shape
+def _sky_of_grid(chip: Chip, grid: Chip) -> NDArray[np.float64]:
+    """Return where a chip has the pixels of the detector that are on the grid of another, (N, 2) deg."""
+    ny, nx = grid.shape
     x, y = np.meshgrid(np.linspace(0, nx - 1, _GRID), np.linspace(0, ny - 1, _GRID))
-    return np.column_stack([x.ravel(), y.ravel()])
+    xy = np.column_stack([x.ravel(), y.ravel()])
+    return chip.wcs.to_sky(chip.window.from_chip(grid.window.to_chip(xy)))
 
 
-def _moved(pair: WcsPair, difference: LinearTransform, plane: TangentPlane) -> LinearTransform:
-    """Take a map of the detector's frame to the sky of the grism exposure."""
-    xy = _grid(pair.grism.chips[0].shape)
-    frame = _frame(_originals(pair)[0], xy)
-    here = frame.seen(pair.start.mine, xy)
-    source, target = (plane.to_plane(frame.to_sky(seen)) for seen in (here, difference.apply(here)))
-    return replace(
-        weighted_transform(source, target, np.ones(len(xy)), plane, "general"), covariance=np.zeros((6, 6))
-    )
-
-
-def _largest(pair: WcsPair, moved: LinearTransform) -> float:
-    """Return how far a map moves a pixel of the grism exposure at most, arcsec."""
-    there = moved.plane.to_plane(pair.start.mine.to_sky(_grid(pair.grism.chips[0].shape)))
+def _largest(chip: Chip, wcs: PixelSky, moved: LinearTransform) -> float:
+    """Return how far a map moves a pixel of a chip at most, arcsec."""
+    there = moved.plane.to_plane(_sky_of_grid(replace(chip, wcs=wcs), chip))
     return float(np.hypot(*(moved.apply(there) - there).T).max())

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.fitting.corrections import followed, pointing_prior
 from grism_align.algorithms.fitting.fit import leverage
-from grism_align.algorithms.fitting.joint import (
-    JointSolution,
-    Measurements,
-    group_centers,
-    redundancy,
-    solve_joint,
-)
-from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, PointingPrior
+from grism_align.algorithms.fitting.joint import JointSolution, Measurements, redundancy, solve_joint
 from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
 from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.relative.cluster import SeenSources, united
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
+from grism_align.algorithms.relative.model import (
+    FrameModel,
+    ModelQuestion,
+    chosen_model,
+    first_model,
+    with_rolls,
+)
 from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.plane_list import PlaneList
-    from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
-    from grism_align.values.transform import TangentPlane
+    from grism_align.values.settings import MatchSettings, RelativeSettings
 
 
 # Solutions with sources merged anew, and then with each measurement assigned anew to the sources known.
@@ -42,11 +42,11 @@ _LEAST_RADIUS = 0.05
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What a frame is made of: the pointings, which of them fix it, and how it is solved."""
+    """What a frame is made of: the pointings, which of them fix it, what is fitted, and how."""
 
     field: NetworkInput
     fixed: list[int]
-    relative: RelativeSettings
+    model: FrameModel
     match: MatchSettings
 
 
@@ -97,7 +97,7 @@ class _Solved:
     radius: float
 
 
-def single_frame(field: NetworkInput, number: int) -> AlignedFrame:
+def single_frame(field: NetworkInput, number: int, relative: RelativeSettings) -> AlignedFrame:
     """Make the frame of a pointing that nothing else overlaps: its own sources.
 
     Parameters
@@ -106,13 +106,16 @@ def single_frame(field: NetworkInput, number: int) -> AlignedFrame:
         All pointings.
     number : int
         The one.
+    relative : RelativeSettings
+        What would be fitted.
     """
     pointing = field.pointings[number]
     own, n = pointing.sources, len(pointing.sources)
     rows = np.arange(n)
     transform = LinearTransform.identity(field.plane)
     fit = MemberFit(transform, rows, rows, np.zeros((n, 2)), np.ones(n), own.error, np.full((n, 2), np.nan))
-    return AlignedFrame({number: fit}, (number,), united(pointing.lists, _LEAST_RADIUS), {})
+    model = first_model(relative, [pointing.roll_group])
+    return AlignedFrame({number: fit}, (number,), united(pointing.lists, _LEAST_RADIUS), {}, model, 0.0)
 
 
 def joint_frame(
@@ -142,26 +145,46 @@ def joint_frame(
     TooFewMatchesError
         If no source is common to two of them.
     """
-    task = _Task(field, fixed, relative, match)
     numbers = sorted(rough)
-    shared = _shared_rolls(field, {n: rough[n] for n in numbers}, relative.fitgeometry)
+    acquisitions = [field.pointings[n].roll_group for n in numbers]
+    task = _Task(field, fixed, first_model(relative, acquisitions), match)
+    shared = _shared_rolls(field, {n: rough[n] for n in numbers}, task.model.geometry)
     transforms = _on_fixed_frame(task, shared)
     known = _merged(field, transforms, match.tolerance)
     solved = _solved(task, transforms, known, match.tolerance)
-    for turn in range(1, _MERGED_ROUNDS + _ASSIGNED_ROUNDS):
-        if turn < _MERGED_ROUNDS:
-            known = _merged(field, solved.transforms, solved.radius)
-        else:
-            positions = _frame_sources(known.seen.positions, solved)
-            known = _assigned(field, solved.transforms, positions, solved.radius)
+    for _ in range(1, _MERGED_ROUNDS):
+        known = _merged(field, solved.transforms, solved.radius)
         solved = _solved(task, solved.transforms, known, solved.radius)
+    known, solved = _reassigned(task, known, solved)
+    model = _asked(task, known, solved, relative)
+    if not model.fits_like(task.model):
+        known, solved = _reassigned(replace(task, model=model), known, solved)
     judge = _Judge(solved, match)
     members = {
         number: judge.member(field.pointings[number].sources, index, solved.transforms[number])
         for index, number in enumerate(numbers)
     }
     seen = replace(known.seen, positions=_frame_sources(known.seen.positions, solved))
-    return AlignedFrame(members, tuple(fixed), seen, {})
+    return AlignedFrame(members, tuple(fixed), seen, {}, model, solved.solution.systematic)
+
+
+def _reassigned(task: _Task, known: _Associated, solved: _Solved) -> tuple[_Associated, _Solved]:
+    """Solve again, each measurement assigned anew to the sources known."""
+    for _ in range(_ASSIGNED_ROUNDS):
+        positions = _frame_sources(known.seen.positions, solved)
+        known = _assigned(task.field, solved.transforms, positions, solved.radius)
+        solved = _solved(task, solved.transforms, known, solved.radius)
+    return known, solved
+
+
+def _asked(task: _Task, known: _Associated, solved: _Solved, relative: RelativeSettings) -> FrameModel:
+    """Choose by what was measured what is fitted."""
+    measured, _, _ = _measurements(task, solved.transforms, known)
+    groups = [task.field.pointings[n].roll_group for n in solved.transforms]
+    names, acquisition = np.unique(groups, return_inverse=True)
+    measured = replace(measured, group=acquisition.ravel(), acquisition=None)
+    question = ModelQuestion(measured, list(solved.transforms.values()), task.field.errors, task.match.clip)
+    return chosen_model(question, names, relative)
 
 
 def _solved(
@@ -173,7 +196,7 @@ def _solved(
         raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(task, transforms, known)
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
-    solution = solve_joint(measured, task.relative.fitgeometry, match.clip, prior)
+    solution = solve_joint(measured, task.model.geometry, match.clip, prior)
     steps = followed(measured, solution, task.field.plane)
     total = {n: _stepped(t, step) for (n, t), step in zip(transforms.items(), steps, strict=True)}
     typical = float(np.median(np.hypot(measured.error, solution.scatter[measured.noise_class])))
@@ -252,7 +275,7 @@ def _measurements(
     frame_source = np.concatenate([known.assigned[n][r] for n, r in zip(numbers, rows, strict=True)])
     instrument = np.concatenate([one.instrument[r] for one, r in zip(pointings, rows, strict=True)])
     _, source = np.unique(frame_source, return_inverse=True)
-    _, group = np.unique([one.roll_group for one in pointings], return_inverse=True)
+    names, group = np.unique([one.roll_group for one in pointings], return_inverse=True)
     _, noise_class = np.unique(instrument, return_inverse=True)
     measured = Measurements(
         pointing=np.repeat(np.arange(len(numbers)), [len(r) for r in rows]),
@@ -263,6 +286,7 @@ def _measurements(
         group=group.ravel(),
         fixed=np.isin(numbers, task.fixed),
     )
+    measured = with_rolls(measured, np.isin(names, list(task.model.turning)))
     return measured, np.concatenate(rows), frame_source
 
 
@@ -278,78 +302,10 @@ def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
     return np.asarray(np.maximum(error, (others * most / (1.0 - most)) ** -0.5))
 
 
-def pointing_prior(
-    errors: PointingSettings, measured: Measurements, transforms: Sequence[LinearTransform]
-) -> PointingPrior:
-    """Make the prior, given the corrections that the measured positions already have.
-
-    Parameters
-    ----------
-    errors : PointingSettings
-        How well the a priori WCSs are known.
-    measured : Measurements
-        With positions as corrected so far.
-    transforms : sequence of LinearTransform
-        The corrections so far, of the E pointings.
-    """
-    center = group_centers(measured)
-    group = measured.group
-    at = center[group]
-    before = np.array([t.inverted().apply(c) for t, c in zip(transforms, at, strict=True)])
-    e, g = len(group), len(center)
-    terms = np.zeros((g, N_TERMS))
-    # Projections on roll, scale and shears, which are orthogonal.
-    change = np.array([t.matrix - np.eye(2) for t in transforms])
-    np.add.at(terms, group, 0.5 * np.einsum("eij,kij->ek", change, GENERATORS))
-    return PointingPrior(
-        shift=at - before,
-        terms=terms / np.maximum(np.bincount(group, minlength=g), 1)[:, None],
-        center=center,
-        group=group,
-        dither=errors.dither_error,
-        offset=errors.visit_error,
-        term_errors=np.array([np.radians(errors.roll_error), *[errors.scale_error] * (N_TERMS - 1)]),
-        shift_weight=np.ones(e),
-        offset_weight=np.ones(g),
-        term_weight=np.ones((g, N_TERMS)),
-    )
-
-
-def followed(measured: Measurements, solution: JointSolution, plane: TangentPlane) -> list[LinearTransform]:
-    """Return what a joint solution adds to the correction of each pointing, with the covariance of the total.
-
-    Parameters
-    ----------
-    measured : Measurements
-        What was solved.
-    solution : JointSolution
-        Its solution.
-    plane : TangentPlane
-        The common plane.
-    """
-    matrices = solution.matrices()
-    steps = []
-    for index, group in enumerate(measured.group):
-        center, matrix = solution.center[group], matrices[group]
-        shift = solution.shift[index] + center - matrix @ center
-        covariance = _linear_covariance(solution.covariance[index], center)
-        steps.append(LinearTransform(matrix, shift, plane, covariance))
-    return steps
-
-
 def _stepped(before: LinearTransform, step: LinearTransform) -> LinearTransform:
     """Let a transform be followed by another, with the covariance of that: each solution is of the whole."""
     total = before.then(step)
     return replace(total, covariance=step.covariance)
-
-
-def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Go from (shift at the centre, terms) to (shift, m00, m01, m10, m11)."""
-    jacobian = np.zeros((6, 2 + N_TERMS))
-    jacobian[:2, :2] = np.eye(2)
-    jacobian[2:, 2:] = GENERATORS.reshape(N_TERMS, 4).T
-    jacobian[:2, 2:] = -np.kron(np.eye(2), center) @ jacobian[2:, 2:]
-    return np.asarray(jacobian @ covariance @ jacobian.T)
 
 
 class _Judge:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.relative.cluster import SeenSources
+    from grism_align.algorithms.relative.model import FrameModel
     from grism_align.values.failure import Remark
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
@@ -200,9 +201,15 @@ class AlignedFrame:
         The frame's sources, in the common plane.
     rejected : dict of int to Remark
         Pointings that were matched but whose fit was not acceptable, and why.
+    model : FrameModel
+        What was fitted.
+    systematic : float, arcsec
+        Error of one axis that neighbouring measurements of an acquisition share.
     """
 
     members: dict[int, MemberFit]
     fixed: tuple[int, ...]
     seen: SeenSources
     rejected: dict[int, Remark]
+    model: FrameModel
+    systematic: float

@@ -11,12 +11,16 @@ from scipy.sparse.csgraph import connected_components
 
 from grism_align.algorithms.relative.cluster import Cluster, merge_all
 from grism_align.algorithms.relative.frame import joint_frame, single_frame
+from grism_align.algorithms.relative.zero import Zero, zero_of
 from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.failure import ChanceMatch, LargeRms, Remark, TooFewKept
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
     from grism_align.values.settings import MatchSettings, RelativeSettings
+    from grism_align.values.transform import LinearTransform
 
 
 _BENEFIT_OF_FIXED = 0.7
@@ -60,12 +64,12 @@ def _solved_frames(
     rejected: dict[int, Remark] = {}
     while len(cluster.members) > 1:
         numbers = sorted(cluster.members)
-        fixed = _fixed_members(field, numbers)
+        fixed = _fixed_members(field, cluster)
         try:
             frame = joint_frame(field, cluster.members, fixed, relative, match)
         except TooFewMatchesError as error:
             rejected |= {n: error.remark for n in numbers if n != fixed[0]}
-            return [replace(single_frame(field, fixed[0]), rejected=rejected)]
+            return [replace(single_frame(field, fixed[0], relative), rejected=rejected)]
         bad = {n: why for n, fit in frame.members.items() if (why := _refusal(field, n, fit, match))}
         if not bad:
             parts = _tied_parts(field, cluster, frame, match.min_matches)
@@ -77,7 +81,7 @@ def _solved_frames(
         worst = max(bad, key=lambda n: bad[n][0] * (_BENEFIT_OF_FIXED if n in fixed else 1.0))
         rejected[worst] = bad[worst][1]
         cluster = cluster.part(n for n in numbers if n != worst)
-    return [replace(single_frame(field, next(iter(cluster.members))), rejected=rejected)]
+    return [replace(single_frame(field, next(iter(cluster.members)), relative), rejected=rejected)]
 
 
 def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, least: int) -> list[Cluster]:
@@ -103,14 +107,32 @@ def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, leas
 
 
 def _frame_order(field: NetworkInput, cluster: Cluster) -> tuple[bool, int, int]:
-    """Sort frames: that of the fixed pointings first, then the largest, then the earliest."""
+    """Sort frames: that of the fixed pointings or of the first one, then the largest, then the earliest."""
     members = cluster.members
-    return not any(field.pointings[n].is_fixed for n in members), -len(members), min(members)
+    fixed = {n for n, one in enumerate(field.pointings) if one.is_fixed} or {0}
+    return fixed.isdisjoint(members), -len(members), min(members)
 
 
-def _fixed_members(field: NetworkInput, numbers: list[int]) -> list[int]:
-    """Find the pointings that fix a frame: the chosen ones, else the first that has sources."""
-    return [n for n in numbers if field.pointings[n].is_fixed] or numbers[:1]
+def _fixed_members(field: NetworkInput, cluster: Cluster) -> list[int]:
+    """Find the pointings that fix a frame: the chosen ones, else the first that is where most visits are."""
+    numbers = sorted(cluster.members)
+    chosen = [n for n in numbers if field.pointings[n].is_fixed]
+    return chosen or [numbers[zero(field, cluster.members).row]]
+
+
+def zero(field: NetworkInput, transforms: Mapping[int, LinearTransform]) -> Zero:
+    """Choose what fixes the frame of some pointings, in their order.
+
+    Parameters
+    ----------
+    field : NetworkInput
+        The pointings.
+    transforms : mapping of int to LinearTransform
+        What brings them onto a frame, by number.
+    """
+    own = [(field.pointings[n], transforms[n]) for n in sorted(transforms)]
+    shifts = np.array([transform.apply(one.center) - one.center for one, transform in own])
+    return zero_of(shifts, [one.visit for one, _ in own], field.errors.visit_error)
 
 
 def _refusal(

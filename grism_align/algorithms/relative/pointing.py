@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.algorithms.propagation.poses import turn_in_plane
 from grism_align.values.catalog import SourceFlag
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import CorrectedLike, NotAtPointing
@@ -218,20 +219,12 @@ def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[int]
         members.setdefault((exposure.group, exposure.instrument), []).append(number)
         pointings.setdefault(exposure.pointing, []).append(number)
     links = [pair for own in pointings.values() for pair in pairwise(own)]
-    angle = np.array([_orientation(exposure, plane) for exposure in exposures])
     for own in members.values():
         # From the first one's, so that angles on both sides of 180 deg are neighbours.
-        turned = (angle[own] - angle[own[0]] + 180.0) % 360.0
+        angle = np.array([turn_in_plane(exposures[own[0]], exposures[number], plane) for number in own])
+        turned = (angle + 180.0) % 360.0
         order = np.argsort(turned, kind="stable")
         links += [(own[i], own[j]) for i, j in pairwise(order) if turned[j] - turned[i] <= _SAME_ROLL]
     i, j = np.array(links, dtype=np.int64).reshape(-1, 2).T
     linked = coo_matrix((np.ones(len(i)), (i, j)), shape=(len(exposures),) * 2)
     return [int(label) for label in connected_components(linked, directed=False)[1]]
-
-
-def _orientation(exposure: Exposure, plane: TangentPlane) -> float:
-    """Return the position angle of the first chip's columns at its centre, deg, in the common plane."""
-    ny, nx = exposure.chips[0].shape
-    ends = plane.to_plane(exposure.chips[0].wcs.to_sky([[nx / 2, ny / 4], [nx / 2, 3 * ny / 4]]))
-    east, north = ends[1] - ends[0]
-    return float(np.degrees(np.arctan2(east, north)))

@@ -18,13 +18,14 @@ from grism_align.algorithms.relative.members import (
     NetworkInput,
     PointingSources,
 )
-from grism_align.algorithms.relative.network import align_network
+from grism_align.algorithms.relative.network import align_network, zero
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
 from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import (
     ByPointing,
+    DisplacedVisits,
     MatchesNoOther,
     OfDirect,
     Remark,
@@ -132,8 +133,8 @@ def align_relative(
         first = sum(len(before.seen.count) for before in frames[:number])
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
-            fits[key] = replace(fit, frame=number, geometry=relative.fitgeometry, residuals=numbered)
-        warnings += map(str, note)
+            fits[key] = replace(fit, frame=number, residuals=numbered)
+        warnings += [*map(str, note), *([] if fixed else _displaced(field, frame))]
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
     known = RelativeFrames(fits, [frame.seen.positions for frame in frames], labels)
     fits.update(prior_only(exposures, catalogs, known, pointing, match))
@@ -213,11 +214,11 @@ def reference_exposures(exposures: Sequence[Exposure], reference: str | None) ->
 def _fixed(
     exposures: Sequence[Exposure], unusable: Mapping[str, tuple[Remark, ...]], reference: str | None
 ) -> set[str]:
-    """Return keys of the exposures that keep their WCS."""
+    """Return keys of the exposures that are to keep their WCS; none where no reference is given."""
     named = reference_exposures(exposures, reference)
     usable = [e.key for e in named if e.key not in unusable]
     if reference is None:
-        return set(usable[:1])
+        return set()
     if not usable:
         name = "reference"
         why = "; ".join(f"{e.key}: {text_of(unusable[e.key])}" for e in named)
@@ -292,6 +293,15 @@ def _frame_note(field: NetworkInput, frames: list[AlignedFrame], number: int) ->
     return (SeparateFrame(main, _keys(field, sorted(frames[number].members))),)
 
 
+def _displaced(field: NetworkInput, frame: AlignedFrame) -> list[str]:
+    """Tell of visits that lie farther apart than pointings are wrong, where no majority says which is."""
+    apart = zero(field, {n: member.transform for n, member in frame.members.items()}).apart
+    if not apart:
+        return []
+    reference = _reference(field, frame)
+    return [str(DisplacedVisits(apart, field.errors.visit_error, reference))]
+
+
 def _frame_fits(
     field: NetworkInput,
     bright: Mapping[str, SourceCatalog],
@@ -314,8 +324,23 @@ def _frame_fits(
         for key, own in zip(pointing.keys, parts, strict=True):
             fit = _exposure_fit(bright[key], own)
             remarks = note if key in telling else (*note, ByPointing(telling))
-            fits[key] = replace(fit, status=status, reference=reference, remarks=remarks)
+            fit = replace(fit, status=status, reference=reference, remarks=remarks)
+            fits[key] = _of_model(fit, frame, pointing.roll_group)
     return fits
+
+
+def _of_model(fit: ExposureFit, frame: AlignedFrame, acquisition: int) -> ExposureFit:
+    """Tell what was fitted to an exposure of an acquisition, and what told so."""
+    model = frame.model
+    return replace(
+        fit,
+        geometry=model.geometry,
+        roll="exposure" if acquisition in model.turning else "acquisition",
+        roll_evidence=model.roll_evidence.get(acquisition, float("nan")),
+        scale_evidence=model.scale_evidence,
+        shear_evidence=model.shear_evidence,
+        systematic_error=1e3 * frame.systematic,
+    )
 
 
 def _exposure_fit(catalog: SourceCatalog, own: MemberFit) -> ExposureFit:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import path_of
-from grism_align.io.missions import exposure_endings, exposure_of_root, root_name
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
@@ -41,27 +40,6 @@ def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
         path = path.expanduser()
     full = (folder or Path.cwd()) / path
     return full.parent.resolve() / full.name
-
-
-def exposures_in(folder: Path) -> tuple[Path, ...]:
-    """Return the exposures of a folder by name; where one has several files, the best.
-
-    Raises
-    ------
-    AssociationError
-        If there is none.
-    """
-    # Names that start with a dot are unfinished outputs or debris of file systems.
-    names = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    roots = {root_name(name) for name in names if name.endswith(exposure_endings())}
-    if not roots:
-        endings = ", ".join(f"*{ending}" for ending in exposure_endings())
-        raise AssociationError(
-            folder,
-            f"the folder holds no exposure ({endings})",
-            "Give the folder of the exposures, or name the files",
-        )
-    return tuple(exposure_of_root(root, folder) for root in sorted(roots))
 
 
 def check_product_name(name: str, label: Path | str) -> str:

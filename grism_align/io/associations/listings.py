@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grism_align.io.associations.files import check_product_name, exposures_in, located
+from grism_align.io.associations.files import check_product_name, located
+from grism_align.io.associations.search import exposures_in, is_pattern, matching
 from grism_align.io.missions import all_facts, exposure_endings, exposure_of_root, file_source, listed_by
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
@@ -37,8 +38,8 @@ def parse_listing(text: str, origin: Path) -> Association:
     Parameters
     ----------
     text : str
-        Lines are paths, root names, names of association tables, or the comma-separated columns of a
-        mission's own lists, such as poller files of HST. ``#`` begins a comment.
+        Lines are paths, wildcards, root names, names of association tables, or the comma-separated columns
+        of a mission's own lists, such as poller files of HST. ``#`` begins a comment.
     origin : Path
         The file. Names are looked for in its folder, then in the current one, then, in such lists,
         at the path in the last column.
@@ -79,6 +80,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _entry(name: str, folder: Path) -> list[Member]:
     """Members that a name stands for: those of an association table, else the one exposure."""
     path = _found(name, folder)
+    if is_pattern(path):
+        return [Member(file_source(each)) for each in matching(path)]
     if path.is_file() and not path.name.endswith(exposure_endings()):
         listed = listed_by(path)
         return [Member(file_source(path))] if listed is None else list(listed.members)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grism_align.io.associations.files import check_members, check_product_name, located
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
+from grism_align.io.associations.search import is_pattern, matching
 from grism_align.io.files.fits import is_fits
 from grism_align.io.files.kinds import what_is
 from grism_align.io.missions import exposure_endings, file_source, is_exposure, listed_by, root_name
@@ -19,6 +20,7 @@ from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -38,8 +40,8 @@ def read_association(source: AssociationSource) -> Association:
     ----------
     source : path-like or sequence of path-like
         A JSON association, an HST association table (``*_asn.fits``), a HAP poller file, a text file
-        with one path a line, a folder, one exposure; or several of these, whose members are joined.
-        What a file holds decides, not its name.
+        with one path a line (also after an ``@``), a folder or a tree of folders, one exposure, a name with
+        wildcards; or several of these, whose members are joined. What a file holds decides, not its name.
 
     Returns
     -------
@@ -55,18 +57,34 @@ def read_association(source: AssociationSource) -> Association:
     for item in sources:
         if not isinstance(item, str | os.PathLike):
             raise AssociationError(repr(item), f"a {type(item).__name__} is no path", _FORMS)
-    if len(sources) == 1:
-        path = located(sources[0])
-        return check_members(_read_one(path), path)
-    return check_members(_joined([_read_part(located(item)) for item in sources]), "list of exposures")
+    paths = [path for item in sources for path in _meant(item)]
+    if len(paths) == 1:
+        return check_members(_read_one(paths[0]), paths[0])
+    return check_members(_joined([_read_part(path) for path in paths]), "list of exposures")
+
+
+def _meant(item: PathLike) -> tuple[Path, ...]:
+    """Return the files or folders that a name stands for."""
+    path = located(item)
+    if isinstance(item, str) and item.startswith("@") and not path.exists():
+        path = located(item[1:])
+    return matching(path) if is_pattern(path) else (path,)
 
 
 def _joined(parts: Sequence[Association]) -> Association:
     """All members of several associations, and what the associations that say something agree on."""
     headers = [dict(part.header) for part in parts if part.header]
     header: dict[str, Any] = reduce(_agreed, headers) if headers else {}
-    members = tuple(member for part in parts for member in part.members)
-    return Association(_LIST_PRODUCT, members, header)
+    return Association(_LIST_PRODUCT, tuple(_each_once(parts)), header)
+
+
+def _each_once(parts: Sequence[Association]) -> Iterator[Member]:
+    """Yield the members of all; an exposure beside an association that lists it is one of that."""
+    listed = {member.source for part in parts if part.origin for member in part.members}
+    for part in parts:
+        for member in part.members:
+            if part.origin or member.source not in listed:
+                yield member
 
 
 def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -76,20 +94,20 @@ def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 def is_selection(source: AssociationSource) -> bool:
     """Tell whether exposures were taken as they lie in a folder, and not named one by one."""
     items = [source] if isinstance(source, str | os.PathLike) else source
-    return any(located(item).is_dir() for item in items)
+    return any(path.is_dir() or is_pattern(path) for path in map(located, items))
 
 
 def _read_part(path: Path) -> Association:
     """One part of several.
 
-    One that does not exist is left to the check that lists all missing files; an exposure that can't be read
-    is left to who reads exposures.
+    One that does not exist is left to the check that lists all missing files; an exposure that can't be read,
+    and what is no exposure at all, such as a picture, is left to who reads exposures.
     """
     lone = Association(root_name(path), (Member(file_source(path)),))
     try:
         return _read_one(path) if path.exists() else lone
     except AssociationError:
-        if path.is_file() and path.name.endswith(exposure_endings()):
+        if path.is_file() and (path.name.endswith(exposure_endings()) or what_is(path)):
             return lone
         raise
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.io.report.formatting import listed
 from grism_align.values.solution import FitStatus, agreement
+from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,8 @@ USER = "USER"
 
 # The outer ones of 3 x 3 pixels, x running fastest, once around.
 _AROUND = [0, 1, 2, 5, 8, 7, 6, 3]
+# The two ends of the row in the middle.
+_MIDDLE_ROW = [3, 5]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +114,18 @@ class Entry:
         """Claimed error of the correction there, of one axis, mas; NaN if unknown."""
         return np.nan if self.record.displacement is None else self.record.displacement.error
 
+    @cached_property
+    def pixel(self) -> float:
+        """Side of a pixel of the first chip, mas."""
+        chip = self.record.input_wcs.chips[0]
+        left, right = chip.sky[_MIDDLE_ROW]
+        return float(3.6e6 * separation(left, right) / (chip.shape[1] - 1))
+
+    @property
+    def error_px(self) -> float:
+        """The claimed error in pixels."""
+        return self.error / self.pixel
+
     @property
     def is_moved(self) -> bool:
         """Whether its correction is more than nothing: 0.05 mas, or such a turn across a detector."""
@@ -168,6 +184,8 @@ class Tie:
         Mean of them; NaN where unknown.
     leverage : float
         Largest share of one star in the weight; NaN where unknown.
+    star_error, best_error : float, mas
+        Of one axis of a used star's place, as given: the median, and the least.
     """
 
     frame: int
@@ -179,6 +197,8 @@ class Tie:
     probability: float
     reduced_chi2: float
     leverage: float
+    star_error: float
+    best_error: float
 
     @property
     def n_exposures(self) -> int:
@@ -200,6 +220,7 @@ class Tie:
             max(fit.false_match_probability for fit in fits),
             float(np.mean([fit.reduced_chi2 for fit in fits])),
             _largest_share(fits),
+            *_errors(fits),
         )
 
 
@@ -212,6 +233,13 @@ def _largest_share(fits: Sequence[ExposureFit]) -> float:
     return float(total.max() / total.sum()) if total.sum() > 0 else float("nan")
 
 
+def _errors(fits: Sequence[ExposureFit]) -> tuple[float, float]:
+    """Return the median and the least error of the sources that fits used, mas."""
+    known = [one.error[one.weight > 0] for fit in fits if (one := fit.residuals) is not None]
+    errors = np.concatenate([np.zeros(0), *known])
+    return (float(np.median(errors)), float(errors.min())) if len(errors) else (np.nan, np.nan)
+
+
 @dataclass(frozen=True, eq=False)
 class Contents:
     """A record, read for the report.
@@ -220,15 +248,26 @@ class Contents:
     ----------
     record : Record
         What was done.
+    changed : tuple of str
+        Exposures whose products have changed since.
     """
 
     record: Record
+    changed: tuple[str, ...] = ()
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The exposures, in time order."""
         found = (Entry(key, record) for key, record in self.record.exposures.items())
         return tuple(sorted(found, key=lambda entry: (entry.mid, entry.key)))
+
+    @property
+    def out_of_date(self) -> str:
+        """What to know of a page whose exposures have changed; empty where none has."""
+        of = (
+            f"{len(self.changed)} of {len(self.entries)} exposures have changed since: {listed(self.changed)}"
+        )
+        return f"This page is out of date. {of}" if self.changed else ""
 
     @property
     def is_given(self) -> bool:
@@ -244,6 +283,21 @@ class Contents:
     def is_lone(self) -> bool:
         """Whether there is one direct exposure, which is the frame by itself."""
         return len(self.direct) == 1 and self.direct[0].status is FitStatus.REFERENCE and not self.ties
+
+    @property
+    def is_unmatched(self) -> bool:
+        """Whether each direct exposure is a frame by itself, and none is tied to a catalog."""
+        fitted = [entry for entry in self.direct if entry.is_aligned]
+        return bool(fitted) and all(map(self.is_alone, fitted))
+
+    def is_alone(self, entry: Entry) -> bool:
+        """Tell whether nothing was matched to an exposure, nor to the one that governs it."""
+        if entry.governed is not None:
+            known = {each.key: each for each in self.direct}
+            return all(name in known and self.is_alone(known[name]) for name in entry.governed.exposures)
+        fit = entry.record.relative
+        is_frame = entry.status is FitStatus.REFERENCE and not entry.is_tied
+        return is_frame and fit is not None and not fit.n_matched
 
     @property
     def direct(self) -> list[Entry]:
@@ -281,6 +335,16 @@ class Contents:
                 own = {"visit": entry.record.visit, "exposure": entry.key}.get(str(solve), "")
                 groups.setdefault((entry.frame, own), []).append(entry)
         return [Tie.of(frame, entries) for (frame, _), entries in sorted(groups.items())]
+
+    @cached_property
+    def matched(self) -> list[Entry]:
+        """The exposures that are aligned with others or with a catalog."""
+        return [entry for entry in self.entries if entry.is_aligned and not self.is_alone(entry)]
+
+    @property
+    def source_errors(self) -> tuple[float, float]:
+        """Median and least error of the sources that relative fits used, of one axis, mas; NaN for none."""
+        return _errors([entry.record.relative for entry in self.direct if entry.record.relative])
 
     @cached_property
     def frames(self) -> list[int]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 UNKNOWN = "\N{EN DASH}"
 
 _LONGEST_LIST = 6
+_ARCSEC = 1e3
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -26,6 +27,11 @@ def fixed(value: float, digits: int = 1, *, sign: bool = False) -> str:
         return UNKNOWN
     rounded = round(value, digits) + 0.0
     return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def length(mas: float) -> str:
+    """Return a distance on the sky in mas, in arcsec from one on."""
+    return f"{fixed(mas / 1e3, 2)}″" if mas >= _ARCSEC else f"{fixed(mas, 0)} mas"
 
 
 def value_range(values: Sequence[float], digits: int = 1) -> str:

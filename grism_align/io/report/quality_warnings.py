@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from grism_align.io.report.formatting import count, fixed, listed, probability
-from grism_align.values.failure import FailureCode, Remark, advice_on, text_of
-from grism_align.values.solution import FitStatus
+from grism_align.values.failure import FailureCode, OfDirect, Remark, advice_on, text_of
+from grism_align.values.solution import LARGE_ERROR, NOTABLE_ERROR, FitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,10 +26,11 @@ _LARGE_PROBABILITY = 1e-6
 # Exposures of one acquisition differ by tens of mas; arcsec.
 _LARGE_JUMP = 0.15
 _LARGE_SHIFT = 5.0
-# What dithers and drift between the governing exposure and the grism exposure add; mas.
-_LARGE_CARRIED = 15.0
 # Spectra this far from where they should be, and by as many errors; pixels.
 _LARGE_TRACE, _TRACE_ERRORS = 0.1, 3.0
+
+# What is said once, of a step or of frames, and not again of each grism exposure.
+_SAID_ONCE = frozenset({FailureCode.NO_CATALOG, FailureCode.NOT_TIED, FailureCode.SEPARATE_FRAME})
 
 # Where the corrections of these commands come from is for information.
 _ORIGINS = {"apply": "No new alignment:", "shift": "No alignment:"}
@@ -53,7 +54,9 @@ class QualityWarning:
     advice : str
         What to do about it.
     is_problem : bool
-        Whether it speaks against using the result; else it is for information.
+        Whether it speaks against using the result.
+    is_warning : bool
+        Whether it is more than for information, though it does not.
     exposures : tuple of str
         Those that it is about; empty for all.
     """
@@ -61,17 +64,19 @@ class QualityWarning:
     text: str
     advice: str
     is_problem: bool = True
+    is_warning: bool = False
     exposures: tuple[str, ...] = ()
 
 
 def quality_warnings(contents: Contents) -> list[QualityWarning]:
     """All that is to be known of a record before its products are used, the worst first."""
     finders: tuple[Callable[[Contents], Iterator[QualityWarning]], ...] = (
+        _changed,
         _left_out,
         _failures,
         _priors,
         _substitutes,
-        _carried,
+        _grism_errors,
         _ties,
         _frames,
         _steps,
@@ -85,7 +90,7 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _earlier,
     )
     found = [one for finder in finders for one in finder(contents)]
-    return sorted(found, key=lambda one: not one.is_problem)
+    return sorted(found, key=lambda one: (not one.is_problem, not one.is_warning))
 
 
 def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...], tuple[str, ...]]]:
@@ -97,6 +102,11 @@ def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...],
         yield text, members[0].remarks, tuple(member.key for member in members)
 
 
+def _changed(contents: Contents) -> Iterator[QualityWarning]:
+    if contents.changed:
+        yield QualityWarning(contents.out_of_date, "See the report of the run that changed them")
+
+
 def _left_out(contents: Contents) -> Iterator[QualityWarning]:
     for one in contents.record.left_out:
         yield QualityWarning(f"{one.name} left out: {one.problem}", one.remedy or "Leave it out")
@@ -105,7 +115,7 @@ def _left_out(contents: Contents) -> Iterator[QualityWarning]:
 def _failures(contents: Contents) -> Iterator[QualityWarning]:
     failed = [entry for entry in contents.entries if entry.status is FitStatus.FAILED]
     for text, remarks, keys in _by_remarks(failed):
-        keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs"
+        keeps = "keeps its WCS" if len(keys) == 1 else "keep their WCSs, each"
         yield QualityWarning(f"{listed(keys)} {keeps}: {text}", advice_on(remarks), exposures=keys)
     unfitted = tuple(entry.key for entry in contents.entries if entry.status is None)
     if unfitted and not contents.is_given:
@@ -122,48 +132,84 @@ def _priors(contents: Contents) -> Iterator[QualityWarning]:
     for text, remarks, keys in _by_remarks(prior):
         yield QualityWarning(
             f"{listed(keys)} PRIOR_ONLY: {text}",
-            f"{advice_on(remarks)}. As it is, good to tens of mas: too little for stacking",
+            f"{advice_on(remarks)}. As it is, {_good_to(contents, keys)}: too little for stacking",
             exposures=keys,
         )
 
 
+def _good_to(contents: Contents, keys: tuple[str, ...]) -> str:
+    """Say what exposures claim, the worst of them."""
+    known = [e for e in contents.entries if e.key in keys and np.isfinite(e.error)]
+    if not known:
+        return "of unknown error"
+    worst = max(known, key=lambda entry: entry.error_px)
+    return f"good to {fixed(worst.error, 0)} mas ({fixed(worst.error_px, 2)} px)"
+
+
 def _substitutes(contents: Contents) -> Iterator[QualityWarning]:
-    odd = [entry for entry in contents.grisms if entry.remarks and entry.status is not FitStatus.FAILED]
-    verify = "verify_traces tells how far the spectra are off, and refine_grism mends that"
-    own = f"See whether a direct exposure of their own can be had; if not, {verify}"
-    prior = f"Good to tens of mas, enough for extracting spectra; {verify}"
-    for is_prior, what, remedy in ((False, "with reservations", own), (True, "as PRIOR_ONLY", prior)):
-        entries = [entry for entry in odd if (entry.status is FitStatus.PRIOR_ONLY) is is_prior]
-        if entries:
-            reasons = "; ".join(f"{listed(names)} ({why})" for why, names in _alike(entries).items())
-            text = f"{count(len(entries), 'grism exposure')} corrected {what}: {reasons}"
-            yield QualityWarning(text, remedy, exposures=tuple(entry.key for entry in entries))
+    fitted = [entry for entry in contents.grisms if entry.status is not FitStatus.FAILED]
+    grouped: dict[tuple[bool, str], list[Entry]] = {}
+    for entry in fitted:
+        remarks = _own_remarks(entry)
+        if remarks:
+            is_prior = entry.status is FitStatus.PRIOR_ONLY
+            grouped.setdefault((is_prior, advice_on(remarks)), []).append(entry)
+    for (is_prior, advice), entries in grouped.items():
+        keys = tuple(entry.key for entry in entries)
+        alike = _alike(entries)
+        reasons = "; ".join(f"{listed(names)} ({why})" for why, names in alike.items())
+        how = "as PRIOR_ONLY" if is_prior else "with reservations"
+        text = f"{count(len(entries), 'grism exposure')} corrected {how}: {reasons}"
+        remedy = f"{advice}. As it is, {_good_to(contents, keys)}" if is_prior else advice
+        yield QualityWarning(text, remedy, exposures=keys)
+
+
+def _own_remarks(entry: Entry) -> tuple[Remark, ...]:
+    """Return what is remarked of a grism exposure, without what is said elsewhere."""
+    found: list[Remark] = []
+    for remark in entry.remarks:
+        if isinstance(remark, OfDirect):
+            left = tuple(one for one in remark.remarks if one.code not in _SAID_ONCE)
+            found += [OfDirect(remark.exposure, left)] if left else []
+        elif remark.code is not FailureCode.SHIFT_ERROR:
+            found.append(remark)
+    return tuple(found)
 
 
 def _alike(entries: list[Entry]) -> dict[str, list[str]]:
-    """Exposures by what is remarked of them, in which those that govern them have no names."""
+    """Exposures by what is remarked of them, in which the one that governs them has no name."""
     found: dict[str, list[str]] = {}
     for entry in entries:
         governors = entry.governed.exposures if entry.governed else ()
-        unnamed = dict.fromkeys(governors, "the direct exposure")
-        text = text_of(remark.renamed(unnamed) for remark in entry.remarks)
+        nameless = governors if len(governors) == 1 else ()
+        text = text_of(_unnamed(remark, nameless) for remark in _own_remarks(entry))
         found.setdefault(text, []).append(entry.key)
     return found
 
 
-def _carried(contents: Contents) -> Iterator[QualityWarning]:
-    """Grism exposures whose errors are mostly those of the way from the direct exposure."""
-    plain = [entry for entry in contents.grisms if entry.is_aligned and not entry.remarks]
-    errors = {entry.key: entry.governed.propagation_error for entry in plain if entry.governed}
-    keys = tuple(key for key, error in errors.items() if error > _LARGE_CARRIED)
-    if keys:
-        have = "has" if len(keys) == 1 else "have"
-        text = (
-            f"{count(len(keys), 'grism exposure')} {have} no direct exposure of the same pointing: "
-            f"dithers and drift in between add errors of up to {max(errors[key] for key in keys):.0f} mas"
-        )
-        remedy = "Fine for extracting spectra; where it matters, have the traces verified or refined"
-        yield QualityWarning(text, remedy, is_problem=False, exposures=keys)
+def _unnamed(remark: Remark, governors: tuple[str, ...]) -> Remark:
+    """Return a remark on a governing exposure without its name, which lists of names keep."""
+    if remark.numbers.get("exposure") not in governors:
+        return remark
+    unnamed: Remark = replace(cast("Any", remark), exposure="the direct exposure")
+    return unnamed
+
+
+def _grism_errors(contents: Contents) -> Iterator[QualityWarning]:
+    """Grism exposures that may be displaced by more than an extraction of spectra bears."""
+    known = [entry for entry in contents.grisms if entry.transform and not contents.is_given]
+    large = [entry for entry in known if entry.error_px > LARGE_ERROR]
+    notable = [entry for entry in known if NOTABLE_ERROR < entry.error_px <= LARGE_ERROR]
+    for entries, is_problem in ((large, True), (notable, False)):
+        if entries:
+            keys = tuple(entry.key for entry in entries)
+            way = max(e.governed.propagation_error if e.governed else 0.0 for e in entries)
+            text = (
+                f"{count(len(keys), 'grism exposure')} {_good_to(contents, keys)} at worst: {listed(keys)}; "
+                f"dithers and drift since the direct exposure add up to {fixed(way, 0)} mas"
+            )
+            remedy = "Before you extract spectra, use verify_traces, and refine_grism where they are off"
+            yield QualityWarning(text, remedy, is_problem, not is_problem, keys)
 
 
 def _ties(contents: Contents) -> Iterator[QualityWarning]:
@@ -220,9 +266,8 @@ def _steps(contents: Contents) -> Iterator[QualityWarning]:
     for activity in contents.record.activities:
         step, note, outcome = activity.step, activity.note, activity.outcome
         if outcome == "failed":
-            yield QualityWarning(
-                f"{step} changed nothing: {note}", "Mend what it names, then run from this association"
-            )
+            text = f"{step} changed nothing: {note.rstrip('.')}"
+            yield QualityWarning(text, "Mend what it names, then run from this association")
         elif step == "absolute_align" and outcome == "skipped":
             alone = "it has the WCS that it came with" if contents.is_lone else "the alignment is relative"
             text = f"Not tied to a catalog: {alone}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from grism_align.io.report.formatting import fixed, probability
 from grism_align.values.failure import text_of
+from grism_align.values.solution import LARGE_ERROR
 
 if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry
@@ -23,6 +24,7 @@ COLUMNS = (
     ("N [mas]", "total shift to the north", "number"),
     ("roll [°]", "growth of position angles", "number"),
     ("error [mas]", "claimed error of the correction, of one axis", "number"),
+    ("[px]", "the same in pixels", "number"),
     ("matched", "sources matched with other exposures", "number"),
     ("rms [mas]", "of its residuals against the other exposures, of one axis", "number"),
     ("false match", "probability that lists without a common source match as well", "number screen"),
@@ -68,6 +70,8 @@ class Row:
         Whether it shows the sky.
     is_first : bool
         Whether the row before is of another visit.
+    is_uncertain : bool
+        Whether it is a grism exposure whose claimed error is too large to rely on.
     cells : tuple of Cell
         As `COLUMNS`, without the first two.
     """
@@ -76,6 +80,7 @@ class Row:
     status: str
     is_direct: bool
     is_first: bool
+    is_uncertain: bool
     cells: tuple[Cell, ...]
 
 
@@ -101,6 +106,7 @@ def _row(entry: Entry, *, is_first: bool) -> Row:
         _number(north, 1, sign=True),
         _number(entry.roll, 5, sign=True),
         _number(entry.error, 1),
+        _number(entry.error_px, 3),
         _number(matched, 0),
         _number(rms, 1),
         Cell(probability(chance), _sort(chance), "number screen"),
@@ -109,7 +115,8 @@ def _row(entry: Entry, *, is_first: bool) -> Row:
         Cell(fixed(start, 4), _sort(start), "number screen"),
     )
     status = entry.status.value if entry.status else "not fitted"
-    return Row(entry.key, status, entry.is_direct, is_first, cells)
+    is_uncertain = not entry.is_direct and entry.error_px > LARGE_ERROR
+    return Row(entry.key, status, entry.is_direct, is_first, is_uncertain, cells)
 
 
 def _governors(entry: Entry) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.formatting import UNKNOWN, count, fixed, listed, probability, value_range
+from grism_align.io.report.formatting import UNKNOWN, count, fixed, length, listed, probability, value_range
+from grism_align.values.fitted import fitted_in_words
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from grism_align.io.report.contents import Contents, Entry, Tie
     from grism_align.io.report.quality_warnings import QualityWarning
+
+# Pixels with more decimals below.
+_SMALL = 0.01
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def _level(contents: Contents, warnings: Sequence[QualityWarning]) -> str:
     problems = any(one.is_problem for one in warnings)
     if not contents.is_begun or ((contents.is_given or contents.is_lone) and not problems):
         return "plain"
-    if not any(entry.is_aligned for entry in contents.entries):
+    if not any(entry.is_aligned for entry in contents.grisms or contents.entries):
         return "bad"
     return "care" if problems else "good"
 
@@ -92,11 +96,13 @@ def _headline(contents: Contents, warnings: Sequence[QualityWarning], level: str
     if not contents.is_begun:
         return _not_begun(contents)
     if level == "bad":
-        return "Not aligned: no exposure has a correction of its own."
+        what = "grism exposure" if contents.grisms else "exposure"
+        return f"Not aligned: no {what} has a correction to rely on."
     problems = sum(one.is_problem for one in warnings)
-    done = _done(contents)
+    done = f"{_done(contents)}{_to_what(contents)}"
     if level in {"good", "plain"}:
-        return f"{done}; no warnings."
+        others = sum(one.is_warning for one in warnings)
+        return f"{done}; {count(others, 'warning') if others else 'no warnings'}."
     unusable = [e.key for e in contents.entries if e.status in {FitStatus.FAILED, None}]
     left = f" {count(len(unusable), 'exposure')} did not get a correction." if unusable else ""
     return f"{done}, with {count(problems, 'thing')} to look at before you use it.{left}"
@@ -123,9 +129,29 @@ def _done(contents: Contents) -> str:
         return "Moved as you said, nothing was measured"
     if contents.is_lone:
         return _lone(contents)
+    if contents.is_unmatched:
+        return "Not aligned: no direct exposure shares sources with another, and none is on a catalog"
+    tied, groups = {tie.frame for tie in contents.ties}, len(contents.frames)
     if len(contents.direct) == 1:
         return "Aligned with the sky"
-    return f"Aligned with each other{' and with the sky' if contents.ties else ', not with a catalog'}"
+    if groups > 1:
+        sky = "with the sky" if len(tied) == groups else f"{len(tied)} of them with the sky"
+        return (
+            f"Aligned within {groups} groups that share no sources, {sky if tied else 'not with a catalog'}"
+        )
+    return f"Aligned with each other{' and with the sky' if tied else ', not with a catalog'}"
+
+
+def _to_what(contents: Contents) -> str:
+    """How well the grism exposures are placed, which is what an extraction goes by."""
+    errors = [entry.error_px for entry in contents.grisms if np.isfinite(entry.error)]
+    if not errors or contents.is_lone or contents.is_unmatched:
+        return ""
+    return f", grism exposures to {_pixels(max(errors))}"
+
+
+def _pixels(value: float) -> str:
+    return f"{fixed(value, 2)} px" if value >= _SMALL else f"{fixed(value, 3)} px"
 
 
 def _tally(entries: Sequence[Entry]) -> str:
@@ -145,7 +171,8 @@ def _direct_sentences(contents: Contents) -> list[str]:
         return [f"{moved} of {count(len(contents.entries), 'exposure')} have a correction from your table."]
     if len(contents.direct) == 1:
         return _tie_sentences(contents)
-    return [_together(contents), *_tie_sentences(contents)]
+    fits = {entry.key: entry.record.relative for entry in contents.direct if entry.record.relative}
+    return [_together(contents), *fitted_in_words(fits), *_tie_sentences(contents)]
 
 
 def _together(contents: Contents) -> str:
@@ -153,14 +180,29 @@ def _together(contents: Contents) -> str:
     aligned = [entry for entry in direct if entry.is_aligned]
     if not aligned:
         return f"None of the {count(len(direct), 'direct exposure')} could be aligned."
-    fits = [entry.record.relative for entry in aligned if entry.record.relative]
+    visits = count(len({entry.record.visit for entry in direct}), "visit")
+    those = f"{'All' if len(aligned) == len(direct) else f'{len(aligned)} of'} {len(direct)} direct exposures"
+    if contents.is_unmatched:
+        return f"The {len(direct)} direct exposures of {visits} share no sources."
+    groups = [[e for e in aligned if e.frame == frame] for frame in contents.frames]
+    how = "are aligned with each other"
+    if len(groups) > 1:
+        sizes = listed([str(len(group)) for group in groups])
+        how = f"are aligned within {len(groups)} groups that share no sources ({sizes} exposures)"
+    fits = [fit for e in aligned if not contents.is_alone(e) and (fit := e.record.relative)]
     matched, rms = [float(fit.n_matched) for fit in fits], [fit.rms for fit in fits]
-    all_of = "All" if len(aligned) == len(direct) else f"{len(aligned)} of"
     return (
-        f"{all_of} {count(len(direct), 'direct exposure')} of {count(len(contents.visits), 'visit')} "
-        f"are aligned with each other: {value_range(matched, 0)} matched sources each, "
-        f"rms {value_range(rms)} mas an axis."
+        f"{those} of {visits} {how}: {value_range(matched, 0)} matched sources each, "
+        f"rms {value_range(rms)} mas an axis{_weighed(*contents.source_errors)}."
     )
+
+
+def _weighed(typical: float, best: float, chi2: float = float("nan")) -> str:
+    """Tell why a fit is better than its rms: what a source weighs, and if they scatter as they should."""
+    if not np.isfinite(typical):
+        return ""
+    scatter = f", reduced χ² {fixed(chi2, 2)}" if np.isfinite(chi2) else ""
+    return f" (one is good to {fixed(typical)} mas, the best to {fixed(best)}{scatter})"
 
 
 def _tie_sentences(contents: Contents) -> list[str]:
@@ -182,7 +224,7 @@ def _tied(tie: Tie, number: int) -> str:
     who = "They are" if tie.n_exposures > 1 else "It is"
     if number:
         who = f"Frame {number} ({count(tie.n_exposures, 'exposure')}) is"
-    rms = f"rms {fixed(tie.rms)} mas an axis"
+    rms = f"rms {fixed(tie.rms)} mas an axis{_weighed(tie.star_error, tie.best_error, tie.reduced_chi2)}"
     return f"{who} tied to {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
 
 
@@ -196,8 +238,9 @@ def _grism_sentence(contents: Contents) -> str:
     if contents.is_lone and not any(entry.is_moved for entry in grisms):
         return ""
     governors = {name for entry in corrected if entry.governed for name in entry.governed.exposures}
-    prior = sum(entry.status is FitStatus.PRIOR_ONLY for entry in corrected)
-    rough = f"; {prior} of them as PRIOR_ONLY, good to tens of mas" if prior else ""
+    prior = [entry.error for entry in corrected if entry.status is FitStatus.PRIOR_ONLY]
+    good = f", good to {value_range(prior, 0)} mas" if np.isfinite(prior).any() else ""
+    rough = f"; {len(prior)} of them as PRIOR_ONLY{good}" if prior else ""
     of_all = "All" if len(corrected) == len(grisms) else f"{len(corrected)} of"
     who = f"{of_all} {len(grisms)} grism exposures are" if len(grisms) > 1 else "The grism exposure is"
     return f"{who} corrected, by {count(len(governors), 'direct exposure')}{rough}."
@@ -230,8 +273,9 @@ def _exposures(contents: Contents) -> Figure:
         note += f"; grism: {_tally(contents.grisms)}"
     if contents.is_lone:
         return Figure("Exposures moved", f"{sum(entry.is_moved for entry in contents.entries)} of {of}", note)
-    label = "Exposures moved" if contents.is_given else "Exposures aligned"
-    return Figure(label, f"{sum(entry.is_aligned for entry in contents.entries)} of {of}", note)
+    if contents.is_given:
+        return Figure("Exposures moved", f"{sum(e.is_aligned for e in contents.entries)} of {of}", note)
+    return Figure("Exposures aligned", f"{len(contents.matched)} of {of}", note)
 
 
 def _tie(contents: Contents) -> Figure:
@@ -246,16 +290,21 @@ def _tie(contents: Contents) -> Figure:
 
 
 def _errors(contents: Contents) -> Figure:
-    direct, grism = ([e.error for e in part] for part in (contents.direct, contents.grisms))
-    known = [[value for value in part if np.isfinite(value)] for part in (direct, grism)]
-    if not known[0]:
-        return Figure("Claimed error", UNKNOWN, "not on record")
-    middle = [f"{fixed(float(np.median(part)))} mas" for part in known if part]
+    direct, grism = (
+        [entry.error for entry in part if np.isfinite(entry.error)]
+        for part in (contents.direct, contents.grisms)
+    )
     frame = "on the sky" if contents.ties else "within the frame"
-    note = f"of one axis, {frame}: median of the direct exposures, worst {fixed(max(known[0]))}"
-    if known[1]:
-        note += f"; grism {middle[1]}, worst {fixed(max(known[1]))}"
-    return Figure("Claimed error", middle[0], note)
+    middle = fixed(float(np.median(direct))) if direct else ""
+    of_direct = f"direct: median {middle} mas, worst {fixed(max(direct))}" if direct else ""
+    if grism:
+        worst = max((e for e in contents.grisms if np.isfinite(e.error)), key=lambda e: e.error_px)
+        of_grism = f"worst grism exposure, one axis, {frame}; median {fixed(float(np.median(grism)))} mas"
+        value = f"{_pixels(worst.error_px)}, {fixed(worst.error)} mas"
+        return Figure("Claimed error", value, "; ".join(filter(None, (of_grism, of_direct))))
+    if not direct:
+        return Figure("Claimed error", UNKNOWN, "not on record")
+    return Figure("Claimed error", f"{middle} mas", f"one axis, {frame}; {of_direct}")
 
 
 def _chance(contents: Contents) -> Figure:
@@ -276,9 +325,5 @@ def _shifts(contents: Contents) -> Figure:
     if not lengths:
         return Figure("Corrections", UNKNOWN, "no exposure has one")
     rolls = [abs(entry.roll) for entry in contents.entries if entry.transform]
-    value = f"{fixed(float(np.median(lengths)) / 1e3, 2)}″"
-    return Figure(
-        "Corrections",
-        value,
-        f"median shift; largest {fixed(max(lengths) / 1e3, 2)}″, roll {fixed(max(rolls), 4)}°",
-    )
+    note = f"median shift; largest {length(max(lengths))}, roll {fixed(max(rolls), 4)}°"
+    return Figure("Corrections", length(float(np.median(lengths))), note)

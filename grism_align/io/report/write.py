@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.staging import atomic_path
+from grism_align.io.record.changed import changed_exposures
 from grism_align.io.record.file import read_record
 from grism_align.io.record.migrations import VERSION
 from grism_align.io.report.contents import Contents
@@ -66,7 +67,8 @@ def write_report(record: Record | Path | str, destination: Path | str | None = N
     """
     if isinstance(record, str | Path):
         target = report_path(record) if destination is None else Path(destination)
-        page = report_html(read_record(record))
+        found = read_record(record)
+        page = report_html(found, changed_exposures(found, Path(record).parent))
     elif destination is None:
         msg = "a destination is needed where the record is no file"
         raise ValueError(msg)
@@ -80,15 +82,17 @@ def write_report(record: Record | Path | str, destination: Path | str | None = N
     return target
 
 
-def report_html(record: Record) -> str:
+def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
     """Make the page of a record.
 
     Parameters
     ----------
     record : Record
         What was done.
+    changed : tuple of str, optional
+        Exposures whose products have changed since.
     """
-    contents, plotter = Contents(record), Plotter()
+    contents, plotter = Contents(record, changed), Plotter()
     warnings = quality_warnings(contents)
     return _template().render(
         record=record,

@@ -64,7 +64,7 @@ def pictures_of(
     return _results_first("The pictures of stars before and after", make, None)
 
 
-def page_of(record: Record, name: str) -> str:
+def page_of(record: Record, name: str, changed: tuple[str, ...] = ()) -> str:
     """Make the report; where that fails, a page that says so, as an earlier one would be of other results.
 
     Parameters
@@ -73,12 +73,14 @@ def page_of(record: Record, name: str) -> str:
         What was done.
     name : str
         What the log calls the page.
+    changed : tuple of str, optional
+        Exposures that have changed since.
     """
 
     def make() -> str:
         from grism_align.io.report import report_html
 
-        return report_html(record)
+        return report_html(record, changed)
 
     return _results_first(name, make, _UNMADE)
 

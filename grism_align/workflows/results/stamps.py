@@ -33,6 +33,8 @@ _LARGEST_COMMON = 1.5
 _FREE, _FAINTER = (3.0, 2.0), 2.5
 # Stars of point-like width are preferred to galaxies.
 _WIDEST = 1.25
+# About a star, arcsec, where light is its own.
+_OWN = 0.5
 # Of the most exposures, so that no star costs more than its picture is worth.
 _MOST_EXPOSURES = 48
 
@@ -124,7 +126,7 @@ def star_stamps(
     for pictures in executor.map(_pictures, looks, "Picturing the stars of"):
         for row, before, after in pictures:
             found[row].append((before, after))
-    return _stacks(stars, found, grid, common)
+    return _stacks(stars, found, frame, _apart(stars, moved, common))
 
 
 def _chosen(exposures: ExposureSet, aligned: ReferenceCatalog, n_stars: int) -> _Stars | None:
@@ -212,6 +214,21 @@ def _offsets(
     return found
 
 
+def _apart(
+    stars: _Stars, moved: Mapping[str, NDArray[np.float64]], common: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """From each star to its images by the WCSs before, (K,) arcsec."""
+    found: list[list[float]] = [[] for _ in stars.sky]
+    for key, offsets in moved.items():
+        for row, distance in zip(stars.rows[key].tolist(), np.hypot(*(offsets - common).T), strict=True):
+            found[row].append(float(distance))
+    return [np.array(one) for one in found]
+
+
+def _rms(distances: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(distances**2)))
+
+
 def _look(exposures: ExposureSet, exposure: Exposure, stars: _Stars, frame: _Frame) -> _Look:
     transform = exposures.total[exposure.key].transform
     assert transform is not None
@@ -248,9 +265,10 @@ def _is_on(chip: Chip, sky: NDArray[np.float64], transform: Any) -> NDArray[np.b
 def _stacks(
     stars: _Stars,
     found: list[list[tuple[NDArray[Any], NDArray[Any]]]],
-    grid: StampGrid,
-    common: NDArray[np.float64],
+    frame: _Frame,
+    apart: Sequence[NDArray[np.float64]],
 ) -> StarStamps | None:
+    grid = frame.grid
     pictures = {
         row: stacked(np.array([one for one, _ in images]), np.array([one for _, one in images]), grid)
         for row, images in enumerate(found)
@@ -264,7 +282,8 @@ def _stacks(
     before, after = (
         np.concatenate([first[None], one]).astype(np.float32) for first, one in zip(total, each, strict=True)
     )
-    east, north = common.tolist()
+    east, north = frame.common.tolist()
+    distances = [np.concatenate([apart[row] for row in rows]), *(apart[row] for row in rows)]
     return StarStamps(
         identifier=stars.identifier[rows],
         ra=stars.sky[rows, 0],
@@ -274,6 +293,6 @@ def _stacks(
         common_offset=(east, north),
         before=before,
         after=after,
-        off_before=np.array([grid.scale * light_offset(one) for one in before]),
-        off_after=np.array([grid.scale * light_offset(one) for one in after]),
+        off_before=np.array([_rms(one) for one in distances]),
+        off_after=np.array([grid.scale * light_offset(one, _OWN / grid.scale) for one in after]),
     )

@@ -16,6 +16,7 @@ from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.results.checks import catalogs_read, keep_catalogs
 from grism_align.workflows.results.exposures import write_exposures
 from grism_align.workflows.results.products import PRODUCTS, Results, findings_of
+from grism_align.workflows.results.superseded import leftovers, mark_pages, move_aside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +57,13 @@ def write_results(exposures: ExposureSet, destination: Destination, executor: Ex
         destination.folder.mkdir(parents=True, exist_ok=True)
         for path in remove_leftovers({destination.folder, *(target.parent for target in targets)}):
             logger.info("Removed %s, which a run that was killed left", path)
+        written = [destination.exposure(e) for e in exposures.exposures if exposures.fit(e.key)]
+        aside = leftovers(record, written)
         findings = findings_of(exposures, destination, executor)
         with Staging(destination.folder, first=[record], last=targets) as out:
             _write_all(findings, out, executor)
+            mark_pages(written, out, record)
+        move_aside(aside)
         _remove_stale(findings)
 
 

@@ -712,7 +712,7 @@ def test_motions_that_leave_no_star_where_it_should_be():
 
 
 @pytest.mark.parametrize(
-    ("seed", "reason"), [(2, ""), (5, "of 10 keep"), (6, "of 15 keep"), (11, "disagree")]
+    ("seed", "reason"), [(2, ""), (5, "of 10 keep|disagree"), (6, "of 15 keep"), (11, "disagree")]
 )
 def test_a_minority_does_not_tie_a_frame(seed, reason):
     """Of stars, or of what the exposures of one visit measured of them.

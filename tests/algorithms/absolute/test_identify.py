@@ -28,6 +28,7 @@ def measured(field, key="iaaa01d1q", years=0.0, *, number=None, matched=True) ->
         error=np.full(n, 0.002),
         saturated=np.zeros(n, dtype=bool),
         transform=IDENTITY,
+        turns=False,
     )
 
 

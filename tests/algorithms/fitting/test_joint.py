@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grism_align.algorithms.fitting.joint import REFERENCE, Measurements, group_centers, solve_joint
-from grism_align.algorithms.fitting.prior import GENERATORS, PointingPrior
+from grism_align.algorithms.fitting.prior import GENERATORS, PointingPrior, SharedPrior
 
 GEOMETRIES = ("shift", "rshift", "rscale", "general")
 TERMS = {"shift": 0, "rshift": 1, "rscale": 2, "general": 4}
@@ -282,12 +282,8 @@ def test_a_group_of_one_source_has_its_roll_from_the_prior(reference):
         terms=np.zeros((3, 4)),
         center=group_centers(measured),
         group=measured.group,
-        dither=0.3,
-        offset=0.5,
-        term_errors=np.array([3e-4, 1e-4, 1e-4, 1e-4]),
-        shift_weight=np.ones(5),
-        offset_weight=np.ones(3),
-        term_weight=np.ones((3, 4)),
+        of_shifts=SharedPrior.of(measured.group, 0.3, 0.5),
+        of_terms=tuple(SharedPrior.of(np.arange(3), 1e-9, error) for error in (3e-4, 1e-4, 1e-4, 1e-4)),
     )
     solution = solve_joint(measured, "rscale", 4.0, prior)
     assert np.sqrt(solution.covariance[4, 2, 2]) == pytest.approx(3e-4, rel=0.05 if reference else 0.5)

@@ -8,67 +8,77 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import block_diag
 
 from grism_align.algorithms.fitting.joint import REFERENCE, Measurements, group_centers, solve_joint
 from grism_align.algorithms.fitting.prior import (
     GENERATORS,
     N_TERMS,
     PointingPrior,
+    SharedPrior,
     prior_normal,
     prior_reweighted,
 )
 
 DITHER, OFFSET, NOISE = 0.02, 0.5, 0.005
 TERM_ERRORS = np.array([3e-4, 1e-4, 1e-4, 1e-4])
+OWN_TERM_ERRORS = 0.1 * TERM_ERRORS
 
 
-def prior(group, rng=None, center=None, **changes):
-    """All corrections so far are zero unless there is a generator to draw them from."""
+def prior(group, rng=None, center=None, acquisition=None, **changes):
+    """All corrections so far are zero unless there is a generator to draw them from.
+
+    `acquisition` is that of each group; by default each has its own.
+    """
     group = np.asarray(group)
     e, g = len(group), group.max() + 1
+    acquisition = np.arange(g) if acquisition is None else np.asarray(acquisition)
     rng = rng or np.random.default_rng(0)
     made = PointingPrior(
         shift=np.zeros((e, 2)),
         terms=np.zeros((g, N_TERMS)),
         center=rng.uniform(-100, 100, (g, 2)) if center is None else center,
         group=group,
-        dither=DITHER,
-        offset=OFFSET,
-        term_errors=TERM_ERRORS,
-        shift_weight=np.ones(e),
-        offset_weight=np.ones(g),
-        term_weight=np.ones((g, N_TERMS)),
+        of_shifts=SharedPrior.of(acquisition[group], DITHER, OFFSET),
+        of_terms=tuple(
+            SharedPrior.of(acquisition, *each) for each in zip(OWN_TERM_ERRORS, TERM_ERRORS, strict=True)
+        ),
     )
     return replace(made, **changes)
 
 
+def dense_block(one):
+    """Covariance of values of which those of an acquisition share a part; weights divide variances."""
+    same = one.acquisition[:, None] == one.acquisition[None, :]
+    shared = (one.shared**2 / one.shared_weight)[one.acquisition]
+    return np.diag(one.own**2 / one.own_weight) + same * shared[:, None]
+
+
 def dense_covariance(own, n_terms):
-    """Of the shifts x, the shifts y and each term of all groups; weights divide variances."""
-    same = own.group[:, None] == own.group[None, :]
-    shared = (own.offset**2 / own.offset_weight)[own.group]
-    block = np.diag(own.dither**2 / own.shift_weight) + same * shared[:, None]
-    e = len(own.group)
-    size = 2 * e + n_terms * len(own.center)
-    out = np.zeros((size, size))
-    out[:e, :e] = out[e : 2 * e, e : 2 * e] = block
-    variance = (own.term_errors**2 / own.term_weight)[:, :n_terms]
-    out[range(2 * e, size), range(2 * e, size)] = variance.T.ravel()
-    return out
+    """Of the shifts x, the shifts y and each term of all groups."""
+    shifts = dense_block(own.of_shifts)
+    return block_diag(shifts, shifts, *map(dense_block, own.of_terms[:n_terms]))
+
+
+def with_weights(one, rng):
+    """The same prior with any robust weights."""
+    own, shared = (rng.uniform(0.01, 1, len(each)) for each in (one.own_weight, one.shared_weight))
+    return replace(one, own_weight=own, shared_weight=shared)
 
 
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(0, 2**32), st.sampled_from([0, 1, 2, 4])
 )
 def test_the_precision_is_the_inverse_of_the_covariance(labels, seed, n_terms):
-    """Of dither^2 I + offset^2 11' in each group, with any robust weights."""
+    """Of own^2 I + shared^2 11' in each acquisition, with any robust weights."""
     rng = np.random.default_rng(seed)
     _, group = np.unique(labels, return_inverse=True)
-    e, g = len(group), group.max() + 1
-    own = prior(
-        group.ravel(),
-        shift_weight=rng.uniform(0.01, 1, e),
-        offset_weight=rng.uniform(0.01, 1, g),
-        term_weight=rng.uniform(0.01, 1, (g, N_TERMS)),
+    _, acquisition = np.unique(rng.integers(0, 2, group.max() + 1), return_inverse=True)
+    own = prior(group.ravel(), acquisition=acquisition.ravel())
+    own = replace(
+        own,
+        of_shifts=with_weights(own.of_shifts, rng),
+        of_terms=tuple(with_weights(one, rng) for one in own.of_terms),
     )
     product = own.precision(n_terms) @ dense_covariance(own, n_terms)
     np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-8)
@@ -127,17 +137,19 @@ def test_weights_fall_with_the_correction():
         own, np.concatenate([shift.T.ravel(), [0, 30 * TERM_ERRORS[0]]]), 1, is_unanchored=False
     )
     # Cauchy's: 1 / (1 + (pull / 3)^2), here with a quarter of the pull taken by the mean
-    assert new.shift_weight[0] == pytest.approx(1 / (1 + 75**2 / 9), rel=0.05)
-    assert new.term_weight[1, 0] == pytest.approx(1 / 101, rel=1e-6)
-    assert new.term_weight[0, 0] == new.offset_weight[1] == new.shift_weight[4] == 1
-    assert (own.shift_weight == 1).all()
+    assert new.of_shifts.own_weight[0] == pytest.approx(1 / (1 + 75**2 / 9), rel=0.05)
+    # a hundredth of the variance is the group's own
+    assert new.of_terms[0].shared_weight[1] == pytest.approx(1 / 101, rel=0.03)
+    assert new.of_terms[0].shared_weight[0] == new.of_shifts.shared_weight[1] == 1
+    assert new.of_shifts.own_weight[4] == 1
+    assert (own.of_shifts.own_weight == 1).all()
     # those that moved with no one else keep theirs, once the one that is off counts little
     for _ in range(10):
         new = prior_reweighted(
             new, np.concatenate([shift.T.ravel(), [0, 30 * TERM_ERRORS[0]]]), 1, is_unanchored=False
         )
-    assert (new.shift_weight[1:] > 0.99).all()
-    assert new.shift_weight[0] < 2e-3
+    assert (new.of_shifts.own_weight[1:] > 0.99).all()
+    assert new.of_shifts.own_weight[0] < 2e-3
 
 
 def measured(rng, shift, n_sources=60, *, reference=False, noise=NOISE):
@@ -178,7 +190,8 @@ def test_an_exposure_far_off_hardly_feels_it(reference, clip):
     )
     with_prior = solve_joint(corrected, "shift", clip, own)
     # nothing is known of this one
-    blind = replace(own, shift_weight=np.where(np.arange(8) == 5, 1e-9, 1.0))
+    weight = np.where(np.arange(8) == 5, 1e-9, 1.0)
+    blind = replace(own, of_shifts=replace(own.of_shifts, own_weight=weight))
     without = solve_joint(corrected, "shift", clip, blind)
     error = np.sqrt(without.covariance[5, 0, 0])
     assert np.abs(with_prior.shift[5] - without.shift[5]).max() < 0.05 * error
@@ -199,11 +212,11 @@ def test_the_rough_correction_of_an_exposure_farther_off_is_believed(reference):
 def test_a_wide_prior_is_none(reference, geometry):
     rng = np.random.default_rng(34)
     noisy = measured(rng, rng.normal(0, 0.3, (6, 2)), reference=reference)
+    usual = prior(noisy.group, center=group_centers(noisy))
     wide = replace(
-        prior(noisy.group, center=group_centers(noisy)),
-        dither=1e4,
-        offset=1e4,
-        term_errors=np.full(N_TERMS, 1e2),
+        usual,
+        of_shifts=replace(usual.of_shifts, own=1e4, shared=1e4),
+        of_terms=tuple(replace(one, own=1e2, shared=1e2) for one in usual.of_terms),
     )
     # errors above the noise and no clipping, so that nothing is iterated
     noisy = replace(noisy, error=3 * noisy.error)

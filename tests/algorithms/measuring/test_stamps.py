@@ -87,3 +87,11 @@ def test_stack_of_nothing_is_unknown():
     assert all(np.isnan(one).all() for one in stacked(nothing, nothing, GRID))
     assert np.isnan(light_offset(nothing[0]))
     assert np.isnan(light_offset(np.zeros((41, 41))))
+
+
+def test_neighbours_are_not_the_stars_light():
+    star, neighbour = _blob(1.0, 0.0), _blob(14.0, 9.0, flux=0.9)
+    assert light_offset(star + neighbour) > 4
+    assert light_offset(star + neighbour, radius=8.0) == pytest.approx(1.0, abs=0.05)
+    # one that is off stays off
+    assert light_offset(_blob(9.0, 0.0), radius=8.0) == pytest.approx(9.0, abs=0.05)

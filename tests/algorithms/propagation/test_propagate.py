@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grism_align.algorithms.propagation.propagate import propagate
-from grism_align.values.failure import NoSources, TooFewMatches
+from grism_align.values.failure import NoSources, OtherTarget, ShiftError, TooFewMatches
 from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -78,7 +78,8 @@ def test_the_next_best_takes_over(state, east, rule, extra):
     got = propagate([grism], [first, second], AlignmentSolution(fits), SETTINGS)[grism.key]
     assert got.governors == (first.key,)
     assert str(got.governed) == f"{rule}, -500 s"
-    assert got.reason == "instead of iaaa01d2q (not aligned)"
+    told = "" if rule == "paired" else "; claimed error 28 mas, 0.22 px"
+    assert got.reason == f"instead of iaaa01d2q (not aligned){told}"
     # both dithers are in its error, where it is of another one
     assert offset_error(got, 700 / 3600) == pytest.approx(extra, abs=1e-9)
     covariance = got.transform.covariance - fits[first.key].transform.covariance
@@ -90,12 +91,17 @@ def test_another_pointing_has_the_errors_of_two_dithers():
     direct = exposure("iaaa01d1q", 0, east=20, dither_offset=(20, 0))
     solution = AlignmentSolution({direct.key: aligned(direct)})
     got = propagate([grism], [direct], solution, SETTINGS)[grism.key]
-    assert (str(got.governed), got.reason, got.status) == ("previous, -100 s", "", FitStatus.ALIGNED)
+    assert (str(got.governed), got.status) == ("previous, -100 s", FitStatus.ALIGNED)
+    # beyond a tenth of a pixel it is told
+    error = got.transform.at(grism.plane).axis_error
+    assert got.remarks == (ShiftError(1e3 * error, error / grism.pixel_scale),)
+    assert error == pytest.approx(1e-3 * got.governed.propagation_error)
     assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
     tight = propagate(
         [grism], [direct], solution, GrismSettings(pointing=PointingSettings(dither_error=0.001))
     )[grism.key]
     assert offset_error(tight, 300 / 3600) == pytest.approx(2e-6)
+    assert tight.remarks == ()
 
 
 def test_a_small_dither_has_the_errors_of_two():
@@ -283,7 +289,7 @@ def test_another_target_of_the_same_acquisition_is_told():
     grism = exposure("iaaa01g1q", 600, grism=True)
     direct = exposure("iaaa01d1q", 0, target="OTHER", east=30.0)
     got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
-    assert (str(got.governed), got.reason) == ("previous, -400 s", "iaaa01d1q is of another target (OTHER)")
+    assert (str(got.governed), got.remarks[0]) == ("previous, -400 s", OtherTarget("iaaa01d1q", "OTHER"))
     assert offset_error(got, 600 / 3600) == pytest.approx(2 * 0.02**2)
 
 
@@ -388,3 +394,10 @@ def test_without_a_common_start_there_is_no_correction():
     got = propagate([grism], [direct], solution, SETTINGS)[grism.key]
     assert got.status is FitStatus.FAILED
     assert "have no common start" in got.reason
+
+
+def test_a_lone_exposure_aligns_nothing():
+    grism, direct = exposure("iaaa01g1q", 300, grism=True), exposure("iaaa01d1q", 0)
+    alone = ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(direct.plane))
+    got = propagate([grism], [direct], AlignmentSolution({direct.key: alone}), SETTINGS)[grism.key]
+    assert got.status is FitStatus.REFERENCE

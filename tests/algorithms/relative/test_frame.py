@@ -137,7 +137,7 @@ def test_pulls_have_unit_width():
 
 def test_a_single_frame():
     own = observed(np.random.default_rng(106))[2]
-    frame = single_frame(network([own]), 0)
+    frame = single_frame(network([own]), 0, RelativeSettings())
     assert (frame.fixed, list(frame.members), frame.rejected) == ((0,), [0], {})
     np.testing.assert_array_equal(frame.seen.positions.xy, own.xy)
     assert frame.members[0].n_used == len(own)

@@ -66,7 +66,9 @@ def test_all_are_brought_onto_the_first(observed, geometry):
     solution = result.solution
     assert list(solution.fits) == list(KEYS)
     assert solution.reference == KEYS[0]
-    assert result.warnings == ()
+    # which of two visits 7 arcsec apart is right nobody knows
+    [warning] = result.warnings
+    assert "which of them is right" in warning
     for frame, error in zip(exposures, ERRORS, strict=True):
         fit = solution[frame.key]
         assert np.abs(offset(frame, fit.transform, error, ERRORS[0])).max() < LIMIT
@@ -241,7 +243,7 @@ def test_an_exposure_that_matches_no_other_fails(observed):
     assert not fit.is_aligned
     assert fit.reason.startswith("matches no other exposure: ")
     assert "matched sources" in fit.reason
-    assert result.warnings == ()
+    assert not any(other.key in warning for warning in result.warnings)
     assert all(result.solution[key].is_aligned for key in KEYS)
 
 

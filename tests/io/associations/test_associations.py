@@ -543,3 +543,20 @@ def test_a_common_point_means_overlap(east, north, roll, center):
         assert footprints_overlap(first, second)
     if np.hypot(east, north) > 100 * np.sqrt(2) + 1:
         assert not footprints_overlap(first, second)
+
+
+def test_everything_that_was_downloaded(tmp_path):
+    """A table beside its exposures adds none; what is no exposure is left to the reader, who says so."""
+    keys = ("iaaa01d1q", "iaaa01g1q")
+    exposures = touch(tmp_path, *(f"{key}_flt.fits" for key in keys))
+    table = asn_table(tmp_path / "iaaa01010_asn.fits", [(key.upper(), "EXP-DTH", True) for key in keys])
+    picture = tmp_path / "iaaa01d1q_flt.jpg"
+    picture.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
+    found = read_association([*exposures, table, picture])
+    assert sorted(member.source.name for member in found.exposures) == [
+        "iaaa01d1q_flt.fits",
+        "iaaa01d1q_flt.jpg",
+        "iaaa01g1q_flt.fits",
+    ]
+    with pytest.raises(AssociationError, match="picture"):
+        read_association(picture)

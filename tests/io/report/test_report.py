@@ -165,14 +165,17 @@ def test_the_summary_has_the_numbers(whole):
     assert summary.level == "good"
     said = " ".join(summary.sentences)
     assert "All 4 direct exposures of 2 visits are aligned with each other: 40 matched sources" in said
-    assert "tied to MADE by 11 of 12 matched stars, rms 2.1 mas" in said
+    assert "tied to MADE by 11 of 12 matched stars, rms 2.1 mas an axis" in said
+    assert "(one is good to 2.0 mas, the best to 2.0, reduced χ² 1.20)" in said
     assert "All 4 grism exposures are corrected, by 4 direct exposures" in said
     figures = {one.label: one for one in summary.figures}
     assert figures["Exposures aligned"].value == "8 of 8"
     assert "direct: 4 ALIGNED; grism: 4 ALIGNED" in figures["Exposures aligned"].note
     # the relative and the absolute one of 0.9 mas each
-    assert figures["Claimed error"].value == f"{0.9 * 2**0.5:.1f} mas"
-    assert figures["Claimed error"].note.endswith("worst 1.3; grism 1.3 mas, worst 1.3")
+    # and what spectra are extracted from comes first
+    assert figures["Claimed error"].value == f"0.010 px, {0.9 * 2**0.5:.1f} mas"
+    assert figures["Claimed error"].note.startswith("worst grism exposure, one axis, on the sky")
+    assert figures["Claimed error"].note.endswith("direct: median 1.3 mas, worst 1.3")
     assert figures["False match"].value == "1e-20"
 
 
@@ -181,7 +184,8 @@ def test_a_relative_run_says_that_it_is_not_on_the_sky():
     warnings = quality_warnings(contents)
     summary = summary_of(contents, warnings)
     assert summary.level == "good"
-    assert summary.headline == "Aligned with each other, not with a catalog; no warnings."
+    done = "Aligned with each other, not with a catalog"
+    assert summary.headline == f"{done}, grism exposures to 0.007 px; no warnings."
     assert [one.text for one in warnings] == ["Not tied to a catalog: the alignment is relative"]
     page = Page(report_html(contents.record))
     assert "None: no catalog given." in page.text
@@ -308,9 +312,9 @@ def test_odd_names_are_shown_and_do_nothing():
 def test_the_table_has_what_it_is_sorted_by(whole, page):
     rows = whole.exposures
     cells = [one for one in page.all("td") if "data-sort" in one]
-    assert len(cells) == 12 * len(rows)
+    assert len(cells) == 13 * len(rows)
     buttons = page.all("button")
-    assert len(buttons) == 13
+    assert len(buttons) == 14
 
 
 def test_weights_of_interpolated_corrections_are_shown():
@@ -374,8 +378,8 @@ def test_thirty_visits_are_no_large_page():
 
 def test_blink_says_what_it_shows(page):
     texts = [one["alt"] for one in page.all("img")]
-    assert texts[0].startswith("All stars, stacked by the WCSs before: off by 0.3")
-    assert texts[1] == "All stars, stacked by the corrected WCSs: off by 0.00 arcsec"
+    assert texts[0].startswith("All stars, stacked by the WCSs before: off by 325 mas")
+    assert texts[1] == "All stars, stacked by the corrected WCSs: off by 0 mas"
     assert "E +1.60″, N 0.00″".replace(" 0.00", " +0.00") in page.text
 
 
@@ -626,14 +630,32 @@ def test_what_mosaics_were_made_is_no_warning():
     assert "i00v00-f140w_drz_sci.fits, i00v00-f140w_drz_wht.fits" in page.text
 
 
-def test_errors_of_the_way_to_a_grism_exposure_are_told():
-    exposures = field(n_visits=1)
-    key = exposures.grisms[0].key
-    far = replace(exposures.grism[key].governed, propagation_error=31.2)
-    [warning] = quality_warnings(Contents(refitted(record(exposures), key, "grism", governed=far)))
-    assert warning.text.startswith("1 grism exposure has no direct exposure of the same pointing")
-    assert warning.text.endswith("errors of up to 31 mas")
-    assert (warning.is_problem, warning.exposures) == (False, (key,))
+@pytest.mark.parametrize(
+    ("error", "level", "is_told"), [(9.0, "good", False), (20.0, "good", True), (38.0, "care", True)]
+)
+def test_a_displaced_grism_exposure_is_not_green(error, level, is_told):
+    """Of pixels of 130 mas."""
+    exposures = field()
+    key = exposures.grisms[2].key
+    fit = exposures.grism[key]
+    covariance = np.diag([1e-3 * error, 1e-3 * error, 0, 0, 0, 0]) ** 2
+    far = replace(fit.transform, covariance=covariance)
+    governed = replace(fit.governed, propagation_error=error)
+    tree = refitted(record(exposures), key, "grism", transform=far, governed=governed)
+    contents = Contents(tree)
+    warnings = quality_warnings(contents)
+    summary = summary_of(contents, warnings)
+    assert summary.level == level
+    figures = {one.label: one for one in summary.figures}
+    assert figures["Claimed error"].value == f"{error / 130:.2f} px, {error:.1f} mas"
+    assert f"grism exposures to {error / 130:.2f} px" in summary.headline
+    assert ("no warnings" in summary.headline) != is_told
+    assert [one.exposures for one in warnings] == [(key,)] * is_told
+    if is_told:
+        assert warnings[0].text.startswith(f"1 grism exposure good to {error:.0f} mas ({error / 130:.2f} px)")
+        assert f"add up to {error:.0f} mas" in warnings[0].text
+        assert "verify_traces" in warnings[0].advice
+    assert ('class="status aligned uncertain"' in report_html(tree)) == (level == "care")
 
 
 def test_verified_traces_are_in_the_summary_and_warnings(whole):

@@ -108,6 +108,9 @@ def test_stars_come_together(made):
         assert light_offset(after) * found.scale < 0.01
         assert light_offset(before) * found.scale == pytest.approx(0.05, abs=0.01)
         assert before.max() < 0.7 * after.max()
+    # how far the images are apart, though their light is in the middle
+    np.testing.assert_allclose(found.off_before, np.sqrt(0.5 * (0.3**2 + 0.2**2)), atol=1e-3)
+    assert (found.off_after < 0.01).all()
     assert pytest.approx(PLANE.to_sky(STARS), abs=1e-7) == np.array([found.ra, found.dec]).T
 
 

@@ -74,10 +74,18 @@ def _by_content(primary: Cards, hdus: fits.HDUList) -> tuple[str, str] | None:
             primary.text("FILTER").upper() == "BLANK",
             ("a dark exposure: its FILTER is Blank", "Leave it out"),
         ),
-        (primary.text("DQICORR").upper() == "PERFORM", _BY_SUFFIX["raw"]),
+        (_is_raw(primary, hdus), _BY_SUFFIX["raw"]),
         (chips > most, _BY_SUFFIX["ima"]),
     )
     return next((answer for holds, answer in signs if holds), None)
+
+
+def _is_raw(primary: Cards, hdus: fits.HDUList) -> bool:
+    """Tell whether nothing was calibrated yet; headers of simulated exposures are often those of raw ones."""
+    science = next((Cards.of(primary.path, hdu) for hdu in hdus if hdu.name == "SCI"), primary)
+    is_counted = science.text("BUNIT").upper().startswith("COUNT")
+    is_plain = not science.text("CTYPE1").endswith("-SIP")
+    return primary.text("DQICORR").upper() == "PERFORM" and (is_counted or is_plain)
 
 
 def _by_name(path: Path) -> tuple[str, str] | None:

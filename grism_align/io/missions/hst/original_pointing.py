@@ -38,7 +38,7 @@ def original_pointing(science: Cards, chip: Chip) -> OriginalPointing | None:
     cd = values[4:].reshape(2, 2)
     if np.isfinite(values).all() and abs(np.linalg.det(cd)) > _SMALLEST_PIXEL:
         terms = LinearTerms(values[:2], values[2:4], cd)
-        return OriginalPointing(FitsWcs.tangential(terms, chip.shape), _BETWEEN_FILTERS)
+        return _pointing(terms, chip, _BETWEEN_FILTERS)
     ra, dec, angle = (science.number(f"{name}_APER") for name in ("RA", "DEC", "PA"))
     if not np.isfinite([ra, dec, angle]).all():
         return None
@@ -47,4 +47,9 @@ def original_pointing(science: Cards, chip: Chip) -> OriginalPointing | None:
     # the aperture's reference pixel is not in the header: any will do that is one for all exposures
     middle = 0.5 * (np.array(chip.shape[::-1]) + 1)
     terms = LinearTerms(middle, np.array([ra, dec]), turn)
-    return OriginalPointing(FitsWcs.tangential(terms, chip.shape), _BETWEEN_APERTURES)
+    return _pointing(terms, chip, _BETWEEN_APERTURES)
+
+
+def _pointing(terms: LinearTerms, chip: Chip, error: float) -> OriginalPointing:
+    x, y = (terms.crpix - 1).tolist()
+    return OriginalPointing(FitsWcs.tangential(terms, chip.shape), (x, y), error)

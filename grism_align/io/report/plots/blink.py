@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.formatting import count, fixed
+from grism_align.io.report.formatting import count, fixed, length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,17 +77,17 @@ def blink_of(contents: Contents) -> Blink | None:
 def _pair(stamps: StarStamps, row: int) -> Pair:
     before, after = stamps.before[row].astype(float), stamps.after[row].astype(float)
     title, exposures = _title(stamps, row)
-    off = [float(stamps.off_before[row]), float(stamps.off_after[row])]
+    off = [length(1e3 * float(one[row])) for one in (stamps.off_before, stamps.off_after)]
     top = float(np.nanmax(after, initial=0.0))
     share = 100 * float(np.nanmax(before, initial=0.0)) / top if top > 0 else float("nan")
-    caption = f"{exposures}; off by {fixed(off[0], 2)}″ → {fixed(off[1], 2)}″, peak {fixed(share, 0)} → 100 %"
+    caption = f"{exposures}; off by {off[0]} → {off[1]}, peak {fixed(share, 0)} → 100 %"
     return Pair(
         title,
         caption,
         _png(before, top),
         _png(after, top),
-        f"{title}, stacked by the WCSs before: off by {fixed(off[0], 2)} arcsec",
-        f"{title}, stacked by the corrected WCSs: off by {fixed(off[1], 2)} arcsec",
+        f"{title}, stacked by the WCSs before: off by {off[0]}",
+        f"{title}, stacked by the corrected WCSs: off by {off[1]}",
     )
 
 

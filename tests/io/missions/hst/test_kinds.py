@@ -64,7 +64,6 @@ def test_names_tell(tmp_path, name, says):
     [
         (("NDRIZIM", 4), "drizzled mosaic"),
         (("D001DATA", "idem01a1q_flt.fits[sci,1]"), "drizzled mosaic"),
-        (("DQICORR", "PERFORM"), "raw"),
         (("IMAGETYP", "DARK"), "calibration exposure"),
         (("TARGNAME", "TUNGSTEN"), "calibration exposure"),
         (("FILTER", "Blank"), "dark exposure"),
@@ -76,6 +75,19 @@ def test_headers_tell_whatever_the_name(direct_path, tmp_path, card, says):
     with pytest.raises(InputError, match=says) as caught:
         read_exposure(path)
     assert caught.value.remedy
+
+
+RAW = (0, "DQICORR", "PERFORM")
+
+
+@pytest.mark.parametrize("sign", [("SCI", "BUNIT", "COUNTS"), ("SCI", "CTYPE1", "RA---TAN")])
+def test_raw_exposures(direct_path, tmp_path, sign):
+    with pytest.raises(InputError, match="raw"):
+        read_exposure(edited(direct_path, tmp_path / "x_flt.fits", RAW, sign))
+
+
+def test_a_simulated_exposure_may_have_the_header_of_a_raw_one(direct_path, tmp_path):
+    assert read_exposure(edited(direct_path, tmp_path / "x_flt.fits", RAW)).is_direct
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""From corrections to what is known of them beforehand, and from a joint solution to corrections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.fitting.joint import group_centers
+from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, PointingPrior, SharedPrior
+from grism_align.values.transform import LinearTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.fitting.joint import JointSolution, Measurements
+    from grism_align.values.settings import PointingSettings
+    from grism_align.values.transform import TangentPlane
+
+
+def pointing_prior(
+    errors: PointingSettings, measured: Measurements, transforms: Sequence[LinearTransform]
+) -> PointingPrior:
+    """Make the prior, given the corrections that the measured positions already have.
+
+    Parameters
+    ----------
+    errors : PointingSettings
+        How well the a priori WCSs are known.
+    measured : Measurements
+        With positions as corrected so far.
+    transforms : sequence of LinearTransform
+        The corrections so far, of the E pointings.
+    """
+    center = group_centers(measured)
+    group = measured.group
+    at = center[group]
+    before = np.array([t.inverted().apply(c) for t, c in zip(transforms, at, strict=True)])
+    g = len(center)
+    terms = np.zeros((g, N_TERMS))
+    # Projections on roll, scale and shears, which are orthogonal.
+    change = np.array([t.matrix - np.eye(2) for t in transforms])
+    np.add.at(terms, group, 0.5 * np.einsum("eij,kij->ek", change, GENERATORS))
+    own, shared = term_errors(errors)
+    _, first = np.unique(group, return_index=True)
+    acquisitions = measured.acquisitions
+    return PointingPrior(
+        shift=at - before,
+        terms=terms / np.maximum(np.bincount(group, minlength=g), 1)[:, None],
+        center=center,
+        group=group,
+        of_shifts=SharedPrior.of(acquisitions, errors.dither_error, errors.visit_error),
+        of_terms=tuple(SharedPrior.of(acquisitions[first], *each) for each in zip(own, shared, strict=True)),
+    )
+
+
+def term_errors(errors: PointingSettings) -> tuple[list[float], list[float]]:
+    """Return expected sizes of the four terms, of an exposure within its acquisition and of an acquisition.
+
+    Parameters
+    ----------
+    errors : PointingSettings
+        As the user has them.
+    """
+    others = N_TERMS - 1
+    own = [float(np.radians(errors.dither_roll_error)), *[errors.dither_scale_error] * others]
+    return own, [float(np.radians(errors.roll_error)), *[errors.scale_error] * others]
+
+
+def followed(measured: Measurements, solution: JointSolution, plane: TangentPlane) -> list[LinearTransform]:
+    """Return what a joint solution adds to the correction of each pointing, with the covariance of the total.
+
+    Parameters
+    ----------
+    measured : Measurements
+        What was solved.
+    solution : JointSolution
+        Its solution.
+    plane : TangentPlane
+        The common plane.
+    """
+    matrices = solution.matrices()
+    steps = []
+    for index, group in enumerate(measured.group):
+        center, matrix = solution.center[group], matrices[group]
+        shift = solution.shift[index] + center - matrix @ center
+        covariance = _linear_covariance(solution.covariance[index], center)
+        steps.append(LinearTransform(matrix, shift, plane, covariance))
+    return steps
+
+
+def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Go from (shift at the centre, terms) to (shift, m00, m01, m10, m11)."""
+    jacobian = np.zeros((6, 2 + N_TERMS))
+    jacobian[:2, :2] = np.eye(2)
+    jacobian[2:, 2:] = GENERATORS.reshape(N_TERMS, 4).T
+    jacobian[:2, 2:] = -np.kron(np.eye(2), center) @ jacobian[2:, 2:]
+    return np.asarray(jacobian @ covariance @ jacobian.T)

@@ -1,0 +1,92 @@
+"""Products of earlier runs that are true no longer: pages that speak of replaced exposures, and leftovers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.record.file import read_record
+from grism_align.values.errors import InputError
+from grism_align.workflows.results.optional_products import page_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from grism_align.io.files.staging import Staging
+    from grism_align.values.record import Record
+
+logger = logging.getLogger(__name__)
+
+_RECORD, _REPORT = "_provenance.asdf", "_report.html"
+#: Folder, below that of the products, of what is no longer part of them.
+SUPERSEDED = "superseded"
+
+
+def mark_pages(replaced: Collection[Path], out: Staging, own: Path | None = None) -> None:
+    """Make the pages of earlier runs say which of their exposures are replaced.
+
+    Parameters
+    ----------
+    replaced : collection of Path
+        Exposures that are about to be replaced. Records beside them are looked at.
+    out : Staging
+        Writes the pages, with what replaces the exposures.
+    own : Path, optional
+        Record of the run that replaces them.
+    """
+    targets = {path.resolve() for path in replaced}
+    folders = {path.parent for path in targets} | ({own.parent.resolve()} if own else set())
+    for path, record in _records(folders):
+        changed = tuple(
+            key
+            for key, exposure in record.exposures.items()
+            if exposure.output is not None and Path(exposure.output.path).resolve() in targets
+        )
+        if not changed or (own is not None and path == own.resolve()):
+            continue
+        logger.warning("%s is of %d exposures that are replaced now", path, len(changed))
+        page = path.with_name(path.name.removesuffix(_RECORD) + _REPORT)
+        if page.is_file():
+            out.path(page).write_text(page_of(record, page.name, changed), encoding="utf-8")
+
+
+def _records(folders: Collection[Path]) -> Iterator[tuple[Path, Record]]:
+    for folder in sorted(folders):
+        for path in sorted(folder.glob(f"*{_RECORD}")):
+            try:
+                yield path, read_record(path)
+            except InputError as error:
+                logger.debug("%s", error)
+
+
+def leftovers(record: Path, written: Collection[Path]) -> list[Path]:
+    """Return the exposures of an earlier run of the same name that a run does not write anew.
+
+    Parameters
+    ----------
+    record : Path
+        Where the earlier run has its record, if there was one.
+    written : collection of Path
+        Exposures that the run writes.
+    """
+    if not record.is_file():
+        return []
+    try:
+        outputs = [one.output for one in read_record(record).exposures.values() if one.output]
+    except InputError:
+        return []
+    targets = {path.resolve() for path in written}
+    found = [(Path(one.path), one.sha256) for one in outputs if Path(one.path).resolve() not in targets]
+    here = [(path, sha256) for path, sha256 in found if path.parent.resolve() == record.parent.resolve()]
+    return [path for path, sha256 in here if path.is_file() and sha256_of(path) == sha256]
+
+
+def move_aside(paths: Collection[Path]) -> None:
+    """Move files to a folder below theirs, where nobody takes them for products of the latest run."""
+    for path in paths:
+        target = path.parent / SUPERSEDED / path.name
+        target.parent.mkdir(exist_ok=True)
+        path.replace(target)
+        logger.warning("Moved %s, which an earlier run wrote and this one did not, to %s", path, target)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from astropy.io import fits
+
+from grism_align.cli import main
+from grism_align.simulation import case_a
+from tests.support.fields import make_field
+
+
+@pytest.fixture
+def field(tmp_path):
+    return make_field(case_a(size=96, n_pairs=1), tmp_path)
+
+
+def _told(capsys):
+    return capsys.readouterr().out
+
+
+def test_all_is_well(field, capsys):
+    assert main(["check", str(field.folder)]) == 0
+    told = _told(capsys)
+    heading, *lines = (line.split() for line in told.splitlines())
+    assert heading[:5] == ["visit", "exposure", "kind", "filter", "MJD"]
+    assert [line[1] for line in lines[:4]] == [
+        path.name.removesuffix("_flt.fits") for path in field.truth.paths
+    ]
+    assert lines[1][2:4] == ["grism", "G141"]
+    assert lines[1][-1] == lines[0][1]
+    with fits.open(field.truth.paths[0]) as hdus:
+        assert hdus["SCI"].header["WCSNAME"] in lines[0]
+        assert f"{hdus[0].header['EXPSTART']:.5f}" == lines[0][4]
+    assert "go together" in told
+
+
+def _moved(header):
+    header["CRVAL1"] += 0.01
+
+
+def _other_model(header):
+    header["WCSNAME"] = "IDC_other-GSC240"
+
+
+def _no_distortion(header):
+    header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"})
+
+
+@pytest.mark.parametrize("change", [_moved, _other_model, _no_distortion])
+def test_what_does_not_go_together(field, capsys, change):
+    path = field.truth.paths[0]
+    with fits.open(path, mode="update") as hdus:
+        change(hdus["SCI"].header)
+    assert main(["check", str(field.folder)]) == 3
+    told = _told(capsys)
+    assert "go together" not in told
+    assert path.name.removesuffix("_flt.fits") in told
+
+
+def test_a_grism_exposure_alone(field, capsys):
+    field.truth.paths[0].unlink()
+    assert main(["check", *map(str, field.truth.paths[1:])]) == 3
+    assert f"{field.truth.paths[1].name.removesuffix('_flt.fits')}: no direct exposure" in _told(capsys)

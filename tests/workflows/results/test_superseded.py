@@ -1,0 +1,138 @@
+"""Products that other files have overtaken say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grism_align.cli import main
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.record.file import read_record
+from grism_align.simulation import SceneSettings, case_a, simulate
+from grism_align.workflows.results.superseded import SUPERSEDED
+
+KEYS = ("idem01a1q", "idem01a2q", "idem02a1q", "idem02a2q")
+FIRST, SECOND = KEYS[:2], KEYS[2:]
+OUT_OF_DATE = "This page is out of date"
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Two visits of a direct and a grism exposure; nobody looks for sources."""
+    empty = SceneSettings(star_density=1.0, galaxy_density=1.0)
+    simulate(replace(case_a(size=96, n_pairs=1), scene=empty), tmp_path / "raw", np.random.default_rng(2))
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def shift(raw, tmp_path):
+    """Correct exposures, as one product, by a table; the folder of the products."""
+
+    def run(product, keys, *place):
+        asn, table = raw / f"{product}_asn.json", tmp_path / "mine.csv"
+        files = [str(raw / f"{key}_flt.fits") for key in keys]
+        assert main(["associate", *files, "-o", str(asn), "--overwrite"]) == 0
+        table.write_text("exposure,dra,ddec\n" + "".join(f"{key},0.1,0.2\n" for key in keys))
+        words = place or ["--output_dir", str(tmp_path / "out")]
+        assert main(["shift", str(table), str(asn), *words]) == 0
+        return raw if place else tmp_path / "out"
+
+    return run
+
+
+def page(folder, product):
+    return (folder / f"{product}_report.html").read_text()
+
+
+def test_a_page_names_the_files_that_it_speaks_of(shift):
+    out = shift("one", KEYS)
+    for key in KEYS:
+        assert sha256_of(out / f"{key}_flt.fits") in page(out, "one")
+    assert OUT_OF_DATE not in page(out, "one")
+
+
+@pytest.mark.parametrize("keys", [KEYS, SECOND])
+def test_another_product_in_the_same_folder(shift, keys):
+    out = shift("one", KEYS)
+    record = (out / "one_provenance.asdf").read_bytes()
+    shift("two", keys)
+    assert OUT_OF_DATE in page(out, "one")
+    assert f"{len(keys)} of 4 exposures have changed since: {', '.join(keys)}" in page(out, "one")
+    assert OUT_OF_DATE not in page(out, "two")
+    # what was done stays on record
+    assert (out / "one_provenance.asdf").read_bytes() == record
+
+
+def test_other_exposures_in_the_same_folder(shift):
+    out = shift("one", FIRST)
+    before = page(out, "one")
+    shift("two", SECOND)
+    assert page(out, "one") == before
+
+
+def test_the_same_product_again(shift):
+    out = shift("one", KEYS)
+    shift("one", KEYS)
+    assert OUT_OF_DATE not in page(out, "one")
+    assert not (out / SUPERSEDED).exists()
+
+
+def test_exposures_that_a_run_of_the_same_name_no_longer_has(shift):
+    """They are of another solution than the rest."""
+    out = shift("one", KEYS)
+    before = {key: (out / f"{key}_flt.fits").read_bytes() for key in KEYS}
+    shift("one", SECOND)
+    assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in SECOND]
+    for key in FIRST:
+        assert (out / SUPERSEDED / f"{key}_flt.fits").read_bytes() == before[key]
+
+
+def test_files_that_somebody_changed_are_left_alone(shift):
+    out = shift("one", KEYS)
+    (out / f"{KEYS[0]}_flt.fits").write_bytes(b"mine")
+    shift("one", SECOND)
+    assert (out / f"{KEYS[0]}_flt.fits").read_bytes() == b"mine"
+    assert not (out / SUPERSEDED / f"{KEYS[0]}_flt.fits").exists()
+
+
+def test_undone_in_place(shift, raw):
+    shift("one", KEYS, "--in_place")
+    files = [str(raw / f"{key}_flt.fits") for key in FIRST]
+    assert main(["undo", *files, "--in_place"]) == 0
+    assert f"2 of 4 exposures have changed since: {', '.join(FIRST)}" in page(raw, "one")
+
+
+def test_undone_elsewhere(shift, tmp_path):
+    out = shift("one", KEYS)
+    before = page(out, "one")
+    files = [str(out / f"{key}_flt.fits") for key in FIRST]
+    assert main(["undo", *files, "--output_dir", str(tmp_path / "back")]) == 0
+    assert page(out, "one") == before
+
+
+def test_a_page_made_again_looks_at_the_files(shift):
+    """Whoever changed them."""
+    out = shift("one", KEYS)
+    (out / f"{KEYS[1]}_flt.fits").write_bytes(b"mine")
+    assert main(["report", str(out / "one_provenance.asdf")]) == 0
+    assert f"1 of 4 exposures have changed since: {KEYS[1]}" in page(out, "one")
+
+
+def test_products_that_were_moved_are_known_by_their_record(shift, tmp_path):
+    moved = shift("one", KEYS).rename(tmp_path / "moved")
+    assert main(["report", str(moved / "one_provenance.asdf")]) == 0
+    assert OUT_OF_DATE not in page(moved, "one")
+    (moved / f"{KEYS[1]}_flt.fits").write_bytes(b"mine")
+    assert main(["report", str(moved / "one_provenance.asdf")]) == 0
+    assert OUT_OF_DATE in page(moved, "one")
+
+
+def test_a_run_without_a_page(shift, caplog):
+    out = shift("one", KEYS)
+    (out / "one_report.html").unlink()
+    shift("two", KEYS)
+    assert not (out / "one_report.html").exists()
+    assert "one_provenance.asdf" in caplog.text
+    assert read_record(out / "one_provenance.asdf").product == "one"
