@@ -29,8 +29,10 @@ class Damage:
         What was done to it.
     start, end : int
         Where the header lies in the file.
+    number : int
+        Which of its cards.
     cards : tuple of bytes
-        Its new cards, without END.
+        What takes its place.
     """
 
     extension: str
@@ -38,6 +40,7 @@ class Damage:
     kind: str
     start: int
     end: int
+    number: int
     cards: tuple[bytes, ...]
 
     def __str__(self) -> str:
@@ -45,7 +48,9 @@ class Damage:
 
     def applied(self, content: bytes) -> bytes:
         """Return the bytes of the file with the damage."""
-        header = b"".join(card.ljust(_CARD)[:_CARD] for card in (*self.cards, b"END"))
+        images = _images(content, self.start, self.end)
+        images[self.number : self.number + 1] = self.cards
+        header = b"".join(image.ljust(_CARD)[:_CARD] for image in (*images, b"END"))
         return content[: self.start] + header + b" " * (-len(header) % _BLOCK) + content[self.end :]
 
 
@@ -62,11 +67,15 @@ def damages(path: Path) -> Iterator[Damage]:
         places = [(f"{hdu.name},{hdu.ver}", hdu.fileinfo()) for hdu in hdus]
     for index, (name, place) in enumerate(places):
         start, end = place["hdrLoc"], place["datLoc"]
-        images = [content[at : at + _CARD] for at in range(start, end, _CARD)]
-        images = images[: next(n for n, image in enumerate(images) if image.rstrip() == b"END")]
+        images = _images(content, start, end)
         for n, kind, new in _all_changes(images):
-            cards = (*images[:n], *new, *images[n + 1 :])
-            yield Damage(name if index else "0", images[n][:8].decode().strip(), kind, start, end, cards)
+            yield Damage(name if index else "0", images[n][:8].decode().strip(), kind, start, end, n, new)
+
+
+def _images(content: bytes, start: int, end: int) -> list[bytes]:
+    """Cut a header into its cards, without END."""
+    images = [content[at : at + _CARD] for at in range(start, end, _CARD)]
+    return images[: next(n for n, image in enumerate(images) if image.rstrip() == b"END")]
 
 
 def _all_changes(images: list[bytes]) -> Iterator[tuple[int, str, tuple[bytes, ...]]]:
