@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.fitting.fit import axis_rms
-from grism_align.algorithms.measuring.positions import source_positions
-from grism_align.algorithms.relative.dithers import acquisition_of
 from grism_align.algorithms.relative.fixed_detections import flag_fixed_detections
-from grism_align.algorithms.relative.members import (
-    AlignedFrame,
-    Footprint,
-    MemberFit,
-    NetworkInput,
-    PointingSources,
-)
-from grism_align.algorithms.relative.network import align_network, zero
+from grism_align.algorithms.relative.network import zero
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
-from grism_align.values.catalog import UNRELIABLE, SkySource, SourceCatalog, SourceFlag
+from grism_align.algorithms.relative.tied import Tied, Usable, brightest_of, tied_as_far_as_possible
+from grism_align.values.catalog import SkySource, SourceCatalog
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import (
@@ -33,19 +25,21 @@ from grism_align.values.failure import (
     TooFewSources,
     text_of,
 )
-from grism_align.values.plane_list import PlaneList
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
-from grism_align.values.sphere import mean_direction
-from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from grism_align.algorithms.relative.members import (
+        AlignedFrame,
+        MemberFit,
+        NetworkInput,
+    )
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
+    from grism_align.values.transform import TangentPlane
 
-
-_AVOID = UNRELIABLE | SourceFlag.EDGE
+__all__ = ["RelativeResult", "align_relative", "reference_exposures"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,63 +99,55 @@ def align_relative(
         If `relative.reference` names no usable exposure or visit.
     """
     catalogs = flag_fixed_detections(exposures, catalogs, pointing)
-    bright = {e.key: _chosen(catalogs[e.key], match.brightest, relative) for e in exposures}
     pointings = by_pointing(exposures)
+    bright = brightest_of(catalogs, match.brightest, relative)
     unusable = {
         key: why
         for members in pointings
         for key, why in _unusable(members, catalogs, bright, match.min_matches).items()
     }
-    usable = [members for members in pointings if members[0].key not in unusable]
+    usable = tuple(members for members in pointings if members[0].key not in unusable)
     fits = {key: ExposureFit.failed(*why) for key, why in unusable.items()}
     fixed = _fixed(exposures, unusable, relative.reference)
     counts = {
         "flagged_fixed": sum(catalogs[e.key].table.meta["counts"]["flagged_fixed"] for e in exposures),
-        "sources": sum(map(len, bright.values())),
         "exposures_unusable": len(unusable),
+        "sources": sum(map(len, bright.values())),
     }
     if not usable:
         why = ("no direct exposure has usable sources",)
         return RelativeResult(AlignmentSolution(fits), (), why, counts, catalogs)
-    field = _network_input(usable, bright, fixed, relative, pointing)
-    frames, lone = align_network(field, relative, match)
-    warnings: list[str] = []
-    for number, frame in enumerate(frames):
-        cause = lone.get(next(iter(frame.members))) if len(frame.members) == 1 else None
-        note = () if cause else _frame_note(field, frames, number)
-        found = _frame_fits(field, bright, frame, note, cause)
-        first = sum(len(before.seen.count) for before in frames[:number])
-        for key, fit in found.items():
-            numbered = _numbered_through(fit.residuals, first)
-            fits[key] = replace(fit, frame=number, residuals=numbered)
-        warnings += [*map(str, note), *([] if fixed else _displaced(field, frame))]
-    labels = dict(zip([e.key for e in exposures], roll_groups(exposures, field.plane), strict=True))
+    tied = tied_as_far_as_possible(Usable(usable, catalogs, fixed, relative, pointing), match)
+    own, warnings = _fits(tied, relative)
+    fits |= own
+    frames, plane = tied.frames, tied.field.plane
+    labels = dict(zip([e.key for e in exposures], roll_groups(exposures, plane), strict=True))
     known = RelativeFrames(fits, [frame.seen.positions for frame in frames], labels)
     fits.update(prior_only(exposures, catalogs, known, pointing, match))
-    reference = _reference(field, frames[0])
+    reference = _reference(tied.field, frames[0])
     if relative.reference and not fixed & set(reference.split(",")):
         warnings.append(
             f"the reference {relative.reference} fits no other exposure; {reference} fixes the frame"
         )
-    ordered = {e.key: fits[e.key] for e in exposures}
-    counts |= {
-        "frames": len(frames),
-        "common_sources": int(sum((frame.seen.count > 1).sum() for frame in frames)),
-    }
-    sources = _sky_sources(frames, field.plane)
-    solution = AlignmentSolution(ordered, reference)
-    return RelativeResult(solution, sources, tuple(warnings), counts, catalogs)
+    solution = AlignmentSolution({e.key: fits[e.key] for e in exposures}, reference)
+    counts |= tied.counts
+    return RelativeResult(solution, _sky_sources(frames, plane), tuple(warnings), counts, catalogs)
 
 
-def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> SourceCatalog:
-    """Choose the brightest clean sources, and saturated ones besides: often they alone are in a catalog."""
-    if catalog.remarks:
-        return catalog.selected(np.zeros(0, dtype=np.int64))
-    clean = catalog.brightest(number, _AVOID | SourceFlag.SATURATED)
-    if relative.saturated_error <= 0:
-        return clean
-    saturated = catalog.selected((catalog.flags & int(SourceFlag.SATURATED)) != 0)
-    return clean.joined(saturated.brightest(number, _AVOID))
+def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit], list[str]]:
+    """Return the fits of all exposures, and what the user should know."""
+    fits: dict[str, ExposureFit] = {}
+    warnings: list[str] = []
+    for number, frame in enumerate(tied.frames):
+        cause = tied.lone.get(next(iter(frame.members))) if len(frame.members) == 1 else None
+        note = () if cause else _frame_note(tied.field, tied.frames, number)
+        found = _frame_fits(tied.field, tied.bright, frame, note, cause)
+        first = sum(len(before.seen.count) for before in tied.frames[:number])
+        for key, fit in found.items():
+            numbered = _numbered_through(fit.residuals, first)
+            fits[key] = replace(fit, frame=number, residuals=numbered)
+        warnings += [*map(str, note), *([] if relative.reference else _displaced(tied.field, frame))]
+    return fits, warnings
 
 
 def _unusable(
@@ -224,50 +210,6 @@ def _fixed(
         why = "; ".join(f"{e.key}: {text_of(unusable[e.key])}" for e in named)
         raise SettingsError(name, reference, f"can't fix the frame ({why}); name another")
     return set(usable)
-
-
-def _network_input(
-    usable: Sequence[Sequence[Exposure]],
-    bright: Mapping[str, SourceCatalog],
-    fixed: set[str],
-    relative: RelativeSettings,
-    pointing: PointingSettings,
-) -> NetworkInput:
-    exposures = [exposure for members in usable for exposure in members]
-    positions = {e.key: source_positions(e, bright[e.key]) for e in exposures}
-    plane = TangentPlane(*mean_direction(np.concatenate([sky for sky, _ in positions.values()])))
-    groups = dict(zip([e.key for e in exposures], roll_groups(exposures, plane), strict=True))
-
-    def plane_list(exposure: Exposure) -> PlaneList:
-        catalog, (sky, error) = bright[exposure.key], positions[exposure.key]
-        saturated = (catalog.flags & int(SourceFlag.SATURATED)) != 0
-        floor = np.where(saturated, relative.saturated_error, relative.centroid_floor)
-        total = np.hypot(error, floor * exposure.pixel_scale)
-        epoch = np.full(len(sky), exposure.epoch)
-        return PlaneList(plane.to_plane(sky), total, catalog.mag, epoch)
-
-    pointings = [
-        PointingSources(
-            keys=tuple(e.key for e in members),
-            lists=tuple(map(plane_list, members)),
-            instruments=tuple(e.instrument for e in members),
-            visit=members[0].visit,
-            roll_group=groups[members[0].key],
-            pixel_scale=max(e.pixel_scale for e in members),
-            is_fixed=any(e.key in fixed for e in members),
-            acquisition=acquisition_of(members[0]),
-            footprints=tuple(f for e in members for f in _footprints(e, plane)),
-        )
-        for members in usable
-    ]
-    return NetworkInput(pointings, plane, pointing)
-
-
-def _footprints(exposure: Exposure, plane: TangentPlane) -> Iterable[Footprint]:
-    """Return the places of an exposure's chips in the plane."""
-    for chip in exposure.chips:
-        pixels = exposure.instrument, chip.window, chip.shape
-        yield Footprint(pixels, plane.to_plane(chip.wcs.footprint()))
 
 
 def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | None:

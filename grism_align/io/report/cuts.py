@@ -25,6 +25,7 @@ _NAMES = {
     "flagged_fixed": "flagged: fixed to the detector (hot pixels, columns, persistence)",
     "exposures_left_out": "exposures left out: moving targets and scans",
     "exposures_unusable": "exposures without usable sources",
+    "brightest": "brightest sources taken of each exposure at most",
     "frames": "frames that share no source",
     "sources": "sources in all",
     "common_sources": "of them seen by several exposures",

@@ -84,6 +84,7 @@ def test_all_are_brought_onto_the_first(observed, geometry):
         assert np.mean(common) > 0.99
     assert result.counts == {
         "flagged_fixed": 0,
+        "brightest": MATCH.brightest,
         "sources": sum(map(len, catalogs.values())),
         "exposures_unusable": 0,
         "frames": 1,
@@ -289,3 +290,23 @@ def test_a_reference_that_does_not_fit_is_named(observed):
     result = align_relative(exposures, {**catalogs, KEYS[1]: SourceCatalog(table)}, settings, MATCH, POINTING)
     assert result.solution.reference != KEYS[1]
     assert any(f"the reference {KEYS[1]} fits no other exposure" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize(("east", "brightest"), [(124.0, 300), (300.0, 60)])
+def test_a_narrow_overlap_is_tied_by_more_sources(east, brightest):
+    """Of the 60 brightest of an exposure a tenth lies in the overlap; of fields apart nothing is asked."""
+    rng = np.random.default_rng(79)
+    field = stars(rng, 1200, 400.0)
+    errors = [LinearTransform.from_parameters(PLANE, shift, 0.0) for shift in ((0.0, 0.0), (0.7, -0.4))]
+    made = [
+        observe(field, error, rng, key, start=1e3 * i, at=(i * east - 60.0, 0.0), angle=0.0)
+        for i, (key, error) in enumerate(zip(KEYS[1:3], errors, strict=True))
+    ]
+    exposures, catalogs = [e for e, _ in made], {e.key: catalog for e, catalog in made}
+    result = align_relative(exposures, catalogs, SETTINGS, MatchSettings(brightest=60), POINTING)
+    assert result.counts["brightest"] == brightest
+    assert result.counts["frames"] == (1 if brightest == 300 else 2)
+    if brightest == 300:
+        transform = result.solution[KEYS[2]].transform
+        # known at the near edge, and from there on by the roll
+        assert np.abs(offset(exposures[1], transform, errors[1], errors[0])).max() < 0.05
