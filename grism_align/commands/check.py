@@ -25,7 +25,7 @@ def add_check(subparsers: Subparsers) -> None:
         "check",
         help="look at exposures before they are aligned",
         description="List kinds, guiding and WCSs of exposures, and tell whether direct and grism exposures "
-        "go together. The exit code is 3 where something is to be known before they are aligned.",
+        "go together. The exit code is 3 where they do not.",
     )
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="exposures, folders, wildcards, lists or associations"
@@ -39,8 +39,8 @@ def _check(options: argparse.Namespace) -> ExitCode:
 
     found = check_field(load(options.files, with_results=False, bad_input="leave_out"))
     print(_table(found))
-    for problem in found.problems:
-        print(problem)
+    for text in (*found.problems, *found.notes):
+        print(text)
     if found.problems:
         return ExitCode.RESERVATIONS
     together = "direct and grism exposures go together" if found.governors else "there is no grism exposure"

@@ -194,7 +194,9 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
         items = given if isinstance(given, list | tuple) else [given]
         paths = [self.make_input_path(str(item)) for item in items]
-        return load(paths, bad_input=self.settings(FailureSettings).bad_input)
+        settings = self.settings(FailureSettings)
+        refuse = not {"any", "left_out"}.isdisjoint(settings.fail_on)
+        return load(paths, bad_input="refuse" if refuse else settings.bad_input)
 
     def done(
         self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any

@@ -54,13 +54,20 @@ class GrismWCSPropagateStep(GrismAlignStep):
         found = propagate_corrections(exposures, choices, self.executor)
         if found.note:
             logger.info("%s: %s", self.step_name, found.note)
-        return self.done(exposures, found.note, found.counts, grism=found.solution, traces=found.traces)
+        return self.done(
+            exposures,
+            found.note,
+            found.counts,
+            grism=found.solution,
+            traces=found.traces,
+            spectra=found.spectra,
+        )
 
     def check(self) -> None:
         """Know the grism configurations before any work."""
         super().check()
         settings = self.settings(TraceSettings)
-        if settings.reads_traces and settings.trace_config:
+        if settings.spectra != "off" and settings.trace_config:
             from grism_align.io.grism_configs import read_trace_configs
 
             read_trace_configs(settings.trace_config)

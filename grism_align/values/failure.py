@@ -18,7 +18,7 @@ _DEEPER = "Give deeper source lists (threshold, brightest), or fewer min_matches
 _DEEPER_CATALOG = "Give a deeper catalog or a larger search_radius"
 _EPOCH = "Give a catalog whose epochs and proper motions can be believed"
 _OTHER_CATALOG = "Give another catalog"
-_VERIFY = "verify_traces tells how far the spectra are off, and refine_grism mends that"
+_VERIFY = "spectra tell how far it is off, where there are enough of them"
 _OWN_DIRECT = f"See whether a direct exposure of its own can be had; if not, {_VERIFY}"
 _NOTHING = "Nothing to do"
 
@@ -176,23 +176,12 @@ class FailureCode(Enum):
     FLAGGED_BY_HEADERS = ("its headers say {flags}", "Look at the file, and at its jitter file")
     SHIFT_ERROR = ("claimed error {error:.0f} mas, {pixels:.2f} px", f"See whether that will do; {_VERIFY}")
     SPECTRA_OFF = (
-        "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}{refusal}",
-        "Use refine_grism, or let the extraction fit the offset across the dispersion",
+        "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}",
+        "Let the extraction fit the offset across the dispersion",
     )
-    DRIFT_CORRECTED = ("corrected by the cross-dispersion drift of {drift:+.3f} +- {error:.3f} px", _NOTHING)
-    PARTNER_IN_TIME = ("a direct exposure was taken next to it in time", "Trust the direct exposure more")
-    TOO_FEW_OTHERS = (
-        "there are too few other exposures to tell a drift by",
-        "Give the grism's configuration",
-    )
-    DRIFT_INSIGNIFICANT = (
-        "cross-dispersion drift of {drift:+.3f} +- {error:.3f} px is not significant",
-        _NOTHING,
-    )
-    DRIFT_TOO_LARGE = (
-        "cross-dispersion drift of {drift:+.3f} +- {error:.3f} px is larger than {limit:g} px, "
-        "and not believed",
-        "See whether the grism's configuration is that of the exposure; else raise refine_limit",
+    SPECTRA_MISSING = (
+        "its spectra are {strength:.2f} times as strong as in the other exposures, and not used",
+        "Look at the file: it is trailed, empty, of another field or of another grism than its headers say",
     )
     REBASED = ("carried over from the input WCS on record", _NOTHING)
 
@@ -691,43 +680,17 @@ class SpectraOff(Remark, code=FailureCode.SPECTRA_OFF):
     error: float
     config: str
     n: int
-    refusal: Remark | None = None
 
     def _words(self) -> dict[str, Any]:
         others = f"relative to {self.n} other exposure{'s' * (self.n > 1)}"
         against = f"against {self.config}" if self.config else others
-        refusal = f", not corrected: {self.refusal}" if self.refusal else ""
-        return {**self.numbers, "against": against, "refusal": refusal}
+        return {**self.numbers, "against": against}
 
 
-class DriftCorrected(Remark, code=FailureCode.DRIFT_CORRECTED):
-    """A drift across the dispersion that was corrected, pixels."""
+class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
+    """A grism exposure whose spectra are not those of the other exposures, as strong as these."""
 
-    drift: float
-    error: float
-
-
-class PartnerInTime(Remark, code=FailureCode.PARTNER_IN_TIME):
-    """A grism exposure whose drift is not taken from its spectra."""
-
-
-class TooFewOthers(Remark, code=FailureCode.TOO_FEW_OTHERS):
-    """A grism exposure with nothing to compare its spectra to."""
-
-
-class DriftInsignificant(Remark, code=FailureCode.DRIFT_INSIGNIFICANT):
-    """A drift across the dispersion that may be none, pixels."""
-
-    drift: float
-    error: float
-
-
-class DriftTooLarge(Remark, code=FailureCode.DRIFT_TOO_LARGE):
-    """A drift across the dispersion beyond what is believed, pixels."""
-
-    drift: float
-    error: float
-    limit: float
+    strength: float
 
 
 class Rebased(Remark, code=FailureCode.REBASED):

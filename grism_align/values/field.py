@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grism_align.values.mosaic import ChipMask, StagedMosaic
     from grism_align.values.record import Activity, EarlierRecord, LeftOut
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.trace import TraceCheck
+    from grism_align.values.trace import SpectralCheck, TraceCheck
 
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ class ExposureSet:
         What each step found; empty before it ran.
     traces : mapping of str to TraceCheck
         How well the grisms' corrections agree with the spectra, by exposure key; empty where not asked.
+    spectra : mapping of str to SpectralCheck
+        How spectra lie against those of other exposures, likewise.
     reference_catalog : ReferenceCatalog or None
         What the absolute step aligned to, as used.
     mosaics : tuple of StagedMosaic
@@ -70,6 +72,7 @@ class ExposureSet:
     absolute: AlignmentSolution = field(default_factory=AlignmentSolution)
     grism: AlignmentSolution = field(default_factory=AlignmentSolution)
     traces: Mapping[str, TraceCheck] = field(default_factory=dict)
+    spectra: Mapping[str, SpectralCheck] = field(default_factory=dict)
     reference_catalog: ReferenceCatalog | None = None
     mosaics: tuple[StagedMosaic, ...] = ()
     cosmic_rays: Mapping[str, Mapping[int, ChipMask]] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from grism_align.values.declaration import declared, derived, recorded
 from grism_align.values.exposure import ExposureKind
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import ExposureFit
-from grism_align.values.trace import TraceCheck
+from grism_align.values.trace import SpectralCheck, TraceCheck
 from grism_align.values.tracking import Tracking
 from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -175,6 +175,10 @@ class ExposureRecord:
     )
     absolute: ExposureFit | None = recorded("Fit of the relative frame to the catalog, likewise.")
     grism: ExposureFit | None = recorded("Correction that a grism exposure has from direct ones, likewise.")
+    spectra: SpectralCheck | None = recorded(
+        "How the spectra of a grism exposure lie against those of others, and what was corrected by that; "
+        "null for a direct exposure, or where there are no others of its roll."
+    )
     traces: TraceCheck | None = recorded(
         "How far the spectra of a grism exposure lie, across the dispersion, from where its WCS says; null "
         "for a direct exposure, or where that was not asked for."

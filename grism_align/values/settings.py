@@ -480,16 +480,24 @@ class PropagationSettings(Settings):
 class TraceSettings(Settings):
     """How corrections are verified on the traces of spectra, and what may be changed by them."""
 
-    verify_traces: bool = _parameter(False, "Measure how far spectra lie from where the WCSs put them")
+    spectra: str = _parameter(
+        "auto",
+        "Correct grism exposures by their own spectra: where there are source catalogs to predict these from "
+        "(auto), always (on), never (off)",
+        "",
+        choices=("auto", "on", "off"),
+    )
     trace_config: tuple[str, ...] = _parameter(
         (),
         "Grism configurations (aXe or GRISMCONF): files, GRISM=file or GRISM:CHIP=file, commas between; "
         "default: exposures of a grism are compared with each other",
     )
-    refine_grism: bool = _parameter(
-        False, "Correct exposures without a direct partner in time by a measured cross-dispersion drift"
+    spectra_sources: int = _parameter(
+        120, "Sources whose spectra are compared between exposures, the brightest first", "", (5, 1000)
     )
-    trace_sources: int = _parameter(60, "Sources used of each exposure, the brightest first", "", (5, 1000))
+    trace_sources: int = _parameter(
+        60, "Sources whose traces are measured in each exposure, the brightest first", "", (5, 1000)
+    )
     trace_fwhm: float = _parameter(5.0, "Widest source used, in direct exposures", "pix", (1.0, 50.0))
     trace_isolation: float = _parameter(
         8.0, "Spectra nearer to another of not much fainter light are not used", "pix", (0.0, 100.0)
@@ -501,18 +509,9 @@ class TraceSettings(Settings):
         1.5, "Gaussian sigma of the window of the centroid across a trace", "pix", (0.5, 10.0)
     )
     trace_snr: float = _parameter(10.0, "Least signal-to-noise ratio of a piece of a trace", "", (3.0, 1e4))
-    partner_gap: float = _parameter(
-        600.0, "Idle time up to which a direct exposure is a partner in time", "s", (0.0, 1e6)
+    trace_significance: float = _parameter(
+        3.0, "Least disagreement between spectra and a WCS that is told, in its errors", "sigma", (1.0, 100.0)
     )
-    refine_significance: float = _parameter(
-        3.0, "Least drift that is corrected, in its errors", "sigma", (1.0, 100.0)
-    )
-    refine_limit: float = _parameter(0.5, "Largest drift that is believed and corrected", "pix", (0.0, 10.0))
-
-    @property
-    def reads_traces(self) -> bool:
-        """Whether spectra are measured."""
-        return self.verify_traces or self.refine_grism
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,33 @@ class TraceCheck:
         return bool(np.isfinite(self.after_px))
 
 
+@declared()
+class SpectralCheck:
+    """How the spectra of one exposure lie against those of others of the same grism and roll.
+
+    Pairs are along and across the dispersion.
+    """
+
+    n_sources: int = recorded("Sources whose spectra were used.")
+    moved_px: tuple[float, float] = recorded(
+        "By how much they lie from where the direct exposures' correction puts them, which is corrected.",
+        unit="pixel",
+    )
+    moved_error: tuple[float, float] = recorded("Standard error of what is left.", unit="pixel")
+    left_px: tuple[float, float] = recorded(
+        "Against the mean of the exposures after that: what is due to direct exposures rather than spectra.",
+        unit="pixel",
+    )
+    left_error: tuple[float, float] = recorded("Standard error of the measurement.", unit="pixel")
+    note: str = recorded("Why there is no measurement.", default="")
+
+    @classmethod
+    def missing(cls, note: str) -> SpectralCheck:
+        """Return the check of an exposure that could not be measured."""
+        unknown = (float("nan"), float("nan"))
+        return cls(0, unknown, unknown, unknown, unknown, note)
+
+
 def _terms(rows: ArrayLike) -> Floats:
     array = np.array(rows, dtype=float, ndmin=2)
     array.flags.writeable = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.propagate import propagate
+from grism_align.values.failure import FailureCode
 from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
+
+_APART = {FailureCode.NO_COMMON_START, FailureCode.WCS_CHANGED, FailureCode.OTHER_DISTORTION}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +31,15 @@ class FieldCheck:
     governors : mapping of str to tuple of str
         The direct exposures that would govern each grism exposure.
     problems : tuple of str
-        What is to be known before.
+        What speaks against aligning them.
+    notes : tuple of str
+        What else is to be known before.
     """
 
     exposures: ExposureSet
     governors: dict[str, tuple[str, ...]]
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def check_field(exposures: ExposureSet) -> FieldCheck:
@@ -53,13 +59,23 @@ def check_field(exposures: ExposureSet) -> FieldCheck:
     nothing = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(plane))
     solution = AlignmentSolution({each.key: nothing for each in exposures.direct if each.tracking.is_fixed})
     fits = propagate(exposures.grisms, exposures.direct, solution, GrismSettings()).fits
+    apart = {key for key, fit in fits.items() if not fit.is_aligned or _contradicts(fit)}
+    told = {key: f"{key}: {fit.reason}" for key, fit in fits.items() if fit.remarks}
     problems = (
         *(f"{one.name} can't be used: {one.problem}" for one in exposures.left_out),
         *_mixed(exposures),
-        *(f"{each.key}: {each.tracking}" for each in exposures.exposures if str(each.tracking)),
-        *(f"{key}: {fit.reason}" for key, fit in fits.items() if fit.remarks),
+        *(text for key, text in told.items() if key in apart),
     )
-    return FieldCheck(exposures, {key: fit.governors for key, fit in fits.items()}, problems)
+    notes = (
+        *(f"{each.key}: {each.tracking}" for each in exposures.exposures if str(each.tracking)),
+        *(text for key, text in told.items() if key not in apart),
+    )
+    return FieldCheck(exposures, {key: fit.governors for key, fit in fits.items()}, problems, notes)
+
+
+def _contradicts(fit: ExposureFit) -> bool:
+    """Tell whether a grism exposure's WCS is not of one kind with that of a direct exposure."""
+    return any(each.code in _APART for remark in fit.remarks for each in remark.with_causes())
 
 
 def _mixed(exposures: ExposureSet) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from grism_align.algorithms.propagation.drift import learnt_errors
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
-from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.values.errors import SettingsError
 from grism_align.values.failure import FlaggedByHeaders, OfDirect, Remark, text_of
 from grism_align.values.settings import (
@@ -23,7 +22,8 @@ from grism_align.values.settings import (
 )
 from grism_align.values.solution import AlignmentSolution
 from grism_align.workflows.moving import left_out
-from grism_align.workflows.traces.verify import verify_traces
+from grism_align.workflows.traces.spectra import correct_by_spectra
+from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.trace import TraceCheck
+    from grism_align.values.trace import SpectralCheck, TraceCheck
 
 
 logger = logging.getLogger(__name__)
@@ -69,13 +69,16 @@ class PropagationOutcome:
     solution : AlignmentSolution
         Corrections of the grism exposures.
     traces : mapping of str to TraceCheck
-        What the spectra show, by exposure; empty where not asked.
+        Where traces lie, by exposure; empty where spectra weren't measured.
+    spectra : mapping of str to SpectralCheck
+        How they lie against those of other exposures; empty likewise.
     note : str
         How large drift and dither errors are, where that was learnt.
     """
 
     solution: AlignmentSolution
     traces: Mapping[str, TraceCheck] = field(default_factory=dict)
+    spectra: Mapping[str, SpectralCheck] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -106,27 +109,26 @@ def propagate_corrections(
     InputError
         If a configuration or the pixels of an exposure can't be read.
     """
-    if choices.traces.reads_traces and not exposures.catalogs:
-        name, allowed = (
-            "verify_traces",
-            "no source catalogs to predict spectra from; run grism_source_catalog",
-        )
-        raise SettingsError(name, choices.traces.verify_traces, allowed)
+    if choices.traces.spectra == "on" and not exposures.catalogs:
+        name, allowed = "spectra", "no source catalogs to predict them from; run grism_source_catalog"
+        raise SettingsError(name, choices.traces.spectra, allowed)
     aligned = exposures.relative.then(exposures.absolute)
     settings, note = _errors(exposures, choices)
     out = left_out(exposures.grisms, choices.motion)
     taken = [grism for grism in exposures.grisms if grism.key not in out]
     solution = propagate(taken, exposures.direct, aligned, settings, exposures.relative)
     solution = _with_remarks(exposures, solution, out)
-    traces: Mapping[str, TraceCheck] = {}
-    if choices.traces.reads_traces:
-        solution, traces = _on_traces(exposures, solution, choices.traces, executor)
+    seen = _Seen(solution)
+    if choices.traces.spectra != "off" and exposures.catalogs:
+        survey = Survey.of(exposures, solution, choices.traces)
+        seen = _by_spectra(survey, settings, executor)
+        solution = seen.solution
     governed = [fit.governed for fit in solution.fits.values() if fit.governed]
     named = sum(one.rule == "association" for one in governed)
     if named and settings.propagation.method != PropagationSettings.method:
         logger.warning("the association names what governs %d grism exposures, not method", named)
     _tell(solution)
-    return PropagationOutcome(solution, traces, note)
+    return PropagationOutcome(solution, seen.traces, seen.spectra, note)
 
 
 def _with_remarks(
@@ -154,19 +156,24 @@ def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismS
     return found, note
 
 
-def _on_traces(
-    exposures: ExposureSet, solution: AlignmentSolution, settings: TraceSettings, executor: Executor
-) -> tuple[AlignmentSolution, Mapping[str, TraceCheck]]:
-    """Correct where spectra show a drift, if asked to; return that, and what spectra show."""
-    refused: Mapping[str, Remark] = {}
-    found = verify_traces(exposures, solution, settings, executor)
-    if settings.refine_grism:
-        refined, refused = refine_on_traces(exposures, solution, found, settings)
-        if any(refined[key] is not fit for key, fit in solution.fits.items()):
-            solution, found = refined, verify_traces(exposures, refined, settings, executor)
-    significance = settings.refine_significance
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Corrections of grism exposures, and what their spectra say of them."""
+
+    solution: AlignmentSolution
+    traces: Mapping[str, TraceCheck] = field(default_factory=dict)
+    spectra: Mapping[str, SpectralCheck] = field(default_factory=dict)
+
+
+def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> _Seen:
+    """Correct grism exposures by their spectra, and verify that on the traces."""
+    found = verify_traces(survey, executor)
+    outcome = correct_by_spectra(survey, found.grisms, settings, executor)
+    found = verified_with(found, replace(survey, solution=outcome.solution))
+    significance = survey.settings.trace_significance
     _tell_of_spectra(found, common_offsets(found, significance))
-    return with_disagreements(solution, found, refused, significance), found.checks
+    solution = with_disagreements(outcome.solution, found, significance)
+    return _Seen(solution, found.checks, outcome.checks)
 
 
 def _tell_of_spectra(found: TraceVerification, common: Sequence[str]) -> None:

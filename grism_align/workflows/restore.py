@@ -58,6 +58,7 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
         relative=_solution({k: e.relative for k, e in entries.items()}, record.references.relative),
         absolute=_solution({k: e.absolute for k, e in entries.items()}, record.references.absolute),
         grism=_solution({k: e.grism for k, e in entries.items()}, record.references.grism),
+        spectra={key: entry.spectra for key, entry in entries.items() if entry.spectra is not None},
         traces={key: entry.traces for key, entry in entries.items() if entry.traces is not None},
         activities=record.activities,
         parameter_file=record.parameter_file,

@@ -122,8 +122,9 @@ def test_sentences():
         "spectra lie off by +0.300 +- 0.020 px across the dispersion, relative to 1 other exposure": (
             SpectraOff(0.3, 0.02, "", 1)
         ),
-        "spectra lie off by +0.300 +- 0.020 px across the dispersion, against c.conf, not corrected: "
-        "not aligned": SpectraOff(0.3, 0.02, "c.conf", 0, not_aligned),
+        "spectra lie off by +0.300 +- 0.020 px across the dispersion, against c.conf": (
+            SpectraOff(0.3, 0.02, "c.conf", 0)
+        ),
     }
     assert {text: str(remark) for text, remark in said.items()} == {text: text for text in said}
     assert text_of([few, NotTied("GAIA")]) == "4 matched sources, 10 required; not tied to GAIA"

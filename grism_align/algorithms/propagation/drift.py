@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # What is given beforehand is known to this factor, one standard deviation.
 _KNOWN_TO = 3.0
-# Factors tried: two decades either way.
-_FACTORS = np.geomspace(0.01, 100.0, 25)
+#: Factors tried: two decades either way.
+FACTORS = np.geomspace(0.01, 100.0, 25)
 # A posterior with more than this of the prior's variance tells nothing new.
 _AS_WIDE = 0.98
 # Least error of a shift, arcsec: equal corrections have no scatter at all.
@@ -87,30 +87,46 @@ def learnt_errors(
     tracks = _tracks(exposures, relative, propagation.pairing_radius)
     if not tracks or propagation.drift_error == 0:
         return given
-    drifts, dithers = propagation.drift_error * _FACTORS, pointing.dither_error * _FACTORS
-    away = (np.log(_FACTORS) / np.log(_KNOWN_TO)) ** 2
-    log_posterior = -0.5 * (away[:, None] + away)
-    for track in tracks:
-        log_posterior += _log_likelihood(track, drifts, dithers)
+    drifts, dithers = propagation.drift_error * FACTORS, pointing.dither_error * FACTORS
+    return with_learnt(given, np.sum([_log_likelihood(track, drifts, dithers) for track in tracks], axis=0))
+
+
+def with_learnt(given: GrismSettings, log_likelihood: NDArray[np.float64]) -> GrismSettings:
+    """Replace ``drift_error`` and ``dither_error`` by their rms over the posterior.
+
+    Parameters
+    ----------
+    given : GrismSettings
+        The parameters as given, about which the prior is.
+    log_likelihood : (K, K) ndarray
+        For `FACTORS` times the drift that is given, and times the dither error.
+
+    Returns
+    -------
+    GrismSettings
+    """
+    away = (np.log(FACTORS) / np.log(_KNOWN_TO)) ** 2
+    log_posterior = log_likelihood - 0.5 * (away[:, None] + away)
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
-    drift = propagation.drift_error * _factor(weights.sum(axis=1))
-    dither = pointing.dither_error * _factor(weights.sum(axis=0))
+    drift = given.propagation.drift_error * _factor(weights.sum(axis=1))
+    dither = given.pointing.dither_error * _factor(weights.sum(axis=0))
     return GrismSettings(
-        replace(propagation, drift_error=drift), replace(pointing, dither_error=max(dither, 1e-4))
+        replace(given.propagation, drift_error=drift),
+        replace(given.pointing, dither_error=max(dither, 1e-4)),
     )
 
 
 def _gyro_drift(exposures: Sequence[Exposure], relative: AlignmentSolution, given: GrismSettings) -> float:
     """Return the size of a drift on gyros, of one axis, arcsec/h: the rms over its posterior."""
     size = given.pointing.gyro_drift
-    log_posterior = -0.5 * (np.log(_FACTORS) / np.log(_KNOWN_TO)) ** 2
+    log_posterior = -0.5 * (np.log(FACTORS) / np.log(_KNOWN_TO)) ** 2
     for track in _tracks(exposures, relative, given.propagation.pairing_radius, on_gyros=True):
         error = track.noise + given.pointing.dither_error**2 * track.offsets
         terms = np.column_stack([np.ones_like(track.hours), track.hours])
         covariance = np.linalg.inv(terms.T @ np.linalg.solve(error, terms))
         rate = (covariance @ terms.T @ np.linalg.solve(error, track.shifts))[1]
-        total = (size * _FACTORS) ** 2 + covariance[1, 1]
+        total = (size * FACTORS) ** 2 + covariance[1, 1]
         log_posterior -= 0.5 * (rate @ rate / total) + np.log(total)
     weights = np.exp(log_posterior - log_posterior.max())
     return size * _factor(weights / weights.sum())
@@ -118,9 +134,9 @@ def _gyro_drift(exposures: Sequence[Exposure], relative: AlignmentSolution, give
 
 def _factor(weights: NDArray[np.float64]) -> float:
     """Return the rms of a size over its posterior, in units of what is given; one where nothing tells it."""
-    logs = np.log(_FACTORS)
+    logs = np.log(FACTORS)
     variance = weights @ (logs - weights @ logs) ** 2
-    return 1.0 if variance > _AS_WIDE * np.log(_KNOWN_TO) ** 2 else float(np.sqrt(weights @ _FACTORS**2))
+    return 1.0 if variance > _AS_WIDE * np.log(_KNOWN_TO) ** 2 else float(np.sqrt(weights @ FACTORS**2))
 
 
 def _tracks(

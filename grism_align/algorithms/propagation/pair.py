@@ -17,6 +17,8 @@ from grism_align.algorithms.propagation.poses import distance, facing, is_compar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from grism_align.values.exposure import Exposure
 
 
@@ -169,6 +171,33 @@ def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[in
         pointings.append(pointings[-1] + (not stayed))
         orbits.append(orbits[-1] + is_occulted)
     return pointings, orbits
+
+
+def places(
+    taken: Sequence[Exposure], exposures: Sequence[Exposure], pairing_radius: float
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Tell which exposures share a place on the sky, and which an orbit.
+
+    Parameters
+    ----------
+    taken : sequence of Exposure
+        N exposures of any acquisitions.
+    exposures : sequence of Exposure
+        Those that tell where the telescope was in between.
+    pairing_radius : float, arcsec
+        As for `direct_candidates`.
+
+    Returns
+    -------
+    stay, orbit : (N,) ndarray of str
+        Key of the first exposure of each.
+    """
+    found: dict[str, _Place] = {}
+    for each in taken:
+        if each.key not in found:
+            found |= _places(_acquisition(each, (*exposures, each)), pairing_radius)
+    own = [found[each.key] for each in taken]
+    return np.array([place.stay for place in own]), np.array([place.orbit for place in own])
 
 
 def _most_comparable(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:

@@ -136,7 +136,8 @@ def _combined(
     variance = float(weights @ propagation_covariance(choice.candidates, settings) @ weights)
     variance += max(one.bridge_error for one in chosen) ** 2
     mean = mean_transform(transforms, weights)
-    transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane)
+    turns = any(one.fit.roll == "exposure" for one in chosen)
+    transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane, turns=turns)
     remarks = [*remarks, *_unguided(grism, choice, variance)]
     error = transform.at(grism.plane).axis_error
     if relation >= Relation.OCCULTED or error > NOTABLE_ERROR * grism.pixel_scale:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.fitting.prior import GENERATORS
-from grism_align.algorithms.propagation.pair import Relation
+from grism_align.algorithms.propagation.pair import Relation, places
 from grism_align.values.exposure import by_pointing
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -169,6 +169,86 @@ def _of_offsets(first: DirectCandidate, second: DirectCandidate, pointing: Point
     return total
 
 
+@dataclass(frozen=True, eq=False)
+class OpenErrors:
+    """What the corrections that N grism exposures were given leave open: covariances of one axis, (N, N).
+
+    Parameters
+    ----------
+    drift, dither, visit : ndarray
+        For drift, dithers and visits of unit variance.
+    own : ndarray, arcsec^2
+        Of the measurement of the direct exposures.
+    """
+
+    drift: NDArray[np.float64]
+    dither: NDArray[np.float64]
+    visit: NDArray[np.float64]
+    own: NDArray[np.float64]
+
+    def covariance(self, settings: GrismSettings) -> NDArray[np.float64]:
+        """Return the sum for errors of some size, (N, N) arcsec^2."""
+        pointing, drift = settings.pointing, settings.propagation.drift_error
+        return np.asarray(
+            drift**2 * self.drift
+            + pointing.dither_error**2 * self.dither
+            + pointing.visit_error**2 * self.visit
+            + self.own
+        )
+
+
+def open_errors(
+    grisms: Sequence[Exposure],
+    solution: AlignmentSolution,
+    exposures: Sequence[Exposure],
+    variances: Mapping[str, float],
+    pairing_radius: float,
+) -> OpenErrors:
+    """Tell what the corrections of direct exposures leave open in grism exposures.
+
+    Parameters
+    ----------
+    grisms : sequence of Exposure
+        N grism exposures of one instrument.
+    solution : AlignmentSolution
+        Their fits, with who governs each and by what weight.
+    exposures : sequence of Exposure
+        All exposures of the field.
+    variances : mapping of str to float, arcsec^2
+        Of the direct exposures' own fits, as of `own_variances`.
+    pairing_radius : float, arcsec
+        Exposures nearer than this share a pointing.
+
+    Returns
+    -------
+    OpenErrors
+
+    Notes
+    -----
+    The same process as in `propagation_covariance`, between all exposures at once: the error of a pointing is
+    the sum of those of its acquisition, of its orbit and of its stay at one place, and of drift. A grism
+    exposure is left with its own less the weighted mean of those that govern it.
+    """
+    by_key = {each.key: each for each in exposures}
+    governors = dict.fromkeys(key for each in grisms for key in solution[each.key].governors if key in by_key)
+    taken = [*grisms, *(by_key[key] for key in governors)]
+    row = {each.key: number for number, each in enumerate(taken)}
+    left = np.eye(len(grisms), len(taken))
+    for number, grism in enumerate(grisms):
+        governed = solution[grism.key].governed
+        if governed is not None:
+            for key, weight in zip(governed.exposures, governed.weights, strict=True):
+                left[number, row[key]] -= weight
+    hours = 24.0 * np.array([each.mid for each in taken])
+    drift = drift_correlation(hours[:, None] - hours, taken[0].telescope.coherence.drift_time)
+    stay, orbit = places(taken, exposures, pairing_radius)
+    group = np.array([f"{each.visit} {each.group}" for each in taken])
+    same_stay, same_orbit, same_group = (name[:, None] == name for name in (stay, orbit, group))
+    own = np.diag([variances.get(each.key, 0.0) if each.is_direct else 0.0 for each in taken])
+    unit = (drift, same_stay.astype(float) + same_orbit, same_group.astype(float), own)
+    return OpenErrors(*(left @ each @ left.T for each in unit))
+
+
 def weights_of(
     rule: str, candidates: Sequence[DirectCandidate], settings: GrismSettings
 ) -> NDArray[np.float64]:
@@ -234,6 +314,8 @@ def with_propagation_error(
     relation: Relation,
     pointing: PointingSettings,
     place: TangentPlane,
+    *,
+    turns: bool = False,
 ) -> LinearTransform:
     """Add the error of having been propagated to a correction.
 
@@ -248,14 +330,19 @@ def with_propagation_error(
     pointing : PointingSettings
         How large those are.
     place : TangentPlane
-        At the grism exposure, about which they are.
+        At the exposure, about which they are.
+    turns : bool, optional
+        Whether the roll of the acquisition changes, and that of the exposure is not known.
     """
     covariance = transform.covariance.copy()
     covariance[[0, 1], [0, 1]] += variance
+    sizes = np.zeros(2)
     if relation is Relation.OTHER:
-        center = transform.plane.to_plane([place.ra, place.dec])
-        sizes = np.radians(pointing.roll_error), pointing.scale_error
-        for generator, size in zip(GENERATORS, sizes, strict=False):
-            derivative = size * np.concatenate([-generator @ center, generator.ravel()])
-            covariance += 2 * np.outer(derivative, derivative)
+        sizes = np.sqrt(2) * np.array([np.radians(pointing.roll_error), pointing.scale_error])
+    elif turns:
+        sizes[0] = np.radians(pointing.dither_roll_error)
+    center = transform.plane.to_plane([place.ra, place.dec])
+    for generator, size in zip(GENERATORS, sizes, strict=False):
+        derivative = size * np.concatenate([-generator @ center, generator.ravel()])
+        covariance += np.outer(derivative, derivative)
     return replace(transform, covariance=covariance)

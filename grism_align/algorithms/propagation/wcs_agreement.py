@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.propagation.common_start import CommonStart
     from grism_align.values.exposure import Chip, Exposure, OriginalPointing
-    from grism_align.values.pixel_sky import PixelSky
 
 
-# Pairs of the same filter and grism differ by less than a mas among each other; arcsec.
-_AMONG_PAIRS = 0.01
+# Pairs of the same filter and grism differ by a few mas among each other: velocity aberration; arcsec.
+_AMONG_PAIRS = 0.015
 # How well that which filters differ by is known by another pair; arcsec.
 _KNOWN = 0.005
 # Part of a disagreement that may be left when it has been taken off: it may not have been of the sky alone.
@@ -96,32 +95,61 @@ class Disagreement:
 
 
 @dataclass(frozen=True, eq=False)
-class _Difference:
-    """From where a grism exposure has its pixels to where a direct one has them, by the pointing of each.
+class _Off:
+    """How far a WCS is off the original pointing of its exposure, where that holds.
 
     Parameters
     ----------
     matrix, shift : (2, 2) and (2,) ndarray, arcsec
-        Of the linear map, in the detector's frame, at the middle of the chip.
-    distortion : float, arcsec
-        What no linear map explains, at most.
-    size : float, arcsec
-        How far it moves a pixel, at most.
+        In the frame of the detector.
+    turn : (2, 2) ndarray
+        The axes of that frame on the sky, as columns.
+    before, after : (2,) ndarray, deg
+        Where the two have the pixel.
     """
 
     matrix: NDArray[np.float64]
     shift: NDArray[np.float64]
+    turn: NDArray[np.float64]
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Difference:
+    """By how much more a direct exposure's WCS is off its pointing than the grism exposure's.
+
+    Parameters
+    ----------
+    matrix, shift : (2, 2) and (2,) ndarray, arcsec
+        In the frame of the detector.
+    reach : float, arcsec
+        From the centre of the chip to its corner.
+    distortion : float, arcsec
+        What no linear map explains, at most.
+    """
+
+    matrix: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    reach: float
     distortion: float
-    size: float
+
+    @property
+    def size(self) -> float:
+        """How far it moves a pixel, at most, arcsec."""
+        turned = float(np.linalg.norm(self.matrix - np.eye(2), 2))
+        return float(np.hypot(*self.shift)) + self.reach * turned
+
+    def beyond(self, usual: _Difference) -> _Difference:
+        """Return what is left of it when what is usual is taken off."""
+        matrix = self.matrix @ np.linalg.inv(usual.matrix)
+        return replace(self, matrix=matrix, shift=self.shift - usual.shift)
 
     def gap(self, other: _Difference) -> float:
         """Return by how much two pairs differ otherwise, arcsec."""
-        turned = np.linalg.norm(self.matrix - other.matrix) * _REACH
-        return float(np.hypot(*(self.shift - other.shift)) + turned)
+        return self.beyond(other).size
 
 
-# From the centre to the corner of a chip, arcsec.
-_REACH = 100.0
 _NONE = _Difference(np.eye(2), np.zeros(2), 0.0, 0.0)
 
 
@@ -159,21 +187,18 @@ class WcsAgreement:
         difference = _difference(pair)
         if difference is None:
             return None
-        if not np.isfinite(difference.size):
-            return Disagreement(LinearTransform.identity(plane), np.inf, np.inf, np.inf)
         alike = self._known.get(pair.kind, [difference])
         limit = max(one.original.error for one in (pair.grism, pair.direct) if one.original)
         usual, doubt = _usual(alike, limit)
+        beyond = difference.beyond(usual)
         known = 0.5 * limit
         if len(alike) > 1 and usual is not _NONE:
             limit, known = _AMONG_PAIRS, _KNOWN
-        moved = _taken_off(usual, pair, plane, _changes(pair, plane))
-        size = _largest(pair.grism.chips[0], pair.start.mine, moved)
         distortion = max(difference.distortion - _LARGEST_DISTORTION, 0.0)
-        if size <= limit and not doubt and not distortion:
+        if beyond.size <= limit and not doubt and not distortion:
             return None
-        error = float(np.linalg.norm([known, _LEFT * size, distortion, doubt]))
-        return Disagreement(moved, size, error, distortion)
+        error = float(np.linalg.norm([known, _LEFT * beyond.size, distortion, doubt]))
+        return Disagreement(_on_the_sky(beyond, pair, plane), beyond.size, error, distortion)
 
 
 def _usual(alike: Sequence[_Difference], most: float) -> tuple[_Difference, float]:
@@ -194,79 +219,67 @@ def _usual(alike: Sequence[_Difference], most: float) -> tuple[_Difference, floa
 def _difference(pair: WcsPair) -> _Difference | None:
     """Compare the two; None where they are not of one chip, or the pointing of one is not known."""
     grism, direct = pair.grism.chips[0], pair.direct.chips[0]
-    if grism.window.chip != direct.window.chip or not pair.grism.original or not pair.direct.original:
+    offs = _offs(pair)
+    if grism.window.chip != direct.window.chip or offs is None:
         return None
-    place = _middle(pair)
-    here = place.to_plane(_sky_of_grid(replace(grism, wcs=pair.start.mine), grism))
-    target = place.to_plane(_sky_of_grid(replace(direct, wcs=pair.start.theirs), grism))
-    if not (np.isfinite(here).all() and np.isfinite(target).all()):
-        return replace(_NONE, size=np.inf)
-    change = _changes(pair, place)
-    turn = _turn(pair.grism.original, place)
-    fitted = weighted_transform(here, target, np.ones(len(here)), place, "general")
-    return _Difference(
-        turn.T @ change.matrix @ turn,
-        turn.T @ change.shift,
-        float(np.hypot(*(fitted.apply(here) - target).T).max()),
-        _largest(grism, pair.start.mine, change),
-    )
+    mine, theirs = offs
+    reach = 0.5 * float(np.hypot(*grism.shape)) * grism.native_scale
+    distortion = _distortion(replace(grism, wcs=pair.start.mine), replace(direct, wcs=pair.start.theirs))
+    matrix = theirs.matrix @ np.linalg.inv(mine.matrix)
+    return _Difference(matrix, theirs.shift - mine.shift, reach, distortion)
 
 
-def _middle(pair: WcsPair) -> TangentPlane:
-    """Return the tangent plane in the middle of the grism exposure's chip."""
-    ny, nx = pair.grism.chips[0].shape
-    ra, dec = pair.start.mine.to_sky([[0.5 * (nx - 1), 0.5 * (ny - 1)]])[0]
-    return TangentPlane(float(ra), float(dec))
-
-
-def _changes(pair: WcsPair, plane: TangentPlane) -> LinearTransform:
-    """Return what takes the grism exposure's WCS as far off its pointing as the direct one's is."""
+def _offs(pair: WcsPair) -> tuple[_Off, _Off] | None:
+    """Return how far each of the two is off its pointing; None where that is not known."""
     mine, theirs = pair.grism.original, pair.direct.original
-    assert mine is not None
-    assert theirs is not None
-    return _off(mine, pair.start.mine, plane).inverted().then(_off(theirs, pair.start.theirs, plane))
-
-
-def _off(original: OriginalPointing, wcs: PixelSky, plane: TangentPlane) -> LinearTransform:
-    """Return the map of the sky from an original pointing to a WCS, where the former holds."""
-    steps = _STEP * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
-    xy = np.array(original.pixel) + steps
-    source, target = plane.to_plane(original.wcs.to_sky(xy)), plane.to_plane(wcs.to_sky(xy))
-    fitted = weighted_transform(source, target, np.ones(len(xy)), plane, "general")
-    return LinearTransform(fitted.matrix, fitted.shift, plane)
-
-
-def _taken_off(
-    usual: _Difference, pair: WcsPair, plane: TangentPlane, change: LinearTransform
-) -> LinearTransform:
-    """Return a change without what is usual for its kind, which is known in the detector's frame."""
-    if usual is _NONE or pair.grism.original is None:
-        return change
-    place = _middle(pair)
-    turn = _turn(pair.grism.original, place)
-    there = LinearTransform(turn @ usual.matrix @ turn.T, turn @ usual.shift, place)
-    return change.then(there.at(plane).inverted())
-
-
-def _turn(original: OriginalPointing, place: TangentPlane) -> NDArray[np.float64]:
-    """Return the axes of a detector that is pointed so, (2, 2) as columns."""
-    x, y = original.pixel
-    below, above = place.to_plane(original.wcs.to_sky([[x, y - _STEP], [x, y + _STEP]]))
-    x, y = (above - below) / np.hypot(*(above - below))
-    return np.array([[y, x], [-x, y]])
+    if mine is None or theirs is None:
+        return None
+    grism, direct = pair.grism.chips[0], pair.direct.chips[0]
+    return (
+        _off(mine, replace(grism, wcs=pair.start.mine)),
+        _off(theirs, replace(direct, wcs=pair.start.theirs)),
+    )
 
 
 # Each grism exposure is compared with all direct ones of its acquisition.
 @lru_cache(maxsize=512)
-def _sky_of_grid(chip: Chip, grid: Chip) -> NDArray[np.float64]:
-    """Return where a chip has the pixels of the detector that are on the grid of another, (N, 2) deg."""
-    ny, nx = grid.shape
+def _off(original: OriginalPointing, chip: Chip) -> _Off:
+    xy = np.array(original.pixel) + _STEP * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    before, after = original.wcs.to_sky(xy), chip.wcs.to_sky(xy)
+    plane = TangentPlane(float(before[0, 0]), float(before[0, 1]))
+    source, target = plane.to_plane(before), plane.to_plane(after)
+    x, y = (source[3] - source[4]) / np.hypot(*(source[3] - source[4]))
+    turn = np.array([[y, x], [-x, y]])
+    if not np.isfinite(target).all():
+        return _Off(np.eye(2), np.full(2, np.inf), turn, before[0], after[0])
+    fitted = weighted_transform(source @ turn, target @ turn, np.ones(len(xy)), plane, "general")
+    return _Off(fitted.matrix, fitted.shift, turn, before[0], after[0])
+
+
+@lru_cache(maxsize=512)
+def _distortion(grism: Chip, direct: Chip) -> float:
+    """Return what no linear map explains between where two chips have the same pixels, at most, arcsec."""
+    ny, nx = grism.shape
     x, y = np.meshgrid(np.linspace(0, nx - 1, _GRID), np.linspace(0, ny - 1, _GRID))
     xy = np.column_stack([x.ravel(), y.ravel()])
-    return chip.wcs.to_sky(chip.window.from_chip(grid.window.to_chip(xy)))
+    here = grism.wcs.to_sky(xy)
+    there = direct.wcs.to_sky(direct.window.from_chip(grism.window.to_chip(xy)))
+    middle = len(xy) // 2
+    source, target = (TangentPlane(*sky[middle].tolist()).to_plane(sky) for sky in (here, there))
+    if not (np.isfinite(source).all() and np.isfinite(target).all()):
+        return np.inf
+    fitted = weighted_transform(source, target, np.ones(len(xy)), TangentPlane(0.0, 0.0), "general")
+    return float(np.hypot(*(fitted.apply(source) - target).T).max())
 
 
-def _largest(chip: Chip, wcs: PixelSky, moved: LinearTransform) -> float:
-    """Return how far a map moves a pixel of a chip at most, arcsec."""
-    there = moved.plane.to_plane(_sky_of_grid(replace(chip, wcs=wcs), chip))
-    return float(np.hypot(*(moved.apply(there) - there).T).max())
+def _on_the_sky(beyond: _Difference, pair: WcsPair, plane: TangentPlane) -> LinearTransform:
+    """Take a difference to the sky, about the pixel of the exposure that is farther off its pointing."""
+    offs = _offs(pair)
+    if offs is None or not np.isfinite(beyond.size):
+        return LinearTransform.identity(plane)
+    mine, theirs = offs
+    sizes = [replace(beyond, matrix=one.matrix, shift=one.shift).size for one in offs]
+    one, place = (mine, mine.after) if sizes[0] > sizes[1] else (theirs, theirs.before)
+    anchor = TangentPlane(*place.tolist())
+    there = LinearTransform(one.turn @ beyond.matrix @ one.turn.T, one.turn @ beyond.shift, anchor)
+    return there.at(plane)

@@ -1,18 +1,17 @@
-"""Put on record which exposures disagree in their traces, and why that was not corrected."""
+"""Put on record which exposures disagree in their traces."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.traces.offsets import disagreements
-from grism_align.values.failure import Remark, SpectraOff
+from grism_align.values.failure import SpectraOff
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
 
@@ -23,7 +22,6 @@ _ALLOWANCE = 0.01  # pixels: what the verification itself can be off by
 def with_disagreements(
     solution: AlignmentSolution,
     verification: TraceVerification,
-    refused: Mapping[str, Remark],
     significance: float,
 ) -> AlignmentSolution:
     """Note on fits by how much their spectra disagree with the others.
@@ -34,8 +32,6 @@ def with_disagreements(
         Corrections of the grism exposures.
     verification : TraceVerification
         What their traces say with these corrections.
-    refused : mapping of str to Remark
-        Why exposures were not corrected by their traces; empty where that was not asked for.
     significance : float
         Least disagreement that is told, in its errors.
 
@@ -47,7 +43,7 @@ def with_disagreements(
     fits = dict(solution.fits)
     for found in verification.grisms:
         for key, remark in _disagreeing(found, significance):
-            fits[key] = fits[key].noted(replace(remark, refusal=refused.get(key)))
+            fits[key] = fits[key].noted(remark)
     return AlignmentSolution(fits, solution.reference)
 
 

@@ -21,13 +21,13 @@ _BIWEIGHT_VARIANCE = 1.39
 _FREE = 100.0  # pixels: what is not known beforehand
 # Pixels by which traces may differ from one end of a chip to the other: without a calibration, and with one.
 _FIELD, _CALIBRATED = 2.0, 0.03
+_N_TERMS = 9  # of a trace as a function of the place on a chip, the last two of them along the trace alone
 _UNLIKELY = 1e-3  # probability below which a calibration of the field is not believed
 _LEAST_SCATTER = 5e-3  # pixels
 _FEWEST_CLUSTERS = 6
 _LEAST_SHARE = 0.25  # of the variance that the weights say
 _ALIGNED = 0.01  # pixels, by which the offsets of well aligned exposures may differ
 _CHIPS = 0.5  # pixels, by which the constants of a configuration may differ from chip to chip
-_FEWEST_ALIKE = 3  # exposures whose mean says what they have in common
 #: Least error that is believed, pixels.
 LEAST_ERROR = 0.002
 
@@ -91,6 +91,10 @@ class TraceOffsets:
         Of the offsets.
     n_sources : (N,) ndarray of int
         Sources that kept weight.
+    gradient : (2,) ndarray, pixels
+        By which traces rise above the predicted ones from the centre of a chip to its edge, along x and y.
+    gradient_covariance : (2, 2) ndarray, pixels^2
+        Of these.
     piece_scatter, source_scatter : float, pixels
         What the errors leave unexplained of one piece of a trace, and by how much traces of sources differ
         from what is predicted for them.
@@ -99,6 +103,8 @@ class TraceOffsets:
     offset: NDArray[np.float64]
     covariance: NDArray[np.float64]
     n_sources: NDArray[np.int64]
+    gradient: NDArray[np.float64]
+    gradient_covariance: NDArray[np.float64]
     piece_scatter: float
     source_scatter: float
 
@@ -172,13 +178,16 @@ def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") 
     nan = np.full(n_exposures, np.nan)
     if not len(measured):
         none = np.full((n_exposures, n_exposures), np.nan)
-        return TraceOffsets(nan, none, np.zeros(n_exposures, np.int64), np.nan, np.nan)
+        n_sources, unknown = np.zeros(n_exposures, np.int64), _FIELD**2 * np.eye(2)
+        return TraceOffsets(nan, none, n_sources, np.zeros(2), unknown, np.nan, np.nan)
     system = _system(measured, n_exposures, bool(field))
     state, solved = _iterated(measured, system)
     if field == "calibrated" and _is_calibrated(system, solved):
         system = replace(system, prior=np.where(system.is_field, _CALIBRATED**-2, system.prior))
         state, solved = _iterated(measured, system)
-    covariance = _covariance(system, solved)[:n_exposures, :n_exposures].copy()
+    full = _covariance(system, solved)
+    gradient = _gradient(system, solved.parameters, full)
+    covariance = full[:n_exposures, :n_exposures].copy()
     n_sources = _counted(measured, solved.weight > 0, n_exposures)
     seen &= n_sources > 0
     offset = np.where(seen, solved.parameters[:n_exposures], np.nan)
@@ -187,9 +196,24 @@ def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") 
         offset,
         covariance,
         n_sources,
+        *gradient,
         state.piece_scatter,
         state.source_scatter,
     )
+
+
+def _gradient(
+    system: _System, parameters: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean over chips of the terms in x and y, and its covariance."""
+    if not system.is_field.any():
+        return np.zeros(2), _CALIBRATED**2 * np.eye(2)
+    n_chips = int(system.is_field.sum()) // (_N_TERMS - 2)
+    first = len(parameters) - n_chips * _N_TERMS
+    mean = np.zeros((2, len(parameters)))
+    for axis in range(2):
+        mean[axis, first + axis :: _N_TERMS] = 1.0 / n_chips
+    return mean @ parameters, mean @ covariance @ mean.T
 
 
 def _counted(measured: TraceMeasurements, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
@@ -210,8 +234,8 @@ def _system(measured: TraceMeasurements, n_exposures: int, with_field: bool) -> 
         x, y, d = measured.field.T
         terms = (x, y, x * x, x * y, y * y, x * d, y * d, d, d * d)
         columns += [term * (measured.chip == chip) for chip in chips for term in terms]
-        precision += [_FIELD**-2] * (len(terms) * len(chips))
-        is_field += [False] * (len(chips) - 1) + ([True] * 7 + [False] * 2) * len(chips)
+        precision += [_FIELD**-2] * (_N_TERMS * len(chips))
+        is_field += [False] * (len(chips) - 1) + ([True] * (_N_TERMS - 2) + [False] * 2) * len(chips)
     else:
         # Off by different constants of the chips, exposures that show not the same would seem to differ.
         chips = np.unique(measured.chip)
@@ -344,72 +368,6 @@ def contrast_with_others(is_known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """
     n = int(is_known.sum())
     return (n * np.eye(n) - 1.0) / (n - 1) if n > 1 else np.zeros((0, 0))
-
-
-def contrast_with_best(
-    offsets: TraceOffsets, number: int, others: NDArray[np.bool_]
-) -> tuple[float, float, NDArray[np.float64]]:
-    """Return the offset of an exposure less the mean of others that makes the error least.
-
-    Parameters
-    ----------
-    offsets : TraceOffsets
-        Of N exposures.
-    number : int
-        The exposure.
-    others : (N,) ndarray of bool
-        Those that it is compared with.
-
-    Returns
-    -------
-    value, error : float, pixels
-        NaN where there are no others. Exposures of its own visit have most of the weight, as they show the
-        same sources.
-    weight : (N,) ndarray
-        Weights of the others in their mean, which add up to one.
-    """
-    rows, weights = np.flatnonzero(others), np.zeros(len(others))
-    n = len(rows)
-    if not n or not np.isfinite(offsets.offset[number]):
-        return float("nan"), float("nan"), weights
-    every = np.append(rows, number)
-    covariance = offsets.covariance[np.ix_(every, every)] + _ALIGNED**2 * np.eye(n + 1)
-    # Least variance under the condition that the weights add up to one, with a Lagrange multiplier
-    system = np.block([[covariance[:n, :n], np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
-    weight = np.linalg.solve(system, np.append(covariance[:n, n], 1.0))[:n]
-    weights[rows] = weight
-    contrast = np.append(-weight, 1.0)
-    value = contrast @ offsets.offset[every]
-    return float(value), float(np.sqrt(contrast @ covariance @ contrast)), weights
-
-
-def contrast_with_mean(offsets: TraceOffsets, number: int) -> tuple[float, float, NDArray[np.float64]]:
-    """Return the offset of an exposure less the mean of all, itself included.
-
-    Parameters
-    ----------
-    offsets : TraceOffsets
-        Of N exposures.
-    number : int
-        The exposure.
-
-    Returns
-    -------
-    value, error : float, pixels
-        NaN where fewer than three have an offset. The error includes that of the mean, from the scatter of
-        the offsets: it estimates what exposures without any drift have in common.
-    weight : (N,) ndarray
-        Weights in the mean.
-    """
-    rows = np.flatnonzero(np.isfinite(offsets.offset))
-    n, weights = len(rows), np.zeros(len(offsets.offset))
-    if n < _FEWEST_ALIKE or number not in rows:
-        return float("nan"), float("nan"), weights
-    weights[rows] = 1.0 / n
-    contrast = (rows == number) - 1.0 / n
-    variance = contrast @ offsets.covariance[np.ix_(rows, rows)] @ contrast
-    variance += float(np.var(offsets.offset[rows], ddof=1)) / n
-    return float(contrast @ offsets.offset[rows]), float(np.sqrt(variance)), weights
 
 
 def disagreements(

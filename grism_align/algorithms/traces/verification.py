@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.traces.offsets import TraceOffsets
-    from grism_align.values.trace import TraceCheck
+    from grism_align.values.trace import TraceCheck, TraceModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,29 +29,18 @@ class GrismOffsets:
         By how much the corrections moved the predicted traces up.
     config : str
         Name of the configuration; empty where there is none, and only differences have a meaning.
+    models : mapping of int to TraceModel
+        Where its spectra lie, by chip; empty where that is not known.
+    notes : mapping of str to str
+        Why exposures have no offset.
     """
 
     keys: tuple[str, ...]
     offsets: TraceOffsets
     moved: NDArray[np.float64]
     config: str
-
-
-@dataclass(frozen=True)
-class Drift:
-    """How far spectra of an exposure lie, across the dispersion, from those that they are compared with.
-
-    Parameters
-    ----------
-    value, error : float, pixels
-        Measured minus predicted row of its traces, and the standard error; NaN where there is no measurement.
-    reference_error : float, arcsec
-        Standard error across the dispersion of the corrections that it is relative to.
-    """
-
-    value: float
-    error: float
-    reference_error: float = 0.0
+    models: Mapping[int, TraceModel] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,8 +29,8 @@ USER = "USER"
 
 # The outer ones of 3 x 3 pixels, x running fastest, once around.
 _AROUND = [0, 1, 2, 5, 8, 7, 6, 3]
-# The two ends of the row in the middle.
-_MIDDLE_ROW = [3, 5]
+# Left and right, low and high: the middles of the sides.
+_MIDDLES = [3, 5, 1, 7]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +116,12 @@ class Entry:
 
     @cached_property
     def pixel(self) -> float:
-        """Side of a pixel of the first chip, mas."""
+        """Mean side of a pixel of the first chip, mas."""
         chip = self.record.input_wcs.chips[0]
-        left, right = chip.sky[_MIDDLE_ROW]
-        return float(3.6e6 * separation(left, right) / (chip.shape[1] - 1))
+        left, right, low, high = chip.sky[_MIDDLES]
+        ny, nx = chip.shape
+        sides = separation(left, right) / (nx - 1), separation(low, high) / (ny - 1)
+        return 3.6e6 * float(np.sqrt(sides[0] * sides[1]))
 
     @property
     def error_px(self) -> float:

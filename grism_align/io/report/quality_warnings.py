@@ -208,7 +208,7 @@ def _grism_errors(contents: Contents) -> Iterator[QualityWarning]:
                 f"{count(len(keys), 'grism exposure')} {_good_to(contents, keys)} at worst: {listed(keys)}; "
                 f"dithers and drift since the direct exposure add up to {fixed(way, 0)} mas"
             )
-            remedy = "Before you extract spectra, use verify_traces, and refine_grism where they are off"
+            remedy = "Before you extract spectra, see where their traces lie"
             yield QualityWarning(text, remedy, is_problem, not is_problem, keys)
 
 
@@ -289,7 +289,7 @@ def _traces(contents: Contents) -> Iterator[QualityWarning]:
         if check and abs(check.after_px) > max(_LARGE_TRACE, _TRACE_ERRORS * check.after_error):
             off = fixed(check.after_px, 2, sign=True)
             text = f"{entry.key}: its spectra lie {off} pixels from where they should"
-            remedy = "Use refine_grism, or let the extraction fit the offset across the dispersion"
+            remedy = "Let the extraction fit the offset across the dispersion"
             yield QualityWarning(text, remedy, exposures=(entry.key,))
 
 

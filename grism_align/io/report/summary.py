@@ -181,15 +181,14 @@ def _together(contents: Contents) -> str:
     if not aligned:
         return f"None of the {count(len(direct), 'direct exposure')} could be aligned."
     visits = count(len({entry.record.visit for entry in direct}), "visit")
-    those = f"{'All' if len(aligned) == len(direct) else f'{len(aligned)} of'} {len(direct)} direct exposures"
     if contents.is_unmatched:
         return f"The {len(direct)} direct exposures of {visits} share no sources."
-    groups = [[e for e in aligned if e.frame == frame] for frame in contents.frames]
-    how = "are aligned with each other"
-    if len(groups) > 1:
-        sizes = listed([str(len(group)) for group in groups])
-        how = f"are aligned within {len(groups)} groups that share no sources ({sizes} exposures)"
-    fits = [fit for e in aligned if not contents.is_alone(e) and (fit := e.record.relative)]
+    aligned = [entry for entry in aligned if entry.record.relative and entry.record.relative.n_matched]
+    those = f"{'All' if len(aligned) == len(direct) else f'{len(aligned)} of'} {len(direct)} direct exposures"
+    groups = {entry.frame for entry in aligned}
+    many = f"within {len(groups)} groups that share no sources"
+    how = f"are aligned {many if len(groups) > 1 else 'with each other'}"
+    fits = [fit for entry in aligned if (fit := entry.record.relative)]
     matched, rms = [float(fit.n_matched) for fit in fits], [fit.rms for fit in fits]
     return (
         f"{those} of {visits} {how}: {value_range(matched, 0)} matched sources each, "
@@ -300,7 +299,7 @@ def _errors(contents: Contents) -> Figure:
     if grism:
         worst = max((e for e in contents.grisms if np.isfinite(e.error)), key=lambda e: e.error_px)
         of_grism = f"worst grism exposure, one axis, {frame}; median {fixed(float(np.median(grism)))} mas"
-        value = f"{_pixels(worst.error_px)}, {fixed(worst.error)} mas"
+        value = f"{_pixels(worst.error_px)}, {fixed(worst.error)}\N{NO-BREAK SPACE}mas"
         return Figure("Claimed error", value, "; ".join(filter(None, (of_grism, of_direct))))
     if not direct:
         return Figure("Claimed error", UNKNOWN, "not on record")

@@ -72,6 +72,13 @@ class _Job:
     catalog: SourceCatalog | None
     catalog_path: Path | None
 
+    @property
+    def label(self) -> str:
+        """What is done, as progress tells it."""
+        if self.correction is not None:
+            return "Writing"
+        return "Taking the checksum of" if self.catalog is None else "Writing the sources of"
+
 
 def write_exposures(
     exposures: ExposureSet, destination: Destination, out: Staging, executor: Executor
@@ -116,10 +123,12 @@ def write_exposures(
         return _Job(exposure, correction, catalog, catalog_path)
 
     jobs = {exposure.key: job(exposure) for exposure in exposures.exposures}
-    written = executor.map(_write, jobs, "Writing")
+    written: dict[str, tuple[str, str | None]] = {}
+    for label in dict.fromkeys(job.label for job in jobs.values()):
+        alike = {key: job for key, job in jobs.items() if job.label == label}
+        written.update(zip(alike, executor.map(_write, alike, label), strict=True))
     return {
-        exposure.key: _files(exposure, destination, sums)
-        for exposure, sums in zip(exposures.exposures, written, strict=True)
+        exposure.key: _files(exposure, destination, written[exposure.key]) for exposure in exposures.exposures
     }
 
 

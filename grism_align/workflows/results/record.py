@@ -111,6 +111,7 @@ def _exposure_record(exposures: ExposureSet, exposure: Exposure, files: FilePair
         relative=exposures.relative.fits.get(exposure.key),
         absolute=exposures.absolute.fits.get(exposure.key),
         grism=exposures.grism.fits.get(exposure.key),
+        spectra=exposures.spectra.get(exposure.key),
         traces=exposures.traces.get(exposure.key),
     )
 

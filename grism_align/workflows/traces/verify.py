@@ -49,7 +49,7 @@ _LEFT_OUT = "no trace that agrees with those of other sources and exposures"
 
 
 @dataclass(frozen=True, eq=False)
-class _Survey:
+class Survey:
     """What measuring exposures needs: sources by frame."""
 
     exposures: ExposureSet
@@ -58,10 +58,24 @@ class _Survey:
     models: TraceModels
     sources: Mapping[int, TraceSources]
 
-    def job(self, exposure: Exposure) -> _Job:
+    @classmethod
+    def of(cls, exposures: ExposureSet, solution: AlignmentSolution, settings: TraceSettings) -> Survey:
+        """Read the configurations, and gather the sources of the frames.
+
+        Raises
+        ------
+        InputError
+            If a configuration can't be read.
+        """
+        models = read_trace_configs(settings.trace_config)
+        fits = [fit for exposure in exposures.grisms if (fit := _fit_of(solution, exposure))]
+        sources = {frame: frame_sources(exposures, frame) for frame in {fit.frame for fit in fits}}
+        return cls(exposures, solution, settings, models, sources)
+
+    def job(self, exposure: Exposure) -> ViewJob:
         """Return what measuring one exposure needs."""
         fit = self.solution[exposure.key]
-        return _Job(
+        return ViewJob(
             exposure,
             fit,
             self.settings,
@@ -72,7 +86,7 @@ class _Survey:
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class ViewJob:
     """What measuring one exposure needs, wherever that is done.
 
     Parameters
@@ -102,22 +116,13 @@ class _Job:
     models: Mapping[int, TraceModel] = field(default_factory=dict)
 
 
-def verify_traces(
-    exposures: ExposureSet,
-    solution: AlignmentSolution,
-    settings: TraceSettings,
-    executor: Executor,
-) -> TraceVerification:
+def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     """Measure how far spectra lie, across the dispersion, from where the WCSs put them.
 
     Parameters
     ----------
-    exposures : ExposureSet
-        With catalogs and corrections of the direct exposures.
-    solution : AlignmentSolution
-        Corrections of the grism exposures.
-    settings : TraceSettings
-        The parameters.
+    survey : Survey
+        The exposures, their corrections, and the sources.
     executor : Executor
         Measures the exposures.
 
@@ -130,12 +135,9 @@ def verify_traces(
     Raises
     ------
     InputError
-        If a configuration or the pixels of an exposure can't be read.
+        If the pixels of an exposure can't be read.
     """
-    models = read_trace_configs(settings.trace_config)
-    fits = [fit for exposure in exposures.grisms if (fit := _fit_of(solution, exposure))]
-    sources = {frame: frame_sources(exposures, frame) for frame in {fit.frame for fit in fits}}
-    survey = _Survey(exposures, solution, settings, models, sources)
+    exposures, solution = survey.exposures, survey.solution
     groups: dict[tuple[object, ...], list[Exposure]] = {}
     for exposure in exposures.grisms:
         # offsets in pixels of another size are not to be compared
@@ -147,14 +149,34 @@ def verify_traces(
     for members in groups.values():
         aligned = tuple(exposure for exposure in members if _fit_of(solution, exposure))
         if aligned:
-            found, notes = _measured_grism(survey, aligned, executor)
-            checks |= _checks(found, notes)
+            found = _measured_grism(survey, aligned, executor)
+            checks |= _checks(found)
             grisms.append(found)
-    unused = tuple(model.name for model in models.values() if model not in used)
+    unused = tuple(model.name for model in survey.models.values() if model not in used)
     return TraceVerification(checks, tuple(grisms), unused)
 
 
-def _configurations(survey: _Survey, members: Sequence[Exposure]) -> list[TraceModel]:
+def verified_with(verification: TraceVerification, survey: Survey) -> TraceVerification:
+    """Return what the traces say of other corrections than those that they were measured with.
+
+    Parameters
+    ----------
+    verification : TraceVerification
+        What was measured.
+    survey : Survey
+        The exposures with the other corrections, which differ little.
+    """
+    checks, grisms = dict(verification.checks), []
+    for found in verification.grisms:
+        moved = [_rows_moved(survey, survey.exposures[key], found.models) for key in found.keys]
+        offset = found.offsets.offset - np.array(moved) + found.moved
+        after = replace(found, offsets=replace(found.offsets, offset=offset), moved=np.array(moved))
+        checks |= _checks(after)
+        grisms.append(after)
+    return replace(verification, checks=checks, grisms=tuple(grisms))
+
+
+def _configurations(survey: Survey, members: Sequence[Exposure]) -> list[TraceModel]:
     """Return the configurations that are used for a grism: none where one of its chips has none."""
     named = _named_models(survey, members).values()
     return [model for model in named if model is not None] if all(named) else []
@@ -166,9 +188,7 @@ def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | No
     return fit if fit is not None and fit.is_aligned else None
 
 
-def _measured_grism(
-    survey: _Survey, members: Sequence[Exposure], executor: Executor
-) -> tuple[GrismOffsets, dict[str, str]]:
+def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Executor) -> GrismOffsets:
     """Return offsets of the exposures of one grism, and why some have none."""
     models = _models_of(survey, members)
     absolute = bool(models) and all(model.name for model in models.values())
@@ -187,10 +207,10 @@ def _measured_grism(
     offsets = fit_offsets(measurements, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
     moved = [_rows_moved(survey, exposure, models) for exposure in members]
-    return GrismOffsets(tuple(numbered), offsets, np.array(moved), names), notes
+    return GrismOffsets(tuple(numbered), offsets, np.array(moved), names, models, notes)
 
 
-def _rows_moved(survey: _Survey, exposure: Exposure, models: Mapping[int, TraceModel]) -> float:
+def _rows_moved(survey: Survey, exposure: Exposure, models: Mapping[int, TraceModel]) -> float:
     """Return by how much the correction moved the traces of the first chip with a model."""
     transform = survey.solution[exposure.key].transform
     for chip in exposure.chips:
@@ -221,7 +241,7 @@ def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMe
     return replace(measured, exposure=exposure * ones, visit=visit * ones)
 
 
-def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
+def _models_of(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
     """Return a grism's models by chip: from configurations, else found on the first exposures."""
     coarse, named = _coarse(members[0]), _named_models(survey, members)
     if all(named.values()):
@@ -230,7 +250,7 @@ def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceM
     if coarse is None:
         return models
     for exposure in members:
-        for image, view in _views(survey.job(exposure)):
+        for image, view in views(survey.job(exposure)):
             chip = view.window.chip
             model = None if chip in models else find_trace(image, view, coarse)
             if model is not None:
@@ -240,16 +260,16 @@ def _models_of(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceM
     return models
 
 
-def _named_models(survey: _Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
+def _named_models(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
     """Return a grism's models by chip, as far as there are configurations."""
     chips = {chip.window.chip for exposure in members for chip in exposure.chips}
     return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
 
 
-def _measure_exposure(job: _Job) -> tuple[list[TraceMeasurements], str]:
+def _measure_exposure(job: ViewJob) -> tuple[list[TraceMeasurements], str]:
     """Return what the chips of an exposure say, and why some say nothing."""
     parts, reasons = [], []
-    for image, view in _views(job):
+    for image, view in views(job):
         chip = view.window.chip
         if chip in job.models:
             found, reason = measure_chip(image, view, job.models[chip], job.settings)
@@ -261,7 +281,7 @@ def _measure_exposure(job: _Job) -> tuple[list[TraceMeasurements], str]:
     return parts, "; ".join(dict.fromkeys(reasons))
 
 
-def _views(job: _Job) -> Iterator[tuple[GrismImage, ChipView]]:
+def views(job: ViewJob) -> Iterator[tuple[GrismImage, ChipView]]:
     """Yield image and sources of each chip of an exposure, one at a time."""
     for chip, pixels in read_pixels(job.exposure):
         if job.fit.transform is not None:
@@ -285,14 +305,14 @@ def _good_bits(exposures: ExposureSet, fit: ExposureFit) -> int:
     return DetectionSettings.good_bits
 
 
-def _checks(found: GrismOffsets, notes: Mapping[str, str]) -> dict[str, TraceCheck]:
+def _checks(found: GrismOffsets) -> dict[str, TraceCheck]:
     """Return the check of each exposure of a grism."""
     is_known = np.isfinite(found.offsets.offset)
     known = np.flatnonzero(is_known)
     contrast = np.eye(len(known)) if found.config else contrast_with_others(is_known)
     against = f"against {found.config}" if found.config else f"relative to {len(known) - 1} other exposures"
     checks = {
-        key: TraceCheck.missing(notes.get(key, _LEFT_OUT if found.config or known.size > 1 else _ALONE))
+        key: TraceCheck.missing(found.notes.get(key, _LEFT_OUT if found.config or known.size > 1 else _ALONE))
         for key in found.keys
     }
     if len(contrast):

@@ -153,10 +153,35 @@ def test_damaged_headers_lend_nothing():
 
 def test_the_pointing_of_apertures_tells_where_several_pairs_agree():
     pairs = visits(3, error=12.0)
-    changed, _ = moved(pairs[1][1], "half an arcsecond")
-    found = corrected([pairs[0], (pairs[1][0], changed), pairs[2]])
-    assert found[changed.key].status is FitStatus.PRIOR_ONLY
-    assert left(changed, found[changed.key], pairs[1][1]) < 5.0
+    for name in ("36 arcsec", "half an arcsecond"):
+        changed, _ = moved(pairs[1][1], name)
+        found = corrected([pairs[0], (pairs[1][0], changed), pairs[2]])
+        assert found[changed.key].status is FitStatus.PRIOR_ONLY
+        assert left(changed, found[changed.key], pairs[1][1]) < 5.0
+        # one alone tells what is gross
+        lone = corrected([(pairs[1][0], changed)])[changed.key].status
+        assert lone is (FitStatus.PRIOR_ONLY if name == "36 arcsec" else FitStatus.ALIGNED)
+
+
+def test_offsets_of_the_telescope_between_the_two_are_no_change():
+    """Turns of all WCSs by as much about their own pixels are no shift of one against another."""
+    turn = LinearTransform.from_parameters(PLANE, (0.2, -0.1), 0.03)
+    pairs = []
+    for number, (direct, grism) in enumerate(visits(3)):
+        there = TangentPlane(*PLANE.to_sky([60.0 * number, 30.0]))
+        placed = []
+        for one, place in ((direct, PLANE), (grism, there)):
+            wcs = chip_wcs("wfc3_ir", (place.ra, place.dec, 0.0))
+            pixel = wcs.to_pixel([[place.ra, place.dec]])[0]
+            off = replace(turn, plane=place)
+            chip = replace(one.chips[0], wcs=wcs.corrected(off))
+            placed.append(
+                replace(one, chips=(chip,), original=OriginalPointing(wcs, tuple(pixel.tolist()), 0.1))
+            )
+        pairs.append(tuple(placed))
+    assert not any(
+        isinstance(one, WcsChanged) for fit in corrected(pairs).fits.values() for one in fit.remarks
+    )
 
 
 def test_two_distortion_models_are_told():

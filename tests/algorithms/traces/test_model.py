@@ -1,22 +1,15 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from grism_align.algorithms.traces.correction import carried_error, has_partner, refinement
 from grism_align.algorithms.traces.cutouts import GrismImage
 from grism_align.algorithms.traces.model import find_trace, measure_chip
-from grism_align.algorithms.traces.verification import Drift
 from grism_align.algorithms.traces.views import ChipView
 from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 from grism_align.values.detector import DetectorWindow
-from grism_align.values.failure import DriftCorrected, FailureCode, NoSources
 from grism_align.values.settings import TraceSettings
-from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.trace import TraceModel
-from grism_align.values.transform import LinearTransform, TangentPlane
-from tests.support.associations import exposure
 
 SHAPE = (700, 900)
 
@@ -102,23 +95,6 @@ def test_only_a_trace_near_the_predicted_place_is_measured(offset):
         assert reason == "no trace within 4 px of where some.conf has it"
 
 
-def test_nothing_is_corrected_without_a_measurement():
-    extra, remark = refinement(None, ExposureFit.failed(NoSources(6.0)), Drift(0.3, 0.01), TraceSettings())
-    assert extra is None
-    assert remark.code is FailureCode.TOO_FEW_OTHERS
-
-
-@pytest.mark.parametrize(("gap", "expected"), [(300.0, True), (900.0, False)])
-def test_a_partner_is_near_in_time_before_or_after(gap, expected):
-    grism = SimpleNamespace(start=57000.0, end=57000.01)
-    day = gap / 86400
-    before = SimpleNamespace(start=57000.0 - day - 0.004, end=57000.0 - day)
-    after = SimpleNamespace(start=57000.01 + day, end=57000.01 + day + 0.004)
-    for direct in (before, after):
-        assert has_partner(grism, [direct], TraceSettings()) is expected
-    assert not has_partner(grism, [], TraceSettings())
-
-
 def binned_by_two(image):
     """An image of noise one, its pixels added up two by two."""
     ny, nx = SHAPE
@@ -155,34 +131,6 @@ def test_a_trace_is_found_in_a_binned_array_too():
     dx, dy = find_trace(image, binned_view(xy), COARSE_TRACES["G280"]).offsets([[500.0, 300.0]])
     inner = (dx[0] > -350) & (dx[0] < -175)
     assert np.abs(dy[0] - curved(dx[0]))[inner].max() < 2.0
-
-
-def test_a_refined_correction_errs_across_the_dispersion_as_the_measurement_does():
-    """And in nothing else otherwise than before: not along, nor in roll and scale."""
-    rng = np.random.default_rng(5)
-    grism = exposure("iaaa01g1q", 0, grism=True)
-    # the plane of a direct exposure elsewhere, so that roll has a part in it at the centre of the chip
-    plane = TangentPlane(grism.plane.ra + 0.01, grism.plane.dec - 0.02)
-    root = rng.normal(size=(6, 6)) * np.array([0.05, 0.05, 1e-4, 1e-4, 1e-4, 1e-4])[:, None]
-    before = LinearTransform(np.eye(2), np.array([0.3, -0.2]), plane, root @ root.T)
-    drift, reference = (0.2, 0.01), 0.004
-    fit = ExposureFit(FitStatus.ALIGNED, before)
-    after, remark = refinement(grism, fit, Drift(*drift, reference), TraceSettings())
-    assert remark == DriftCorrected(0.2, 0.01)
-    chip = grism.chips[0]
-    center = (np.array(chip.shape[::-1]) - 1) / 2
-    sky = chip.wcs.to_sky([center, center + np.array([0, 1])])
-    low, high = plane.to_plane(before.apply_to_sky(sky))
-    assert after.apply(plane.to_plane(sky[0])) == pytest.approx(low - 0.2 * (high - low), abs=1e-9)
-    size = np.hypot(*(high - low))
-    across, along = (high - low) / size, (high - low)[::-1] * [1, -1] / size
-    jacobian = np.hstack([np.eye(2), np.kron(np.eye(2), plane.to_plane(sky[0]))])
-    covariances = [jacobian @ one.covariance @ jacobian.T for one in (before, after)]
-    assert across @ covariances[1] @ across == pytest.approx((0.01 * size) ** 2 + reference**2)
-    assert along @ covariances[1] @ along == pytest.approx(along @ covariances[0] @ along)
-    assert after.covariance[2:, 2:] == pytest.approx(before.covariance[2:, 2:])
-    assert carried_error(grism, after) == pytest.approx(np.hypot(0.01 * size, reference))
-    assert across @ covariances[0] @ across > 10 * across @ covariances[1] @ across
 
 
 def test_peaks_that_do_not_agree_are_no_trace():

@@ -6,8 +6,6 @@ import pytest
 from grism_align.algorithms.traces.offsets import (
     TraceMeasurements,
     TraceOffsets,
-    contrast_with_best,
-    contrast_with_mean,
     contrast_with_others,
     disagreements,
     fit_offsets,
@@ -101,22 +99,7 @@ def test_an_exposure_without_measurements_has_no_offset():
 def measured(offsets, error=0.005):
     offset = np.array(offsets, dtype=float)
     n = len(offset)
-    return TraceOffsets(offset, error**2 * np.eye(n), np.full(n, 20), 0.05, 0.1)
-
-
-def test_what_exposures_have_in_common_is_no_drift():
-    drifts = np.array([0.0, 0.01, -0.01, 0.0, 0.3, 0.0, 0.0, np.nan])
-    for constant in (0.0, 0.3, -1.6):
-        found = measured(constant + drifts)
-        value, error, weight = contrast_with_mean(found, 4)
-        assert value == pytest.approx(0.3 - 0.3 / 7)
-        assert weight.sum() == pytest.approx(1.0)
-        assert value > 5 * error
-        # the mean is itself drawn along by what lies off, which its error knows
-        value, error, _ = contrast_with_mean(found, 0)
-        assert abs(value) < 2 * error
-    assert np.isnan(contrast_with_mean(found, 7)[0])
-    assert np.isnan(contrast_with_mean(measured([0.0, 0.3]), 1)[0])
+    return TraceOffsets(offset, error**2 * np.eye(n), np.full(n, 20), np.zeros(2), np.eye(2), 0.05, 0.1)
 
 
 def test_one_that_lies_off_does_not_make_the_others_disagree():
@@ -183,13 +166,3 @@ def test_heights_without_any_scatter_have_errors_all_the_same():
     contrast = np.array([-1.0, 1.0])
     expected = ERROR * np.sqrt(2 / 180)
     assert np.sqrt(contrast @ found.covariance @ contrast) == pytest.approx(expected, rel=0.5)
-
-
-def test_an_exposure_has_no_drift_from_none():
-    offsets = fit_offsets(drawn(np.random.default_rng(1), [0.0, 0.1], (0, 0)), 2)
-    value, error, weight = contrast_with_best(offsets, 0, np.zeros(2, bool))
-    assert np.isnan([value, error]).all()
-    assert weight.tolist() == [0.0, 0.0]
-    value, error, weight = contrast_with_best(offsets, 0, np.array([False, True]))
-    assert weight == pytest.approx([0.0, 1.0])
-    assert value == pytest.approx(-0.1, abs=4 * error)

@@ -9,19 +9,18 @@ import pytest
 
 from grism_align.algorithms.measuring.measure import measure_exposure
 from grism_align.algorithms.traces.correction import rows_moved
-from grism_align.algorithms.traces.refine import refine_on_traces
 from grism_align.algorithms.traces.sources import frame_sources
 from grism_align.io.missions import read_exposure, read_pixels
 from grism_align.simulation import PointingErrors, SceneSettings, case_a, simulate
 from grism_align.simulation.instruments import ELEMENTS
-from grism_align.values.failure import NoSources, PartnerInTime
+from grism_align.values.failure import NoSources
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import DetectionSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.trace import TraceModel
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import SerialExecutor
-from grism_align.workflows.traces.verify import verify_traces
+from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 from tests.support.detector_parts import binned, one_chip, subarray
 from tests.support.executors import HERE
 from tests.support.governed import governed
@@ -88,7 +87,7 @@ def configuration(folder, name="G141.conf", offset=0.0):
 
 def test_residuals_relative_to_other_exposures_vanish_with_true_corrections(infrared):
     exposures, truth = infrared
-    found = verify_traces(exposures, exposures.grism, TraceSettings(), HERE)
+    found = verify_traces(Survey.of(exposures, exposures.grism, TraceSettings()), HERE)
     assert list(found.checks) == [grism.key for grism in exposures.grisms]
     after = np.array([check.after_px for check in found.checks.values()])
     error = np.array([check.after_error for check in found.checks.values()])
@@ -111,7 +110,7 @@ def test_residuals_relative_to_other_exposures_vanish_with_true_corrections(infr
 def test_a_drift_across_the_dispersion_is_measured_within_its_error(infrared):
     exposures, _ = infrared
     key = exposures.grisms[1].key
-    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings(), HERE)
+    found = verify_traces(Survey.of(exposures, drifted(exposures, key, DRIFT), TraceSettings()), HERE)
     check = found.checks[key]
     assert check.n_sources >= 5
     assert abs(check.after_px - DRIFT) < 4 * check.after_error
@@ -119,10 +118,24 @@ def test_a_drift_across_the_dispersion_is_measured_within_its_error(infrared):
     assert all(abs(one.after_px + DRIFT / 3) < 4 * one.after_error for one in others)
 
 
+def test_another_correction_needs_no_other_measurement(infrared):
+    exposures, _ = infrared
+    key = exposures.grisms[1].key
+    wrong, right = (
+        Survey.of(exposures, solution, TraceSettings())
+        for solution in (drifted(exposures, key, DRIFT), exposures.grism)
+    )
+    expected = verify_traces(right, HERE).checks
+    found = verified_with(verify_traces(wrong, HERE), right).checks
+    for name, check in found.items():
+        assert check.after_px == pytest.approx(expected[name].after_px, abs=0.01)
+        assert check.before_px == pytest.approx(expected[name].before_px, abs=0.01)
+
+
 def test_with_a_configuration_residuals_are_absolute(infrared, tmp_path):
     exposures, _ = infrared
     settings = TraceSettings(trace_config=(configuration(tmp_path, offset=-0.3),))
-    found = verify_traces(exposures, exposures.grism, settings, HERE)
+    found = verify_traces(Survey.of(exposures, exposures.grism, settings), HERE)
     for check in found.checks.values():
         assert check.note == "against G141.conf"
         assert abs(check.after_px - 0.3) < 4 * check.after_error
@@ -138,64 +151,20 @@ def test_progress_is_shown(infrared):
             seen.append((label, name))
             yield name
 
-    verify_traces(exposures, exposures.grism, TraceSettings(), SerialExecutor(track))
+    verify_traces(Survey.of(exposures, exposures.grism, TraceSettings()), SerialExecutor(track))
     assert seen == [("Verifying", grism.key) for grism in exposures.grisms]
-
-
-def test_a_significant_drift_is_corrected_where_no_direct_exposure_is_near_in_time(infrared):
-    exposures, _ = infrared
-    key = exposures.grisms[1].key
-    late = tuple(
-        replace(e, start=e.start + 0.03, end=e.end + 0.03) if e.key == key else e for e in exposures.exposures
-    )
-    exposures = replace(exposures, exposures=late)
-    solution, settings = drifted(exposures, key, DRIFT), TraceSettings(refine_grism=True)
-    verification = verify_traces(exposures, solution, settings, HERE)
-    refined, refused = refine_on_traces(exposures, solution, verification, settings)
-    changed = [name for name in refined.fits if refined[name] is not solution[name]]
-    assert changed == [key]
-    assert set(refused) == {grism.key for grism in exposures.grisms} - {key}
-    assert set(refused.values()) == {PartnerInTime()}
-    assert "corrected by the cross-dispersion drift of +0." in refined[key].reason
-    chip, true = exposures[key].chips[0], exposures.grism[key].transform
-    place = np.array([[200.0, 150.0]])
-    seen = chip.wcs.to_pixel(
-        refined[key].transform.inverted().apply_to_sky(true.apply_to_sky(chip.wcs.to_sky(place)))
-    )
-    error = verification.checks[key].after_error
-    assert abs((seen - place)[0, 1]) < 4 * error
-    assert (seen - place)[0, 0] == pytest.approx(0.0, abs=1e-3)
-    grown = refined[key].transform.covariance - solution[key].transform.covariance
-    size = np.sqrt(np.trace(grown[:2, :2])) / exposures[key].pixel_scale
-    assert error / 2 < size < 2 * error
-
-
-def test_drifts_that_are_too_small_or_too_large_stay(infrared):
-    exposures, _ = infrared
-    early = replace(
-        exposures,
-        exposures=tuple(
-            replace(e, start=e.start - 1, end=e.end - 1)
-            if not e.is_direct and e.key == exposures.grisms[0].key
-            else e
-            for e in exposures.exposures
-        ),
-    )
-    for rows in (0.0, 2.0):
-        solution, settings = drifted(early, early.grisms[0].key, rows), TraceSettings()
-        verification = verify_traces(early, solution, settings, HERE)
-        refined, _ = refine_on_traces(early, solution, verification, settings)
-        assert all(refined[name] is solution[name] for name in refined.fits)
 
 
 def test_one_exposure_needs_a_configuration(infrared, tmp_path):
     exposures, _ = infrared
     one = replace(exposures, exposures=(*exposures.direct, exposures.grisms[0]))
-    check = verify_traces(one, exposures.grism, TraceSettings(), HERE).checks[exposures.grisms[0].key]
+    check = verify_traces(Survey.of(one, exposures.grism, TraceSettings()), HERE).checks[
+        exposures.grisms[0].key
+    ]
     assert not check.is_measured
     assert check.note == "no other exposure of the grism, nor a configuration"
     settings = TraceSettings(trace_config=(configuration(tmp_path),))
-    check = verify_traces(one, exposures.grism, settings, HERE).checks[exposures.grisms[0].key]
+    check = verify_traces(Survey.of(one, exposures.grism, settings), HERE).checks[exposures.grisms[0].key]
     assert abs(check.after_px) < 4 * check.after_error
 
 
@@ -205,11 +174,11 @@ def test_what_cannot_be_measured_has_a_note(infrared):
     failed = AlignmentSolution({**exposures.grism.fits, first.key: ExposureFit.failed(NoSources(6.0))})
     unknown = replace(second, filter="G000")
     some = replace(exposures, exposures=(*exposures.direct, first, unknown), catalogs=exposures.catalogs)
-    found = verify_traces(some, failed, TraceSettings(), HERE).checks
+    found = verify_traces(Survey.of(some, failed, TraceSettings()), HERE).checks
     assert found[first.key].note == "not aligned"
     assert "is not known; give its configuration" in found[second.key].note
     bare = replace(exposures, catalogs={})
-    found = verify_traces(bare, exposures.grism, TraceSettings(), HERE).checks
+    found = verify_traces(Survey.of(bare, exposures.grism, TraceSettings()), HERE).checks
     assert {check.note for check in found.values()} == {"no trace bright and isolated enough"}
     assert len(frame_sources(bare, 0)) == 0
 
@@ -219,7 +188,7 @@ def test_two_chips_give_one_offset_of_each_exposure(instrument, size, tmp_path):
     simulation = case_a(instrument, size=size, n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
     exposures, _ = true_set(simulation, tmp_path)
     key = exposures.grisms[1].key
-    found = verify_traces(exposures, drifted(exposures, key, DRIFT), TraceSettings(), HERE)
+    found = verify_traces(Survey.of(exposures, drifted(exposures, key, DRIFT), TraceSettings()), HERE)
     check = found.checks[key]
     assert check.after_error < 0.1
     assert abs(check.after_px - DRIFT) < 4 * check.after_error
@@ -242,7 +211,7 @@ def test_the_only_chip_of_a_subarray_has_the_configuration_of_its_ccdchip(tmp_pa
         )
     settings = TraceSettings(trace_config=tuple(str(file) for file in files))
     alone = replace(exposures, exposures=(*exposures.direct, *parts))
-    for check in verify_traces(alone, exposures.grism, settings, HERE).checks.values():
+    for check in verify_traces(Survey.of(alone, exposures.grism, settings), HERE).checks.values():
         assert check.note == "against ACS.WFC.CHIP1.conf"
         assert check.after_error < 0.1
         assert abs(check.after_px) < 4 * check.after_error

@@ -9,8 +9,11 @@ import numpy as np
 from grism_align.io.missions.hst.headers import LinearTerms
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.values.exposure import OriginalPointing
+from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from grism_align.io.files.cards import Cards
     from grism_align.values.exposure import Chip
 
@@ -42,12 +45,19 @@ def original_pointing(science: Cards, chip: Chip) -> OriginalPointing | None:
     ra, dec, angle = (science.number(f"{name}_APER") for name in ("RA", "DEC", "PA"))
     if not np.isfinite([ra, dec, angle]).all():
         return None
-    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
-    turn = chip.wcs.pixel_scale / 3600 * np.array([[-cosine, sine], [sine, cosine]])
     # the aperture's reference pixel is not in the header: any will do that is one for all exposures
     middle = 0.5 * (np.array(chip.shape[::-1]) + 1)
-    terms = LinearTerms(middle, np.array([ra, dec]), turn)
-    return _pointing(terms, chip, _BETWEEN_APERTURES)
+    return _pointing(LinearTerms(middle, np.array([ra, dec]), _turned(chip, angle)), chip, _BETWEEN_APERTURES)
+
+
+def _turned(chip: Chip, angle: float) -> NDArray[np.float64]:
+    """Return the linear terms in the middle of a chip, deg per pixel, with +y at a position angle."""
+    x, y = 0.5 * (np.array(chip.shape[::-1]) - 1)
+    sky = chip.wcs.to_sky([[x, y], [x + 1, y], [x - 1, y], [x, y + 1], [x, y - 1]])
+    ends = TangentPlane(*sky[0].tolist()).to_plane(sky) / 3600
+    terms = np.column_stack([ends[1] - ends[2], ends[3] - ends[4]]) / 2
+    roll = np.radians(angle) - np.arctan2(*terms[:, 1])
+    return np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]]) @ terms
 
 
 def _pointing(terms: LinearTerms, chip: Chip, error: float) -> OriginalPointing:

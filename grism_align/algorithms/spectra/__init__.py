@@ -1,0 +1,1 @@
+"""Offsets of grism exposures, measured by the spectra that they have in common."""

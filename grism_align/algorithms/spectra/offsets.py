@@ -1,0 +1,275 @@
+"""Offsets of grism exposures against each other, along and across the dispersion, from all their spectra."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.spectra.solution import Solved, solve
+from grism_align.algorithms.spectra.template import (
+    KNOTS_ACROSS,
+    SpectrumCutout,
+    TemplateFit,
+    TemplatePrior,
+    fit_template,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+# Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
+_BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
+_CONVERGED = 2e-3  # pixels
+# Spectra are left out that have together no more than the rest of this in what is known.
+_ENOUGH, _FEWEST = 0.98, 10
+# Second differences from pixel to pixel that are expected before any are seen, of a spectrum's height: of a
+# continuum, and of an order that is hardly dispersed, with fewer pixels than these.
+_BEND, _COMPACT_BEND, _COMPACT = 0.03, 0.3, 40
+_LEAST_BEND = 6e-3
+_LINE = 4.5  # sigma by which a line or an edge stands out from the template
+_REACH = 2.5  # pixels from the trace within which lines are looked for
+_MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
+_LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
+_TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
+_FAR = (
+    8.0  # sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """One order of one source, in the exposures that have it.
+
+    Parameters
+    ----------
+    source, order : int
+        Numbers of the source and of the order.
+    cutouts : tuple of SpectrumCutout
+        Its pixels.
+    first : float, pixels
+        From the place of a source to where spectra of the order begin.
+    length : int, pixels
+        Of spectra of the order.
+    """
+
+    source: int
+    order: int
+    cutouts: tuple[SpectrumCutout, ...]
+    first: float
+    length: int
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralOffsets:
+    """Where spectra of E exposures lie from where they are predicted, less what all have in common.
+
+    Parameters
+    ----------
+    offset : (E, 2) ndarray, pixels
+        Along and across the dispersion; zero on average.
+    covariance : (2E, 2E) ndarray, pixels^2
+        Of the offsets in the order of exposures, along before across; what all have in common is not in it.
+    n_sources : (E,) ndarray of int
+        Sources that kept weight.
+    strength : (E,) ndarray
+        Of the spectra in each exposure, in the mean of all exposures' one; NaN where none tells it.
+    """
+
+    offset: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    n_sources: NDArray[np.int64]
+    strength: NDArray[np.float64]
+
+
+def measure_offsets(
+    spectra: Sequence[Spectrum], n_exposures: int, rng: np.random.Generator
+) -> SpectralOffsets | None:
+    """Solve for the offsets of exposures, the templates of all spectra, and how smooth these are.
+
+    Parameters
+    ----------
+    spectra : sequence of Spectrum
+        The brightest first.
+    n_exposures : int
+        Number of exposures, E.
+    rng : numpy.random.Generator
+        Draws noise that tells which part of the information isn't real.
+
+    Returns
+    -------
+    SpectralOffsets or None
+        None where no spectrum is in two exposures.
+    """
+    tracked = [_tracked(each) for each in spectra if len(each.cutouts) > 1]
+    if not tracked:
+        return None
+    bends = {each.order: _first_bend(each) for each in spectra}
+    offsets = np.zeros((n_exposures, 2))
+    for number in range(_ROUNDS):
+        is_rough = number < _ROUGH
+        used = tracked[:_BRIGHTEST] if is_rough else tracked
+        fits = [each.fit(offsets, bends, None if is_rough else rng) for each in used]
+        solved = solve(fits, [each.own_of(fit) for each, fit in zip(used, fits, strict=True)])
+        offsets = offsets + solved.step
+        bends = _expected_bends(used, fits, bends) if is_rough else bends
+        after = [each.after(fit, offsets, is_first=number == 0) for each, fit in zip(used, fits, strict=True)]
+        tracked = after + tracked[len(used) :] if is_rough else _telling(after, solved)
+        if not is_rough and np.abs(solved.step).max() < _CONVERGED:
+            break
+    return _result(offsets, solved, used, fits)
+
+
+def _telling(tracked: Sequence[_Tracked], solved: Solved) -> list[_Tracked]:
+    """Keep the spectra that tell most on either axis, and leave out the many that tell nothing."""
+    kept = np.zeros(len(tracked), dtype=bool)
+    for told in solved.told.T:
+        order = np.argsort(-told)
+        kept[order[: _FEWEST + int((np.cumsum(told[order]) < _ENOUGH).sum())]] = True
+    return [each for each, keep in zip(tracked, kept, strict=True) if keep]
+
+
+def _result(
+    offsets: NDArray[np.float64], solved: Solved, used: Sequence[_Tracked], fits: Sequence[TemplateFit]
+) -> SpectralOffsets:
+    seen = {
+        (cutout.exposure, each.spectrum.source)
+        for each, weight in zip(used, solved.weight.max(axis=1).tolist(), strict=True)
+        for cutout in each.spectrum.cutouts
+        if weight > _LEAST_WEIGHT
+    }
+    n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offsets))
+    strength = _strength(used, fits, len(offsets))
+    return SpectralOffsets(offsets - offsets.mean(axis=0), solved.covariance, n_sources, strength)
+
+
+def _strength(used: Sequence[_Tracked], fits: Sequence[TemplateFit], n_exposures: int) -> NDArray[np.float64]:
+    """Return the median ratio of spectra to their templates by exposure: an empty one has none."""
+    ratios: list[list[float]] = [[] for _ in range(n_exposures)]
+    for each, fit in zip(used, fits, strict=True):
+        for cutout, residual in zip(each.spectrum.cutouts, fit.residuals, strict=True):
+            template = cutout.data - residual
+            size = float((cutout.weight * template * template).sum())
+            if size > _TOLD**2:
+                ratios[cutout.exposure].append(float((cutout.weight * template * cutout.data).sum()) / size)
+    return np.array([np.median(each) if each else np.nan for each in ratios])
+
+
+@dataclass(frozen=True, eq=False)
+class _Tracked:
+    """A spectrum, the weights that its pixels have kept, and what its template is expected to be.
+
+    `weights` as in the cutouts; `lines` (n,): second differences that were seen at single places; `own`: as
+    of the fit that was asked for it.
+    """
+
+    spectrum: Spectrum
+    weights: tuple[NDArray[np.float64], ...]
+    height: NDArray[np.float64]
+    lines: NDArray[np.float64]
+    own: NDArray[np.float64] | None = None
+
+    def own_of(self, fit: TemplateFit) -> NDArray[np.float64]:
+        """Return the part of a fit's variance that is only the noise's, as far as it's known."""
+        own = self.own if fit.own is None else fit.own
+        return np.zeros_like(fit.variance) if own is None else own
+
+    def fit(
+        self,
+        offsets: NDArray[np.float64],
+        bends: Mapping[int, NDArray[np.float64]],
+        rng: np.random.Generator | None,
+    ) -> TemplateFit:
+        """Fit the template with what is expected of all spectra and what was seen of this one."""
+        bend = np.maximum(bends[self.spectrum.order], self.lines)
+        pairs = zip(self.spectrum.cutouts, self.weights, strict=True)
+        cutouts = [replace(cutout, weight=weight) for cutout, weight in pairs]
+        prior = TemplatePrior(self.spectrum.first, bend, self.height)
+        return fit_template(cutouts, offsets, prior, rng if self.own is None else None)
+
+    def after(self, fit: TemplateFit, offsets: NDArray[np.float64], *, is_first: bool) -> _Tracked:
+        """Weigh pixels by how far they lie from the template, and note where that lacks a line."""
+        weights = tuple(
+            _robust(cutout, residual, is_first=is_first)
+            for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
+        )
+        own = self.own if fit.own is None else fit.own
+        return replace(self, weights=weights, lines=self._with_lines(fit, offsets), own=own)
+
+    def _with_lines(self, fit: TemplateFit, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Let the template bend where residuals, summed across the trace by its profile, stand out."""
+        n = len(self.lines)
+        excess, weight = np.zeros(n), np.zeros(n)
+        each = zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True)
+        for cutout, pixel_weight, residual in each:
+            along, across = offsets[cutout.exposure]
+            knot = np.rint(cutout.along - along - self.spectrum.first).astype(int)
+            up = cutout.across - across
+            height = np.where(np.abs(up) < _REACH, np.interp(up, KNOTS_ACROSS, self.height), 0.0)
+            np.add.at(excess, knot, (pixel_weight * height * residual).sum(axis=0))
+            np.add.at(weight, knot, (pixel_weight * height * height).sum(axis=0))
+        excess, weight = (np.convolve(values, np.ones(3), "same") for values in (excess, weight))
+        known = np.where(weight > 0, weight, np.inf)
+        lines = self.lines.copy()
+        for knot in np.flatnonzero(np.abs(excess) > _LINE * np.sqrt(known)):
+            near = slice(max(knot - 2, 0), knot + 3)
+            lines[near] = np.maximum(lines[near], abs(excess[knot] / known[knot]))
+        return lines
+
+
+def _first_bend(spectrum: Spectrum) -> NDArray[np.float64]:
+    return np.full(_n_knots(spectrum), _COMPACT_BEND if spectrum.length < _COMPACT else _BEND)
+
+
+def _n_knots(spectrum: Spectrum) -> int:
+    return spectrum.length + 6
+
+
+def _tracked(spectrum: Spectrum) -> _Tracked:
+    weights = tuple(cutout.weight for cutout in spectrum.cutouts)
+    return _Tracked(spectrum, weights, _height(spectrum.cutouts), np.zeros(_n_knots(spectrum)))
+
+
+def _height(cutouts: Sequence[SpectrumCutout]) -> NDArray[np.float64]:
+    """Return the usual size of values by knot across the dispersion."""
+    usable = [cutout.weight > 0 for cutout in cutouts]
+    data = np.abs(np.concatenate([each.data[good] for each, good in zip(cutouts, usable, strict=True)]))
+    knot = np.concatenate([each.across[good] for each, good in zip(cutouts, usable, strict=True)])
+    number = np.rint((knot - KNOTS_ACROSS[0]) / (KNOTS_ACROSS[1] - KNOTS_ACROSS[0])).astype(int)
+    height = np.array(
+        [np.median(data[near]) if (near := number == k).any() else 0.0 for k in range(len(KNOTS_ACROSS))]
+    )
+    return np.asarray(np.maximum(height, max(0.02 * height.max(), 1e-30)))
+
+
+def _robust(cutout: SpectrumCutout, residual: NDArray[np.float64], *, is_first: bool) -> NDArray[np.float64]:
+    """Return inverse variances with the model's own error, less where the template is missed by far."""
+    variance = 1.0 / np.where(cutout.weight > 0, cutout.weight, np.inf)
+    variance = np.where(cutout.weight > 0, variance + (_MODEL * (cutout.data - residual)) ** 2, 1.0)
+    pull = residual**2 / variance
+    if is_first:
+        kept = 1.0 / np.maximum(pull / (0.5 * _FAR) ** 2, 1.0)
+    else:
+        kept = np.clip(1.0 - pull / _FAR**2, 0.0, None) ** 2
+    return np.where(cutout.weight > 0, kept / variance, 0.0)
+
+
+def _expected_bends(
+    used: Sequence[_Tracked], fits: Sequence[TemplateFit], before: Mapping[int, NDArray[np.float64]]
+) -> dict[int, NDArray[np.float64]]:
+    """Return the rms second differences of templates by order and place, their highest tenth left out."""
+    bends = dict(before)
+    for order in before:
+        squares = []
+        for each, fit in zip(used, fits, strict=True):
+            if each.spectrum.order == order:
+                bright = each.height > 0.5 * each.height.max()
+                second = np.diff(fit.surface[:, bright], 2, axis=0) / each.height[bright]
+                squares.append((second**2).mean(axis=1))
+        if squares:
+            capped = np.minimum(squares, np.quantile(squares, 0.9, axis=0))
+            bends[order] = np.pad(np.maximum(np.sqrt(capped.mean(axis=0)), _LEAST_BEND), 1, mode="edge")
+    return bends

@@ -1,0 +1,311 @@
+"""Measure grism exposures against each other by their spectra, those of one grism and roll together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grism_align.algorithms.propagation.drift import FACTORS, with_learnt
+from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
+from grism_align.algorithms.spectra.combine import (
+    SpectralMeasurement,
+    combine,
+    in_pixels,
+    log_evidence,
+    pixel_axes,
+    shifted,
+)
+from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
+from grism_align.algorithms.spectra.field import field_gradient
+from grism_align.algorithms.spectra.offsets import SpectralOffsets, Spectrum, measure_offsets
+from grism_align.values.failure import SpectraMissing
+from grism_align.values.settings import GrismSettings
+from grism_align.values.solution import AlignmentSolution
+from grism_align.values.trace import SpectralCheck
+from grism_align.workflows.traces.verify import views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.propagation.propagation_error import OpenErrors
+    from grism_align.algorithms.spectra.cutouts import CutSource
+    from grism_align.algorithms.traces.verification import GrismOffsets
+    from grism_align.values.executor import Executor
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.solution import ExposureFit
+    from grism_align.values.trace import TraceModel
+    from grism_align.values.transform import LinearTransform
+    from grism_align.workflows.traces.verify import Survey, ViewJob
+
+
+# Exposures that share templates: memory and the time of a solution grow with their number.
+_MOST_TOGETHER = 16
+_ONE_ROLL = 0.1  # deg
+_UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
+# How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
+# none where it shows another field.
+_LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
+_SEED = 20_261_129  # of the noise that tells which part of the information isn't real
+_CANDIDATES = 3  # times as many spectra are cut out as are used: not all are in two exposures
+
+
+@dataclass(frozen=True, eq=False)
+class SpectraOutcome:
+    """Corrections of grism exposures, changed by what spectra say, and what these say by exposure."""
+
+    solution: AlignmentSolution
+    checks: Mapping[str, SpectralCheck]
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Exposures that share templates, with what cutting their spectra needs."""
+
+    jobs: tuple[ViewJob, ...]
+    models: Mapping[int, TraceModel]
+    n_spectra: int
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of the exposures."""
+        return tuple(job.exposure.key for job in self.jobs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """Offsets of a group's exposures, and how far sources have moved over the detector, (N, 2) pixels."""
+
+    offsets: SpectralOffsets
+    places: NDArray[np.float64]
+
+
+def correct_by_spectra(
+    survey: Survey, grisms: Sequence[GrismOffsets], settings: GrismSettings, executor: Executor
+) -> SpectraOutcome:
+    """Move grism exposures to where their spectra and the direct exposures say.
+
+    Parameters
+    ----------
+    survey : Survey
+        The exposures with the corrections that direct exposures gave, and the sources.
+    grisms : sequence of GrismOffsets
+        Where the traces of each grism lie.
+    settings : GrismSettings
+        How large drift and the errors of dithers are.
+    executor : Executor
+        Measures the groups.
+
+    Returns
+    -------
+    SpectraOutcome
+
+    Raises
+    ------
+    InputError
+        If the pixels of an exposure can't be read.
+    """
+    groups = [(found, group) for found in grisms for group in _groups(survey, found)]
+    named = {", ".join(group.keys): group for _, group in groups}
+    measured = executor.map(_measured, named, "Measuring the spectra of")
+    told = [
+        _told(survey, found, group, one, settings)
+        for (found, group), one in zip(groups, measured, strict=True)
+        if one is not None
+    ]
+    settings = _learnt(told, settings)
+    fits, checks = dict(survey.solution.fits), {}
+    for one in told:
+        for key, (fit, check) in _corrected(survey, one, settings).items():
+            fits[key], checks[key] = fit, check
+    return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
+
+
+def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
+    """Yield exposures of a grism that see the same spectra: of one frame and roll."""
+    if not found.models:
+        return
+    members = sorted((survey.exposures[key] for key in found.keys), key=lambda each: each.start)
+    alike: list[list[Exposure]] = []
+    for exposure in members:
+        frame, angle = survey.solution[exposure.key].frame, _angle(survey, exposure)
+        for group in alike:
+            turn = (_angle(survey, group[0]) - angle + 180.0) % 360.0 - 180.0
+            if (
+                abs(turn) < _ONE_ROLL
+                and survey.solution[group[0].key].frame == frame
+                and len(group) < _MOST_TOGETHER
+            ):
+                group.append(exposure)
+                break
+        else:
+            alike.append([exposure])
+    for group in alike:
+        if len(group) > 1:
+            jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
+            yield _Group(jobs, found.models, survey.settings.spectra_sources)
+
+
+def _angle(survey: Survey, exposure: Exposure) -> float:
+    """Return the position angle of a row, deg."""
+    transform = survey.solution[exposure.key].transform
+    assert transform is not None
+    east, north = pixel_axes(exposure, transform)[:, 0]
+    return float(np.degrees(np.arctan2(north, east)))
+
+
+def _measured(group: _Group) -> _Measured | None:
+    """Cut out the spectra of exposures, one after the other, and solve for their offsets."""
+    cut: dict[tuple[int, int], list[CutSource]] = defaultdict(list)
+    spans: dict[int, SpectralRange] = {}
+    for number, job in enumerate(group.jobs):
+        scale = 1.0 if job.exposure.is_rate else 1.0 / job.exposure.exposure_time
+        for image, view in views(job):
+            chip = view.window.chip
+            model = group.models.get(chip)
+            if model is None:
+                continue
+            ny, nx = view.shape
+            corners = np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]])
+            span = spans.setdefault(chip, SpectralRange.of(model, corners))
+            for count, each in enumerate(cut_spectra(image, view, model, span, scale, number)):
+                if count >= _CANDIDATES * group.n_spectra:
+                    break
+                cut[each.row, chip].append(each)
+    shared = {source: cuts for source, cuts in sorted(cut.items()) if len(cuts) > 1}
+    chosen = dict(list(shared.items())[: group.n_spectra])
+    spectra = [
+        Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first - 2.0, spans[chip].length)
+        for (row, chip), cuts in chosen.items()
+    ]
+    offsets = measure_offsets(spectra, len(group.jobs), np.random.default_rng(_SEED))
+    return None if offsets is None else _Measured(offsets, _places(chosen.values(), len(group.jobs)))
+
+
+def _places(chosen: Iterable[Sequence[CutSource]], n_exposures: int) -> NDArray[np.float64]:
+    """Return where sources lie in each exposure, from where they do on average, (N, 2) pixels."""
+    total, count = np.zeros((n_exposures, 2)), np.zeros(n_exposures)
+    for cuts in chosen:
+        mean = np.mean([each.place for each in cuts], axis=0)
+        for each in cuts:
+            total[each.cutout.exposure] += each.place - mean
+            count[each.cutout.exposure] += 1
+    return np.asarray(total / np.maximum(count, 1)[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What spectra tell of a group, and in how far direct exposures leave it open.
+
+    Parameters
+    ----------
+    group : _Group
+        The exposures.
+    measured : _Measured
+        Their offsets.
+    told : SpectralMeasurement
+        Those less what changes over the detector.
+    is_usable : (N,) ndarray of bool
+        Exposures that show the spectra.
+    axes : (N, 2, 2) ndarray, arcsec
+        One pixel along and one across the dispersion on the sky.
+    left_open : OpenErrors
+        What direct exposures leave open.
+    """
+
+    group: _Group
+    measured: _Measured
+    told: SpectralMeasurement
+    is_usable: NDArray[np.bool_]
+    axes: NDArray[np.float64]
+    left_open: OpenErrors
+
+    def prior(self, settings: GrismSettings) -> NDArray[np.float64]:
+        """Return the covariance of the offsets before any spectrum is seen, (2N, 2N) pixels^2."""
+        return in_pixels(self.left_open.covariance(settings), self.axes)
+
+
+def _told(
+    survey: Survey, found: GrismOffsets, group: _Group, measured: _Measured, settings: GrismSettings
+) -> _Told:
+    chip = group.jobs[0].exposure.chips[0]
+    model = group.models.get(chip.window.chip) or next(iter(group.models.values()))
+    gradient = field_gradient(model, chip.shape, found.offsets.gradient, found.offsets.gradient_covariance)
+    expected, spread = gradient.of(measured.places)
+    strength = measured.offsets.strength
+    is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
+    unknown = np.diag(np.repeat(np.where(is_usable, 0.0, _UNKNOWN**2), 2))
+    told = SpectralMeasurement(
+        measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown
+    )
+    everything = survey.exposures
+    members = [job.exposure for job in group.jobs]
+    axes = np.array([pixel_axes(each, _transform(survey.solution[each.key])) for each in members])
+    variances = own_variances(everything.direct, everything.relative)
+    radius = settings.propagation.pairing_radius
+    left_open = open_errors(members, survey.solution, everything.exposures, variances, radius)
+    return _Told(group, measured, told, is_usable, axes, left_open)
+
+
+def _transform(fit: ExposureFit) -> LinearTransform:
+    assert fit.transform is not None  # only exposures with a correction are surveyed
+    return fit.transform
+
+
+def _learnt(told: Sequence[_Told], given: GrismSettings) -> GrismSettings:
+    """Let the spectra tell how large drift and the errors of dithers are."""
+    if not (told and given.propagation.learn_errors and given.propagation.drift_error > 0):
+        return given
+    likelihood = np.array(
+        [[_evidence(told, given, *factors) for factors in product([drift], FACTORS)] for drift in FACTORS]
+    )
+    return with_learnt(given, likelihood)
+
+
+def _evidence(told: Sequence[_Told], given: GrismSettings, drift: float, dither: float) -> float:
+    settings = GrismSettings(
+        replace(given.propagation, drift_error=drift * given.propagation.drift_error),
+        replace(given.pointing, dither_error=dither * given.pointing.dither_error),
+    )
+    return sum(log_evidence(one.told, one.prior(settings)) for one in told)
+
+
+def _corrected(
+    survey: Survey, one: _Told, settings: GrismSettings
+) -> dict[str, tuple[ExposureFit, SpectralCheck]]:
+    """Return fits that put spectra where they were found, and what the spectra say."""
+    combined = combine(one.told, one.prior(settings))
+    offset = one.told.offset - one.told.offset.mean(axis=0)
+    left = offset - combined.offset
+    left -= left[one.is_usable].mean(axis=0) if one.is_usable.any() else 0.0
+    errors = np.sqrt(np.diag(one.told.covariance)).reshape(-1, 2)
+    found = {}
+    for number, key in enumerate(one.group.keys):
+        fit = survey.solution[key]
+        strength = float(one.measured.offsets.strength[number])
+        if not one.is_usable[number]:
+            check = SpectralCheck.missing(f"spectra {strength:.2f} times as strong as in the others")
+            found[key] = fit.noted(SpectraMissing(strength)), check
+            continue
+        pair = slice(2 * number, 2 * number + 2)
+        covariance = combined.covariance[pair, pair]
+        replaced = (1e-3 * fit.governed.propagation_error) ** 2 if fit.governed else 0.0
+        moved = shifted(_transform(fit), one.axes[number], combined.offset[number], covariance, replaced)
+        check = SpectralCheck(
+            n_sources=int(one.measured.offsets.n_sources[number]),
+            moved_px=_pair(combined.offset[number]),
+            moved_error=_pair(np.sqrt(np.diag(covariance))),
+            left_px=_pair(left[number]),
+            left_error=_pair(errors[number]),
+        )
+        found[key] = replace(fit, transform=moved), check
+    return found
+
+
+def _pair(values: NDArray[np.float64]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])

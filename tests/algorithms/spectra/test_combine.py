@@ -1,0 +1,93 @@
+"""What spectra say, and what direct exposures left open, in one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grism_align.algorithms.spectra.combine import (
+    SpectralMeasurement,
+    combine,
+    in_pixels,
+    log_evidence,
+    shifted,
+)
+from grism_align.algorithms.spectra.field import field_gradient
+from grism_align.values.trace import TraceModel
+from grism_align.values.transform import LinearTransform, TangentPlane
+
+SHIFTS = st.floats(-1.0, 1.0)
+
+
+def test_a_good_exposure_gives_the_zero_to_those_that_nothing_else_tells():
+    prior = np.kron(np.diag([1e-6, 1.0, 1.0]), np.eye(2))
+    measured = SpectralMeasurement(np.array([[0.3, 0.1], [0.5, -0.2], [0.0, 0.0]]), 1e-6 * np.eye(6))
+    found = combine(measured, prior)
+    assert found.offset == pytest.approx(measured.offset - measured.offset[0], abs=1e-3)
+    assert np.sqrt(np.diag(found.covariance)) == pytest.approx(np.full(6, 1.4e-3), abs=6e-4)
+
+
+@given(SHIFTS, SHIFTS)
+def test_the_common_zero_of_the_spectra_does_not_matter(along, across):
+    rng = np.random.default_rng(1)
+    prior = np.kron(np.diag([0.1, 0.2, 0.3]), np.eye(2))
+    offset = rng.normal(size=(3, 2))
+    moved = SpectralMeasurement(offset + np.array([along, across]), 0.01 * np.eye(6))
+    found = combine(SpectralMeasurement(offset, 0.01 * np.eye(6)), prior)
+    assert combine(moved, prior).offset == pytest.approx(found.offset, abs=1e-3)
+
+
+def test_without_information_what_was_given_stays():
+    prior = np.kron(np.diag([0.1, 0.2]), np.eye(2))
+    found = combine(SpectralMeasurement(np.ones((2, 2)) * [[1], [-1]], 1e8 * np.eye(4)), prior)
+    assert found.offset == pytest.approx(np.zeros((2, 2)), abs=1e-6)
+    assert found.covariance == pytest.approx(prior, rel=1e-3, abs=1e-6)
+
+
+def test_errors_are_never_larger_than_before():
+    rng = np.random.default_rng(2)
+    root = rng.normal(size=(8, 8))
+    prior, own = root @ root.T, np.diag(rng.uniform(0.01, 10, 8))
+    found = combine(SpectralMeasurement(rng.normal(size=(4, 2)), own), prior)
+    assert np.linalg.eigvalsh(prior - found.covariance).min() > -1e-9
+
+
+def test_the_evidence_is_highest_for_the_scatter_that_offsets_have():
+    rng = np.random.default_rng(3)
+    sizes = np.geomspace(0.01, 10, 13)
+    total = np.zeros(13)
+    for _ in range(40):
+        measured = SpectralMeasurement(rng.normal(0, 0.3, (5, 2)), 1e-4 * np.eye(10))
+        total += [log_evidence(measured, size**2 * np.eye(10)) for size in sizes]
+    assert sizes[total.argmax()] == pytest.approx(0.3, rel=0.35)
+
+
+def test_a_spectrum_seen_above_moves_the_sky_to_where_it_is_seen():
+    plane = TangentPlane(150.0, 2.0)
+    axes = np.array([[-0.1, 0.05], [0.05, 0.1]])
+    before = LinearTransform(np.eye(2), np.zeros(2), plane, np.diag([0.01, 0.01, 0, 0, 0, 0]))
+    after = shifted(before, axes, np.array([0.0, 0.5]), np.diag([0.04, 0.01]), 0.01)
+    assert after.shift == pytest.approx([-0.025, -0.05])
+    assert after.covariance[:2, :2] == pytest.approx(axes @ np.diag([0.04, 0.01]) @ axes.T)
+
+
+def test_shifts_on_the_sky_are_told_in_pixels_of_each_exposure():
+    axes = np.array([np.diag([0.1, 0.2]), np.diag([0.1, 0.2])])
+    found = in_pixels(np.array([[4e-4, 1e-4], [1e-4, 4e-4]]), axes)
+    expected = np.kron(np.array([[4.0, 1.0], [1.0, 4.0]]), np.diag([1e-2, 2.5e-3]))
+    assert found == pytest.approx(expected)
+
+
+def test_a_change_of_scale_and_a_turn_shift_lines_as_they_shift_traces():
+    # the height of traces above their sources, of an image 0.2 % smaller and turned by 1e-4
+    model = TraceModel(
+        np.array([[0.0], [1.0]]), np.array([[3.0, 1e-4, -2e-3], [0.01, 0.0, 0.0]]), (10.0, 200.0)
+    )
+    gradient = field_gradient(model, (1000, 1000), np.zeros(2), np.zeros((2, 2)))
+    assert gradient.along == pytest.approx([-2e-3, -1e-4])
+    offset, covariance = gradient.of(np.array([[10.0, 0.0], [-10.0, 0.0]]))
+    assert offset == pytest.approx(np.array([[-0.02, 0.0], [0.02, 0.0]]))
+    assert covariance[0, 2] == pytest.approx(-covariance[0, 0])
+    measured = field_gradient(model, (1000, 1000), np.array([0.0, 1.0]), np.diag([1e-4, 1e-4]))
+    assert measured.across == pytest.approx([0.0, 2e-3])
+    assert measured.along == pytest.approx([0.0, -1e-4])

@@ -1,0 +1,99 @@
+"""Offsets of exposures from spectra, against the ones that were injected."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grism_align.algorithms.spectra.offsets import measure_offsets
+from tests.support.spectra import spectra
+
+
+def centred(offsets):
+    return np.asarray(offsets) - np.mean(offsets, axis=0)
+
+
+def errors(found):
+    return np.sqrt(np.diag(found.covariance)).reshape(-1, 2)
+
+
+def test_injected_offsets_are_recovered_with_true_errors():
+    pulls = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        true = rng.normal(0, 0.15, (3, 2))
+        found = measure_offsets(spectra(rng, true), 3, rng)
+        pulls.append((found.offset - centred(true)) / errors(found))
+        assert (errors(found) < [0.03, 0.01]).all()
+        assert found.strength == pytest.approx(np.ones(3), abs=0.1)
+        assert (found.n_sources > 10).all()
+    rms = np.sqrt(np.mean(np.square(pulls), axis=(0, 1)))
+    # 18 correlated numbers an axis, 12 degrees of freedom: a fifth of its own is one standard deviation
+    assert ((rms > 0.5) & (rms < 1.6)).all()
+
+
+def test_only_differences_are_measured():
+    rng = np.random.default_rng(3)
+    true = np.array([[0.2, -0.1], [0.1, 0.1]])
+    found = measure_offsets(spectra(rng, true + 0.1), 2, rng)
+    assert found.offset.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-12)
+    common = np.kron(np.ones(2), np.eye(2))
+    assert common @ found.covariance @ common.T == pytest.approx(np.zeros((2, 2)), abs=1e-12)
+
+
+def test_without_lines_and_edges_nothing_is_known_along_the_dispersion():
+    rng = np.random.default_rng(5)
+    inner = [
+        replace(
+            each,
+            cutouts=tuple(
+                replace(cutout, weight=cutout.weight * ((cutout.along > 10) & (cutout.along < 60)))
+                for cutout in each.cutouts
+            ),
+        )
+        for each in spectra(rng, np.zeros((3, 2)), lines=0.0)
+    ]
+    along, across = errors(measure_offsets(inner, 3, rng)).T
+    assert (along > 10 * across).all()
+    assert (across < 0.01).all()
+
+
+def test_cosmic_rays_and_bad_pixels_do_no_harm():
+    rng = np.random.default_rng(7)
+    true = rng.normal(0, 0.15, (3, 2))
+    hit = []
+    for each in spectra(rng, true):
+        cutouts = []
+        for cutout in each.cutouts:
+            rays = rng.random(cutout.data.shape) < 0.01
+            dead = rng.random(cutout.data.shape) < 0.02
+            data = np.where(rays, cutout.data + 300.0, np.where(dead, -1e6, cutout.data))
+            cutouts.append(replace(cutout, data=data, weight=np.where(dead, 0.0, cutout.weight)))
+        hit.append(replace(each, cutouts=tuple(cutouts)))
+    found = measure_offsets(hit, 3, rng)
+    assert (errors(found) < [0.04, 0.015]).all()
+    assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
+
+
+def test_an_exposure_that_shows_other_things_is_told_by_its_strength():
+    rng = np.random.default_rng(9)
+    parts = spectra(rng, np.zeros((4, 2)))
+    empty = [
+        replace(
+            each,
+            cutouts=(
+                *each.cutouts[:3],
+                replace(each.cutouts[3], data=rng.standard_normal(each.cutouts[3].data.shape)),
+            ),
+        )
+        for each in parts
+    ]
+    strength = measure_offsets(empty, 4, rng).strength
+    assert strength[3] < 0.3
+    assert (strength[:3] > 0.7).all()
+
+
+def test_one_exposure_tells_nothing():
+    rng = np.random.default_rng(1)
+    assert measure_offsets(spectra(rng, np.zeros((1, 2))), 1, rng) is None
+    assert measure_offsets([], 3, rng) is None

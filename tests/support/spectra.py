@@ -1,0 +1,60 @@
+"""Spectra of sources that several exposures sample at offsets that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import erf
+
+from grism_align.algorithms.spectra.offsets import Spectrum
+from grism_align.algorithms.spectra.template import SpectrumCutout
+
+LENGTH, FIRST = 90, -8
+_START, _END = 0.0, 70.0
+SIGMA = 0.55  # pixels, of the point-spread function
+_HALF = 6  # rows
+_SLOPE = 0.01
+
+
+def _edge(x):
+    """A step that a pixel sees, which the point-spread function has smeared."""
+    return 0.5 * (1.0 + erf(x / (np.sqrt(2.0) * np.hypot(SIGMA, 0.29))))
+
+
+def _pixel(x):
+    """The share of a point source's light in a pixel at a distance."""
+    return _edge(x + 0.5) - _edge(x - 0.5)
+
+
+def spectra(rng, offsets, n=40, height=60.0, lines=0.5, noise=1.0):
+    """Return spectra of sources anywhere on the pixels, exposures by their true offsets (E, 2)."""
+    return [
+        _spectrum(
+            number, rng, np.asarray(offsets), (height * 10 ** rng.uniform(-1, 0), noise), rng.random() < lines
+        )
+        for number in range(n)
+    ]
+
+
+def _spectrum(number, rng, offsets, strength, has_line):
+    height, noise = strength
+    tilt, line = rng.normal(0, 0.3), rng.uniform(10, 60)
+    cutouts = []
+    for exposure, (dx, dy) in enumerate(offsets):
+        place = rng.uniform(0, 1, 2)
+        along = np.arange(LENGTH) + FIRST + 1.0 - place[0]
+        rows = np.arange(-_HALF, _HALF + 1)
+        across = rows[:, None] - (place[1] + _SLOPE * along)
+        u, v = along - dx, across - dy + _SLOPE * dx
+        light = (1 + tilt * u / 70) * _edge(u - _START) * _edge(_END - u)
+        if has_line:
+            light = light + 4.0 * _pixel(u - line)
+        image = height * light * _pixel(v)
+        data = image + noise * rng.standard_normal(image.shape)
+        near = np.abs(across) <= 4.5
+        weight = np.where(near, noise**-2, 0.0)
+        cutouts.append(
+            SpectrumCutout(
+                exposure, np.where(near, data, 0.0), weight, along, across, np.full(LENGTH, _SLOPE)
+            )
+        )
+    return Spectrum(number, 1, tuple(cutouts), FIRST - 2.0, LENGTH)
