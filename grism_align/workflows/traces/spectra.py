@@ -23,6 +23,7 @@ from grism_align.algorithms.spectra.combine import (
 from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.field import field_gradient
 from grism_align.algorithms.spectra.offsets import SpectralOffsets, Spectrum, measure_offsets
+from grism_align.algorithms.spectra.pieces import telling_pieces
 from grism_align.values.failure import SpectraMissing
 from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.trace import TraceModel
+    from grism_align.values.trace import SpectrumPiece, TraceModel
     from grism_align.values.transform import LinearTransform
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
@@ -80,10 +81,14 @@ class _Group:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """Offsets of a group's exposures, and how far sources have moved over the detector, (N, 2) pixels."""
+    """Offsets of a group's exposures, and how far sources have moved over the detector, (N, 2) pixels.
+
+    `pieces`: of spectra, by exposure.
+    """
 
     offsets: SpectralOffsets
     places: NDArray[np.float64]
+    pieces: Sequence[tuple[SpectrumPiece, ...]]
 
 
 def correct_by_spectra(
@@ -121,9 +126,9 @@ def correct_by_spectra(
     ]
     settings = _learnt(told, settings)
     fits, checks = dict(survey.solution.fits), {}
-    for one in told:
+    for number, one in enumerate(told):
         for key, (fit, check) in _corrected(survey, one, settings).items():
-            fits[key], checks[key] = fit, check
+            fits[key], checks[key] = fit, replace(check, group=number)
     return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
 
 
@@ -185,7 +190,10 @@ def _measured(group: _Group) -> _Measured | None:
         for (row, chip), cuts in chosen.items()
     ]
     offsets = measure_offsets(spectra, len(group.jobs), np.random.default_rng(_SEED))
-    return None if offsets is None else _Measured(offsets, _places(chosen.values(), len(group.jobs)))
+    if offsets is None:
+        return None
+    pieces = telling_pieces(spectra, offsets.offset)
+    return _Measured(offsets, _places(chosen.values(), len(group.jobs)), pieces)
 
 
 def _places(chosen: Iterable[Sequence[CutSource]], n_exposures: int) -> NDArray[np.float64]:
@@ -303,6 +311,7 @@ def _corrected(
             moved_error=_pair(np.sqrt(np.diag(covariance))),
             left_px=_pair(left[number]),
             left_error=_pair(errors[number]),
+            pieces=one.measured.pieces[number],
         )
         exposure = one.group.jobs[number].exposure
         found[key] = with_error_retold(replace(fit, transform=moved), exposure), check

@@ -34,7 +34,7 @@ from grism_align.values.failure import (
 from grism_align.values.record import Activity
 from grism_align.values.settings import ServiceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
-from grism_align.values.trace import SpectralCheck, TraceCheck
+from grism_align.values.trace import SpectralCheck, SpectrumPiece, TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.user_shifts import REFERENCE
 from tests.support.reports import (
@@ -101,7 +101,9 @@ def whole():
     found = record(exposures, stamps=stamps())
     for one in exposures.grisms:
         check = TraceCheck(9, 0.61, 0.03, 0.02, 0.03, f"of {one.key}")
-        against = SpectralCheck(21, (0.412, -0.257), (0.031, 0.022), (0.004, -0.001), (0.005, 0.002))
+        piece = SpectrumPiece(7, np.arange(24.0), np.ones(24), np.arange(-4.0, 5), np.full(9, 0.1))
+        offsets = (0.412, -0.257), (0.031, 0.022), (0.004, -0.001), (0.005, 0.002)
+        against = SpectralCheck(21, *offsets, pieces=(piece,))
         found = altered(found, one.key, traces=check, spectra=against)
     return found
 
@@ -139,8 +141,8 @@ def test_images_have_a_size_and_a_text(page):
     assert len(images) == 2 * 4
     assert all(one["alt"] and int(one["width"]) > 0 and int(one["height"]) > 0 for one in images)
     assert all(one["src"].startswith("data:image/png;base64,") for one in images)
-    # 4 exposures, the catalog, the scatter and its mean, the sky, 2 visits, the spectra and the traces
-    assert len(drawings) == 4 + 1 + 2 + 1 + 2 + 2
+    # 4 exposures, the catalog, the scatter and its mean, the sky, 2 visits, spectra, traces, a piece
+    assert len(drawings) == 4 + 1 + 2 + 1 + 2 + 2 + 1
     assert all(one["aria-label"] and one["role"] == "img" for one in drawings)
     assert all(int(one["width"]) > 0 and int(one["height"]) > 0 for one in drawings)
 
