@@ -107,6 +107,8 @@ class PointingErrors:
         Drift of all exposures of a visit from its start on, in a direction drawn by visit.
     drift_change : float, pixels/hour^2
         How fast the drift changes, in the same direction.
+    roll_drift : float, deg/hour
+        How fast the roll of all exposures of a visit changes, from its start on.
     """
 
     shift: tuple[float, float] = (0.3, 1.5)
@@ -117,6 +119,7 @@ class PointingErrors:
     grism_drift: float = 0.0
     drift: float = 0.0
     drift_change: float = 0.0
+    roll_drift: float = 0.0
 
 
 @dataclass(frozen=True)

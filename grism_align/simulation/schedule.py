@@ -77,7 +77,7 @@ def planned_exposures(simulation: Simulation, rng: np.random.Generator) -> list[
 def _planned_visit(
     simulation: Simulation, visit: SimulatedVisit, rng: np.random.Generator
 ) -> list[PlannedExposure]:
-    aims = [_aim(simulation, visit, exposure) for exposure in visit.exposures]
+    aims = [_aim(simulation, visit, number) for number in range(len(visit.exposures))]
     starts = visit.start + np.cumsum([0.0] + [(e.exposure_time + _OVERHEAD) / 86400 for e in visit.exposures])
     keys = [_root_name(simulation, visit, number) for number in range(len(visit.exposures))]
     governors = [_governor(simulation, visit, number) for number in range(len(visit.exposures))]
@@ -101,13 +101,15 @@ def _root_name(simulation: Simulation, visit: SimulatedVisit, number: int) -> st
     return f"{simulation.camera.letter}{simulation.program}{visit.name}{sequence}q"
 
 
-def _aim(simulation: Simulation, visit: SimulatedVisit, exposure: SimulatedExposure) -> Aim:
+def _aim(simulation: Simulation, visit: SimulatedVisit, number: int) -> Aim:
     """Return where the instrument's centre truly looks."""
+    exposure = visit.exposures[number]
     cos, sin = np.cos(np.radians(visit.angle)), np.sin(np.radians(visit.angle))
     x_axis, y_axis = np.array([-cos, sin]), np.array([sin, cos])
     move = np.array(visit.offset) - exposure.dither[0] * x_axis - exposure.dither[1] * y_axis
     ra, dec = unproject(move, simulation.ra, simulation.dec)
-    return Aim(float(ra), float(dec), visit.angle)
+    # Headers have the roll as commanded, and it is the telescope that turns away from it.
+    return Aim(float(ra), float(dec), visit.angle - _turned_away(simulation, visit)[number])
 
 
 def _governor(simulation: Simulation, visit: SimulatedVisit, number: int) -> int | None:
@@ -149,7 +151,8 @@ def _rotations(
             shared = common @ pointing_rotation(*there, own[offsets[governor]] * errors.jitter)
             hours = _hours(visit)[number] - _hours(visit)[governor]
             shift = shift + own[number] * errors.grism_jitter + grism_drift * hours
-        rotations.append(shared @ pointing_rotation(ra, dec, shift))
+        roll = float(_turned_away(simulation, visit)[number])
+        rotations.append(shared @ pointing_rotation(ra, dec, shift, roll))
     return rotations
 
 
@@ -175,6 +178,11 @@ def _hours(visit: SimulatedVisit) -> Floats:
     """Return hours from the start of a visit to the middle of each of its exposures."""
     durations = np.array([exposure.exposure_time for exposure in visit.exposures])
     return np.asarray((np.cumsum(durations + _OVERHEAD) - _OVERHEAD - 0.5 * durations) / 3600)
+
+
+def _turned_away(simulation: Simulation, visit: SimulatedVisit) -> Floats:
+    """Return by how much the roll of each exposure is smaller than that in its header, deg."""
+    return simulation.errors.roll_drift * _hours(visit)
 
 
 def _direction(rng: np.random.Generator) -> Floats:
@@ -217,7 +225,7 @@ def _facts(
         rootname=rootname,
         line=f"{visit.name}.{number + 1:03d}",
         target=(simulation.target, simulation.ra, simulation.dec),
-        aim=_turned(rotation, _aim(simulation, visit, exposure)),
+        aim=_turned(rotation, _aim(simulation, visit, number)),
         dither=exposure.dither,
         start=start,
         exposure_time=exposure.exposure_time,

@@ -230,7 +230,7 @@ class ExposureFit:
             total = replace(total, covariance=later.transform.covariance)
         if self.status is FitStatus.PRIOR_ONLY:
             later = replace(later, status=self.status, remarks=self.remarks)
-        return replace(later, transform=total, frame=self.frame)
+        return replace(later, transform=total, frame=self.frame, roll=later.roll or self.roll)
 
 
 @dataclass(frozen=True, eq=False)

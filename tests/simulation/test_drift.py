@@ -14,6 +14,7 @@ from grism_align.simulation import (
 from grism_align.simulation.instruments import INSTRUMENTS
 from grism_align.simulation.rotations import linearised
 from grism_align.simulation.schedule import planned_exposures
+from grism_align.values.transform import LinearTransform, TangentPlane
 
 PIXEL = INSTRUMENTS["wfc3_ir"].pixel
 # no roll, so that the visit's error is one shift all over the field
@@ -43,6 +44,19 @@ def test_a_drift_that_changes():
     since = hours + first
     expected = 0.3 * since - 0.15 * since**2 - (0.3 * first - 0.15 * first**2)
     np.testing.assert_allclose(np.hypot(*moved.T), expected, rtol=1e-3, atol=1e-9)
+
+
+def test_a_roll_that_changes():
+    """In proportion to time, and alike for direct and grism exposures."""
+    errors = PointingErrors(roll_drift=0.004, jitter=0.0, drift=0.0, **STILL)
+    simulation = interleaved(errors=errors)
+    _, hours, planned = shifts(simulation)
+    plane = TangentPlane(simulation.ra, simulation.dec)
+    rolls = [LinearTransform(*linearised(each.rotation, plane.ra, plane.dec), plane).roll for each in planned]
+    np.testing.assert_allclose(np.subtract(rolls, rolls[0]), 0.004 * hours, rtol=1e-3, atol=1e-9)
+    # the headers have the roll as commanded
+    written = [each.facts.aim.angle for each in planned]
+    np.testing.assert_allclose(written, written[0], atol=1e-5)
 
 
 def test_an_offset_has_an_error_and_staying_has_none():

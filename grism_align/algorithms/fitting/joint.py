@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from grism_align.algorithms.fitting.fit import biweight_response, robust_weights, variance_factor
 from grism_align.algorithms.fitting.floor import estimate_floor
+from grism_align.algorithms.fitting.normal import NormalEquations, constrained, normal_equations
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, prior_normal, prior_reweighted
 from grism_align.algorithms.fitting.systematics import WeightedFit, shared_errors
 
@@ -255,11 +255,11 @@ class _Problem:
     def solve(self, weight: NDArray[np.float64], prior: PointingPrior | None) -> _WeightedSolution:
         """Solve for given weights of x and y, (M, 2), arcsec^-2."""
         measured = self.measured
-        system = _normal_equations(measured, self.design, weight)
+        system = normal_equations(measured, self.design, weight)
         if prior is not None:
             normal, right = prior_normal(prior, self._n_terms, is_unanchored=measured.is_unanchored)
-            system = _Normal(system.matrix + normal, system.right + right, system.source_positions)
-        parameters, covariance = _constrained(system, self._frame)
+            system = NormalEquations(system.matrix + normal, system.right + right, system.source_positions)
+        parameters, covariance = constrained(system, self._frame)
         source_xy = system.source_positions(parameters)
         corrected = measured.xy + (self.design @ parameters).reshape(2, -1).T
         return _WeightedSolution(parameters, corrected - source_xy[measured.source], source_xy, covariance)
@@ -350,78 +350,6 @@ def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float
     for term in range(n_terms):
         rows[2 + term, 2 * e + term * g : 2 * e + (term + 1) * g] = fixed_groups / fixed_groups.sum()
     return rows
-
-
-@dataclass(frozen=True, eq=False)
-class _Normal:
-    """Normal equations of the corrections, and the sources' positions as a function of those."""
-
-    matrix: NDArray[np.float64]
-    right: NDArray[np.float64]
-    source_positions: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
-def _normal_equations(
-    measured: Measurements, design: sparse.csr_matrix, weight: NDArray[np.float64]
-) -> _Normal:
-    """Set up the normal equations for given weights, the sources eliminated."""
-    m = len(weight)
-    n_sources = int(measured.source.max()) + 1
-    both = weight.T.ravel()
-    where = np.concatenate([measured.source, n_sources + measured.source])
-    spread = sparse.csr_matrix((both, (where, np.arange(2 * m))), shape=(2 * n_sources, 2 * m))
-    total = np.asarray(spread.sum(axis=1)).ravel()
-    inverse = sparse.diags(1.0 / np.where(total > 0, total, 1.0))
-    weighted = sparse.diags(both) @ design
-    by_source = spread @ design
-    observed = measured.xy.T.ravel()
-    mean_observed = inverse @ (spread @ observed)
-
-    def source_positions(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((mean_observed + inverse @ (by_source @ parameters)).reshape(2, -1).T)
-
-    return _Normal(
-        (design.T @ weighted - by_source.T @ inverse @ by_source).toarray(),
-        -(weighted.T @ observed - by_source.T @ mean_observed),
-        source_positions,
-    )
-
-
-def _constrained(
-    system: _Normal, frame: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], Callable[[], NDArray[np.float64]]]:
-    """Solve the normal equations under the frame's constraints; the covariance when asked for.
-
-    The constraints, taken as one more measurement, make the system definite; conditioning on them then
-    makes them exact. What neither tells (the roll of a group of one source) stays zero.
-    """
-    # A roll in arcsec per arcsec and a shift in arcsec differ by orders of magnitude.
-    size = 1.0 / np.sqrt(np.maximum(np.diag(system.matrix), 1e-300))
-    rows = frame * size
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    solve = _solver(system.matrix * np.outer(size, size) + rows.T @ rows)
-    tied = solve(rows.T)
-    held = np.linalg.solve(rows @ tied, tied.T) if len(rows) else np.zeros((0, len(size)))
-
-    def covariance() -> NDArray[np.float64]:
-        inverse = solve(np.eye(len(size))) - tied @ held
-        # The variance of what the frame fixes is zero but for rounding, which may be negative.
-        known = np.diag(inverse) > 1e-12
-        return np.where(np.outer(known, known), inverse, 0.0) * np.outer(size, size)
-
-    scaled = size * system.right
-    return size * (solve(scaled) - tied @ (held @ scaled)), covariance
-
-
-def _solver(matrix: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Return what solves for any right side."""
-    try:
-        # Far below what a measurement adds, far above rounding.
-        factor = cho_factor(matrix + 1e-13 * np.eye(len(matrix)), lower=True)
-    except LinAlgError:
-        inverse = np.linalg.pinv(matrix, rcond=1e-12, hermitian=True)
-        return lambda right: np.asarray(inverse @ right)
-    return lambda right: np.asarray(cho_solve(factor, right))
 
 
 def _unpacked(

@@ -314,6 +314,8 @@ def with_propagation_error(
     relation: Relation,
     pointing: PointingSettings,
     place: TangentPlane,
+    *,
+    turns: bool = False,
 ) -> LinearTransform:
     """Add the error of having been propagated to a correction.
 
@@ -328,14 +330,19 @@ def with_propagation_error(
     pointing : PointingSettings
         How large those are.
     place : TangentPlane
-        At the grism exposure, about which they are.
+        At the exposure, about which they are.
+    turns : bool, optional
+        Whether the roll of the acquisition changes, and that of the exposure is not known.
     """
     covariance = transform.covariance.copy()
     covariance[[0, 1], [0, 1]] += variance
+    sizes = np.zeros(2)
     if relation is Relation.OTHER:
-        center = transform.plane.to_plane([place.ra, place.dec])
-        sizes = np.radians(pointing.roll_error), pointing.scale_error
-        for generator, size in zip(GENERATORS, sizes, strict=False):
-            derivative = size * np.concatenate([-generator @ center, generator.ravel()])
-            covariance += 2 * np.outer(derivative, derivative)
+        sizes = np.sqrt(2) * np.array([np.radians(pointing.roll_error), pointing.scale_error])
+    elif turns:
+        sizes[0] = np.radians(pointing.dither_roll_error)
+    center = transform.plane.to_plane([place.ra, place.dec])
+    for generator, size in zip(GENERATORS, sizes, strict=False):
+        derivative = size * np.concatenate([-generator @ center, generator.ravel()])
+        covariance += np.outer(derivative, derivative)
     return replace(transform, covariance=covariance)

@@ -13,7 +13,9 @@ from scipy.spatial import cKDTree
 
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.algorithms.propagation.pair import Relation
 from grism_align.algorithms.propagation.poses import turn_in_plane
+from grism_align.algorithms.propagation.propagation_error import with_propagation_error
 from grism_align.values.catalog import SourceFlag
 from grism_align.values.exposure import by_pointing
 from grism_align.values.failure import CorrectedLike, NotAtPointing
@@ -104,6 +106,14 @@ def prior_only(
         lent = {key: each for key, each in lent.items() if known.fits[key].frame == first.frame}
         drift = _drift(members[0], [e for e in exposures if e.key in lent], errors)
         transform, error = _mean_correction(members[0].plane, list(lent.values()), errors, drift)
+        transform = with_propagation_error(
+            transform,
+            0.0,
+            Relation.SAME_POINTING,
+            errors,
+            members[0].plane,
+            turns=first.roll == "exposure",
+        )
         usable = {e.key: catalogs[e.key].brightest(_LOOKED_FOR) for e in members}
         are_enough = sum(map(len, usable.values())) >= match.min_matches
         if are_enough and not _is_there(members, usable, transform, known.sources[first.frame], error):
@@ -117,6 +127,7 @@ def prior_only(
                 reference=first.reference,
                 frame=first.frame,
                 geometry=first.geometry,
+                roll=first.roll,
                 remarks=(*known.fits[key].remarks, CorrectedLike(tuple(lent), 1e3 * error)),
             )
             for key in keys

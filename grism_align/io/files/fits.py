@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, cast
 from astropy.io import fits
 
 from grism_align.io.files.cards import mend
+from grism_align.io.files.structure import check_structure
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,13 +34,23 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     with ExitStack() as stack:
         try:
             stream = stack.enter_context(path.open("rb"))
+            _check_structure(path, stream)
             hdus = stack.enter_context(_whole(stream))
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
+        except InputError:
+            raise
         except Exception as error:
             # astropy trips over structural keywords in many ways
             raise _unreadable(path, error) from error
         yield hdus
+
+
+def _check_structure(path: Path, stream: IO[bytes]) -> None:
+    """Check what can be skipped through; to read a compressed file twice would take too long."""
+    if stream.read(2) != _GZIP:
+        check_structure(path, stream)
+    stream.seek(0)
 
 
 def _whole(stream: IO[bytes]) -> fits.HDUList:

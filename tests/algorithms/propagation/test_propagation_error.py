@@ -196,6 +196,12 @@ def test_other_guide_stars_have_another_roll_and_scale():
     assert np.sqrt(scale @ found @ scale) == pytest.approx(np.sqrt(2) * 1e-4)
     near = with_propagation_error(fitted(0.003), 0.25, Relation.REACQUIRED, POINTING, PLANE).covariance
     np.testing.assert_array_equal(near[2:, 2:], 0)
+    # a roll that changes is that of the direct exposures but for one such change
+    turned = with_propagation_error(
+        fitted(0.003), 0.25, Relation.SAME_POINTING, POINTING, PLANE, turns=True
+    ).covariance
+    assert np.sqrt(roll @ turned @ roll) == pytest.approx(np.radians(POINTING.dither_roll_error))
+    assert scale @ turned @ scale == pytest.approx(0, abs=1e-20)
 
 
 NEIGHBOURS = st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 20.0), st.floats(0.0, 0.5))
