@@ -110,7 +110,7 @@ def test_a_spectrum_lies_along_the_dispersion_where_its_source_does(element):
         for x in (400.0, 400.3, 400.5, 400.8)
     ]
     means = [(image.sum(axis=0) * np.arange(1000)).sum() / image.sum() for image in images]
-    assert np.subtract(means, means[0]) == pytest.approx([0.0, 0.3, 0.5, 0.8], abs=0.005)
+    assert np.subtract(means, means[0]) == pytest.approx([0.0, 0.3, 0.5, 0.8], abs=0.02)
 
 
 @pytest.mark.parametrize("name", sorted(INSTRUMENTS))
