@@ -149,8 +149,9 @@ def _add_trace(
     summed along x, at the trace's own sub-pixel height there.
     """
     size = _stamp_size(float(spectrum.max()) * optics.exposure_time, shape, optics)
-    along = _smeared(spectrum, optics, shape, size)
-    left = round(float(xy[0]) + min(order.start, order.end)) - size // 2
+    begin = float(xy[0]) + min(order.start, order.end)
+    along = _smeared(spectrum, optics, shape, size, begin - round(begin))
+    left = round(begin) - size // 2
     columns = np.arange(left, left + len(along))
     height = xy[1] + order.offset + order.slope * (columns - xy[0])
     low = int(np.floor(height.min())) - size // 2
@@ -160,13 +161,17 @@ def _add_trace(
     rows = rows[(rows >= 0) & (rows < ny)]
     if not keep.any() or not len(rows):
         return
-    across = spline_filter1d(profile(size, _FINE, optics.band, shape, optics.jacobian), 3)
+    across = profile(size, _FINE, optics.band, shape, optics.jacobian, optics.trail[1])
+    across = spline_filter1d(across, 3)
     index = (rows[:, None] - height[None, keep]) * _FINE + size * _FINE // 2
     piece = map_coordinates(across, index[None], order=3, prefilter=False) * along[keep]
     _add(image, piece, int(columns[keep][0]), int(rows[0]))
 
 
-def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int) -> Floats:
-    """Return a spectrum convolved with the source's own extent along x; longer than it by `size` - 1."""
-    piece = stamp(size, optics.band, shape, optics.jacobian, np.zeros(2), optics.trail)
+def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int, phase: float) -> Floats:
+    """Return a spectrum, `phase` pixels on, convolved with the source's own extent along x.
+
+    It is longer by `size` - 1.
+    """
+    piece = stamp(size, optics.band, shape, optics.jacobian, np.array([phase, 0.0]), optics.trail)
     return np.convolve(spectrum, piece.sum(axis=0))
