@@ -127,7 +127,9 @@ def report_pulls(fields: list[list[Outcome]]) -> str:
         drawn = squares[rng.integers(0, len(squares), (400, len(squares)))].sum(axis=1)
         scatter = np.std(np.sqrt(drawn[:, 0] / drawn[:, 1]))
         width = np.sqrt(squares[:, 0].sum() / squares[:, 1].sum())
-        error, claimed = (np.array([getattr(o, of)[axis] for f in every for o in f]) for of in ("error", "claimed"))
+        error, claimed = (
+            np.array([getattr(o, of)[axis] for f in every for o in f]) for of in ("error", "claimed")
+        )
         cells = (
             f"{width:.2f} ± {scatter:.2f}",
             f"{max(np.abs(pull).max() for pull in pulls if len(pull)):.1f}",
@@ -258,7 +260,9 @@ def report_hard(size: tuple[int, int], seeds: range, only: str) -> str:
             values = (np.sqrt(np.mean(error**2, axis=0)), np.abs(error).max(axis=0))
             values = (*values, np.median(claimed, axis=0), np.abs(pull).max(axis=0))
             cells = [f"{along:.1f}, {across:.1f}" for along, across in values]
-        lines.append(f"| {name} | {len(every)} | {len(aligned)} | {' | '.join(cells)} | {off} | {said[:90]} |")
+        lines.append(
+            f"| {name} | {len(every)} | {len(aligned)} | {' | '.join(cells)} | {off} | {said[:90]} |"
+        )
         print(lines[-1], flush=True)
     return "\n".join(lines)
 

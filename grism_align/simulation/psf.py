@@ -195,9 +195,7 @@ def _folded(transform: Complexes) -> Complexes:
     return np.asarray(transform.reshape(_SAMPLES, n, _SAMPLES, n).sum(axis=(0, 2)))
 
 
-def profile(
-    size: int, fine: int, band: Band, shape: Shape, jacobian: Floats, trail: float = 0.0
-) -> Floats:
+def profile(size: int, fine: int, band: Band, shape: Shape, jacobian: Floats, trail: float = 0.0) -> Floats:
     """Return the profile across the dispersion of a source of one count, summed along x.
 
     Parameters
