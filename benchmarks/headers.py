@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import io
 import logging
+import signal
 import tempfile
 import traceback
 import warnings
@@ -39,6 +40,12 @@ from grism_align.values.errors import GrismAlignError
 from grism_align.values.transform import TangentPlane
 
 _LIMIT = 5.0
+# Longer than this a command hangs.
+_SECONDS = 60
+
+
+def _hang(*_: object) -> None:
+    raise TimeoutError
 
 
 def associate(truth: Truth, damage: Damage, target: Path, folder: Path) -> str:
@@ -47,11 +54,14 @@ def associate(truth: Truth, damage: Damage, target: Path, folder: Path) -> str:
     whole = next(path for path in truth.paths if path.name != target.name)
     said = io.StringIO()
     words = ["associate", str(target), str(whole), "-o", str(folder / "x_asn.json"), "--overwrite"]
+    signal.alarm(_SECONDS)
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = command(words)
     except Exception:  # noqa: BLE001  # what is looked for
         return traceback.format_exc()
+    finally:
+        signal.alarm(0)
     if code and target.name not in said.getvalue():
         return f"no file is named: {said.getvalue()}"
     return f"exit {code}"
@@ -173,6 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGALRM, _hang)
     print(f"Seed {options.seed}")
     for title, outcomes in (
         ("associate", all_associations(options.associate, options.seed)),
