@@ -149,8 +149,9 @@ def _add_trace(
     summed along x, at the trace's own sub-pixel height there.
     """
     size = _stamp_size(float(spectrum.max()) * optics.exposure_time, shape, optics)
-    along = _smeared(spectrum, optics, shape, size)
-    left = round(float(xy[0]) + min(order.start, order.end)) - size // 2
+    start = float(xy[0]) + min(order.start, order.end)
+    along = _smeared(spectrum, optics, shape, size, start - round(start))
+    left = round(start) - size // 2
     columns = np.arange(left, left + len(along))
     height = xy[1] + order.offset + order.slope * (columns - xy[0])
     low = int(np.floor(height.min())) - size // 2
@@ -166,7 +167,10 @@ def _add_trace(
     _add(image, piece, int(columns[keep][0]), int(rows[0]))
 
 
-def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int) -> Floats:
-    """Return a spectrum convolved with the source's own extent along x; longer than it by `size` - 1."""
-    piece = stamp(size, optics.band, shape, optics.jacobian, np.zeros(2), optics.trail)
+def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int, phase: float) -> Floats:
+    """Return a spectrum, off by a part of a pixel, convolved with the source's own extent along x.
+
+    It is longer than the spectrum by `size` - 1.
+    """
+    piece = stamp(size, optics.band, shape, optics.jacobian, np.array([phase, 0.0]), optics.trail)
     return np.convolve(spectrum, piece.sum(axis=0))
