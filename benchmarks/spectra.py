@@ -1,13 +1,13 @@
 """Are grism exposures where their spectra say, and are the errors that they claim true?
 
     python benchmarks/spectra.py                  # pulls over 60 fields of Case C
-    python benchmarks/spectra.py --hard           # hard cases: is any aligned grism exposure off by many sigma?
+    python benchmarks/spectra.py --hard           # is any aligned one off by many sigma?
     python benchmarks/spectra.py --instrument acs_wfc --size 300 900 --seeds 10
 
-A field is a cut with the usual stars and galaxies: Case C, few direct exposures and many grism exposures, each
-at a dither with an error of its own, so that nothing but the spectra tells where these point. The error of a
-grism exposure is that of the middle of its first chip, along and across the dispersion, in the frame of the
-reference exposure, which by definition has none; a pull is that over the standard error claimed there.
+A field is a cut with the usual stars and galaxies: Case C, few direct exposures and many grism exposures,
+each at a dither with an error of its own, so that nothing but the spectra tells where these point. The error
+of a grism exposure is that of the middle of its first chip, along and across the dispersion, in the frame
+of the reference exposure, which by definition has none; a pull is that over the standard error claimed there.
 
 The hard cases have few sources, too many, spectra that all overlap, orders that are cut off, saturated ones;
 and one grism exposure that is displaced, trailed, empty, of another field or of another grism than its header

@@ -20,7 +20,7 @@ from grism_align.io.report import report_html
 _FIGURES = Path(__file__).parent / "figures"
 # What is left of the page in each picture, and the height of the window that it fits into.
 _PICTURES = {
-    "report_top": ("nav, main > section:not(#verdict, #warnings, #exposures)", 1400),
+    "report_top": ("nav, main > section:not(#summary, #warnings, #exposures)", 1400),
     "report_blink": ("header, nav, main > section:not(#blink), .pair:nth-child(n + 5)", 800),
 }
 

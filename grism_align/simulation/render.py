@@ -149,9 +149,9 @@ def _add_trace(
     summed along x, at the trace's own sub-pixel height there.
     """
     size = _stamp_size(float(spectrum.max()) * optics.exposure_time, shape, optics)
-    begin = float(xy[0]) + min(order.start, order.end)
-    along = _smeared(spectrum, optics, shape, size, begin - round(begin))
-    left = round(begin) - size // 2
+    start = float(xy[0]) + min(order.start, order.end)
+    along = _smeared(spectrum, optics, shape, size, start - round(start))
+    left = round(start) - size // 2
     columns = np.arange(left, left + len(along))
     height = xy[1] + order.offset + order.slope * (columns - xy[0])
     low = int(np.floor(height.min())) - size // 2
@@ -169,9 +169,9 @@ def _add_trace(
 
 
 def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int, phase: float) -> Floats:
-    """Return a spectrum, `phase` pixels on, convolved with the source's own extent along x.
+    """Return a spectrum, off by a part of a pixel, convolved with the source's own extent along x.
 
-    It is longer by `size` - 1.
+    It is longer than the spectrum by `size` - 1.
     """
     piece = stamp(size, optics.band, shape, optics.jacobian, np.array([phase, 0.0]), optics.trail)
     return np.convolve(spectrum, piece.sum(axis=0))

@@ -465,7 +465,7 @@ class PropagationSettings(Settings):
         1.0, "Two exposures nearer than this on the sky share a pointing", "arcsec", (0.0, 60.0)
     )
     drift_error: float = _parameter(
-        0.01,
+        0.005,
         "Drift of the pointing, standard deviation of one axis; it changes within half an hour or more",
         "arcsec",
         (0.0, 10.0),

@@ -65,6 +65,11 @@ class SpectralCheck:
         unknown = (float("nan"), float("nan"))
         return cls(0, unknown, unknown, unknown, unknown, note)
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is an offset."""
+        return bool(np.isfinite(self.moved_px).all())
+
 
 def _terms(rows: ArrayLike) -> Floats:
     array = np.array(rows, dtype=float, ndmin=2)

@@ -1,4 +1,4 @@
-"""Hand corrections to grism exposures, verify them on the spectra and, where asked, refine them."""
+"""Hand corrections to grism exposures, correct them by their spectra, and verify that on the traces."""
 
 from __future__ import annotations
 
@@ -171,17 +171,34 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     outcome = correct_by_spectra(survey, found.grisms, settings, executor)
     found = verified_with(found, replace(survey, solution=outcome.solution))
     significance = survey.settings.trace_significance
-    _tell_of_spectra(found, common_offsets(found, significance))
+    _tell_of_corrections(outcome.checks)
+    _tell_of_traces(found, common_offsets(found, significance))
     solution = with_disagreements(outcome.solution, found, significance)
     return _Seen(solution, found.checks, outcome.checks)
 
 
-def _tell_of_spectra(found: TraceVerification, common: Sequence[str]) -> None:
-    """Say how well the spectra agree, which could not be verified, and what is wrong with configurations."""
+def _tell_of_corrections(checks: Mapping[str, SpectralCheck]) -> None:
+    """Say how many exposures their spectra moved, by how much, and how good that made them."""
+    measured = [check for check in checks.values() if check.is_measured]
+    if measured:
+        along, across = np.abs([check.moved_px for check in measured]).max(axis=0)
+        error = np.max([check.moved_error for check in measured])
+        logger.info(
+            "%d grism exposures measured by their spectra: moved by at most %.3f px along and %.3f px across "
+            "the dispersion, to an error of at most %.3f px",
+            len(measured),
+            along,
+            across,
+            error,
+        )
+
+
+def _tell_of_traces(found: TraceVerification, common: Sequence[str]) -> None:
+    """Say how well the traces agree, which could not be verified, and what is wrong with configurations."""
     measured = {key: check for key, check in found.checks.items() if check.is_measured}
     if measured:
         rms = np.sqrt(np.mean([check.after_px**2 for check in measured.values()]))
-        logger.info("Spectra of %d grism exposures lie off by %.3f px rms", len(measured), rms)
+        logger.info("Traces of %d grism exposures lie off by %.3f px rms", len(measured), rms)
     for name in found.unused:
         logger.warning("%s is not used: it is for no grism here, or not for all of its chips", name)
     for text in common:

@@ -31,16 +31,19 @@ _HEADINGS = (
 def summary_table(exposures: ExposureSet) -> str:
     """One line an exposure, in time order; below it the tie to the reference catalog.
 
-    Where spectra were measured, a column has how far they lie off across the dispersion; where an exposure
-    was not taken as usual, one has what its headers say. Matches and
-    residuals are those of the relative alignment, which each exposure has of its own. The error is that of
-    one axis of the whole correction at CRVAL; an exposure that fixes the frame has none.
+    Where spectra were measured, a column has by how much these moved an exposure, along and across the
+    dispersion, and one how far traces lie off across it; where an exposure was not taken as usual, one has
+    what its headers say. Matches and residuals are those of the relative alignment, which each exposure has
+    of its own. The error is that of one axis of the whole correction at CRVAL, as good as the spectra made
+    it; an exposure that fixes the frame has none.
     """
     rows = [_HEADINGS, *(_row(exposures, exposure) for exposure in exposures.exposures)]
     tracking = [str(exposure.tracking) for exposure in exposures.exposures]
     if any(tracking):
         told = ["tracking", *(text or "-" for text in tracking)]
         rows = [(*row[:-1], text, row[-1]) for row, text in zip(rows, told, strict=True)]
+    if exposures.spectra:
+        rows = [(*row[:-1], text, row[-1]) for row, text in zip(rows, _spectra(exposures), strict=True)]
     if exposures.traces:
         rows = [(*row[:-1], trace, row[-1]) for row, trace in zip(rows, _traces(exposures), strict=True)]
     unknown = ["-"] * (len(rows[0]) - 2)
@@ -69,6 +72,16 @@ def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
     moved = (f"{east:+.1f},{north:+.1f}", f"{pixels:.3f}", f"{roll:+.5f}")
     error = 1e3 * there.axis_error
     return (*head, governors, matched, *moved, rms, f"{error:.1f}" if error > 0 else "-", status)
+
+
+def _spectra(exposures: ExposureSet) -> list[str]:
+    """By how much spectra moved exposures, along and across the dispersion, below a heading."""
+    checks = [exposures.spectra.get(exposure.key) for exposure in exposures.exposures]
+    found = [
+        "-" if check is None or not check.is_measured else ",".join(f"{each:+.3f}" for each in check.moved_px)
+        for check in checks
+    ]
+    return ["spectra [px]", *found]
 
 
 def _traces(exposures: ExposureSet) -> list[str]:

@@ -102,6 +102,17 @@ def test_grism_trace_has_the_light_and_height_of_its_first_order():
     np.testing.assert_allclose(heights, expected, atol=0.02)
 
 
+@pytest.mark.parametrize("element", ["G141", "G102"])
+def test_a_spectrum_lies_along_the_dispersion_where_its_source_does(element):
+    optics = Optics(IR, JACOBIAN, (80, 1000), 1100.0)
+    images = [
+        grism_image(light([(x, 40.2)], [100.0]), optics, ELEMENTS["wfc3_ir"][element])
+        for x in (400.0, 400.3, 400.5, 400.8)
+    ]
+    means = [(image.sum(axis=0) * np.arange(1000)).sum() / image.sum() for image in images]
+    assert np.subtract(means, means[0]) == pytest.approx([0.0, 0.3, 0.5, 0.8], abs=0.02)
+
+
 @pytest.mark.parametrize("name", sorted(INSTRUMENTS))
 def test_errors_describe_the_noise(name):
     """Good pixels of an empty sky scatter as ERR says; chi2 per pixel has a standard error of 0.5 %."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.propagation.pair import DirectCandidate
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import GrismSettings
+    from grism_align.values.transform import LinearTransform
 
 
 def propagate(
@@ -139,9 +140,9 @@ def _combined(
     turns = any(one.fit.roll == "exposure" for one in chosen)
     transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane, turns=turns)
     remarks = [*remarks, *_unguided(grism, choice, variance)]
-    error = transform.at(grism.plane).axis_error
-    if relation >= Relation.OCCULTED or error > NOTABLE_ERROR * grism.pixel_scale:
-        remarks = [*remarks, ShiftError(1e3 * error, error / grism.pixel_scale)]
+    told = shift_error(grism, transform)
+    if relation >= Relation.OCCULTED or told.pixels > NOTABLE_ERROR:
+        remarks = [*remarks, told]
     is_own = relation < Relation.REACQUIRED
     main = chosen[int(weights.argmax())].fit
     return replace(
@@ -159,6 +160,29 @@ def _combined(
         ),
         residuals=None,
     )
+
+
+def shift_error(grism: Exposure, transform: LinearTransform) -> ShiftError:
+    """Return the claimed error of the correction of a grism exposure."""
+    error = transform.at(grism.plane).axis_error
+    return ShiftError(1e3 * error, error / grism.pixel_scale)
+
+
+def with_error_retold(fit: ExposureFit, grism: Exposure) -> ExposureFit:
+    """Return a fit whose remark on the claimed error is true of a correction that has changed since.
+
+    Parameters
+    ----------
+    fit : ExposureFit
+        Of the grism exposure, with the correction as it is now.
+    grism : Exposure
+        The exposure.
+    """
+    if fit.transform is None:
+        return fit
+    remarks = tuple(each for each in fit.remarks if not isinstance(each, ShiftError))
+    told = shift_error(grism, fit.transform)
+    return replace(fit, remarks=(*remarks, told) if told.pixels > NOTABLE_ERROR else remarks)
 
 
 def _unguided(grism: Exposure, choice: Choice, variance: float) -> list[Remark]:

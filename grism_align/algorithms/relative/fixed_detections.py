@@ -9,9 +9,14 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.stats import poisson
 
+from grism_align.algorithms.matching.match import match_lists
 from grism_align.algorithms.relative.dithers import acquisition_of, least_dither
 from grism_align.values.catalog import SourceCatalog, SourceFlag
-from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, vector_to_sky
+from grism_align.values.errors import AlignmentError
+from grism_align.values.plane_list import PlaneList
+from grism_align.values.settings import MatchSettings
+from grism_align.values.sphere import ARCSEC_PER_RADIAN, mean_direction, sky_to_vector, vector_to_sky
+from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +35,11 @@ _AROUND = (4.0, 32.0)
 _CHANCE_SHARE = 0.1
 # What this share of the exposures that look at a detection's place on the sky see there is of the sky.
 _SEEN_SHARE = 0.5
-# Where more than this share of a list is in place in an exposure of another acquisition, the two look at one
-# place of the sky, whatever their WCSs say.
+# Where more than this share of a list is in place in an exposure of another acquisition, the two may look at
+# one place of the sky.
 _MOSTLY = 0.5
+# Largest roll, deg, between WCSs of two acquisitions; error of a detection, arcsec.
+_LARGEST_ROLL, _ERROR = 0.5, 0.02
 # Detections are not looked for nearer to the edge of a chip, in pixels.
 _EDGE = 5.0
 
@@ -151,14 +158,40 @@ def _dithered_pairs(field: _Field, rows: NDArray[np.int64], pairs: NDArray[np.in
     a, b = rows[pairs].T
     i, j = field.number[a], field.number[b]
     moved = ARCSEC_PER_RADIAN * np.linalg.norm(field.sky[a] - field.sky[b], axis=1)
-    dithered = (i != j) & (moved > field.apart[i, j])
-    code, which, shared = np.unique(
-        np.minimum(i, j) * len(field.exposures) + np.maximum(i, j), return_inverse=True, return_counts=True
+    pairs = pairs[(i != j) & (moved > field.apart[i, j])]
+    couples, which, shared = np.unique(
+        np.sort(field.number[rows[pairs]], axis=1), axis=0, return_inverse=True, return_counts=True
     )
     length = np.bincount(field.number[rows], minlength=len(field.exposures))
-    shorter = np.minimum(*(length[each] for each in np.divmod(code, len(field.exposures))))
-    same_sky = (shared > _MOSTLY * shorter)[which] & ~field.same[i, j]
-    return np.asarray(pairs[dithered & ~same_sky])
+    mostly = shared > _MOSTLY * length[couples].min(axis=1)
+    kept = np.ones(len(pairs), dtype=bool)
+    for couple in np.flatnonzero(mostly & ~field.same[tuple(couples.T)]):
+        own = which.ravel() == couple
+        kept &= ~own | _moved_apart(field, rows, rows[pairs[own]])
+    return np.asarray(pairs[kept])
+
+
+def _moved_apart(field: _Field, rows: NDArray[np.int64], shared: NDArray[np.int64]) -> bool:
+    """Tell whether what two exposures have besides shared places matches on the sky, where WCSs put it.
+
+    If not, they may share their places because they look at one place of the sky, and the WCSs are wrong.
+    """
+    numbers = field.number[shared[0]]
+    first, second = (np.setdiff1d(rows[field.number[rows] == number], shared) for number in numbers)
+    plane = TangentPlane(*mean_direction(vector_to_sky(field.sky[shared.ravel()])))
+    near = MatchSettings(search_radius=float(field.apart[tuple(numbers)]), max_roll=_LARGEST_ROLL)
+    try:
+        match_lists(_on_plane(field, first, plane), _on_plane(field, second, plane), plane, near)
+    except AlignmentError:
+        return False
+    return True
+
+
+def _on_plane(field: _Field, rows: NDArray[np.int64], plane: TangentPlane) -> PlaneList:
+    """Return the places of detections on the sky, all with one error."""
+    n = len(rows)
+    xy = plane.to_plane(vector_to_sky(field.sky[rows]))
+    return PlaneList(xy, np.full(n, _ERROR), np.full(n, np.nan), np.zeros(n))
 
 
 def _seen_on_sky(field: _Field, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

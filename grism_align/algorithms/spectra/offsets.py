@@ -10,6 +10,7 @@ import numpy as np
 from grism_align.algorithms.spectra.solution import Solved, solve
 from grism_align.algorithms.spectra.template import (
     KNOTS_ACROSS,
+    PER_PIXEL,
     SpectrumCutout,
     TemplateFit,
     TemplatePrior,
@@ -206,7 +207,7 @@ class _Tracked:
         each = zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True)
         for cutout, pixel_weight, residual in each:
             along, across = offsets[cutout.exposure]
-            knot = np.rint(cutout.along - along - self.spectrum.first).astype(int)
+            knot = np.rint(PER_PIXEL * (cutout.along - along - self.spectrum.first)).astype(int)
             up = cutout.across - across
             height = np.where(np.abs(up) < _REACH, np.interp(up, KNOTS_ACROSS, self.height), 0.0)
             np.add.at(excess, knot, (pixel_weight * height * residual).sum(axis=0))
@@ -225,7 +226,7 @@ def _first_bend(spectrum: Spectrum) -> NDArray[np.float64]:
 
 
 def _n_knots(spectrum: Spectrum) -> int:
-    return spectrum.length + 6
+    return PER_PIXEL * (spectrum.length + 5) + 4
 
 
 def _tracked(spectrum: Spectrum) -> _Tracked:

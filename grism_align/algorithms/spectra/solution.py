@@ -20,9 +20,12 @@ _COMMON = 3.0
 _LARGEST = 0.5  # pixels, of a step
 # By how much spectra differ beyond their noise along and across, pixels: distortion, aliasing, neighbours.
 _SCATTER = np.array([0.01, 0.003])
+# What all spectra of an exposure have in common beyond that, as they are sampled at one phase of the pixels.
+_SAMPLING = np.array([0.01, 0.004])
 # A spectrum's variance is as much larger as its own pulls say, and as many more of one.
 _PRIOR_PULLS = 3.0
 _ITERATIONS = 4
+_LEAST_LEFT = 0.2
 _FEWEST = 8  # spectra that tell their own scatter
 # Of few, the noise is all that is known; by so much errors are larger then.
 _FEW = 1.5
@@ -61,7 +64,8 @@ def solve(fits: Sequence[TemplateFit], own: Sequence[NDArray[np.float64]]) -> So
     A spectrum's own offsets scatter a little beyond its noise, so a few bright ones don't decide. Beyond that
     its variance is larger by what its own pulls say, as of Student's distribution: neighbours and extended
     sources do much to some, and nothing to most. Errors come from the scatter of the scores of the spectra
-    (Liang & Zeger 1986, Biometrika 73, 13).
+    (Liang & Zeger 1986, Biometrika 73, 13), each enlarged by its share (Bell & McCaffrey 2002, Survey
+    Methodology 28, 169).
     """
     variance = np.array([fit.variance for fit in fits])
     scores = _Scores(np.array([fit.gradient for fit in fits]), variance, variance - np.array(own))
@@ -156,12 +160,15 @@ def _covariance(scores: _Scores, excess: NDArray[np.float64]) -> NDArray[np.floa
     """Return the covariance of the offsets less what all have in common."""
     normal, _ = scores.normal_equations(excess)
     inverse = np.linalg.inv(normal)
-    n, size = len(excess), scores.size
-    if n < _FEWEST:
+    size = scores.size
+    if len(excess) < _FEWEST:
         found = _FEW * inverse
     else:
         gained = np.einsum("sij,sj->si", scores.gains(excess), scores.gradient)
-        # The scores' own scatter, and what holds offsets that no spectrum tells.
-        found = inverse @ (n / (n - 1) * gained.T @ gained + np.eye(size) / _FREE**2) @ inverse
+        # A spectrum that tells much draws the offsets to itself: what is left of its score is too small.
+        gained /= np.tile(np.clip(1.0 - scores.told(excess), _LEAST_LEFT, None), size // 2)
+        # What holds offsets that no spectrum tells is in the normal matrix too.
+        found = inverse @ (gained.T @ gained + np.eye(size) / _FREE**2) @ inverse
     contrast = np.eye(size) - np.kron(np.full((size // 2, size // 2), 2.0 / size), np.eye(2))
+    found = found + np.diag(np.tile(_SAMPLING**2, size // 2))
     return np.asarray(contrast @ found @ contrast)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 #: Pixels to either side of the trace that a template covers.
 HALF_WIDTH = 4.5
 
-_ACROSS = 0.75  # pixels between knots across the dispersion; along it they are a pixel apart
+#: Knots in a pixel along the dispersion.
+PER_PIXEL = 1
+_ACROSS = 0.75  # pixels between knots across it
 _OUTER = int(np.ceil(HALF_WIDTH / _ACROSS)) + 1
 #: Heights of the knots above the trace, pixels.
 KNOTS_ACROSS = _ACROSS * np.arange(-_OUTER, _OUTER + 1)
@@ -114,10 +116,14 @@ class _Sampled:
     weight: NDArray[np.float64]
     slope: NDArray[np.float64]
 
+    def rows(self, k: int) -> slice:
+        """Return the k-th of the splines along the dispersion that each column sees."""
+        first = self.first + k
+        return slice(first, first + PER_PIXEL * (len(self.data) - 1) + 1, PER_PIXEL)
+
     def columns(self, surface: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the coefficients across the dispersion in each column, (C, m)."""
-        n = len(self.data)
-        parts = [surface[self.first + k : self.first + k + n] for k in range(4)]
+        parts = [surface[self.rows(k)] for k in range(4)]
         return np.asarray(np.tensordot(weights, parts, axes=1))
 
     def seen(self, surface: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,10 +140,9 @@ class _Sampled:
 
     def project(self, values: NDArray[np.float64], onto: NDArray[np.float64]) -> None:
         """Add the values of the pixels, (C, R), times what each spline has there, onto (n, m)."""
-        n = len(self.data)
         by_column = _product(np.swapaxes(self.across, 1, 2), values)
         for k, weight in enumerate(self.along.tolist()):
-            onto[self.first + k : self.first + k + n] += weight * by_column
+            onto[self.rows(k)] += weight * by_column
 
 
 def _product(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -192,7 +197,7 @@ def _noise(weight: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.
 
 
 def _sampled(cutout: SpectrumCutout, offset: NDArray[np.float64], first: float) -> _Sampled:
-    along = cutout.along[0] - offset[0] - first
+    along = PER_PIXEL * (cutout.along[0] - offset[0] - first)
     number = int(np.floor(along))
     up = (cutout.across - offset[1] + cutout.slope * offset[0]).T
     from_knots = (up[:, :, None] - KNOTS_ACROSS) / _ACROSS
@@ -201,7 +206,7 @@ def _sampled(cutout: SpectrumCutout, offset: NDArray[np.float64], first: float) 
         cutout.exposure,
         number - 1,
         _spline(along - number + 1.0 - near),
-        _spline_slope(along - number + 1.0 - near),
+        PER_PIXEL * _spline_slope(along - number + 1.0 - near),
         _spline(from_knots),
         _spline_slope(from_knots) / _ACROSS,
         cutout.data.T,
@@ -230,9 +235,8 @@ def _normal_blocks(sampled: Sequence[_Sampled], prior: TemplatePrior) -> NDArray
         own = np.swapaxes(one.across, 1, 2) @ (one.weight[:, :, None] * one.across)
         for column in range(4):
             for row in range(column, 4):
-                first = one.first + column
                 weight = one.along[row] * one.along[column]
-                blocks[row - column, first : first + len(own)] += weight * own
+                blocks[row - column, one.rows(column)] += weight * own
     return _with_prior(blocks, prior)
 
 

@@ -36,11 +36,13 @@ def mend(header: fits.Header) -> None:
     header : Header
         As read from a file. Reading and writing its cards raises nothing afterwards.
     """
-    for card in header.cards:
+    for index, card in enumerate(header.cards):
         try:
-            card.value  # noqa: B018  # astropy parses when asked
+            card.value = card.value  # astropy parses when asked
         except fits.VerifyError:
             _make_text(card)
+        except ValueError:
+            _replace(header, index, card)
 
 
 def _make_text(card: fits.Card) -> None:
@@ -48,6 +50,13 @@ def _make_text(card: fits.Card) -> None:
         card.verify("silentfix+ignore")
     except ValueError:
         card.value = _UNPRINTABLE
+
+
+def _replace(header: fits.Header, index: int, card: fits.Card) -> None:
+    """Replace a card that astropy lets nobody change: without an equals sign, or of an infinite number."""
+    if card.keyword != "CONTINUE":
+        del header[index]
+        header.insert(index, (card.keyword, str(card.value).strip()))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, cast
 from astropy.io import fits
 
 from grism_align.io.files.cards import mend
+from grism_align.io.files.structure import check_structure
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,14 +33,34 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """
     with ExitStack() as stack:
         try:
+            require_structure(path)
             stream = stack.enter_context(path.open("rb"))
             hdus = stack.enter_context(_whole(stream))
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
+        except InputError:
+            raise
         except Exception as error:
             # astropy trips over structural keywords in many ways
             raise _unreadable(path, error) from error
         yield hdus
+
+
+def require_structure(path: Path) -> None:
+    """Refuse a file whose structural keywords are out of range, before astropy counts to one of them.
+
+    A compressed file passes: to read it twice would take too long.
+
+    Raises
+    ------
+    InputError
+        Naming extension and keyword.
+    OSError
+        If it can't be opened.
+    """
+    with path.open("rb") as stream:
+        if stream.read(2) != _GZIP:
+            check_structure(path, stream)
 
 
 def _whole(stream: IO[bytes]) -> fits.HDUList:
@@ -50,7 +71,10 @@ def _whole(stream: IO[bytes]) -> fits.HDUList:
         for words in ("may have been truncated", "the file is corrupted"):
             warnings.filterwarnings("error", message=f"(?s).*{words}")
         hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True)
-        for hdu in hdus:
+        for number, hdu in enumerate(hdus):
+            if not hasattr(hdu, "fileinfo"):
+                msg = f"extension {number} is of no known kind (XTENSION)"
+                raise ValueError(msg)
             mend(hdu.header)
     return hdus
 

@@ -72,6 +72,7 @@ def summary_of(contents: Contents, warnings: Sequence[QualityWarning]) -> Summar
     sentences = (
         *_direct_sentences(contents),
         _grism_sentence(contents),
+        _spectra_sentence(contents),
         _trace_sentence(contents),
         _mosaic_sentence(contents),
     )
@@ -245,6 +246,19 @@ def _grism_sentence(contents: Contents) -> str:
     return f"{who} corrected, by {count(len(governors), 'direct exposure')}{rough}."
 
 
+def _spectra_sentence(contents: Contents) -> str:
+    """How far their own spectra moved grism exposures."""
+    checks = [entry.record.spectra for entry in contents.grisms]
+    found = [check for check in checks if check and check.is_measured]
+    if not found:
+        return ""
+    along, across = np.abs([check.moved_px for check in found]).max(axis=0)
+    return (
+        f"Their spectra put {count(len(found), 'grism exposure')} right, by at most {_pixels(along)} along "
+        f"and {_pixels(across)} across the dispersion."
+    )
+
+
 def _trace_sentence(contents: Contents) -> str:
     """How well spectra lie where the corrected WCSs say, where that was verified."""
     checks = [entry.record.traces for entry in contents.grisms]
@@ -253,8 +267,8 @@ def _trace_sentence(contents: Contents) -> str:
         return ""
     largest = max(found)
     return (
-        f"The spectra of {count(len(found), 'grism exposure')} were looked at: they lie at most "
-        f"{fixed(largest, 2)} pixels across from where the corrected WCSs put them."
+        f"The traces of {count(len(found), 'grism exposure')} lie at most {_pixels(largest)} across from "
+        "where the corrected WCSs put them."
     )
 
 

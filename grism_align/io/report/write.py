@@ -27,8 +27,9 @@ from grism_align.io.report.plots.time_plots import time_panels
 from grism_align.io.report.quality_warnings import quality_warnings
 from grism_align.io.report.rows import COLUMNS, exposure_rows
 from grism_align.io.report.settings_rows import changed_settings
+from grism_align.io.report.spectra import COLUMNS as SPECTRA_COLUMNS
+from grism_align.io.report.spectra import spectra_of
 from grism_align.io.report.summary import summary_of
-from grism_align.io.report.traces import traces_of
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         most_panels=MOST_PANELS,
         sky=sky_panel(contents, plotter),
         times=time_panels(contents, plotter),
-        traces=traces_of(contents, plotter),
+        spectra=spectra_of(contents, plotter),
+        spectra_columns=SPECTRA_COLUMNS,
         cuts=step_cuts(contents),
         settings=changed_settings(contents),
         style=_resource("page.css"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.drift import FACTORS, with_learnt
+from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
 from grism_align.algorithms.spectra.combine import (
     SpectralMeasurement,
@@ -303,7 +304,8 @@ def _corrected(
             left_px=_pair(left[number]),
             left_error=_pair(errors[number]),
         )
-        found[key] = replace(fit, transform=moved), check
+        exposure = one.group.jobs[number].exposure
+        found[key] = with_error_retold(replace(fit, transform=moved), exposure), check
     return found
 
 

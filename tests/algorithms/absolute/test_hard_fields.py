@@ -200,7 +200,7 @@ def test_a_frame_is_tied_anywhere(ra, dec):
     exposure, _ = observe(known, error, rng, KEYS[0])
     identity = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(plane), frame=0, geometry="rshift")
     sources = sky_sources(known, error, rng, year=2009.3)
-    relative = RelativeResult(AlignmentSolution({exposure.key: identity}), sources, (), {})
+    relative = RelativeResult(AlignmentSolution({exposure.key: identity}), sources, (), {}, {})
     field = Field([exposure], {}, relative, [error])
     assert field.worst(field.tied(with_errors(known, rng))) < 4 * 2.5 * 1.1 / np.sqrt(45)
 
@@ -250,7 +250,9 @@ def test_catalogs_of_few_unrelated_sources_are_refused():
     exposure, _ = observe(stars(rng), identity, rng, KEYS[0])
     fit = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE), frame=0, geometry="rshift")
     sources = sky_sources(stars(rng, 200), identity, rng)
-    field = Field([exposure], {}, RelativeResult(AlignmentSolution({exposure.key: fit}), sources, (), {}), [])
+    field = Field(
+        [exposure], {}, RelativeResult(AlignmentSolution({exposure.key: fit}), sources, (), {}, {}), []
+    )
     for n in np.tile(np.arange(3, 11), 4):
         result = field.tied(stars(rng, n, 100.0, motion=5.0).catalog(0.5, rng), min_matches=3)
         assert result.n_tied == 0

@@ -109,8 +109,8 @@ def test_parts_of_one_exposure_tell_what_it_tells(solve):
         expected = whole.absolute[exposure.key]
         own = [halves.absolute[f"{exposure.key}{number}"] for number in range(2)]
         for fit in own:
-            np.testing.assert_allclose(fit.transform.shift, expected.transform.shift, atol=1e-6)
-            np.testing.assert_allclose(fit.transform.shift_error, expected.transform.shift_error, rtol=1e-3)
+            np.testing.assert_allclose(fit.transform.shift, expected.transform.shift, atol=3e-6)
+            np.testing.assert_allclose(fit.transform.shift_error, expected.transform.shift_error, rtol=5e-3)
         if solve == "joint":
             assert sum(fit.n_used for fit in own) == expected.n_used
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grism_align.algorithms.propagation.propagate import propagate
+from grism_align.algorithms.propagation.propagate import propagate, shift_error, with_error_retold
 from grism_align.values.failure import NoSources, OtherTarget, ShiftError, TooFewMatches
 from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -84,6 +84,18 @@ def test_the_next_best_takes_over(state, east, rule, extra):
     assert offset_error(got, 700 / 3600) == pytest.approx(extra, abs=1e-9)
     covariance = got.transform.covariance - fits[first.key].transform.covariance
     np.testing.assert_allclose(np.diag(covariance)[:2], (1e-3 * got.governed.propagation_error) ** 2)
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.4, False), (0.8, True)])
+def test_the_claimed_error_is_told_as_it_is_after_a_change(share, is_told):
+    grism = exposure("iaaa01g1q", 300, grism=True)
+    direct = exposure("iaaa01d1q", 0, east=20, dither_offset=(20, 0))
+    got = propagate([grism], [direct], AlignmentSolution({direct.key: aligned(direct)}), SETTINGS)[grism.key]
+    # spectra make it better than the 0.22 pixel that it was
+    better = replace(got.transform, covariance=share**2 * got.transform.covariance)
+    found = with_error_retold(replace(got, transform=better), grism)
+    assert found.remarks == ((shift_error(grism, better),) if is_told else ())
+    assert found.transform is better
 
 
 def test_another_pointing_has_the_errors_of_two_dithers():

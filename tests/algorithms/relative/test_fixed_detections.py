@@ -11,6 +11,7 @@ from grism_align.algorithms.relative.fixed_detections import flag_fixed_detectio
 from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.detector import DetectorWindow
+from grism_align.values.failure import FarFromDither
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.solution import FitStatus
 from grism_align.values.transform import LinearTransform
@@ -182,11 +183,12 @@ def test_parts_of_a_detector_have_its_pixels():
 
 @pytest.mark.parametrize("n_fixed", [30, 100, 400])
 @pytest.mark.parametrize("n_exposures", [2, 4])
-def test_the_sky_wins(n_fixed, n_exposures):
-    """Forty stars, and many more detections that stay where they are, all brighter."""
+@pytest.mark.parametrize("visits", [None, ("iaaa01", "ibbb02", "iccc03", "iddd04")])
+def test_the_sky_wins(n_fixed, n_exposures, visits):
+    """Some fifty stars, and many more detections that stay where they are, all brighter."""
     rng = np.random.default_rng(16)
     errors = [shifted(*rng.normal(0, 0.02, 2)) for _ in DITHERS]
-    frames, catalogs = exposures(stars(rng, 40), rng, DITHERS[:n_exposures], errors)
+    frames, catalogs = exposures(stars(rng, 60), rng, DITHERS[:n_exposures], errors, None, visits)
     place = hot_pixels(rng, n_fixed)
     catalogs = {key: with_detections(c, place(key)) for key, c in catalogs.items()}
     result = align_relative(frames, catalogs, RelativeSettings(), MATCH, POINTING)
@@ -199,5 +201,35 @@ def test_the_sky_wins(n_fixed, n_exposures):
         assert np.abs(offset(frame, fit.transform, error, errors[0])).max() < limit
 
 
+def test_visits_at_one_place_of_the_sky_keep_their_stars():
+    """Though the WCS of one is off by 10 arcsec: nothing lies where it says."""
+    rng = np.random.default_rng(17)
+    frames, catalogs = exposures(
+        stars(rng),
+        rng,
+        ((0.0, 0.0),) * 4,
+        [shifted(), shifted(), shifted(10.0), shifted(10.0)],
+        visits=("iaaa01", "iaaa01", "ibbb02", "ibbb02"),
+    )
+    for bad, _ in flagged(flag_fixed_detections(frames, catalogs, POINTING)):
+        assert len(bad) == 0
+    result = align_relative(frames, catalogs, RelativeSettings(), MATCH, POINTING)
+    assert all(fit.is_aligned for fit in result.solution.fits.values())
+
+
 def test_without_exposures_nothing_is_flagged():
     assert flag_fixed_detections([], {}, POINTING) == {}
+
+
+@pytest.mark.parametrize(("north", "status"), [(1.0, FitStatus.ALIGNED), (5.0, FitStatus.FAILED)])
+def test_an_exposure_far_from_its_dither_fails_with_the_shift(north, status):
+    rng = np.random.default_rng(18)
+    errors = [shifted(), shifted(), shifted(), shifted(north=north)]
+    frames, catalogs = exposures(stars(rng), rng, DITHERS, errors)
+    result = align_relative(frames, catalogs, RelativeSettings(), MATCH, POINTING)
+    *others, last = result.solution.fits.values()
+    assert all(fit.is_aligned for fit in others)
+    assert last.status is status
+    if status is FitStatus.FAILED:
+        (remark,) = (r for one in last.remarks for r in one.with_causes() if isinstance(r, FarFromDither))
+        assert remark.shift == pytest.approx(north, abs=0.01)

@@ -10,7 +10,7 @@ from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import Chip
-from grism_align.values.failure import NoSources, remark_entry
+from grism_align.values.failure import NoSources, SeparateFrame, remark_entry
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.solution import FitStatus
 from grism_align.values.transform import LinearTransform
@@ -222,7 +222,7 @@ def test_groups_that_do_not_overlap_are_frames_of_their_own():
     fits = result.solution.fits
     assert [f.frame for f in fits.values()] == [0, 0, 1, 1]
     assert [f.reference for f in fits.values()] == [KEYS[0]] * 2 + [KEYS[2]] * 2
-    assert result.warnings == (f"not tied to the frame of {KEYS[0]}: {KEYS[2]}, {KEYS[3]}",)
+    assert result.warnings == (str(SeparateFrame(KEYS[0], KEYS[2:])),)
     assert fits[KEYS[3]].reason == result.warnings[0]
     assert {s.frame for s in result.sources} == {0, 1}
     assert result.counts["frames"] == 2
@@ -232,7 +232,7 @@ def test_a_lone_exposure_elsewhere_keeps_its_wcs():
     result = align_relative(*far_apart(np.random.default_rng(73), 1), SETTINGS, MATCH, POINTING)
     fit = result.solution[KEYS[2]]
     assert (fit.status, fit.frame) == (FitStatus.REFERENCE, 1)
-    assert fit.reason.startswith("not tied to the frame of")
+    assert [type(remark) for remark in fit.remarks] == [SeparateFrame]
 
 
 def test_an_exposure_that_matches_no_other_fails(observed):

@@ -18,8 +18,10 @@ from grism_align.io.report import report_html, report_path, write, write_report
 from grism_align.io.report.contents import USER, Contents
 from grism_align.io.report.formatting import UNKNOWN, count, fixed, listed, probability, value_range
 from grism_align.io.report.plots import residual_plots
+from grism_align.io.report.plots.figures import Plotter
 from grism_align.io.report.quality_warnings import quality_warnings
 from grism_align.io.report.settings_rows import changed_settings
+from grism_align.io.report.spectra import spectra_of
 from grism_align.io.report.summary import summary_of
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import (
@@ -32,7 +34,7 @@ from grism_align.values.failure import (
 from grism_align.values.record import Activity
 from grism_align.values.settings import ServiceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
-from grism_align.values.trace import TraceCheck
+from grism_align.values.trace import SpectralCheck, TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.user_shifts import REFERENCE
 from tests.support.reports import (
@@ -99,7 +101,8 @@ def whole():
     found = record(exposures, stamps=stamps())
     for one in exposures.grisms:
         check = TraceCheck(9, 0.61, 0.03, 0.02, 0.03, f"of {one.key}")
-        found = altered(found, one.key, traces=check)
+        against = SpectralCheck(21, (0.412, -0.257), (0.031, 0.022), (0.004, -0.001), (0.005, 0.002))
+        found = altered(found, one.key, traces=check, spectra=against)
     return found
 
 
@@ -115,7 +118,7 @@ def page(html):
 
 def test_every_section_is_there_and_links_lead_somewhere(page):
     assert [one for one in page.ids if one in SECTIONS] == SECTIONS
-    assert {"blink", "traces"} <= set(page.ids)
+    assert {"blink", "spectra"} <= set(page.ids)
     links = [one["href"][1:] for one in page.all("a")]
     assert links
     assert set(links) <= set(page.ids)
@@ -136,8 +139,8 @@ def test_images_have_a_size_and_a_text(page):
     assert len(images) == 2 * 4
     assert all(one["alt"] and int(one["width"]) > 0 and int(one["height"]) > 0 for one in images)
     assert all(one["src"].startswith("data:image/png;base64,") for one in images)
-    # 4 exposures, the catalog, the scatter and its mean, the sky, 2 visits, the traces
-    assert len(drawings) == 4 + 1 + 2 + 1 + 2 + 1
+    # 4 exposures, the catalog, the scatter and its mean, the sky, 2 visits, the spectra and the traces
+    assert len(drawings) == 4 + 1 + 2 + 1 + 2 + 2
     assert all(one["aria-label"] and one["role"] == "img" for one in drawings)
     assert all(int(one["width"]) > 0 and int(one["height"]) > 0 for one in drawings)
 
@@ -660,8 +663,29 @@ def test_a_displaced_grism_exposure_is_not_green(error, level, is_told):
 
 def test_verified_traces_are_in_the_summary_and_warnings(whole):
     contents = Contents(whole)
-    said = summary_of(contents, quality_warnings(contents)).sentences[-1]
-    assert said.startswith("The spectra of 4 grism exposures were looked at: they lie at most 0.02 pixels")
+    spectra, traces = summary_of(contents, quality_warnings(contents)).sentences[-2:]
+    assert "4 grism exposures" in spectra
+    assert "0.41 px along" in spectra
+    assert "0.26 px across" in spectra
+    assert "4 grism exposures" in traces
+    assert "0.02 px across" in traces
+
+
+def test_what_spectra_did_is_in_a_table_with_its_errors(whole, page):
+    [row, *_] = spectra_of(Contents(whole), Plotter()).rows
+    grism = next(key for key, one in whole.exposures.items() if not one.is_direct)
+    moved, left = ("+0.412 ± 0.031", "-0.257 ± 0.022"), ("+0.004 ± 0.005", "-0.001 ± 0.002")
+    assert row == (grism, "21", *moved, *left, "+0.610 ± 0.030", "+0.020 ± 0.030", f"of {grism}")
+    assert all(text in page.text for text in row)
+
+
+def test_spectra_that_could_not_be_measured_are_told_with_the_reason():
+    exposures = field(n_visits=1, n_pairs=1)
+    key = exposures.grisms[0].key
+    tree = altered(record(exposures), key, spectra=SpectralCheck.missing("of another field"))
+    page = Page(report_html(tree))
+    assert "of another field" in page.text
+    assert not any("dispersion" in one["aria-label"] for one in page.all("svg"))
 
 
 def test_exposures_with_stars_of_their_own_are_one_tie():

@@ -102,7 +102,7 @@ def archive_wcs(primary: Header, headers: Sequence[Header], letter: str | None, 
 
 def _archive(header: Header, names: dict[str, str], letter: str) -> None:
     for keyword, short in names.items():
-        header.remove(short + letter, ignore_missing=True)
+        header.remove(short + letter, ignore_missing=True, remove_all=True)
         if keyword in header:
             _put(header, _renamed(header, keyword, short + letter))
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: EXTNAME and XTENSION of a headerlet in an exposure.
 EXTENSION = "HDRLET"
+#: EXTNAME of the WCS of a chip in a headerlet.
+CHIP = "SIPWCS"
 
 _TABLES = ("D2IMARR", "WCSDVARR")
 # What belongs to the WCS and its distortion in a science header, alternates left out.
@@ -90,7 +92,7 @@ def _chip_wcs(science: Header) -> fits.ImageHDU:
     header = fits.Header(card for card in science.cards if _WCS_CARDS.fullmatch(card.keyword))
     header["TG_ENAME"] = ("SCI", "Target science data extname")
     header["TG_EVER"] = (science.get("EXTVER", 1), "Target science data extver")
-    return fits.ImageHDU(header=header, name="SIPWCS", ver=int(science.get("EXTVER", 1)))
+    return fits.ImageHDU(header=header, name=CHIP, ver=int(science.get("EXTVER", 1)))
 
 
 def tables_of(science: Header) -> set[tuple[str, int]]:

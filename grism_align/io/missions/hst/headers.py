@@ -31,6 +31,8 @@ _OF_THE_FIT = (
     *("WCSTYPE", "HDRNAME", "FITNAME", "NMATCHES", "FITGEOM", "CATALOG"),
     *("RMS_RA", "RMS_DEC", "CRDER1", "CRDER2"),
 )
+# State the linear terms once more; wcslib heeds PC and not CD.
+_RIVALS = re.compile(r"PC[12]_[12]|CDELT[12]|CROTA[12]")
 _UNKNOWN = -1.0
 _MAS_PER_DEGREE = 3.6e6
 
@@ -123,7 +125,8 @@ def write_wcs(header: Header, primary: Header, terms: LinearTerms, label: WcsLab
     """
     write_linear_terms(header, _as_written(terms))
     for keyword in _OF_THE_FIT:
-        header.remove(keyword, ignore_missing=True)
+        header.remove(keyword, ignore_missing=True, remove_all=True)
+    _drop_repeats(header, "WCSNAME")
     header["WCSNAME"] = (wcs_name(header, primary, label.solution), "Coordinate system title")
     header["WCSTYPE"] = _wcs_type(label)
     header["NMATCHES"] = (label.n_matches, "Sources used in the fit")
@@ -171,14 +174,27 @@ def write_region(header: Header, footprint: NDArray[np.float64]) -> None:
 
 
 def write_linear_terms(header: Header, terms: LinearTerms) -> None:
-    """Put CRPIX, CRVAL, CD and ORIENTAT into a header that has a celestial WCS (in place)."""
+    """Put CRPIX, CRVAL, CD and ORIENTAT into a header that has a celestial WCS, each once (in place).
+
+    Other ways to state the same, PC and CROTA, are taken out.
+    """
     if "CRVAL1" not in header:
         return
+    for keyword in set(filter(_RIVALS.fullmatch, header)):
+        header.remove(keyword, remove_all=True)
     values = [*terms.crpix, *terms.crval, *terms.cd.ravel()]
     for keyword, value in zip(_LINEAR, values, strict=True):
+        _drop_repeats(header, keyword)
         header[keyword] = float(value)
     if "ORIENTAT" in header:
+        _drop_repeats(header, "ORIENTAT")
         header["ORIENTAT"] = float(np.degrees(np.arctan2(terms.cd[0, 1], terms.cd[1, 1])))
+
+
+def _drop_repeats(header: Header, keyword: str) -> None:
+    """Leave the first card of a keyword (in place): some readers take the first, others the last."""
+    while keyword in header and header.count(keyword) > 1:
+        del header[keyword, 1]
 
 
 def _as_written(terms: LinearTerms) -> LinearTerms:

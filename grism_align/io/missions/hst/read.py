@@ -30,8 +30,10 @@ from grism_align.io.missions.hst.units import pixel_unit
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.io.missions.hst.wcs_cards import (
     RUN_UPDATEWCS,
+    check_distortion,
     check_scale,
     check_stated_once,
+    check_tables,
     linear_terms,
     wcs_header,
 )
@@ -100,6 +102,7 @@ def read_exposure(source: Source) -> Exposure:
         instrument = _instrument(primary)
         require_end(path, hdus)
         science = science_extensions(path, hdus)
+        check_tables(path, hdus, science)
         chips = tuple(_read_chip(path, hdu, hdus) for hdu in science)
         cards = [Cards.of(path, hdu) for hdu in science]
         unit = pixel_unit(instrument, cards, primary)
@@ -124,6 +127,7 @@ def _read_chip(path: Path, hdu: fits.ImageHDU, hdus: fits.HDUList) -> Chip:
     except Exception as error:
         problem = f"{cards.extension} has no usable WCS ({one_line(error)})"
         raise InputError(path, problem, RUN_UPDATEWCS) from error
+    check_distortion(cards, wcs)
     check_scale(cards, wcs)
     check_stated_once(cards, wcs, hdus)
     return Chip(int(hdu.ver), shape, wcs, detector_window(cards), positive_number([cards], "IDCSCALE"))
@@ -271,7 +275,7 @@ def _read_chip_pixels(path: Path, chip: Chip) -> ChipPixels:
         with fits.open(path, memmap=False) as hdus:
             for name in ("SCI", "ERR", "DQ"):
                 arrays[name] = _array(hdus, name, chip)
-    except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
+    except Exception as error:
         problem = f"can't read SCI, ERR and DQ of chip {chip.number} ({one_line(error)})"
         raise InputError(path, problem, _CALIBRATED) from error
     return ChipPixels(arrays["SCI"], arrays["ERR"], arrays["DQ"])

@@ -21,7 +21,7 @@ from grism_align.values.errors import InputError
 from grism_align.values.mission import Digests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -51,7 +51,9 @@ class Edits:
     appended: tuple[bytes, ...] = ()
 
 
-def rewrite(path: Path, hdus: fits.HDUList, edits: Edits, destination: Path) -> Digests:
+def rewrite(
+    path: Path, hdus: fits.HDUList, edits: Edits, destination: Path, check: Callable[[Path], None]
+) -> Digests:
     """Write a file with edits, atomically.
 
     Parameters
@@ -64,23 +66,30 @@ def rewrite(path: Path, hdus: fits.HDUList, edits: Edits, destination: Path) -> 
         What changes.
     destination : Path
         The file to make. It may be the source itself.
+    check : callable
+        Takes the new file before it has its name, and raises where it is not to have it.
 
     Raises
     ------
     InputError
         If the file ends before its headers say.
     """
-    with atomic_path(destination) as temporary, path.open("rb") as stream, temporary.open("wb") as made:
-        read, written = _Hashed(stream), _Hashed(made)
-        with _unpacked(read, stream) as source, _packed(written, destination.name) as target:
-            copier = _Copier(path, source, target)
-            for index, hdu in enumerate(hdus):
-                _copy_hdu(copier, hdu, edits.headers.get(index), edits.replaced.get(index))
-            for extension in edits.appended:
-                target.write(extension)
-        while read.read(_BLOCK):
-            pass
+    with atomic_path(destination) as temporary:
+        with path.open("rb") as stream, temporary.open("wb") as made:
+            read, written = _Hashed(stream), _Hashed(made)
+            with _unpacked(read, stream) as source, _packed(written, destination.name) as target:
+                _copy(_Copier(path, source, target), hdus, edits)
+            while read.read(_BLOCK):
+                pass
+        check(temporary)
     return Digests(read.digest, written.digest)
+
+
+def _copy(copier: _Copier, hdus: fits.HDUList, edits: Edits) -> None:
+    for index, hdu in enumerate(hdus):
+        _copy_hdu(copier, hdu, edits.headers.get(index), edits.replaced.get(index))
+    for extension in edits.appended:
+        copier.target.write(extension)
 
 
 class _Hashed:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from grism_align import __version__
 from grism_align.io.files.fits import open_fits
 from grism_align.io.files.sources import path_of
@@ -13,6 +15,7 @@ from grism_align.io.missions.hst.alternates import LOST, PREVIOUS, PREVIOUS_OF, 
 from grism_align.io.missions.hst.changes import Changes
 from grism_align.io.missions.hst.headerlets import attached
 from grism_align.io.missions.hst.headers import STATUS_KEYWORD, UNDONE_KEYWORD, headerlet_name, solution_of
+from grism_align.io.missions.hst.read_back import PointsOnSky, as_others_read, check_file
 from grism_align.io.missions.hst.rewrite import rewrite
 from grism_align.io.missions.hst.wcscorr import without_rows
 from grism_align.values.errors import InputError
@@ -90,6 +93,7 @@ def undo_exposure(source: Source, target: Source) -> Undone:
         headers = list(changes.science().values())
         letter = _letter(path, changes.primary, headers)
         undone, headerlet = str(headers[0].get("WCSNAME", "")), str(headers[0]["HDRNAME"])
+        meant = _archived(changes, letter)
         restore_wcs(changes.primary, headers, letter)
         changes.finish_wcs()
         _drop_traces(changes, headerlet)
@@ -97,8 +101,22 @@ def undo_exposure(source: Source, target: Source) -> Undone:
         date = datetime.now(UTC).strftime("%Y-%m-%d")
         changes.primary[UNDONE_KEYWORD] = (solution_of(undone), "grism_align: correction undone last")
         changes.primary["HISTORY"] = f"grism_align {__version__} {date}: undone {undone}, back to {restored}"
-        rewrite(path, hdus, changes.edits(), path_of(target))
+
+        def check(written: Path) -> None:
+            check_file(source, written, meant)
+
+        rewrite(path, hdus, changes.edits(), path_of(target), check)
         return Undone(source, target, undone, restored, PREVIOUS in headers[0])
+
+
+def _archived(changes: Changes, letter: str) -> dict[int, PointsOnSky]:
+    """Where points of each chip are by an archived WCS."""
+    chips = {version: (header["NAXIS1"], header["NAXIS2"]) for version, header in changes.science().items()}
+    corners = {version: np.array([(0, 0), (nx, 0), (nx, ny), (0, ny)]) for version, (nx, ny) in chips.items()}
+    return {
+        version: PointsOnSky(xy, as_others_read(changes.hdus, ("SCI", version), xy, letter))
+        for version, xy in corners.items()
+    }
 
 
 def _letter(path: Path, primary: fits.Header, headers: list[fits.Header]) -> str:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
-from grism_align.io.files.cards import Bounds
+from grism_align.io.files.cards import Bounds, Cards
 from grism_align.io.files.fits import one_line
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.values.errors import InputError
 from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from grism_align.io.files.cards import Cards
+    from numpy.typing import NDArray
 
 
 RUN_UPDATEWCS = (
@@ -35,12 +36,16 @@ _LINEAR = {
 _NATIVE_POLE = Bounds(180.0, 180.0)
 # IDC table's linear terms against CD, as a fraction of a pixel's area; headers of twenty years reach 0.002.
 _STRETCH = 0.02
+# Of the distance to the reference pixel.
+_MOST_MOVED = 0.1
 # Other ways to state a linear transform or a projection
 _OTHERS = re.compile(r"PC[12]_[12]|CDELT[12]|CROTA[12]|P[VS][12]_\d+")
 # Of two readings of one header, arcsec.
 _SAME = 1e-4
 _ORDERS = Bounds(1, 9)
 _SIP = re.compile(r"([AB]P?)_(\d)_(\d)")
+# Extensions of lookup tables, and the keywords that refer to one.
+_REFERENCES = {"WCSDVARR": "CPDIS", "D2IMARR": "D2IMDIS"}
 _TABLES = re.compile(r"CPDIS[12]|CPERR[12]|D2IMDIS[12]|D2IMERR[12]|D2IMEXT|AXISCORR|(DP|D2IM)[12](\..*)?")
 
 
@@ -100,6 +105,44 @@ def linear_terms(cards: Cards, letter: str) -> tuple[NDArray[np.float64], NDArra
     is_whole = bool(np.isfinite([*crval, *cd.flat]).all()) and np.linalg.det(cd) != 0
     same_pixel = all(found[name] == cards.number(name) for name in ("CRPIX1", "CRPIX2"))
     return (crval, cd) if is_whole and same_pixel else None
+
+
+def check_tables(path: Path, hdus: fits.HDUList, science: Sequence[fits.ImageHDU]) -> None:
+    """Refuse a science header that refers to no distortion table of a kind that the file has.
+
+    Raises
+    ------
+    InputError
+        Naming the header, and what is missing.
+    """
+    names = [hdu.name for hdu in hdus]
+    for cards in (Cards.of(path, hdu) for hdu in science):
+        for name, stem in _REFERENCES.items():
+            # the older form has one D2IMARR, which AXISCORR refers to
+            is_old = name == "D2IMARR" and "AXISCORR" in cards.header
+            wanted = [f"{stem}{axis}" for axis in (1, 2)][: names.count(name)]
+            missing = [keyword for keyword in wanted if cards.text(keyword).upper() != "LOOKUP"]
+            if missing and not is_old:
+                problem = f"{cards.extension} has no {missing[0]} that refers to the file's {name}"
+                raise InputError(path, problem, RUN_UPDATEWCS)
+
+
+def check_distortion(cards: Cards, wcs: FitsWcs) -> None:
+    """Refuse a distortion that no camera has.
+
+    Raises
+    ------
+    InputError
+        If it moves a pixel by more than a tenth of its way from the reference pixel; HST's cameras have
+        0.03.
+    """
+    from_reference = wcs.grid() - [cards.number(f"CRPIX{axis}") - 1 for axis in (1, 2)]
+    with np.errstate(all="ignore"):
+        moved = wcs.plane.to_plane(wcs.to_sky(wcs.grid())) - from_reference @ wcs.axes.T
+        pixels = np.hypot(*moved.T).max() / wcs.pixel_scale
+    if not pixels <= _MOST_MOVED * np.hypot(*from_reference.T).max():
+        problem = f"{cards.extension}: its distortion, A and B, moves pixels by up to {pixels:.3g}"
+        raise InputError(cards.path, problem, RUN_UPDATEWCS)
 
 
 def check_scale(cards: Cards, wcs: FitsWcs) -> None:

@@ -6,12 +6,14 @@ WCSCORR, a headerlet. All other data stay as they are, byte for byte.
 
 from __future__ import annotations
 
+import io
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from astropy.io import fits
 
 from grism_align import __version__
 from grism_align.io.files.fits import open_fits, plain_text
@@ -21,6 +23,7 @@ from grism_align.io.missions.hst.alternates import archive_key, archive_wcs
 from grism_align.io.missions.hst.changes import Changes
 from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.io.missions.hst.headerlets import (
+    CHIP,
     attached,
     distortion_names,
     headerlet_bytes,
@@ -33,15 +36,14 @@ from grism_align.io.missions.hst.headers import (
     headerlet_name,
     write_wcs,
 )
+from grism_align.io.missions.hst.read_back import PointsOnSky, check_file, check_wcs
 from grism_align.io.missions.hst.rewrite import rewrite
 from grism_align.io.missions.hst.wcs import FitsWcs, corrected_linear_terms
 from grism_align.io.missions.hst.wcscorr import wcscorr_row, with_rows
 from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from astropy.io import fits
+    from collections.abc import Mapping, Sequence
 
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.mission import Digests, HeaderletWanted, WcsLabel
@@ -90,15 +92,31 @@ def write_exposure(
     ------
     InputError
         If the source can't be read.
+    OutputError
+        If what was written is read as another WCS than the fit's; the target stays as it was.
     """
     with open_fits(path_of(exposure.source)) as hdus:
         changes = Changes(hdus)
         if fit.transform is not None and not _is_applied(exposure, fit.transform):
             _correct(changes, exposure, fit.transform, label)
         _tell(changes.primary, exposure, fit)
-        if fit.transform is not None:
-            _make_headerlet(changes, exposure, headerlet)
-        return rewrite(path_of(exposure.source), hdus, changes.edits(), path_of(target))
+        meant = {} if fit.transform is None else _meant(exposure, fit.transform)
+        if meant:
+            _make_headerlet(changes, exposure, headerlet, meant)
+
+        def check(written: Path) -> None:
+            check_file(exposure.source, written, meant)
+
+        return rewrite(path_of(exposure.source), hdus, changes.edits(), path_of(target), check)
+
+
+def _meant(exposure: Exposure, total: LinearTransform) -> dict[int, PointsOnSky]:
+    """Where the fit has points of each chip."""
+    chips = {chip.number: cast("FitsWcs", chip.wcs) for chip in exposure.chips}
+    return {
+        number: PointsOnSky(wcs.grid(), total.apply_to_sky(wcs.to_sky(wcs.grid())))
+        for number, wcs in chips.items()
+    }
 
 
 def _is_applied(exposure: Exposure, total: LinearTransform) -> bool:
@@ -181,7 +199,9 @@ def _name_headerlet(headers: list[fits.Header], exposure: Exposure) -> None:
         header["HDRNAME"] = (name, "Headerlet name of this WCS")
 
 
-def _make_headerlet(changes: Changes, exposure: Exposure, wanted: HeaderletWanted) -> None:
+def _make_headerlet(
+    changes: Changes, exposure: Exposure, wanted: HeaderletWanted, meant: Mapping[int, PointsOnSky]
+) -> None:
     """Write the headerlet of the WCS that the headers now have, or attach it."""
     if wanted.file is None and not wanted.attach:
         return
@@ -189,6 +209,8 @@ def _make_headerlet(changes: Changes, exposure: Exposure, wanted: HeaderletWante
     if "HDRNAME" not in headers[0]:
         _name_headerlet(headers, exposure)
     made = headerlet_bytes(changes.primary, headers, changes.hdus)
+    with fits.open(io.BytesIO(made)) as headerlet:
+        check_wcs(exposure.source, headerlet, meant, CHIP)
     if wanted.file is not None:
         with atomic_path(Path(wanted.file)) as temporary:
             temporary.write_bytes(made)

@@ -1,0 +1,177 @@
+"""Where the spectra of grism exposures lie: what was corrected by them, and what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grism_align.io.report.formatting import UNKNOWN, count, fixed
+from grism_align.io.report.plots.figures import EAST, FAINT, NORTH
+from grism_align.io.report.plots.residual_plots import Panel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+    from numpy.typing import NDArray
+
+    from grism_align.io.report.contents import Contents, Entry
+    from grism_align.io.report.plots.figures import Plotter
+    from grism_align.values.trace import SpectralCheck, TraceCheck
+
+
+_LABELLED = 30
+
+#: Headings of the table, and what they mean.
+COLUMNS = (
+    ("exposure", "root name"),
+    ("sources", "sources whose spectra were used"),
+    ("moved along [px]", "by how much spectra put the exposure elsewhere, along the dispersion"),
+    ("across [px]", "the same across the dispersion"),
+    ("left along [px]", "spectra minus prediction after that, from the mean of the exposures"),
+    ("across [px]", "the same across the dispersion"),
+    ("trace before [px]", "measured minus predicted row of traces, by the WCS that the file came with"),
+    ("trace after [px]", "the same by the corrected WCS"),
+    ("what to know", "what the traces are relative to, or why there is no measurement"),
+)
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """What is on record of the spectra.
+
+    Parameters
+    ----------
+    panels : tuple of Panel
+        What they say on both axes before and after they were used, and the traces before and after all
+        corrections; empty where nothing could be measured.
+    rows : tuple of tuple of str
+        As `COLUMNS`.
+    """
+
+    panels: tuple[Panel, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """Values and errors of exposures, (N, 2), what they are, and how they are drawn."""
+
+    values: NDArray[np.float64]
+    label: str
+    color: str
+    face: str
+    aside: float = 0.0
+
+
+# Label, colour and filling.
+_BEFORE, _AFTER = ("before", NORTH, "none"), ("after", EAST, EAST)
+
+
+def spectra_of(contents: Contents, plotter: Plotter) -> Spectra | None:
+    """Return what spectra say of the grism exposures; None where they were not asked."""
+    asked = [e for e in contents.grisms if e.record.traces is not None or e.record.spectra is not None]
+    if not asked:
+        return None
+    panels = (_offsets_panel(asked, plotter), _traces_panel(asked, plotter))
+    return Spectra(tuple(one for one in panels if one), tuple(map(_row, asked)))
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    spectra, traces = entry.record.spectra, entry.record.traces
+    moved = _pair(spectra.moved_px, spectra.moved_error) if spectra else (UNKNOWN, UNKNOWN)
+    left = _pair(spectra.left_px, spectra.left_error) if spectra else (UNKNOWN, UNKNOWN)
+    before = _with_error(traces.before_px, traces.before_error) if traces else UNKNOWN
+    after = _with_error(traces.after_px, traces.after_error) if traces else UNKNOWN
+    n_sources = max(one.n_sources for one in (spectra, traces) if one)
+    notes = "; ".join(dict.fromkeys(one.note for one in (spectra, traces) if one and one.note))
+    return (entry.key, str(n_sources), *moved, *left, before, after, notes)
+
+
+def _pair(values: tuple[float, float], errors: tuple[float, float]) -> tuple[str, str]:
+    return _with_error(values[0], errors[0]), _with_error(values[1], errors[1])
+
+
+def _with_error(value: float, error: float) -> str:
+    known = np.isfinite(value)
+    return f"{fixed(value, 3, sign=True)} ± {fixed(error, 3)}" if known else UNKNOWN
+
+
+def _offsets_panel(asked: Sequence[Entry], plotter: Plotter) -> Panel | None:
+    found: dict[str, SpectralCheck] = {
+        e.key: check for e in asked if (check := e.record.spectra) is not None and check.is_measured
+    }
+    if not found:
+        return None
+    checks = found.values()
+    moved, left, errors = (
+        np.array([getattr(check, name) for check in checks]) for name in ("moved_px", "left_px", "left_error")
+    )
+    before, after = (np.stack([values, errors], axis=-1) for values in (left + moved, left))
+    rows = [
+        (f"{name} [px]", [_Series(before[:, axis], *_BEFORE, -0.12), _Series(after[:, axis], *_AFTER, 0.12)])
+        for axis, name in enumerate(("along", "across"))
+    ]
+    text = f"Offsets of the spectra of {count(len(found), 'grism exposure')}, along and across the dispersion"
+    caption = (
+        "Where spectra lie from where they are predicted, with the error of the measurement: open by the "
+        "direct exposures' correction, filled by the final one. Their common zero is not known."
+    )
+    return Panel("Spectra against each other", caption, _plot(list(found), rows, text, plotter))
+
+
+def _traces_panel(asked: Sequence[Entry], plotter: Plotter) -> Panel | None:
+    found: dict[str, TraceCheck] = {
+        e.key: check for e in asked if (check := e.record.traces) is not None and check.is_measured
+    }
+    if not found:
+        return None
+    checks = found.values()
+    before = np.array([(check.before_px, check.before_error) for check in checks])
+    after = np.array([(check.after_px, check.after_error) for check in checks])
+    text = f"Residuals across the dispersion of {count(len(found), 'grism exposure')}, before and after"
+    caption = (
+        "Measured minus predicted row of the traces, with its error: by the WCS that the file came with, and "
+        "by the corrected one. Each has a scale of its own."
+    )
+    rows = [("before [px]", [_Series(before, *_BEFORE)]), ("after [px]", [_Series(after, *_AFTER)])]
+    return Panel("Traces before and after all corrections", caption, _plot(list(found), rows, text, plotter))
+
+
+def _plot(
+    names: Sequence[str], rows: Sequence[tuple[str, Sequence[_Series]]], text: str, plotter: Plotter
+) -> Markup:
+    """Draw a row of axes above the other, all exposures in each."""
+    height = 118
+    with plotter.style():
+        figure = plotter.figure(520, 78 + height * len(rows))
+        for number, (label, series) in enumerate(rows):
+            bottom = 76 + height * (len(rows) - 1 - number)
+            axes = plotter.axes(figure, (60, bottom, 454, height - 14))
+            _draw(axes, series)
+            axes.set_ylabel(label)
+            if number == 0 and len(series) > 1:
+                axes.legend(ncols=2, loc="best")
+            if number < len(rows) - 1:
+                axes.set_xticks(range(len(names)), labels=[])
+        _name_exposures(axes, names)
+        return plotter.svg(figure, text)
+
+
+def _draw(axes: Any, series: Sequence[_Series]) -> None:
+    for one in series:
+        value, error = one.values.T
+        place = np.arange(len(value)) + one.aside
+        axes.vlines(place, value - error, value + error, color=one.color, lw=0.9)
+        axes.plot(place, value, "o", color=one.color, mfc=one.face, ms=5, label=one.label)
+    axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
+
+
+def _name_exposures(axes: Any, names: Sequence[str]) -> None:
+    if len(names) > _LABELLED:
+        axes.set_xlabel("grism exposure, in time order")
+        return
+    axes.set_xticks(range(len(names)))
+    axes.set_xticklabels(names, rotation=60, ha="right", rotation_mode="anchor", parse_math=False, fontsize=9)
