@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import io
 import logging
+import signal
 import tempfile
 import traceback
 import warnings
@@ -39,6 +40,12 @@ from grism_align.values.errors import GrismAlignError
 from grism_align.values.transform import TangentPlane
 
 _LIMIT = 5.0
+# Longer than this a command hangs.
+_SECONDS = 60
+
+
+def _hang(*_: object) -> None:
+    raise TimeoutError
 
 
 def associate(truth: Truth, damage: Damage, target: Path, folder: Path) -> str:
@@ -47,11 +54,14 @@ def associate(truth: Truth, damage: Damage, target: Path, folder: Path) -> str:
     whole = next(path for path in truth.paths if path.name != target.name)
     said = io.StringIO()
     words = ["associate", str(target), str(whole), "-o", str(folder / "x_asn.json"), "--overwrite"]
+    signal.alarm(_SECONDS)
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = command(words)
     except Exception:  # noqa: BLE001  # what is looked for
         return traceback.format_exc()
+    finally:
+        signal.alarm(0)
     if code and target.name not in said.getvalue():
         return f"no file is named: {said.getvalue()}"
     return f"exit {code}"
@@ -71,9 +81,7 @@ def all_associations(count: int, seed: int) -> Counter[str]:
         for camera, size in (("wfc3_ir", 64), ("acs_wfc", (48, 64))):
             truth = simulate(case_a(camera, size, n_pairs=1, n_visits=1), folder / camera, rng)
             cases += [(truth, path, damage) for path in truth.paths for damage in damages(path)]
-        # others, of ERR and DQ say, are read less
-        weights = np.array([3.0 if damage.extension[0] in "0S" else 1.0 for _, _, damage in cases])
-        chosen = rng.choice(len(cases), min(count, len(cases)), replace=False, p=weights / weights.sum())
+        chosen = _sample([damage for _, _, damage in cases], count, rng)
         (folder / "damaged").mkdir()
         for number in chosen:
             truth, path, damage = cases[number]
@@ -83,6 +91,12 @@ def all_associations(count: int, seed: int) -> Counter[str]:
                 outcome = outcome.strip().splitlines()[-1][:60]
             outcomes[outcome] += 1
     return outcomes
+
+
+def _sample(found: list[Damage], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose some, three times as often of the primary and the science headers, of which most is read."""
+    weights = np.array([3.0 if damage.extension in ("0", "SCI,1", "SCI,2") else 1.0 for damage in found])
+    return rng.choice(len(found), min(count, len(found)), replace=False, p=weights / weights.sum())
 
 
 def run(paths: list[Path], catalog: Path, folder: Path) -> object:
@@ -136,7 +150,7 @@ def all_runs(count: int, seed: int) -> Counter[str]:
         clean = pulls(truth, run(truth.paths, folder / "truth.ecsv", folder / "out"), folder / "out")
         print("Undamaged:", {key: round(pull, 1) for key, pull in clean.items()})
         cases = [(path, damage) for path in truth.paths for damage in damages(path)]
-        for number in rng.permutation(len(cases))[:count]:
+        for number in _sample([damage for _, damage in cases], count, rng):
             path, damage = cases[number]
             outcome = _one_run(truth, path, damage, folder)
             outcomes[outcome] += 1
@@ -173,6 +187,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGALRM, _hang)
     print(f"Seed {options.seed}")
     for title, outcomes in (
         ("associate", all_associations(options.associate, options.seed)),

@@ -33,8 +33,8 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """
     with ExitStack() as stack:
         try:
+            require_structure(path)
             stream = stack.enter_context(path.open("rb"))
-            _check_structure(path, stream)
             hdus = stack.enter_context(_whole(stream))
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
@@ -46,11 +46,21 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         yield hdus
 
 
-def _check_structure(path: Path, stream: IO[bytes]) -> None:
-    """Check what can be skipped through; to read a compressed file twice would take too long."""
-    if stream.read(2) != _GZIP:
-        check_structure(path, stream)
-    stream.seek(0)
+def require_structure(path: Path) -> None:
+    """Refuse a file whose structural keywords are out of range, before astropy counts to one of them.
+
+    A compressed file passes: to read it twice would take too long.
+
+    Raises
+    ------
+    InputError
+        Naming extension and keyword.
+    OSError
+        If it can't be opened.
+    """
+    with path.open("rb") as stream:
+        if stream.read(2) != _GZIP:
+            check_structure(path, stream)
 
 
 def _whole(stream: IO[bytes]) -> fits.HDUList:
@@ -61,7 +71,10 @@ def _whole(stream: IO[bytes]) -> fits.HDUList:
         for words in ("may have been truncated", "the file is corrupted"):
             warnings.filterwarnings("error", message=f"(?s).*{words}")
         hdus = fits.open(stream, memmap=False, do_not_scale_image_data=True)
-        for hdu in hdus:
+        for number, hdu in enumerate(hdus):
+            if not hasattr(hdu, "fileinfo"):
+                msg = f"extension {number} is of no known kind (XTENSION)"
+                raise ValueError(msg)
             mend(hdu.header)
     return hdus
 

@@ -11,11 +11,11 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from grism_align.io.files.cards import Cards, mend
-from grism_align.io.files.fits import is_fits
+from grism_align.io.files.fits import is_fits, require_structure
 from grism_align.io.files.sources import file_of_root, path_of
 from grism_align.io.missions.hst.facts import FACTS
 from grism_align.values.association import Association, Member
-from grism_align.values.errors import AssociationError
+from grism_align.values.errors import AssociationError, InputError
 from grism_align.values.source import FileSource
 
 if TYPE_CHECKING:
@@ -96,7 +96,10 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
         # A truncated exposure is warned of here; who reads its headers says so in an error.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyUserWarning)
+            require_structure(path)
             with fits.open(path) as hdus:
                 yield hdus
-    except (OSError, EOFError, ValueError, TypeError, LookupError, zlib.error) as error:
+    except InputError as error:
+        raise AssociationError(path, error.problem, error.remedy) from error
+    except (OSError, EOFError, ValueError, TypeError, LookupError, zlib.error, fits.VerifyError) as error:
         raise AssociationError(path, f"no readable FITS file: {error}", "Fetch it again") from error
