@@ -195,8 +195,23 @@ def _folded(transform: Complexes) -> Complexes:
     return np.asarray(transform.reshape(_SAMPLES, n, _SAMPLES, n).sum(axis=(0, 2)))
 
 
-def profile(size: int, fine: int, band: Band, shape: Shape, jacobian: Floats) -> Floats:
+def profile(size: int, fine: int, band: Band, shape: Shape, jacobian: Floats, trail: float = 0.0) -> Floats:
     """Return the profile across the dispersion of a source of one count, summed along x.
+
+    Parameters
+    ----------
+    size : int, even
+        Length, pixels.
+    fine : int
+        Samples a pixel.
+    band : Band
+        The PSF.
+    shape : Shape
+        The profile of the source.
+    jacobian : (2, 2) ndarray, arcsec/pixel
+        See `galaxy_transform`.
+    trail : float, pixels
+        Line along y that the source is drawn along.
 
     Returns
     -------
@@ -205,5 +220,5 @@ def profile(size: int, fine: int, band: Band, shape: Shape, jacobian: Floats) ->
     """
     k = np.asarray(np.fft.rfftfreq(size * fine, 1 / fine), dtype=np.float64)
     zero = np.zeros(1)
-    transform = _psf(zero, k, band) * galaxy_transform(zero, k, shape, jacobian)
+    transform = _psf(zero, k, band) * galaxy_transform(zero, k, shape, jacobian) * np.sinc(k * trail)
     return np.fft.fftshift(np.fft.irfft(transform, size * fine)) * fine

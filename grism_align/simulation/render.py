@@ -161,7 +161,8 @@ def _add_trace(
     rows = rows[(rows >= 0) & (rows < ny)]
     if not keep.any() or not len(rows):
         return
-    across = spline_filter1d(profile(size, _FINE, optics.band, shape, optics.jacobian), 3)
+    across = profile(size, _FINE, optics.band, shape, optics.jacobian, optics.trail[1])
+    across = spline_filter1d(across, 3)
     index = (rows[:, None] - height[None, keep]) * _FINE + size * _FINE // 2
     piece = map_coordinates(across, index[None], order=3, prefilter=False) * along[keep]
     _add(image, piece, int(columns[keep][0]), int(rows[0]))

@@ -59,7 +59,7 @@ _CSV = "ra,dec,mag\n" + _rows(",")
         _CSV.replace("\n", "\r").encode(),
         ("# gemessen von M\xfcller\n" + _CSV).encode("latin-1"),
         ("# measured by \xc5ngstr\xf6m\n" + _CSV).encode(),
-        gzip.compress(_CSV.encode("utf-8-sig")),
+        gzip.compress(_CSV.encode("utf-8-sig"), mtime=0),
         "ra;dec;mag\n{}".format(_rows(";")).encode(),
         "sep=;\nra;dec;mag\n{}".format(_with_commas(";")).encode("utf-8-sig"),
         "ra;dec;mag\r\n{}".format(_with_commas(";").replace("\n", "\r\n")).encode(),
