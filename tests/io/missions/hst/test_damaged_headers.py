@@ -173,6 +173,7 @@ CONTRADICTIONS = [
     ((0, "FILTER", 140), "FILTER"),
     ((0, "ROOTNAME", "../x"), "ROOTNAME"),
     ((0, "ROOTNAME", 5), "ROOTNAME"),
+    ((0, "ROOTNAME", "inf"), "ROOTNAME"),
 ]
 
 
@@ -213,11 +214,14 @@ def test_distortion_tables_that_a_header_does_not_refer_to(two_chip_path, tmp_pa
         read_exposure(path)
 
 
-@pytest.mark.parametrize("value", ["broken", -1.0, None])
+@pytest.mark.parametrize("value", ["broken", -1.0, 1e30, None])
 @pytest.mark.parametrize("keyword", ["CD1_1O", "CRVAL2O", "WCSNAMEO"])
 def test_broken_alternates_are_none(direct_path, tmp_path, keyword, value):
     path = edited(direct_path, tmp_path / "x_flt.fits", ("SCI", keyword, value))
-    assert read_exposure(path).wcs_solution == read_exposure(direct_path).wcs_solution
+    exposure = read_exposure(path)
+    assert exposure.wcs_solution == read_exposure(direct_path).wcs_solution
+    assert exposure.original is not None
+    assert np.isfinite(exposure.original.wcs.to_sky([[5.0, 5.0]])).all()
 
 
 def test_a_root_name_that_is_not_the_file_s(direct_path, tmp_path):
