@@ -43,6 +43,8 @@ _MOST_MOVED = 0.1
 _OTHERS = re.compile(r"PC[12]_[12]|CDELT[12]|CROTA[12]|P[VS][12]_\d+")
 # Of two readings of one header, arcsec.
 _SAME = 1e-4
+# From here on in degrees, arcsec
+_FAR = 3600.0
 _ORDERS = Bounds(1, 9)
 _SIP = re.compile(r"([AB]P?)_(\d)_(\d)")
 # Extensions of lookup tables, and the keywords that refer to one.
@@ -186,7 +188,9 @@ def check_stated_once(cards: Cards, wcs: FitsWcs, hdus: fits.HDUList) -> None:
         problem = f"{cards.extension} has a WCS that astropy can't read ({one_line(error)})"
         raise InputError(cards.path, problem, RUN_UPDATEWCS) from error
     if not apart <= _SAME:
-        others = sorted(set(filter(_OTHERS.fullmatch, cards.header)))
+        units = {name for name in ("CUNIT1", "CUNIT2") if cards.text(name) not in {"", "deg"}}
+        others = sorted({*filter(_OTHERS.fullmatch, cards.header), *units})
         beside = f" and in {', '.join(others)}" if others else ""
-        problem = f'{cards.extension} states its WCS twice, in CRVAL, CD and SIP{beside}, {apart:.4f}" apart'
+        far = f'{apart:.4f}"' if apart < _FAR else f"{apart / _FAR:.1f} deg"
+        problem = f"{cards.extension} states its WCS twice, in CRVAL, CD and SIP{beside}, {far} apart"
         raise InputError(cards.path, problem, "Take out what is wrong, or fetch the file again")

@@ -96,6 +96,13 @@ def test_what_is_stated_twice_alike_is_written_once(direct_path, tmp_path, keywo
     assert [header.count(keyword) for keyword in keywords] == [1] * len(keywords)
 
 
+@pytest.mark.parametrize("keyword", ["CUNIT1", "CUNIT2"])
+def test_what_makes_another_wcs_is_named(direct_path, tmp_path, keyword):
+    path = edited(direct_path, tmp_path / direct_path.name, ("SCI", keyword, "arcsec"))
+    with pytest.raises(InputError, match=keyword):
+        read_exposure(path)
+
+
 @pytest.mark.parametrize("rival", ["PC", "CROTA2", "CDELT1"])
 def test_what_states_the_same_otherwise_is_taken_out(direct_path, tmp_path, rival):
     """PC without CDELT equals CD; readers of CD ignore the others."""
