@@ -24,7 +24,11 @@ _FIGURES = Path(__file__).parent / "figures"
 _PICTURES = {
     "report_top": ("nav, main > section:not(#summary, #warnings, #exposures)", 1400),
     "report_blink": ("header, nav, main > section:not(#blink), .pair:nth-child(n + 5)", 800),
-    "report_spectra": ("header, nav, main > section:not(#spectra)", 1100),
+    "report_spectra": (
+        "header, nav, main > section:not(#spectra), "
+        "#spectra :is(tr:nth-child(n + 5), .panel:nth-child(n + 3))",
+        1500,
+    ),
 }
 
 

@@ -27,6 +27,7 @@ from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import (
     NotTied,
     OtherOrbit,
+    SpectraOff,
     TooFewMatches,
     TooFewSources,
     Trailed,
@@ -270,7 +271,7 @@ def test_warnings_of_weak_ties_and_odd_exposures():
         "WCSs of different solutions",
         "had an earlier correction",
         "1 grism exposure corrected with reservations: ",
-        f"{grism}: its spectra lie +0.50 pixels",
+        f"Traces of 1 grism exposure lie off across the dispersion: {grism} by +0.50 px",
     ):
         assert words in said
 
@@ -671,6 +672,16 @@ def test_verified_traces_are_in_the_summary_and_warnings(whole):
     assert "0.26 px across" in spectra
     assert "4 grism exposures" in traces
     assert "0.02 px across" in traces
+
+
+@pytest.mark.parametrize(("after", "n"), [(0.3, 1), (0.05, 0)])
+def test_traces_that_lie_off_are_told_once(whole, after, n):
+    grism = next(key for key, one in whole.exposures.items() if not one.is_direct)
+    tree = refitted(whole, grism, "grism", remarks=(SpectraOff(after, 0.01, "", 3),))
+    tree = altered(tree, grism, traces=TraceCheck(9, 0.6, 0.01, after, 0.01))
+    told = [one.text for one in quality_warnings(Contents(tree)) if grism in one.exposures]
+    assert sum(text.startswith("Traces of 1 grism exposure") for text in told) == n
+    assert sum("spectra lie off" in text for text in told) == 1 - n
 
 
 def test_what_spectra_did_is_in_a_table_with_its_errors(whole, page):
