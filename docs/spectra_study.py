@@ -132,7 +132,9 @@ def row(name: str, fields: Sequence[Field], chosen: Callable[[Field], list[Spect
     number, squares, variances = [], [], []
     for one in fields:
         spectra = chosen(one)
-        found = measure_offsets(spectra, len(one), np.random.default_rng(1)) if spectra else None
+        found = (
+            measure_offsets(spectra, np.zeros((len(one), 2)), np.random.default_rng(1)) if spectra else None
+        )
         if found is None:
             continue
         number.append(len(spectra))

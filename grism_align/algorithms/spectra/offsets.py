@@ -34,6 +34,7 @@ _LEAST_BEND = 6e-3
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
+_FAR_APART = 1000.0  # pixels, by which stretches are counted
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 _TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
 _FAR = (
@@ -87,7 +88,7 @@ class SpectralOffsets:
 
 
 def measure_offsets(
-    spectra: Sequence[Spectrum], n_exposures: int, rng: np.random.Generator
+    spectra: Sequence[Spectrum], places: NDArray[np.float64], rng: np.random.Generator
 ) -> SpectralOffsets | None:
     """Solve for the offsets of exposures, the templates of all spectra, and how smooth these are.
 
@@ -95,8 +96,8 @@ def measure_offsets(
     ----------
     spectra : sequence of Spectrum
         The brightest first.
-    n_exposures : int
-        Number of exposures, E.
+    places : (E, 2) ndarray, pixels
+        Of the sources on the detector, by exposure, from where they are on average.
     rng : numpy.random.Generator
         Draws noise that tells which part of the information isn't real.
 
@@ -104,20 +105,35 @@ def measure_offsets(
     -------
     SpectralOffsets or None
         None where no spectrum is in two exposures.
+
+    Notes
+    -----
+    Dispersions differ over a detector. So a line moves along the dispersion with the place of its source, the
+    more the farther it is from the place of the source: one stretch for each direction, pixels a pixel and a
+    thousand pixels, is solved for too. The offsets are what is left at the places of the sources.
     """
     tracked = [_tracked(each) for each in spectra if len(each.cutouts) > 1]
     if not tracked:
         return None
     bends = {each.order: _first_bend(each) for each in spectra}
-    offsets = np.zeros((n_exposures, 2))
+    offsets, stretch = np.zeros((len(places), 2)), np.zeros(2)
     for number in range(_ROUNDS):
         is_rough = number < _ROUGH
         used = tracked[:_BRIGHTEST] if is_rough else tracked
-        fits = [each.fit(offsets, bends, None if is_rough else rng) for each in used]
-        solved = solve(fits, [each.own_of(fit) for each, fit in zip(used, fits, strict=True)])
-        offsets = offsets + solved.step
+        own = [each.shifted(offsets, places, stretch) for each in used]
+        fits = [
+            each.fit(shifted, bends, None if is_rough else rng)
+            for each, shifted in zip(used, own, strict=True)
+        ]
+        noise = [each.own_of(fit) for each, fit in zip(used, fits, strict=True)]
+        levers = np.array([each.center * places / _FAR_APART for each in used])
+        solved = solve(fits, noise, levers, stretch)
+        offsets, stretch = offsets + solved.step, stretch + solved.stretch
         bends = _expected_bends(used, fits, bends) if is_rough else bends
-        after = [each.after(fit, offsets, is_first=number == 0) for each, fit in zip(used, fits, strict=True)]
+        after = [
+            each.after(fit, shifted, is_first=number == 0)
+            for each, fit, shifted in zip(used, fits, own, strict=True)
+        ]
         tracked = after + tracked[len(used) :] if is_rough else _telling(after, solved)
         if not is_rough and np.abs(solved.step).max() < _CONVERGED:
             break
@@ -164,14 +180,23 @@ class _Tracked:
     """A spectrum, the weights that its pixels have kept, and what its template is expected to be.
 
     `weights` as in the cutouts; `lines` (n,): second differences that were seen at single places; `own`: as
-    of the fit that was asked for it.
+    of the fit that was asked for it; `center`, pixels: how far from its source the lines and edges are that
+    tell its offsets along the dispersion.
     """
 
     spectrum: Spectrum
     weights: tuple[NDArray[np.float64], ...]
     height: NDArray[np.float64]
     lines: NDArray[np.float64]
+    center: float
     own: NDArray[np.float64] | None = None
+
+    def shifted(
+        self, offsets: NDArray[np.float64], places: NDArray[np.float64], stretch: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the offsets of this spectrum: those of the exposures, and what a stretch adds, (E, 2)."""
+        along = self.center * places @ stretch / _FAR_APART
+        return offsets + np.column_stack([along, np.zeros(len(along))])
 
     def own_of(self, fit: TemplateFit) -> NDArray[np.float64]:
         """Return the part of a fit's variance that is only the noise's, as far as it's known."""
@@ -198,7 +223,16 @@ class _Tracked:
             for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
         )
         own = self.own if fit.own is None else fit.own
-        return replace(self, weights=weights, lines=self._with_lines(fit, offsets), own=own)
+        lines, center = self._with_lines(fit, offsets), self._center(fit)
+        return replace(self, weights=weights, lines=lines, own=own, center=center)
+
+    def _center(self, fit: TemplateFit) -> float:
+        """Return the mean distance from the source of what tells offsets along the dispersion."""
+        total, moment = 0.0, 0.0
+        for cutout, weight, residual in zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True):
+            told = (weight * np.gradient(cutout.data - residual, axis=1) ** 2).sum(axis=0)
+            total, moment = total + float(told.sum()), moment + float(told @ cutout.along)
+        return moment / total if total > 0 else self.center
 
     def _with_lines(self, fit: TemplateFit, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Let the template bend where residuals, summed across the trace by its profile, stand out."""
@@ -231,7 +265,8 @@ def _n_knots(spectrum: Spectrum) -> int:
 
 def _tracked(spectrum: Spectrum) -> _Tracked:
     weights = tuple(cutout.weight for cutout in spectrum.cutouts)
-    return _Tracked(spectrum, weights, _height(spectrum.cutouts), np.zeros(_n_knots(spectrum)))
+    middle = spectrum.first + 0.5 * spectrum.length
+    return _Tracked(spectrum, weights, _height(spectrum.cutouts), np.zeros(_n_knots(spectrum)), middle)
 
 
 def _height(cutouts: Sequence[SpectrumCutout]) -> NDArray[np.float64]:

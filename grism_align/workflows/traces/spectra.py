@@ -189,11 +189,11 @@ def _measured(group: _Group) -> _Measured | None:
         Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first - 2.0, spans[chip].length)
         for (row, chip), cuts in chosen.items()
     ]
-    offsets = measure_offsets(spectra, len(group.jobs), np.random.default_rng(_SEED))
+    places = _places(chosen.values(), len(group.jobs))
+    offsets = measure_offsets(spectra, places, np.random.default_rng(_SEED))
     if offsets is None:
         return None
-    pieces = telling_pieces(spectra, offsets.offset)
-    return _Measured(offsets, _places(chosen.values(), len(group.jobs)), pieces)
+    return _Measured(offsets, places, telling_pieces(spectra, offsets.offset))
 
 
 def _places(chosen: Iterable[Sequence[CutSource]], n_exposures: int) -> NDArray[np.float64]:
