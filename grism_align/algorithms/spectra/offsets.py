@@ -34,6 +34,8 @@ _LEAST_BEND = 6e-3
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
+# Pixels by which spectra are followed, and by which templates are longer than these to either side.
+_FARTHEST, _SPARE = 5.0, 6
 _FAR_APART = 1000.0  # pixels, by which stretches are counted
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 _TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
@@ -196,7 +198,13 @@ class _Tracked:
     ) -> NDArray[np.float64]:
         """Return the offsets of this spectrum: those of the exposures, and what a stretch adds, (E, 2)."""
         along = self.center * places @ stretch / _FAR_APART
-        return offsets + np.column_stack([along, np.zeros(len(along))])
+        shifted = offsets + np.column_stack([along, np.zeros(len(along))])
+        return np.clip(shifted, -_FARTHEST, _FARTHEST)
+
+    @property
+    def first(self) -> float:
+        """Distance of the first knot from the place of the source, along the dispersion, pixels."""
+        return self.spectrum.first - _SPARE
 
     def own_of(self, fit: TemplateFit) -> NDArray[np.float64]:
         """Return the part of a fit's variance that is only the noise's, as far as it's known."""
@@ -213,7 +221,7 @@ class _Tracked:
         bend = np.maximum(bends[self.spectrum.order], self.lines)
         pairs = zip(self.spectrum.cutouts, self.weights, strict=True)
         cutouts = [replace(cutout, weight=weight) for cutout, weight in pairs]
-        prior = TemplatePrior(self.spectrum.first, bend, self.height)
+        prior = TemplatePrior(self.first, bend, self.height)
         return fit_template(cutouts, offsets, prior, rng if self.own is None else None)
 
     def after(self, fit: TemplateFit, offsets: NDArray[np.float64], *, is_first: bool) -> _Tracked:
@@ -241,7 +249,7 @@ class _Tracked:
         each = zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True)
         for cutout, pixel_weight, residual in each:
             along, across = offsets[cutout.exposure]
-            knot = np.rint(PER_PIXEL * (cutout.along - along - self.spectrum.first)).astype(int)
+            knot = np.rint(PER_PIXEL * (cutout.along - along - self.first)).astype(int)
             up = cutout.across - across
             height = np.where(np.abs(up) < _REACH, np.interp(up, KNOTS_ACROSS, self.height), 0.0)
             np.add.at(excess, knot, (pixel_weight * height * residual).sum(axis=0))
@@ -260,7 +268,7 @@ def _first_bend(spectrum: Spectrum) -> NDArray[np.float64]:
 
 
 def _n_knots(spectrum: Spectrum) -> int:
-    return PER_PIXEL * (spectrum.length + 5) + 4
+    return PER_PIXEL * (spectrum.length + 5 + 2 * _SPARE) + 4
 
 
 def _tracked(spectrum: Spectrum) -> _Tracked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import product
@@ -46,9 +47,12 @@ if TYPE_CHECKING:
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
 
+logger = logging.getLogger(__name__)
+
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
 _ONE_ROLL = 0.1  # deg
+_FARTHEST = 0.6  # pixels, of the error that a correction claims: spectra are looked for within twice that
 _UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
@@ -136,7 +140,8 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
     """Yield exposures of a grism that see the same spectra: of one frame and roll."""
     if not found.models:
         return
-    members = sorted((survey.exposures[key] for key in found.keys), key=lambda each: each.start)
+    members = [survey.exposures[key] for key in found.keys if _is_near(survey, survey.exposures[key])]
+    members.sort(key=lambda each: each.start)
     alike: list[list[Exposure]] = []
     for exposure in members:
         frame, angle = survey.solution[exposure.key].frame, _angle(survey, exposure)
@@ -155,6 +160,12 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
         if len(group) > 1:
             jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
             yield _Group(jobs, found.models, survey.settings.spectra_sources)
+
+
+def _is_near(survey: Survey, exposure: Exposure) -> bool:
+    """Return whether spectra lie near enough to where they are predicted to be found there."""
+    error = _transform(survey.solution[exposure.key]).at(exposure.plane).axis_error
+    return error < _FARTHEST * exposure.pixel_scale
 
 
 def _angle(survey: Survey, exposure: Exposure) -> float:
@@ -190,7 +201,11 @@ def _measured(group: _Group) -> _Measured | None:
         for (row, chip), cuts in chosen.items()
     ]
     places = _places(chosen.values(), len(group.jobs))
-    offsets = measure_offsets(spectra, places, np.random.default_rng(_SEED))
+    try:
+        offsets = measure_offsets(spectra, places, np.random.default_rng(_SEED))
+    except np.linalg.LinAlgError as error:
+        logger.warning("%s: spectra can't be compared (%s)", ", ".join(group.keys), error)
+        return None
     if offsets is None:
         return None
     return _Measured(offsets, places, telling_pieces(spectra, offsets.offset))

@@ -110,6 +110,17 @@ def test_an_exposure_that_shows_other_things_is_told_by_its_strength():
     assert (strength[:3] > 0.7).all()
 
 
+@pytest.mark.parametrize("far", [3.0, 12.0])
+def test_spectra_that_lie_far_from_where_they_are_predicted_do_no_harm(far):
+    rng = np.random.default_rng(11)
+    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [far, -far]], n=20)
+    found = measure_offsets(parts, STILL[:3], rng)
+    assert np.isfinite(found.offset).all()
+    assert np.isfinite(found.covariance).all()
+    pair, error = found.offset[1] - found.offset[0], np.hypot(*errors(found)[:2])
+    assert (np.abs(pair) < 5 * error).all()
+
+
 def test_one_exposure_tells_nothing():
     rng = np.random.default_rng(1)
     assert measure_offsets(spectra(rng, np.zeros((1, 2))), STILL[:1], rng) is None
