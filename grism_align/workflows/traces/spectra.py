@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.propagation.drift import FACTORS, with_learnt
+from grism_align.algorithms.propagation.drift import FACTORS, with_learnt, with_sizes
 from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
 from grism_align.algorithms.spectra.combine import (
@@ -26,7 +26,6 @@ from grism_align.algorithms.spectra.field import field_gradient
 from grism_align.algorithms.spectra.offsets import SpectralOffsets, Spectrum, measure_offsets
 from grism_align.algorithms.spectra.pieces import telling_pieces
 from grism_align.values.failure import SpectraMissing
-from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.trace import SpectralCheck
 from grism_align.workflows.traces.verify import views
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import GrismSettings
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import SpectrumPiece, TraceModel
     from grism_align.values.transform import LinearTransform
@@ -292,10 +292,7 @@ def _learnt(told: Sequence[_Told], given: GrismSettings) -> GrismSettings:
 
 
 def _evidence(told: Sequence[_Told], given: GrismSettings, drift: float, dither: float) -> float:
-    settings = GrismSettings(
-        replace(given.propagation, drift_error=drift * given.propagation.drift_error),
-        replace(given.pointing, dither_error=dither * given.pointing.dither_error),
-    )
+    settings = with_sizes(given, drift, dither)
     return sum(log_evidence(one.told, one.prior(settings)) for one in told)
 
 
