@@ -75,12 +75,15 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             In the program ``strun``, where results are short of what was asked; with the exit code.
         """
         # stpipe makes it too, and says less where it can't
+        self._written = None
         with new_folder(self.output_dir), ExitStack() as self._held:
             if self.parent is None or self.settings(ExecutionSettings).nproc is not None:
                 self.executor = self._held.enter_context(executor_for(self.settings(ExecutionSettings)))
             else:
                 self.executor = self.parent.executor
             result = super().run(*inputs)
+            # that knows the files as they are
+            result = self._written or result
         # strun itself knows 0 and 1 only, and takes any other exit for an error of the step
         if self._exit_code and self.parent is None and Path(sys.argv[0]).stem.startswith("strun"):
             sys.exit(self._exit_code)

@@ -42,6 +42,7 @@ class SavingStep(Step):
     executor: Executor
     _held: ExitStack | None = None
     _exit_code = ExitCode.DONE
+    _written: ExposureSet | None = None
 
     @property
     def saves(self) -> bool:
@@ -85,7 +86,7 @@ class SavingStep(Step):
             from grism_align.workflows.results.write import write_results
 
             destination = self.destination(result)
-            write_results(result, destination, self.executor)
+            self._written = write_results(result, destination, self.executor)
             logger.info("Results are in %s", destination.folder)
             if destination.with_report:
                 logger.info("Look at %s", destination.report(result.product))

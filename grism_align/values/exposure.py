@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from grism_align.values.pixel_sky import PixelSky
-    from grism_align.values.source import Source
+    from grism_align.values.source import Identity, Source
     from grism_align.values.telescope import Telescope
     from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -149,6 +149,9 @@ class Exposure:
         Pivot wavelength of the filter; NaN where the headers give none.
     tracking : Tracking
         How the telescope kept to its pointing.
+    identity : Identity or None
+        What the file was when its headers were read, which it is to be whenever it is opened again; None for
+        what nobody else can change, such as a model in memory.
     """
 
     key: str
@@ -183,6 +186,7 @@ class Exposure:
     rate_unit: str = ""
     wavelength: float = nan
     tracking: Tracking = _NOTHING_KNOWN
+    identity: Identity | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)

@@ -25,6 +25,23 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What tells whether a file still is the one that was read.
+
+    Parameters
+    ----------
+    stamp : tuple of int
+        Size, times of the last change of its content and of its entry (ns), and number of the entry. While it
+        is the same, so is the file.
+    sha256 : str
+        Of its bytes, which says whether a file with another stamp is the same; empty where nobody has asked.
+    """
+
+    stamp: tuple[int, ...]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class FileSource:
     """A file that holds an exposure. It can be opened as any path can.
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.input_wcs import input_difference
-from grism_align.io.files.checksums import file_record, sha256_of
+from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
-from grism_align.io.missions import distortion_models
+from grism_align.io.missions import distortion_models, file_sum
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import Rebased
-from grism_align.values.record import Activity, EarlierRecord
+from grism_align.values.record import Activity, EarlierRecord, FileRecord
 from grism_align.workflows.load import load
 from grism_align.workflows.restore import restore
 from grism_align.workflows.results.checks import check_destination
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
-    from grism_align.values.record import ExposureRecord, FileRecord
+    from grism_align.values.record import ExposureRecord
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform, TangentPlane
     from grism_align.workflows.results.destination import Destination
@@ -130,7 +130,7 @@ def plan_reapplication(
     earlier = EarlierRecord(str(record.resolve()), read_record(record))
     given = load(files, with_results=False, bad_input=bad_input)
     found, left_out = _on_record(given, earlier, allow_missing=allow_missing)
-    inputs = {e.key: file_record(path_of(e.source)) for e in found.exposures}
+    inputs = {e.key: FileRecord(str(e.source), file_sum(e)) for e in found.exposures}
     restored = restore(found, _adopted(earlier, inputs))
     entries = earlier.record.exposures
     starts = {e.key: _start_of(e, entries[e.key], restored, inputs[e.key].sha256) for e in found.exposures}

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grism_align.io.files.checksums import file_record
-from grism_align.io.missions import file_source
+from grism_align.io.missions import file_source, identity
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import EarlierRecord, FilePair
 from grism_align.values.solution import AlignmentSolution
 from grism_align.workflows.restore import restore
 from grism_align.workflows.results.record import make_record
+from tests.support.file_records import file_record
 from tests.support.recorded_fields import PIXELS, file_of, inputs, mas_apart, recorded_field, with_outputs
 
 
@@ -117,12 +117,14 @@ def test_files_not_on_record_stay_as_they_are(field, tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     pairs, read = with_outputs(field, tmp_path / "out")
     earlier = on_record(field, pairs)
-    changed, renamed, _, gone = read.exposures
-    Path(changed.source).write_bytes(b"something else")
+    changed, renamed, _, other = read.exposures
+    shutil.copy(renamed.source, changed.source)
+    changed = replace(changed, identity=identity(changed.source))
     renamed = replace(renamed, source=file_source(shutil.move(renamed.source, tmp_path / "renamed.fits")))
-    Path(gone.source).unlink()
+    Path(other.source).write_bytes(b"something else")
+    other = replace(other, identity=identity(other.source))
     new = file_of(tmp_path, "direct5")
-    now = replace(read, exposures=(changed, renamed, read["direct3"], gone, new))
+    now = replace(read, exposures=(changed, renamed, read["direct3"], other, new))
     restored = restore(now, earlier)
     assert restored.exposures == now.exposures
     _assert_same_solution(field.relative, restored.relative, ["direct3"])
