@@ -186,10 +186,22 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             # mosaics of an earlier run were saved, or are no more
             exposures = replace(exposures, parameter_file=used, mosaics=())
         if self.saves:
+            exposures = self._claimed(exposures, given)
             exposures = continued(exposures, self.destination(exposures))
         if not isinstance(given, ExposureSet):
             tell_of_products(exposures)
         return exposures
+
+    def _claimed(self, exposures: ExposureSet, given: Any) -> ExposureSet:
+        """Return the set under its product's name, when no other run writes its files, and as it is then."""
+        from grism_align.workflows.results.claims import claim_results
+
+        def again() -> ExposureSet | None:
+            return None if isinstance(given, ExposureSet) else self._loaded(given)
+
+        if self._held is None:
+            return exposures
+        return claim_results(exposures, self.destination(exposures), self._held, again)
 
     def _loaded(self, given: Any) -> ExposureSet:
         """Return the set that files are of, with `input_dir`, as stpipe users expect it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.input_wcs import input_difference
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.claims import claimed
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions import distortion_models, file_sum
 from grism_align.io.record.file import read_record
@@ -174,11 +175,12 @@ def write_reapplication(plan: Reapplication, destination: Destination, executor:
         If an output would replace an input, or the record by one that lacks some of its exposures, or can't
         be written.
     """
-    if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
-        _check_replaceable(plan, destination)
-    check_destination(plan.exposures, destination)
-    if not (destination.in_place and plan.is_done):
-        write_results(plan.exposures, destination, executor)
+    with claimed(destination.files(plan.exposures)):
+        if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
+            _check_replaceable(plan, destination)
+        check_destination(plan.exposures, destination)
+        if not (destination.in_place and plan.is_done):
+            write_results(plan.exposures, destination, executor)
 
 
 def _check_replaceable(plan: Reapplication, destination: Destination) -> None:

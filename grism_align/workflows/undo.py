@@ -20,6 +20,7 @@ from grism_align.io.missions import (
 )
 from grism_align.values.errors import OutputError
 from grism_align.workflows.executors import SerialExecutor
+from grism_align.workflows.results.checks import tell_of_links
 from grism_align.workflows.results.superseded import mark_pages
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def undo_files(
     """
     files = [Path(path).expanduser() for path in paths]
     targets = _targets(files, output_dir, in_place=in_place)
+    if in_place:
+        tell_of_links(targets)
     with claimed(targets), output_errors(targets[0]):
         wanted = _to_undo(files)
         final = {path: target for path, target in zip(files, targets, strict=True) if path in wanted}

@@ -165,7 +165,7 @@ def _refuse_taken(folder: Path, names: Collection[str]) -> None:
 
 
 def _told(path: Path) -> set[str]:
-    with suppress(OSError, ValueError), path.open("rb") as stream:
+    with suppress(OSError, ValueError, RecursionError), path.open("rb") as stream:
         found = json.loads(stream.read(_LONGEST))
         return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
     return set()

@@ -184,7 +184,7 @@ def owners(parent: Path) -> Iterator[tuple[Path, Owner]]:
 
 def _read(handle: int) -> Owner:
     """Return what an owner wrote, which anybody may have written."""
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, LookupError, RecursionError):
         found = json.loads(os.pread(handle, _LONGEST, 0))
         words = [
             re.sub(r"[^\x20-\x7e]", "?", str(found[name]))[:200] for name in ("command", "host", "since")

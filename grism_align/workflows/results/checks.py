@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import PACKED, path_of
 from grism_align.values.errors import OutputError
+from grism_align.workflows.results.earlier_records import check_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
+
+
+logger = logging.getLogger(__name__)
 
 
 def check_destination(
@@ -33,14 +38,16 @@ def check_destination(
     ------
     OutputError
         If the output folder is that of an input and `in_place` was not asked for, if that was asked for of
-        fpacked exposures, or if a product would replace a reference catalog.
+        fpacked exposures, or if a product would replace a reference catalog or the record of other exposures.
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
+    check_record(exposures, destination)
     if destination.in_place:
         _check_earlier_record(exposures)
         _check_plain(exposures)
+        tell_of_links(path_of(exposure.source) for exposure in exposures.exposures)
         return
     folder = destination.folder.resolve()
     inside = [e.source for e in exposures.exposures if path_of(e.source).resolve().parent == folder]
@@ -100,6 +107,20 @@ def _check_earlier_record(exposures: ExposureSet) -> None:
             )
             remedy = "Give the association of those products, which goes on from it, or move the record away"
             raise OutputError(beside[0], problem, remedy)
+
+
+def tell_of_links(paths: Iterable[Path]) -> None:
+    """Say which files that are replaced have other names, by hard links: these keep what they were.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The files.
+    """
+    linked = [path.name for path in paths if path.stat().st_nlink > 1]
+    if linked:
+        text = "%d files have other names by hard links, which stay as they are, %s among them"
+        logger.warning(text, len(linked), linked[0])
 
 
 def _check_plain(exposures: ExposureSet) -> None:
