@@ -139,7 +139,10 @@ class GwcsSky:
     def corrected(self, transform: LinearTransform) -> GwcsSky:
         """Return the WCS whose sky positions are those of this one moved by `transform`."""
         xy = self.grid()
-        field, moved = self.to_field(xy), _mapped(self.parts.from_sky, transform.apply_to_sky(self.to_sky(xy)))
+        field, moved = (
+            self.to_field(xy),
+            _mapped(self.parts.from_sky, transform.apply_to_sky(self.to_sky(xy))),
+        )
         before, after = (self.attitude_plane.to_plane(one) for one in (field, moved))
         return self.with_affine(_fitted(before, after))
 

@@ -17,7 +17,6 @@ from grism_align.io.gwcs.correction import corrected_gwcs
 from grism_align.io.gwcs.imaging import imaging_part
 from grism_align.io.gwcs.parts import parts_of
 from grism_align.io.gwcs.region import s_region
-from grism_align.io.gwcs.sky import GwcsSky
 from grism_align.io.missions.jwst.facts import A_PRIORI, TELESCOPE
 from grism_align.io.missions.jwst.files import not_installed
 from grism_align.io.missions.jwst.own import PLACE, OwnCorrection, OwnNotes, Replaced, notes_of
@@ -25,6 +24,7 @@ from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
     from grism_align.io.gwcs.attitude_plane import AttitudePlane, PlaneAffine
+    from grism_align.io.gwcs.sky import GwcsSky
     from grism_align.values.exposure import Exposure
     from grism_align.values.mission import WcsLabel
     from grism_align.values.solution import ExposureFit
@@ -66,7 +66,9 @@ def correct_model(model: Any, exposure: Exposure, fit: ExposureFit, label: WcsLa
             notes = notes.corrected(_correct(model, sky, sky.affine, label.solution))
     elif parts_of(model.meta.wcs, exposure.source).affine is None:
         model.meta.cal_step.tweakreg = "FAILED"
-    model.meta.instance[PLACE] = OwnNotes(_told(exposure, fit, label), notes.corrections, notes.undone).as_tree()
+    model.meta.instance[PLACE] = OwnNotes(
+        _told(exposure, fit, label), notes.corrections, notes.undone
+    ).as_tree()
 
 
 def _has(model: Any, sky: GwcsSky) -> bool:
@@ -163,7 +165,9 @@ def check_undo_model(tree: Any, wcs: Any, source: object) -> OwnCorrection:
         raise InputError(source, f"no correction of grism_align to undo ({words})", _FRESH)
     has = None if wcs is None else parts_of(wcs, source).affine
     if has != latest.affine:
-        words = "was taken out of its WCS, as assign_wcs does" if has is None else "was changed by another tool"
+        words = (
+            "was taken out of its WCS, as assign_wcs does" if has is None else "was changed by another tool"
+        )
         raise InputError(source, f"{latest.solution} {words} after grism_align", _FRESH)
     return latest
 

@@ -42,7 +42,9 @@ def instrument_of(cards: Cards) -> tuple[str, int]:
     key = cards.text("INSTRUME").upper(), cards.text("DETECTOR").upper()
     if key not in _DETECTORS:
         found = "/".join(filter(None, key)) or "unknown"
-        raise InputError(cards.path, f"instrument {found} is not one of NIRISS, NIRCam", f"Give {FACTS.reads}")
+        raise InputError(
+            cards.path, f"instrument {found} is not one of NIRISS, NIRCam", f"Give {FACTS.reads}"
+        )
     return _DETECTORS[key]
 
 

@@ -6,7 +6,6 @@ import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.fits import one_line, open_fits
@@ -16,6 +15,7 @@ from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from astropy.io import fits
 
@@ -57,7 +57,7 @@ def read_cards(path: Path) -> Cards:
         If it can't be read.
     """
     with open_fits(path) as hdus:
-        return cards_of_file(path, hdus[0].header, _science(path, hdus).header)
+        return _cards(path, hdus)
 
 
 def read_content(path: Path, check: Callable[[Cards], None]) -> FileContent:
@@ -76,15 +76,20 @@ def read_content(path: Path, check: Callable[[Cards], None]) -> FileContent:
         If it can't be read.
     """
     with open_fits(path) as hdus:
-        science = _science(path, hdus)
-        cards = cards_of_file(path, hdus[0].header, science.header)
+        cards = _cards(path, hdus)
         check(cards)
+        science = _science(path, hdus)
         meta = _tree(path, hdus).get("meta", {})
         if science.header.get("NAXIS") != 2:
             problem = f"its science array has {science.header.get('NAXIS')} axes, not 2"
             raise InputError(path, problem, "Give the image, *_cal.fits")
         shape = int(science.header["NAXIS2"]), int(science.header["NAXIS1"])
         return FileContent(cards, shape, meta.get("wcs"), meta.get("grism_align"))
+
+
+def _cards(path: Path, hdus: fits.HDUList) -> Cards:
+    science = next((hdu.header for hdu in hdus if hdu.name == "SCI"), {})
+    return cards_of_file(path, hdus[0].header, science)
 
 
 def _science(path: Path, hdus: fits.HDUList) -> Any:

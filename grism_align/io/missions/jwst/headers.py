@@ -9,6 +9,7 @@ from astropy.io import fits
 from grism_align.io.files.cards import Cards
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -64,15 +65,17 @@ PLACES: dict[str, str] = {
 REWRITTEN = ("GRIZLWCS", "OTELESCO", "OINSTRUM")
 
 
-def cards_of_file(path: Path, primary: fits.Header, science: fits.Header) -> Cards:
+def cards_of_file(path: Path, primary: fits.Header, science: Mapping[str, Any]) -> Cards:
     """Return what the headers of a file have of `PLACES`.
 
     Parameters
     ----------
     path : Path
         The file.
-    primary, science : Header
-        Its headers.
+    primary : Header
+        Its first header.
+    science : mapping
+        That of its science array; empty where there is none.
     """
     found = fits.Header()
     for keyword in (*PLACES, *REWRITTEN):

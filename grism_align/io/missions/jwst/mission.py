@@ -55,7 +55,7 @@ def claims(source: Source) -> bool:
     return "JWST" in (cards.text("TELESCOP"), cards.text("OTELESCO"))
 
 
-def association(source: Source) -> Association | None:  # noqa: ARG001
+def association(source: Source) -> Association | None:
     """Return nothing: JWST's associations are JSON files of the common kind."""
     return None
 
@@ -78,6 +78,6 @@ def solution_name(catalog: str, taken: Collection[str], *, by_exposure: bool) ->
     return name if name not in taken else next(each for each in numbered if each not in taken)
 
 
-def distortion_models(names: Collection[str]) -> frozenset[str]:  # noqa: ARG001
+def distortion_models(names: Collection[str]) -> frozenset[str]:
     """Return nothing: names of JWST's WCSs don't tell."""
     return frozenset()

@@ -1,5 +1,7 @@
-"""What the package leaves in the metadata of an exposure, at ``meta.grism_align``: how it came out, and how
-to undo that."""
+"""What the package leaves in the metadata of an exposure, at ``meta.grism_align``.
+
+How it came out, and what its corrections replaced.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +121,8 @@ def notes_of(tree: Any, source: object) -> OwnNotes:
 
 def _correction(tree: Any) -> OwnCorrection:
     before = tree["replaced"]
-    affine = None if before["correction"] is None else _affine(before["correction"])
+    # models leave out what is None when they are saved
+    affine = _affine(before["correction"]) if before.get("correction") is not None else None
     replaced = Replaced(str(before["name"]), affine, dict(before["wcsinfo"]), str(before["tweakreg"]))
     return OwnCorrection(str(tree["solution"]), _affine(tree["correction"]), replaced)
 

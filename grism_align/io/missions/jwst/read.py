@@ -266,7 +266,9 @@ def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
         If the file can't be read.
     """
     cards = read_cards(path_of(exposure.source))
-    found = {name: (cards.value(name), cards.header.comments[name]) for name in _KEYWORDS if name in cards.header}
+    found = {
+        name: (cards.value(name), cards.header.comments[name]) for name in _KEYWORDS if name in cards.header
+    }
     return {name: each for name, each in found.items() if each[0] is not None}
 
 

@@ -68,4 +68,4 @@ def undo_exposure(source: Source, target: Source) -> Undone:
 
 
 def _any_kind(cards: Cards) -> None:
-    """What we corrected we can undo, whatever became of it."""
+    """Take any kind of file: what we corrected we can undo."""

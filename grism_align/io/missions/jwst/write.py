@@ -83,7 +83,9 @@ def _check(exposure: Exposure, fit: ExposureFit, written: Path) -> None:
     meant = fit.transform.apply_to_sky(sky.to_sky(sky.grid()))
     try:
         wcs = read_content(written, lambda _: None).wcs
-        again = type(sky)(parts_of(wcs, written), sky.attitude_plane, parts_of(wcs, written).affine, sky.shape)
+        again = type(sky)(
+            parts_of(wcs, written), sky.attitude_plane, parts_of(wcs, written).affine, sky.shape
+        )
         apart = 3600 * separation(again.to_sky(sky.grid()), meant).max()
     except InputError as error:
         problem = f"what was written of it can't be read again ({one_line(error)})"
