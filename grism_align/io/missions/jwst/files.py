@@ -14,7 +14,7 @@ from grism_align.io.missions.jwst.headers import cards_of_file
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from astropy.io import fits
@@ -88,7 +88,7 @@ def read_content(path: Path, check: Callable[[Cards], None]) -> FileContent:
 
 
 def _cards(path: Path, hdus: fits.HDUList) -> Cards:
-    science = next((hdu.header for hdu in hdus if hdu.name == "SCI"), {})
+    science: Mapping[str, Any] = next((hdu.header for hdu in hdus if hdu.name == "SCI"), {})
     return cards_of_file(path, hdus[0].header, science)
 
 
