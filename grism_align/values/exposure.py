@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.pixel_sky import PixelSky
-    from grism_align.values.source import Identity, Source
+    from grism_align.values.source import Source
     from grism_align.values.telescope import Telescope
     from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -158,9 +158,6 @@ class Exposure:
     attitude : (3, 3) ndarray or None
         Directions of the telescope's axes on the sky, as columns, whatever the detector and whatever was done
         to its WCS; None where only the WCS tells.
-    identity : Identity or None
-        What the file was when its headers were read, which it is to be whenever it is opened again; None for
-        what nobody else can change, such as a model in memory.
     """
 
     key: str
@@ -197,7 +194,6 @@ class Exposure:
     tracking: Tracking = _NOTHING_KNOWN
     mount: str = ""
     attitude: NDArray[np.float64] | None = field(default=None, compare=False)
-    identity: Identity | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)

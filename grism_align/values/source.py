@@ -51,10 +51,13 @@ class FileSource:
         Where it is.
     root : str
         Name of the exposure by that of the file; the file's whole name if not given.
+    identity : Identity or None
+        What it was when it was first read, which it is to be whenever it is opened again; None before that.
     """
 
     path: str
     root: str = field(default="", compare=False)
+    identity: Identity | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", self.root or self.name)

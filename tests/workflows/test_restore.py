@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grism_align.io.missions import file_source, identity
+from grism_align.io.missions import file_source
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import EarlierRecord, FilePair
 from grism_align.values.solution import AlignmentSolution
@@ -119,10 +119,10 @@ def test_files_not_on_record_stay_as_they_are(field, tmp_path, caplog):
     earlier = on_record(field, pairs)
     changed, renamed, _, other = read.exposures
     shutil.copy(renamed.source, changed.source)
-    changed = replace(changed, identity=identity(changed.source))
+    changed = replace(changed, source=file_source(changed.source))
     renamed = replace(renamed, source=file_source(shutil.move(renamed.source, tmp_path / "renamed.fits")))
     Path(other.source).write_bytes(b"something else")
-    other = replace(other, identity=identity(other.source))
+    other = replace(other, source=file_source(other.source))
     new = file_of(tmp_path, "direct5")
     now = replace(read, exposures=(changed, renamed, read["direct3"], other, new))
     restored = restore(now, earlier)

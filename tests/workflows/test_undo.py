@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grism_align.io.files import staging as atomic
-from grism_align.io.missions import file_source, identity, read_exposure, write_exposure
+from grism_align.io.missions import file_source, read_exposure, write_exposure
 from grism_align.io.missions.hst import rewrite as hst_rewrite
 from grism_align.io.missions.hst.headers import solution_name, solution_of
 from grism_align.values.errors import InputError, OutputError
@@ -177,7 +177,7 @@ def test_governors_come_back(truths, tmp_path):
     exposure = read_exposure(truths["wfc3_ir"].paths[1])
     path, label = Path(exposure.source), WcsLabel("x", "FIT_REL_x", 5, (1.0, 1.0), "shift")
     for number, governors in enumerate([("a", "b"), ("c",), ()]):
-        exposure = replace(exposure, source=file_source(path), identity=identity(path))
+        exposure = replace(exposure, source=file_source(path))
         move = LinearTransform.from_parameters(exposure.plane, (1.0 + number, 0.0))
         fit = ExposureFit(FitStatus.ALIGNED, move, governed=governed(*governors) if governors else None)
         target = tmp_path / str(number) / path.name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,8 +35,8 @@ _NAMES = "names.json"
 # Of the names of a claim, bytes: some hundred thousand exposures.
 _LONGEST = 10_000_000
 
-# What this run has claimed already; each thread is another run.
-_claimed: ContextVar[frozenset[Path]] = ContextVar("claimed", default=frozenset())
+# What this run has claimed already; each thread is another run, and so is a process that is forked meanwhile.
+_claimed: ContextVar[frozenset[tuple[int, Path]]] = ContextVar("claimed", default=frozenset())
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +63,9 @@ def claimed(paths: Iterable[Path]) -> Iterator[None]:
     OutputError
         If another run has claimed one of them, and keeps it for longer than `PATIENCE`; it says which run.
     """
-    wanted = {path.parent.resolve() / path.name for path in paths} - _claimed.get()
+    wanted = {(os.getpid(), path.parent.resolve() / path.name) for path in paths} - _claimed.get()
     names: dict[Path, set[str]] = defaultdict(set)
-    for path in wanted:
+    for _, path in wanted:
         names[path.parent].add(path.name)
     with ExitStack() as held:
         for folder in sorted(names):

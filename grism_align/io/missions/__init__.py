@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "all_facts",
+    "as_it_is",
     "check_undo",
     "distortion_models",
     "exposure_endings",
@@ -160,11 +161,10 @@ def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
         If it can't be read or used, or is of no mission that is known.
     """
     opened = _opened(source)
-    if not isinstance(opened, os.PathLike):
+    if isinstance(opened, FileSource):
+        opened = replace(opened, identity=identity_of(opened))
+    with _unchanged(opened):
         return mission_of(opened).read(opened)
-    known = identity_of(opened)
-    with unchanged(opened, known):
-        return replace(mission_of(opened).read(opened), identity=known)
 
 
 def identified(exposure: Exposure) -> Exposure:
@@ -175,9 +175,10 @@ def identified(exposure: Exposure) -> Exposure:
     ChangedError
         If the file is no longer the one that was read.
     """
-    if exposure.identity is None:
+    source = exposure.source
+    if not isinstance(source, FileSource) or source.identity is None:
         return exposure
-    return replace(exposure, identity=with_sum(_file(exposure), exposure.identity))
+    return replace(exposure, source=replace(source, identity=with_sum(source, source.identity)))
 
 
 def file_sum(exposure: Exposure) -> str:
@@ -188,9 +189,9 @@ def file_sum(exposure: Exposure) -> str:
     ChangedError
         If the file is no longer that.
     """
-    if exposure.identity is None:
-        return sha256_of(path_of(exposure.source))
-    return with_sum(_file(exposure), exposure.identity).sha256
+    known = _known(exposure.source)
+    path = path_of(exposure.source)
+    return sha256_of(path) if known is None else with_sum(path, known).sha256
 
 
 def require_unchanged(exposures: Iterable[Exposure]) -> None:
@@ -202,7 +203,23 @@ def require_unchanged(exposures: Iterable[Exposure]) -> None:
         Naming the first.
     """
     for exposure in exposures:
-        require_identity(exposure.source, exposure.identity)
+        require_identity(exposure.source, _known(exposure.source))
+
+
+def as_it_is(exposure: Exposure, sha256: str) -> Exposure:
+    """Return an exposure whose file a run has just replaced, as one that is read from the new file.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        As it was read.
+    sha256 : str
+        Of the new file.
+    """
+    source = exposure.source
+    if not isinstance(source, FileSource):
+        return exposure
+    return replace(exposure, source=replace(source, identity=identity(source, sha256)))
 
 
 def identity(source: Source | os.PathLike[str] | str, known_sum: str = "") -> Identity | None:
@@ -250,7 +267,7 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
     pixels = iter(_mission(exposure).pixels(exposure))
     while True:
         # each chip is opened when it is asked for
-        with _unchanged(exposure):
+        with _unchanged(exposure.source):
             found = next(pixels, None)
         if found is None:
             return
@@ -265,7 +282,7 @@ def read_keywords(exposure: Exposure) -> Mapping[str, Keyword]:
     InputError
         If they can't be read.
     """
-    with _unchanged(exposure):
+    with _unchanged(exposure.source):
         return _mission(exposure).keywords(exposure)
 
 
@@ -315,9 +332,10 @@ def write_exposure(
         If it is no longer what was read.
     """
     opened = _source(target)
-    with _read_once(exposure.source, opened, exposure.identity):
+    known = _known(exposure.source)
+    with _read_once(exposure.source, opened, known):
         digests = _mission(exposure).write(exposure, fit, opened, label, headerlet)
-    if exposure.identity is not None and exposure.identity.sha256 not in ("", digests.input):
+    if known is not None and known.sha256 not in ("", digests.input):
         raise ChangedError(exposure.source)
     return digests
 
@@ -379,10 +397,15 @@ def undo_exposure(
         return mission_of(opened).undo(opened, final)
 
 
+def _known(source: Source) -> Identity | None:
+    """Return what a source was when it was first read; None for what nobody else can change."""
+    return source.identity if isinstance(source, FileSource) else None
+
+
 @contextmanager
-def _unchanged(exposure: Exposure) -> Iterator[None]:
-    """Open what an exposure was read from in the block."""
-    with unchanged(_file(exposure), exposure.identity):
+def _unchanged(source: Source) -> Iterator[None]:
+    """Read a source in the block."""
+    with unchanged(str(source), _known(source)):
         yield
 
 
@@ -395,10 +418,6 @@ def _read_once(source: Source, target: Source, known: Identity | None) -> Iterat
     else:
         with unchanged(str(source), known):
             yield
-
-
-def _file(exposure: Exposure) -> str:
-    return str(exposure.source)
 
 
 def _mission(exposure: Exposure) -> Mission:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.files.claims import claimed, names_change
 from grism_align.io.files.staging import Staging, output_errors
-from grism_align.io.missions import identity, require_unchanged
+from grism_align.io.missions import as_it_is, require_unchanged
 from grism_align.io.record.file import write_record
 from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.results.checks import catalogs_read, keep_catalogs
@@ -75,7 +75,7 @@ def _as_they_are(exposures: ExposureSet, files: Mapping[str, FilePair]) -> Expos
 
     def now(exposure: Exposure) -> Exposure:
         made = files[exposure.key].output
-        return replace(exposure, identity=identity(exposure.source, made.sha256)) if made else exposure
+        return as_it_is(exposure, made.sha256) if made else exposure
 
     return replace(exposures, exposures=tuple(map(now, exposures.exposures)))
 

@@ -13,7 +13,7 @@ from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
 from grism_align.io.catalogs.reference import read_reference_catalog
-from grism_align.io.missions import file_source, identity
+from grism_align.io.missions import file_source
 from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.io.mosaics.files import read_grid
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, usual_scene
@@ -201,7 +201,7 @@ def _blanked(exposures, key, folder, dq=0):
         hdus["SCI"].data = np.random.default_rng(8).normal(0.7, 0.02, shape).astype(np.float32)
         hdus["DQ"].data = np.full(shape, dq, np.int16)
         hdus.writeto(copy)
-    other = replace(exposures[key], source=file_source(copy), identity=identity(copy))
+    other = replace(exposures[key], source=file_source(copy))
     changed = tuple(other if one.key == key else one for one in exposures.exposures)
     return replace(exposures, exposures=changed)
 
