@@ -93,7 +93,7 @@ def _distortion(sky: DetectorSky) -> Any:
     from astropy.modeling import bind_bounding_box
     from astropy.modeling.models import Identity, Shift
 
-    found = _whole_detector(sky.aperture)
+    found = whole_detector(sky.aperture)
     if any(sky.shift):
         found = _shift(*sky.shift) | found
     if any(sky.corner):
@@ -104,7 +104,8 @@ def _distortion(sky: DetectorSky) -> Any:
     return found
 
 
-def _whole_detector(aperture: Aperture) -> Any:
+def whole_detector(aperture: Aperture) -> Any:
+    """Return the transform from zero-based pixels of a whole detector to V2, V3 in arcsec, and its inverse."""
     from astropy.modeling.models import AffineTransformation2D, Mapping
 
     there, back = (_polynomials(terms) for terms in (aperture.to_ideal, aperture.from_ideal))
