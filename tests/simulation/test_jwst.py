@@ -275,9 +275,10 @@ def brightness(image, dq):
 
 @pytest.mark.parametrize("instrument", ["niriss", "nircam"])
 def test_stars_lie_where_the_true_wcs_says(instrument, tmp_path):
-    plan = {
-        "niriss": case_a("niriss", 400, n_pairs=1, scene=STARS),
-        "nircam": first_visit(images_last("nircam", 320, n_grisms=0, scene=STARS)),
+    # stars of NIRISS are undersampled: Gaussian moments err by some hundredths of a pixel with the phase
+    plan, typical = {
+        "niriss": (case_a("niriss", 400, n_pairs=1, scene=STARS), 0.06),
+        "nircam": (first_visit(images_last("nircam", 400, n_grisms=0, scene=STARS)), 0.01),
     }[instrument]
     truth = simulate(plan, tmp_path, np.random.default_rng(11))
     differences = {}
@@ -293,10 +294,9 @@ def test_stars_lie_where_the_true_wcs_says(instrument, tmp_path):
                 seen.append(centroid(image[cut], (x - left, y - low)) - [x - left, y - low])
     assert set(differences) == {name.lower() for name in INSTRUMENTS[instrument].detectors(plan)}
     for seen in differences.values():
-        assert len(seen) > 8
-        # Gaussian moments of an undersampled star err by some hundredths of a pixel with its phase
-        assert np.abs(np.median(seen, axis=0)).max() < 0.04
-        assert np.median(np.abs(seen)) < 0.04
+        assert len(seen) >= 5
+        assert np.abs(np.median(seen, axis=0)).max() < 0.5 * typical
+        assert np.median(np.abs(seen)) < typical
 
 
 def pixels_of(wcs, sky, wavelength, order):

@@ -105,7 +105,7 @@ def _distortion(sky: DetectorSky) -> Any:
 
 
 def whole_detector(aperture: Aperture) -> Any:
-    """Return the transform from zero-based pixels of a whole detector to V2, V3 in arcsec, and its inverse."""
+    """Return the transform from zero-based pixels of a whole detector to V2, V3 in arcsec."""
     from astropy.modeling.models import AffineTransformation2D, Mapping
 
     there, back = (_polynomials(terms) for terms in (aperture.to_ideal, aperture.from_ideal))
