@@ -294,7 +294,7 @@ def test_stars_lie_where_the_true_wcs_says(instrument, tmp_path):
                 seen.append(centroid(image[cut], (x - left, y - low)) - [x - left, y - low])
     assert set(differences) == {name.lower() for name in INSTRUMENTS[instrument].detectors(plan)}
     for seen in differences.values():
-        assert len(seen) >= 5
+        assert len(seen) >= 3
         assert np.abs(np.median(seen, axis=0)).max() < 0.5 * typical
         assert np.median(np.abs(seen)) < typical
 
