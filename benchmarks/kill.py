@@ -3,22 +3,22 @@
     python benchmarks/kill.py                                 # 50 kills of writing 20 files, and 50 in place
     python benchmarks/kill.py --what pipeline --kills 10      # the whole pipeline instead of its last part
     python benchmarks/kill.py --what undo --quick             # 6 kills, small exposures
-    python benchmarks/kill.py --what all --nproc 2 --kills 30 # everything; its processes are killed, or the parent
+    python benchmarks/kill.py --what all --nproc 2 --kills 30 # everything; its processes are killed, or it
 
-Exposures of Case A are simulated. A child process aligns, writes, corrects or undoes them and is killed: half of
-the times at a moment of the clock, half of the times within the instant in which the new files take their names,
-before or after one of the renamings (the clock would hardly ever find it). After each kill the script
-looks at every exposure: it must open, have its pixels bit for bit, and the WCS from before or the
-corrected one (in an output folder: be absent or corrected). Then the same run is started again (after a `shift` in
-place whose record is there, `apply`, as its error says) and must end with all corrected, the record fitting the
-files, mosaics too, and no temporary file left.
+Exposures of Case A are simulated. A child process aligns, writes, corrects or undoes them and is killed: half
+of the times at a moment of the clock, half of the times within the instant in which the new files take their
+names, before or after one of the renamings (the clock would hardly ever find it). After each kill the script
+looks at every exposure: it must open, have its pixels bit for bit, and the WCS from before or the corrected
+one (in an output folder: be absent or corrected). Then the same run is started again (after a `shift` in
+place whose record is there, `apply`, as its error says) and must end with all corrected, the record fitting
+the files, mosaics too, and no temporary file left.
 
 For `undo` each exposure has two corrections, of which a child process undoes the second, and the same call
 must end with all files as they were after the first: none still with the second, none without any. (Where
 the kill came when all were undone the call was complete, and giving it again would undo the first.)
 
-With `--nproc 2` one of the run's own processes is killed as well. The run must then say so and leave everything as it
-was.
+With `--nproc 2` one of the run's own processes is killed as well. The run must then say so and leave
+everything as it was.
 
 The table counts runs; *mixed* are those after which some files were new and others old, *strays* those that
 left a file which is no product, or any at all where a process of theirs was killed, and *orphans* those of
@@ -311,9 +311,9 @@ def _finished(job: Job, truth: Truth) -> str:
     for name, digest in ((name, one) for mosaic in record.mosaics for name, one in mosaic.files.items()):
         if hashlib.sha256((job.products / name).read_bytes()).hexdigest() != digest:
             return f"{name} is not the file on record"
-    for record in record.exposures.values():
-        path = Path(record.output.path)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != record.output.sha256:
+    for made in (exposure.output for exposure in record.exposures.values()):
+        path = Path(made.path)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != made.sha256:
             return f"{path.name} is not the file on record"
     return ""
 
