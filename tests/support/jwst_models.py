@@ -5,7 +5,7 @@ Import it in tests that skip without jwst and stdatamodels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gwcs
@@ -48,6 +48,8 @@ class Detector:
         Side of a pixel.
     angle : float, deg
         Of its columns against V3.
+    misplaced : (v2, v3), arcsec
+        How far from there it is.
     """
 
     name: str
@@ -55,6 +57,12 @@ class Detector:
     place: tuple[float, float]
     scale: float
     angle: float
+    misplaced: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def true(self) -> Detector:
+        """The same where it is."""
+        return replace(self, place=(self.place[0] + self.misplaced[0], self.place[1] + self.misplaced[1]))
 
 
 NIS = Detector("NIS", "NIRISS", (-290.0, -697.0), 0.0656, -0.57)
@@ -298,7 +306,7 @@ def true_sky(model: Any, detector: Detector, shot: Shot) -> Any:
     point(true, detector, shot.true)
     info = true.meta.wcsinfo
     plane = AttitudePlane(info.v2_ref, info.v3_ref, info.roll_ref)
-    return GwcsSky(parts_of(imaging_wcs(true, detector, size), "truth"), plane, None, (size, size))
+    return GwcsSky(parts_of(imaging_wcs(true, detector.true, size), "truth"), plane, None, (size, size))
 
 
 @dataclass(frozen=True, eq=False)
