@@ -20,7 +20,7 @@ def add_demo(subparsers: Subparsers) -> None:
         "shifts and rolls, run the pipeline on them and print what it recovered.",
     )
     parser.add_argument(
-        "--output_dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
+        "--output-dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (%(default)s)")
     parser.set_defaults(run=_demo)
