@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from grism_align.commands.console import LogFile
 from grism_align.commands.parser import Help
-from grism_align.values.errors import SettingsError
 from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def add_align(subparsers: Subparsers) -> None:
         "align",
         help="align exposures with each other and with the sky",
         usage="grism-align align INPUT... -o DIR [options]",
-        description="Align direct and grism exposures with each other and, by a catalog, with the sky.",
+        description="Align direct and grism exposures with each other and, given a catalog, the sky.",
         epilog=_CODES,
         formatter_class=_Curated,
         add_help=False,
@@ -56,7 +55,7 @@ def add_plan(subparsers: Subparsers) -> None:
         "plan",
         help="tell what align would read, do and write",
         usage="grism-align plan INPUT... [-o DIR] [options]",
-        description="Tell what align would do with the same arguments, from headers alone. Nothing is written.",
+        description="Tell what align would do with the same arguments, by headers alone; nothing is written.",
         epilog=_CODES,
         formatter_class=_Curated,
         add_help=False,
@@ -77,7 +76,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     inputs.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help="where results go")
     inputs.add_argument("--in-place", action="store_true", help="replace the input files instead")
     inputs.add_argument(
-        "--exclude", action="append", default=[], metavar="NAME", help="leave out this exposure or 'wild*card'"
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out this exposure or 'wild*card'",
     )
     inputs.add_argument("--product", metavar="NAME", help="what results are called (default: by the input)")
     _add_choices(parser.add_argument_group("what is done"))

@@ -18,13 +18,13 @@ def add_completion(subparsers: Subparsers) -> None:
         "completion",
         help="have the shell complete commands and options",
         description="Print what has a shell complete commands, options and parameters on the tab key. Put "
-        '\'eval "$(grism-align completion bash)"\' into ~/.bashrc, or the same with zsh into ~/.zshrc.',
+        "'eval \"$(grism-align completion bash)\"' into ~/.bashrc, or the same with zsh into ~/.zshrc.",
     )
     parser.add_argument("shell", choices=_SHELLS, metavar="SHELL", help=", ".join(_SHELLS))
     parser.set_defaults(run=_completion)
 
 
 def _completion(options: argparse.Namespace) -> None:
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    print(argcomplete.shellcode(["grism-align"], shell=options.shell))
+    print(shellcode(["grism-align"], shell=options.shell))

@@ -68,7 +68,7 @@ class _Terminal(logging.Handler):
     def __init__(self, loudness: Loudness) -> None:
         super().__init__(loudness.level)
         if not loudness.is_verbose:
-            self.addFilter(lambda record: not getattr(record, *FOR_FILE, False))
+            self.addFilter(lambda record: not hasattr(record, *FOR_FILE))
             self.addFilter(_Sparse())
             self.addFilter(lambda record: record.name.startswith(_OURS))
 

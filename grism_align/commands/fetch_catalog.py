@@ -41,7 +41,7 @@ def add_fetch_catalog(subparsers: Subparsers) -> None:
             f"--{parameter.name.replace('_', '-')}",
             type=kind,
             metavar="VALUE",
-            help=f"{parameter.help}{unit}{shown}"
+            help=f"{parameter.help}{unit}{shown}",
         )
     parser.add_argument("--refresh", action="store_true", help="fetch anew what the cache has")
     parser.add_argument(

@@ -31,8 +31,8 @@ def add_table(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "table",
         help="print or write the results of a run as a table",
-        description="Print what is on record of exposures (fits) or of their matched sources (matches), or write "
-        "it as ECSV, CSV, FITS, VOTable, parquet, LaTeX, HTML or text.",
+        description="Print what is on record of exposures (fits) or of their matched sources "
+        "(matches), or write it as ECSV, CSV, FITS, VOTable, parquet, LaTeX, HTML or text.",
     )
     parser.add_argument("provenance", type=Path, metavar="RECORD", help="the record, *_provenance.asdf")
     parser.add_argument(
@@ -72,7 +72,8 @@ def _chosen(table: Table, columns: str | None) -> Table:
     for name in names:
         if name not in table.colnames:
             meant = did_you_mean(name, table.colnames) or f"; there are {', '.join(table.colnames)}"
-            raise SettingsError("columns", name, f"no such column{meant}")
+            parameter = "columns"
+            raise SettingsError(parameter, name, f"no such column{meant}")
     return table[names]
 
 

@@ -130,7 +130,8 @@ def choice_of(assignment: str) -> Choice:
     """
     name, equals, text = assignment.partition("=")
     if not equals:
-        raise SettingsError("--set", assignment, "give STEP.PARAMETER=VALUE")
+        option = "--set"
+        raise SettingsError(option, assignment, "give STEP.PARAMETER=VALUE")
     step, parameter = _found(name)
     return _checked(step, parameter, _understood(parameter, text.strip()))
 
@@ -229,7 +230,9 @@ def _checked(step: str, parameter: Parameter, value: Any) -> Choice:
         wrong = [str(one) for one in _items(value) if str(one) not in parameter.choices]
         meant = did_you_mean(wrong[0], parameter.choices) if wrong else ""
         allowed = f"{str(error).partition(': ')[2]}{meant}"
-        raise SettingsError(full_name(step, parameter.name), ",".join(map(str, _items(value))), allowed) from None
+        raise SettingsError(
+            full_name(step, parameter.name), ",".join(map(str, _items(value))), allowed
+        ) from None
     return Choice(step, parameter, value)
 
 

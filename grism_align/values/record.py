@@ -154,7 +154,9 @@ class Detections:
     source: Ints = recorded("Number of the source in the relative frame.", shape=("n",))
     id: Ints = recorded("Its `id` in the exposure's own catalog.", shape=("n",))
     chip: Ints = recorded("Number of the chip that shows it.", shape=("n",))
-    x: Floats = recorded("Column, zero at the centre of the first pixel, distorted frame.", unit="pixel", shape=("n",))
+    x: Floats = recorded(
+        "Column, zero at the centre of the first pixel, distorted frame.", unit="pixel", shape=("n",)
+    )
     y: Floats = recorded("Row, likewise.", unit="pixel", shape=("n",))
     mag: Floats = recorded("AB magnitude in this exposure.", unit="mag", shape=("n",))
     ra: Floats = recorded("Right ascension by the corrected WCS.", unit="deg", shape=("n",))
@@ -201,8 +203,8 @@ class ExposureRecord:
         "for a direct exposure, or where that was not asked for."
     )
     detections: Detections | None = recorded(
-        "Where a direct exposure saw the sources of its fits; null for a grism exposure, or where its catalog is "
-        "not at hand.",
+        "Where a direct exposure saw the sources of its fits; null for a grism exposure, or where its "
+        "catalog is not at hand.",
         default=None,
     )
 

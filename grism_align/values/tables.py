@@ -5,7 +5,6 @@ Names of units and descriptions are those that the record declares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from grism_align.values.solution import ExposureFit, Governed, Residuals
 from grism_align.values.trace import SpectralCheck, TraceCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from grism_align.values.failure import Remark
 
@@ -111,7 +110,7 @@ def _masked(values: Iterable[Any], column: _Column) -> MaskedColumn:
     else:
         missing = np.array([one is None or not np.isfinite(one) for one in values], dtype=bool)
         known = [0 if gap else one for one, gap in zip(values, missing, strict=True)]
-        numbers = np.array(known, dtype=column.kind)
+        numbers: np.ndarray[Any, Any] = np.array(known, dtype=column.kind)
         digits = column.digits
         made = MaskedColumn(numbers if digits is None else np.round(numbers, digits) + 0, mask=missing)
     made.unit = column.unit or None
@@ -119,7 +118,7 @@ def _masked(values: Iterable[Any], column: _Column) -> MaskedColumn:
     return made
 
 
-def _declared(cls: type[Any], name: str) -> tuple[str, str]:
+def _declared(cls: Any, name: str) -> tuple[str, str]:
     """Return what a field is and its unit, as it is declared for the record."""
     one = next(each for each in declarations_of(cls) if each.name == name)
     return one.help.replace("`", "").rstrip("."), _UNITS.get(one.unit, one.unit)
@@ -179,7 +178,9 @@ def _governors(_: str, record: ExposureRecord) -> str:
 
 def _of_displacement() -> Iterable[_Column]:
     at = "at the exposure's own reference point"
-    yield _Column("shift_east", f"Whole correction to the east, {at}", "mas", float, partial(_shift, axis=0), 3)
+    yield _Column(
+        "shift_east", f"Whole correction to the east, {at}", "mas", float, partial(_shift, axis=0), 3
+    )
     yield _Column("shift_north", "The same to the north", "mas", float, partial(_shift, axis=1), 3)
     yield _Column("shift_px", "Length of the shift", "pix", float, _shift_px, 5)
     for name, digits in (("roll", 7), ("scale", 9), ("skew", 7), ("error", 4)):

@@ -37,11 +37,13 @@ def closing_table(exposures: ExposureSet, *, wide: bool = False) -> str:
 
     Notes
     -----
-    Shift and roll are the whole correction, at the exposure's own reference point; the error is the claimed one
-    of an axis. Direct exposures are corrected by the sources matched with others, grism exposures by the
+    Shift and roll are the whole correction, at the exposure's own reference point; the error is the claimed
+    one of an axis. Direct exposures are corrected by the sources matched with others, grism exposures by the
     direct exposures named. A line separates visits.
     """
-    table = summary_table(exposures) if wide else "\n".join([*_lines(exposures), *_wrapped(_below(exposures))])
+    table = (
+        summary_table(exposures) if wide else "\n".join([*_lines(exposures), *_wrapped(_below(exposures))])
+    )
     return "\n".join([table, *_wrapped(_frame_and_sum(exposures))])
 
 
@@ -61,7 +63,9 @@ def _lines(exposures: ExposureSet) -> Iterator[str]:
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     """Texts to the left, numbers to the right."""
     texts, numbers = {0, 1, 2, 6}, zip(row, widths, strict=True)
-    cells = (cell.ljust(width) if at in texts else cell.rjust(width) for at, (cell, width) in enumerate(numbers))
+    cells = (
+        cell.ljust(width) if at in texts else cell.rjust(width) for at, (cell, width) in enumerate(numbers)
+    )
     return "  ".join(cells).rstrip()
 
 

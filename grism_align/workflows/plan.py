@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
 
-# Seconds of one core of a machine of 2024: to start and to report, for a million pixels of a direct exposure, for
-# one of a grism exposure whose spectra are measured, and to write a megabyte.
+# Seconds of one core of a machine of 2024: to start and to report, for a million pixels of a direct exposure,
+# for one of a grism exposure whose spectra are measured, and to write a megabyte.
 _START, _MEASURE, _SPECTRA, _WRITE = 6.0, 0.5, 1.4, 0.012
 # Bytes: of Python and the packages, and for each pixel of the largest exposure.
 _PROGRAM, _PER_PIXEL = 180e6, 40

@@ -50,7 +50,8 @@ def _of_relative(exposures: ExposureSet) -> Iterator[str]:
     aligned = {key: fit for key, fit in fits.items() if fit.is_aligned}
     frames = len({fit.frame for fit in aligned.values()})
     into = "" if frames < 2 else f" in {frames} frames that share no source"
-    yield f"{len(aligned)} of {_count(len(fits), 'direct exposure')} aligned{into}{_quality(aligned.values())}"
+    of = _count(len(fits), "direct exposure")
+    yield f"{len(aligned)} of {of} aligned{into}{_quality(aligned.values())}"
     yield from _moved(exposures, aligned)
 
 
@@ -72,7 +73,8 @@ def _of_absolute(exposures: ExposureSet) -> Iterator[str]:
 def _of_grisms(exposures: ExposureSet) -> Iterator[str]:
     fits = exposures.grism.fits
     aligned = {key: fit for key, fit in fits.items() if fit.transform is not None}
-    errors = [shift_error(exposures[key], fit.transform).pixels for key, fit in aligned.items() if fit.transform]
+    claimed = ((exposures[key], fit.transform) for key, fit in aligned.items())
+    errors = [shift_error(grism, transform).pixels for grism, transform in claimed if transform]
     known = [error for error in errors if np.isfinite(error) and error > 0]
     good = f", to {max(known):.3f} px or better" if known else ""
     yield f"{len(aligned)} of {_count(len(fits), 'grism exposure')} corrected{good}"

@@ -31,7 +31,7 @@ def source_positions(
 def corrected_positions(
     exposure: Exposure, catalog: SourceCatalog, correction: LinearTransform | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sky positions (N, 2) in deg by the corrected WCS, and errors (N, 2) in mas to east and north.
+    """Return sky positions (N, 2) in deg by the corrected WCS, and errors (N, 2) in mas, east and north.
 
     Parameters
     ----------

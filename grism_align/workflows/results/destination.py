@@ -198,8 +198,11 @@ class Destination:
         -------
         HeaderletWanted
         """
-        file = self.folder / f"{exposure.key}_hlet.fits" if self.headerlets == "file" else None
+        file = self._headerlet_file(exposure) if self.headerlets == "file" else None
         return HeaderletWanted(file, attach=self.headerlets == "attach")
+
+    def _headerlet_file(self, exposure: Exposure) -> Path:
+        return self.folder / f"{exposure.key}_hlet.fits"
 
     def products(self, exposures: ExposureSet) -> tuple[Path, ...]:
         """Return the files beside the exposures, mosaics and logs apart, that a whole run writes.
@@ -215,8 +218,8 @@ class Destination:
         paths += [self.sources(product), self.reference(product)]
         tables = [*(self.table(product, name) for name in TABLES), *map(self.catalog, exposures.direct)]
         paths += [path for table in tables for path in self.forms(table)]
-        headerlets = (self.headerlet(each).file for each in exposures.exposures)
-        paths += [path for path in headerlets if path]
+        if self.headerlets == "file":
+            paths += [self._headerlet_file(each) for each in exposures.exposures]
         if self.with_regions:
             paths += [self.folder / f"{each.key}.reg" for each in exposures.direct]
         return tuple(paths)

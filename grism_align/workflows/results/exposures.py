@@ -136,7 +136,7 @@ def write_exposures(
 def _write(job: _Job) -> tuple[str, str | None]:
     """Write; return SHA-256 of the file that was read, and of the one that was written, if one was."""
     if job.catalog is not None:
-        on_sky = with_sky(job.catalog, job.exposure, job.correction and job.correction.fit)
+        on_sky = with_sky(job.catalog, job.exposure, job.correction.fit if job.correction else None)
         for path in job.catalog_paths:
             write_source_catalog(on_sky, path)
     done = job.correction

@@ -14,9 +14,8 @@ from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
 from grism_align.io.files.tables import write_table
 from grism_align.io.missions import file_source
-from grism_align.values.tables import TABLES
 from grism_align.workflows.associate import build_association
-from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
+from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of, tables_of
 from grism_align.workflows.results.record import aligned_sources, make_record, reference_record
 
 if TYPE_CHECKING:
@@ -180,9 +179,9 @@ def _add_mosaics(results: Results, out: Staging) -> None:
 def _write_tables(results: Results, out: Staging) -> None:
     """Write exposures and measurements as tables, for people and their programs."""
     destination, record = results.findings.destination, results.record
-    for name, make in TABLES.items():
+    for name, table in tables_of(record).items():
         for path in destination.forms(destination.table(record.product, name)):
-            write_table(make(record.exposures, record.product), out.path(path))
+            write_table(table, out.path(path))
 
 
 def _write_report(results: Results, out: Staging) -> None:
