@@ -92,7 +92,7 @@ def _cut(result: ExposureSet) -> tuple[tuple[Spectrum, ...], NDArray[np.float64]
                 cut.setdefault(each.row, []).append(each.cutout)
     mag = next(iter(survey.sources.values())).mag
     rows = [row for row, cutouts in sorted(cut.items()) if len(cutouts) == len(result.grisms)]
-    spectra = tuple(Spectrum(row, 1, tuple(cut[row]), span.first - 2.0, span.length) for row in rows)
+    spectra = tuple(Spectrum(row, 1, tuple(cut[row]), span.first, span.length) for row in rows)
     return spectra, mag[rows]
 
 

@@ -62,4 +62,4 @@ def _spectrum(number, rng, offsets, strength, has_line):
                 exposure, np.where(near, data, 0.0), weight, along, across, np.full(LENGTH, _SLOPE)
             )
         )
-    return Spectrum(number, 1, tuple(cutouts), FIRST - 2.0, LENGTH)
+    return Spectrum(number, 1, tuple(cutouts), FIRST, LENGTH)

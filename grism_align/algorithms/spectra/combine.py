@@ -18,14 +18,13 @@ _COMMON = 100.0
 
 
 @dataclass(frozen=True, eq=False)
-class SpectralMeasurement:
-    """What spectra tell of N grism exposures that share their templates.
+class PixelOffsets:
+    """By how much spectra of N grism exposures lie from where they are predicted.
 
     Parameters
     ----------
     offset : (N, 2) ndarray, pixels
-        By which spectra lie from where they are predicted, along and across the dispersion, up to what all
-        have in common.
+        Along and across the dispersion.
     covariance : (2N, 2N) ndarray, pixels^2
         Of the offsets, along before across.
     """
@@ -34,35 +33,20 @@ class SpectralMeasurement:
     covariance: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Combined:
-    """Where spectra of N exposures lie when both is known.
-
-    Parameters
-    ----------
-    offset : (N, 2) ndarray, pixels
-        From where they were predicted, along and across the dispersion.
-    covariance : (2N, 2N) ndarray, pixels^2
-        Of these.
-    """
-
-    offset: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-
-def combine(measured: SpectralMeasurement, prior: NDArray[np.float64]) -> Combined:
+def combine(measured: PixelOffsets, prior: NDArray[np.float64]) -> PixelOffsets:
     """Weigh what spectra say against what direct exposures left open.
 
     Parameters
     ----------
-    measured : SpectralMeasurement
-        Of N exposures.
+    measured : PixelOffsets
+        Of N exposures that share their templates, up to what all have in common.
     prior : (2N, 2N) ndarray, pixels^2
         Covariance of the offsets before any spectrum is seen, which are expected to be zero.
 
     Returns
     -------
-    Combined
+    PixelOffsets
+        When both is known.
 
     Notes
     -----
@@ -74,15 +58,15 @@ def combine(measured: SpectralMeasurement, prior: NDArray[np.float64]) -> Combin
     common = np.kron(np.full((n, n), _COMMON**2), np.eye(2))
     gain = np.linalg.solve(prior + measured.covariance + common, prior).T
     left = prior - gain @ prior
-    return Combined((gain @ measured.offset.ravel()).reshape(n, 2), 0.5 * (left + left.T))
+    return PixelOffsets((gain @ measured.offset.ravel()).reshape(n, 2), 0.5 * (left + left.T))
 
 
-def log_evidence(measured: SpectralMeasurement, prior: NDArray[np.float64]) -> float:
+def log_evidence(measured: PixelOffsets, prior: NDArray[np.float64]) -> float:
     """Return the log probability of what was measured, given how offsets were expected to scatter.
 
     Parameters
     ----------
-    measured : SpectralMeasurement
+    measured : PixelOffsets
         Of N exposures.
     prior : (2N, 2N) ndarray, pixels^2
         As for `combine`.

@@ -10,7 +10,6 @@ import numpy as np
 from grism_align.algorithms.spectra.solution import Solved, solve
 from grism_align.algorithms.spectra.template import (
     KNOTS_ACROSS,
-    PER_PIXEL,
     SpectrumCutout,
     TemplateFit,
     TemplatePrior,
@@ -27,21 +26,19 @@ _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
 # Spectra are left out that have together no more than the rest of this in what is known.
 _ENOUGH, _FEWEST = 0.98, 10
-# Second differences from pixel to pixel that are expected before any are seen, of a spectrum's height: of a
-# continuum, and of an order that is hardly dispersed, with fewer pixels than these.
-_BEND, _COMPACT_BEND, _COMPACT = 0.03, 0.3, 40
-_LEAST_BEND = 6e-3
+# Second differences from pixel to pixel of a spectrum's height: expected before any are seen, and at least.
+_BEND, _LEAST_BEND = 0.03, 6e-3
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
-# Pixels by which spectra are followed, and by which templates are longer than these to either side.
-_FARTHEST, _SPARE = 5.0, 6
+# Pixels by which spectra are followed, and by which templates are longer than these to either side: splines
+# reach two farther.
+_FARTHEST, _SPARE = 5.0, 8
 _FAR_APART = 1000.0  # pixels, by which stretches are counted
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 _TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
-_FAR = (
-    8.0  # sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that
-)
+# Sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that.
+_FAR = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +48,7 @@ class Spectrum:
     Parameters
     ----------
     source, order : int
-        Numbers of the source and of the order.
+        Numbers of the source and of the order, which is that of one chip.
     cutouts : tuple of SpectrumCutout
         Its pixels.
     first : float, pixels
@@ -117,18 +114,18 @@ def measure_offsets(
     tracked = [_tracked(each) for each in spectra if len(each.cutouts) > 1]
     if not tracked:
         return None
-    bends = {each.order: _first_bend(each) for each in spectra}
+    bends = {each.order: np.full(_n_knots(each), _BEND) for each in spectra}
     offsets, stretch = np.zeros((len(places), 2)), np.zeros(2)
     for number in range(_ROUNDS):
         is_rough = number < _ROUGH
         used = tracked[:_BRIGHTEST] if is_rough else tracked
-        own = [each.shifted(offsets, places, stretch) for each in used]
+        levers = np.array([each.center * places / _FAR_APART for each in used])
+        own = [_shifted(offsets, lever @ stretch) for lever in levers]
         fits = [
             each.fit(shifted, bends, None if is_rough else rng)
             for each, shifted in zip(used, own, strict=True)
         ]
         noise = [each.own_of(fit) for each, fit in zip(used, fits, strict=True)]
-        levers = np.array([each.center * places / _FAR_APART for each in used])
         solved = solve(fits, noise, levers, stretch)
         offsets, stretch = offsets + solved.step, stretch + solved.stretch
         bends = _expected_bends(used, fits, bends) if is_rough else bends
@@ -193,23 +190,14 @@ class _Tracked:
     center: float
     own: NDArray[np.float64] | None = None
 
-    def shifted(
-        self, offsets: NDArray[np.float64], places: NDArray[np.float64], stretch: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the offsets of this spectrum: those of the exposures, and what a stretch adds, (E, 2)."""
-        along = self.center * places @ stretch / _FAR_APART
-        shifted = offsets + np.column_stack([along, np.zeros(len(along))])
-        return np.clip(shifted, -_FARTHEST, _FARTHEST)
-
     @property
     def first(self) -> float:
         """Distance of the first knot from the place of the source, along the dispersion, pixels."""
         return self.spectrum.first - _SPARE
 
-    def own_of(self, fit: TemplateFit) -> NDArray[np.float64]:
-        """Return the part of a fit's variance that is only the noise's, as far as it's known."""
-        own = self.own if fit.own is None else fit.own
-        return np.zeros_like(fit.variance) if own is None else own
+    def own_of(self, fit: TemplateFit) -> NDArray[np.float64] | None:
+        """Return the part of a fit's variance that is only the noise's; None where it isn't known."""
+        return self.own if fit.own is None else fit.own
 
     def fit(
         self,
@@ -230,9 +218,8 @@ class _Tracked:
             _robust(cutout, residual, is_first=is_first)
             for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
         )
-        own = self.own if fit.own is None else fit.own
         lines, center = self._with_lines(fit, offsets), self._center(fit)
-        return replace(self, weights=weights, lines=lines, own=own, center=center)
+        return replace(self, weights=weights, lines=lines, own=self.own_of(fit), center=center)
 
     def _center(self, fit: TemplateFit) -> float:
         """Return the mean distance from the source of what tells offsets along the dispersion."""
@@ -249,7 +236,7 @@ class _Tracked:
         each = zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True)
         for cutout, pixel_weight, residual in each:
             along, across = offsets[cutout.exposure]
-            knot = np.rint(PER_PIXEL * (cutout.along - along - self.first)).astype(int)
+            knot = np.rint(cutout.along - along - self.first).astype(int)
             up = cutout.across - across
             height = np.where(np.abs(up) < _REACH, np.interp(up, KNOTS_ACROSS, self.height), 0.0)
             np.add.at(excess, knot, (pixel_weight * height * residual).sum(axis=0))
@@ -263,12 +250,13 @@ class _Tracked:
         return lines
 
 
-def _first_bend(spectrum: Spectrum) -> NDArray[np.float64]:
-    return np.full(_n_knots(spectrum), _COMPACT_BEND if spectrum.length < _COMPACT else _BEND)
+def _shifted(offsets: NDArray[np.float64], along: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the offsets of a spectrum: those of the exposures, and what a stretch adds along, (E, 2)."""
+    return np.clip(offsets + np.column_stack([along, np.zeros(len(along))]), -_FARTHEST, _FARTHEST)
 
 
 def _n_knots(spectrum: Spectrum) -> int:
-    return PER_PIXEL * (spectrum.length + 5 + 2 * _SPARE) + 4
+    return spectrum.length + 2 * _SPARE + 5
 
 
 def _tracked(spectrum: Spectrum) -> _Tracked:

@@ -50,7 +50,7 @@ class Solved:
 
 def solve(
     fits: Sequence[TemplateFit],
-    own: Sequence[NDArray[np.float64]],
+    own: Sequence[NDArray[np.float64] | None],
     levers: NDArray[np.float64],
     stretch: NDArray[np.float64],
 ) -> Solved:
@@ -61,7 +61,7 @@ def solve(
     fits : sequence of TemplateFit
         Of S spectra.
     own : sequence of (2E, 2E) ndarray
-        The part of each one's variance that is only the noise's.
+        The part of each one's variance that is only the noise's; nothing is taken off where it isn't known.
     levers : (S, E, 2) ndarray
         By how much the stretch in x and in y shifts each spectrum in each exposure along the dispersion.
     stretch : (2,) ndarray
@@ -80,7 +80,10 @@ def solve(
     Methodology 28, 169).
     """
     variance = np.array([fit.variance for fit in fits])
-    scores = _Scores(np.array([fit.gradient for fit in fits]), variance, variance - np.array(own), levers)
+    information = np.array(
+        [each if noise is None else each - noise for each, noise in zip(variance, own, strict=True)]
+    )
+    scores = _Scores(np.array([fit.gradient for fit in fits]), variance, information, levers)
     n_exposures = scores.size // 2
     excess = np.ones((len(fits), 2))
     for _ in range(_ITERATIONS):
@@ -169,10 +172,14 @@ class _Scores:
 
 def _gauge(n_exposures: int) -> NDArray[np.float64]:
     """Hold what spectra can't tell: offsets of exposures that share none, the mean of all, a stretch."""
-    mean = np.kron(np.ones((n_exposures, n_exposures)), np.eye(2))
-    gauge = np.diag(np.append(np.full(2 * n_exposures, _FREE**-2), np.full(2, _STRETCH**-2)))
-    gauge[:-2, :-2] += mean / _FREE**2
+    gauge = _expected(n_exposures)
+    gauge[:-2, :-2] += np.kron(np.ones((n_exposures, n_exposures)), np.eye(2)) / _FREE**2
     return gauge
+
+
+def _expected(n_exposures: int) -> NDArray[np.float64]:
+    """Return the precision that offsets and the stretch have beforehand."""
+    return np.diag(np.append(np.full(2 * n_exposures, _FREE**-2), np.full(2, _STRETCH**-2)))
 
 
 def _pulls(scores: _Scores, axis: int) -> NDArray[np.float64]:
@@ -198,8 +205,7 @@ def _covariance(scores: _Scores, excess: NDArray[np.float64]) -> NDArray[np.floa
         gained /= np.tile(np.clip(1.0 - scores.told(excess), _LEAST_LEFT, None), size // 2)
         gained = np.einsum("sip,si->sp", scores.design, gained)
         # What holds offsets that no spectrum tells, and the stretch, is in the normal matrix too.
-        held = np.diag(np.append(np.full(size, _FREE**-2), np.full(2, _STRETCH**-2)))
-        found = inverse @ (gained.T @ gained + held) @ inverse
+        found = inverse @ (gained.T @ gained + _expected(size // 2)) @ inverse
     contrast = np.eye(size) - np.kron(np.full((size // 2, size // 2), 2.0 / size), np.eye(2))
     found = found[:size, :size] + np.diag(np.tile(_SAMPLING**2, size // 2))
     return np.asarray(contrast @ found @ contrast)

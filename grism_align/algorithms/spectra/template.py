@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 #: Pixels to either side of the trace that a template covers.
 HALF_WIDTH = 4.5
 
-#: Knots in a pixel along the dispersion.
-PER_PIXEL = 1
-_ACROSS = 0.75  # pixels between knots across it
+_ACROSS = 0.75  # pixels between knots across the dispersion; along it they are a pixel apart
 _OUTER = int(np.ceil(HALF_WIDTH / _ACROSS)) + 1
 #: Heights of the knots above the trace, pixels.
 KNOTS_ACROSS = _ACROSS * np.arange(-_OUTER, _OUTER + 1)
@@ -119,7 +117,7 @@ class _Sampled:
     def rows(self, k: int) -> slice:
         """Return the k-th of the splines along the dispersion that each column sees."""
         first = self.first + k
-        return slice(first, first + PER_PIXEL * (len(self.data) - 1) + 1, PER_PIXEL)
+        return slice(first, first + len(self.data))
 
     def columns(self, surface: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the coefficients across the dispersion in each column, (C, m)."""
@@ -197,7 +195,7 @@ def _noise(weight: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.
 
 
 def _sampled(cutout: SpectrumCutout, offset: NDArray[np.float64], first: float) -> _Sampled:
-    along = PER_PIXEL * (cutout.along[0] - offset[0] - first)
+    along = cutout.along[0] - offset[0] - first
     number = int(np.floor(along))
     up = (cutout.across - offset[1] + cutout.slope * offset[0]).T
     from_knots = (up[:, :, None] - KNOTS_ACROSS) / _ACROSS
@@ -206,7 +204,7 @@ def _sampled(cutout: SpectrumCutout, offset: NDArray[np.float64], first: float) 
         cutout.exposure,
         number - 1,
         _spline(along - number + 1.0 - near),
-        PER_PIXEL * _spline_slope(along - number + 1.0 - near),
+        _spline_slope(along - number + 1.0 - near),
         _spline(from_knots),
         _spline_slope(from_knots) / _ACROSS,
         cutout.data.T,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from grism_align.algorithms.propagation.drift import FACTORS, with_learnt, with_
 from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
 from grism_align.algorithms.spectra.combine import (
-    SpectralMeasurement,
+    PixelOffsets,
     combine,
     in_pixels,
     log_evidence,
@@ -123,8 +122,10 @@ def correct_by_spectra(
     groups = [(found, group) for found in grisms for group in _groups(survey, found)]
     named = {", ".join(group.keys): group for _, group in groups}
     measured = executor.map(_measured, named, "Measuring the spectra of")
+    everything = survey.exposures
+    variances = own_variances(everything.direct, everything.relative)
     told = [
-        _told(survey, found, group, one, settings)
+        _told(survey, found, group, one, variances, settings)
         for (found, group), one in zip(groups, measured, strict=True)
         if one is not None
     ]
@@ -170,9 +171,7 @@ def _is_near(survey: Survey, exposure: Exposure) -> bool:
 
 def _angle(survey: Survey, exposure: Exposure) -> float:
     """Return the position angle of a row, deg."""
-    transform = survey.solution[exposure.key].transform
-    assert transform is not None
-    east, north = pixel_axes(exposure, transform)[:, 0]
+    east, north = pixel_axes(exposure, _transform(survey.solution[exposure.key]))[:, 0]
     return float(np.degrees(np.arctan2(north, east)))
 
 
@@ -197,7 +196,7 @@ def _measured(group: _Group) -> _Measured | None:
     shared = {source: cuts for source, cuts in sorted(cut.items()) if len(cuts) > 1}
     chosen = dict(list(shared.items())[: group.n_spectra])
     spectra = [
-        Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first - 2.0, spans[chip].length)
+        Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first, spans[chip].length)
         for (row, chip), cuts in chosen.items()
     ]
     places = _places(chosen.values(), len(group.jobs))
@@ -232,7 +231,7 @@ class _Told:
         The exposures.
     measured : _Measured
         Their offsets.
-    told : SpectralMeasurement
+    told : PixelOffsets
         Those less what changes over the detector.
     is_usable : (N,) ndarray of bool
         Exposures that show the spectra.
@@ -244,7 +243,7 @@ class _Told:
 
     group: _Group
     measured: _Measured
-    told: SpectralMeasurement
+    told: PixelOffsets
     is_usable: NDArray[np.bool_]
     axes: NDArray[np.float64]
     left_open: OpenErrors
@@ -255,7 +254,12 @@ class _Told:
 
 
 def _told(
-    survey: Survey, found: GrismOffsets, group: _Group, measured: _Measured, settings: GrismSettings
+    survey: Survey,
+    found: GrismOffsets,
+    group: _Group,
+    measured: _Measured,
+    variances: Mapping[str, float],
+    settings: GrismSettings,
 ) -> _Told:
     chip = group.jobs[0].exposure.chips[0]
     model = group.models.get(chip.window.chip) or next(iter(group.models.values()))
@@ -264,15 +268,11 @@ def _told(
     strength = measured.offsets.strength
     is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, _UNKNOWN**2), 2))
-    told = SpectralMeasurement(
-        measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown
-    )
-    everything = survey.exposures
+    told = PixelOffsets(measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown)
     members = [job.exposure for job in group.jobs]
     axes = np.array([pixel_axes(each, _transform(survey.solution[each.key])) for each in members])
-    variances = own_variances(everything.direct, everything.relative)
     radius = settings.propagation.pairing_radius
-    left_open = open_errors(members, survey.solution, everything.exposures, variances, radius)
+    left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
     return _Told(group, measured, told, is_usable, axes, left_open)
 
 
@@ -286,13 +286,12 @@ def _learnt(told: Sequence[_Told], given: GrismSettings) -> GrismSettings:
     if not (told and given.propagation.learn_errors and given.propagation.drift_error > 0):
         return given
     likelihood = np.array(
-        [[_evidence(told, given, *factors) for factors in product([drift], FACTORS)] for drift in FACTORS]
+        [[_evidence(told, with_sizes(given, drift, dither)) for dither in FACTORS] for drift in FACTORS]
     )
     return with_learnt(given, likelihood)
 
 
-def _evidence(told: Sequence[_Told], given: GrismSettings, drift: float, dither: float) -> float:
-    settings = with_sizes(given, drift, dither)
+def _evidence(told: Sequence[_Told], settings: GrismSettings) -> float:
     return sum(log_evidence(one.told, one.prior(settings)) for one in told)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grism_align.algorithms.spectra.combine import (
-    SpectralMeasurement,
+    PixelOffsets,
     combine,
     in_pixels,
     log_evidence,
@@ -21,7 +21,7 @@ SHIFTS = st.floats(-1.0, 1.0)
 
 def test_a_good_exposure_gives_the_zero_to_those_that_nothing_else_tells():
     prior = np.kron(np.diag([1e-6, 1.0, 1.0]), np.eye(2))
-    measured = SpectralMeasurement(np.array([[0.3, 0.1], [0.5, -0.2], [0.0, 0.0]]), 1e-6 * np.eye(6))
+    measured = PixelOffsets(np.array([[0.3, 0.1], [0.5, -0.2], [0.0, 0.0]]), 1e-6 * np.eye(6))
     found = combine(measured, prior)
     assert found.offset == pytest.approx(measured.offset - measured.offset[0], abs=1e-3)
     assert np.sqrt(np.diag(found.covariance)) == pytest.approx(np.full(6, 1.4e-3), abs=6e-4)
@@ -32,14 +32,14 @@ def test_the_common_zero_of_the_spectra_does_not_matter(along, across):
     rng = np.random.default_rng(1)
     prior = np.kron(np.diag([0.1, 0.2, 0.3]), np.eye(2))
     offset = rng.normal(size=(3, 2))
-    moved = SpectralMeasurement(offset + np.array([along, across]), 0.01 * np.eye(6))
-    found = combine(SpectralMeasurement(offset, 0.01 * np.eye(6)), prior)
+    moved = PixelOffsets(offset + np.array([along, across]), 0.01 * np.eye(6))
+    found = combine(PixelOffsets(offset, 0.01 * np.eye(6)), prior)
     assert combine(moved, prior).offset == pytest.approx(found.offset, abs=1e-3)
 
 
 def test_without_information_what_was_given_stays():
     prior = np.kron(np.diag([0.1, 0.2]), np.eye(2))
-    found = combine(SpectralMeasurement(np.ones((2, 2)) * [[1], [-1]], 1e8 * np.eye(4)), prior)
+    found = combine(PixelOffsets(np.ones((2, 2)) * [[1], [-1]], 1e8 * np.eye(4)), prior)
     assert found.offset == pytest.approx(np.zeros((2, 2)), abs=1e-6)
     assert found.covariance == pytest.approx(prior, rel=1e-3, abs=1e-6)
 
@@ -48,7 +48,7 @@ def test_errors_are_never_larger_than_before():
     rng = np.random.default_rng(2)
     root = rng.normal(size=(8, 8))
     prior, own = root @ root.T, np.diag(rng.uniform(0.01, 10, 8))
-    found = combine(SpectralMeasurement(rng.normal(size=(4, 2)), own), prior)
+    found = combine(PixelOffsets(rng.normal(size=(4, 2)), own), prior)
     assert np.linalg.eigvalsh(prior - found.covariance).min() > -1e-9
 
 
@@ -57,7 +57,7 @@ def test_the_evidence_is_highest_for_the_scatter_that_offsets_have():
     sizes = np.geomspace(0.01, 10, 13)
     total = np.zeros(13)
     for _ in range(40):
-        measured = SpectralMeasurement(rng.normal(0, 0.3, (5, 2)), 1e-4 * np.eye(10))
+        measured = PixelOffsets(rng.normal(0, 0.3, (5, 2)), 1e-4 * np.eye(10))
         total += [log_evidence(measured, size**2 * np.eye(10)) for size in sizes]
     assert sizes[total.argmax()] == pytest.approx(0.3, rel=0.35)
 

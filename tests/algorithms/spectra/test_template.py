@@ -9,7 +9,9 @@ from tests.support.spectra import spectra
 
 
 def prior(spectrum):
-    return TemplatePrior(spectrum.first, np.full(spectrum.length + 6, 0.1), np.full(len(KNOTS_ACROSS), 30.0))
+    return TemplatePrior(
+        spectrum.first - 2.0, np.full(spectrum.length + 6, 0.1), np.full(len(KNOTS_ACROSS), 30.0)
+    )
 
 
 def test_a_banded_matrix_is_solved_as_a_full_one():
@@ -44,7 +46,9 @@ def test_noise_has_the_variance_that_is_told():
     for _ in range(60):
         [spectrum] = spectra(rng, np.zeros((2, 2)), n=1, height=20.0, lines=0.0)
         profile = np.exp(-0.5 * (KNOTS_ACROSS / 0.7) ** 2)
-        expected = TemplatePrior(spectrum.first, np.full(spectrum.length + 6, 0.02), 5.0 * profile + 0.5)
+        expected = TemplatePrior(
+            spectrum.first - 2.0, np.full(spectrum.length + 6, 0.02), 5.0 * profile + 0.5
+        )
         fit = fit_template(spectrum.cutouts, np.zeros((2, 2)), expected)
         scores.append(fit.gradient[1] - fit.gradient[3])
         told.append(fit.variance[1, 1] + fit.variance[3, 3] - 2 * fit.variance[1, 3])
