@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.executor import Executor
+    from grism_align.values.failure import Remark
 
 
 logger = logging.getLogger(__name__)
@@ -226,10 +227,16 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         return load(paths, bad_input=self.settings(FailureSettings).what_of_bad_input)
 
     def done(
-        self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any
+        self,
+        exposures: ExposureSet,
+        note: str = "",
+        counts: Mapping[str, int] | None = None,
+        remarks: tuple[Remark, ...] = (),
+        **changes: Any,
     ) -> ExposureSet:
         """Return the set with what the step found and the step on record."""
-        return exposures.with_activity(self.activity("done", note, counts), **changes)
+        activity = replace(self.activity("done", note, counts), remarks=remarks)
+        return exposures.with_activity(activity, **changes)
 
     def skipped(self, exposures: ExposureSet, reason: str) -> ExposureSet:
         """Return the set as it was, with the step on record as skipped."""

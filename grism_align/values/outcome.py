@@ -29,6 +29,8 @@ class ReservationKind(StrEnum):
     LEFT_OUT = "left_out"
     UNREACHABLE = "unreachable"
     NOT_TIED = "not_tied"
+    APART = "apart"
+    DISPLACED = "displaced"
     FAILED = "failed"
     PRIOR_ONLY = "prior_only"
     UNCERTAIN = "uncertain"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from grism_align.values.catalog import CatalogAttempt, SkySource
 from grism_align.values.declaration import declared, derived, recorded
 from grism_align.values.exposure import ExposureKind
+from grism_align.values.failure import Remark
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import ExposureFit
 from grism_align.values.sphere import separation
@@ -49,6 +50,9 @@ class Activity:
     counts: Mapping[str, int] = recorded("What every cut left, by name.", default_factory=dict)
     attempts: tuple[CatalogAttempt, ...] = recorded(
         "Every try to get a reference catalog and to align to it, in order.", default=()
+    )
+    remarks: tuple[Remark, ...] = recorded(
+        "What there is to know of the alignment as a whole, not of one exposure.", default=()
     )
 
 
