@@ -74,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     if words and not words[0].startswith("-"):
         words[0] = words[0].replace("_", "-")
+    if not words:
+        parser.print_help(sys.stderr)
+        raise SystemExit(ExitCode.USAGE)
     options = parser.parse_args(words)
     options.words = words
     with told_on_terminal(Loudness.of(options, options.usual)):

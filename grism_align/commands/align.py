@@ -55,7 +55,7 @@ def add_plan(subparsers: Subparsers) -> None:
         "plan",
         help="tell what align would read, do and write",
         usage="grism-align plan INPUT... [-o DIR] [options]",
-        description="Tell what align would do with the same arguments, by headers alone; nothing is written.",
+        description="Tell what align would do with the same arguments. Nothing is written.",
         epilog=_CODES,
         formatter_class=_Curated,
         add_help=False,

@@ -64,7 +64,7 @@ def _selected(known: Parameters, word: str) -> Parameters:
 
 def _is_about(word: str, step: str, parameter: Parameter) -> bool:
     names = {parameter.name, f"{step}.{parameter.name}"}
-    return any(plain(word) in name for name in names) or word in parameter.help.lower()
+    return any(plain(word) in name for name in names) or word in f"{parameter.help} {parameter.unit}".lower()
 
 
 def _listed(known: Parameters) -> Iterator[str]:
@@ -80,7 +80,12 @@ def _listed(known: Parameters) -> Iterator[str]:
 def _allowed(parameter: Parameter) -> str:
     if parameter.choices:
         return f" One of {', '.join(parameter.choices)}."
-    return f" Within {parameter.bounds}." if parameter.bounds else ""
+    low, high = parameter.minimum, parameter.maximum
+    if low is None and high is None:
+        return ""
+    if low is None or high is None:
+        return f" At least {low:g}." if high is None else f" At most {high:g}."
+    return f" From {low:g} to {high:g}."
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -100,7 +105,7 @@ def _as_toml(known: Parameters) -> Iterator[str]:
     for step, parameters in known.items():
         yield f"\n[{step}]" if step else ""
         for name, one in parameters.items():
-            unit = f", {one.unit}" if one.unit else ""
+            unit = f" [{one.unit}]" if one.unit else ""
             yield from _wrapped(f"{one.help}{unit}.{_allowed(one)}", "# ")
             yield f"#{name} = {_toml(one.default)}"
 

@@ -169,6 +169,10 @@ class Destination:
         ----------
         table : Path
             The first of them.
+
+        Returns
+        -------
+        tuple of Path
         """
         return (table, table.with_suffix(".csv")) if self.with_csv else (table,)
 
@@ -211,6 +215,10 @@ class Destination:
         ----------
         exposures : ExposureSet
             The set.
+
+        Returns
+        -------
+        tuple of Path
         """
         product = exposures.product
         paths = [self.association(product), self.provenance(product)]
