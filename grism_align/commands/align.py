@@ -5,22 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grism_align.commands.console import LogFile
 from grism_align.commands.parser import Help
+from grism_align.commands.run import Request, Saying, run
 from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
     from grism_align.commands import Subparsers
-    from grism_align.steps.choices import Choice, Choices
-    from grism_align.steps.pipeline import GrismAlignPipeline
-    from grism_align.values.field import ExposureSet
 
-logger = logging.getLogger(__name__)
 
 _CODES = """exit codes: 0 done, 1 error and nothing written, 2 command line not understood,
 3 done with reservations, 4 mistake of the program"""
@@ -117,94 +111,32 @@ def _align(options: argparse.Namespace) -> ExitCode:
     if options.dry_run:
         return _plan(options)
     if options.output_dir is None and not options.in_place:
-        message = "give -o DIR for the results, or --in-place"
-        print(f"grism-align align: {message}", file=sys.stderr)
+        print("grism-align align: give -o DIR for the results, or --in-place", file=sys.stderr)
         return ExitCode.USAGE
-    start, log = time.monotonic(), LogFile()
-    with log.listening(options.words):
-        pipeline, exposures = _prepared(options)
-        return _run(pipeline, exposures, options, log, start)
+    saying = Saying(tuple(options.words), is_quiet=options.quiet, is_wide=options.verbose)
+    return run(_request(options), saying).code
 
 
-def _run(
-    pipeline: GrismAlignPipeline,
-    exposures: ExposureSet,
-    options: argparse.Namespace,
-    log: LogFile,
-    start: float,
-) -> ExitCode:
-    from grism_align.workflows.closing_table import closing_table
-    from grism_align.workflows.results.destination import new_folder
+def _plan(options: argparse.Namespace) -> ExitCode:
+    from grism_align.commands.plan import plan_text
+    from grism_align.commands.run import plan
 
-    destination = pipeline.destination(exposures)
-    with ExitStack() as held:
-        held.enter_context(new_folder(str(destination.folder)))
-        log.open(destination.log(exposures.product))
-        pipeline.tells_result = False
-        _tell_what_is_done(pipeline, exposures)
-        result = pipeline.run(exposures)
-    if not options.quiet:
-        print(closing_table(result, wide=options.verbose))
-        print(f"{time.monotonic() - start:.1f} s; results are in {_shown(destination.folder)}")
-        if destination.with_report:
-            print(f"look at {_shown(destination.report(result.product))}")
-    return pipeline.ended_with
+    planned = plan(_request(options))
+    print(plan_text(planned))
+    is_doubtful = planned.run.check.problems or planned.run.check.exposures.left_out
+    return ExitCode.RESERVATIONS if is_doubtful else ExitCode.DONE
 
 
-def _shown(path: Path) -> Path:
-    """Return a path as the user would write it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _prepared(options: argparse.Namespace) -> tuple[GrismAlignPipeline, ExposureSet]:
-    """Make the pipeline that is asked for, and open its input; everything is checked."""
-    from grism_align.steps.choices import pipeline_for
-    from grism_align.workflows.load import load
-    from grism_align.workflows.resume import tell_of_products
-
-    choices = _choices(options)
-    opened = load(options.files, bad_input=_of_bad_input(choices), exclude=options.exclude)
-    if options.product is not None:
-        opened = _renamed(opened, options.product)
-    pipeline = pipeline_for(opened, choices)
-    exposures = pipeline.prepared(opened)
-    tell_of_products(exposures)
-    return pipeline, exposures
-
-
-def _renamed(exposures: ExposureSet, product: str) -> ExposureSet:
-    from dataclasses import replace
-
-    from grism_align.io.associations.files import check_product_name
-
-    check_product_name(product, "--product")
-    return replace(exposures, product=product, association=replace(exposures.association, product=product))
-
-
-def _of_bad_input(choices: Choices) -> str:
-    from grism_align.values.settings import FailureSettings
-
-    settings = FailureSettings(choices.value("bad_input"), choices.value("fail_on"))
-    return settings.what_of_bad_input
-
-
-def _choices(options: argparse.Namespace) -> Choices:
-    """Gather what is chosen: in a file, then by ``--set``, then by options, which go before the former."""
-    from grism_align.steps.choices import Choices, choice_of, choices_of_file
-
-    given: list[Choice] = []
-    files, asdf = [], ""
-    if options.parameters is not None:
-        path = options.parameters.expanduser()
-        files.append(str(path))
-        if path.suffix.lower() == ".toml":
-            given += choices_of_file(path)
-        else:
-            asdf = str(path)
-    given += map(choice_of, [*options.set, *_of_options(options)])
-    folder = "" if options.output_dir is None else str(options.output_dir.expanduser())
-    return Choices(tuple(given), asdf, folder, tuple(files))
+def _request(options: argparse.Namespace) -> Request:
+    """Return what is asked for; options go before ``--set``."""
+    return Request(
+        files=tuple(options.files),
+        folder=options.output_dir and options.output_dir.expanduser(),
+        assignments=(*options.set, *_of_options(options)),
+        parameters=options.parameters and options.parameters.expanduser(),
+        exclude=tuple(options.exclude),
+        product=options.product,
+    )
 
 
 def _of_options(options: argparse.Namespace) -> list[str]:
@@ -214,22 +146,3 @@ def _of_options(options: argparse.Namespace) -> list[str]:
     values |= {"report": "false" if options.no_report else None}
     values |= {"visit_mosaic.skip": "false" if options.mosaics else None}
     return [f"{name}={value}" for name, value in values.items() if value not in {None, False}]
-
-
-def _plan(options: argparse.Namespace) -> ExitCode:
-    from grism_align.commands.plan import plan_text, steps_of
-    from grism_align.workflows.executors import process_count
-    from grism_align.workflows.plan import plan_run
-
-    pipeline, exposures = _prepared(options)
-    destination = pipeline.destination(exposures)
-    plan = plan_run(exposures, destination, steps_of(pipeline), process_count(pipeline.nproc))
-    print(plan_text(plan, pipeline, _shown(destination.folder)))
-    return ExitCode.RESERVATIONS if plan.check.problems or exposures.left_out else ExitCode.DONE
-
-
-def _tell_what_is_done(pipeline: GrismAlignPipeline, exposures: ExposureSet) -> None:
-    from grism_align.commands.plan import opening_lines
-
-    for line in opening_lines(pipeline, exposures):
-        logger.info("%s", line)

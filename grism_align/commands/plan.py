@@ -6,11 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from grism_align.commands.columns import in_columns
+from grism_align.commands.run import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from grism_align.commands.run import Planned
     from grism_align.steps.pipeline import GrismAlignPipeline
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -73,18 +75,16 @@ def _plural(n: int, noun: str) -> str:
     return noun if n == 1 else f"{noun}s"
 
 
-def plan_text(plan: RunPlan, pipeline: GrismAlignPipeline, folder: Path) -> str:
+def plan_text(planned: Planned) -> str:
     """Return a plan as text.
 
     Parameters
     ----------
-    plan : RunPlan
+    planned : Planned
         What would be done.
-    pipeline : GrismAlignPipeline
-        By what parameters.
-    folder : Path
-        Where products would go.
     """
+    pipeline, plan = planned.prepared.pipeline, planned.run
+    folder = shown(planned.prepared.destination.folder)
     exposures = plan.check.exposures
     parts = (
         [_exposure_table(plan)],

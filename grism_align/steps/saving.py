@@ -42,7 +42,7 @@ class SavingStep(Step):
     executor: Executor
     _held: ExitStack | None = None
 
-    #: Whether the closing table is a message; else it is for logs that have everything.
+    #: Whether the result is a message; else whoever runs it tells of it, and logs that have everything do.
     tells_result = True
     #: What a process that ran it ends with.
     ended_with = ExitCode.DONE
@@ -90,9 +90,10 @@ class SavingStep(Step):
 
             destination = self.destination(result)
             write_results(result, destination, self.executor)
-            logger.info("Results are in %s", destination.folder)
+            where = None if self.tells_result else FOR_FILE
+            logger.info("Results are in %s", destination.folder, extra=where)
             if destination.with_report:
-                logger.info("Look at %s", destination.report(result.product))
+                logger.info("Look at %s", destination.report(result.product), extra=where)
         if self.parent is None and result.total.fits:
             self._tell(result)
         if self.parent is None:

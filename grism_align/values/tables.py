@@ -16,7 +16,6 @@ from grism_align.values.declaration import declarations_of
 from grism_align.values.failure import advice_on, text_of
 from grism_align.values.record import Detections, Displacement, ExposureRecord
 from grism_align.values.solution import ExposureFit, Governed, Residuals
-from grism_align.values.trace import SpectralCheck, TraceCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -121,7 +120,9 @@ def _masked(values: Iterable[Any], column: _Column) -> MaskedColumn:
 def _declared(cls: Any, name: str) -> tuple[str, str]:
     """Return what a field is and its unit, as it is declared for the record."""
     one = next(each for each in declarations_of(cls) if each.name == name)
-    return one.help.replace("`", "").rstrip("."), _UNITS.get(one.unit, one.unit)
+    return one.help.replace("`", "").replace("; NaN where unknown", "").rstrip("."), _UNITS.get(
+        one.unit, one.unit
+    )
 
 
 def _of_record(name: str, kind: type = str, digits: int | None = None) -> _Column:
@@ -219,8 +220,8 @@ _FIT_NAMES = (
 
 def _of_fits() -> Iterable[_Column]:
     for step, prefix, what in (
-        ("relative", "", "against other exposures"),
-        ("absolute", "catalog_", "against the catalog"),
+        ("relative", "", "Fit to other exposures"),
+        ("absolute", "catalog_", "Fit to the catalog"),
     ):
         if step == "absolute":
             value = partial(_fit, step=step, name="reference")
@@ -228,7 +229,9 @@ def _of_fits() -> Iterable[_Column]:
         for name, field, kind, digits in _FIT_NAMES:
             text, unit = _declared(ExposureFit, field)
             value = partial(_fit, step=step, name=field)
-            yield _Column(f"{prefix}{name}", f"{text}, {what}", unit, kind, value, digits)
+            yield _Column(
+                f"{prefix}{name}", f"{what}: {text[0].lower()}{text[1:]}", unit, kind, value, digits
+            )
 
 
 def _fit(_: str, record: ExposureRecord, step: str, name: str) -> Any:
@@ -236,14 +239,26 @@ def _fit(_: str, record: ExposureRecord, step: str, name: str) -> Any:
     return None if fit is None or fit.transform is None else getattr(fit, name)
 
 
+_SPECTRA = (
+    ("spectra_moved", "moved_px", "By how much its own spectra moved a grism exposure"),
+    ("spectra_error", "moved_error", "Standard error of what is left of its offset"),
+)
+_TRACES = (
+    (
+        "trace_offset",
+        "after_px",
+        "How far traces lie, across the dispersion, from where the corrected WCS says",
+    ),
+    ("trace_error", "after_error", "Standard error of that"),
+)
+
+
 def _of_spectra() -> Iterable[_Column]:
     for at, axis in enumerate(("along", "across")):
-        for name, field in (("spectra_moved", "moved_px"), ("spectra_error", "moved_error")):
-            text, _ = _declared(SpectralCheck, field)
+        for name, field, text in _SPECTRA:
             value = partial(_spectra, name=field, at=at)
-            yield _Column(f"{name}_{axis}", f"{text} ({axis} the dispersion)", "pix", float, value, 5)
-    for name, field in (("trace_offset", "after_px"), ("trace_error", "after_error")):
-        text, _ = _declared(TraceCheck, field)
+            yield _Column(f"{name}_{axis}", f"{text}, {axis} the dispersion", "pix", float, value, 5)
+    for name, field, text in _TRACES:
         yield _Column(name, text, "pix", float, partial(_trace, name=field), 5)
 
 

@@ -134,7 +134,19 @@ def _frame_and_sum(exposures: ExposureSet) -> Iterator[str]:
     )
     visits = len({each.visit for each in exposures.exposures})
     n = len(exposures.exposures)
-    yield f"{n} exposure{'s' * (n != 1)} of {visits} visit{'s' * (visits != 1)}: {tally}"
+    yield f"{n} exposure{'s' * (n != 1)} of {visits} visit{'s' * (visits != 1)}: {tally}{_worst(exposures)}"
+
+
+def _worst(exposures: ExposureSet) -> str:
+    """Say how well all grism exposures are placed, which is what an extraction goes by."""
+    fits = ((grism, exposures.fit(grism.key)) for grism in exposures.grisms)
+    errors = [
+        fit.transform.at(grism.plane).axis_error / grism.pixel_scale
+        for grism, fit in fits
+        if fit is not None and fit.transform is not None
+    ]
+    known = [error for error in errors if error > 0]
+    return f"; grism exposures to {max(known):.3f} px or better" if known else ""
 
 
 def _wrapped(sentences: Iterator[str]) -> list[str]:
