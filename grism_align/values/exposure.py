@@ -152,9 +152,8 @@ class Exposure:
         Pivot wavelength of the filter; NaN where the headers give none.
     tracking : Tracking
         How the telescope kept to its pointing.
-    mount : str
-        What holds its detectors: exposures of one mount have one pointing error, through whatever detectors
-        and channels. Empty for the instrument's own.
+    camera : str
+        What the instrument is a channel of; empty for one that stands alone.
     attitude : (3, 3) ndarray or None
         Directions of the telescope's axes on the sky, as columns, whatever the detector and whatever was done
         to its WCS; None where only the WCS tells.
@@ -192,12 +191,16 @@ class Exposure:
     rate_unit: str = ""
     wavelength: float = nan
     tracking: Tracking = _NOTHING_KNOWN
-    mount: str = ""
+    camera: str = ""
     attitude: NDArray[np.float64] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)
-        object.__setattr__(self, "mount", self.mount or self.instrument)
+
+    @property
+    def mount(self) -> str:
+        """What holds its detectors: exposures of one mount have one pointing error, by whatever detectors."""
+        return self.camera or self.instrument
 
     @property
     def is_direct(self) -> bool:

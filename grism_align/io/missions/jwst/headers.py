@@ -42,7 +42,7 @@ PLACES: dict[str, str] = {
     "EXP_TYPE": "exposure.type",
     "EXPSTART": "exposure.start_time",
     "EXPEND": "exposure.end_time",
-    "EFFEXPTM": "exposure.effective_exposure_time",
+    "EFFEXPTM": "exposure.exposure_time",
     "SUBSTRT1": "subarray.xstart",
     "SUBSTRT2": "subarray.ystart",
     "XOFFSET": "dither.x_offset",

@@ -156,7 +156,7 @@ def exposure_of(content: ExposureContent) -> Exposure:
         kind=ExposureKind.GRISM if is_dispersed else ExposureKind.DIRECT,
         telescope=TELESCOPE,
         instrument=instrument,
-        mount=instrument.partition("_")[0],
+        camera=instrument.partition("_")[0],
         filter=element,
         program=visit[2:7],
         visit=visit,
