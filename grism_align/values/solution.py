@@ -113,7 +113,7 @@ class ExposureFit:
         "The same to the east and to the north.", unit="mas", default=(_UNKNOWN, _UNKNOWN)
     )
     reduced_chi2: float = recorded(
-        "Reduced chi-square of the used sources by their given errors: above one by what these leave unexplained.",
+        "Reduced chi-square of the used sources: above one by what their given errors leave unexplained.",
         default=_UNKNOWN,
     )
     reduced_chi2_axes: tuple[float, float] = recorded(
