@@ -1,8 +1,8 @@
 """Keep the tables of the record's fields in the pages as the package declares them.
 
 A table stands between ``<!-- record: CLASS -->`` and ``<!-- end -->``, where CLASS is a value with declared
-fields; ``<!-- record: FailureCode -->`` has the codes of remarks, ``fits`` and ``matches`` the columns of these
-tables. Run ``python docs/record_fields.py`` after changing a declaration.
+fields; ``<!-- record: FailureCode -->`` has the codes of remarks, ``fits`` and ``matches`` the columns of
+these tables. Run ``python docs/record_fields.py`` after changing a declaration.
 """
 
 from __future__ import annotations
