@@ -147,6 +147,27 @@ class FailureSettings(Settings):
         choices=("any", *ReservationKind),
     )
 
+    @property
+    def what_of_bad_input(self) -> str:
+        """`bad_input`, but for whoever insists that nothing is left out."""
+        return self.bad_input if {"any", "left_out"}.isdisjoint(self.fail_on) else "refuse"
+
+
+@dataclass(frozen=True)
+class OutputSettings(Settings):
+    """What is written."""
+
+    in_place: bool = _parameter(False, "Replace the input files, each atomically, the old WCS archived")
+    headerlets: str = _parameter(
+        "none",
+        "Write each new WCS as a headerlet: ROOT_hlet.fits (file), or an extension of the exposure (attach)",
+        "",
+        choices=("none", "file", "attach"),
+    )
+    report: bool = _parameter(True, "PRODUCT_report.html, the page that shows what was done")
+    regions: bool = _parameter(False, "ROOT.reg, DS9 regions of each direct exposure's sources")
+    csv: bool = _parameter(False, "Write each table as CSV, too")
+
 
 _GEOMETRIES = ("auto", "shift", "rshift", "rscale", "general")
 
@@ -269,6 +290,12 @@ class PointingSettings(Settings):
         0.002, "Change of the roll within a guide-star acquisition, where it changes", "deg", (1e-6, 90.0)
     )
     dither_scale_error: float = _parameter(1e-5, "The same of the scale, and of the shears", "", (1e-8, 0.1))
+    detector_error: float = _parameter(
+        0.005,
+        "Error of the place of a detector among those of its camera, of one axis; zero takes it as known",
+        "arcsec",
+        (0.0, 10.0),
+    )
     gyro_drift: float = _parameter(
         5.0,
         "Drift of the pointing where gyros hold it, of one axis; a first guess",

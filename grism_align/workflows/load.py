@@ -15,7 +15,7 @@ from grism_align.io.missions import identified, read_exposure, read_instrument
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
-from grism_align.workflows.left_out import leave_out
+from grism_align.workflows.left_out import leave_out, without_named
 from grism_align.workflows.workers import usable_cores
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def load(
     with_results: bool = True,
     with_sums: bool = True,
     bad_input: str = "auto",
+    exclude: Sequence[str] = (),
 ) -> ExposureSet:
     """Read the headers of all exposures of an association, and what earlier steps left beside it.
 
@@ -54,6 +55,8 @@ def load(
     bad_input : str, optional
         What becomes of an exposure that can't be used, as in `FailureSettings`: it is left out, with its
         reason in `ExposureSet.left_out`, or all are refused.
+    exclude : sequence of str, optional
+        Root or file names, or patterns with wildcards, of exposures to do without; they are not opened.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def load(
     ChangedError
         If a file changes meanwhile.
     """
-    whole = read_association(source)
+    whole = without_named(read_association(source), exclude)
     read = {member.source: _read(member.source) for member in whole.exposures}
     usable = [each for each in read.values() if not isinstance(each, InputError)]
     bad = {path: each for path, each in read.items() if isinstance(each, InputError)}
