@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import erf
 
 from grism_align.algorithms.spectra.offsets import Spectrum
+from grism_align.algorithms.spectra.start import FARTHEST
 from grism_align.algorithms.spectra.template import SpectrumCutout
 
 LENGTH, FIRST = 90, -8
@@ -57,4 +58,4 @@ def _spectrum(number, rng, offsets, strength, has_line):
                 exposure, np.where(near, data, 0.0), weight, along, across, np.full(LENGTH, _SLOPE)
             )
         )
-    return Spectrum(number, 1, tuple(cutouts), FIRST - 2.0, LENGTH)
+    return Spectrum(number, 1, tuple(cutouts), FIRST - 2.0 - FARTHEST, LENGTH + int(2 * FARTHEST))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.spectra.solution import Solved, solve
+from grism_align.algorithms.spectra.start import FARTHEST, first_offsets
 from grism_align.algorithms.spectra.template import (
     KNOTS_ACROSS,
     PER_PIXEL,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
 _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
+_LARGEST_LEFT = 0.1  # pixels from the end of what is tried
 # Spectra are left out that have together no more than the rest of this in what is known.
 _ENOUGH, _FEWEST = 0.98, 10
 # Second differences from pixel to pixel that are expected before any are seen, of a spectrum's height: of a
@@ -109,13 +111,13 @@ def measure_offsets(
     if not tracked:
         return None
     bends = {each.order: _first_bend(each) for each in spectra}
-    offsets = np.zeros((n_exposures, 2))
+    offsets = first_offsets([each.spectrum.cutouts for each in tracked[:_BRIGHTEST]], n_exposures)
     for number in range(_ROUNDS):
         is_rough = number < _ROUGH
         used = tracked[:_BRIGHTEST] if is_rough else tracked
         fits = [each.fit(offsets, bends, None if is_rough else rng) for each in used]
         solved = solve(fits, [each.own_of(fit) for each, fit in zip(used, fits, strict=True)])
-        offsets = offsets + solved.step
+        offsets = np.clip(offsets + solved.step, -FARTHEST, FARTHEST)
         bends = _expected_bends(used, fits, bends) if is_rough else bends
         after = [each.after(fit, offsets, is_first=number == 0) for each, fit in zip(used, fits, strict=True)]
         tracked = after + tracked[len(used) :] if is_rough else _telling(after, solved)
@@ -144,6 +146,8 @@ def _result(
     }
     n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offsets))
     strength = _strength(used, fits, len(offsets))
+    # One that lies at the end of what was tried lies farther off.
+    strength[(np.abs(offsets) > FARTHEST - _LARGEST_LEFT).any(axis=1)] = 0.0
     return SpectralOffsets(offsets - offsets.mean(axis=0), solved.covariance, n_sources, strength)
 
 

@@ -22,7 +22,10 @@ from grism_align.algorithms.spectra.combine import (
 )
 from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.field import field_gradient
+from grism_align.algorithms.spectra.neighbours import OtherLight
 from grism_align.algorithms.spectra.offsets import SpectralOffsets, Spectrum, measure_offsets
+from grism_align.algorithms.spectra.start import FARTHEST
+from grism_align.io.missions import facts_of
 from grism_align.values.failure import SpectraMissing
 from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution
@@ -71,6 +74,7 @@ class _Group:
     jobs: tuple[ViewJob, ...]
     models: Mapping[int, TraceModel]
     n_spectra: int
+    zeroth: tuple[float, float] | None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -149,7 +153,9 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
     for group in alike:
         if len(group) > 1:
             jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
-            yield _Group(jobs, found.models, survey.settings.spectra_sources)
+            coarse = facts_of(group[0]).dispersers.get(group[0].filter)
+            zeroth = coarse.zeroth if coarse else None
+            yield _Group(jobs, found.models, survey.settings.spectra_sources, zeroth)
 
 
 def _angle(survey: Survey, exposure: Exposure) -> float:
@@ -164,6 +170,8 @@ def _measured(group: _Group) -> _Measured | None:
     """Cut out the spectra of exposures, one after the other, and solve for their offsets."""
     cut: dict[tuple[int, int], list[CutSource]] = defaultdict(list)
     spans: dict[int, SpectralRange] = {}
+    brightness = 10 ** (-0.4 * group.jobs[0].sources.mag)
+    others: dict[int, OtherLight] = {}
     for number, job in enumerate(group.jobs):
         scale = 1.0 if job.exposure.is_rate else 1.0 / job.exposure.exposure_time
         for image, view in views(job):
@@ -174,6 +182,13 @@ def _measured(group: _Group) -> _Measured | None:
             ny, nx = view.shape
             corners = np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]])
             span = spans.setdefault(chip, SpectralRange.of(model, corners))
+            if chip not in others:
+                unseen = np.full((len(group.jobs), *view.xy.shape), np.nan)
+                along = view.window.ltm[0]
+                zeroth = group.zeroth and (along * group.zeroth[0], along * group.zeroth[1])
+                order = (float(span.first), float(span.first + span.length))
+                others[chip] = OtherLight(unseen, brightness, order, zeroth)
+            others[chip].places[number] = view.xy
             for count, each in enumerate(cut_spectra(image, view, model, span, scale, number)):
                 if count >= _CANDIDATES * group.n_spectra:
                     break
@@ -181,7 +196,13 @@ def _measured(group: _Group) -> _Measured | None:
     shared = {source: cuts for source, cuts in sorted(cut.items()) if len(cuts) > 1}
     chosen = dict(list(shared.items())[: group.n_spectra])
     spectra = [
-        Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first - 2.0, spans[chip].length)
+        Spectrum(
+            row,
+            chip,
+            others[chip].lessened([each.cutout for each in cuts], row),
+            spans[chip].first - 2.0 - FARTHEST,
+            spans[chip].length + int(2 * FARTHEST),
+        )
         for (row, chip), cuts in chosen.items()
     ]
     offsets = measure_offsets(spectra, len(group.jobs), np.random.default_rng(_SEED))
