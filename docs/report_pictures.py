@@ -1,7 +1,9 @@
 """Make the pictures of the page on the report, of a record.
 
 ``grism-align demo`` leaves a record; ``python docs/report_pictures.py RECORD`` makes its report, opens it in
-chromium and writes ``docs/figures/report_top.png`` and ``docs/figures/report_blink.png``. Needs chromium.
+chromium and writes ``docs/figures/report_top.png`` and ``docs/figures/report_blink.png``. Names that follow
+choose the pictures: ``report_spectra`` is of a field whose grism exposures have dither errors of their own.
+Needs chromium.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ _FIGURES = Path(__file__).parent / "figures"
 _PICTURES = {
     "report_top": ("nav, main > section:not(#summary, #warnings, #exposures)", 1400),
     "report_blink": ("header, nav, main > section:not(#blink), .pair:nth-child(n + 5)", 800),
+    "report_spectra": (
+        "header, nav, main > section:not(#spectra), "
+        "#spectra :is(tr:nth-child(n + 5), .panel:nth-child(n + 3))",
+        1500,
+    ),
 }
 
 
@@ -56,9 +63,12 @@ def main() -> None:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("record", type=Path, help="a provenance file")
-    page = report_html(read_record(parser.parse_args().record))
-    for name, (hidden, height) in _PICTURES.items():
-        found = picture(page, hidden, height).quantize(64, dither=Image.Dither.NONE)
+    parser.add_argument("names", nargs="*", default=["report_top", "report_blink"], help="of the pictures")
+    arguments = parser.parse_args()
+    page = report_html(read_record(arguments.record))
+    for name in arguments.names:
+        hidden, height = _PICTURES[name]
+        found = picture(page, hidden, height).quantize(255, dither=Image.Dither.NONE)
         found.save(_FIGURES / f"{name}.png", optimize=True)
         print(_FIGURES / f"{name}.png", *found.size)
 

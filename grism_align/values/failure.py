@@ -42,7 +42,7 @@ class FailureCode(Enum):
         "Leave it out: guiding was lost; see whether the spectra taken next to it are trailed as well",
     )
     PIXELS_FLAGGED = (
-        "{flagged} of {total} pixels are flagged",
+        "{flagged} of {total} pixels are flagged in DQ or without a value",
         "Look at the file; if its pixels are good, the step source_catalog needs other good_bits",
     )
     NO_SOURCES = ("no source above {threshold:g} sigma", _THRESHOLD)
@@ -149,6 +149,11 @@ class FailureCode(Enum):
         "telescope was commanded alike: one of them was changed (shift {shift:.2f} arcsec, "
         "roll {roll:.3f} deg, scale {scale:+.1e}, distortion {distortion:.2f} arcsec)",
         "Fetch both files anew, or give the WCS that was changed a WCSNAME of its own",
+    )
+    WCS_DOUBTED = (
+        "its WCS {solution} and that of {exposure} are {doubt:.2f} arcsec from where another pair has them: "
+        "one was changed under its name, and nothing tells which",
+        "Fetch the files anew, or give WCSs that were changed WCSNAMEs of their own",
     )
     OTHER_DISTORTION = (
         "{exposure} has another distortion model ({theirs}, not {mine})",
@@ -602,6 +607,14 @@ class WcsChanged(Remark, code=FailureCode.WCS_CHANGED):
     roll: float
     scale: float
     distortion: float
+
+
+class WcsDoubted(Remark, code=FailureCode.WCS_DOUBTED):
+    """WCSs of one name that pairs of direct and grism exposures have `doubt` arcsec from each other."""
+
+    exposure: str
+    solution: str
+    doubt: float
 
 
 class OtherDistortion(Remark, code=FailureCode.OTHER_DISTORTION):

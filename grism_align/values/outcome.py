@@ -25,6 +25,7 @@ class ReservationKind(StrEnum):
     NOT_TIED = "not_tied"
     FAILED = "failed"
     PRIOR_ONLY = "prior_only"
+    UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,20 @@ class TraceCheck:
         return bool(np.isfinite(self.after_px))
 
 
-@declared()
+@declared(eq=False)
+class SpectrumPiece:
+    """A piece of one spectrum in one exposure, to be looked at: without what spectra corrected."""
+
+    source: int = recorded("Which one of the sources; the same in all exposures that were measured together.")
+    along: Floats = recorded(
+        "Columns, from where the direct exposures' correction puts the source.", unit="pixel", shape=("c",)
+    )
+    light: Floats = recorded("Light near the trace by column.", unit="electron/s", shape=("c",))
+    height: Floats = recorded("Rows, from where it puts the trace, on average.", unit="pixel", shape=("r",))
+    profile: Floats = recorded("Light of the piece by row, as a share of that near the trace.", shape=("r",))
+
+
+@declared(eq=False)
 class SpectralCheck:
     """How the spectra of one exposure lie against those of others of the same grism and roll.
 
@@ -58,6 +71,8 @@ class SpectralCheck:
     )
     left_error: tuple[float, float] = recorded("Standard error of the measurement.", unit="pixel")
     note: str = recorded("Why there is no measurement.", default="")
+    group: int = recorded("Exposures with the same number were measured together.", default=0)
+    pieces: tuple[SpectrumPiece, ...] = recorded("Of the spectra that tell most; two at most.", default=())
 
     @classmethod
     def missing(cls, note: str) -> SpectralCheck:

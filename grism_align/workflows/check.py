@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
-_APART = {FailureCode.NO_COMMON_START, FailureCode.WCS_CHANGED, FailureCode.OTHER_DISTORTION}
+_APART = {
+    FailureCode.NO_COMMON_START,
+    FailureCode.WCS_CHANGED,
+    FailureCode.WCS_DOUBTED,
+    FailureCode.OTHER_DISTORTION,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,7 +64,7 @@ def load(
     may_leave_out = _may_leave_out(FailureSettings(bad_input), source, usable)
     left_out = leave_out(bad.values(), refuse=not (may_leave_out and usable))
     association = whole.without(bad)
-    label = association.origin or f"association {association.product}"
+    label = association.origin or "list of exposures"
     exposures = apply_association(usable, association)
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
@@ -75,10 +75,8 @@ def load(
         return loaded
     _check_kinds(exposures, association)
     if not loaded.direct:
-        problem = f"no direct exposure among its {len(exposures)} members that can be used"
-        raise AssociationError(
-            label, problem, "Add the direct images; grism exposures have no sources to align"
-        )
+        remedy = "Add the direct images; grism exposures have no sources to align"
+        raise AssociationError(label, "it has no direct exposure that can be used", remedy)
     return _with_earlier_results(_with_catalogs(loaded, exposures))
 
 

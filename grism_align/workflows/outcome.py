@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from grism_align.algorithms.propagation.propagate import shift_error
 from grism_align.values.errors import ReservationError
 from grism_align.values.outcome import ExitCode, Reservation, ReservationKind
-from grism_align.values.solution import FitStatus
+from grism_align.values.solution import LARGE_ERROR, FitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.record import Activity, LeftOut
+    from grism_align.values.solution import ExposureFit
 
 
 logger = logging.getLogger(__name__)
@@ -70,6 +73,17 @@ def _of_fits(exposures: ExposureSet) -> Iterator[Reservation]:
         keys = [key for key, fit in exposures.total.fits.items() if fit.status is status]
         if keys:
             yield Reservation(kind, _listed(keys))
+    uncertain = [grism.key for grism in exposures.grisms if _is_uncertain(grism, exposures.fit(grism.key))]
+    if uncertain:
+        words = f"{_listed(uncertain)}, claimed errors beyond {LARGE_ERROR:g} px"
+        yield Reservation(ReservationKind.UNCERTAIN, words)
+
+
+def _is_uncertain(grism: Exposure, fit: ExposureFit | None) -> bool:
+    """Tell whether a grism exposure is called aligned, but with a claimed error too large to rely on."""
+    if fit is None or fit.transform is None or fit.status is FitStatus.PRIOR_ONLY:
+        return False
+    return shift_error(grism, fit.transform).pixels > LARGE_ERROR
 
 
 def _listed(keys: Collection[str]) -> str:

@@ -11,6 +11,7 @@ from astropy.table import Table
 from stpipe import Step
 
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
+from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
@@ -18,6 +19,7 @@ from grism_align.values.errors import ReservationError, SettingsError
 from grism_align.values.outcome import ReservationKind
 from grism_align.values.record import LeftOut
 from grism_align.values.solution import FitStatus
+from grism_align.values.tracking import Guiding, Tracking
 from grism_align.workflows.outcome import check_reservations, exit_code, reservations
 
 PIPELINE = ["grism_align_pipeline"]
@@ -101,6 +103,16 @@ def test_exposures_without_a_fit_of_their_own(measured):
     _checked(failed, ReservationKind.FAILED)
     lent = {key: replace(fit, status=FitStatus.PRIOR_ONLY) for key, fit in failed.relative.fits.items()}
     _checked(replace(failed, relative=replace(failed.relative, fits=lent)), ReservationKind.PRIOR_ONLY)
+
+
+def test_grism_exposures_that_may_be_off_by_more_than_a_fifth_of_a_pixel(measured):
+    aligned = RelativeAlignStep.call(measured, configure_log=False)
+    found = GrismWCSPropagateStep.call(aligned, dither_error=0.001, drift_error=0.001, configure_log=False)
+    assert reservations(found) == ()
+    gyros = Tracking(Guiding.GYROS)
+    exposures = [each if each.is_direct else replace(each, tracking=gyros) for each in aligned.exposures]
+    drifted = replace(aligned, exposures=tuple(exposures))
+    _checked(GrismWCSPropagateStep.call(drifted, configure_log=False), ReservationKind.UNCERTAIN)
 
 
 def test_inputs_that_are_left_out(measured):

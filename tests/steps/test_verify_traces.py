@@ -63,6 +63,7 @@ def test_a_later_propagation_without_verification_forgets_it(verified):
     assert not again.traces
     assert "trace [px]" not in summary_table(again)
     assert "trace [px]" in summary_table(result)
+    assert "spectra [px]" in summary_table(result)
 
 
 def test_an_exposure_with_the_correction_of_another_dither_is_put_right_by_its_spectra(verified):

@@ -6,7 +6,6 @@ import numpy as np
 from scipy.special import erf
 
 from grism_align.algorithms.spectra.offsets import Spectrum
-from grism_align.algorithms.spectra.start import FARTHEST
 from grism_align.algorithms.spectra.template import SpectrumCutout
 
 LENGTH, FIRST = 90, -8
@@ -27,7 +26,10 @@ def _pixel(x):
 
 
 def spectra(rng, offsets, n=40, height=60.0, lines=0.5, noise=1.0):
-    """Return spectra of sources anywhere on the pixels, exposures by their true offsets (E, 2)."""
+    """Return spectra of sources anywhere on the pixels, exposures by their true offsets (E, 2).
+
+    A third column of the offsets is what more there is for each pixel from the source.
+    """
     return [
         _spectrum(
             number, rng, np.asarray(offsets), (height * 10 ** rng.uniform(-1, 0), noise), rng.random() < lines
@@ -40,12 +42,14 @@ def _spectrum(number, rng, offsets, strength, has_line):
     height, noise = strength
     tilt, line = rng.normal(0, 0.3), rng.uniform(10, 60)
     cutouts = []
-    for exposure, (dx, dy) in enumerate(offsets):
+    for exposure, (dx, dy, *stretch) in enumerate(offsets):
         place = rng.uniform(0, 1, 2)
         along = np.arange(LENGTH) + FIRST + 1.0 - place[0]
         rows = np.arange(-_HALF, _HALF + 1)
         across = rows[:, None] - (place[1] + _SLOPE * along)
         u, v = along - dx, across - dy + _SLOPE * dx
+        if stretch:
+            u = u - stretch[0] * along
         light = (1 + tilt * u / 70) * _edge(u - _START) * _edge(_END - u)
         if has_line:
             light = light + 4.0 * _pixel(u - line)
@@ -58,4 +62,4 @@ def _spectrum(number, rng, offsets, strength, has_line):
                 exposure, np.where(near, data, 0.0), weight, along, across, np.full(LENGTH, _SLOPE)
             )
         )
-    return Spectrum(number, 1, tuple(cutouts), FIRST - 2.0 - FARTHEST, LENGTH + int(2 * FARTHEST))
+    return Spectrum(number, 1, tuple(cutouts), FIRST - 2.0, LENGTH)

@@ -184,11 +184,7 @@ def solve_joint(
     problem = _Problem(measured, group_centers(measured), n_terms)
     scatter = np.zeros(int(measured.noise_class.max()) + 1) if start is None else start
     weight = np.ones(len(measured.source))
-    if prior is not None:
-        # What a match found counts from the start, lest a pointing far off lose its sources.
-        for _ in range(_PRIOR_ITERATIONS):
-            nothing = np.zeros_like(prior.so_far(n_terms))
-            prior = prior_reweighted(prior, nothing, n_terms, is_unanchored=measured.is_unanchored)
+    prior = None if prior is None else _before_the_first_fit(prior, measured, n_terms)
     for _ in range(_ITERATIONS):
         variance = measured.variance(scatter)
         solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior)
@@ -211,7 +207,6 @@ def solve_joint(
     factor = variance_factor(pull, honest, _expected_squares(measured, honest), weight, clip)
     final = np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance
     solved = problem.solve(final, prior)
-    total = np.bincount(measured.source, honest / factor, len(solved.source_xy))
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
     covariance = solved.covariance()
     fit = WeightedFit(problem.design, final, solved.residual, covariance, biweight_response(clip))
@@ -228,8 +223,22 @@ def solve_joint(
         weight=weight,
         scatter=scatter,
         source_xy=solved.source_xy,
-        source_error=np.sqrt(1.0 / np.where(total > 0, total, np.nan)),
+        source_error=_errors_of_sources(measured, honest / factor, len(solved.source_xy)),
     )
+
+
+def _before_the_first_fit(prior: PointingPrior, measured: Measurements, n_terms: int) -> PointingPrior:
+    """Let what a match found count from the start, lest a pointing far off lose its sources."""
+    for _ in range(_PRIOR_ITERATIONS):
+        nothing = np.zeros_like(prior.so_far(n_terms))
+        prior = prior_reweighted(prior, nothing, n_terms, is_unanchored=measured.is_unanchored)
+    return prior
+
+
+def _errors_of_sources(measured: Measurements, weight: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return the standard errors (N,) of the sources' positions, NaN where nothing measured one."""
+    total = np.bincount(measured.source, weight, n)
+    return np.asarray(np.sqrt(1.0 / np.where(total > 0, total, np.nan)))
 
 
 @dataclass(frozen=True, eq=False)

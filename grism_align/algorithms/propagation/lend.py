@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from grism_align.algorithms.propagation.common_start import common_start
 from grism_align.algorithms.propagation.wcs_agreement import WcsAgreement, WcsPair
-from grism_align.values.failure import NoCommonStart, NotAligned, WcsChanged
+from grism_align.values.failure import NoCommonStart, NotAligned, WcsChanged, WcsDoubted
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from grism_align.values.failure import Remark
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform
+
+
+# What two distortion models of a camera differ by at most between a filter and a grism; arcsec, of one axis.
+_BETWEEN_MODELS = 0.006
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,8 @@ class Lent:
         Which WCS they have in common, where they start from different ones.
     variance : float, arcsec^2
         Of its shift against other exposures, of one axis.
-    changed : WcsChanged or None
-        That the WCSs of the two are not one solution though they have one name.
+    changed : Remark or None
+        That the WCSs of the two are, or may be, not one solution though they have one name.
     bridge_error : float, arcsec
         What getting from the one to the other adds to the error, of one axis.
     """
@@ -45,7 +51,7 @@ class Lent:
     transform: LinearTransform
     shared_wcs: str
     variance: float
-    changed: WcsChanged | None = None
+    changed: Remark | None = None
     bridge_error: float = 0.0
 
 
@@ -120,6 +126,7 @@ class Lender:
             start.transform.then(fit.transform),
             start.solution,
             self._variances.get(direct.key, 0.0),
+            bridge_error=0.0 if direct.distortion == grism.distortion else _BETWEEN_MODELS,
         )
         if found is None:
             return lent
@@ -130,11 +137,13 @@ class Lender:
             lent,
             transform=found.moved.then(lent.transform),
             changed=changed,
-            bridge_error=found.error,
+            bridge_error=float(np.hypot(lent.bridge_error, found.error)),
         )
 
 
-def _remark(grism: Exposure, direct: str, solution: str, found: Disagreement) -> WcsChanged:
+def _remark(grism: Exposure, direct: str, solution: str, found: Disagreement) -> Remark:
+    if found.doubt:
+        return WcsDoubted(direct, solution, found.doubt)
     there = found.moved.at(grism.plane)
     shift = float((there.shift @ there.shift) ** 0.5)
     return WcsChanged(direct, solution, found.size, shift, there.roll, there.scale - 1.0, found.distortion)

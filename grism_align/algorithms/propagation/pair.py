@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.propagation.poses import distance, facing, is_comparable, shared_side, turn
+from grism_align.algorithms.propagation.poses import (
+    commanded_turn,
+    distance,
+    facing,
+    is_comparable,
+    shared_side,
+    turn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -266,8 +273,12 @@ def _one_acquisition(first: Exposure, second: Exposure) -> bool:
 
 
 def _is_one_roll(first: Exposure, second: Exposure) -> bool:
-    """Tell whether the telescope was not rolled in between, whatever the headers call the acquisition."""
-    return turn(first, second) < first.telescope.coherence.same_roll
+    """Tell whether the telescope was not rolled in between, whatever the headers call the acquisition.
+
+    WCSs that were turned since, and not the telescope, are found out when they are compared.
+    """
+    limit = first.telescope.coherence.same_roll
+    return turn(first, second) < limit or commanded_turn(first, second) < limit
 
 
 def _named_alike(first: Exposure, second: Exposure) -> bool:

@@ -194,7 +194,26 @@ def turn(first: Exposure, second: Exposure) -> float:
     first, second : Exposure
         The two.
     """
-    mine, theirs = poses(first, second)
+    return _turn(*poses(first, second))
+
+
+def commanded_turn(first: Exposure, second: Exposure) -> float:
+    """Tell by how much one exposure was commanded to be turned against another, deg; NaN if not known.
+
+    Parameters
+    ----------
+    first, second : Exposure
+        The two.
+    """
+    found = facing(first, second)
+    if first.original is None or second.original is None:
+        return np.nan
+    chips = (replace(found.first, wcs=first.original.wcs), replace(found.second, wcs=second.original.wcs))
+    mine, theirs = map(_pose, chips, found.regions)
+    return _turn(mine, theirs)
+
+
+def _turn(mine: Pose, theirs: Pose) -> float:
     here, there = mine.center, theirs.center
     # moved along the great circle from the one to the other
     moved = mine.columns - (mine.columns @ there) / (1.0 + here @ there) * (here + there)

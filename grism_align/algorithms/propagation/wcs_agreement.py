@@ -64,7 +64,9 @@ class WcsPair:
         is_commanded = solution.startswith(grism.telescope.coherence.commanded or ("\0",))
         where = tuple((each.chips[0].shape, each.chips[0].window) for each in (grism, direct))
         names = tuple((each.instrument, each.filter, each.distortion) for each in (grism, direct))
-        return names, where, solution, "" if is_commanded else grism.group
+        # alternate O is of other pixels than the aperture is
+        known = tuple(each.original and each.original.error for each in (grism, direct))
+        return names, where, known, solution, "" if is_commanded else grism.group
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +83,15 @@ class Disagreement:
         Of that, of one axis.
     distortion : float, arcsec
         What no linear map explains.
+    doubt : float, arcsec
+        By how much pairs of its kind differ of which nothing tells which is right; else zero.
     """
 
     moved: LinearTransform
     size: float
     error: float
     distortion: float
+    doubt: float
 
     @property
     def is_believed(self) -> bool:
@@ -198,7 +203,7 @@ class WcsAgreement:
         if beyond.size <= limit and not doubt and not distortion:
             return None
         error = float(np.linalg.norm([known, _LEFT * beyond.size, distortion, doubt]))
-        return Disagreement(_on_the_sky(beyond, pair, plane), beyond.size, error, distortion)
+        return Disagreement(_on_the_sky(beyond, pair, plane), beyond.size, error, distortion, doubt)
 
 
 def _usual(alike: Sequence[_Difference], most: float) -> tuple[_Difference, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -75,38 +75,48 @@ def cut_spectra(
         Factor from the unit of the image to rates.
     number : int
         Of the exposure.
+
+    Notes
+    -----
+    Where spectra overlap, pixels are the brighter source's alone: so each counts once.
     """
     thin = thinned(image.data.size)
     level, _ = clipped_level(image.data[thin][image.good[thin]])
     level = level if np.isfinite(level) else 0.0
+    is_taken = np.zeros(image.data.shape, dtype=bool)
     rows = np.flatnonzero(np.isfinite(view.xy).all(axis=1))
     dx, dy = view.window.offsets(model, view.xy[rows], view.band)
     for row, along, up in zip(rows.tolist(), dx, dy, strict=True):
-        cutout = _cut(image, view.xy[row], (along, up), span)
-        if cutout is not None:
-            yield CutSource(row, _as_rates(cutout, level, scale, number), view.xy[row])
+        place = _placed(image.data.shape, view.xy[row], (along, up), span)
+        if place is None:
+            continue
+        is_free = ~is_taken[place.part]
+        is_taken[place.part] |= place.near
+        usable = image.good[place.part] & (image.variance[place.part] > 0) & place.near & is_free
+        if place.is_whole and usable.sum() >= _LEAST_USABLE * place.near.sum():
+            yield CutSource(row, _as_rates(image, place, usable, (level, scale), number), view.xy[row])
 
 
 @dataclass(frozen=True, eq=False)
-class _Pixels:
-    """Values, variances, and the rest as in `SpectrumCutout`."""
+class _Place:
+    """Which part of a chip a spectrum lies on: `near` (R, C) its trace; the rest as in `SpectrumCutout`."""
 
-    data: NDArray[Any]
-    variance: NDArray[Any]
-    usable: NDArray[np.bool_]
+    part: tuple[slice, slice]
+    near: NDArray[np.bool_]
     along: NDArray[np.float64]
     across: NDArray[np.float64]
     slope: NDArray[np.float64]
+    is_whole: bool
 
 
-def _cut(
-    image: GrismImage,
+def _placed(
+    shape: tuple[int, ...],
     place: NDArray[np.float64],
     trace: tuple[NDArray[np.float64], NDArray[np.float64]],
     span: SpectralRange,
-) -> _Pixels | None:
-    """Cut the pixels near a trace; None where too few are on the chip or usable."""
-    ny, nx = image.data.shape
+) -> _Place | None:
+    """Tell where a spectrum lies; None where too little of it is on the chip."""
+    ny, nx = shape
     start = int(np.ceil(place[0] + span.first))
     columns = np.arange(max(start, 0), min(start + span.length, nx))
     if len(columns) < _FEWEST:
@@ -115,21 +125,21 @@ def _cut(
     height = np.interp(along, *trace)
     low = int(np.floor(place[1] + height.min() - HALF_WIDTH))
     high = int(np.ceil(place[1] + height.max() + HALF_WIDTH))
-    if low < 0 or high >= ny:
+    is_whole = low >= 0 and high < ny
+    rows = np.arange(max(low, 0), min(high, ny - 1) + 1)
+    if not len(rows):
         return None
-    part = slice(low, high + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    across = np.arange(low, high + 1)[:, None] - place[1] - height
-    near = np.abs(across) <= HALF_WIDTH
-    usable = image.good[part] & (image.variance[part] > 0) & near
-    if usable.sum() < _LEAST_USABLE * near.sum():
-        return None
-    slope = np.gradient(height)
-    return _Pixels(image.data[part], image.variance[part], usable, along, across, slope)
+    across = rows[:, None] - place[1] - height
+    part = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    return _Place(part, np.abs(across) <= HALF_WIDTH, along, across, np.gradient(height), is_whole)
 
 
-def _as_rates(pixels: _Pixels, level: float, scale: float, number: int) -> SpectrumCutout:
-    usable = pixels.usable
-    data = np.where(usable, scale * (pixels.data.astype(float) - level), 0.0)
-    variance = np.where(usable, scale**2 * pixels.variance.astype(float), 1.0)
+def _as_rates(
+    image: GrismImage, place: _Place, usable: NDArray[np.bool_], unit: tuple[float, float], number: int
+) -> SpectrumCutout:
+    """Return the pixels less the level of the sky, times a factor."""
+    level, scale = unit
+    data = np.where(usable, scale * (image.data[place.part].astype(float) - level), 0.0)
+    variance = np.where(usable, scale**2 * image.variance[place.part].astype(float), 1.0)
     weight = np.where(usable, 1.0 / variance, 0.0)
-    return SpectrumCutout(number, data, weight, pixels.along, pixels.across, pixels.slope)
+    return SpectrumCutout(number, data, weight, place.along, place.across, place.slope)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.spectra.solution import Solved, solve
-from grism_align.algorithms.spectra.start import FARTHEST, first_offsets
 from grism_align.algorithms.spectra.template import (
     KNOTS_ACROSS,
     PER_PIXEL,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 # Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
 _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
-_LARGEST_LEFT = 0.1  # pixels from the end of what is tried
 # Spectra are left out that have together no more than the rest of this in what is known.
 _ENOUGH, _FEWEST = 0.98, 10
 # Second differences from pixel to pixel that are expected before any are seen, of a spectrum's height: of a
@@ -36,6 +34,9 @@ _LEAST_BEND = 6e-3
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
+# Pixels by which spectra are followed, and by which templates are longer than these to either side.
+_FARTHEST, _SPARE = 5.0, 6
+_FAR_APART = 1000.0  # pixels, by which stretches are counted
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 _TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
 _FAR = (
@@ -89,7 +90,7 @@ class SpectralOffsets:
 
 
 def measure_offsets(
-    spectra: Sequence[Spectrum], n_exposures: int, rng: np.random.Generator
+    spectra: Sequence[Spectrum], places: NDArray[np.float64], rng: np.random.Generator
 ) -> SpectralOffsets | None:
     """Solve for the offsets of exposures, the templates of all spectra, and how smooth these are.
 
@@ -97,8 +98,8 @@ def measure_offsets(
     ----------
     spectra : sequence of Spectrum
         The brightest first.
-    n_exposures : int
-        Number of exposures, E.
+    places : (E, 2) ndarray, pixels
+        Of the sources on the detector, by exposure, from where they are on average.
     rng : numpy.random.Generator
         Draws noise that tells which part of the information isn't real.
 
@@ -106,20 +107,35 @@ def measure_offsets(
     -------
     SpectralOffsets or None
         None where no spectrum is in two exposures.
+
+    Notes
+    -----
+    Dispersions differ over a detector. So a line moves along the dispersion with the place of its source, the
+    more the farther it is from the place of the source: one stretch for each direction, pixels a pixel and a
+    thousand pixels, is solved for too. The offsets are what is left at the places of the sources.
     """
     tracked = [_tracked(each) for each in spectra if len(each.cutouts) > 1]
     if not tracked:
         return None
     bends = {each.order: _first_bend(each) for each in spectra}
-    offsets = first_offsets([each.spectrum.cutouts for each in tracked[:_BRIGHTEST]], n_exposures)
+    offsets, stretch = np.zeros((len(places), 2)), np.zeros(2)
     for number in range(_ROUNDS):
         is_rough = number < _ROUGH
         used = tracked[:_BRIGHTEST] if is_rough else tracked
-        fits = [each.fit(offsets, bends, None if is_rough else rng) for each in used]
-        solved = solve(fits, [each.own_of(fit) for each, fit in zip(used, fits, strict=True)])
-        offsets = np.clip(offsets + solved.step, -FARTHEST, FARTHEST)
+        own = [each.shifted(offsets, places, stretch) for each in used]
+        fits = [
+            each.fit(shifted, bends, None if is_rough else rng)
+            for each, shifted in zip(used, own, strict=True)
+        ]
+        noise = [each.own_of(fit) for each, fit in zip(used, fits, strict=True)]
+        levers = np.array([each.center * places / _FAR_APART for each in used])
+        solved = solve(fits, noise, levers, stretch)
+        offsets, stretch = offsets + solved.step, stretch + solved.stretch
         bends = _expected_bends(used, fits, bends) if is_rough else bends
-        after = [each.after(fit, offsets, is_first=number == 0) for each, fit in zip(used, fits, strict=True)]
+        after = [
+            each.after(fit, shifted, is_first=number == 0)
+            for each, fit, shifted in zip(used, fits, own, strict=True)
+        ]
         tracked = after + tracked[len(used) :] if is_rough else _telling(after, solved)
         if not is_rough and np.abs(solved.step).max() < _CONVERGED:
             break
@@ -146,8 +162,6 @@ def _result(
     }
     n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offsets))
     strength = _strength(used, fits, len(offsets))
-    # One that lies at the end of what was tried lies farther off.
-    strength[(np.abs(offsets) > FARTHEST - _LARGEST_LEFT).any(axis=1)] = 0.0
     return SpectralOffsets(offsets - offsets.mean(axis=0), solved.covariance, n_sources, strength)
 
 
@@ -168,14 +182,29 @@ class _Tracked:
     """A spectrum, the weights that its pixels have kept, and what its template is expected to be.
 
     `weights` as in the cutouts; `lines` (n,): second differences that were seen at single places; `own`: as
-    of the fit that was asked for it.
+    of the fit that was asked for it; `center`, pixels: how far from its source the lines and edges are that
+    tell its offsets along the dispersion.
     """
 
     spectrum: Spectrum
     weights: tuple[NDArray[np.float64], ...]
     height: NDArray[np.float64]
     lines: NDArray[np.float64]
+    center: float
     own: NDArray[np.float64] | None = None
+
+    def shifted(
+        self, offsets: NDArray[np.float64], places: NDArray[np.float64], stretch: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the offsets of this spectrum: those of the exposures, and what a stretch adds, (E, 2)."""
+        along = self.center * places @ stretch / _FAR_APART
+        shifted = offsets + np.column_stack([along, np.zeros(len(along))])
+        return np.clip(shifted, -_FARTHEST, _FARTHEST)
+
+    @property
+    def first(self) -> float:
+        """Distance of the first knot from the place of the source, along the dispersion, pixels."""
+        return self.spectrum.first - _SPARE
 
     def own_of(self, fit: TemplateFit) -> NDArray[np.float64]:
         """Return the part of a fit's variance that is only the noise's, as far as it's known."""
@@ -192,7 +221,7 @@ class _Tracked:
         bend = np.maximum(bends[self.spectrum.order], self.lines)
         pairs = zip(self.spectrum.cutouts, self.weights, strict=True)
         cutouts = [replace(cutout, weight=weight) for cutout, weight in pairs]
-        prior = TemplatePrior(self.spectrum.first, bend, self.height)
+        prior = TemplatePrior(self.first, bend, self.height)
         return fit_template(cutouts, offsets, prior, rng if self.own is None else None)
 
     def after(self, fit: TemplateFit, offsets: NDArray[np.float64], *, is_first: bool) -> _Tracked:
@@ -202,7 +231,16 @@ class _Tracked:
             for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
         )
         own = self.own if fit.own is None else fit.own
-        return replace(self, weights=weights, lines=self._with_lines(fit, offsets), own=own)
+        lines, center = self._with_lines(fit, offsets), self._center(fit)
+        return replace(self, weights=weights, lines=lines, own=own, center=center)
+
+    def _center(self, fit: TemplateFit) -> float:
+        """Return the mean distance from the source of what tells offsets along the dispersion."""
+        total, moment = 0.0, 0.0
+        for cutout, weight, residual in zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True):
+            told = (weight * np.gradient(cutout.data - residual, axis=1) ** 2).sum(axis=0)
+            total, moment = total + float(told.sum()), moment + float(told @ cutout.along)
+        return moment / total if total > 0 else self.center
 
     def _with_lines(self, fit: TemplateFit, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Let the template bend where residuals, summed across the trace by its profile, stand out."""
@@ -211,7 +249,7 @@ class _Tracked:
         each = zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True)
         for cutout, pixel_weight, residual in each:
             along, across = offsets[cutout.exposure]
-            knot = np.rint(PER_PIXEL * (cutout.along - along - self.spectrum.first)).astype(int)
+            knot = np.rint(PER_PIXEL * (cutout.along - along - self.first)).astype(int)
             up = cutout.across - across
             height = np.where(np.abs(up) < _REACH, np.interp(up, KNOTS_ACROSS, self.height), 0.0)
             np.add.at(excess, knot, (pixel_weight * height * residual).sum(axis=0))
@@ -230,12 +268,13 @@ def _first_bend(spectrum: Spectrum) -> NDArray[np.float64]:
 
 
 def _n_knots(spectrum: Spectrum) -> int:
-    return PER_PIXEL * (spectrum.length + 5) + 4
+    return PER_PIXEL * (spectrum.length + 5 + 2 * _SPARE) + 4
 
 
 def _tracked(spectrum: Spectrum) -> _Tracked:
     weights = tuple(cutout.weight for cutout in spectrum.cutouts)
-    return _Tracked(spectrum, weights, _height(spectrum.cutouts), np.zeros(_n_knots(spectrum)))
+    middle = spectrum.first + 0.5 * spectrum.length
+    return _Tracked(spectrum, weights, _height(spectrum.cutouts), np.zeros(_n_knots(spectrum)), middle)
 
 
 def _height(cutouts: Sequence[SpectrumCutout]) -> NDArray[np.float64]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.spectra.template import TemplateFit
 
+# By how much dispersions differ over a thousand pixels: as G141's does.
+_STRETCH = 0.05
 _FREE = 1.0  # pixels: what is not known beforehand of an offset
 # Pixels by which a spectrum may lie off in all exposures alike, which then says nothing
 _COMMON = 3.0
@@ -33,7 +35,7 @@ _FEW = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """A step of the offsets of E exposures, (E, 2), with its covariance, (2E, 2E).
+    """A step of the offsets of E exposures, (E, 2), with its covariance, (2E, 2E), and of the stretch, (2,).
 
     `told` (S, 2): the share of each spectrum in what is known along and across; `weight` (S, 2): what its own
     pulls leave of its weight.
@@ -41,11 +43,17 @@ class Solved:
 
     step: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    stretch: NDArray[np.float64]
     told: NDArray[np.float64]
     weight: NDArray[np.float64]
 
 
-def solve(fits: Sequence[TemplateFit], own: Sequence[NDArray[np.float64]]) -> Solved:
+def solve(
+    fits: Sequence[TemplateFit],
+    own: Sequence[NDArray[np.float64]],
+    levers: NDArray[np.float64],
+    stretch: NDArray[np.float64],
+) -> Solved:
     """Combine gradients and information of spectra.
 
     Parameters
@@ -54,6 +62,10 @@ def solve(fits: Sequence[TemplateFit], own: Sequence[NDArray[np.float64]]) -> So
         Of S spectra.
     own : sequence of (2E, 2E) ndarray
         The part of each one's variance that is only the noise's.
+    levers : (S, E, 2) ndarray
+        By how much the stretch in x and in y shifts each spectrum in each exposure along the dispersion.
+    stretch : (2,) ndarray
+        What was found of it so far; none is expected beforehand.
 
     Returns
     -------
@@ -68,26 +80,31 @@ def solve(fits: Sequence[TemplateFit], own: Sequence[NDArray[np.float64]]) -> So
     Methodology 28, 169).
     """
     variance = np.array([fit.variance for fit in fits])
-    scores = _Scores(np.array([fit.gradient for fit in fits]), variance, variance - np.array(own))
+    scores = _Scores(np.array([fit.gradient for fit in fits]), variance, variance - np.array(own), levers)
     n_exposures = scores.size // 2
     excess = np.ones((len(fits), 2))
     for _ in range(_ITERATIONS):
-        step = np.linalg.solve(*scores.normal_equations(excess))
+        normal, right = scores.normal_equations(excess)
+        right[-2:] -= stretch / _STRETCH**2
+        step = np.linalg.solve(normal, right)
         rest = scores.less(step)
         pulls = [_pulls(rest, axis) for axis in range(2)]
         excess = np.maximum(1.0, (np.transpose(pulls) + _PRIOR_PULLS) / (1.0 + _PRIOR_PULLS))
     told = rest.told(excess)
-    moved = np.clip(step.reshape(n_exposures, 2), -_LARGEST, _LARGEST)
-    return Solved(moved - moved.mean(axis=0), _covariance(rest, excess), told, 1.0 / excess)
+    moved = np.clip(step[:-2].reshape(n_exposures, 2), -_LARGEST, _LARGEST)
+    covariance = _covariance(rest, excess)
+    stretched = np.asarray(step[-2:], dtype=np.float64)
+    return Solved(moved - moved.mean(axis=0), covariance, stretched, told, 1.0 / excess)
 
 
 @dataclass(frozen=True, eq=False)
 class _Scores:
-    """Gradients of S spectra, (S, P), their variances and the information, (S, P, P)."""
+    """Gradients of S spectra, (S, P), their variances and information, (S, P, P), and levers (S, E, 2)."""
 
     gradient: NDArray[np.float64]
     variance: NDArray[np.float64]
     information: NDArray[np.float64]
+    levers: NDArray[np.float64]
 
     @property
     def size(self) -> int:
@@ -96,17 +113,27 @@ class _Scores:
 
     def less(self, step: NDArray[np.floating[Any]]) -> _Scores:
         """Return the scores after a step."""
-        return replace(self, gradient=self.gradient - self.information @ step)
+        moved = np.einsum("sip,p->si", self.design, step)
+        return replace(self, gradient=self.gradient - np.einsum("sij,sj->si", self.information, moved))
 
-    def of(self, rows: NDArray[np.int64]) -> _Scores:
-        """Return the scores of some spectra."""
-        return _Scores(self.gradient[rows], self.variance[rows], self.information[rows])
+    @property
+    def design(self) -> NDArray[np.float64]:
+        """What offsets of a spectrum are made of, (S, P, P + 2): those of the exposures, and the stretch."""
+        lever = np.zeros((len(self.gradient), self.size, 2))
+        lever[:, ::2] = self.levers
+        own = np.broadcast_to(np.eye(self.size), self.information.shape)
+        return np.concatenate([own, lever], axis=2)
 
     def axis(self, number: int) -> _Scores:
         """Return the part of one axis."""
         rows = np.arange(number, self.size, 2)
         block = np.ix_(np.arange(len(self.gradient)), rows, rows)
-        return _Scores(self.gradient[:, rows], self.variance[block], self.information[block])
+        return replace(
+            self,
+            gradient=self.gradient[:, rows],
+            variance=self.variance[block],
+            information=self.information[block],
+        )
 
     def total(self, scatter: NDArray[np.float64], excess: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variances of the gradients with what spectra scatter by; regular, (S, P, P)."""
@@ -123,9 +150,9 @@ class _Scores:
         self, excess: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the normal matrix and the right-hand side of the best step."""
-        gain = self.gains(excess)
-        normal = np.einsum("sij,sjk->ik", gain, self.information)
-        right = np.einsum("sij,sj->i", gain, self.gradient)
+        gain, design = self.gains(excess), self.design
+        normal = np.einsum("sip,sij,sjq->pq", design, gain @ self.information, design, optimize=True)
+        right = np.einsum("sip,sij,sj->p", design, gain, self.gradient, optimize=True)
         return 0.5 * (normal + normal.T) + _gauge(self.size // 2), right
 
     def told(self, excess: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,9 +168,11 @@ class _Scores:
 
 
 def _gauge(n_exposures: int) -> NDArray[np.float64]:
-    """Hold what spectra can't tell: offsets of exposures that share none, and the mean of all."""
+    """Hold what spectra can't tell: offsets of exposures that share none, the mean of all, a stretch."""
     mean = np.kron(np.ones((n_exposures, n_exposures)), np.eye(2))
-    return np.asarray((np.eye(2 * n_exposures) + mean) / _FREE**2)
+    gauge = np.diag(np.append(np.full(2 * n_exposures, _FREE**-2), np.full(2, _STRETCH**-2)))
+    gauge[:-2, :-2] += mean / _FREE**2
+    return gauge
 
 
 def _pulls(scores: _Scores, axis: int) -> NDArray[np.float64]:
@@ -167,8 +196,10 @@ def _covariance(scores: _Scores, excess: NDArray[np.float64]) -> NDArray[np.floa
         gained = np.einsum("sij,sj->si", scores.gains(excess), scores.gradient)
         # A spectrum that tells much draws the offsets to itself: what is left of its score is too small.
         gained /= np.tile(np.clip(1.0 - scores.told(excess), _LEAST_LEFT, None), size // 2)
-        # What holds offsets that no spectrum tells is in the normal matrix too.
-        found = inverse @ (gained.T @ gained + np.eye(size) / _FREE**2) @ inverse
+        gained = np.einsum("sip,si->sp", scores.design, gained)
+        # What holds offsets that no spectrum tells, and the stretch, is in the normal matrix too.
+        held = np.diag(np.append(np.full(size, _FREE**-2), np.full(2, _STRETCH**-2)))
+        found = inverse @ (gained.T @ gained + held) @ inverse
     contrast = np.eye(size) - np.kron(np.full((size // 2, size // 2), 2.0 / size), np.eye(2))
-    found = found + np.diag(np.tile(_SAMPLING**2, size // 2))
+    found = found[:size, :size] + np.diag(np.tile(_SAMPLING**2, size // 2))
     return np.asarray(contrast @ found @ contrast)

@@ -81,11 +81,11 @@ def check_members(association: Association, label: Path | str) -> Association:
     needed = files_of(association.exposures)
     missing = [str(path) for path in needed if not path.is_file()]
     if missing:
-        raise AssociationError(
-            label,
-            f"{len(missing)} of {len(needed)} files don't exist: {_some(missing)}",
-            "Paths are relative to the folder of the association; correct them or fetch the files",
-        )
+        # what was given as it is has no file that it stands in
+        base = "the folder of the association" if isinstance(label, Path) else "the current folder"
+        problem = f"{len(missing)} of {len(needed)} files don't exist: {_some(missing)}"
+        remedy = f"Relative paths start from {base} or input_dir; correct them or fetch the files"
+        raise AssociationError(label, problem, remedy)
     return association
 
 

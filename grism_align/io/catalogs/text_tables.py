@@ -75,8 +75,9 @@ def read_text_table(text: str) -> Table:
     mark = named[1] if named else _mark_of(rows)
     while mark and len(rows) > 2 and sum(map(bool, _cells(rows[0], mark))) < 2:
         del rows[0]  # a title
+    rows = [*_commented_names(body, rows, mark), *rows]
     names, under = _cells(rows[0], mark) if rows else [], _under_names(rows)
-    if not _has_names(rows, names) or not (under or mark in {"\t", ";", ","}):
+    if not _has_names(rows, names) or not (under or mark in {"\t", ";", ","} or rows[0] not in body):
         # semicolons are not among what astropy tries
         given = {"format": "ascii.commented_header", "delimiter": ";"} if mark == ";" else {"format": "ascii"}
         return Table.read(body, fill_values=_FILLED, **given)
@@ -97,6 +98,18 @@ def _longest_of_vizier(lines: Sequence[str]) -> Sequence[str]:
 
 def _is_row(line: str) -> bool:
     return bool(line.strip()) and not line.startswith("#")
+
+
+def _commented_names(lines: Sequence[str], rows: Sequence[str], mark: str | None) -> Sequence[str]:
+    """Return the names, and the units, of columns without them that comments before the first row give."""
+    first = _cells(rows[0], mark) if rows else []
+    if not first or not all(map(_NUMBER.fullmatch, first)):
+        return []
+    comments = [line.lstrip("# \t") for line in takewhile(lambda line: line != rows[0], lines)]
+    alike = [line for line in comments if line and len(_cells(line, mark)) == len(first)]
+    words = [line for line in alike if not any(map(_NUMBER.fullmatch, _cells(line, mark)))]
+    names = [line for line in words if not _is_under_names(line)][-1:]
+    return [*names, *words[words.index(names[0]) + 1 :]] if names else []
 
 
 def _under_names(rows: Sequence[str]) -> Sequence[str]:

@@ -171,9 +171,17 @@ def _own_remarks(entry: Entry) -> tuple[Remark, ...]:
         if isinstance(remark, OfDirect):
             left = tuple(one for one in remark.remarks if one.code not in _SAID_ONCE)
             found += [OfDirect(remark.exposure, left)] if left else []
-        elif remark.code is not FailureCode.SHIFT_ERROR:
+        elif remark.code is not FailureCode.SHIFT_ERROR and not (
+            remark.code is FailureCode.SPECTRA_OFF and _is_off(entry)
+        ):
             found.append(remark)
     return tuple(found)
+
+
+def _is_off(entry: Entry) -> bool:
+    """Tell whether traces lie so far off that it is a warning of its own."""
+    check = entry.record.traces
+    return check is not None and abs(check.after_px) > max(_LARGE_TRACE, _TRACE_ERRORS * check.after_error)
 
 
 def _alike(entries: list[Entry]) -> dict[str, list[str]]:
@@ -284,13 +292,15 @@ def _steps(contents: Contents) -> Iterator[QualityWarning]:
 
 def _traces(contents: Contents) -> Iterator[QualityWarning]:
     """Spectra that do not lie where the corrected WCSs say."""
-    for entry in contents.grisms:
-        check = entry.record.traces
-        if check and abs(check.after_px) > max(_LARGE_TRACE, _TRACE_ERRORS * check.after_error):
-            off = fixed(check.after_px, 2, sign=True)
-            text = f"{entry.key}: its spectra lie {off} pixels from where they should"
-            remedy = "Let the extraction fit the offset across the dispersion"
-            yield QualityWarning(text, remedy, exposures=(entry.key,))
+    off = {
+        entry.key: f"{entry.key} by {fixed(check.after_px, 2, sign=True)} px"
+        for entry in contents.grisms
+        if (check := entry.record.traces) and _is_off(entry)
+    }
+    if off:
+        which = listed(list(off.values()))
+        text = f"Traces of {count(len(off), 'grism exposure')} lie off across the dispersion: {which}"
+        yield QualityWarning(text, FailureCode.SPECTRA_OFF.advice, exposures=tuple(off))
 
 
 def _tracking(contents: Contents) -> Iterator[QualityWarning]:

@@ -10,6 +10,7 @@ import numpy as np
 from grism_align.io.report.formatting import UNKNOWN, count, fixed
 from grism_align.io.report.plots.figures import EAST, FAINT, NORTH
 from grism_align.io.report.plots.residual_plots import Panel
+from grism_align.io.report.plots.spectrum_plots import spectrum_panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +48,14 @@ class Spectra:
     panels : tuple of Panel
         What they say on both axes before and after they were used, and the traces before and after all
         corrections; empty where nothing could be measured.
+    pieces : tuple of Panel
+        Pieces of some spectra in all exposures, before and after.
     rows : tuple of tuple of str
         As `COLUMNS`.
     """
 
     panels: tuple[Panel, ...]
+    pieces: tuple[Panel, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
@@ -76,7 +80,9 @@ def spectra_of(contents: Contents, plotter: Plotter) -> Spectra | None:
     if not asked:
         return None
     panels = (_offsets_panel(asked, plotter), _traces_panel(asked, plotter))
-    return Spectra(tuple(one for one in panels if one), tuple(map(_row, asked)))
+    measured = {e.key: e.record.spectra for e in asked if e.record.spectra and e.record.spectra.is_measured}
+    pieces = spectrum_panels(measured, plotter)
+    return Spectra(tuple(one for one in panels if one), tuple(pieces), tuple(map(_row, asked)))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -64,6 +64,9 @@ def _records(folders: Collection[Path]) -> Iterator[tuple[Path, Record]]:
 def leftovers(record: Path, written: Collection[Path]) -> list[Path]:
     """Return the exposures of an earlier run of the same name that a run does not write anew.
 
+    Files that were given and corrected in place are the user's, and stay where they are. Nothing is left over
+    from a run of other exposures altogether.
+
     Parameters
     ----------
     record : Path
@@ -74,13 +77,17 @@ def leftovers(record: Path, written: Collection[Path]) -> list[Path]:
     if not record.is_file():
         return []
     try:
-        outputs = [one.output for one in read_record(record).exposures.values() if one.output]
+        earlier = read_record(record).exposures.values()
     except InputError:
         return []
+    outputs = {Path(one.output.path).resolve(): one for one in earlier if one.output}
     targets = {path.resolve() for path in written}
-    found = [(Path(one.path), one.sha256) for one in outputs if Path(one.path).resolve() not in targets]
-    here = [(path, sha256) for path, sha256 in found if path.parent.resolve() == record.parent.resolve()]
-    return [path for path, sha256 in here if path.is_file() and sha256_of(path) == sha256]
+    if targets.isdisjoint(outputs):
+        return []
+    made = {path: one.output for path, one in outputs.items() if Path(one.input.path).resolve() != path}
+    folder = record.parent.resolve()
+    found = [(path, made[path]) for path in made.keys() - targets if path.parent == folder and path.is_file()]
+    return sorted(path for path, known in found if known and sha256_of(path) == known.sha256)
 
 
 def move_aside(paths: Collection[Path]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.propagation.drift import FACTORS, with_learnt
+from grism_align.algorithms.propagation.drift import FACTORS, with_learnt, with_sizes
 from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
 from grism_align.algorithms.spectra.combine import (
@@ -20,43 +20,42 @@ from grism_align.algorithms.spectra.combine import (
     pixel_axes,
     shifted,
 )
-from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.field import field_gradient
-from grism_align.algorithms.spectra.neighbours import OtherLight
-from grism_align.algorithms.spectra.offsets import SpectralOffsets, Spectrum, measure_offsets
-from grism_align.algorithms.spectra.start import FARTHEST
+from grism_align.algorithms.spectra.offsets import SpectralOffsets, measure_offsets
+from grism_align.algorithms.spectra.pieces import telling_pieces
 from grism_align.io.missions import facts_of
 from grism_align.values.failure import SpectraMissing
-from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.trace import SpectralCheck
-from grism_align.workflows.traces.verify import views
+from grism_align.workflows.traces.cutting import cut_near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.propagation_error import OpenErrors
-    from grism_align.algorithms.spectra.cutouts import CutSource
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
+    from grism_align.values.settings import GrismSettings
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.trace import TraceModel
+    from grism_align.values.trace import SpectrumPiece, TraceModel
     from grism_align.values.transform import LinearTransform
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
 
+logger = logging.getLogger(__name__)
+
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
 _ONE_ROLL = 0.1  # deg
+_FARTHEST = 0.6  # pixels, of the error that a correction claims: spectra are looked for within twice that
 _UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
 _SEED = 20_261_129  # of the noise that tells which part of the information isn't real
-_CANDIDATES = 3  # times as many spectra are cut out as are used: not all are in two exposures
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +83,14 @@ class _Group:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """Offsets of a group's exposures, and how far sources have moved over the detector, (N, 2) pixels."""
+    """Offsets of a group's exposures, and how far sources have moved over the detector, (N, 2) pixels.
+
+    `pieces`: of spectra, by exposure.
+    """
 
     offsets: SpectralOffsets
     places: NDArray[np.float64]
+    pieces: Sequence[tuple[SpectrumPiece, ...]]
 
 
 def correct_by_spectra(
@@ -125,9 +128,9 @@ def correct_by_spectra(
     ]
     settings = _learnt(told, settings)
     fits, checks = dict(survey.solution.fits), {}
-    for one in told:
+    for number, one in enumerate(told):
         for key, (fit, check) in _corrected(survey, one, settings).items():
-            fits[key], checks[key] = fit, check
+            fits[key], checks[key] = fit, replace(check, group=number)
     return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
 
 
@@ -135,7 +138,8 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
     """Yield exposures of a grism that see the same spectra: of one frame and roll."""
     if not found.models:
         return
-    members = sorted((survey.exposures[key] for key in found.keys), key=lambda each: each.start)
+    members = [survey.exposures[key] for key in found.keys if _is_near(survey, survey.exposures[key])]
+    members.sort(key=lambda each: each.start)
     alike: list[list[Exposure]] = []
     for exposure in members:
         frame, angle = survey.solution[exposure.key].frame, _angle(survey, exposure)
@@ -158,6 +162,12 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
             yield _Group(jobs, found.models, survey.settings.spectra_sources, zeroth)
 
 
+def _is_near(survey: Survey, exposure: Exposure) -> bool:
+    """Return whether spectra lie near enough to where they are predicted to be found there."""
+    error = _transform(survey.solution[exposure.key]).at(exposure.plane).axis_error
+    return error < _FARTHEST * exposure.pixel_scale
+
+
 def _angle(survey: Survey, exposure: Exposure) -> float:
     """Return the position angle of a row, deg."""
     transform = survey.solution[exposure.key].transform
@@ -167,57 +177,18 @@ def _angle(survey: Survey, exposure: Exposure) -> float:
 
 
 def _measured(group: _Group) -> _Measured | None:
-    """Cut out the spectra of exposures, one after the other, and solve for their offsets."""
-    cut: dict[tuple[int, int], list[CutSource]] = defaultdict(list)
-    spans: dict[int, SpectralRange] = {}
-    brightness = 10 ** (-0.4 * group.jobs[0].sources.mag)
-    others: dict[int, OtherLight] = {}
-    for number, job in enumerate(group.jobs):
-        scale = 1.0 if job.exposure.is_rate else 1.0 / job.exposure.exposure_time
-        for image, view in views(job):
-            chip = view.window.chip
-            model = group.models.get(chip)
-            if model is None:
-                continue
-            ny, nx = view.shape
-            corners = np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]])
-            span = spans.setdefault(chip, SpectralRange.of(model, corners))
-            if chip not in others:
-                unseen = np.full((len(group.jobs), *view.xy.shape), np.nan)
-                along = view.window.ltm[0]
-                zeroth = group.zeroth and (along * group.zeroth[0], along * group.zeroth[1])
-                order = (float(span.first), float(span.first + span.length))
-                others[chip] = OtherLight(unseen, brightness, order, zeroth)
-            others[chip].places[number] = view.xy
-            for count, each in enumerate(cut_spectra(image, view, model, span, scale, number)):
-                if count >= _CANDIDATES * group.n_spectra:
-                    break
-                cut[each.row, chip].append(each)
-    shared = {source: cuts for source, cuts in sorted(cut.items()) if len(cuts) > 1}
-    chosen = dict(list(shared.items())[: group.n_spectra])
-    spectra = [
-        Spectrum(
-            row,
-            chip,
-            others[chip].lessened([each.cutout for each in cuts], row),
-            spans[chip].first - 2.0 - FARTHEST,
-            spans[chip].length + int(2 * FARTHEST),
-        )
-        for (row, chip), cuts in chosen.items()
-    ]
-    offsets = measure_offsets(spectra, len(group.jobs), np.random.default_rng(_SEED))
-    return None if offsets is None else _Measured(offsets, _places(chosen.values(), len(group.jobs)))
-
-
-def _places(chosen: Iterable[Sequence[CutSource]], n_exposures: int) -> NDArray[np.float64]:
-    """Return where sources lie in each exposure, from where they do on average, (N, 2) pixels."""
-    total, count = np.zeros((n_exposures, 2)), np.zeros(n_exposures)
-    for cuts in chosen:
-        mean = np.mean([each.place for each in cuts], axis=0)
-        for each in cuts:
-            total[each.cutout.exposure] += each.place - mean
-            count[each.cutout.exposure] += 1
-    return np.asarray(total / np.maximum(count, 1)[:, None])
+    """Solve for the offsets of exposures from their spectra."""
+    cut, moved = cut_near(group.jobs, group.zeroth, group.n_spectra)
+    try:
+        offsets = measure_offsets(cut.spectra, cut.places, np.random.default_rng(_SEED))
+    except np.linalg.LinAlgError as error:
+        logger.warning("%s: spectra can't be compared (%s)", ", ".join(group.keys), error)
+        return None
+    if offsets is None:
+        return None
+    pieces = telling_pieces(cut.spectra, offsets.offset)
+    total = offsets.offset + moved - moved.mean(axis=0)
+    return _Measured(replace(offsets, offset=total), cut.places, pieces)
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,10 +261,7 @@ def _learnt(told: Sequence[_Told], given: GrismSettings) -> GrismSettings:
 
 
 def _evidence(told: Sequence[_Told], given: GrismSettings, drift: float, dither: float) -> float:
-    settings = GrismSettings(
-        replace(given.propagation, drift_error=drift * given.propagation.drift_error),
-        replace(given.pointing, dither_error=dither * given.pointing.dither_error),
-    )
+    settings = with_sizes(given, drift, dither)
     return sum(log_evidence(one.told, one.prior(settings)) for one in told)
 
 
@@ -324,6 +292,7 @@ def _corrected(
             moved_error=_pair(np.sqrt(np.diag(covariance))),
             left_px=_pair(left[number]),
             left_error=_pair(errors[number]),
+            pieces=one.measured.pieces[number],
         )
         exposure = one.group.jobs[number].exposure
         found[key] = with_error_retold(replace(fit, transform=moved), exposure), check

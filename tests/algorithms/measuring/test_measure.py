@@ -89,4 +89,6 @@ def test_no_sources_is_a_catalog_with_a_note():
     ]
     catalog = measure_exposure(exposure("iaaa01d1q", 0), chips, DetectionSettings())
     assert len(catalog) == 0
-    assert text_of(catalog.remarks) == "6400 of 6400 pixels are flagged; no source above 6 sigma"
+    assert text_of(catalog.remarks) == (
+        "6400 of 6400 pixels are flagged in DQ or without a value; no source above 6 sigma"
+    )

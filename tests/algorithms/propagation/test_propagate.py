@@ -15,7 +15,8 @@ from grism_align.values.transform import LinearTransform
 from tests.support.associations import exposure
 from tests.support.chips import chip_wcs
 
-SETTINGS = GrismSettings()
+DRIFT = PropagationSettings(drift_error=0.01)
+SETTINGS = GrismSettings(DRIFT)
 
 NOTED = TooFewMatches(3, 6)
 
@@ -110,7 +111,7 @@ def test_another_pointing_has_the_errors_of_two_dithers():
     assert error == pytest.approx(1e-3 * got.governed.propagation_error)
     assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
     tight = propagate(
-        [grism], [direct], solution, GrismSettings(pointing=PointingSettings(dither_error=0.001))
+        [grism], [direct], solution, GrismSettings(DRIFT, pointing=PointingSettings(dither_error=0.001))
     )[grism.key]
     assert offset_error(tight, 300 / 3600) == pytest.approx(2e-6)
     assert tight.remarks == ()
@@ -269,7 +270,7 @@ def test_a_visit_without_direct_exposures_takes_one_of_the_same_guide_stars(fail
 def test_an_occultation_is_told(method):
     grism, direct = exposure("iaaa01g1q", 3000, grism=True), exposure("iaaa01d1q", 0)
     solution = AlignmentSolution({direct.key: aligned(direct)})
-    got = propagate([grism], [direct], solution, GrismSettings(PropagationSettings(method=method)))[grism.key]
+    got = propagate([grism], [direct], solution, GrismSettings(replace(DRIFT, method=method)))[grism.key]
     assert (got.status, got.governors) == (FitStatus.ALIGNED, (direct.key,))
     assert got.reason.startswith("iaaa01d1q was taken under an earlier or later acquisition")
     # as of another visit of the same guide stars

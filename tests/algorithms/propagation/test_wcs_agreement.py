@@ -11,7 +11,7 @@ from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.missions.hst.headers import LinearTerms
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.values.exposure import OriginalPointing
-from grism_align.values.failure import OtherDistortion, WcsChanged
+from grism_align.values.failure import OtherDistortion, WcsChanged, WcsDoubted
 from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.sphere import separation
@@ -112,6 +112,29 @@ def test_two_pairs_that_differ_a_little_are_both_doubted():
     found = corrected([(direct, pairs[0][1]), pairs[1]])
     assert all(fit.status is FitStatus.PRIOR_ONLY for fit in found.fits.values())
     assert all(fit.transform.at(PLANE).axis_error > 0.03 for fit in found.fits.values())
+    for fit in found.fits.values():
+        (remark,) = (one for one in fit.remarks if isinstance(one, WcsDoubted))
+        assert remark.doubt == pytest.approx(np.hypot(0.03, 0.02), abs=1e-3)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_pointings_known_in_different_ways_are_not_compared(which):
+    """Alternate O and the pointing of the aperture are of other pixels, and differ by a roll."""
+    pairs = visits(2)
+    one = pairs[1][which]
+    rolled = one.original.wcs.corrected(LinearTransform.from_parameters(PLANE, (3.0, 2.0), 0.04))
+    aperture = replace(one, original=OriginalPointing(rolled, (400.0, 400.0), 12.0))
+    pairs[1] = (aperture, pairs[1][1]) if which == 0 else (pairs[1][0], aperture)
+    for fit in corrected(pairs).fits.values():
+        assert (fit.status, fit.remarks) == (FitStatus.ALIGNED, ())
+
+
+@pytest.mark.parametrize("roll", [1.0, -40.0])
+def test_a_wcs_that_was_turned_is_no_roll_of_the_telescope(roll):
+    [(direct, grism)] = visits(1)
+    turned = grism.corrected(LinearTransform.from_parameters(grism.plane, (0.0, 0.0), roll))
+    fit = corrected([(direct, turned)])[grism.key]
+    assert any(isinstance(one, WcsChanged) for remark in fit.remarks for one in remark.with_causes())
 
 
 def test_the_pointing_holds_at_its_pixel_alone():
@@ -190,3 +213,5 @@ def test_two_distortion_models_are_told():
     fit = found[grism.key]
     assert fit.status is FitStatus.ALIGNED
     assert fit.remarks == (OtherDistortion(direct.key, "IDC_a", "IDC_b"),)
+    # two tables of one camera put a filter and a grism 6 to 8 mas apart
+    assert 1e3 * fit.transform.at(PLANE).axis_error > 8.0 / np.sqrt(2)

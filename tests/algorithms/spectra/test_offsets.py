@@ -8,6 +8,8 @@ import pytest
 from grism_align.algorithms.spectra.offsets import measure_offsets
 from tests.support.spectra import spectra
 
+STILL = np.zeros((4, 2))
+
 
 def centred(offsets):
     return np.asarray(offsets) - np.mean(offsets, axis=0)
@@ -22,7 +24,7 @@ def test_injected_offsets_are_recovered_with_true_errors():
     for seed in range(6):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.15, (3, 2))
-        found = measure_offsets(spectra(rng, true), 3, rng)
+        found = measure_offsets(spectra(rng, true), STILL[:3], rng)
         pulls.append((found.offset - centred(true)) / errors(found))
         assert (errors(found) < [0.03, 0.01]).all()
         assert found.strength == pytest.approx(np.ones(3), abs=0.1)
@@ -36,10 +38,24 @@ def test_injected_offsets_are_recovered_with_true_errors():
 def test_only_differences_are_measured():
     rng = np.random.default_rng(3)
     true = np.array([[0.2, -0.1], [0.1, 0.1]])
-    found = measure_offsets(spectra(rng, true + 0.1), 2, rng)
+    found = measure_offsets(spectra(rng, true + 0.1), STILL[:2], rng)
     assert found.offset.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-12)
     common = np.kron(np.ones(2), np.eye(2))
     assert common @ found.covariance @ common.T == pytest.approx(np.zeros((2, 2)), abs=1e-12)
+
+
+def test_a_dispersion_that_changes_over_the_detector_is_told_from_offsets():
+    pulls = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        true = rng.normal(0, 0.1, (3, 2))
+        places = np.array([[40.0, -30.0], [-60.0, 0.0], [20.0, 30.0]])
+        stretch = places @ [0.02e-3, 0.08e-3]
+        found = measure_offsets(spectra(rng, np.column_stack([true, stretch])), places, rng)
+        pulls.append((found.offset - centred(true)) / errors(found))
+        # at 35 pixels, the middle, it amounts to a tenth of a pixel
+        assert np.abs(35 * stretch).max() > 0.08
+    assert (np.sqrt(np.mean(np.square(pulls), axis=(0, 1))) < 1.7).all()
 
 
 def test_without_lines_and_edges_nothing_is_known_along_the_dispersion():
@@ -54,7 +70,7 @@ def test_without_lines_and_edges_nothing_is_known_along_the_dispersion():
         )
         for each in spectra(rng, np.zeros((3, 2)), lines=0.0)
     ]
-    along, across = errors(measure_offsets(inner, 3, rng)).T
+    along, across = errors(measure_offsets(inner, STILL[:3], rng)).T
     assert (along > 10 * across).all()
     assert (across < 0.01).all()
 
@@ -71,7 +87,7 @@ def test_cosmic_rays_and_bad_pixels_do_no_harm():
             data = np.where(rays, cutout.data + 300.0, np.where(dead, -1e6, cutout.data))
             cutouts.append(replace(cutout, data=data, weight=np.where(dead, 0.0, cutout.weight)))
         hit.append(replace(each, cutouts=tuple(cutouts)))
-    found = measure_offsets(hit, 3, rng)
+    found = measure_offsets(hit, STILL[:3], rng)
     assert (errors(found) < [0.04, 0.015]).all()
     assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
 
@@ -89,12 +105,23 @@ def test_an_exposure_that_shows_other_things_is_told_by_its_strength():
         )
         for each in parts
     ]
-    strength = measure_offsets(empty, 4, rng).strength
+    strength = measure_offsets(empty, STILL[:4], rng).strength
     assert strength[3] < 0.3
     assert (strength[:3] > 0.7).all()
 
 
+@pytest.mark.parametrize("far", [3.0, 12.0])
+def test_spectra_that_lie_far_from_where_they_are_predicted_do_no_harm(far):
+    rng = np.random.default_rng(11)
+    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [far, -far]], n=20)
+    found = measure_offsets(parts, STILL[:3], rng)
+    assert np.isfinite(found.offset).all()
+    assert np.isfinite(found.covariance).all()
+    pair, error = found.offset[1] - found.offset[0], np.hypot(*errors(found)[:2])
+    assert (np.abs(pair) < 5 * error).all()
+
+
 def test_one_exposure_tells_nothing():
     rng = np.random.default_rng(1)
-    assert measure_offsets(spectra(rng, np.zeros((1, 2))), 1, rng) is None
-    assert measure_offsets([], 3, rng) is None
+    assert measure_offsets(spectra(rng, np.zeros((1, 2))), STILL[:1], rng) is None
+    assert measure_offsets([], STILL[:3], rng) is None

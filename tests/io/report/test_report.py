@@ -27,6 +27,7 @@ from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import (
     NotTied,
     OtherOrbit,
+    SpectraOff,
     TooFewMatches,
     TooFewSources,
     Trailed,
@@ -34,7 +35,7 @@ from grism_align.values.failure import (
 from grism_align.values.record import Activity
 from grism_align.values.settings import ServiceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed
-from grism_align.values.trace import SpectralCheck, TraceCheck
+from grism_align.values.trace import SpectralCheck, SpectrumPiece, TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.user_shifts import REFERENCE
 from tests.support.reports import (
@@ -101,7 +102,9 @@ def whole():
     found = record(exposures, stamps=stamps())
     for one in exposures.grisms:
         check = TraceCheck(9, 0.61, 0.03, 0.02, 0.03, f"of {one.key}")
-        against = SpectralCheck(21, (0.412, -0.257), (0.031, 0.022), (0.004, -0.001), (0.005, 0.002))
+        piece = SpectrumPiece(7, np.arange(24.0), np.ones(24), np.arange(-4.0, 5), np.full(9, 0.1))
+        offsets = (0.412, -0.257), (0.031, 0.022), (0.004, -0.001), (0.005, 0.002)
+        against = SpectralCheck(21, *offsets, pieces=(piece,))
         found = altered(found, one.key, traces=check, spectra=against)
     return found
 
@@ -139,8 +142,8 @@ def test_images_have_a_size_and_a_text(page):
     assert len(images) == 2 * 4
     assert all(one["alt"] and int(one["width"]) > 0 and int(one["height"]) > 0 for one in images)
     assert all(one["src"].startswith("data:image/png;base64,") for one in images)
-    # 4 exposures, the catalog, the scatter and its mean, the sky, 2 visits, the spectra and the traces
-    assert len(drawings) == 4 + 1 + 2 + 1 + 2 + 2
+    # 4 exposures, the catalog, the scatter and its mean, the sky, 2 visits, spectra, traces, a piece
+    assert len(drawings) == 4 + 1 + 2 + 1 + 2 + 2 + 1
     assert all(one["aria-label"] and one["role"] == "img" for one in drawings)
     assert all(int(one["width"]) > 0 and int(one["height"]) > 0 for one in drawings)
 
@@ -268,7 +271,7 @@ def test_warnings_of_weak_ties_and_odd_exposures():
         "WCSs of different solutions",
         "had an earlier correction",
         "1 grism exposure corrected with reservations: ",
-        f"{grism}: its spectra lie +0.50 pixels",
+        f"Traces of 1 grism exposure lie off across the dispersion: {grism} by +0.50 px",
     ):
         assert words in said
 
@@ -669,6 +672,16 @@ def test_verified_traces_are_in_the_summary_and_warnings(whole):
     assert "0.26 px across" in spectra
     assert "4 grism exposures" in traces
     assert "0.02 px across" in traces
+
+
+@pytest.mark.parametrize(("after", "n"), [(0.3, 1), (0.05, 0)])
+def test_traces_that_lie_off_are_told_once(whole, after, n):
+    grism = next(key for key, one in whole.exposures.items() if not one.is_direct)
+    tree = refitted(whole, grism, "grism", remarks=(SpectraOff(after, 0.01, "", 3),))
+    tree = altered(tree, grism, traces=TraceCheck(9, 0.6, 0.01, after, 0.01))
+    told = [one.text for one in quality_warnings(Contents(tree)) if grism in one.exposures]
+    assert sum(text.startswith("Traces of 1 grism exposure") for text in told) == n
+    assert sum("spectra lie off" in text for text in told) == 1 - n
 
 
 def test_what_spectra_did_is_in_a_table_with_its_errors(whole, page):

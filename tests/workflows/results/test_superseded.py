@@ -11,7 +11,7 @@ from grism_align.cli import main
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import read_record
 from grism_align.simulation import SceneSettings, case_a, simulate
-from grism_align.workflows.results.superseded import SUPERSEDED
+from grism_align.workflows.results.superseded import SUPERSEDED, leftovers
 
 KEYS = ("idem01a1q", "idem01a2q", "idem02a1q", "idem02a2q")
 FIRST, SECOND = KEYS[:2], KEYS[2:]
@@ -83,16 +83,29 @@ def test_exposures_that_a_run_of_the_same_name_no_longer_has(shift):
     """They are of another solution than the rest."""
     out = shift("one", KEYS)
     before = {key: (out / f"{key}_flt.fits").read_bytes() for key in KEYS}
-    shift("one", SECOND)
-    assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in SECOND]
-    for key in FIRST:
+    shift("one", KEYS[1:])
+    assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in KEYS[1:]]
+    for key in KEYS[:1]:
         assert (out / SUPERSEDED / f"{key}_flt.fits").read_bytes() == before[key]
+
+
+def test_one_visit_after_the_other_into_one_folder(shift):
+    out = shift("one", FIRST)
+    shift("one", SECOND)
+    assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in KEYS]
+
+
+def test_files_corrected_in_place_stay_where_they_are(shift, raw):
+    """They are the only ones that the user has."""
+    shift("one", KEYS, "--in_place")
+    again = [raw / f"{key}_flt.fits" for key in KEYS[1:]]
+    assert leftovers(raw / "one_provenance.asdf", again) == []
 
 
 def test_files_that_somebody_changed_are_left_alone(shift):
     out = shift("one", KEYS)
     (out / f"{KEYS[0]}_flt.fits").write_bytes(b"mine")
-    shift("one", SECOND)
+    shift("one", KEYS[1:])
     assert (out / f"{KEYS[0]}_flt.fits").read_bytes() == b"mine"
     assert not (out / SUPERSEDED / f"{KEYS[0]}_flt.fits").exists()
 

@@ -68,7 +68,7 @@ def model_of(science: Header, primary: Header) -> str:
 
 def models_of(science: Header, primary: Header) -> str:
     """Return the distortion models that WCSNAME and IDCTAB name, usually one; empty for none."""
-    return ", ".join(dict.fromkeys(_models(science, primary)))
+    return " and ".join(dict.fromkeys(_models(science, primary)))
 
 
 def _models(science: Header, primary: Header) -> Iterator[str]:

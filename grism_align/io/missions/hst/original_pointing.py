@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.io.files.cards import Bounds
 from grism_align.io.missions.hst.headers import LinearTerms
 from grism_align.io.missions.hst.wcs import FitsWcs
+from grism_align.io.missions.hst.wcs_cards import linear_terms
 from grism_align.values.exposure import OriginalPointing
 from grism_align.values.transform import TangentPlane
 
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip
 
 
-_LINEAR = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
-# deg^2: a square of a microarcsecond
-_SMALLEST_PIXEL = 1e-19
+_APERTURE = {"RA": Bounds(-360.0, 720.0), "DEC": Bounds(-90.0, 90.0), "PA": Bounds(-360.0, 720.0)}
 # How far WCSs of filters and grisms are from alternate O, 0.06" in WFC3/IR; arcsec.
 _BETWEEN_FILTERS = 0.1
 # How far the reference points of their apertures are from each other, 8.7" in WFC3/IR; arcsec.
@@ -37,12 +37,10 @@ def original_pointing(science: Cards, chip: Chip) -> OriginalPointing | None:
     chip : Chip
         What it is of.
     """
-    values = np.array([science.number(f"{name}O") for name in _LINEAR])
-    cd = values[4:].reshape(2, 2)
-    if np.isfinite(values).all() and abs(np.linalg.det(cd)) > _SMALLEST_PIXEL:
-        terms = LinearTerms(values[:2], values[2:4], cd)
+    terms = linear_terms(science, "O")
+    if terms is not None:
         return _pointing(terms, chip, _BETWEEN_FILTERS)
-    ra, dec, angle = (science.number(f"{name}_APER") for name in ("RA", "DEC", "PA"))
+    ra, dec, angle = (science.number(f"{name}_APER", within=bounds) for name, bounds in _APERTURE.items())
     if not np.isfinite([ra, dec, angle]).all():
         return None
     # the aperture's reference pixel is not in the header: any will do that is one for all exposures

@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 
 _WCS_NAME = re.compile("WCSNAME[A-Z]?")
 _CALIBRATED = f"Give {FACTS.reads}"
-_ROOT_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
+# IPPPSSOOT: instrument, program, visit, exposure, source of the transmission
+_ROOT_NAME = re.compile(r"[a-z][a-z0-9]{8}", re.ASCII | re.IGNORECASE)
 # From the launch to the end of the century, MJD.
 _YEARS = Bounds(48000.0, 88000.0)
 _SECONDS = Bounds(0.0, 1e5)
@@ -196,10 +197,12 @@ def _alternates(science: Cards, primary: Cards, wcs: FitsWcs) -> dict[str, Pixel
     """Other solutions of a science header, which differ in CRVAL and CD only."""
     found: dict[str, PixelSky] = {}
     model = model_of(science.header, primary.header)
+    crpix = [science.number(f"CRPIX{axis}") for axis in (1, 2)]
     for letter in ascii_uppercase:
         name = science.text(f"WCSNAME{letter}")
-        if name.partition("-")[0] == model and (terms := linear_terms(science, letter)):
-            found[solution_of(name)] = wcs.with_linear_terms(*terms)
+        terms = linear_terms(science, letter) if name.partition("-")[0] == model else None
+        if terms is not None and terms.crpix.tolist() == crpix:
+            found[solution_of(name)] = wcs.with_linear_terms(terms.crval, terms.cd)
     return found
 
 

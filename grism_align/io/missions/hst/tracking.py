@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _QUALITY = ("QUALITY", "QUALCOM1", "QUALCOM2", "QUALCOM3")
 _USUAL = frozenset({"", "OK", "NORMAL", "GOOD", "FINE", "F", "N/A", "NONE", "NO"})
 _LOST = re.compile(
-    r"GSFAIL|GS_?FAIL|NOLOCK|LOSS OF (FINE )?LOCK|LOCK ?LOST|LOST ?LOCK|LOCK ?LOSS"
-    r"|GUIDE ?STAR\w* (ACQUISITION )?(FAIL|LOST|LOSS)|(FAIL|LOST|LOSS)\w* .*GUIDE ?STAR"
+    r"GS_?FAIL|NO ?LOCK|LOSS.{0,20}LOCK|LOST.{0,5}LOCK|\bLOCK.{0,5}LOS[ST]|TDF.?DOWN"
+    r"|GUIDE.?STAR\w* (ACQUISITION )?(FAIL|LOST|LOSS)|(FAIL|LOST|LOSS)\w* .*GUIDE.?STAR"
 )
 # of one guide star FINE/GYRO, cut short in some headers
 _LOCKS = (
@@ -57,7 +57,8 @@ def _commanded(lock: str) -> Guiding:
 def _motion(headers: Sequence[Cards]) -> Motion:
     if _first(headers, "SCAN_TYP") not in {*_USUAL, "N"}:
         return Motion.SCAN
-    return Motion.MOVING_TARGET if _first(headers, "MTFLAG") in {"T", "TRUE", "Y", "YES"} else Motion.FIXED
+    is_moving = _first(headers, "MTFLAG") in {"T", "TRUE", "Y", "YES", "1"}
+    return Motion.MOVING_TARGET if is_moving else Motion.FIXED
 
 
 def _first(headers: Sequence[Cards], keyword: str) -> str:

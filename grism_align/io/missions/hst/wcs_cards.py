@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from grism_align.io.files.cards import Bounds, Cards
 from grism_align.io.files.fits import one_line
+from grism_align.io.missions.hst.headers import LinearTerms
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.values.errors import InputError
 from grism_align.values.sphere import separation
@@ -17,8 +18,6 @@ from grism_align.values.sphere import separation
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 RUN_UPDATEWCS = (
@@ -32,6 +31,8 @@ _LINEAR = {
     "CRVAL2": Bounds(-90.0, 90.0),
     **dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"), Bounds(-1e-3, 1e-3)),
 }
+# deg^2: a square of a microarcsecond
+_SMALLEST_PIXEL = 1e-19
 # wcslib knows more, and for a tangent plane they would turn it
 _NATIVE_POLE = Bounds(180.0, 180.0)
 # IDC table's linear terms against CD, as a fraction of a pixel's area; headers of twenty years reach 0.002.
@@ -42,6 +43,8 @@ _MOST_MOVED = 0.1
 _OTHERS = re.compile(r"PC[12]_[12]|CDELT[12]|CROTA[12]|P[VS][12]_\d+")
 # Of two readings of one header, arcsec.
 _SAME = 1e-4
+# From here on in degrees, arcsec
+_FAR = 3600.0
 _ORDERS = Bounds(1, 9)
 _SIP = re.compile(r"([AB]P?)_(\d)_(\d)")
 # Extensions of lookup tables, and the keywords that refer to one.
@@ -89,8 +92,8 @@ def _sip(cards: Cards) -> dict[str, float]:
     return {**{f"{stem}_ORDER": order for stem, order in orders.items()}, **coefficients}
 
 
-def linear_terms(cards: Cards, letter: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """CRVAL (2,) and CD (2, 2) of an alternate WCS about the primary one's CRPIX; None where there is none.
+def linear_terms(cards: Cards, letter: str) -> LinearTerms | None:
+    """CRPIX, CRVAL and CD of an alternate WCS; None where there is none that can be used.
 
     Parameters
     ----------
@@ -100,11 +103,11 @@ def linear_terms(cards: Cards, letter: str) -> tuple[NDArray[np.float64], NDArra
         Of the alternate.
     """
     found = {name: cards.number(name + letter, within=bounds) for name, bounds in _LINEAR.items()}
-    crval = np.array([found["CRVAL1"], found["CRVAL2"]])
+    if not np.isfinite(list(found.values())).all():
+        return None
+    crpix, crval = (np.array([found[f"{stem}{i}"] for i in (1, 2)]) for stem in ("CRPIX", "CRVAL"))
     cd = np.array([[found[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
-    is_whole = bool(np.isfinite([*crval, *cd.flat]).all()) and np.linalg.det(cd) != 0
-    same_pixel = all(found[name] == cards.number(name) for name in ("CRPIX1", "CRPIX2"))
-    return (crval, cd) if is_whole and same_pixel else None
+    return LinearTerms(crpix, crval, cd) if abs(np.linalg.det(cd)) > _SMALLEST_PIXEL else None
 
 
 def check_tables(path: Path, hdus: fits.HDUList, science: Sequence[fits.ImageHDU]) -> None:
@@ -185,7 +188,9 @@ def check_stated_once(cards: Cards, wcs: FitsWcs, hdus: fits.HDUList) -> None:
         problem = f"{cards.extension} has a WCS that astropy can't read ({one_line(error)})"
         raise InputError(cards.path, problem, RUN_UPDATEWCS) from error
     if not apart <= _SAME:
-        others = sorted(set(filter(_OTHERS.fullmatch, cards.header)))
+        units = {name for name in ("CUNIT1", "CUNIT2") if cards.text(name) not in {"", "deg"}}
+        others = sorted({*filter(_OTHERS.fullmatch, cards.header), *units})
         beside = f" and in {', '.join(others)}" if others else ""
-        problem = f'{cards.extension} states its WCS twice, in CRVAL, CD and SIP{beside}, {apart:.4f}" apart'
+        far = f'{apart:.4f}"' if apart < _FAR else f"{apart / _FAR:.1f} deg"
+        problem = f"{cards.extension} states its WCS twice, in CRVAL, CD and SIP{beside}, {far} apart"
         raise InputError(cards.path, problem, "Take out what is wrong, or fetch the file again")

@@ -96,6 +96,13 @@ def test_what_is_stated_twice_alike_is_written_once(direct_path, tmp_path, keywo
     assert [header.count(keyword) for keyword in keywords] == [1] * len(keywords)
 
 
+@pytest.mark.parametrize("keyword", ["CUNIT1", "CUNIT2"])
+def test_what_makes_another_wcs_is_named(direct_path, tmp_path, keyword):
+    path = edited(direct_path, tmp_path / direct_path.name, ("SCI", keyword, "arcsec"))
+    with pytest.raises(InputError, match=keyword):
+        read_exposure(path)
+
+
 @pytest.mark.parametrize("rival", ["PC", "CROTA2", "CDELT1"])
 def test_what_states_the_same_otherwise_is_taken_out(direct_path, tmp_path, rival):
     """PC without CDELT equals CD; readers of CD ignore the others."""
@@ -173,6 +180,7 @@ CONTRADICTIONS = [
     ((0, "FILTER", 140), "FILTER"),
     ((0, "ROOTNAME", "../x"), "ROOTNAME"),
     ((0, "ROOTNAME", 5), "ROOTNAME"),
+    ((0, "ROOTNAME", "inf"), "ROOTNAME"),
 ]
 
 
@@ -213,11 +221,14 @@ def test_distortion_tables_that_a_header_does_not_refer_to(two_chip_path, tmp_pa
         read_exposure(path)
 
 
-@pytest.mark.parametrize("value", ["broken", -1.0, None])
+@pytest.mark.parametrize("value", ["broken", -1.0, 1e30, None])
 @pytest.mark.parametrize("keyword", ["CD1_1O", "CRVAL2O", "WCSNAMEO"])
 def test_broken_alternates_are_none(direct_path, tmp_path, keyword, value):
     path = edited(direct_path, tmp_path / "x_flt.fits", ("SCI", keyword, value))
-    assert read_exposure(path).wcs_solution == read_exposure(direct_path).wcs_solution
+    exposure = read_exposure(path)
+    assert exposure.wcs_solution == read_exposure(direct_path).wcs_solution
+    assert exposure.original is not None
+    assert np.isfinite(exposure.original.wcs.to_sky([[5.0, 5.0]])).all()
 
 
 def test_a_root_name_that_is_not_the_file_s(direct_path, tmp_path):

@@ -486,4 +486,4 @@ def test_the_distortion_models_that_a_header_names(direct_path, tmp_path):
     assert root.startswith("IDC_")
     table = ("PRIMARY", "IDCTAB", "iref$other_idc.fits")
     other = edited(direct_path, tmp_path / direct_path.name, table)
-    assert read_exposure(other).distortion == f"{root}, IDC_other"
+    assert read_exposure(other).distortion == f"{root} and IDC_other"
