@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _KNOWN_TO = 3.0
 #: Factors tried: two decades either way.
 FACTORS = np.geomspace(0.01, 100.0, 25)
+# Arcsec: what the parameters are bounded by.
+_LEAST_DITHER, _LARGEST_DRIFT = 1e-4, 10.0
 # A posterior with more than this of the prior's variance tells nothing new.
 _AS_WIDE = 0.98
 # Least error of a shift, arcsec: equal corrections have no scatter at all.
@@ -109,11 +111,24 @@ def with_learnt(given: GrismSettings, log_likelihood: NDArray[np.float64]) -> Gr
     log_posterior = log_likelihood - 0.5 * (away[:, None] + away)
     weights = np.exp(log_posterior - log_posterior.max())
     weights /= weights.sum()
-    drift = given.propagation.drift_error * _factor(weights.sum(axis=1))
-    dither = given.pointing.dither_error * _factor(weights.sum(axis=0))
+    return with_sizes(given, _factor(weights.sum(axis=1)), _factor(weights.sum(axis=0)))
+
+
+def with_sizes(given: GrismSettings, drift: float, dither: float) -> GrismSettings:
+    """Return the parameters with drift and dither errors so many times larger.
+
+    Parameters
+    ----------
+    given : GrismSettings
+        The parameters as given.
+    drift, dither : float
+        Factors; a dither error has a least size.
+    """
+    dither_error = max(dither * given.pointing.dither_error, _LEAST_DITHER)
+    drift_error = min(drift * given.propagation.drift_error, _LARGEST_DRIFT)
     return GrismSettings(
-        replace(given.propagation, drift_error=drift),
-        replace(given.pointing, dither_error=max(dither, 1e-4)),
+        replace(given.propagation, drift_error=float(drift_error)),
+        replace(given.pointing, dither_error=float(dither_error)),
     )
 
 

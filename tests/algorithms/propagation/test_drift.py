@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.propagation.drift import learnt_errors
+from grism_align.algorithms.propagation.drift import FACTORS, learnt_errors, with_sizes
 from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.tracking import Guiding, Tracking
@@ -177,3 +177,12 @@ def test_the_rate_on_gyros_is_learnt_from_them_alone(rate):
         rates.append(found.pointing.gyro_drift)
     # of eight rates a standard deviation is good to a fourth of itself; the prior is three times as wide
     assert np.exp(np.mean(np.log(rates))) == pytest.approx(rate, rel=0.35)
+
+
+@pytest.mark.parametrize("dither", [1e-4, 0.02, 99.0])
+def test_sizes_stay_within_the_bounds_of_the_parameters(dither):
+    given = replace(GIVEN, pointing=replace(GIVEN.pointing, dither_error=dither))
+    for factor in (FACTORS[0], FACTORS[-1]):
+        found = with_sizes(given, factor, min(factor, 1.0))
+        assert 1e-4 <= found.pointing.dither_error <= 100
+        assert 0 <= found.propagation.drift_error <= 10
