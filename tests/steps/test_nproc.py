@@ -17,7 +17,6 @@ from tests.support.outputs import contents
 
 EVERYTHING = {
     "visit_mosaic": {"skip": False, "scale": 0.1, "flag_exposures": True},
-    "grism_wcs_propagate": {"verify_traces": True},
 }
 
 
