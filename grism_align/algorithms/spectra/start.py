@@ -21,11 +21,11 @@ _STEP = 0.5  # pixels between the heights at which profiles across the dispersio
 _LAGS = int(2 * FARTHEST)
 _EXTRACTED = 1.5  # pixels to either side of the trace
 _SIGNIFICANT = 5.0  # sigma by which lines are more alike when moved: unlike ones are left where they are
-_BELIEVED = 0.5  # pixels: the solution itself finds smaller ones
+_BELIEVED = 1.0  # pixels: the solution itself finds smaller ones
 
 
 def first_offsets(spectra: Sequence[Sequence[SpectrumCutout]], n_exposures: int) -> NDArray[np.float64]:
-    """Find offsets of exposures to half a pixel.
+    """Find offsets of exposures of more than a pixel, to half a pixel.
 
     Parameters
     ----------
@@ -89,12 +89,13 @@ def _peak(values: NDArray[np.float64]) -> float:
 
 
 def _profile(cutout: SpectrumCutout) -> NDArray[np.float64]:
-    """Return the mean light by height above the trace."""
+    """Return changes of the mean light with the height above the trace."""
     edges = np.arange(-HALF_WIDTH - _STEP / 2, HALF_WIDTH + _STEP, _STEP)
     usable = cutout.weight > 0
     height, values = cutout.across[usable], cutout.data[usable]
     total, count = np.histogram(height, edges, weights=values)[0], np.histogram(height, edges)[0]
-    return np.asarray(total / np.maximum(count, 1))
+    light = total / np.maximum(count, 1)
+    return np.where((count[1:] > 0) & (count[:-1] > 0), np.diff(light), 0.0)
 
 
 def _spectrum(cutout: SpectrumCutout, above: float, begin: float) -> NDArray[np.float64]:

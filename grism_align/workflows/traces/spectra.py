@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
 _ONE_ROLL = 0.1  # deg
-_FARTHEST = 0.6  # pixels, of the error that a correction claims: spectra are looked for within twice that
+_FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 _UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
