@@ -21,6 +21,12 @@ _ACROSS = 0.75  # pixels between knots across the dispersion; along it they are 
 _OUTER = int(np.ceil(HALF_WIDTH / _ACROSS)) + 1
 #: Heights of the knots above the trace, pixels.
 KNOTS_ACROSS = _ACROSS * np.arange(-_OUTER, _OUTER + 1)
+# By how much the response of the detector may differ between exposures: flat field, blobs, loss of light. In
+# its mean over the spectrum, its slope along it, and its curvature.
+_GAINS = (0.03, 0.03, 0.03)
+_N_EACH = 4 + len(
+    _GAINS
+)  # derivatives by what each exposure has: offsets, level, tilt of that, and the gains
 # Curvatures of templates across the dispersion and in general that are expected, of the spectrum's height.
 _CURVED, _LEVEL = 3.0, 100.0
 
@@ -129,12 +135,14 @@ class _Sampled:
         return _product(self.across, self.columns(surface, self.along))
 
     def derivatives(self, surface: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return by how much pixels change with offsets along and across, level and tilt, (4, C, R)."""
+        """Return by how much pixels change with offsets, along and across, and nuisances, (_N_EACH, C, R)."""
         here = self.columns(surface, self.along)
         up = _product(self.across_slope, here)
         along = _product(self.across, self.columns(surface, self.along_slope))
         tilt = np.broadcast_to(np.linspace(-1.0, 1.0, len(up))[:, None], up.shape)
-        return np.stack([self.slope[:, None] * up - along, -up, np.ones_like(up), tilt])
+        light = _product(self.across, here)
+        gains = [light * tilt**power for power in range(len(_GAINS))]
+        return np.stack([self.slope[:, None] * up - along, -up, np.ones_like(up), tilt, *gains])
 
     def project(self, values: NDArray[np.float64], onto: NDArray[np.float64]) -> None:
         """Add the values of the pixels, (C, R), times what each spline has there, onto (n, m)."""
@@ -276,11 +284,11 @@ def _likelihood(
     n_exposures: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[NDArray[np.float64]]]:
     """Return gradient and information of the offsets, and residuals."""
-    n = 4 * n_exposures
+    n = _N_EACH * n_exposures
     gradient, variance, effects = np.zeros(n), np.zeros((n, n)), np.zeros((n, *surface.shape))
     residuals = []
     for one, values in zip(sampled, data, strict=True):
-        rows = 4 * one.exposure + np.arange(4)
+        rows = _N_EACH * one.exposure + np.arange(_N_EACH)
         residual = values - one.seen(surface)
         change = one.derivatives(surface)
         weighted = one.weight * change
@@ -297,11 +305,13 @@ def _likelihood(
 def _without_levels(
     gradient: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eliminate what is left of the background in each exposure, which nothing else tells."""
-    is_level = np.arange(len(gradient)) % 4 > 1
+    """Eliminate what is left of the background in each exposure, which nothing else tells, and the gains."""
+    is_level = np.arange(len(gradient)) % _N_EACH > 1
     kept, level = np.flatnonzero(~is_level), np.flatnonzero(is_level)
     own, shared = variance[np.ix_(level, level)], variance[np.ix_(level, kept)]
     # An exposure without the spectrum has no level to be told.
     regular = own + np.diag(np.where(np.diag(own) > 0, 1e-9 * np.diag(own), 1.0))
+    precision = np.concatenate([np.zeros(2), np.array(_GAINS) ** -2.0])
+    regular += np.diag(np.tile(precision, len(gradient) // _N_EACH))
     gain = np.linalg.solve(regular, shared).T
     return gradient[kept] - gain @ gradient[level], variance[np.ix_(kept, kept)] - gain @ shared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,22 +19,21 @@ from grism_align.algorithms.spectra.combine import (
     pixel_axes,
     shifted,
 )
-from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.field import field_gradient
-from grism_align.algorithms.spectra.offsets import SpectralOffsets, Spectrum, measure_offsets
+from grism_align.algorithms.spectra.offsets import SpectralOffsets, measure_offsets
 from grism_align.algorithms.spectra.pieces import telling_pieces
+from grism_align.io.missions import facts_of
 from grism_align.values.failure import SpectraMissing
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.trace import SpectralCheck
-from grism_align.workflows.traces.verify import views
+from grism_align.workflows.traces.cutting import cut_near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.propagation_error import OpenErrors
-    from grism_align.algorithms.spectra.cutouts import CutSource
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
@@ -51,13 +49,12 @@ logger = logging.getLogger(__name__)
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
 _ONE_ROLL = 0.1  # deg
-_FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within twice that
+_FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 _UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
 _SEED = 20_261_129  # of the noise that tells which part of the information isn't real
-_CANDIDATES = 3  # times as many spectra are cut out as are used: not all are in two exposures
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +72,7 @@ class _Group:
     jobs: tuple[ViewJob, ...]
     models: Mapping[int, TraceModel]
     n_spectra: int
+    zeroth: tuple[float, float] | None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -160,7 +158,9 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
     for group in alike:
         if len(group) > 1:
             jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
-            yield _Group(jobs, found.models, survey.settings.spectra_sources)
+            coarse = facts_of(group[0]).dispersers.get(group[0].filter)
+            zeroth = coarse.zeroth if coarse else None
+            yield _Group(jobs, found.models, survey.settings.spectra_sources, zeroth)
 
 
 def _is_near(survey: Survey, exposure: Exposure) -> bool:
@@ -176,49 +176,18 @@ def _angle(survey: Survey, exposure: Exposure) -> float:
 
 
 def _measured(group: _Group) -> _Measured | None:
-    """Cut out the spectra of exposures, one after the other, and solve for their offsets."""
-    cut: dict[tuple[int, int], list[CutSource]] = defaultdict(list)
-    spans: dict[int, SpectralRange] = {}
-    for number, job in enumerate(group.jobs):
-        scale = 1.0 if job.exposure.is_rate else 1.0 / job.exposure.exposure_time
-        for image, view in views(job):
-            chip = view.window.chip
-            model = group.models.get(chip)
-            if model is None:
-                continue
-            ny, nx = view.shape
-            corners = np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]])
-            span = spans.setdefault(chip, SpectralRange.of(model, corners))
-            for count, each in enumerate(cut_spectra(image, view, model, span, scale, number)):
-                if count >= _CANDIDATES * group.n_spectra:
-                    break
-                cut[each.row, chip].append(each)
-    shared = {source: cuts for source, cuts in sorted(cut.items()) if len(cuts) > 1}
-    chosen = dict(list(shared.items())[: group.n_spectra])
-    spectra = [
-        Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first, spans[chip].length)
-        for (row, chip), cuts in chosen.items()
-    ]
-    places = _places(chosen.values(), len(group.jobs))
+    """Solve for the offsets of exposures from their spectra."""
+    cut, moved = cut_near(group.jobs, group.zeroth, group.n_spectra)
     try:
-        offsets = measure_offsets(spectra, places, np.random.default_rng(_SEED))
+        offsets = measure_offsets(cut.spectra, cut.places, np.random.default_rng(_SEED))
     except np.linalg.LinAlgError as error:
         logger.warning("%s: spectra can't be compared (%s)", ", ".join(group.keys), error)
         return None
     if offsets is None:
         return None
-    return _Measured(offsets, places, telling_pieces(spectra, offsets.offset))
-
-
-def _places(chosen: Iterable[Sequence[CutSource]], n_exposures: int) -> NDArray[np.float64]:
-    """Return where sources lie in each exposure, from where they do on average, (N, 2) pixels."""
-    total, count = np.zeros((n_exposures, 2)), np.zeros(n_exposures)
-    for cuts in chosen:
-        mean = np.mean([each.place for each in cuts], axis=0)
-        for each in cuts:
-            total[each.cutout.exposure] += each.place - mean
-            count[each.cutout.exposure] += 1
-    return np.asarray(total / np.maximum(count, 1)[:, None])
+    pieces = telling_pieces(cut.spectra, offsets.offset)
+    total = offsets.offset + moved - moved.mean(axis=0)
+    return _Measured(replace(offsets, offset=total), cut.places, pieces)
 
 
 @dataclass(frozen=True, eq=False)

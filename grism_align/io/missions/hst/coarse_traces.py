@@ -23,6 +23,7 @@ COARSE_TRACES: dict[str, CoarseTrace] = {
             (15.0, 196.0),
         ),
         12,
+        (-215.0, -180.0),
     ),
     "G102": CoarseTrace(
         TraceModel(
@@ -36,7 +37,8 @@ COARSE_TRACES: dict[str, CoarseTrace] = {
             (36.0, 236.0),
         ),
         12,
+        (-270.0, -235.0),
     ),
-    "G800L": CoarseTrace(TraceModel.straight(5.0, 150.0, 0.0), 16),
-    "G280": CoarseTrace(TraceModel.straight(-360.0, -165.0, 0.0), 220),
+    "G800L": CoarseTrace(TraceModel.straight(5.0, 150.0, 0.0), 16, (-125.0, -95.0)),
+    "G280": CoarseTrace(TraceModel.straight(-360.0, -165.0, 0.0), 220, (-10.0, 10.0)),
 }
