@@ -19,7 +19,7 @@ from grism_align.algorithms.spectra.combine import (
     pixel_axes,
     shifted,
 )
-from grism_align.algorithms.spectra.field import field_gradient
+from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
 from grism_align.algorithms.spectra.offsets import SpectralOffsets, measure_offsets
 from grism_align.algorithms.spectra.pieces import telling_pieces
 from grism_align.io.missions import facts_of
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.propagation_error import OpenErrors
+    from grism_align.algorithms.spectra.shifts import ExpectedStretch
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.values.executor import Executor
-    from grism_align.values.exposure import Exposure
+    from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.settings import GrismSettings
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.trace import SpectrumPiece, TraceModel
+    from grism_align.values.trace import SpectrumPiece
     from grism_align.values.transform import LinearTransform
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
@@ -67,12 +68,13 @@ class SpectraOutcome:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Exposures that share templates, with what cutting their spectra needs."""
+    """Exposures that share templates, with what cutting their spectra and comparing them needs."""
 
     jobs: tuple[ViewJob, ...]
-    models: Mapping[int, TraceModel]
     n_spectra: int
     zeroth: tuple[float, float] | None
+    gradient: FieldGradient
+    stretch: ExpectedStretch
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -117,14 +119,14 @@ def correct_by_spectra(
     InputError
         If the pixels of an exposure can't be read.
     """
-    groups = [(found, group) for found in grisms for group in _groups(survey, found)]
-    named = {", ".join(group.keys): group for _, group in groups}
+    groups = [group for found in grisms for group in _groups(survey, found)]
+    named = {", ".join(group.keys): group for group in groups}
     measured = executor.map(_measured, named, "Measuring the spectra of")
     everything = survey.exposures
     variances = own_variances(everything.direct, everything.relative)
     told = [
-        _told(survey, found, group, one, variances, settings)
-        for (found, group), one in zip(groups, measured, strict=True)
+        _told(survey, group, one, variances, settings)
+        for group, one in zip(groups, measured, strict=True)
         if one is not None
     ]
     settings = _learnt(told, settings)
@@ -159,8 +161,15 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
         if len(group) > 1:
             jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
             coarse = facts_of(group[0]).dispersers.get(group[0].filter)
-            zeroth = coarse.zeroth if coarse else None
-            yield _Group(jobs, found.models, survey.settings.spectra_sources, zeroth)
+            zeroth, stretch = (coarse.zeroth, coarse.stretch) if coarse else (None, None)
+            gradient = _gradient(found, group[0].chips[0])
+            n_spectra = survey.settings.spectra_sources
+            yield _Group(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
+
+
+def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
+    model = found.models.get(chip.window.chip) or next(iter(found.models.values()))
+    return field_gradient(model, chip.shape, found.offsets.gradient, found.offsets.gradient_covariance)
 
 
 def _is_near(survey: Survey, exposure: Exposure) -> bool:
@@ -179,7 +188,7 @@ def _measured(group: _Group) -> _Measured | None:
     """Solve for the offsets of exposures from their spectra."""
     cut, moved = cut_near(group.jobs, group.zeroth, group.n_spectra)
     try:
-        offsets = measure_offsets(cut.spectra, cut.places, np.random.default_rng(_SEED))
+        offsets = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(_SEED))
     except np.linalg.LinAlgError as error:
         logger.warning("%s: spectra can't be compared (%s)", ", ".join(group.keys), error)
         return None
@@ -224,16 +233,12 @@ class _Told:
 
 def _told(
     survey: Survey,
-    found: GrismOffsets,
     group: _Group,
     measured: _Measured,
     variances: Mapping[str, float],
     settings: GrismSettings,
 ) -> _Told:
-    chip = group.jobs[0].exposure.chips[0]
-    model = group.models.get(chip.window.chip) or next(iter(group.models.values()))
-    gradient = field_gradient(model, chip.shape, found.offsets.gradient, found.offsets.gradient_covariance)
-    expected, spread = gradient.of(measured.places)
+    expected, spread = group.gradient.of(measured.places)
     strength = measured.offsets.strength
     is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, _UNKNOWN**2), 2))

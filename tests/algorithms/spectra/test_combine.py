@@ -91,3 +91,27 @@ def test_a_change_of_scale_and_a_turn_shift_lines_as_they_shift_traces():
     measured = field_gradient(model, (1000, 1000), np.array([0.0, 1.0]), np.diag([1e-4, 1e-4]))
     assert measured.across == pytest.approx([0.0, 2e-3], rel=1e-3)
     assert measured.along == pytest.approx([0.0, -1e-4], abs=1e-6)
+
+
+def test_dispersions_change_over_the_detector_as_far_as_traces_do():
+    model = TraceModel(
+        np.array([[0.0], [1.0]]), np.array([[3.0, 0.0, -2e-3], [0.01, 0.0, 0.0]]), (10.0, 200.0)
+    )
+    calibrated = (0.0, -0.06)
+    precise = np.diag([1e-4, 1e-4])
+    as_calibrated = field_gradient(model, (1000, 1000), np.zeros(2), precise).stretch(calibrated)
+    assert as_calibrated.mean == pytest.approx([0.0, -0.06], rel=0.01)
+    assert 0.05 < np.sqrt(as_calibrated.covariance[1, 1]) / 0.06 < 0.3
+    # traces that rise by as much as the model falls
+    straight = field_gradient(model, (1000, 1000), np.array([0.0, 1.0]), precise).stretch(calibrated)
+    assert straight.mean == pytest.approx([0.0, 0.0], abs=1e-3)
+    assert np.sqrt(straight.covariance[1, 1]) < 4e-3
+    unmeasured = field_gradient(model, (1000, 1000), np.zeros(2), np.diag([1e4, 1e4])).stretch(calibrated)
+    assert np.sqrt(unmeasured.covariance[1, 1]) > 0.05
+
+
+def test_a_grism_without_calibration_has_any_stretch():
+    model = TraceModel.straight(10.0, 200.0, 0.0)
+    gradient = field_gradient(model, (1000, 1000), np.zeros(2), np.diag([1e-4, 1e-4]))
+    assert gradient.stretch(None).mean == pytest.approx([0.0, 0.0])
+    assert np.sqrt(np.diag(gradient.stretch(None).covariance)) == pytest.approx([0.05, 0.05])

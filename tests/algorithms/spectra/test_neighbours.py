@@ -7,7 +7,7 @@ import pytest
 
 from grism_align.algorithms.spectra.neighbours import OtherLight
 from grism_align.algorithms.spectra.offsets import measure_offsets
-from tests.support.spectra import FIRST, LENGTH, spectra
+from tests.support.spectra import FIRST, LENGTH, UNCALIBRATED, spectra
 
 ZEROTH = (-200.0, -180.0)
 
@@ -56,7 +56,7 @@ def test_a_response_that_changes_over_the_detector_moves_nothing():
         )
         for each in spectra(rng, np.zeros((3, 2)), lines=1.0)
     ]
-    found = measure_offsets(seen, np.zeros((3, 2)), rng)
+    found = measure_offsets(seen, np.zeros((3, 2)), UNCALIBRATED, rng)
     errors = np.sqrt(np.diag(found.covariance)).reshape(-1, 2)
     assert (np.abs(found.offset) < 4 * errors).all()
     assert (errors < [0.03, 0.01]).all()
