@@ -12,6 +12,7 @@ from grism_align.algorithms.propagation.drift import FACTORS, with_learnt, with_
 from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
 from grism_align.algorithms.spectra.combine import (
+    Levels,
     PixelOffsets,
     combine,
     in_pixels,
@@ -75,6 +76,7 @@ class _Group:
     zeroth: tuple[float, float] | None
     gradient: FieldGradient
     stretch: ExpectedStretch
+    found: GrismOffsets
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -131,9 +133,11 @@ def correct_by_spectra(
     ]
     settings = _learnt(told, settings)
     fits, checks = dict(survey.solution.fits), {}
-    for number, one in enumerate(told):
-        for key, (fit, check) in _corrected(survey, one, settings).items():
-            fits[key], checks[key] = fit, replace(check, group=number)
+    for found in grisms:
+        of_one = [one for one in told if one.group.found is found]
+        for one, combined in zip(of_one, _combined(survey, of_one, variances, settings), strict=True):
+            for key, (fit, check) in _corrected(survey, one, combined).items():
+                fits[key], checks[key] = fit, replace(check, group=told.index(one))
     return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
 
 
@@ -164,7 +168,7 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
             zeroth, stretch = (coarse.zeroth, coarse.stretch) if coarse else (None, None)
             gradient = _gradient(found, group[0].chips[0])
             n_spectra = survey.settings.spectra_sources
-            yield _Group(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
+            yield _Group(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch), found)
 
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
@@ -269,11 +273,38 @@ def _evidence(told: Sequence[_Told], settings: GrismSettings) -> float:
     return sum(log_evidence(one.told, one.prior(settings)) for one in told)
 
 
+def _combined(
+    survey: Survey, told: Sequence[_Told], variances: Mapping[str, float], settings: GrismSettings
+) -> list[PixelOffsets]:
+    """Return the offsets of the exposures of one grism, by group."""
+    members = [job.exposure for one in told for job in one.group.jobs]
+    if not members:
+        return []
+    radius = settings.propagation.pairing_radius
+    left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
+    prior = in_pixels(left_open.covariance(settings), np.concatenate([one.axes for one in told]))
+    return combine([one.told for one in told], _levels(told), prior)
+
+
+def _levels(told: Sequence[_Told]) -> Levels:
+    """Return how high traces lie in each group, by the exposures that show them."""
+    traces, keys = told[0].group.found.offsets, told[0].group.found.keys
+    is_known = np.isfinite(traces.offset)
+    covariance = np.where(np.outer(is_known, is_known), traces.covariance, 0.0)
+    means, weights = np.zeros((len(told), len(keys))), []
+    for mean, one in zip(means, told, strict=True):
+        rows = np.array([keys.index(key) for key in one.group.keys])
+        used = one.is_usable & is_known[rows]
+        weights.append(used / max(used.sum(), 1))
+        mean[rows] = weights[-1]
+    height = means @ np.where(is_known, traces.offset, 0.0)
+    return Levels(height, means @ covariance @ means.T, weights)
+
+
 def _corrected(
-    survey: Survey, one: _Told, settings: GrismSettings
+    survey: Survey, one: _Told, combined: PixelOffsets
 ) -> dict[str, tuple[ExposureFit, SpectralCheck]]:
     """Return fits that put spectra where they were found, and what the spectra say."""
-    combined = combine(one.told, one.prior(settings))
     offset = one.told.offset - one.told.offset.mean(axis=0)
     left = offset - combined.offset
     left -= left[one.is_usable].mean(axis=0) if one.is_usable.any() else 0.0
