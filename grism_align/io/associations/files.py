@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.names import safe_name
 from grism_align.io.files.sources import path_of
 from grism_align.values.errors import AssociationError
 
@@ -21,13 +22,25 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
-    """Absolute path of a file, ``~`` and environment variables expanded.
+def named_by_user(text: str | os.PathLike[str]) -> Path:
+    """Absolute path of a file that the user named, environment variables expanded.
 
     Parameters
     ----------
     text : path-like
-        As the user wrote it.
+        As it stands on the command line. What stands in a file goes to `located`: else a file could have what
+        the environment holds, secrets among it, written into products as a name.
+    """
+    return located(os.path.expandvars(os.fspath(text)))
+
+
+def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
+    """Absolute path of a file, ``~`` expanded.
+
+    Parameters
+    ----------
+    text : path-like
+        As a file has it.
     folder : Path, optional
         What a relative path starts from; the current folder if not given.
 
@@ -35,7 +48,7 @@ def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
     -----
     Links of folders are followed, a link in place of the file is not: its name is the exposure's.
     """
-    path = Path(os.path.expandvars(os.fspath(text)))
+    path = Path(text)
     with suppress(RuntimeError):  # no such user: then the tilde is part of the name
         path = path.expanduser()
     full = (folder or Path.cwd()) / path
@@ -43,21 +56,14 @@ def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
 
 
 def check_product_name(name: str, label: Path | str) -> str:
-    """Return the name, if outputs can be called by it.
+    """Return the name of a product, if outputs can be called by it.
 
     Raises
     ------
     AssociationError
-        If it is empty or no plain file name.
+        If it is no plain file name.
     """
-    unsafe = any(letter in "/\\" or not letter.isprintable() for letter in name)
-    if unsafe or not name.strip() or name in {".", ".."}:
-        raise AssociationError(
-            label,
-            f"the product name {name!r} is no file name",
-            "Outputs are called by it: give a name without slashes",
-        )
-    return name
+    return safe_name(name, label, "the product name", AssociationError)
 
 
 def check_members(association: Association, label: Path | str) -> Association:

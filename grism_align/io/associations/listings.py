@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grism_align.io.associations.files import check_product_name, located
+from grism_align.io.associations.files import located
 from grism_align.io.associations.search import exposures_in, is_pattern, matching
+from grism_align.io.files.names import made_safe
 from grism_align.io.missions import all_facts, exposure_endings, exposure_of_root, file_source, listed_by
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
@@ -29,7 +30,7 @@ def read_folder(folder: Path) -> Association:
         If it has none.
     """
     members = tuple(Member(file_source(path)) for path in exposures_in(folder))
-    return Association(check_product_name(folder.name, folder), members)
+    return Association(made_safe(folder.name), members)
 
 
 def parse_listing(text: str, origin: Path) -> Association:
@@ -65,8 +66,8 @@ def parse_listing(text: str, origin: Path) -> Association:
                 f"line {number} has {len(columns)} columns",
                 f"Give one file a line, or a HAP poller file of {' or '.join(map(str, known))} columns",
             )
-    stem = origin.stem.removesuffix("_asn")
-    return Association(check_product_name(stem, origin), tuple(members), origin=str(origin))
+    product = made_safe(origin.stem.removesuffix("_asn"))
+    return Association(product, tuple(members), origin=str(origin))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.associations.files import check_members, check_product_name, located
+from grism_align.io.associations.files import check_members, check_product_name, named_by_user
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
 from grism_align.io.associations.search import is_pattern, matching
 from grism_align.io.files.fits import is_fits
 from grism_align.io.files.kinds import what_is
+from grism_align.io.files.names import made_safe
 from grism_align.io.missions import exposure_endings, file_source, is_exposure, listed_by, root_name
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
@@ -65,9 +66,9 @@ def read_association(source: AssociationSource) -> Association:
 
 def _meant(item: PathLike) -> tuple[Path, ...]:
     """Return the files or folders that a name stands for."""
-    path = located(item)
+    path = named_by_user(item)
     if isinstance(item, str) and item.startswith("@") and not path.exists():
-        path = located(item[1:])
+        path = named_by_user(item[1:])
     return matching(path) if is_pattern(path) else (path,)
 
 
@@ -94,7 +95,7 @@ def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 def is_selection(source: AssociationSource) -> bool:
     """Tell whether exposures were taken as they lie in a folder, and not named one by one."""
     items = [source] if isinstance(source, str | os.PathLike) else source
-    return any(path.is_dir() or is_pattern(path) for path in map(located, items))
+    return any(path.is_dir() or is_pattern(path) for path in map(named_by_user, items))
 
 
 def _read_part(path: Path) -> Association:
@@ -103,7 +104,7 @@ def _read_part(path: Path) -> Association:
     One that does not exist is left to the check that lists all missing files; an exposure that can't be read,
     and what is no exposure at all, such as a picture, is left to who reads exposures.
     """
-    lone = Association(root_name(path), (Member(file_source(path)),))
+    lone = Association(made_safe(root_name(path)), (Member(file_source(path)),))
     try:
         return _read_one(path) if path.exists() else lone
     except AssociationError:
@@ -132,7 +133,7 @@ def _read_one(path: Path) -> Association:
 
 
 def _lone_exposure(path: Path) -> Association:
-    return Association(check_product_name(root_name(path), path), (Member(file_source(path)),))
+    return Association(made_safe(root_name(path)), (Member(file_source(path)),))
 
 
 def _text(path: Path) -> str:
