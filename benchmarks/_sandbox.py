@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 _ADDRESSES = 12 << 30
 _FILE = 1 << 30
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = ("os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate")
+_CHANGES = (
+    "os.rename",
+    "os.remove",
+    "os.link",
+    "os.symlink",
+    "os.mkdir",
+    "os.rmdir",
+    "os.chmod",
+    "os.truncate",
+)
 # Files that Python, its libraries and the system read for themselves.
-_OWN = re.compile(r"/(proc|sys|dev|etc|usr|lib|lib64|opt)/|.*/(site-packages|lib/python3\.\d+)/|.*\.(py|pyc|pyi|so)$")
+_OWN = re.compile(
+    r"/(proc|sys|dev|etc|usr|lib|lib64|opt)/|.*/(site-packages|lib/python3\.\d+)/|.*\.(py|pyc|pyi|so)$"
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ class Outcome:
         return next((line for line in reversed(self.said.splitlines()) if re.match(r"\S", line)), "")
 
 
-def run(work: Callable[[], int], folder: Path, limits: Limits = Limits()) -> Outcome:  # noqa: B008
+def run(work: Callable[[], int], folder: Path, limits: Limits = Limits()) -> Outcome:
     """Do some work in a fork of this process.
 
     Parameters
@@ -155,7 +166,7 @@ def _listen(told: int) -> None:
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event == "open" and not isinstance(arguments[0], int):
             mode, flags = arguments[1], arguments[2]
-            writes = isinstance(flags, int) and flags & _WRITES or any(c in str(mode or "") for c in "wax+")
+            writes = (isinstance(flags, int) and flags & _WRITES) or any(c in str(mode or "") for c in "wax+")
             note("w" if writes else "r", arguments[0])
         elif event in _CHANGES:
             for path in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink") else 1]:

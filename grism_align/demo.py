@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.values.errors import OutputError
+from grism_align.io.files.staging import output_errors
+from grism_align.values.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +29,20 @@ def run_demo(folder: Path, seed: int) -> None:
     Raises
     ------
     OutputError
-        If the folder holds files that are not of a demo.
+        If the folder holds files that are not of a demo, or can't be written to.
+    SettingsError
+        If the seed is negative.
     """
+    from grism_align.workflows.results.destination import new_folder
+
+    if seed < 0:
+        name, allowed = "seed", "a whole number, zero or more"
+        raise SettingsError(name, seed, allowed)
+    with new_folder(str(folder)), output_errors(folder):
+        _run_demo(folder, seed)
+
+
+def _run_demo(folder: Path, seed: int) -> None:
     from grism_align.io.associations import write_association
     from grism_align.io.missions import read_exposure
     from grism_align.simulation import case_a, simulate

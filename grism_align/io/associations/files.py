@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.names import safe_name
-from grism_align.io.files.sources import path_of
+from grism_align.io.files.sources import is_file, path_of
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 5
+#: Of an association; a field has some hundreds.
+MOST_MEMBERS = 10_000
 
 
 def named_by_user(text: str | os.PathLike[str]) -> Path:
@@ -52,7 +54,11 @@ def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
     with suppress(RuntimeError):  # no such user: then the tilde is part of the name
         path = path.expanduser()
     full = (folder or Path.cwd()) / path
-    return full.parent.resolve() / full.name
+    with suppress(
+        OSError, RuntimeError, ValueError
+    ):  # links in a circle, or what can be no name: none is there
+        return full.parent.resolve() / full.name
+    return full
 
 
 def check_product_name(name: str, label: Path | str) -> str:
@@ -83,9 +89,12 @@ def check_members(association: Association, label: Path | str) -> Association:
     """
     if not association.exposures:
         raise AssociationError(label, "it has no exposure", "List at least one exposure")
+    if len(association.members) > MOST_MEMBERS:
+        problem = f"{len(association.members)} members, and {MOST_MEMBERS} is the most"
+        raise AssociationError(label, problem, "Align fewer exposures at once")
     _check_names([member.source for member in association.exposures], label)
     needed = files_of(association.exposures)
-    missing = [str(path) for path in needed if not path.is_file()]
+    missing = [str(path) for path in needed if not is_file(path)]
     if missing:
         # what was given as it is has no file that it stands in
         base = "the folder of the association" if isinstance(label, Path) else "the current folder"

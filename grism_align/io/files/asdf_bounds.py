@@ -1,7 +1,7 @@
-"""Whether an ASDF file of others can be handed to asdf: nothing outside it is opened, nothing unpacks without end.
+"""Whether an ASDF file of others can be handed to asdf: it opens nothing else and is as large as it seems.
 
-asdf follows what a tree says: arrays whose source is another file or an address, references to other files, blocks
-that unpack to whatever size they state, and arrays of any shape whose strides are zero.
+asdf follows what a tree says: arrays whose source is another file or an address, references to other files,
+blocks that unpack to whatever size they state, and arrays of any shape whose strides are zero.
 """
 
 from __future__ import annotations

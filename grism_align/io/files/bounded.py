@@ -1,7 +1,7 @@
 """Bytes of files: of regular files only, and no more of them than a file of the kind has.
 
-A few kilobytes can unpack to gigabytes, and a name can lead to a pipe, on which one waits for ever. What reads a
-whole file into memory does it here.
+A few kilobytes can unpack to gigabytes, and a name can lead to a pipe, on which one waits for ever. What
+reads a whole file into memory does it here.
 """
 
 from __future__ import annotations

@@ -174,13 +174,15 @@ class Staging:
 
 
 @contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `final` that takes its name when the block ends without an error.
 
     Parameters
     ----------
     final : Path
         The file to make or to replace. Its folder is made if need be.
+    mode : int, optional
+        Who may read it; by default, as with the file that is replaced, or as the user has new files.
 
     Yields
     ------
@@ -197,7 +199,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     try:
         with _named_as(final):
             yield temporary
-            temporary.chmod(_mode_of(final))
+            temporary.chmod(_mode_of(final) if mode is None else mode)
             _sync(temporary)
             temporary.replace(final)
     finally:

@@ -1,7 +1,7 @@
-"""Whether YAML of others can be handed to a library: how large it is when its aliases are followed, and how deep.
+"""Whether YAML of others can be handed to a library: how large it is with its aliases followed, and how deep.
 
-An alias costs a few bytes and stands for whatever its anchor has, other aliases among it: nine lines make a tree
-of a billion nodes, which the libraries follow to the end.
+An alias costs a few bytes and stands for whatever its anchor has, other aliases among it: nine lines make a
+tree of a billion nodes, which the libraries follow to the end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def check_yaml(text: str | bytes, check: Callable[[str, str | None], None] | Non
     text : str or bytes
         One or more documents.
     check : callable, optional
-        Takes each key, and its value if that is a scalar, else None; raises a ValueError where they may not be.
+        Takes each key, and its value if that is a scalar, else None; raises a ValueError where they may not
+        be.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def _events(text: str | bytes) -> Iterator[Any]:
 
 
 class _Tree:
-    """Follows events; on a stack, what is open: its anchor, its nodes so far, and in a mapping the last key."""
+    """Follows events, with a stack of what is open: its anchor, nodes so far and last key."""
 
     def __init__(self, check: Callable[[str, str | None], None] | None) -> None:
         self._check = check

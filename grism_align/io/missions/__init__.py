@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.sources import file_of_root, root_of
+from grism_align.io.files.sources import exists, file_of_root, root_of
 from grism_align.io.missions.checks import check_exposure
 from grism_align.io.missions.registry import mission_named, mission_of, missions
 from grism_align.values.errors import InputError
@@ -284,6 +284,6 @@ def _source(given: Source | os.PathLike[str] | str) -> Source:
 def _opened(given: Source | os.PathLike[str] | str) -> Source:
     """Return a source; one that is a file must be there."""
     source = _source(given)
-    if isinstance(source, os.PathLike) and not Path(source).exists():
+    if isinstance(source, os.PathLike) and not exists(Path(source)):
         raise InputError(source, "no such file", "Check the path, or fetch the file again")
     return source

@@ -1,7 +1,7 @@
 """Whether what a record says can be: it may have been damaged, or written by anyone.
 
-The schema knows types and lengths. Here are bounds: a correction that no pointing needs would be put onto files as
-readily as any other.
+The schema knows types and lengths. Here are bounds: a correction that no pointing needs would be put onto
+files as readily as any other.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 
-# Of a correction where the exposure is, arcsec: farther no pointing is off. In the plane that the exposures of a
-# field share, a roll adds to it.
+# Of a correction where the exposure is, arcsec: farther no pointing is off. In the plane that the exposures
+# of a field share, a roll adds to it.
 _FARTHEST, _FARTHEST_IN_PLANE = 1800.0, 1e6
 # By which no correction stretches the sky.
 _STRETCH = 1.25
 _MOST_PIXELS = 100_000
+_EXPOSURES = "exposures"
 
 
 def check_transform(transform: LinearTransform) -> None:
@@ -78,12 +79,13 @@ def check_record(record: Record) -> None:
     """
     for place, text in _names(record):
         if not is_safe(text):
-            raise LayoutError(f"{text!r} is no file name", list(place))  # noqa: TRY003, EM102
+            msg = f"{text!r} is no file name"
+            raise LayoutError(msg, list(place))
     for key, exposure in record.exposures.items():
         try:
             _check_exposure(exposure)
         except LayoutError as error:
-            raise error.inside(key).inside("exposures") from None
+            raise error.inside(key).inside(_EXPOSURES) from None
     for name in ("aligned_sources", "reference_catalog"):
         found = getattr(record, name)
         sources = getattr(found, "sources", found)
@@ -105,7 +107,9 @@ def _check_exposure(exposure: ExposureRecord) -> None:
     check_plane(exposure.plane)
     times = (exposure.start, exposure.end, exposure.exposure_time)
     if not np.isfinite(times).all() or exposure.end < exposure.start or exposure.exposure_time < 0:
-        _fail("start", f"{exposure.start:g} to {exposure.end:g}, {exposure.exposure_time:g} s, is no exposure")
+        _fail(
+            "start", f"{exposure.start:g} to {exposure.end:g}, {exposure.exposure_time:g} s, is no exposure"
+        )
     for chip in exposure.input_wcs.chips:
         if not all(0 < side <= _MOST_PIXELS for side in chip.shape):
             _fail("input_wcs", f"chip {chip.number} has {chip.shape} pixels")
@@ -125,7 +129,9 @@ def _check_fit(fit: ExposureFit, exposure: ExposureRecord, name: str) -> None:
         if not moved <= _FARTHEST:
             _fail(f"{name}.transform", f"it moves the exposure by {moved:.3g} arcsec")
     if fit.governed is not None:
-        lengths = {len(one) for one in (fit.governed.exposures, fit.governed.weights, fit.governed.idle_times)}
+        lengths = {
+            len(one) for one in (fit.governed.exposures, fit.governed.weights, fit.governed.idle_times)
+        }
         if len(lengths) > 1 or not np.isfinite(fit.governed.weights).all():
             _fail(f"{name}.governed", "exposures, weights and idle times of several lengths, or no numbers")
 

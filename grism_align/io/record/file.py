@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from grism_align.io.files.asdf_bounds import check_asdf
 from grism_align.io.files.bounded import MOST_RECORD, read_whole
 from grism_align.io.files.staging import atomic_path
+from grism_align.io.record.checks import check_record
 from grism_align.io.record.decode import record_from
 from grism_align.io.record.encode import record_tree
 from grism_align.io.record.layout import LayoutError
-from grism_align.io.record.checks import check_record
 from grism_align.io.record.migrations import VERSION_KEY, VersionError, up_to_date
 from grism_align.io.record.schema import ROOT, known_schema
 from grism_align.values.errors import InputError

@@ -271,7 +271,7 @@ class _Transform(_Part):
         check_transform(value)
         if not agree(np.asarray(entry["model"].parameters), _model_parameters(value)):
             msg = "it contradicts matrix, shift and plane"
-            raise LayoutError(msg).inside("model")
+            raise LayoutError(msg, ["model"])
         return value
 
     def schema(self) -> Schema:
