@@ -175,8 +175,8 @@ class DetectionSettings(Settings):
     )
     separation: int = _parameter(3, "Least distance of two peaks", "pix", (1, 50))
     background_box: int = _parameter(64, "Box of the local background", "pix", (8, 2048))
-    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
-    saturation_bits: int = _parameter(0, "Sum of the DQ bits of saturated pixels", "", (0, 65535))
+    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 4294967295))
+    saturation_bits: int = _parameter(0, "Sum of the DQ bits of saturated pixels", "", (0, 4294967295))
     aperture: float = _parameter(3.0, "Radius of the aperture of flux and magnitude", "pix", (1.0, 20.0))
     edge: int = _parameter(5, "Sources nearer to the edge of the chip are flagged", "pix", (0, 100))
     trail_ellipticity: float = _parameter(
@@ -411,7 +411,7 @@ class MosaicSettings(Settings):
         choices=("background", "error", "exposure"),
     )
     level_background: bool = _parameter(True, "Subtract the level of the sky of each chip")
-    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
+    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 4294967295))
     cosmic_rays: str = _parameter(
         "auto",
         "Reject by the median of the exposures, by a Laplacian filter in each, not at all; auto: median of "

@@ -71,7 +71,8 @@ class Governed:
 
     exposures: tuple[str, ...] = recorded("The direct exposures whose correction it has.")
     rule: str = recorded(
-        "How those were chosen: association, interpolated, paired, previous, next, nearest or visit."
+        "How those were chosen: association, simultaneous, interpolated, paired, previous, next, nearest or "
+        "visit."
     )
     weights: tuple[float, ...] = recorded("The weight of each of those; they sum to one.")
     idle_times: tuple[float, ...] = recorded(

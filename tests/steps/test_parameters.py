@@ -29,7 +29,8 @@ STEPS = {
     "absolute_align": AbsoluteAlignStep,
     "grism_wcs_propagate": GrismWCSPropagateStep,
 }
-INSTRUMENTS = ("acs_wfc", "wfc3_ir", "wfc3_uvis")
+OF_HST = ("acs_wfc", "wfc3_ir", "wfc3_uvis")
+INSTRUMENTS = (*OF_HST, "niriss", "nircam_long", "nircam_short")
 ALIASES = [alias for _, alias, _ in get_steps()]
 
 
@@ -144,7 +145,7 @@ def fields(field_a, two_chip_fields):
     return {"wfc3_ir": field_a, **two_chip_fields}
 
 
-@pytest.mark.parametrize("instrument", INSTRUMENTS)
+@pytest.mark.parametrize("instrument", OF_HST)
 def test_the_data_pick_the_file(fields, instrument, tmp_path):
     out = tmp_path / "out"
     Step.from_cmdline(["grism_source_catalog", str(fields[instrument].association), f"--output_dir={out}"])

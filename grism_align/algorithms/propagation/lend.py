@@ -82,9 +82,9 @@ class Lender:
         for grism in grisms:
             for direct in directs:
                 fit = self._solution.fits.get(direct.key)
-                is_own = (grism.visit, grism.group, grism.instrument) == (
+                is_own = (grism.visit, grism.group, grism.mount) == (
                     *(direct.visit, direct.group),
-                    direct.instrument,
+                    direct.mount,
                 )
                 if is_own and fit is not None and fit.transform is not None:
                     start = common_start(grism, direct, fit.transform.plane)

@@ -220,7 +220,7 @@ def _remarks(
         elif fit.remarks:
             remarks.append(OfDirect(each.key, fit.remarks))
         remarks += _between(each)
-        if each.relation is not Relation.SAME_POINTING and each.exposure.target != grism.target:
+        if each.relation > Relation.SAME_POINTING and each.exposure.target != grism.target:
             remarks.append(OtherTarget(each.key, each.exposure.target))
     return remarks
 
