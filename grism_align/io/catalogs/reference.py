@@ -212,7 +212,7 @@ def _written_columns(
 
 
 def _origin(own: Mapping[str, Any], origin: Path | str) -> str:
-    """Return where a list of ours says that it is from; its own file where that would be one of this disk.
+    """Return where a list of ours says that it is from; its own file where that would be a file here.
 
     The record has the checksum of the file that a catalog came from, and that must be one that the user named.
     """

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 import struct
-from itertools import takewhile
+from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.bounded import MB
 from grism_align.io.files.yaml_bounds import check_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from grism_align.io.files.yaml_bounds import Entries
 
 _MAGIC, _BLOCK = b"#ASDF", b"\xd3BLK"
 # After the magic and its own length: flags, compression, room, bytes in use, bytes unpacked.
 _HEADER = struct.Struct(">I4sQQQ16s")
 _STREAMED = 1
+_INDEX = b"#ASDF BLOCK INDEX"
 _PLAIN = bytes(4)
 _TREE_ENDS = re.compile(rb"\r?\n\.\.\.[ \t]*\r?\n")
 _MOST_TREE = 64 * MB
@@ -53,31 +55,41 @@ def check_asdf(content: bytes, sources: str = "") -> None:
         msg = f"a tree of more than {_MOST_TREE // MB} MB"
         raise ValueError(msg)
 
-    def check(key: str, value: str | None) -> None:
-        _refuse_outside(key, value, sources)
-
-    check_yaml(content[:end], check)
-    for _ in takewhile(bool, _blocks(content, end)):
-        pass
+    check_yaml(content[:end], partial(_check_mapping, sources=sources))
+    _check_blocks(content, end)
 
 
-def _refuse_outside(key: str, value: str | None, sources: str) -> None:
-    if key == "$ref":
+def _check_mapping(entries: Entries, sources: str) -> None:
+    """Refuse a mapping that refers to other files, or is an array that is larger than its data."""
+    if "$ref" in entries:
         msg = "it refers to other files ($ref)"
         raise ValueError(msg)
-    if key == "strides":
-        msg = "an array with strides, which may be larger than its data"
-        raise ValueError(msg)
-    is_outside = value is not None and not _WHOLE_NUMBER.fullmatch(value)
-    if key == "source" and is_outside and not (sources and str(value).startswith(sources)):
+    source = entries.get("source")
+    is_own = not isinstance(source, str) or _WHOLE_NUMBER.fullmatch(source)
+    if not is_own and not (sources and str(source).startswith(sources)):
         msg = "the source of an array is outside the file"
         raise ValueError(msg)
+    if "strides" in entries and _is_folded(entries.get("shape"), entries["strides"]):
+        msg = "an array with strides that is larger than its data"
+        raise ValueError(msg)
 
 
-def _blocks(content: bytes, place: int) -> Iterator[bool]:
-    """Go from block to block; what comes after the last one, the index, is for asdf to judge."""
-    place = content.find(_BLOCK, place)
+def _is_folded(shape: object, strides: object) -> bool:
+    """Tell whether an array would have more values than the bytes that its strides span."""
+    try:
+        sizes, steps = ([abs(int(str(one))) for one in values] for values in (shape, strides))  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return True
+    return len(sizes) != len(steps) or prod(sizes) > 1 + sum(
+        (size - 1) * step for size, step in zip(sizes, steps, strict=True)
+    )
+
+
+def _check_blocks(content: bytes, place: int) -> None:
+    """Go from block to block, and refuse an index that leads to others."""
+    place, places = content.find(_BLOCK, place), []
     while place >= 0 and content.startswith(_BLOCK, place):
+        places.append(place)
         [length] = struct.unpack_from(">H", content, place + 4)
         flags, packing, room, used, unpacked, _ = _HEADER.unpack_from(content, place + 6)
         place += 6 + length
@@ -88,4 +100,7 @@ def _blocks(content: bytes, place: int) -> Iterator[bool]:
             msg = "an array that is longer than the file"
             raise ValueError(msg)
         place += room if not flags & _STREAMED else len(content)
-        yield True
+    index = [int(one) for one in re.findall(rb"\d+", content[place:].partition(b"\n---")[2])]
+    if place >= 0 and content.startswith(_INDEX, place) and index != places:
+        msg = "its index leads to other arrays than there are"
+        raise ValueError(msg)

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+#: Keys of a mapping, with values that are scalars or short lists of scalars, as text; None for any other.
+Entries = dict[str, "str | list[str] | None"]
+
 # Nodes that aliases may add; ours add none or some hundreds.
 _MOST_ADDED = 100_000
-_DEEPEST = 60
+_DEEPEST = 100
+# Of lists that are handed on, such as shapes.
+_MOST_ITEMS = 32
 
 
-def check_yaml(text: str | bytes, check: Callable[[str, str | None], None] | None = None) -> None:
+def check_yaml(text: str | bytes, check: Callable[[Entries], None] | None = None) -> None:
     """Refuse YAML that would fill the memory.
 
     Parameters
@@ -24,8 +29,7 @@ def check_yaml(text: str | bytes, check: Callable[[str, str | None], None] | Non
     text : str or bytes
         One or more documents.
     check : callable, optional
-        Takes each key, and its value if that is a scalar, else None; raises a ValueError where they may not
-        be.
+        Takes each mapping; raises a ValueError where it may not be.
 
     Raises
     ------
@@ -46,20 +50,45 @@ def _events(text: str | bytes) -> Iterator[Any]:
     return iter(yaml.parse(text, Loader=loader))
 
 
-class _Tree:
-    """Follows events, with a stack of what is open: its anchor, nodes so far and last key."""
+class _Node:
+    """A list or a mapping that is open: its anchor, its nodes so far, and what it has."""
 
-    def __init__(self, check: Callable[[str, str | None], None] | None) -> None:
+    def __init__(self, anchor: str | None, *, is_mapping: bool) -> None:
+        self.anchor, self.is_mapping, self.size = anchor, is_mapping, 1
+        self.key: str | None = None
+        self.entries: Entries = {}
+        self.items: list[str] | None = []
+
+    def add(self, size: int, value: str | list[str] | None) -> None:
+        """Take in what was closed in it; in a mapping, every other one is a key."""
+        self.size += size
+        if not self.is_mapping:
+            if self.items is None or not isinstance(value, str) or len(self.items) == _MOST_ITEMS:
+                self.items = None
+            else:
+                self.items.append(value)
+        elif self.key is None:
+            self.key = value if isinstance(value, str) else ""
+        else:
+            self.entries[self.key] = value
+            self.key = None
+
+
+class _Tree:
+    """Follows events, with a stack of what is open."""
+
+    def __init__(self, check: Callable[[Entries], None] | None) -> None:
         self._check = check
         self._open: list[_Node] = []
         self._sizes: dict[str, int] = {}
         self._added = 0
 
     def take(self, event: Any) -> None:
+        """Follow one event."""
         import yaml
 
         if isinstance(event, yaml.ScalarEvent):
-            self._close(_Node(event.anchor), event.value)
+            self._close(event.anchor, 1, event.value)
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event.anchor)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -68,7 +97,10 @@ class _Tree:
                 msg = f"lists and mappings in each other more than {_DEEPEST} deep"
                 raise ValueError(msg)
         elif isinstance(event, yaml.CollectionEndEvent):
-            self._close(self._open.pop(), None)
+            node = self._open.pop()
+            if node.is_mapping and self._check is not None:
+                self._check(node.entries)
+            self._close(node.anchor, node.size, None if node.is_mapping else node.items)
 
     def _alias(self, anchor: str) -> None:
         if anchor not in self._sizes:
@@ -78,25 +110,10 @@ class _Tree:
         if self._added > _MOST_ADDED:
             msg = f"its aliases stand for more than {_MOST_ADDED} nodes"
             raise ValueError(msg)
-        self._close(_Node(None, size=self._sizes[anchor]), None)
+        self._close(None, self._sizes[anchor], None)
 
-    def _close(self, node: _Node, value: str | None) -> None:
-        if node.anchor:
-            self._sizes[node.anchor] = node.size
-        if not self._open:
-            return
-        holder = self._open[-1]
-        holder.size += node.size
-        if not holder.is_mapping:
-            return
-        if holder.is_at_key:
-            holder.key = value or ""
-        elif self._check is not None:
-            self._check(holder.key, value)
-        holder.is_at_key = not holder.is_at_key
-
-
-class _Node:
-    def __init__(self, anchor: str | None, *, is_mapping: bool = False, size: int = 1) -> None:
-        self.anchor, self.is_mapping, self.size = anchor, is_mapping, size
-        self.is_at_key, self.key = True, ""
+    def _close(self, anchor: str | None, size: int, value: str | list[str] | None) -> None:
+        if anchor:
+            self._sizes[anchor] = size
+        if self._open:
+            self._open[-1].add(size, value)
