@@ -214,7 +214,7 @@ def _written_columns(
 def _origin(own: Mapping[str, Any], origin: Path | str) -> str:
     """Return where a list of ours says that it is from; its own file where that would be a file here.
 
-    The record has the checksum of the file that a catalog came from, and that must be one that the user named.
+    The record has the checksum of the file that a catalog came from: it must be one that the user named.
     """
     named = without_login(str(own.get("origin") or ""))
     return str(origin) if not named or is_file(Path(named)) or named.startswith("~") else named

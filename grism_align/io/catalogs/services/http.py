@@ -182,6 +182,7 @@ class TimedSession(requests.Session):
         """Read an answer, but no more of it than there may be: a few kilobytes can unpack to gigabytes."""
         packed = answer.headers.get("Content-Encoding", "").strip().lower()
         if packed not in _PACKED:
+            answer.close()
             msg = f"its answer is packed as {packed[:40]!r}, which nobody asked for"
             raise AnswerError(msg)
         pieces, size = [], 0
