@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 
 def add_demo(subparsers: Subparsers) -> None:
     """Add the parser of ``demo``."""
+    from grism_align.demo import PROGRAMS
+
+    listed = "; ".join(f"{name}: {program}" for name, program in PROGRAMS.items())
     parser = subparsers.add_parser(
         "demo",
         help="simulate two visits with known WCS errors and align them",
-        description="Simulate two WFC3/IR visits of direct and grism exposures whose WCSs are wrong by known "
-        "shifts and rolls, run the pipeline on them and print what it recovered.",
+        description="Simulate visits of direct and grism exposures whose WCSs are wrong by known shifts and "
+        "rolls, run the pipeline on them and print what it recovered.",
     )
     parser.add_argument(
         "--output_dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
+    )
+    parser.add_argument(
+        "--instrument", choices=list(PROGRAMS), default="wfc3_ir", help=f"{listed} (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (%(default)s)")
     parser.set_defaults(run=_demo)
@@ -29,4 +35,4 @@ def add_demo(subparsers: Subparsers) -> None:
 def _demo(options: argparse.Namespace) -> None:
     from grism_align.demo import run_demo
 
-    run_demo(options.output_dir.expanduser(), options.seed)
+    run_demo(options.output_dir.expanduser(), options.seed, options.instrument)

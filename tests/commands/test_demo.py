@@ -50,3 +50,16 @@ def test_files_of_others_are_refused(tmp_path, capsys):
     assert main(["demo", "--output_dir", str(tmp_path)]) == 1
     assert "files of other data" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["ib6o23rsq_flt.fits", "input"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instrument", ["niriss", "nircam"])
+def test_demo_of_jwst(instrument, tmp_path, capsys):
+    pytest.importorskip("stdatamodels", reason="it writes the files of JWST")
+    assert main(["demo", "--output_dir", str(tmp_path), "--instrument", instrument]) == 0
+    printed = capsys.readouterr().out
+    inputs = sorted(path.name for path in (tmp_path / "input").glob("*.fits"))
+    assert sorted(path.name for path in (tmp_path / "aligned").glob("*.fits")) == inputs
+    assert {name.split("_")[-1] for name in inputs} == {"cal.fits", "assignwcsstep.fits"}
+    found = re.search(r"Largest error left ([\d.]+) mas, relative to each other ([\d.]+) mas", printed)
+    assert max(map(float, found.groups())) < 3

@@ -213,7 +213,7 @@ def _remarks(
         fit, changed = lent[each.key].fit, lent[each.key].changed
         if changed:
             remarks.append(changed)
-        elif each.exposure.distortion != grism.distortion:
+        elif _is_of_other_model(each.exposure, grism):
             remarks.append(OtherDistortion(each.key, each.exposure.distortion, grism.distortion))
         if fit.status is FitStatus.PRIOR_ONLY:
             remarks.append(LentByAcquisition(each.key))
@@ -223,6 +223,14 @@ def _remarks(
         if each.relation > Relation.SAME_POINTING and each.exposure.target != grism.target:
             remarks.append(OtherTarget(each.key, each.exposure.target))
     return remarks
+
+
+def _is_of_other_model(direct: Exposure, grism: Exposure) -> bool:
+    """Tell whether two exposures of one instrument have distortion models of other names.
+
+    Detectors of other instruments have models of their own.
+    """
+    return direct.instrument == grism.instrument and direct.distortion != grism.distortion
 
 
 def _between(candidate: DirectCandidate) -> list[Remark]:
