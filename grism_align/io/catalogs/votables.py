@@ -48,6 +48,10 @@ def parse_votable(content: bytes) -> VOTableFile:
 
 
 def _check(content: bytes) -> None:
+    # astropy unpacks what is packed, to whatever size
+    if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        msg = "it is no XML"
+        raise ValueError(msg)
     # in UTF-16, which expat knows, nothing of this would be found; in all else letters are as here
     if b"\0" in content[:64] or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         msg = "it is in UTF-16; save it in UTF-8"

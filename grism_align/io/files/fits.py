@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_START = b"SIMPLE"
+
+
 @contextmanager
 def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file: nothing scaled, compressed images as the images that they are; all cards can be read.
@@ -59,6 +62,11 @@ def plain_stream(path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as stream:
         is_packed = stream.read(2) == GZIP
         plain = _unpacked_whole(path) if is_packed else stream
+        plain.seek(0)
+        # of anything else astropy tries whether it is packed in some other way
+        if plain.read(len(_START)) != _START:
+            msg = "it doesn't begin as FITS files do"
+            raise OSError(msg)
         check_structure(path, plain)
         plain.seek(0)
         yield plain
@@ -98,7 +106,7 @@ def is_fits(path: Path) -> bool:
     """Tell whether a file begins as FITS files do, compressed or not; damaged ones too."""
     try:
         with _unpacked(path) as stream:
-            return stream.read(6) == b"SIMPLE"
+            return stream.read(len(_START)) == _START
     except (OSError, EOFError, zlib.error):
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import sys
 
@@ -131,8 +132,11 @@ def _text(content):
         ("x.csv.gz", _text(gzip.compress(b"ra,dec\n" + b"1,2\n" * 40_000_000))),
         ("x.parquet", _text(b"PAR1" + bytes(100) + b"PAR1")),
         ("x.xml", _text(b"<?xml version='1.0'?><VOTABLE><RESOURCE>")),
+        ("x.xml", _text(gzip.compress(gzip.compress(votable())))),
+        ("x.xml", _text(bz2.compress(votable()))),
+        ("x.fits", _text(bz2.compress(fits.PrimaryHDU().header.tostring().encode()))),
     ],
-    ids=["card", "columns", "rows", "field", "lengths", "gzip", "cut", "bomb", "parquet", "xml"],
+    ids=["card", "columns", "rows", "field", "lengths", "gzip", "cut", "bomb", "parquet", "xml", "twice", "bz2", "fits.bz2"],
 )
 def test_whatever_libraries_raise_names_the_file(tmp_path, name, write):
     write(tmp_path / name)
