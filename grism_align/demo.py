@@ -9,11 +9,13 @@ from grism_align.io.files.staging import output_errors
 from grism_align.values.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from grism_align.simulation import ExposureScore, Simulation, Truth
     from grism_align.values.field import ExposureSet
 
+    Align = Callable[[Path, Path, Path], ExposureSet]
 
 #: Instruments, and what the demonstration simulates of each.
 PROGRAMS = {
@@ -24,7 +26,7 @@ PROGRAMS = {
 }
 
 
-def run_demo(folder: Path, seed: int, instrument: str = "wfc3_ir") -> None:
+def run_demo(folder: Path, seed: int, align: Align, instrument: str = "wfc3_ir") -> None:
     """Simulate visits, align them and print injected against recovered corrections.
 
     Parameters
@@ -33,6 +35,8 @@ def run_demo(folder: Path, seed: int, instrument: str = "wfc3_ir") -> None:
         Made if need be; ``input`` and ``aligned`` in it must not exist with files of other data.
     seed : int
         Of the random numbers.
+    align : callable
+        Takes an association, a folder for the results and a catalog, and returns what was found.
     instrument : str
         One of `PROGRAMS`.
 
@@ -58,7 +62,6 @@ def _run_demo(folder: Path, seed: int, instrument: str) -> None:
     from grism_align.io.associations import write_association
     from grism_align.io.missions import read_exposure
     from grism_align.simulation import simulate
-    from grism_align.steps.pipeline import GrismAlignPipeline
     from grism_align.workflows.associate import build_association
 
     inputs, outputs, simulation = folder / "input", folder / "aligned", _simulation(instrument)
@@ -68,12 +71,10 @@ def _run_demo(folder: Path, seed: int, instrument: str) -> None:
     catalog = inputs / "stars.ecsv"
     truth.catalog.write(catalog, format="ascii.ecsv", overwrite=True)
     exposures = [read_exposure(path) for path in truth.paths]
-    association = write_association(build_association(exposures, "demo"), inputs / "demo_asn.json")
-    print(f"\nstrun grism_align_pipeline {association} --output_dir={outputs} "
-          f"--steps.absolute_align.catalog={catalog}\n")  # fmt: skip
-    result = GrismAlignPipeline.call(
-        str(association), output_dir=str(outputs), steps={"absolute_align": {"catalog": str(catalog)}}
-    )
+    association = inputs / "demo_asn.json"
+    write_association(build_association(exposures, "demo"), association)
+    print(f"\ngrism-align align {association} -o {outputs} --catalog {catalog}\n")
+    result = align(association, outputs, catalog)
     print("\n" + _comparison(truth, result, outputs))
 
 
@@ -121,8 +122,6 @@ def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
             *rows,
             f"Largest error left {worst['absolute']:.2f} mas, "
             f"relative to each other {worst['relative']:.2f} mas (a pixel is {pixel:.0f} mas).",
-            f"Aligned exposures, demo_asn.json and demo_provenance.asdf are in {outputs}",
-            f"Look at the report: {outputs / 'demo_report.html'}",
         ]
     )
 

@@ -39,7 +39,7 @@ def add_apply(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--rebase", action="store_true", help="carry corrections over to the WCS that a file has"
     )
-    parser.add_argument("--allow_missing", action="store_true", help="leave out files that are not on record")
+    parser.add_argument("--allow-missing", action="store_true", help="leave out files that are not on record")
     add_bad_input(parser)
     _add_headerlets(parser)
     parser.set_defaults(run=_apply)
@@ -167,9 +167,9 @@ def _undo(options: argparse.Namespace) -> None:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that all three have: what to read and where to write."""
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
-    parser.add_argument("--output_dir", type=Path, metavar="DIR", help="folder of the products")
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of the products")
     parser.add_argument(
-        "--in_place", action="store_true", help="replace the files; each is the old or the new"
+        "--in-place", action="store_true", help="replace the files; each is the old or the new"
     )
     [nproc] = parameters_of(ExecutionSettings)
     parser.add_argument("--nproc", type=int, metavar="N", help=nproc.help)

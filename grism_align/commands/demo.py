@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
     from grism_align.commands import Subparsers
+    from grism_align.values.field import ExposureSet
 
 
 def add_demo(subparsers: Subparsers) -> None:
@@ -23,16 +25,23 @@ def add_demo(subparsers: Subparsers) -> None:
         "rolls, run the pipeline on them and print what it recovered.",
     )
     parser.add_argument(
-        "--output_dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
+        "--output-dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
     )
     parser.add_argument(
         "--instrument", choices=list(PROGRAMS), default="wfc3_ir", help=f"{listed} (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (%(default)s)")
-    parser.set_defaults(run=_demo)
+    parser.set_defaults(run=_demo, usual=logging.INFO)
 
 
 def _demo(options: argparse.Namespace) -> None:
+    from grism_align.commands.run import Request, Saying, run
     from grism_align.demo import run_demo
 
-    run_demo(options.output_dir.expanduser(), options.seed, options.instrument)
+    saying = Saying(tuple(options.words), is_quiet=options.quiet, is_wide=options.verbose)
+
+    def align(association: Path, folder: Path, catalog: Path) -> ExposureSet:
+        request = Request((str(association),), folder, (f"absolute_align.catalog={catalog}",))
+        return run(request, saying).result
+
+    run_demo(options.output_dir.expanduser(), options.seed, align, options.instrument)

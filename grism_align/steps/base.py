@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from grism_align.io.files.fits import one_line
 from grism_align.steps.parameter_files import settings_for
-from grism_align.steps.saving import SavingStep
+from grism_align.steps.saving import SavingStep, is_strun
 from grism_align.steps.spec import settings_from, spec_of
 from grism_align.steps.without_crds import StepWithoutCRDS
 from grism_align.values.addresses import LOGINS, has_login, without_login
@@ -22,12 +22,14 @@ from grism_align.values.record import Activity
 from grism_align.values.settings import ExecutionSettings, FailureSettings, Settings
 from grism_align.workflows.executors import SerialExecutor, executor_for
 from grism_align.workflows.results.destination import new_folder
+from grism_align.workflows.telling import figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.executor import Executor
+    from grism_align.values.failure import Remark
 
 
 _PARAMETERS = "Correct it; strun STEP --save-parameters=FILE writes one with all parameters"
@@ -48,6 +50,9 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     groups: ClassVar[tuple[type[Settings], ...]] = ()
 
     input_dir: str | None
+
+    #: What was opened and checked last, and waits for the work.
+    _ready: ExposureSet | None = None
 
     #: Who does the work on many exposures: the pipeline's, unless the step has its own `nproc`.
     executor: Executor = SerialExecutor()
@@ -131,8 +136,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
                 self.executor = self.parent.executor
             result = super().run(*inputs)
         # strun itself knows 0 and 1 only, and takes any other exit for an error of the step
-        if self._exit_code and self.parent is None and Path(sys.argv[0]).stem.startswith("strun"):
-            sys.exit(self._exit_code)
+        if self.ended_with and self.parent is None and is_strun():
+            sys.exit(self.ended_with)
         return result
 
     def set_primary_input(self, obj: Any, exclusive: bool = True) -> None:
@@ -180,6 +185,30 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         GrismAlignError
             If an input can't be used, a parameter is wrong or an output would replace an input.
         """
+        is_ready = self._ready is not None and inputs == (self._ready,)
+        result = self.work(inputs[0] if is_ready else self.prepared(*inputs))
+        figures = figures_of(str(self.step_name), result)
+        if figures:
+            logger.info("%s: %s", self.step_name, figures)
+        return result
+
+    def prepared(self, *inputs: Any) -> ExposureSet:
+        """Open the input and check everything against it that can be before any work.
+
+        Parameters
+        ----------
+        *inputs : path-like or ExposureSet
+            As for `process`, which does not check again what this returned.
+
+        Returns
+        -------
+        ExposureSet
+
+        Raises
+        ------
+        GrismAlignError
+            As `process` does.
+        """
         self.check()
         exposures = self._opened(inputs)
         self.check_input(exposures)
@@ -187,7 +216,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             from grism_align.workflows.results.checks import check_destination
 
             check_destination(exposures, self.destination(exposures), self.input_files())
-        return self.work(exposures)
+        self._ready = exposures
+        return exposures
 
     def check(self) -> None:
         """Raise, before any work, what is wrong with the parameters."""
@@ -243,15 +273,19 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
         items = given if isinstance(given, list | tuple) else [given]
         paths = [self.make_input_path(str(item)) for item in items]
-        settings = self.settings(FailureSettings)
-        refuse = not {"any", "left_out"}.isdisjoint(settings.fail_on)
-        return load(paths, bad_input="refuse" if refuse else settings.bad_input)
+        return load(paths, bad_input=self.settings(FailureSettings).what_of_bad_input)
 
     def done(
-        self, exposures: ExposureSet, note: str = "", counts: Mapping[str, int] | None = None, **changes: Any
+        self,
+        exposures: ExposureSet,
+        note: str = "",
+        counts: Mapping[str, int] | None = None,
+        remarks: tuple[Remark, ...] = (),
+        **changes: Any,
     ) -> ExposureSet:
         """Return the set with what the step found and the step on record."""
-        return exposures.with_activity(self.activity("done", note, counts), **changes)
+        activity = replace(self.activity("done", note, counts), remarks=remarks)
+        return exposures.with_activity(activity, **changes)
 
     def skipped(self, exposures: ExposureSet, reason: str) -> ExposureSet:
         """Return the set as it was, with the step on record as skipped."""

@@ -32,8 +32,7 @@ class VisitMosaicStep(GrismAlignStep):
         good_bits = {name: settings.good_bits for name, settings in by_instrument.items()}
         made = make_mosaics(exposures, self.settings(MosaicSettings), good_bits, folder, self.executor)
         note = ", ".join(mosaic.plan.name for mosaic in made.products)
-        changes = {"mosaics": made.products, "cosmic_rays": made.cosmic_rays}
-        return self.done(exposures, note, made.counts, **changes)
+        return self.done(exposures, note, made.counts, mosaics=made.products, cosmic_rays=made.cosmic_rays)
 
     def check(self) -> None:
         """Know the way to find cosmic rays, and read the image that gives the pixels, before any work."""

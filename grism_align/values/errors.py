@@ -110,6 +110,23 @@ class SettingsError(GrismAlignError):
         super().__init__(f"parameter {name}={value!r}: {allowed}")
 
 
+class UnknownParameterError(SettingsError):
+    """A parameter that there is not.
+
+    Parameters
+    ----------
+    name : str
+        As the user wrote it.
+    remedy : str
+        What may have been meant.
+    """
+
+    def __init__(self, name: str, remedy: str) -> None:
+        self.name = name
+        self.value = None
+        GrismAlignError.__init__(self, f"there is no parameter {name}{remedy}")
+
+
 class ReservationError(GrismAlignError):
     """A result that is short of what the user insists on, and is not written.
 

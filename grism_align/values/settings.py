@@ -147,6 +147,27 @@ class FailureSettings(Settings):
         choices=("any", *ReservationKind),
     )
 
+    @property
+    def what_of_bad_input(self) -> str:
+        """`bad_input`, but for whoever insists that nothing is left out."""
+        return self.bad_input if {"any", "left_out"}.isdisjoint(self.fail_on) else "refuse"
+
+
+@dataclass(frozen=True)
+class OutputSettings(Settings):
+    """What is written."""
+
+    in_place: bool = _parameter(False, "Replace the input files, each atomically, the old WCS archived")
+    headerlets: str = _parameter(
+        "none",
+        "Write each new WCS as a headerlet: ROOT_hlet.fits (file), or an extension of the exposure (attach)",
+        "",
+        choices=("none", "file", "attach"),
+    )
+    report: bool = _parameter(True, "PRODUCT_report.html, the page that shows what was done")
+    regions: bool = _parameter(False, "ROOT.reg, DS9 regions of each direct exposure's sources")
+    csv: bool = _parameter(False, "Write each table as CSV, too")
+
 
 _GEOMETRIES = ("auto", "shift", "rshift", "rscale", "general")
 

@@ -107,13 +107,13 @@ class ExposureFit:
         "Number of the relative frame; exposures of two frames are not tied to each other.", default=0
     )
     n_matched: int = recorded("Sources matched.", default=0)
-    n_used: int = recorded("Those of them that kept weight.", default=0)
+    n_used: int = recorded("Matched sources that kept weight in the fit.", default=0)
     rms: float = recorded("Weighted rms residual of one axis.", unit="mas", default=_UNKNOWN)
     rms_axes: tuple[float, float] = recorded(
         "The same to the east and to the north.", unit="mas", default=(_UNKNOWN, _UNKNOWN)
     )
     reduced_chi2: float = recorded(
-        "Of the used sources by their given errors: above one by what these leave unexplained.",
+        "Reduced chi-square of the used sources: above one by what their given errors leave unexplained.",
         default=_UNKNOWN,
     )
     reduced_chi2_axes: tuple[float, float] = recorded(
@@ -121,7 +121,7 @@ class ExposureFit:
     )
     leverage: float = recorded("Largest share of one source in the weight of the fit.", default=_UNKNOWN)
     false_match_probability: float = recorded(
-        "That lists without a common source match as well.", default=_UNKNOWN
+        "Probability that lists without a common source match as well.", default=_UNKNOWN
     )
     geometry: str = recorded("What was fitted: `shift`, `rshift`, `rscale` or `general`.", default="")
     roll: str = recorded(

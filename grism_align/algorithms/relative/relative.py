@@ -19,7 +19,9 @@ from grism_align.values.failure import (
     ByPointing,
     DisplacedVisits,
     MatchesNoOther,
+    NoneUsable,
     OfDirect,
+    ReferenceAlone,
     Remark,
     SeparateFrame,
     TooFewSources,
@@ -52,8 +54,8 @@ class RelativeResult:
         Of every direct exposure.
     sources : tuple of SkySource
         Sources of the relative frames.
-    warnings : tuple of str
-        What the user should know.
+    remarks : tuple of Remark
+        What the user should know of the whole.
     counts : dict of str to int
         What was used and left out.
     catalogs : mapping of str to SourceCatalog
@@ -62,7 +64,7 @@ class RelativeResult:
 
     solution: AlignmentSolution
     sources: tuple[SkySource, ...]
-    warnings: tuple[str, ...]
+    remarks: tuple[Remark, ...]
     counts: dict[str, int]
     catalogs: Mapping[str, SourceCatalog]
 
@@ -115,10 +117,9 @@ def align_relative(
         "sources": sum(map(len, bright.values())),
     }
     if not usable:
-        why = ("no direct exposure has usable sources",)
-        return RelativeResult(AlignmentSolution(fits), (), why, counts, catalogs)
+        return RelativeResult(AlignmentSolution(fits), (), (NoneUsable(),), counts, catalogs)
     tied = tied_as_far_as_possible(Usable(usable, catalogs, fixed, relative, pointing), match)
-    own, warnings = _fits(tied, relative)
+    own, remarks = _fits(tied, relative)
     fits |= own
     frames, plane = tied.frames, tied.field.plane
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, plane), strict=True))
@@ -126,18 +127,16 @@ def align_relative(
     fits.update(prior_only(exposures, catalogs, known, pointing, match))
     reference = _reference(tied.field, frames[0])
     if relative.reference and not fixed & set(reference.split(",")):
-        warnings.append(
-            f"the reference {relative.reference} fits no other exposure; {reference} fixes the frame"
-        )
+        remarks.append(ReferenceAlone(relative.reference, reference))
     solution = AlignmentSolution({e.key: fits[e.key] for e in exposures}, reference)
     counts |= tied.counts
-    return RelativeResult(solution, _sky_sources(frames, plane), tuple(warnings), counts, catalogs)
+    return RelativeResult(solution, _sky_sources(frames, plane), tuple(remarks), counts, catalogs)
 
 
-def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit], list[str]]:
+def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit], list[Remark]]:
     """Return the fits of all exposures, and what the user should know."""
     fits: dict[str, ExposureFit] = {}
-    warnings: list[str] = []
+    remarks: list[Remark] = []
     for number, frame in enumerate(tied.frames):
         cause = tied.lone.get(next(iter(frame.members))) if len(frame.members) == 1 else None
         note = () if cause else _frame_note(tied.field, tied.frames, number)
@@ -146,8 +145,8 @@ def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
             fits[key] = replace(fit, frame=number, residuals=numbered)
-        warnings += [*map(str, note), *([] if relative.reference else _displaced(tied.field, frame))]
-    return fits, warnings
+        remarks += [*note, *([] if relative.reference else _displaced(tied.field, frame))]
+    return fits, remarks
 
 
 def _unusable(
@@ -235,13 +234,13 @@ def _frame_note(field: NetworkInput, frames: list[AlignedFrame], number: int) ->
     return (SeparateFrame(main, _keys(field, sorted(frames[number].members))),)
 
 
-def _displaced(field: NetworkInput, frame: AlignedFrame) -> list[str]:
+def _displaced(field: NetworkInput, frame: AlignedFrame) -> list[Remark]:
     """Tell of visits that lie farther apart than pointings are wrong, where no majority says which is."""
     apart = zero(field, {n: member.transform for n, member in frame.members.items()}).apart
     if not apart:
         return []
     reference = _reference(field, frame)
-    return [str(DisplacedVisits(apart, field.errors.visit_error, reference))]
+    return [DisplacedVisits(apart, field.errors.visit_error, reference)]
 
 
 def _frame_fits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,10 +69,7 @@ def _check_lengths(exposures: ExposureSet, destination: Destination) -> None:
 
 def keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path]) -> None:
     """Refuse to replace a reference catalog, which may be the product of an earlier run."""
-    places = (destination.sources, destination.reference, destination.provenance)
-    targets = (*places, destination.association, destination.report)
-    products = {target(exposures.product).resolve() for target in targets}
-    products |= {destination.catalog(exposure).resolve() for exposure in exposures.direct}
+    products = {path.resolve() for path in replace(destination, with_report=True).products(exposures)}
     products |= {(destination.folder / name).resolve() for one in exposures.mosaics for name in one.files}
     for path in catalogs:
         if path.expanduser().resolve() in products:
