@@ -141,14 +141,14 @@ def _import_all() -> None:
     """Import what most targets need, so that it is in memory before each fork."""
     import asdf  # noqa: F401
     import matplotlib.font_manager  # noqa: F401
-    import pyarrow.parquet
+    import pyarrow.parquet  # noqa: F401
     import pyvo  # noqa: F401
 
     import grism_align.io.export.grizli_visits
     import grism_align.io.report
     import grism_align.steps.pipeline
     import grism_align.workflows.reapply
-    import grism_align.workflows.user_shifts
+    import grism_align.workflows.user_shifts  # noqa: F401
     from grism_align.io.record.file import read_record  # noqa: F401
 
 
@@ -339,16 +339,20 @@ def _settings(rng: Rng, arena: Arena) -> Case:
     from grism_align.values.region import Cone
     from grism_align.values.settings import ServiceSettings
 
-    axe = b"GFILTER G141\nBEAMA 15 196\nDYDX_ORDER_A 1\nDYDX_A_0 1.9 0.0\nDYDX_A_1 0.01\nXOFF_A 0.0\nYOFF_A 0.0\n"
-    toml = b'[X]\nwhere = "a"\n[X.columns]\nra = "ra"\ndec = "dec"\n[[X.mirrors]]\nurl = "http://a.b/tap"\ntable = "t"\n'
-    kind = ("configuration", "services", "cache")[int(rng.integers(3))]
-    damaged = {"configuration": axe, "services": toml, "cache": gzip.compress(arena.product("in_refcat.ecsv"))}[kind]
+    good = {
+        "configuration": b"GFILTER G141\nBEAMA 15 196\nDYDX_A_0 1.9 0.0\nDYDX_A_1 0.01\nXOFF_A 0.0\nYOFF_A 0.0\n",
+        "services": b'[X.columns]\nra = "ra"\ndec = "dec"\n[[X.mirrors]]\nurl = "http://a.b/tap"\ntable = "t"\n',
+        "cache": gzip.compress(arena.product("in_refcat.ecsv")),
+    }
+    kind = list(good)[int(rng.integers(3))]
+    damaged = good[kind]
     content = hostile.bytes_of(rng, damaged) if rng.random() < 0.9 else hostile.gzip_of_zeros(rng, damaged)
     path = arena.spoilt("x.file", content)
     if kind == "configuration":
         return Case("settings", kind, path.name, _read(lambda: read_trace_configs([str(path)])))
     if kind == "services":
-        return Case("settings", kind, path.name, _read(lambda: load_services(ServiceSettings(services=str(path)))))
+        settings = ServiceSettings(services=str(path))
+        return Case("settings", kind, path.name, _read(lambda: load_services(settings)))
 
     def look() -> None:
         service, cone = find_service("GAIADR3", ServiceSettings()), Cone(150.0, 2.0, 0.1)

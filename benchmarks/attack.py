@@ -6,14 +6,14 @@
     python benchmarks/attack.py --only 1234           # one input once more, with all that it says
 
 Good files of each kind are made once: exposures, a record, associations, catalogs in all formats, answers of
-services, parameter files. Each input is one of them, damaged or made to do harm (`_hostile.py`), and is given to
-a reader or to a command in a process of its own (`_sandbox.py`), in which Python's audit hooks tell every file that
-is opened or changed and every connection. An input gets through if the process
+services, parameter files. Each input is one of them, damaged or made to do harm (`_hostile.py`), and is given
+to a reader or to a command (`_targets.py`) in a process of its own (`_sandbox.py`), in which Python's audit hooks
+tell every file that is opened or changed and every connection. An input gets through if the process
 
 - shows a traceback of anything but this package's own errors, or dies;
-- takes more than 20 s or 1 GB;
+- takes more than 20 s of a core, or 1 GB;
 - changes a file outside the output folder and the cache, or one of the inputs;
-- opens the files that stand for somebody's secrets, or connects to anything but the service that it was given;
+- opens the files that stand for somebody's secrets, or connects to any but the service that it was given;
 - or ends with an error that names no file of its input.
 
 The table counts inputs by kind and what became of them. Each that gets through is shown with its number.
@@ -52,7 +52,8 @@ def judge(case: Case, arena: Arena, outcome: sandbox.Outcome, before: dict[Path,
     own = [arena.output, arena.home, arena.cache, arena.folder / "said", arena.folder / "told"]
     touched = [path for path in map(_plain, outcome.touched) if not _is_below(path, own)]
     secrets = [path for path in map(_plain, outcome.read) if str(arena.victim) in path]
-    away = [one for one in outcome.connected if not any(each in one for each in (*arena.addresses, "fc-list"))]
+    known = (*arena.addresses, "fc-list")
+    away = [one for one in outcome.connected if not any(each in one for each in known)]
     checks = (
         (outcome.seconds > LIMITS.seconds, f"{outcome.seconds:.0f} s"),
         (outcome.megabytes > LIMITS.megabytes, f"{outcome.megabytes:.0f} MB"),
@@ -99,7 +100,9 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     kinds = options.kinds.split(",")
-    numbers = [options.only] if options.only is not None else range(options.first, options.first + options.inputs)
+    numbers = range(options.first, options.first + options.inputs)
+    if options.only is not None:
+        numbers = range(options.only, options.only + 1)
     print(f"Seed {options.seed}, inputs {numbers[0]} to {numbers[-1]}", flush=True)
     through = 0
     counts: dict[str, Counter[str]] = {}

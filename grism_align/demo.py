@@ -53,10 +53,10 @@ def run_demo(folder: Path, seed: int, align: Align, instrument: str = "wfc3_ir")
         name, allowed = "seed", "a whole number, zero or more"
         raise SettingsError(name, seed, allowed)
     with new_folder(str(folder)), output_errors(folder):
-        _run_demo(folder, seed, instrument)
+        _run_demo(folder, seed, align, instrument)
 
 
-def _run_demo(folder: Path, seed: int, instrument: str) -> None:
+def _run_demo(folder: Path, seed: int, align: Align, instrument: str) -> None:
     import numpy as np
 
     from grism_align.io.associations import write_association

@@ -136,7 +136,21 @@ def _text(content):
         ("x.xml", _text(bz2.compress(votable()))),
         ("x.fits", _text(bz2.compress(fits.PrimaryHDU().header.tostring().encode()))),
     ],
-    ids=["card", "columns", "rows", "field", "lengths", "gzip", "cut", "bomb", "parquet", "xml", "twice", "bz2", "fits.bz2"],
+    ids=[
+        "card",
+        "columns",
+        "rows",
+        "field",
+        "lengths",
+        "gzip",
+        "cut",
+        "bomb",
+        "parquet",
+        "xml",
+        "twice",
+        "bz2",
+        "fits.bz2",
+    ],
 )
 def test_whatever_libraries_raise_names_the_file(tmp_path, name, write):
     write(tmp_path / name)
