@@ -340,8 +340,8 @@ def _settings(rng: Rng, arena: Arena) -> Case:
     from grism_align.values.settings import ServiceSettings
 
     good = {
-        "configuration": b"GFILTER G141\nBEAMA 15 196\nDYDX_A_0 1.9 0.0\nDYDX_A_1 0.01\nXOFF_A 0.0\nYOFF_A 0.0\n",
-        "services": b'[X.columns]\nra = "ra"\ndec = "dec"\n[[X.mirrors]]\nurl = "http://a.b/tap"\ntable = "t"\n',
+        "configuration": b"GFILTER G141\nBEAMA 15 196\nDYDX_A_0 1.9 0.0\nDYDX_A_1 0.01\nXOFF_A 0\nYOFF_A 0\n",
+        "services": b'[X.columns]\nra = "ra"\ndec = "dec"\n[[X.mirrors]]\nurl = "http://a.b/"\ntable = "t"\n',
         "cache": gzip.compress(arena.product("in_refcat.ecsv")),
     }
     kind = list(good)[int(rng.integers(3))]

@@ -7,8 +7,8 @@
 
 Good files of each kind are made once: exposures, a record, associations, catalogs in all formats, answers of
 services, parameter files. Each input is one of them, damaged or made to do harm (`_hostile.py`), and is given
-to a reader or to a command (`_targets.py`) in a process of its own (`_sandbox.py`), in which Python's audit hooks
-tell every file that is opened or changed and every connection. An input gets through if the process
+to a reader or to a command (`_targets.py`) in a process of its own (`_sandbox.py`), in which Python's audit
+hooks tell every file that is opened or changed and every connection. An input gets through if the process
 
 - shows a traceback of anything but this package's own errors, or dies;
 - takes more than 20 s of a core, or 1 GB;
