@@ -12,7 +12,7 @@ from grism_align.values.solution import FitStatus
 from grism_align.workflows.summary_table import summary_table, ties
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.failure import FailureCode
@@ -44,10 +44,8 @@ def closing_table(exposures: ExposureSet, *, wide: bool = False) -> str:
     one of an axis. Direct exposures are corrected by the sources matched with others, grism exposures by the
     direct exposures named. A line separates visits.
     """
-    table = (
-        summary_table(exposures) if wide else "\n".join([*_lines(exposures), *_wrapped(_below(exposures))])
-    )
-    return "\n".join([table, *_wrapped(_frame_and_sum(exposures))])
+    table = summary_table(exposures) if wide else "\n".join([*_lines(exposures), *wrapped(_below(exposures))])
+    return "\n".join([table, *wrapped(_frame_and_sum(exposures))])
 
 
 def _lines(exposures: ExposureSet) -> Iterator[str]:
@@ -165,7 +163,14 @@ def _worst(exposures: ExposureSet) -> str:
     return f"; grism exposures to {max(known):.3f} px or better" if known else ""
 
 
-def _wrapped(sentences: Iterator[str]) -> list[str]:
+def wrapped(sentences: Iterable[str]) -> list[str]:
+    """Break sentences into lines that fit the screen; what goes on is indented.
+
+    Parameters
+    ----------
+    sentences : iterable of str
+        One each; a sentence may be indented itself.
+    """
     return [
         line
         for sentence in sentences
