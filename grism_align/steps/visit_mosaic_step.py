@@ -48,9 +48,15 @@ class VisitMosaicStep(GrismAlignStep):
 
     def check_input(self, exposures: ExposureSet) -> None:
         """Refuse mosaics in two units, and those that would replace a file that is read."""
-        from grism_align.workflows.mosaics.checks import check_grid, check_products, check_units
+        from grism_align.workflows.mosaics.checks import (
+            check_flags,
+            check_grid,
+            check_products,
+            check_units,
+        )
 
         check_units(exposures, self.settings(MosaicSettings))
+        check_flags(exposures, self.settings(MosaicSettings))
         check_grid(exposures, self.settings(MosaicSettings))
         saver = self.saver
         if saver is not None:

@@ -290,6 +290,12 @@ class PointingSettings(Settings):
         0.002, "Change of the roll within a guide-star acquisition, where it changes", "deg", (1e-6, 90.0)
     )
     dither_scale_error: float = _parameter(1e-5, "The same of the scale, and of the shears", "", (1e-8, 0.1))
+    detector_error: float = _parameter(
+        0.005,
+        "Error of the place of a detector among those of its camera, of one axis; zero takes it as known",
+        "arcsec",
+        (0.0, 10.0),
+    )
     gyro_drift: float = _parameter(
         5.0,
         "Drift of the pointing where gyros hold it, of one axis; a first guess",

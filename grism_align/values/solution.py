@@ -149,6 +149,15 @@ class ExposureFit:
     governed: Governed | None = recorded(
         "How a grism exposure came by the correction; null for a direct one.", default=None
     )
+    placement: tuple[float, float] = recorded(
+        "By how much its detector is off its place among those of its camera, along V2 and V3 of the "
+        "telescope's field; in the transform.",
+        unit="mas",
+        default=(0.0, 0.0),
+    )
+    placement_error: float = recorded(
+        "Error of that, of one axis; NaN where it was not looked for.", unit="mas", default=_UNKNOWN
+    )
     given_by: str = recorded(
         "Row of the user's table that has the correction; empty where it was fitted.", default=""
     )
@@ -231,7 +240,14 @@ class ExposureFit:
             total = replace(total, covariance=later.transform.covariance)
         if self.status is FitStatus.PRIOR_ONLY:
             later = replace(later, status=self.status, remarks=self.remarks)
-        return replace(later, transform=total, frame=self.frame, roll=later.roll or self.roll)
+        return replace(
+            later,
+            transform=total,
+            frame=self.frame,
+            roll=later.roll or self.roll,
+            placement=self.placement,
+            placement_error=self.placement_error,
+        )
 
 
 @dataclass(frozen=True, eq=False)

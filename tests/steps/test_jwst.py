@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from grism_align.io.missions import read_exposure
 from grism_align.io.record.file import read_record
 from grism_align.steps.pipeline import GrismAlignPipeline
+from grism_align.values.errors import InputError
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.undo import undo_files
 
@@ -60,7 +63,12 @@ def test_niriss(tmp_path):
 
 @pytest.mark.slow
 def test_images_of_the_short_channel_govern_spectra_of_the_long_one(tmp_path):
-    detectors = [jm.LONG, jm.SHORT_1, jm.SHORT_4]
+    """Though the detectors are not quite where they should be."""
+    detectors = [
+        replace(jm.LONG, misplaced=(0.004, -0.002)),
+        replace(jm.SHORT_1, misplaced=(-0.003, -0.003)),
+        jm.SHORT_4,
+    ]
     field = jm.jwst_field(tmp_path / "data", detectors, NIRCAM, np.random.default_rng(5))
     out = tmp_path / "out"
     result = GrismAlignPipeline.call([str(path) for path in field.paths], output_dir=str(out), steps=STEPS)
@@ -73,6 +81,13 @@ def test_images_of_the_short_channel_govern_spectra_of_the_long_one(tmp_path):
         assert {result[key].pointing for key in governed.exposures} == {grism.pointing}
     record = read_record(out / "aligned_provenance.asdf")
     assert {one.instrument for one in record.exposures.values()} == {"nircam_long", "nircam_short"}
+    # of what they are off, the mean of all is the pointings'
+    mean = np.mean([one.misplaced for one in detectors], axis=0)
+    for detector in detectors:
+        fits = [one.relative for key, one in record.exposures.items() if key.endswith(detector.name.lower())]
+        ((placement, error),) = {(fit.placement, fit.placement_error) for fit in fits if fit is not None}
+        assert 0 < error < 1.0
+        np.testing.assert_allclose(placement, 1e3 * (detector.misplaced - mean), atol=4 * error)
 
 
 @pytest.mark.slow
@@ -88,3 +103,19 @@ def test_steps_go_on_from_files(tmp_path):
         plane = one.plane
         apart = plane.to_plane(one.footprint()) - plane.to_plane(other.footprint())
         assert 1e3 * np.abs(apart).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"headerlets": "file"}, "no headerlets"),
+        ({"steps": {"visit_mosaic": {"skip": False, "flag_exposures": True}}}, "not flagged"),
+    ],
+)
+def test_what_jwst_has_not_is_refused_before_any_work(tmp_path, changes, says):
+    field = jm.jwst_field(tmp_path / "data", [jm.NIS], NIRISS[:2], np.random.default_rng(6))
+    with pytest.raises(InputError, match=says):
+        GrismAlignPipeline.call(
+            [str(path) for path in field.paths], output_dir=str(tmp_path / "out"), **changes
+        )
+    assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ Import it in tests that skip without jwst and stdatamodels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gwcs
@@ -26,6 +26,7 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.transforms import models as transforms
 
 from grism_align.values.sphere import sky_to_vector, tangent_axes, vector_to_sky
+from tests.support.attitudes import attitude, reference, turned
 from tests.support.images import gaussian_sources, noisy
 
 SIZE = 160
@@ -48,6 +49,8 @@ class Detector:
         Side of a pixel.
     angle : float, deg
         Of its columns against V3.
+    misplaced : (v2, v3), arcsec
+        How far from there it is.
     """
 
     name: str
@@ -55,6 +58,12 @@ class Detector:
     place: tuple[float, float]
     scale: float
     angle: float
+    misplaced: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def true(self) -> Detector:
+        """The same where it is."""
+        return replace(self, place=(self.place[0] + self.misplaced[0], self.place[1] + self.misplaced[1]))
 
 
 NIS = Detector("NIS", "NIRISS", (-290.0, -697.0), 0.0656, -0.57)
@@ -84,39 +93,6 @@ class Shot:
     attitude: np.ndarray
     true: np.ndarray
     filters: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-
-def attitude(place: tuple[float, float], ra: float, dec: float, roll: float) -> np.ndarray:
-    """Where the telescope's axes point when a place of its field, arcsec, is at a place of the sky, deg."""
-    east, north, out = tangent_axes(ra, dec)
-    c, s = np.cos(np.radians(roll)), np.sin(np.radians(roll))
-    sky = np.stack([c * east - s * north, s * east + c * north, out], axis=1)
-    own = tangent_axes(place[0] / 3600, place[1] / 3600)
-    return sky @ own
-
-
-def reference(attitude: np.ndarray, place: tuple[float, float]) -> tuple[float, float, float]:
-    """RA, Dec and position angle of V3 at a place of the field, deg."""
-    own = tangent_axes(place[0] / 3600, place[1] / 3600)
-    ra, dec = vector_to_sky(attitude @ own[2]).tolist()
-    east, north, _ = tangent_axes(ra, dec)
-    up = attitude @ own[1]
-    return ra, dec, float(np.degrees(np.arctan2(up @ east, up @ north))) % 360
-
-
-def turned(
-    attitude: np.ndarray, shift: tuple[float, float], roll: float, at: tuple[float, float]
-) -> np.ndarray:
-    """The attitude after a move of the sky, arcsec east and north, and a roll, deg, about a place, deg."""
-    east, north, out = tangent_axes(*at)
-    vector = (shift[0] * np.cross(out, east) + shift[1] * np.cross(out, north)) / 206264.806
-    angle = vector - np.radians(roll) * out
-    size = np.linalg.norm(angle)
-    if size == 0:
-        return attitude
-    x, y, z = angle / size
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return (np.eye(3) + np.sin(size) * cross + (1 - np.cos(size)) * cross @ cross) @ attitude
 
 
 def model_of(detector: Detector, shot: Shot, size: int = SIZE) -> Any:
@@ -298,7 +274,7 @@ def true_sky(model: Any, detector: Detector, shot: Shot) -> Any:
     point(true, detector, shot.true)
     info = true.meta.wcsinfo
     plane = AttitudePlane(info.v2_ref, info.v3_ref, info.roll_ref)
-    return GwcsSky(parts_of(imaging_wcs(true, detector, size), "truth"), plane, None, (size, size))
+    return GwcsSky(parts_of(imaging_wcs(true, detector.true, size), "truth"), plane, None, (size, size))
 
 
 @dataclass(frozen=True, eq=False)

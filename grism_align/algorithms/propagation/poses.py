@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.common_start import difference
-from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, vector_to_sky
+from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, tangent_axes, vector_to_sky
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,6 +57,15 @@ class Facing:
     second: Chip
     regions: tuple[Region, Region]
     is_common: bool
+
+
+#: What tells a detector from others of its camera: the instrument, and the number of the chip.
+Detector = tuple[str, int]
+
+
+def detector_of(exposure: Exposure) -> Detector:
+    """Return which detector an exposure was taken with; of several chips, the first stands for all."""
+    return exposure.instrument, exposure.chips[0].window.chip
 
 
 def facing(first: Exposure, second: Exposure) -> Facing:
@@ -165,6 +174,25 @@ def poses(first: Exposure, second: Exposure) -> tuple[Pose, Pose]:
         for (exposure, chip), region in zip(chips, found.regions, strict=True)
     )
     return mine, theirs
+
+
+def field_axes(exposure: Exposure, plane: TangentPlane) -> NDArray[np.float64]:
+    """Return the directions of V2 and V3 at an exposure in a plane, (2, 2), as columns.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        With an attitude; without one, east and north take the parts of V2 and V3.
+    plane : TangentPlane
+        Near the exposure.
+    """
+    if exposure.attitude is None:
+        return np.eye(2)
+    center = sky_to_vector([exposure.plane.ra, exposure.plane.dec])
+    v2, v3 = vector_to_sky(exposure.attitude.T @ center).tolist()
+    steps = exposure.attitude @ tangent_axes(v2, v3)[:2].T
+    ends = plane.to_plane(vector_to_sky([center, *(center + steps.T / ARCSEC_PER_RADIAN)]))
+    return np.asarray((ends[1:] - ends[0]).T)
 
 
 def _pose_of_attitude(attitude: NDArray[np.float64], place: NDArray[np.float64]) -> Pose:

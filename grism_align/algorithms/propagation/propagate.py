@@ -77,7 +77,8 @@ def propagate(
         another guide-star acquisition; FAILED, with the reason as a remark, where none governs it.
     """
     exposures = (*directs, *grisms)
-    lender = Lender(grisms, directs, solution, own_variances(directs, relative or solution))
+    variances = own_variances(directs, relative or solution)
+    lender = Lender(grisms, directs, solution, variances, settings.pointing.detector_error)
     fits = {grism.key: _governed_fit(grism, exposures, lender, settings) for grism in grisms}
     return AlignmentSolution(fits, solution.reference)
 

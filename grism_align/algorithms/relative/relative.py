@@ -10,6 +10,14 @@ import numpy as np
 from grism_align.algorithms.fitting.fit import axis_rms
 from grism_align.algorithms.relative.fixed_detections import flag_fixed_detections
 from grism_align.algorithms.relative.network import zero
+from grism_align.algorithms.relative.placement import (
+    Placement,
+    largest_move,
+    placed,
+    placements,
+    with_errors_of,
+    with_placements,
+)
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
 from grism_align.algorithms.relative.tied import Tied, Usable, brightest_of, tied_as_far_as_possible
 from grism_align.values.catalog import SkySource, SourceCatalog
@@ -32,6 +40,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from grism_align.algorithms.propagation.poses import Detector
     from grism_align.algorithms.relative.members import (
         AlignedFrame,
         MemberFit,
@@ -40,6 +49,9 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
     from grism_align.values.transform import TangentPlane
+
+# How often detectors are put in place, and which moves, arcsec, are too small to do it again.
+_PLACED, _IN_PLACE = 4, 5e-4
 
 __all__ = ["RelativeResult", "align_relative", "reference_exposures"]
 
@@ -100,6 +112,27 @@ def align_relative(
     SettingsError
         If `relative.reference` names no usable exposure or visit.
     """
+    result = _aligned(exposures, catalogs, relative, match, pointing)
+    places: dict[Detector, Placement] = {}
+    for _ in range(_PLACED):
+        found = placements(exposures, result.solution, pointing, places)
+        if largest_move(found, places) <= _IN_PLACE:
+            places = with_errors_of(places, found)
+            break
+        places = found
+        in_place = placed(exposures, places, result.solution)
+        result = _aligned(in_place, catalogs, relative, match, pointing)
+    return replace(result, solution=with_placements(result.solution, exposures, places))
+
+
+def _aligned(
+    exposures: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    relative: RelativeSettings,
+    match: MatchSettings,
+    pointing: PointingSettings,
+) -> RelativeResult:
+    """Bring direct exposures onto one frame, whose detectors are where they should be."""
     catalogs = flag_fixed_detections(exposures, catalogs, pointing)
     pointings = by_pointing(exposures)
     bright = brightest_of(catalogs, match.brightest, relative)

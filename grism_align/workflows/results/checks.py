@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import PACKED, path_of
-from grism_align.values.errors import OutputError
+from grism_align.io.missions import facts_of
+from grism_align.values.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +36,13 @@ def check_destination(
     OutputError
         If the output folder is that of an input and `in_place` was not asked for, if that was asked for of
         fpacked exposures, or if a product would replace a reference catalog.
+    InputError
+        If headerlets are asked for of exposures that have none.
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    if destination.headerlets != "none":
+        _check_headerlets(exposures)
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
     if destination.in_place:
         _check_earlier_record(exposures)
@@ -54,6 +59,13 @@ def check_destination(
     if origin and Path(origin).resolve() == destination.association(exposures.product).resolve():
         problem = "the output association would replace the input's"
         raise OutputError(origin, problem, "Give another output_dir")
+
+
+def _check_headerlets(exposures: ExposureSet) -> None:
+    for exposure in exposures.exposures:
+        if not facts_of(exposure).has_headerlets:
+            problem = f"{exposure.telescope.mission.upper()} has no headerlets"
+            raise InputError(exposure.source, problem, "Leave out headerlets: undo takes a correction out")
 
 
 def keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path]) -> None:

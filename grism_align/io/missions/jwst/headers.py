@@ -57,7 +57,6 @@ PLACES: dict[str, str] = {
     "V2_REF": "wcsinfo.v2_ref",
     "V3_REF": "wcsinfo.v3_ref",
     "ROLL_REF": "wcsinfo.roll_ref",
-    "R_DISTOR": "ref_file.distortion.name",
     "S_RESAMP": "cal_step.resample",
     "S_WCS": "cal_step.assign_wcs",
 }

@@ -173,7 +173,6 @@ def exposure_of(content: ExposureContent) -> Exposure:
         chips=(Chip(1, content.shape, sky, _window(cards, detector), _flux_scale(cards)),),
         wcs_solution=solution,
         alternates={name: one for name, one in known.items() if name != solution},
-        distortion=cards.text("R_DISTOR").rsplit("/", 1)[-1].removesuffix(".asdf"),
         taken_names=tuple(dict.fromkeys([*known, solution])),
         wcs_name=solution,
         is_product=content.own is not None,
