@@ -15,8 +15,10 @@ from grism_align.algorithms.relative.relative import align_relative
 from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.io.missions.hst.wcs import FitsWcs
 from grism_align.simulation import SceneSettings, SimulatedExposure, SimulatedVisit, Simulation, simulate
+from grism_align.simulation.hst.exposures import chip_wcs, hst_exposure
+from grism_align.simulation.hst.instruments import INSTRUMENTS
 from grism_align.simulation.scene import draw_scene
-from grism_align.simulation.schedule import chip_wcs, planned_exposures
+from grism_align.simulation.schedule import planned_exposures
 from grism_align.values.catalog import ReferenceCatalog, SourceCatalog
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 from grism_align.values.field import ExposureSet
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.simulation import Truth
+    from grism_align.simulation.hst.exposures import HstExposure
     from grism_align.simulation.scene import Scene
     from grism_align.simulation.schedule import PlannedExposure
 
@@ -85,22 +88,23 @@ def listed_mosaic(stars: float, seed: int) -> Mosaic:
     epoch = planned[0].epoch
     scene = draw_scene(plan.scene, (plan.ra, plan.dec), 2.4 * _STEP, epoch, rng)
     scene = replace(scene, motion=scene.motion + np.outer(scene.is_star, _STREAM))
-    made = [_listed(one, scene, rng) for one in planned]
+    taken = [hst_exposure(INSTRUMENTS[plan.instrument], plan, one) for one in planned]
+    made = [_listed(one, seen, scene, rng) for one, seen in zip(planned, taken, strict=True)]
     exposures, catalogs = [one for one, _ in made], {one.key: seen for one, seen in made}
     relative = align_relative(exposures, catalogs, RelativeSettings(), MatchSettings(), PointingSettings())
     known = ExposureSet(
         "mosaic", tuple(exposures), catalogs=catalogs, sources=relative.sources, relative=relative.solution
     )
-    rotations = {one.facts.rootname: one.rotation for one in planned}
+    rotations = {one.facts.rootname: one.rotation for one in taken}
     return Mosaic(known, rotations, _star_catalog(scene, rng))
 
 
 def _listed(
-    planned: PlannedExposure, scene: Scene, rng: np.random.Generator
+    planned: PlannedExposure, taken: HstExposure, scene: Scene, rng: np.random.Generator
 ) -> tuple[Exposure, SourceCatalog]:
     """An exposure with a wrong pointing, and what is on it."""
-    facts, chip = planned.facts, planned.chips[0]
-    written, true = chip_wcs(chip, [], planned.rotation), chip_wcs(chip, [])
+    facts, chip, true = taken.facts, taken.chips[0], taken.true[1]
+    written = chip_wcs(taken.written[0], [])
     exposure = Exposure(
         key=facts.rootname,
         source=FileSource(facts.filename),

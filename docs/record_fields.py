@@ -1,8 +1,8 @@
 """Keep the tables of the record's fields in the pages as the package declares them.
 
 A table stands between ``<!-- record: CLASS -->`` and ``<!-- end -->``, where CLASS is a value with declared
-fields; ``<!-- record: FailureCode -->`` has the codes of remarks. Run ``python docs/record_fields.py`` after
-changing a declaration.
+fields; ``<!-- record: FailureCode -->`` has the codes of remarks, ``fits`` and ``matches`` the columns of
+these tables. Run ``python docs/record_fields.py`` after changing a declaration.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from parameters import keep
 from grism_align.values import catalog, mosaic, record, solution, trace, transform
 from grism_align.values.declaration import declarations_of
 from grism_align.values.failure import FailureCode
+from grism_align.values.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from astropy.table import Column
 
     from grism_align.values.declaration import Declaration
 
@@ -34,6 +37,9 @@ def table(name: str) -> str:
     name : str
         Of the class.
     """
+    if name in TABLES:
+        columns = TABLES[name]({}, "").itercols()
+        return _markdown(("column", "content", "unit"), map(_column_row, columns))
     if name == FailureCode.__name__:
         return _markdown(("code", "text", "what to do"), map(_code_row, FailureCode))
     declared = next(getattr(module, name) for module in _MODULES if hasattr(module, name))
@@ -49,6 +55,10 @@ def _row(one: Declaration) -> tuple[str, ...]:
     is_array = any(isinstance(length, str) for length in one.shape)
     shape = f" Array ({', '.join(map(str, one.shape))})." if is_array and len(one.shape) > 1 else ""
     return (f"`{one.name}`", f"{one.help}{shape}", one.unit or "-")
+
+
+def _column_row(column: Column) -> tuple[str, ...]:
+    return (f"`{column.name}`", column.description, str(column.unit or "-"))
 
 
 def _code_row(code: FailureCode) -> tuple[str, ...]:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from grism_align.values.errors import OutputError
+from grism_align.io.files.staging import output_errors
+from grism_align.values.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from grism_align.simulation import ExposureScore, Truth
+    from grism_align.simulation import ExposureScore, Simulation, Truth
     from grism_align.values.field import ExposureSet
 
+    Align = Callable[[Path, Path, Path], ExposureSet]
 
-def run_demo(folder: Path, seed: int) -> None:
-    """Simulate Case A, align it and print injected against recovered corrections.
+#: Instruments, and what the demonstration simulates of each.
+PROGRAMS = {
+    "wfc3_ir": "two visits of WFC3/IR with pairs of F140W and G141 exposures",
+    "niriss": "two visits of NIRISS with pairs of F150W and GR150R or GR150C exposures, 1024 pixels a side",
+    "nircam": "two visits of NIRCam with GRISMR and then F356W exposures, and F210M images of the same "
+    "instants on NRCA1 and NRCA4, 512 pixels a side",
+}
+
+
+def run_demo(folder: Path, seed: int, align: Align, instrument: str = "wfc3_ir") -> None:
+    """Simulate visits, align them and print injected against recovered corrections.
 
     Parameters
     ----------
@@ -24,37 +35,61 @@ def run_demo(folder: Path, seed: int) -> None:
         Made if need be; ``input`` and ``aligned`` in it must not exist with files of other data.
     seed : int
         Of the random numbers.
+    align : callable
+        Takes an association, a folder for the results and a catalog, and returns what was found.
+    instrument : str
+        One of `PROGRAMS`.
 
     Raises
     ------
     OutputError
-        If the folder holds files that are not of a demo.
+        If the folder holds files that are not of a demo, or can't be written to.
+    SettingsError
+        If the seed is negative, or the instrument's files need a package that isn't installed.
     """
+    from grism_align.workflows.results.destination import new_folder
+
+    if seed < 0:
+        name, allowed = "seed", "a whole number, zero or more"
+        raise SettingsError(name, seed, allowed)
+    with new_folder(str(folder)), output_errors(folder):
+        _run_demo(folder, seed, align, instrument)
+
+
+def _run_demo(folder: Path, seed: int, align: Align, instrument: str) -> None:
+    import numpy as np
+
     from grism_align.io.associations import write_association
     from grism_align.io.missions import read_exposure
-    from grism_align.simulation import case_a, simulate
-    from grism_align.steps.pipeline import GrismAlignPipeline
+    from grism_align.simulation import simulate
     from grism_align.workflows.associate import build_association
 
-    inputs, outputs = folder / "input", folder / "aligned"
-    _require_ours(inputs)
-    print(f"Simulating two WFC3/IR visits of F140W and G141 exposures in {inputs}")
-    truth = simulate(case_a(), inputs, np.random.default_rng(seed), _say_progress)
+    inputs, outputs, simulation = folder / "input", folder / "aligned", _simulation(instrument)
+    _require_ours(inputs, simulation)
+    print(f"Simulating {PROGRAMS[instrument]}, in {inputs}")
+    truth = simulate(simulation, inputs, np.random.default_rng(seed), _say_progress)
     catalog = inputs / "stars.ecsv"
     truth.catalog.write(catalog, format="ascii.ecsv", overwrite=True)
     exposures = [read_exposure(path) for path in truth.paths]
-    association = write_association(build_association(exposures, "demo"), inputs / "demo_asn.json")
-    print(f"\nstrun grism_align_pipeline {association} --output_dir={outputs} "
-          f"--steps.absolute_align.catalog={catalog}\n")  # fmt: skip
-    result = GrismAlignPipeline.call(
-        str(association), output_dir=str(outputs), steps={"absolute_align": {"catalog": str(catalog)}}
-    )
+    association = inputs / "demo_asn.json"
+    write_association(build_association(exposures, "demo"), association)
+    print(f"\ngrism-align align {association} -o {outputs} --catalog {catalog}\n")
+    result = align(association, outputs, catalog)
     print("\n" + _comparison(truth, result, outputs))
 
 
-def _require_ours(inputs: Path) -> None:
+def _simulation(instrument: str) -> Simulation:
+    from grism_align.simulation import case_a, images_last
+
+    if instrument == "nircam":
+        return replace(images_last(instrument, 512, n_grisms=2), companions=("NRCA1", "NRCA4"))
+    return case_a(instrument, None if instrument == "wfc3_ir" else 1024)
+
+
+def _require_ours(inputs: Path, simulation: Simulation) -> None:
     """Refuse a folder with other FITS files than an earlier demo's."""
-    others = [path.name for path in inputs.glob("*.fits") if not path.name.startswith("idem")]
+    begin = simulation.camera.root(simulation.program_name)
+    others = [path.name for path in inputs.glob("*.fits") if not path.name.startswith(begin)]
     if others:
         raise OutputError(inputs, f"it holds files of other data ({others[0]})", "Give another --output_dir")
 
@@ -73,20 +108,20 @@ def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
         exposure = read_exposure(path)
         written.update({(exposure.key, chip.number): chip.wcs for chip in exposure.chips})
     scores = score(truth, lambda key, extver: written[key, extver])
-    rows = [_row(truth, result, key, found) for key, found in scores.items()]
+    width = max(map(len, scores))
+    rows = [f"{key:{width}} {_row(truth, result, key, found)}" for key, found in scores.items()]
     worst = {
         name: max(getattr(found, name) for found in scores.values()) for name in ("absolute", "relative")
     }
-    pixel = 1e3 * result.direct[0].pixel_scale
+    pixel = 1e3 * result.grisms[0].pixel_scale
     return "\n".join(
         [
             "Correction: shift east, north [mas] and roll [deg]. Left: error of the written WCS.",
-            f"{'exposure':10} {'kind':7} {'needed':>26} {'found':>26} {'left [mas]':>11} {'relative':>9}",
+            f"{'exposure':{width}} {'kind':7} {'needed':>26} {'found':>26} "
+            f"{'left [mas]':>11} {'relative':>9}",
             *rows,
             f"Largest error left {worst['absolute']:.2f} mas, "
             f"relative to each other {worst['relative']:.2f} mas (a pixel is {pixel:.0f} mas).",
-            f"Aligned exposures, demo_asn.json and demo_provenance.asdf are in {outputs}",
-            f"Look at the report: {outputs / 'demo_report.html'}",
         ]
     )
 
@@ -100,4 +135,4 @@ def _row(truth: Truth, result: ExposureSet, key: str, found: ExposureScore) -> s
         for t in (needed, recovered)
     ]
     kind = found.kind.value
-    return f"{key:10} {kind:7} {texts[0]:>26} {texts[1]:>26} {found.absolute:11.2f} {found.relative:9.2f}"
+    return f"{kind:7} {texts[0]:>26} {texts[1]:>26} {found.absolute:11.2f} {found.relative:9.2f}"

@@ -7,4 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from grism_align.commands.parser import Parser
+
+    Subparsers = argparse._SubParsersAction[Parser]

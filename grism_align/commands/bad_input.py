@@ -14,7 +14,7 @@ def add_bad_input(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--bad_input``, as steps have it."""
     declared = next(one for one in parameters_of(FailureSettings) if one.name == "bad_input")
     parser.add_argument(
-        "--bad_input",
+        "--bad-input",
         choices=declared.choices,
         default=declared.default,
         help=f"{declared.help} (default: {declared.default})",

@@ -38,7 +38,10 @@ def add_fetch_catalog(subparsers: Subparsers) -> None:
         unit = f", {parameter.unit}" if parameter.unit else ""
         kind = _names if parameter.kind is tuple else parameter.kind
         parser.add_argument(
-            f"--{parameter.name}", type=kind, metavar="VALUE", help=f"{parameter.help}{unit}{shown}"
+            f"--{parameter.name.replace('_', '-')}",
+            type=kind,
+            metavar="VALUE",
+            help=f"{parameter.help}{unit}{shown}",
         )
     parser.add_argument("--refresh", action="store_true", help="fetch anew what the cache has")
     parser.add_argument(
@@ -98,7 +101,7 @@ def _not_kept(name: str, settings: ServiceSettings) -> OutputError:
     from grism_align.io.catalogs.services.cache import cache_folder
 
     problem = f"{name} came, and can't be kept there"
-    return OutputError(cache_folder(settings), problem, "Give another --cache_dir, or --output")
+    return OutputError(cache_folder(settings), problem, "Give another --cache-dir, or --output")
 
 
 def _check_catalog_output(options: argparse.Namespace, n_catalogs: int) -> None:

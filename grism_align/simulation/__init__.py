@@ -3,7 +3,16 @@
 >>> truth = simulate(case_a(size=400), Path("demo"), np.random.default_rng(1))   # doctest: +SKIP
 """
 
-from grism_align.simulation.cases import case_a, case_b, case_c, interleaved, small_dithers, usual_scene
+from grism_align.simulation.cases import (
+    case_a,
+    case_b,
+    case_c,
+    images_last,
+    interleaved,
+    small_dithers,
+    usual_errors,
+    usual_scene,
+)
 from grism_align.simulation.plan import (
     PointingErrors,
     SceneSettings,
@@ -29,9 +38,11 @@ __all__ = [
     "case_a",
     "case_b",
     "case_c",
+    "images_last",
     "interleaved",
     "score",
     "simulate",
     "small_dithers",
+    "usual_errors",
     "usual_scene",
 ]

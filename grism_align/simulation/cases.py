@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from grism_align.simulation.instruments import INSTRUMENTS
@@ -13,22 +15,22 @@ from grism_align.simulation.plan import (
     Simulation,
 )
 
-# Filter and grism of the first and the second visit
-_ELEMENTS = {
-    "wfc3_ir": (("F140W", "G141"), ("F105W", "G102")),
-    "wfc3_uvis": (("F606W", "G280"), ("F814W", "G280")),
-    "acs_wfc": (("F814W", "G800L"), ("F606W", "G800L")),
-}
-_TIMES = {"wfc3_ir": (250.0, 1100.0), "wfc3_uvis": (350.0, 900.0), "acs_wfc": (350.0, 900.0)}
-
 # A box of sub-pixel dithers, and dithers of several arcsec
 _BOX = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (-0.474, 0.788))
 _WIDE = ((0.0, 0.0), (8.1, 2.3), (5.2, -6.4), (-3.1, 5.7))
 
 _SMALL = ((0.0, 0.0), (0.5, 0.3), (1.0, 0.6), (1.5, 0.9))
 
+_STEPS = ((0.0, 0.0), (3.1, 1.4), (1.2, 3.6), (4.0, 4.7))
+_BETWEEN = ((0.6, 0.9), (2.3, 2.7))
+
 _ANGLES = (35.0, 52.0)
-_STARTS = (57000.3, 57061.7)
+
+# The jitter of NIRCam's detectors is one for all of an instant, grism or not: 6 mas an axis
+_ERRORS = {
+    "niriss": PointingErrors(shift=(0.15, 0.9), roll=(0.003, 0.015)),
+    "nircam": PointingErrors(shift=(0.12, 0.5), roll=(0.003, 0.012), jitter=0.1, jitter_of_grisms=True),
+}
 
 
 def usual_scene(instrument: str, size: int | tuple[int, int] | None = None) -> SceneSettings:
@@ -43,7 +45,7 @@ def usual_scene(instrument: str, size: int | tuple[int, int] | None = None) -> S
     """
     camera = INSTRUMENTS[instrument]
     ny, nx = camera.shape if size is None else np.broadcast_to(size, 2)
-    area = len(camera.direct) * int(ny) * int(nx) * (camera.pixel / 60) ** 2
+    area = camera.n_chips * int(ny) * int(nx) * (camera.pixel / 60) ** 2
     # up to a limit: what lies around a small cut counts too, because a grism disperses it in
     return SceneSettings(
         star_density=float(np.clip(40.0 / area, 10.0, 200.0)),
@@ -51,15 +53,41 @@ def usual_scene(instrument: str, size: int | tuple[int, int] | None = None) -> S
     )
 
 
+def usual_errors(instrument: str) -> PointingErrors:
+    """Return how wrong pointings are: those of JWST are less so than those of HST.
+
+    Parameters
+    ----------
+    instrument : str
+        Name of the instrument.
+    """
+    return _ERRORS.get(instrument, PointingErrors())
+
+
+def _direct(instrument: str, visit: int, dither: tuple[float, float] = (0.0, 0.0)) -> SimulatedExposure:
+    """Return a direct exposure in the filter of the first (0) or second (1) visit."""
+    usual = INSTRUMENTS[instrument].usual
+    return SimulatedExposure(usual.visits[visit][0], usual.times[0], dither)
+
+
+def _grism(
+    instrument: str, visit: int, number: int, dither: tuple[float, float] = (0.0, 0.0)
+) -> SimulatedExposure:
+    """Return the grism exposure of a number in its visit, whose grisms take turns."""
+    usual = INSTRUMENTS[instrument].usual
+    grisms = usual.visits[visit][1]
+    return SimulatedExposure(grisms[number % len(grisms)], usual.times[1], dither)
+
+
 def _pairs(
-    instrument: str, elements: tuple[str, str], n_pairs: int, dithers: tuple[tuple[float, float], ...]
+    instrument: str, visit: int, n_pairs: int, dithers: tuple[tuple[float, float], ...]
 ) -> tuple[SimulatedExposure, ...]:
     """Return a direct and a grism exposure at each dither."""
-    return tuple(
-        SimulatedExposure(element, time, dithers[number % len(dithers)])
-        for number in range(n_pairs)
-        for element, time in zip(elements, _TIMES[instrument], strict=True)
-    )
+    exposures: list[SimulatedExposure] = []
+    for number in range(n_pairs):
+        dither = dithers[number % len(dithers)]
+        exposures += [_direct(instrument, visit, dither), _grism(instrument, visit, number, dither)]
+    return tuple(exposures)
 
 
 def _simulation(
@@ -78,7 +106,7 @@ def _simulation(
             visit_exposures,
             angle=_ANGLES[number % 2],
             offset=(0.12 * width * (number % 2), -0.07 * width * (number % 2)),
-            start=_STARTS[number % 2] + 120.0 * (number // 2),
+            start=camera.usual.starts[number % 2] + 120.0 * (number // 2),
         )
         for number, visit_exposures in enumerate(exposures)
     )
@@ -87,7 +115,7 @@ def _simulation(
         visits,
         size=size,
         scene=scene or usual_scene(instrument, size),
-        errors=errors or PointingErrors(),
+        errors=errors or usual_errors(instrument),
     )
 
 
@@ -104,7 +132,7 @@ def case_a(
     Parameters
     ----------
     instrument : str
-        ``wfc3_ir``, ``wfc3_uvis`` or ``acs_wfc``.
+        ``wfc3_ir``, ``wfc3_uvis``, ``acs_wfc``, ``niriss`` or ``nircam``.
     size : int or (ny, nx), optional
         Pixels of a cut; None for whole chips.
     n_pairs : int
@@ -116,7 +144,7 @@ def case_a(
     scene : SceneSettings, optional
         Sources; `usual_scene` when None.
     """
-    pairs = _pairs(instrument, _ELEMENTS[instrument][0], n_pairs, _BOX)
+    pairs = _pairs(instrument, 0, n_pairs, _BOX)
     return _simulation(instrument, size, (pairs,) * n_visits, errors, scene)
 
 
@@ -128,7 +156,7 @@ def case_b(
     scene: SceneSettings | None = None,
 ) -> Simulation:
     """Plan two visits in other filters and grisms, as F140W + G141 and F105W + G102; see `case_a`."""
-    exposures = tuple(_pairs(instrument, pair, n_pairs, _BOX) for pair in _ELEMENTS[instrument])
+    exposures = tuple(_pairs(instrument, visit, n_pairs, _BOX) for visit in (0, 1))
     return _simulation(instrument, size, exposures, errors, scene)
 
 
@@ -142,10 +170,8 @@ def case_c(
 
     The first visit has one direct exposure for four grism exposures, the second has two.
     """
-    direct, grism = _ELEMENTS[instrument][0]
-    direct_time, grism_time = _TIMES[instrument]
-    grisms = [SimulatedExposure(grism, grism_time, dither) for dither in _WIDE]
-    first, second = (SimulatedExposure(direct, direct_time, dither) for dither in (_WIDE[0], _WIDE[2]))
+    grisms = [_grism(instrument, 0, number, dither) for number, dither in enumerate(_WIDE)]
+    first, second = (_direct(instrument, 0, dither) for dither in (_WIDE[0], _WIDE[2]))
     exposures = ((first, *grisms), (first, *grisms[:2], second, *grisms[2:]))
     return _simulation(instrument, size, exposures, errors, scene)
 
@@ -170,12 +196,11 @@ def interleaved(
     errors : PointingErrors, optional
         How wrong the pointings are; by default those of the other cases and a drift of 0.2 pixel/hour.
     """
-    direct, grism = (
-        SimulatedExposure(element, time)
-        for element, time in zip(_ELEMENTS[instrument][0], _TIMES[instrument], strict=True)
-    )
-    exposures = (direct, *(exposure for _ in range(n_grisms) for exposure in (grism, direct)))
-    return _simulation(instrument, size, (exposures,) * 2, errors or PointingErrors(drift=0.2), scene)
+    direct = _direct(instrument, 0)
+    grisms = (_grism(instrument, 0, number) for number in range(n_grisms))
+    exposures = (direct, *(exposure for grism in grisms for exposure in (grism, direct)))
+    errors = errors or replace(usual_errors(instrument), drift=0.2)
+    return _simulation(instrument, size, (exposures,) * 2, errors, scene)
 
 
 def small_dithers(
@@ -196,11 +221,30 @@ def small_dithers(
     errors : PointingErrors, optional
         How wrong the pointings are; by default those of the other cases, for grism exposures too.
     """
-    elements, (direct, grism) = _ELEMENTS[instrument][0], _TIMES[instrument]
-    first = [(elements[0], direct, _SMALL[0])]
-    for dither in _SMALL[1:]:
-        first += [(elements[1], grism, dither), (elements[0], direct, dither)]
-    second = [first[0], *((elements[1], grism, dither) for dither in _SMALL[1:]), first[-1]]
-    exposures = tuple(tuple(SimulatedExposure(*each) for each in visit) for visit in (first, second))
-    errors = errors or PointingErrors(jitter_of_grisms=True)
-    return _simulation(instrument, size, exposures, errors, scene)
+    grisms = [_grism(instrument, 0, number, dither) for number, dither in enumerate(_SMALL[1:])]
+    directs = [_direct(instrument, 0, dither) for dither in _SMALL]
+    first = [directs[0], *(one for pair in zip(grisms, directs[1:], strict=True) for one in pair)]
+    second = [directs[0], *grisms, directs[-1]]
+    errors = errors or replace(usual_errors(instrument), jitter_of_grisms=True)
+    return _simulation(instrument, size, (tuple(first), tuple(second)), errors, scene)
+
+
+def images_last(
+    instrument: str = "nircam",
+    size: int | tuple[int, int] | None = None,
+    n_grisms: int = 3,
+    errors: PointingErrors | None = None,
+    scene: SceneSettings | None = None,
+) -> Simulation:
+    """Plan grism exposures and then two direct ones, no two at one dither, as programs with NIRCam do.
+
+    Parameters
+    ----------
+    instrument, size, errors, scene
+        As for `case_a`.
+    n_grisms : int
+        Grism exposures in each of two visits.
+    """
+    grisms = (_grism(instrument, 0, number, _STEPS[number % len(_STEPS)]) for number in range(n_grisms))
+    exposures = (*grisms, *(_direct(instrument, 0, dither) for dither in _BETWEEN))
+    return _simulation(instrument, size, (exposures,) * 2, errors, scene)

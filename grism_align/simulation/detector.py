@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
-
-if TYPE_CHECKING:
-    from grism_align.simulation.instruments import Readout
-
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -20,7 +15,7 @@ Flags = NDArray[np.int16]
 
 
 class Flag(IntFlag):
-    """DQ bits of HST that are simulated."""
+    """What is flagged, as DQ bits of HST; files of other missions say it in their own."""
 
     BAD = 4
     HOT = 16
@@ -29,6 +24,40 @@ class Flag(IntFlag):
     BLOB = 512
     COSMIC_RAY = 4096
     RAMP_HIT = 8192
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How photons become numbers.
+
+    Parameters
+    ----------
+    rates : bool
+        Pixels hold electrons per second (an up-the-ramp fit); else electrons.
+    noise : (direct, grism), electron
+        Effective read noise.
+    dark : float, electron/s
+        Dark current.
+    full_well : float, electron
+        Where a pixel saturates.
+    cosmic_rays : float, 1/s/pixel
+        Share of pixels hit in a second, and left in the image.
+    flagged : float
+        Share of those that DQ tells of.
+    diffusion : float, pixels
+        Sigma of the charge diffusion and the pointing's tremor, for the PSF.
+    has_blobs : bool
+        Whether dust dims round patches.
+    """
+
+    rates: bool
+    noise: tuple[float, float]
+    dark: float
+    full_well: float
+    cosmic_rays: float
+    flagged: float
+    diffusion: float
+    has_blobs: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +101,7 @@ class Pixels:
 
 
 def draw_detector(shape: tuple[int, int], readout: Readout, rng: np.random.Generator) -> Detector:
-    """Draw the features of one chip; an up-the-ramp detector is an infrared one and has blobs."""
+    """Draw the features of one chip; an up-the-ramp detector is an infrared one and has no bad columns."""
     infrared = readout.rates
     response = 1 + 0.003 * _smooth(shape, rng) + 0.004 * rng.standard_normal(shape)
     chance = rng.random(shape)
@@ -84,9 +113,9 @@ def draw_detector(shape: tuple[int, int], readout: Readout, rng: np.random.Gener
     hot = np.zeros(shape)
     noisy = (flags & int(Flag.HOT | Flag.UNSTABLE)) != 0
     hot[noisy] = rng.lognormal(np.log(0.3 if infrared else 0.05), 1.2, int(noisy.sum()))
-    if infrared:
+    if readout.has_blobs:
         _add_blobs(response, flags, rng)
-    else:
+    if not infrared:
         _add_bad_columns(flags, rng)
     return Detector(response, hot, flags)
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from grism_align.simulation.instruments import ELEMENTS, INSTRUMENTS, Element, Instrument
+from grism_align.simulation.instruments import ELEMENTS, INSTRUMENTS
 from grism_align.values.errors import SettingsError
+
+if TYPE_CHECKING:
+    from grism_align.simulation.camera import Camera
+    from grism_align.simulation.elements import Element
 
 
 class Special(Enum):
@@ -160,26 +165,29 @@ class Simulation:
     Parameters
     ----------
     instrument : str
-        ``wfc3_ir``, ``wfc3_uvis`` or ``acs_wfc``.
+        ``wfc3_ir``, ``wfc3_uvis``, ``acs_wfc``, ``niriss`` or ``nircam``.
     visits : tuple of SimulatedVisit
         Visits with names of their own.
     ra, dec : float, deg
         Centre of the field.
     size : int or (ny, nx), optional
-        Pixels of a centred cut (for two chips: of the rows next to the gap); None for whole chips.
+        Pixels of a centred cut (where several chips share the field: of what lies next to its centre); None
+        for whole chips.
     scene : SceneSettings
         Sources.
     errors : PointingErrors
         Of the written WCSs.
     program : str
-        Three characters, as in root names.
+        As in root names: three characters for HST, five digits for JWST; empty for the usual one.
     target : str
         TARGNAME.
+    companions : tuple of str, optional
+        Detectors with images of the same instants that take part, such as ``NRCA1``; all when None.
 
     Raises
     ------
     SettingsError
-        For an unknown instrument, filter or size, or a visit named twice.
+        For an unknown instrument, filter, detector or size, or a visit named twice.
     """
 
     instrument: str
@@ -189,8 +197,9 @@ class Simulation:
     size: int | tuple[int, int] | None = None
     scene: SceneSettings = field(default_factory=SceneSettings)
     errors: PointingErrors = field(default_factory=PointingErrors)
-    program: str = "dem"
+    program: str = ""
     target: str = "DEMO-FIELD"
+    companions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.instrument not in INSTRUMENTS:
@@ -204,13 +213,27 @@ class Simulation:
         for element in (exposure.element for visit in self.visits for exposure in visit.exposures):
             if element not in known:
                 raise SettingsError(name="element", value=element, allowed=f"one of {', '.join(known)}")
+        unknown = set(self.companions or ()).difference(self.camera.companions)
+        if unknown:
+            allowed = f"some of {', '.join(self.camera.companions) or 'none'}"
+            raise SettingsError(name="companions", value=self.companions, allowed=allowed)
         if not all(16 <= n <= full for n, full in zip(self.shape, self.camera.shape, strict=True)):
             raise SettingsError(name="size", value=self.size, allowed=f"16 to {self.camera.shape} pixels")
 
     @property
-    def camera(self) -> Instrument:
-        """The instrument's numbers."""
+    def camera(self) -> Camera:
+        """The instrument."""
         return INSTRUMENTS[self.instrument]
+
+    @property
+    def program_name(self) -> str:
+        """The program, as in root names."""
+        return self.program or self.camera.program
+
+    @property
+    def taking_part(self) -> tuple[str, ...]:
+        """Detectors with images of the same instants that take part."""
+        return self.camera.companions if self.companions is None else self.companions
 
     @property
     def shape(self) -> tuple[int, int]:

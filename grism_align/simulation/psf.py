@@ -17,16 +17,36 @@ from scipy.special import gamma, kv
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
-_MIRROR = 2.4  # m
-_OBSTRUCTION = 0.33
 _RADIAN = 206264.806
 
 # Samples per pixel of the transforms' grid. HST's optics pass nothing beyond 1.5 cycles per pixel (WFC3/IR at
-# 1 micron), so three samples lose nothing.
+# 1 micron), so three samples lose nothing; those of NIRISS pass 2 cycles at 1 micron, weakened to 1 % there.
 _SAMPLES = 3
 
 #: Spergel indices to draw from: 0.5 is an exponential disc, -0.6 about a de Vaucouleurs bulge.
 SPERGEL_INDICES = (0.5, 0.5, 0.5, 0.0, -0.6)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A telescope's pupil: a disc with a hole.
+
+    Parameters
+    ----------
+    diameter : float, m
+        Of the disc.
+    obstruction : float
+        Diameter of the hole, in that of the disc.
+    """
+
+    diameter: float
+    obstruction: float
+
+
+HST = Mirror(2.4, 0.33)
+
+#: The disc and hole whose diffraction is about that of the hexagon: a FWHM of 0.065" at 2 micron.
+JWST = Mirror(6.3, 0.12)
 
 
 @dataclass(frozen=True)
@@ -41,12 +61,15 @@ class Band:
         Side of a pixel.
     diffusion : float, pixels
         Sigma of charge diffusion and pointing tremor.
+    mirror : Mirror
+        Of the telescope.
     """
 
     pivot: float
     width: float
     pixel: float
     diffusion: float
+    mirror: Mirror = HST
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,7 @@ def _cross_lens(x: Floats, small: float) -> Floats:
     return np.asarray((first + small**2 * second - root / 2) / np.pi)
 
 
-def _optics(frequency: Floats, wavelength: float, pixel: float) -> Floats:
+def _optics(frequency: Floats, wavelength: float, band: Band) -> Floats:
     """Return the transfer function of an obstructed mirror: the autocorrelation of its pupil.
 
     Notes
@@ -94,8 +117,8 @@ def _optics(frequency: Floats, wavelength: float, pixel: float) -> Floats:
     The pupil is a disc less a smaller one, so its autocorrelation is that of both discs less twice their
     cross-correlation (O'Neill 1956, J. Opt. Soc. Am. 46, 285).
     """
-    x = frequency * wavelength * 1e-6 * _RADIAN / (_MIRROR * pixel)
-    e = _OBSTRUCTION
+    x = frequency * wavelength * 1e-6 * _RADIAN / (band.mirror.diameter * band.pixel)
+    e = band.mirror.obstruction
     overlap = _lens(x) + e**2 * _lens(x / e) - 2 * _cross_lens(x, e)
     return np.asarray(overlap / (1 - e**2))
 
@@ -104,7 +127,7 @@ def _psf(kx: Floats, ky: Floats, band: Band) -> Floats:
     """Return the transform of the effective PSF: optics over the band, charge diffusion, pixel; 1 at zero."""
     k = np.hypot(kx, ky)
     waves = np.linspace(band.pivot - band.width / 2, band.pivot + band.width / 2, 5)
-    optics = np.mean([_optics(k, wave, band.pixel) for wave in waves], axis=0)
+    optics = np.mean([_optics(k, wave, band) for wave in waves], axis=0)
     diffusion = np.exp(-2 * (np.pi * band.diffusion * k) ** 2)
     return np.asarray(optics * diffusion * np.sinc(kx) * np.sinc(ky))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.ndimage import map_coordinates, spline_filter1d
 from grism_align.simulation.psf import Band, Shape, profile, stamp
 
 if TYPE_CHECKING:
-    from grism_align.simulation.instruments import Element, Order
+    from grism_align.simulation.elements import Element, Order
 
 
 Floats = NDArray[np.float64]
@@ -110,6 +110,24 @@ def direct_image(sources: LightSources, optics: Optics) -> Floats:
 
 def grism_image(sources: LightSources, optics: Optics, element: Element) -> Floats:
     """Return the image of the sources' spectra, (ny, nx) electron/s/pixel."""
+    if element.along_columns:
+        return _spectra(_transposed(sources), _transposed_optics(optics), element).T
+    return _spectra(sources, optics, element)
+
+
+def _transposed(sources: LightSources) -> LightSources:
+    """Return sources on a detector whose rows are this one's columns."""
+    return replace(sources, xy=sources.xy[:, ::-1])
+
+
+def _transposed_optics(optics: Optics) -> Optics:
+    return replace(
+        optics, jacobian=optics.jacobian[:, ::-1], shape=optics.shape[::-1], trail=optics.trail[::-1]
+    )
+
+
+def _spectra(sources: LightSources, optics: Optics, element: Element) -> Floats:
+    """Return the image of spectra along x."""
     image = np.zeros(optics.shape)
     for i in np.flatnonzero(sources.rates * optics.exposure_time > _FAINTEST_GRISM):
         for order in element.orders:

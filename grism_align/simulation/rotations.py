@@ -1,4 +1,4 @@
-"""Rotations of the celestial sphere, and what they do to the linear part of a WCS.
+"""Rotations of the celestial sphere.
 
 A pointing error turns the whole sky as a rigid body, so it is one 3x3 matrix for all pixels of all chips of
 an exposure: ``written = M @ true``, for unit vectors.
@@ -6,7 +6,6 @@ an exposure: ``written = M @ true``, for unit vectors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,42 +30,6 @@ class Aim(NamedTuple):
     ra: float
     dec: float
     angle: float
-
-
-@dataclass(frozen=True, eq=False)
-class LinearWcs:
-    """The part of a WCS that a pointing decides.
-
-    Parameters
-    ----------
-    crpix : (2,) ndarray, pixels, one-based
-        Reference pixel.
-    crval : (2,) ndarray, deg
-        Its direction.
-    cd : (2, 2) ndarray, deg/pixel
-        Linear terms.
-    """
-
-    crpix: Floats
-    crval: Floats
-    cd: Floats
-
-    def rotated(self, rotation: Floats) -> LinearWcs:
-        """Return the WCS whose sky is this one's, turned by a (3, 3) rotation; exact for every pixel."""
-        crval = vector_to_sky(rotation @ sky_to_vector(self.crval))
-        before, after = tangent_axes(*self.crval), tangent_axes(*crval)
-        # east and north are carried elsewhere by the rotation: coordinates in the new ones
-        turn = (after @ rotation @ before.T)[:2, :2]
-        return replace(self, crval=crval, cd=turn @ self.cd)
-
-    def cut(self, x: int, y: int) -> LinearWcs:
-        """Return the WCS of a cut that begins at pixel (x, y), zero-based."""
-        return replace(self, crpix=self.crpix - [x, y])
-
-    @property
-    def orientat(self) -> float:
-        """Position angle of the y axis, deg."""
-        return float(np.degrees(np.arctan2(self.cd[0, 1], self.cd[1, 1])))
 
 
 def frame_at(ra: float, dec: float, angle: float) -> Floats:
@@ -138,3 +101,11 @@ def linearised(rotation: Floats, ra: float, dec: float) -> tuple[Floats, Floats]
     h = axes @ rotation @ axes.T
     shift = h[:2, 2] / h[2, 2]
     return (h[:2, :2] - np.outer(shift, h[2, :2])) / h[2, 2], shift * ARCSEC_PER_RADIAN
+
+
+def turned(rotation: Floats, aim: Aim) -> Aim:
+    """Return an aim under a (3, 3) rotation of the sky."""
+    ra, dec = vector_to_sky(rotation @ sky_to_vector(aim[:2]))
+    north = rotation @ frame_at(*aim) @ tangent_axes(0.0, 0.0)[1]
+    east_part, north_part, _ = tangent_axes(ra, dec) @ north
+    return Aim(float(ra), float(dec), float(np.degrees(np.arctan2(east_part, north_part))) % 360.0)

@@ -13,7 +13,7 @@ from grism_align.simulation.psf import SPERGEL_INDICES, Shape
 from grism_align.values.sphere import unproject
 
 if TYPE_CHECKING:
-    from grism_align.simulation.instruments import Element
+    from grism_align.simulation.elements import Element
     from grism_align.simulation.plan import SceneSettings
 
 

@@ -8,56 +8,57 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from grism_align.simulation.chips import ChipWcs, linear_wcs, wcs_header
-from grism_align.simulation.headers import ChipStatistics, ExposureFacts
-from grism_align.simulation.lookup import lookup_tables
-from grism_align.simulation.rotations import Aim, frame_at, pointing_rotation
-from grism_align.values.sphere import sky_to_vector, tangent_axes, unproject, vector_to_sky
+from grism_align.simulation.rotations import Aim, pointing_rotation, turned
+from grism_align.values.sphere import unproject
 
 if TYPE_CHECKING:
-    from astropy.io import fits
-
-    from grism_align.simulation.instruments import ChipOptics
     from grism_align.simulation.plan import SimulatedExposure, SimulatedVisit, Simulation
 
 
 Floats = NDArray[np.float64]
 
 _OVERHEAD = 90.0  # s between exposures
-_ORBIT = 96.0 / 1440.0  # days
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedExposure:
-    """One exposure, ready to be rendered and written.
+    """One exposure, ready to be rendered and written: all detectors at one instant.
 
     Parameters
     ----------
     plan : SimulatedExposure
         What was asked for.
-    visit : str
-        Name of its visit.
-    facts : ExposureFacts
-        What its headers say.
+    visit : SimulatedVisit
+        Its visit.
+    number : int
+        Which exposure of the visit it is, from 0.
+    start : float, MJD
+        Of the exposure.
+    aim : Aim
+        Where the instrument's centre truly looks.
     rotation : (3, 3) ndarray
         ``written = rotation @ true``.
-    governor : str or None
-        Key of the direct exposure that shares it.
-    chips : tuple of ChipStatistics
-        The chips with their true WCSs.
+    governor : int or None
+        Number of the direct exposure that shares it.
     """
 
     plan: SimulatedExposure
-    visit: str
-    facts: ExposureFacts
+    visit: SimulatedVisit
+    number: int
+    start: float
+    aim: Aim
     rotation: Floats
-    governor: str | None
-    chips: tuple[ChipStatistics, ...]
+    governor: int | None
+
+    @property
+    def written_aim(self) -> Aim:
+        """Where the headers say that it looks."""
+        return turned(self.rotation, self.aim)
 
     @property
     def mid(self) -> float:
         """Middle of the exposure, MJD."""
-        return self.facts.start + 0.5 * self.facts.exposure_time / 86400
+        return self.start + 0.5 * self.plan.exposure_time / 86400
 
     @property
     def epoch(self) -> float:
@@ -79,26 +80,14 @@ def _planned_visit(
 ) -> list[PlannedExposure]:
     aims = [_aim(simulation, visit, number) for number in range(len(visit.exposures))]
     starts = visit.start + np.cumsum([0.0] + [(e.exposure_time + _OVERHEAD) / 86400 for e in visit.exposures])
-    keys = [_root_name(simulation, visit, number) for number in range(len(visit.exposures))]
     governors = [_governor(simulation, visit, number) for number in range(len(visit.exposures))]
     rotations = _rotations(simulation, visit, aims, governors, rng)
     return [
         PlannedExposure(
-            exposure,
-            visit.name,
-            _facts(simulation, visit, number, keys[number], float(starts[number]), rotations[number]),
-            rotations[number],
-            None if governor is None else keys[governor],
-            _chips(simulation, exposure, aims[number], _aberration(float(starts[number]))),
+            exposure, visit, number, float(starts[number]), aims[number], rotations[number], governors[number]
         )
-        for number, (exposure, governor) in enumerate(zip(visit.exposures, governors, strict=True))
+        for number, exposure in enumerate(visit.exposures)
     ]
-
-
-def _root_name(simulation: Simulation, visit: SimulatedVisit, number: int) -> str:
-    """Return a name of the form ipppssoot."""
-    sequence = f"{'abcdefghijklmnopqrstuvwxyz'[number // 9]}{number % 9 + 1}"
-    return f"{simulation.camera.letter}{simulation.program}{visit.name}{sequence}q"
 
 
 def _aim(simulation: Simulation, visit: SimulatedVisit, number: int) -> Aim:
@@ -202,79 +191,3 @@ def _visit_rotation(simulation: Simulation, visit: SimulatedVisit, rng: np.rando
         shift if visit.shift is None else np.array(visit.shift, dtype=float),
         roll if visit.roll is None else visit.roll,
     )
-
-
-def _aberration(start: float) -> float:
-    """Scale factor of velocity aberration, for a velocity that follows HST's orbit."""
-    return 1.00002 + 2e-5 * float(np.sin(2 * np.pi * start / _ORBIT))
-
-
-def _facts(
-    simulation: Simulation,
-    visit: SimulatedVisit,
-    number: int,
-    rootname: str,
-    start: float,
-    rotation: Floats,
-) -> ExposureFacts:
-    exposure = visit.exposures[number]
-    return ExposureFacts(
-        camera=simulation.camera,
-        element=simulation.element(exposure),
-        element_name=exposure.element,
-        rootname=rootname,
-        line=f"{visit.name}.{number + 1:03d}",
-        target=(simulation.target, simulation.ra, simulation.dec),
-        aim=_turned(rotation, _aim(simulation, visit, number)),
-        dither=exposure.dither,
-        start=start,
-        exposure_time=exposure.exposure_time,
-        guide_star=visit.guide_star or f"N8FG0000{visit.name}F1",
-        aberration=_aberration(start),
-        is_cut=simulation.shape != simulation.camera.shape,
-        fine_lock=exposure.special.value != "trailed",
-    )
-
-
-def _turned(rotation: Floats, aim: Aim) -> Aim:
-    """Return an aim under a rotation of the sky."""
-    ra, dec = vector_to_sky(rotation @ sky_to_vector(aim[:2]))
-    north = rotation @ frame_at(*aim) @ tangent_axes(0.0, 0.0)[1]
-    east_part, north_part, _ = tangent_axes(ra, dec) @ north
-    return Aim(float(ra), float(dec), float(np.degrees(np.arctan2(east_part, north_part))) % 360.0)
-
-
-def chip_corners(simulation: Simulation) -> list[tuple[int, int]]:
-    """Return the zero-based first pixel (x, y) of each chip's cut; two chips are cut at their gap."""
-    (full_y, full_x), (ny, nx) = simulation.camera.shape, simulation.shape
-    x = (full_x - nx) // 2
-    if len(simulation.camera.direct) == 1:
-        return [(x, (full_y - ny) // 2)]
-    return [(x, full_y - ny), (x, 0)]
-
-
-def _chips(
-    simulation: Simulation,
-    exposure: SimulatedExposure,
-    aim: Aim,
-    aberration: float,
-) -> tuple[ChipStatistics, ...]:
-    optics = simulation.camera.optics(simulation.element(exposure))
-    return tuple(
-        ChipStatistics(extver, chip, linear_wcs(chip, aim, aberration).cut(*corner), corner, simulation.shape)
-        for extver, (chip, corner) in enumerate(zip(optics, chip_corners(simulation), strict=True), start=1)
-    )
-
-
-def shared_tables(simulation: Simulation) -> list[fits.ImageHDU]:
-    """Return the D2IM and NPOL tables of all chips; none for an instrument without."""
-    if not simulation.camera.has_lookup_tables:
-        return []
-    return lookup_tables(len(simulation.camera.direct), chip_corners(simulation))
-
-
-def chip_wcs(chip: ChipStatistics, tables: list[fits.ImageHDU], rotation: Floats | None = None) -> ChipWcs:
-    """Return the WCS of a chip: the true one, or the written one if a rotation is given."""
-    linear = chip.linear if rotation is None else chip.linear.rotated(rotation)
-    optics: ChipOptics = chip.optics
-    return ChipWcs(wcs_header(linear, optics, chip.extver if tables else None), tables, chip.shape)

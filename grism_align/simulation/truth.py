@@ -14,11 +14,12 @@ from grism_align.values.exposure import ExposureKind
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from grism_align.simulation.chips import ChipWcs
     from grism_align.simulation.plan import Special
     from grism_align.simulation.scene import Scene
+    from grism_align.simulation.sky import ChipSky
 
 
 Floats = NDArray[np.float64]
@@ -40,10 +41,12 @@ class TrueExposure:
         Filter or grism.
     governor : str or None
         Key of the direct exposure whose pointing error a grism exposure shares.
+    pointing : str
+        Name of the instant, which exposures of other detectors may share.
     rotation : (3, 3) ndarray
         Pointing error: ``written = rotation @ true`` for unit vectors.
-    chips : mapping of int to ChipWcs
-        True WCS by EXTVER.
+    chips : mapping of int to ChipSky
+        True WCS by the number of the chip: EXTVER for HST.
     path : Path
         The file.
     special : Special
@@ -57,8 +60,9 @@ class TrueExposure:
     visit: str
     element: str
     governor: str | None
+    pointing: str
     rotation: Floats
-    chips: dict[int, ChipWcs] = field(repr=False)
+    chips: Mapping[int, ChipSky] = field(repr=False)
     path: Path
     special: Special
     mid: float

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
 from grism_align.values.errors import SettingsError
+from grism_align.values.failure import text_of
 from grism_align.values.fitted import fitted_in_words
 from grism_align.values.settings import (
     MatchSettings,
@@ -72,11 +73,11 @@ class RelativeAlignStep(GrismAlignStep):
                 "Left out as fixed to the detector: %d detections of all exposures",
                 result.counts["flagged_fixed"],
             )
-        for warning in result.warnings:
-            logger.warning(warning)
+        for remark in result.remarks:
+            logger.warning("%s", remark)
         for sentence in fitted_in_words(result.solution.fits):
             logger.info(sentence)
-        note = "; ".join(result.warnings)
+        note = text_of(result.remarks)
         if len(exposures.direct) == 1:
             note = "one direct exposure: nothing to align it with"
             logger.info("%s: %s", self.step_name, note)
@@ -84,6 +85,7 @@ class RelativeAlignStep(GrismAlignStep):
             exposures,
             note,
             result.counts,
+            result.remarks,
             catalogs={**exposures.catalogs, **result.catalogs},
             relative=result.solution,
             sources=result.sources,

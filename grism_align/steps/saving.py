@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stpipe import Step
 
 from grism_align.io.files.sources import path_of
-from grism_align.steps.spec import settings_from
+from grism_align.steps.spec import settings_from, spec_of
 from grism_align.values.field import ExposureSet
 from grism_align.values.outcome import ExitCode
-from grism_align.values.settings import FailureSettings
+from grism_align.values.settings import FailureSettings, OutputSettings
+from grism_align.values.words import FOR_FILE
+from grism_align.workflows.closing_table import closing_table
 from grism_align.workflows.outcome import check_reservations, exit_code, reservations
 from grism_align.workflows.results.destination import Destination, waiting_room
 from grism_align.workflows.summary_table import summary_table
@@ -29,19 +32,20 @@ logger = logging.getLogger(__name__)
 class SavingStep(Step):
     """A step whose results are exposures, and what goes with them."""
 
-    spec = """
+    spec = f"""
     output_ext = string(default='fits')  # Exposures keep their names
-    in_place = boolean(default=False)  # Replace the input files, each atomically, the old WCS archived
-    headerlets = option('none', 'file', 'attach', default='none')  # As ROOT_hlet.fits or extensions
-    report = boolean(default=True)  # PRODUCT_report.html, the page that shows what was done
-    regions = boolean(default=False)  # ROOT.reg, DS9 regions of each direct exposure's sources
     instrument_parameters = string(default=None)  # Parameter file of the instrument; chosen by the data
+    {spec_of(OutputSettings)}
     """
 
     #: Who writes the exposures.
     executor: Executor
     _held: ExitStack | None = None
-    _exit_code = ExitCode.DONE
+
+    #: Whether the result is a message; else whoever runs it tells of it, and logs that have everything do.
+    tells_result = True
+    #: What a process that ran it ends with.
+    ended_with = ExitCode.DONE
 
     @property
     def saves(self) -> bool:
@@ -58,15 +62,15 @@ class SavingStep(Step):
 
     def destination(self, exposures: ExposureSet) -> Destination:
         """Where results go."""
-        names = ("in_place", "headerlets", "report", "regions")
-        in_place, headerlets, report, regions = (self.search_attr(name, parent_first=True) for name in names)
+        names = ("in_place", "headerlets", "report", "regions", "csv")
+        in_place, *others = (self.search_attr(name, parent_first=True) for name in names)
         folder, home = self.search_attr("output_dir"), Path.cwd()
         if folder:
             home = Path(folder).expanduser().resolve()
         elif in_place:
             first = exposures.association.origin or path_of(exposures.exposures[0].source)
             home = Path(first).parent.resolve()
-        return Destination(home, in_place, headerlets, report, regions)
+        return Destination(home, in_place, *others)
 
     def waiting_room(self, exposures: ExposureSet) -> Path | None:
         """Return a folder for files that wait to be saved with all results; None where nothing is saved."""
@@ -86,10 +90,24 @@ class SavingStep(Step):
 
             destination = self.destination(result)
             write_results(result, destination, self.executor)
-            logger.info("Results are in %s", destination.folder)
+            where = None if self.tells_result else FOR_FILE
+            logger.info("Results are in %s", destination.folder, extra=where)
             if destination.with_report:
-                logger.info("Look at %s", destination.report(result.product))
+                logger.info("Look at %s", destination.report(result.product), extra=where)
         if self.parent is None and result.total.fits:
-            logger.info("Result:\n%s", summary_table(result))
+            self._tell(result)
         if self.parent is None:
-            self._exit_code = exit_code(reservations(result))
+            self.ended_with = exit_code(reservations(result))
+
+    def _tell(self, result: ExposureSet) -> None:
+        """Put the closing table where it is read: on the standard output of ``strun``, whatever it logs."""
+        is_printed = is_strun()
+        level = logging.INFO if self.tells_result and not is_printed else logging.DEBUG
+        logger.log(level, "Result:\n%s", summary_table(result), extra=FOR_FILE)
+        if is_printed:
+            print(closing_table(result))
+
+
+def is_strun() -> bool:
+    """Tell whether this process is the program ``strun``."""
+    return Path(sys.argv[0]).stem.startswith("strun")

@@ -32,8 +32,7 @@ class VisitMosaicStep(GrismAlignStep):
         good_bits = {name: settings.good_bits for name, settings in by_instrument.items()}
         made = make_mosaics(exposures, self.settings(MosaicSettings), good_bits, folder, self.executor)
         note = ", ".join(mosaic.plan.name for mosaic in made.products)
-        changes = {"mosaics": made.products, "cosmic_rays": made.cosmic_rays}
-        return self.done(exposures, note, made.counts, **changes)
+        return self.done(exposures, note, made.counts, mosaics=made.products, cosmic_rays=made.cosmic_rays)
 
     def check(self) -> None:
         """Know the way to find cosmic rays, and read the image that gives the pixels, before any work."""
@@ -49,9 +48,15 @@ class VisitMosaicStep(GrismAlignStep):
 
     def check_input(self, exposures: ExposureSet) -> None:
         """Refuse mosaics in two units, and those that would replace a file that is read."""
-        from grism_align.workflows.mosaics.checks import check_grid, check_products, check_units
+        from grism_align.workflows.mosaics.checks import (
+            check_flags,
+            check_grid,
+            check_products,
+            check_units,
+        )
 
         check_units(exposures, self.settings(MosaicSettings))
+        check_flags(exposures, self.settings(MosaicSettings))
         check_grid(exposures, self.settings(MosaicSettings))
         saver = self.saver
         if saver is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grism_align.values.addresses import without_login
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -108,6 +110,23 @@ class SettingsError(GrismAlignError):
         super().__init__(f"parameter {name}={value!r}: {allowed}")
 
 
+class UnknownParameterError(SettingsError):
+    """A parameter that there is not.
+
+    Parameters
+    ----------
+    name : str
+        As the user wrote it.
+    remedy : str
+        What may have been meant.
+    """
+
+    def __init__(self, name: str, remedy: str) -> None:
+        self.name = name
+        self.value = None
+        GrismAlignError.__init__(self, f"there is no parameter {name}{remedy}")
+
+
 class ReservationError(GrismAlignError):
     """A result that is short of what the user insists on, and is not written.
 
@@ -145,6 +164,7 @@ class CatalogServiceError(GrismAlignError):
         self, catalog: str, problem: str, remedy: str = "", attempts: Sequence[CatalogAttempt] = ()
     ) -> None:
         self.catalog = catalog
+        problem = without_login(problem)
         self.problem = problem
         self.remedy = remedy
         self.attempts = tuple(attempts)

@@ -13,6 +13,9 @@ from grism_align.values.tracking import Tracking
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
     from grism_align.values.telescope import Telescope
@@ -149,6 +152,11 @@ class Exposure:
         Pivot wavelength of the filter; NaN where the headers give none.
     tracking : Tracking
         How the telescope kept to its pointing.
+    camera : str
+        What the instrument is a channel of; empty for one that stands alone.
+    attitude : (3, 3) ndarray or None
+        Directions of the telescope's axes on the sky, as columns, whatever the detector and whatever was done
+        to its WCS; None where only the WCS tells.
     """
 
     key: str
@@ -183,9 +191,16 @@ class Exposure:
     rate_unit: str = ""
     wavelength: float = nan
     tracking: Tracking = _NOTHING_KNOWN
+    camera: str = ""
+    attitude: NDArray[np.float64] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)
+
+    @property
+    def mount(self) -> str:
+        """What holds its detectors: exposures of one mount have one pointing error, by whatever detectors."""
+        return self.camera or self.instrument
 
     @property
     def is_direct(self) -> bool:

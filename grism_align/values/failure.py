@@ -132,6 +132,12 @@ class FailureCode(Enum):
         "right only a catalog tells; {reference} fixes the frame",
         "Tie the frame to a catalog, or name a visit that is right as the reference",
     )
+    REFERENCE_ALONE = (
+        "the reference {named} fits no other exposure; {reference} fixes the frame",
+        "Name another reference",
+    )
+    NONE_USABLE = ("no direct exposure has usable sources", _THRESHOLD)
+    ALL_LEFT_OUT = ("all direct exposures are left out", "See what is said of each")
     MOVES_WITH_FRAME = ("{unit} moves with its frame: {cause}", "Give a deeper catalog")
     BY_POINTING = ("aligned by the sources of {exposures}, taken at the same instant", _NOTHING)
     CORRECTED_LIKE = ("corrected like {exposures}, error {error:.0f} mas", "Enough to find its spectra by")
@@ -540,6 +546,21 @@ class DisplacedVisits(Remark, code=FailureCode.DISPLACED_VISITS):
     apart: float
     error: float
     reference: str
+
+
+class ReferenceAlone(Remark, code=FailureCode.REFERENCE_ALONE):
+    """An exposure or visit that was named as the reference and matches nothing, and what stands in for it."""
+
+    named: str
+    reference: str
+
+
+class NoneUsable(Remark, code=FailureCode.NONE_USABLE):
+    """A field without a source to align by."""
+
+
+class AllLeftOut(Remark, code=FailureCode.ALL_LEFT_OUT):
+    """A field all of whose direct exposures were taken of moving targets, or while moving."""
 
 
 class MovesWithFrame(Remark, code=FailureCode.MOVES_WITH_FRAME):

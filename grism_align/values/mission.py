@@ -44,6 +44,10 @@ class MissionFacts:
     parameters : str
         The package in which its instruments' parameter files lie, ``INSTRUMENT.asdf`` each; empty where the
         defaults hold.
+    has_headerlets : bool
+        Whether WCSs go by themselves too, in files or extensions.
+    flags_pixels : bool
+        Whether cosmic rays that mosaics found are flagged in exposures.
     """
 
     name: str
@@ -52,6 +56,8 @@ class MissionFacts:
     endings: tuple[str, ...] = ()
     listing_columns: tuple[int, ...] = ()
     parameters: str = ""
+    has_headerlets: bool = True
+    flags_pixels: bool = True
 
 
 @dataclass(frozen=True, eq=False)

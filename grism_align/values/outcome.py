@@ -13,8 +13,14 @@ class ExitCode(IntEnum):
     DONE = 0
     #: Nothing was done, for the error that was printed.
     ERROR = 1
+    #: The command line can't be understood.
+    USAGE = 2
     #: Done, but for what was printed.
     RESERVATIONS = 3
+    #: Ended by a mistake of the package itself.
+    MISTAKE = 4
+    #: Ended by whoever ran it (Ctrl-C).
+    INTERRUPTED = 130
 
 
 class ReservationKind(StrEnum):
@@ -23,6 +29,8 @@ class ReservationKind(StrEnum):
     LEFT_OUT = "left_out"
     UNREACHABLE = "unreachable"
     NOT_TIED = "not_tied"
+    APART = "apart"
+    DISPLACED = "displaced"
     FAILED = "failed"
     PRIOR_ONLY = "prior_only"
     UNCERTAIN = "uncertain"

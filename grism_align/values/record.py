@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from grism_align.values.catalog import CatalogAttempt, SkySource
 from grism_align.values.declaration import declared, derived, recorded
 from grism_align.values.exposure import ExposureKind
+from grism_align.values.failure import Remark
 from grism_align.values.mosaic import MosaicProduct
 from grism_align.values.solution import ExposureFit
+from grism_align.values.sphere import separation
 from grism_align.values.trace import SpectralCheck, TraceCheck
 from grism_align.values.tracking import Tracking
 from grism_align.values.transform import LinearTransform, TangentPlane
@@ -31,6 +33,8 @@ Texts = NDArray[np.str_]
 
 # Pixels of a chip, a side, whose positions are on record: enough to tell its distortion from a linear map.
 _GRID = 3
+# Of these the middles of the sides: left and right, low and high.
+_MIDDLES = [3, 5, 1, 7]
 
 
 @declared()
@@ -46,6 +50,9 @@ class Activity:
     counts: Mapping[str, int] = recorded("What every cut left, by name.", default_factory=dict)
     attempts: tuple[CatalogAttempt, ...] = recorded(
         "Every try to get a reference catalog and to align to it, in order.", default=()
+    )
+    remarks: tuple[Remark, ...] = recorded(
+        "What there is to know of the alignment as a whole, not of one exposure.", default=()
     )
 
 
@@ -145,6 +152,22 @@ class Displacement:
 
 
 @declared(eq=False)
+class Detections:
+    """The sources of a direct exposure that its fits are about, as it measured them."""
+
+    source: Ints = recorded("Number of the source in the relative frame.", shape=("n",))
+    id: Ints = recorded("Its `id` in the exposure's own catalog.", shape=("n",))
+    chip: Ints = recorded("Number of the chip that shows it.", shape=("n",))
+    x: Floats = recorded(
+        "Column, zero at the centre of the first pixel, distorted frame.", unit="pixel", shape=("n",)
+    )
+    y: Floats = recorded("Row, likewise.", unit="pixel", shape=("n",))
+    mag: Floats = recorded("AB magnitude in this exposure.", unit="mag", shape=("n",))
+    ra: Floats = recorded("Right ascension by the corrected WCS.", unit="deg", shape=("n",))
+    dec: Floats = recorded("Declination, likewise.", unit="deg", shape=("n",))
+
+
+@declared(eq=False)
 class ExposureRecord:
     """What is on record of one exposure."""
 
@@ -183,6 +206,11 @@ class ExposureRecord:
         "How far the spectra of a grism exposure lie, across the dispersion, from where its WCS says; null "
         "for a direct exposure, or where that was not asked for."
     )
+    detections: Detections | None = recorded(
+        "Where a direct exposure saw the sources of its fits; null for a grism exposure, or where its "
+        "catalog is not at hand.",
+        default=None,
+    )
 
     @property
     @derived()
@@ -206,6 +234,15 @@ class ExposureRecord:
     def is_direct(self) -> bool:
         """Whether it shows the sky."""
         return self.kind is ExposureKind.DIRECT
+
+    @cached_property
+    def pixel_side(self) -> float:
+        """Mean side of a pixel of the first chip, mas."""
+        chip = self.input_wcs.chips[0]
+        left, right, low, high = chip.sky[_MIDDLES]
+        ny, nx = chip.shape
+        sides = separation(left, right) / (nx - 1), separation(low, high) / (ny - 1)
+        return 3.6e6 * float(np.sqrt(sides[0] * sides[1]))
 
 
 @declared(eq=False)

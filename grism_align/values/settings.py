@@ -147,6 +147,27 @@ class FailureSettings(Settings):
         choices=("any", *ReservationKind),
     )
 
+    @property
+    def what_of_bad_input(self) -> str:
+        """`bad_input`, but for whoever insists that nothing is left out."""
+        return self.bad_input if {"any", "left_out"}.isdisjoint(self.fail_on) else "refuse"
+
+
+@dataclass(frozen=True)
+class OutputSettings(Settings):
+    """What is written."""
+
+    in_place: bool = _parameter(False, "Replace the input files, each atomically, the old WCS archived")
+    headerlets: str = _parameter(
+        "none",
+        "Write each new WCS as a headerlet: ROOT_hlet.fits (file), or an extension of the exposure (attach)",
+        "",
+        choices=("none", "file", "attach"),
+    )
+    report: bool = _parameter(True, "PRODUCT_report.html, the page that shows what was done")
+    regions: bool = _parameter(False, "ROOT.reg, DS9 regions of each direct exposure's sources")
+    csv: bool = _parameter(False, "Write each table as CSV, too")
+
 
 _GEOMETRIES = ("auto", "shift", "rshift", "rscale", "general")
 
@@ -175,8 +196,8 @@ class DetectionSettings(Settings):
     )
     separation: int = _parameter(3, "Least distance of two peaks", "pix", (1, 50))
     background_box: int = _parameter(64, "Box of the local background", "pix", (8, 2048))
-    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
-    saturation_bits: int = _parameter(0, "Sum of the DQ bits of saturated pixels", "", (0, 65535))
+    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 4294967295))
+    saturation_bits: int = _parameter(0, "Sum of the DQ bits of saturated pixels", "", (0, 4294967295))
     aperture: float = _parameter(3.0, "Radius of the aperture of flux and magnitude", "pix", (1.0, 20.0))
     edge: int = _parameter(5, "Sources nearer to the edge of the chip are flagged", "pix", (0, 100))
     trail_ellipticity: float = _parameter(
@@ -269,6 +290,12 @@ class PointingSettings(Settings):
         0.002, "Change of the roll within a guide-star acquisition, where it changes", "deg", (1e-6, 90.0)
     )
     dither_scale_error: float = _parameter(1e-5, "The same of the scale, and of the shears", "", (1e-8, 0.1))
+    detector_error: float = _parameter(
+        0.005,
+        "Error of the place of a detector among those of its camera, of one axis; zero takes it as known",
+        "arcsec",
+        (0.0, 10.0),
+    )
     gyro_drift: float = _parameter(
         5.0,
         "Drift of the pointing where gyros hold it, of one axis; a first guess",
@@ -368,6 +395,9 @@ class ServiceSettings(Settings):
         None, "TOML file of further services, or of other settings of those that are known"
     )
     service_url: str | None = _parameter(None, "TAP endpoint asked instead of the service's own")
+    service_hosts: tuple[str, ...] = _parameter(
+        (), "Hosts besides its own that a service may send to, in redirections and addresses of jobs"
+    )
     auto_order: tuple[str, ...] = _parameter(
         ("GAIADR3", "PS1DR2", "LSDR10", "NSCDR2", "SDSSDR16", "HSCV3", "2MASS"),
         "Services that catalog=auto tries, until one ties every exposure",
@@ -408,7 +438,7 @@ class MosaicSettings(Settings):
         choices=("background", "error", "exposure"),
     )
     level_background: bool = _parameter(True, "Subtract the level of the sky of each chip")
-    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 65535))
+    good_bits: int = _parameter(0, "Sum of the DQ bits that leave a pixel usable", "", (0, 4294967295))
     cosmic_rays: str = _parameter(
         "auto",
         "Reject by the median of the exposures, by a Laplacian filter in each, not at all; auto: median of "

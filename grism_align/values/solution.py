@@ -71,7 +71,8 @@ class Governed:
 
     exposures: tuple[str, ...] = recorded("The direct exposures whose correction it has.")
     rule: str = recorded(
-        "How those were chosen: association, interpolated, paired, previous, next, nearest or visit."
+        "How those were chosen: association, simultaneous, interpolated, paired, previous, next, nearest or "
+        "visit."
     )
     weights: tuple[float, ...] = recorded("The weight of each of those; they sum to one.")
     idle_times: tuple[float, ...] = recorded(
@@ -106,13 +107,13 @@ class ExposureFit:
         "Number of the relative frame; exposures of two frames are not tied to each other.", default=0
     )
     n_matched: int = recorded("Sources matched.", default=0)
-    n_used: int = recorded("Those of them that kept weight.", default=0)
+    n_used: int = recorded("Matched sources that kept weight in the fit.", default=0)
     rms: float = recorded("Weighted rms residual of one axis.", unit="mas", default=_UNKNOWN)
     rms_axes: tuple[float, float] = recorded(
         "The same to the east and to the north.", unit="mas", default=(_UNKNOWN, _UNKNOWN)
     )
     reduced_chi2: float = recorded(
-        "Of the used sources by their given errors: above one by what these leave unexplained.",
+        "Reduced chi-square of the used sources: above one by what their given errors leave unexplained.",
         default=_UNKNOWN,
     )
     reduced_chi2_axes: tuple[float, float] = recorded(
@@ -120,7 +121,7 @@ class ExposureFit:
     )
     leverage: float = recorded("Largest share of one source in the weight of the fit.", default=_UNKNOWN)
     false_match_probability: float = recorded(
-        "That lists without a common source match as well.", default=_UNKNOWN
+        "Probability that lists without a common source match as well.", default=_UNKNOWN
     )
     geometry: str = recorded("What was fitted: `shift`, `rshift`, `rscale` or `general`.", default="")
     roll: str = recorded(
@@ -147,6 +148,15 @@ class ExposureFit:
     remarks: tuple[Remark, ...] = recorded("Why it failed, or what to know about it.", default=())
     governed: Governed | None = recorded(
         "How a grism exposure came by the correction; null for a direct one.", default=None
+    )
+    placement: tuple[float, float] = recorded(
+        "By how much its detector is off its place among those of its camera, along V2 and V3 of the "
+        "telescope's field; in the transform.",
+        unit="mas",
+        default=(0.0, 0.0),
+    )
+    placement_error: float = recorded(
+        "Error of that, of one axis; NaN where it was not looked for.", unit="mas", default=_UNKNOWN
     )
     given_by: str = recorded(
         "Row of the user's table that has the correction; empty where it was fitted.", default=""
@@ -230,7 +240,14 @@ class ExposureFit:
             total = replace(total, covariance=later.transform.covariance)
         if self.status is FitStatus.PRIOR_ONLY:
             later = replace(later, status=self.status, remarks=self.remarks)
-        return replace(later, transform=total, frame=self.frame, roll=later.roll or self.roll)
+        return replace(
+            later,
+            transform=total,
+            frame=self.frame,
+            roll=later.roll or self.roll,
+            placement=self.placement,
+            placement_error=self.placement_error,
+        )
 
 
 @dataclass(frozen=True, eq=False)

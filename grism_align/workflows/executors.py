@@ -115,9 +115,20 @@ def executor_for(settings: ExecutionSettings) -> Iterator[Executor]:
     settings : ExecutionSettings
         How many processes.
     """
-    n = 1 if settings.nproc is None else settings.nproc or usable_cores()
+    n = process_count(settings.nproc)
     if n == 1:
         yield SerialExecutor()
         return
     with WorkerPool(n) as pool:
         yield FuturesExecutor(pool, 2 * n)
+
+
+def process_count(nproc: int | None) -> int:
+    """Return how many processes work.
+
+    Parameters
+    ----------
+    nproc : int or None
+        As in `ExecutionSettings`.
+    """
+    return 1 if nproc is None else nproc or usable_cores()

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.associations import apply_association, is_selection, read_association
+from grism_align.io.files.names import safe_name
 from grism_align.io.missions import read_exposure, read_instrument
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
-from grism_align.workflows.left_out import leave_out
+from grism_align.workflows.left_out import leave_out, without_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,11 @@ PathLike = str | os.PathLike[str]
 
 
 def load(
-    source: PathLike | Sequence[PathLike], *, with_results: bool = True, bad_input: str = "auto"
+    source: PathLike | Sequence[PathLike],
+    *,
+    with_results: bool = True,
+    bad_input: str = "auto",
+    exclude: Sequence[str] = (),
 ) -> ExposureSet:
     """Read the headers of all exposures of an association, and what earlier steps left beside it.
 
@@ -45,6 +50,8 @@ def load(
     bad_input : str, optional
         What becomes of an exposure that can't be used, as in `FailureSettings`: it is left out, with its
         reason in `ExposureSet.left_out`, or all are refused.
+    exclude : sequence of str, optional
+        Root or file names, or patterns with wildcards, of exposures to do without; they are not opened.
 
     Returns
     -------
@@ -57,7 +64,7 @@ def load(
         If a file can't be used and is not left out, or if none can; it names the file, what is wrong and
         what to do.
     """
-    whole = read_association(source)
+    whole = without_named(read_association(source), exclude)
     read = {member.source: _read(member.source) for member in whole.exposures}
     usable = [each for each in read.values() if not isinstance(each, InputError)]
     bad = {path: each for path, each in read.items() if isinstance(each, InputError)}
@@ -149,7 +156,7 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     from grism_align.values.record import EarlierRecord
     from grism_align.workflows.restore import restore
 
-    path = Path(origin).parent / name
+    path = Path(origin).parent / safe_name(name, origin, "the provenance file", AssociationError)
     return restore(loaded, EarlierRecord(str(path), read_record(path)))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from grism_align.algorithms.measuring.measure import measure_exposure
 from grism_align.values.errors import InputError
 from grism_align.values.failure import text_of
+from grism_align.values.words import FOR_FILE
 from grism_align.workflows.left_out import without_unreadable
 from grism_align.workflows.pixels import read_pixels
 
@@ -66,5 +67,5 @@ def _measured(exposure: Exposure, settings: Mapping[str, DetectionSettings]) -> 
         catalog = measure_exposure(exposure, read_pixels(exposure), settings[exposure.instrument])
     except InputError as error:
         return error
-    logger.info("%s: %d sources", exposure.key, len(catalog))
+    logger.info("%s: %d sources", exposure.key, len(catalog), extra=FOR_FILE)
     return catalog

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.propagate import shift_error
 from grism_align.values.errors import ReservationError
+from grism_align.values.failure import DisplacedVisits
 from grism_align.values.outcome import ExitCode, Reservation, ReservationKind
 from grism_align.values.solution import LARGE_ERROR, FitStatus
 
@@ -35,7 +36,12 @@ def reservations(exposures: ExposureSet) -> tuple[Reservation, ...]:
     exposures : ExposureSet
         With what the steps found.
     """
-    found = (left_out_reservations(exposures.left_out), _of_catalogs(exposures), _of_fits(exposures))
+    found = (
+        left_out_reservations(exposures.left_out),
+        _of_catalogs(exposures),
+        _of_frames(exposures),
+        _of_fits(exposures),
+    )
     return tuple(one for part in found for one in part)
 
 
@@ -62,6 +68,26 @@ def _of_catalogs(exposures: ExposureSet) -> Iterator[Reservation]:
     if untied:
         catalog = done.settings.get("catalog") or exposures.absolute.reference
         yield Reservation(ReservationKind.NOT_TIED, f"{_listed(untied)} not tied to {catalog}")
+
+
+def _of_frames(exposures: ExposureSet) -> Iterator[Reservation]:
+    """Tell of exposures that nothing ties to each other, and of visits of which some are displaced."""
+    absolute = exposures.absolute.fits
+    tied = {key for key, fit in absolute.items() if fit.is_aligned}
+    frames: dict[int, list[str]] = {}
+    for key, fit in exposures.relative.fits.items():
+        if fit.is_aligned:
+            frames.setdefault(fit.frame, []).append(key)
+    loose = [keys[0] for keys in frames.values() if tied.isdisjoint(keys)]
+    if len(frames) > 1 and loose:
+        words = (
+            f"{len(frames)} groups of exposures share no source, and no catalog ties that of {_listed(loose)}"
+        )
+        yield Reservation(ReservationKind.APART, words)
+    for done in exposures.activities:
+        for remark in done.remarks:
+            if isinstance(remark, DisplacedVisits) and tied.isdisjoint(remark.reference.split(",")):
+                yield Reservation(ReservationKind.DISPLACED, str(remark))
 
 
 def _of_fits(exposures: ExposureSet) -> Iterator[Reservation]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.relative.relative import RelativeResult, align_relative
+from grism_align.values.failure import AllLeftOut
 from grism_align.values.solution import AlignmentSolution
 from grism_align.workflows.moving import left_out
 
@@ -72,7 +73,7 @@ def align_direct(exposures: ExposureSet, choices: RelativeChoices) -> RelativeRe
     kept = [exposure for exposure in exposures.direct if exposure.key not in out]
     counts = {"exposures_left_out": len(out)} if out else {}
     if not kept:
-        return RelativeResult(AlignmentSolution(out), (), ("all direct exposures are left out",), counts, {})
+        return RelativeResult(AlignmentSolution(out), (), (AllLeftOut(),), counts, {})
     catalogs = {exposure.key: exposures.catalogs[exposure.key] for exposure in kept}
     found = align_relative(kept, catalogs, choices.relative, choices.match, choices.pointing)
     fits = {each.key: out.get(each.key) or found.solution[each.key] for each in exposures.direct}

@@ -50,7 +50,7 @@ def summary_table(exposures: ExposureSet) -> str:
     rows += [(one.name, *unknown, f"LEFT OUT: {one.problem}") for one in exposures.left_out]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *_ties(exposures)])
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *ties(exposures)])
 
 
 def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
@@ -94,8 +94,14 @@ def _traces(exposures: ExposureSet) -> list[str]:
     return ["trace [px]", *found]
 
 
-def _ties(exposures: ExposureSet) -> list[str]:
-    """How each relative frame, or each part that was tied by itself, is tied to the sky, or why it is not."""
+def ties(exposures: ExposureSet) -> list[str]:
+    """Say how each relative frame, or part that was tied by itself, is tied to the sky, or why it is not.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        With the absolute solution; nothing is said without one.
+    """
     parts: dict[tuple[int, str], list[str]] = {}
     for key, fit in exposures.absolute.fits.items():
         number = exposures.relative[key].frame

@@ -73,7 +73,7 @@ def undo_files(
     with output_errors(targets[0]):
         for left in remove_leftovers({target.parent for target in targets}):
             logger.info("Removed %s, which a run that was killed left", left)
-        with Staging(targets[0].parent) as out:
+        with Staging(targets[0].parent, last=targets) as out:
             staged = {path: out.path(target) for path, target in final.items()}
             named = {str(path): path for path in final}
             written = executor.map(partial(_undo, staged=staged), named, "Undoing")
@@ -122,7 +122,7 @@ def _targets(files: list[Path], output_dir: Path | str | None, *, in_place: bool
         raise OutputError(output_dir or "undo", problem, "Give one of them")
     if output_dir is None:
         return [path.resolve() for path in files]
-    folder = Path(output_dir).expanduser()
+    folder = Path(output_dir).expanduser().absolute()
     targets = [folder / path.name for path in files]
     inputs = {path.resolve() for path in files}
     for target in targets:

@@ -21,7 +21,7 @@ def test_demo(tmp_path, capsys):
     assert len(inputs) == 8
     assert sorted(path.name for path in (folder / "aligned").glob("*.fits")) == inputs
     assert (folder / "aligned" / "demo_asn.json").is_file()
-    assert f"Look at the report: {folder / 'aligned' / 'demo_report.html'}" in printed
+    assert f"look at {folder / 'aligned' / 'demo_report.html'}" in printed
     page = (folder / "aligned" / "demo_report.html").read_text(encoding="utf-8")
     done = r"Aligned with each other and with the sky, grism exposures to 0\.0\d+ px; no warnings\."
     assert re.search(done, page)
@@ -42,11 +42,28 @@ def test_demo(tmp_path, capsys):
         assert left < 3
 
 
+def _not_reached(*_):
+    pytest.fail("there is nothing to align")
+
+
 def test_files_of_others_are_refused(tmp_path, capsys):
     (tmp_path / "input").mkdir()
     (tmp_path / "input" / "ib6o23rsq_flt.fits").write_bytes(b"mine")
     with pytest.raises(OutputError, match="files of other data"):
-        run_demo(tmp_path, 1)
+        run_demo(tmp_path, 1, _not_reached)
     assert main(["demo", "--output_dir", str(tmp_path)]) == 1
     assert "files of other data" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["ib6o23rsq_flt.fits", "input"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instrument", ["niriss", "nircam"])
+def test_demo_of_jwst(instrument, tmp_path, capsys):
+    pytest.importorskip("stdatamodels", reason="it writes the files of JWST")
+    assert main(["demo", "--output_dir", str(tmp_path), "--instrument", instrument]) == 0
+    printed = capsys.readouterr().out
+    inputs = sorted(path.name for path in (tmp_path / "input").glob("*.fits"))
+    assert sorted(path.name for path in (tmp_path / "aligned").glob("*.fits")) == inputs
+    assert {name.split("_")[-1] for name in inputs} == {"cal.fits", "assignwcsstep.fits"}
+    found = re.search(r"Largest error left ([\d.]+) mas, relative to each other ([\d.]+) mas", printed)
+    assert max(map(float, found.groups())) < 3

@@ -55,7 +55,7 @@ def test_a_roll_that_changes():
     rolls = [LinearTransform(*linearised(each.rotation, plane.ra, plane.dec), plane).roll for each in planned]
     np.testing.assert_allclose(np.subtract(rolls, rolls[0]), 0.004 * hours, rtol=1e-3, atol=1e-9)
     # the headers have the roll as commanded
-    written = [each.facts.aim.angle for each in planned]
+    written = [each.written_aim.angle for each in planned]
     np.testing.assert_allclose(written, written[0], atol=1e-5)
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grism_align.simulation.chips import ChipWcs, linear_wcs, wcs_header
-from grism_align.simulation.instruments import INSTRUMENTS
-from grism_align.simulation.lookup import lookup_tables
-from grism_align.simulation.rotations import LinearWcs, frame_at, linearised, pointing_rotation
+from grism_align.simulation.hst.chips import ChipWcs, linear_wcs, wcs_header
+from grism_align.simulation.hst.instruments import INSTRUMENTS
+from grism_align.simulation.hst.lookup import lookup_tables
+from grism_align.simulation.rotations import frame_at, linearised, pointing_rotation
 from grism_align.values.sphere import sky_to_vector, vector_to_sky
 from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -22,7 +22,7 @@ def chip_of(name: str, number: int, pointing=POINTING, rotation=None, grism=Fals
     camera = INSTRUMENTS[name]
     optics = (camera.grism if grism else camera.direct)[number]
     tables = lookup_tables(len(camera.direct), [(0, 0)] * 2) if camera.has_lookup_tables else []
-    linear: LinearWcs = linear_wcs(optics, pointing, 1.00002)
+    linear = linear_wcs(optics, pointing, 1.00002)
     if rotation is not None:
         linear = linear.rotated(rotation)
     return ChipWcs(wcs_header(linear, optics, number + 1 if tables else None), tables, camera.shape)

@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from grism_align.simulation import score
-from grism_align.simulation.chips import ChipWcs
+from grism_align.simulation.hst.chips import ChipWcs
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 

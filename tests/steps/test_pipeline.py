@@ -106,7 +106,8 @@ def test_products(field_a, output_a):
     names = {path.name for path in folder.iterdir()}
     catalogs = {f"{e.key}_cat.ecsv" for e in result.direct}
     exposures = {path.name for path in field_a.truth.paths}
-    tables = {"field_asn.json", "field_provenance.asdf", "field_refcat.ecsv", "field_sources.ecsv"}
+    tables = {"field_asn.json", "field_provenance.asdf", "field_fits.ecsv", "field_matches.ecsv"}
+    tables |= {"field_refcat.ecsv", "field_sources.ecsv"}
     assert names == exposures | catalogs | tables | {"field_report.html"}
     assert "could not be made" not in (folder / "field_report.html").read_text(encoding="utf-8")
     for path in field_a.truth.paths:
@@ -402,6 +403,7 @@ def test_in_place(field_a, output_a, tmp_path):
     result = run(asn, in_place=True, steps={"absolute_align": {"catalog": str(field_a.catalog)}})
     added = {path.name for path in (tmp_path / "in").iterdir()} - before
     tables = {"field_provenance.asdf", "field_refcat.ecsv", "field_sources.ecsv", "field_report.html"}
+    tables |= {"field_fits.ecsv", "field_matches.ecsv"}
     assert added == tables | {f"{e.key}_cat.ecsv" for e in result.direct}
     for path in field_a.truth.paths:
         assert wcs_apart(tmp_path / "in" / path.name, output_a[1] / path.name) < 1e-4

@@ -107,7 +107,7 @@ def _fit(transform: LinearTransform, reference: str) -> ExposureFit:
         rms=2.0,
         rms_axes=(2.0, 2.0),
         geometry="shift",
-        residuals=star_residuals(np.ones(40)),
+        residuals=star_residuals(np.ones(40), named=reference == "TRUTH"),
     )
 
 

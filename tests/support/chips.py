@@ -5,9 +5,9 @@ from __future__ import annotations
 from astropy.io import fits
 
 from grism_align.io.missions.hst.wcs import FitsWcs
-from grism_align.simulation.chips import linear_wcs, wcs_header
-from grism_align.simulation.instruments import INSTRUMENTS
-from grism_align.simulation.lookup import lookup_tables
+from grism_align.simulation.hst.chips import linear_wcs, wcs_header
+from grism_align.simulation.hst.instruments import INSTRUMENTS
+from grism_align.simulation.hst.lookup import lookup_tables
 
 
 def chip_wcs(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform
 
 
-# A source that one exposure saw lies where this puts it; arcsec.
-_SAME_PLACE = 0.02
+#: A source that one exposure saw lies where this puts it; arcsec.
+SAME_PLACE = 0.02
 # Least error of a centroid, pixels, of an exposure without matches, which would tell it.
 _CENTROID_FLOOR = 0.005
 
@@ -107,7 +107,7 @@ def measured_sources(
         if one is None:
             return None
         unmatched = np.flatnonzero(~one.matched)
-        pairs = mutual_nearest(one.xy[unmatched], lone_xy, _SAME_PLACE)
+        pairs = mutual_nearest(one.xy[unmatched], lone_xy, SAME_PLACE)
         one.number[unmatched[pairs[:, 0]]] = lone_number[pairs[:, 1]]
         found.append(one)
     return found

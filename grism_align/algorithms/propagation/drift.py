@@ -164,7 +164,7 @@ def _tracks(
     """Find the acquisitions that two or more direct exposures tell of, guided ones or those on gyros."""
     acquisitions: dict[tuple[str, str, str], list[Exposure]] = {}
     for exposure in sorted(exposures, key=lambda each: (each.start, each.key)):
-        acquisitions.setdefault((exposure.visit, exposure.group, exposure.instrument), []).append(exposure)
+        acquisitions.setdefault((exposure.visit, exposure.group, exposure.mount), []).append(exposure)
     variances = own_variances(exposures, relative)
     tracks = []
     for members in acquisitions.values():

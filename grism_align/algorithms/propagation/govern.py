@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _AS_CLOSE = 0.05
 # An exposure of another pointing brings the error of its dither along, which this weight is worth.
 _WORTH_ITS_DITHER = 0.25
+_OF_THE_POINTING = (Relation.SIMULTANEOUS, Relation.SAME_POINTING)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Choice:
     Parameters
     ----------
     rule : str
-        Why they: ``association`` (named there); ``interpolated``; ``paired`` (of the same pointing);
+        Why they: ``association`` (named there); ``simultaneous`` (by other detectors at the same time);
+        ``interpolated``; ``paired`` (of the same pointing);
         ``previous``, ``next`` or ``nearest`` in time; ``visit`` (the mean of an acquisition).
     candidates : tuple of DirectCandidate
         In the order of time; empty if there is none.
@@ -124,13 +126,17 @@ def choose_by_rule(own: Sequence[DirectCandidate], settings: GrismSettings) -> C
     -----
     The error of an offset of the telescope belongs to the pointing, and drift to time. So an exposure of
     the same pointing has what another, however near in time, has not; and between two of the same pointing
-    drift can be interpolated. Between others it is where drift is the larger of the two.
+    drift can be interpolated. Between others it is where drift is the larger of the two. Exposures that other
+    detectors took at the same time have all that the grism exposure has.
     """
     method = settings.propagation.method
     if not own:
         return _NOBODY
     if method == "visit":
         return Choice("visit", _of_one_frame(own))
+    together = tuple(each for each in own if each.relation is Relation.SIMULTANEOUS and each.is_solid)
+    if together:
+        return Choice("simultaneous", together)
     if method == "previous":
         return _in_turn(*_two_sides(own))
     # guide stars are acquired again after an occultation
@@ -156,7 +162,7 @@ def _interpolated(
     """Choose the neighbours in time where, of several pointings, they yet tell more together than alone."""
     pair = _around([each for each in before if each.is_solid], [each for each in after if each.is_solid])
     relations = {each.relation for each in pair}
-    if not pair or max(relations) >= Relation.OCCULTED or relations == {Relation.SAME_POINTING}:
+    if not pair or max(relations) >= Relation.OCCULTED or relations <= {*_OF_THE_POINTING}:
         return None
     if relations == {Relation.OFFSET}:
         partners = sum(each.mismatch <= _AS_CLOSE for each in pair)
@@ -177,7 +183,7 @@ def _of_the_pointing(
     before: Sequence[DirectCandidate], after: Sequence[DirectCandidate], method: str
 ) -> Choice | None:
     """Choose among exposures of the grism exposure's own pointing."""
-    there = [each for each in (*before, *after) if each.relation is Relation.SAME_POINTING]
+    there = [each for each in (*before, *after) if each.relation in _OF_THE_POINTING]
     # Next best, the neighbours in time that look where it looks, though the telescope has moved in between.
     closest = _closest(there) or _closest(
         [each for each in (*before[:1], *after[:1]) if each.mismatch < float("inf")]

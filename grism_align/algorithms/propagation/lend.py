@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.algorithms.propagation.poses import detector_of, field_axes
 from grism_align.algorithms.propagation.wcs_agreement import WcsAgreement, WcsPair
 from grism_align.values.failure import NoCommonStart, NotAligned, WcsChanged, WcsDoubted
 from grism_align.values.solution import FitStatus
+from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.failure import Remark
     from grism_align.values.solution import AlignmentSolution, ExposureFit
-    from grism_align.values.transform import LinearTransform
+    from grism_align.values.transform import TangentPlane
 
 
 # What two distortion models of a camera differ by at most between a filter and a grism; arcsec, of one axis.
@@ -55,6 +57,14 @@ class Lent:
     bridge_error: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Place:
+    """By how much a detector is off its place in the telescope's field, (v2, v3) and error, arcsec."""
+
+    offset: tuple[float, float] = (0.0, 0.0)
+    error: float = 0.0
+
+
 class Lender:
     """Lends the corrections of direct exposures.
 
@@ -66,6 +76,8 @@ class Lender:
         Total corrections of the direct exposures.
     variances : mapping of str to float, arcsec^2
         Of their shifts against each other, of one axis.
+    detector_error : float, arcsec
+        How well the place of a detector is known that nothing tells, of one axis.
     """
 
     def __init__(
@@ -74,17 +86,26 @@ class Lender:
         directs: Sequence[Exposure],
         solution: AlignmentSolution,
         variances: Mapping[str, float],
+        detector_error: float = 0.0,
     ) -> None:
         self._solution, self._variances = solution, variances
+        self._unknown = _Place(error=detector_error)
+        self._places = {
+            detector_of(direct): _Place(
+                (1e-3 * fit.placement[0], 1e-3 * fit.placement[1]), 1e-3 * fit.placement_error
+            )
+            for direct in directs
+            if (fit := solution.fits.get(direct.key)) and np.isfinite(fit.placement_error)
+        }
         self._agreement = WcsAgreement(list(self._pairs(grisms, directs)))
 
     def _pairs(self, grisms: Sequence[Exposure], directs: Sequence[Exposure]) -> Iterator[WcsPair]:
         for grism in grisms:
             for direct in directs:
                 fit = self._solution.fits.get(direct.key)
-                is_own = (grism.visit, grism.group, grism.instrument) == (
+                is_own = (grism.visit, grism.group, grism.mount) == (
                     *(direct.visit, direct.group),
-                    direct.instrument,
+                    direct.mount,
                 )
                 if is_own and fit is not None and fit.transform is not None:
                     start = common_start(grism, direct, fit.transform.plane)
@@ -121,12 +142,14 @@ class Lender:
         if start is None:
             return NoCommonStart(direct.wcs_solution, grism.wcs_solution)
         found = self._agreement.disagreement(WcsPair(grism, direct, start), fit.transform.plane)
+        moved, error = self._between_detectors(grism, direct, fit.transform.plane)
+        between = 0.0 if direct.distortion == grism.distortion else _BETWEEN_MODELS
         lent = Lent(
             fit,
-            start.transform.then(fit.transform),
+            start.transform.then(moved).then(fit.transform),
             start.solution,
             self._variances.get(direct.key, 0.0),
-            bridge_error=0.0 if direct.distortion == grism.distortion else _BETWEEN_MODELS,
+            bridge_error=float(np.hypot(error, between)),
         )
         if found is None:
             return lent
@@ -139,6 +162,19 @@ class Lender:
             changed=changed,
             bridge_error=float(np.hypot(lent.bridge_error, found.error)),
         )
+
+    def _between_detectors(
+        self, grism: Exposure, direct: Exposure, plane: TangentPlane
+    ) -> tuple[LinearTransform, float]:
+        """Return what takes a place in one detector's field to that in another's, and its error, arcsec."""
+        identity = LinearTransform.identity(plane)
+        mine, theirs = detector_of(grism), detector_of(direct)
+        if mine == theirs or direct.attitude is None:
+            return identity, 0.0
+        here, there = (self._places.get(one, self._unknown) for one in (mine, theirs))
+        apart = np.subtract(here.offset, there.offset)
+        moved = replace(identity, shift=field_axes(grism, plane) @ apart)
+        return moved, float(np.hypot(here.error, there.error))
 
 
 def _remark(grism: Exposure, direct: str, solution: str, found: Disagreement) -> Remark:

@@ -37,6 +37,8 @@ class Relation(IntEnum):
 
     Attributes
     ----------
+    SIMULTANEOUS
+        Nothing: other detectors took the one while the other was taken.
     SAME_POINTING
         Nothing but time.
     OFFSET
@@ -49,11 +51,12 @@ class Relation(IntEnum):
         Other guide stars, another roll, or nobody knows.
     """
 
-    SAME_POINTING = 0
-    OFFSET = 1
-    OCCULTED = 2
-    REACQUIRED = 3
-    OTHER = 4
+    SIMULTANEOUS = 0
+    SAME_POINTING = 1
+    OFFSET = 2
+    OCCULTED = 3
+    REACQUIRED = 4
+    OTHER = 5
 
 
 @dataclass(frozen=True)
@@ -268,7 +271,7 @@ def is_rolled(first: Exposure, second: Exposure) -> bool:
 
 
 def _one_acquisition(first: Exposure, second: Exposure) -> bool:
-    """Tell whether one correction can hold for both: guide stars fix it, and each instrument has its own."""
+    """Tell whether one correction can hold for both: guide stars fix it, and each mount has its own."""
     return _named_alike(first, second) and _is_one_roll(first, second)
 
 
@@ -283,19 +286,19 @@ def _is_one_roll(first: Exposure, second: Exposure) -> bool:
 
 def _named_alike(first: Exposure, second: Exposure) -> bool:
     """Tell whether names are alike; a visit holds two instruments where one observes in parallel."""
-    return (
-        first.visit == second.visit and first.group == second.group and first.instrument == second.instrument
-    )
+    return first.visit == second.visit and first.group == second.group and first.mount == second.mount
 
 
 def _relation(grism: Exposure, direct: Exposure, places: dict[str, _Place]) -> Relation:
+    if grism.pointing == direct.pointing:
+        return Relation.SIMULTANEOUS
     if _one_acquisition(grism, direct):
         mine, other = places[grism.key], places[direct.key]
         if mine.orbit != other.orbit:
             return Relation.OCCULTED
         return Relation.SAME_POINTING if mine.stay == other.stay else Relation.OFFSET
     is_alike = (
-        grism.instrument == direct.instrument
+        grism.mount == direct.mount
         and grism.guide_star is not None
         and grism.guide_star == direct.guide_star
         and abs(grism.mid - direct.mid) < grism.telescope.coherence.alignment_time

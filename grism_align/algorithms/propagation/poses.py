@@ -2,7 +2,8 @@
 
 That is told on the sky by one place of the detector that both exposures have, and with one WCS solution that
 both have: a subarray has another centre than the full frame, a filter and a grism have their own reference
-pixels, and a WCS that was fitted to one exposure alone tells nothing of another.
+pixels, and a WCS that was fitted to one exposure alone tells nothing of another. Where both exposures have
+the attitude of the telescope, that tells it, whatever their detectors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.common_start import difference
-from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
+from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector, tangent_axes, vector_to_sky
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,15 @@ class Facing:
     second: Chip
     regions: tuple[Region, Region]
     is_common: bool
+
+
+#: What tells a detector from others of its camera: the instrument, and the number of the chip.
+Detector = tuple[str, int]
+
+
+def detector_of(exposure: Exposure) -> Detector:
+    """Return which detector an exposure was taken with; of several chips, the first stands for all."""
+    return exposure.instrument, exposure.chips[0].window.chip
 
 
 def facing(first: Exposure, second: Exposure) -> Facing:
@@ -137,7 +147,13 @@ def is_comparable(first: Exposure, second: Exposure) -> bool:
     first, second : Exposure
         The two.
     """
-    return common_solution(first, second) is not None and facing(first, second).is_common
+    return _have_attitudes(first, second) or (
+        common_solution(first, second) is not None and facing(first, second).is_common
+    )
+
+
+def _have_attitudes(first: Exposure, second: Exposure) -> bool:
+    return first.attitude is not None and second.attitude is not None
 
 
 def poses(first: Exposure, second: Exposure) -> tuple[Pose, Pose]:
@@ -148,6 +164,9 @@ def poses(first: Exposure, second: Exposure) -> tuple[Pose, Pose]:
     first, second : Exposure
         The two; with nothing in common, each one's middle.
     """
+    if first.attitude is not None and second.attitude is not None:
+        place = first.attitude.T @ sky_to_vector([first.plane.ra, first.plane.dec])
+        return _pose_of_attitude(first.attitude, place), _pose_of_attitude(second.attitude, place)
     found, name = facing(first, second), common_solution(first, second)
     chips = ((first, found.first), (second, found.second))
     mine, theirs = (
@@ -155,6 +174,32 @@ def poses(first: Exposure, second: Exposure) -> tuple[Pose, Pose]:
         for (exposure, chip), region in zip(chips, found.regions, strict=True)
     )
     return mine, theirs
+
+
+def field_axes(exposure: Exposure, plane: TangentPlane) -> NDArray[np.float64]:
+    """Return the directions of V2 and V3 at an exposure in a plane, (2, 2), as columns.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        With an attitude; without one, east and north take the parts of V2 and V3.
+    plane : TangentPlane
+        Near the exposure.
+    """
+    if exposure.attitude is None:
+        return np.eye(2)
+    center = sky_to_vector([exposure.plane.ra, exposure.plane.dec])
+    v2, v3 = vector_to_sky(exposure.attitude.T @ center).tolist()
+    steps = exposure.attitude @ tangent_axes(v2, v3)[:2].T
+    ends = plane.to_plane(vector_to_sky([center, *(center + steps.T / ARCSEC_PER_RADIAN)]))
+    return np.asarray((ends[1:] - ends[0]).T)
+
+
+def _pose_of_attitude(attitude: NDArray[np.float64], place: NDArray[np.float64]) -> Pose:
+    """Return where a direction in the telescope's field, (3,), points; V3 takes the part of the columns."""
+    center = attitude @ place
+    up = attitude[:, 2] - (attitude[:, 2] @ center) * center
+    return Pose(center, up / np.linalg.norm(up))
 
 
 def _in_solution(exposure: Exposure, chip: Chip, name: str | None) -> PixelSky:
@@ -223,6 +268,8 @@ def _turn(mine: Pose, theirs: Pose) -> float:
 def turn_in_plane(first: Exposure, second: Exposure, plane: TangentPlane) -> float:
     """Return the position angle of the second one's columns less that of the first one's, deg, in a plane.
 
+    Where both have attitudes, by what those and the WCSs are turned, whatever the detectors.
+
     Parameters
     ----------
     first, second : Exposure
@@ -230,12 +277,37 @@ def turn_in_plane(first: Exposure, second: Exposure, plane: TangentPlane) -> flo
     plane : TangentPlane
         In which orientations are compared.
     """
+    if _have_attitudes(first, second):
+        angles = [_angle(pose, plane) for pose in poses(first, second)]
+        fitted = [_turned_since(each, plane) for each in (first, second)]
+        return float(np.degrees(angles[1] - angles[0] + fitted[1] - fitted[0]))
     found = facing(first, second)
     angles = []
     for chip, region in zip((found.first, found.second), found.regions, strict=True):
         _, low, high = plane.to_plane(chip.wcs.to_sky(chip.window.from_chip(region.column)))
         angles.append(np.arctan2(*(high - low)))
     return float(np.degrees(angles[1] - angles[0]))
+
+
+def _angle(pose: Pose, plane: TangentPlane) -> float:
+    """Return the position angle of the columns of a pose in a plane, rad."""
+    low, high = plane.to_plane(vector_to_sky([pose.center, pose.center + 1e-4 * pose.columns]))
+    return float(np.arctan2(*(high - low)))
+
+
+def _turned_since(exposure: Exposure, plane: TangentPlane) -> float:
+    """Return by how much the WCS that an exposure starts from is turned against the attitude, rad."""
+    names = exposure.telescope.coherence.commanded
+    commanded = next((wcs for name, wcs in exposure.alternates.items() if name.startswith(names)), None)
+    if commanded is None:
+        return 0.0
+    chip = exposure.chips[0]
+    column = chip.window.from_chip(_region(chip).column)
+    angles = []
+    for wcs in (commanded, chip.wcs):
+        _, low, high = plane.to_plane(wcs.to_sky(column))
+        angles.append(np.arctan2(*(high - low)))
+    return float(angles[1] - angles[0])
 
 
 def shared_side(first: Exposure, second: Exposure) -> float:

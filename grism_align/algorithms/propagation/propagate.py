@@ -77,7 +77,8 @@ def propagate(
         another guide-star acquisition; FAILED, with the reason as a remark, where none governs it.
     """
     exposures = (*directs, *grisms)
-    lender = Lender(grisms, directs, solution, own_variances(directs, relative or solution))
+    variances = own_variances(directs, relative or solution)
+    lender = Lender(grisms, directs, solution, variances, settings.pointing.detector_error)
     fits = {grism.key: _governed_fit(grism, exposures, lender, settings) for grism in grisms}
     return AlignmentSolution(fits, solution.reference)
 
@@ -213,16 +214,24 @@ def _remarks(
         fit, changed = lent[each.key].fit, lent[each.key].changed
         if changed:
             remarks.append(changed)
-        elif each.exposure.distortion != grism.distortion:
+        elif _is_of_other_model(each.exposure, grism):
             remarks.append(OtherDistortion(each.key, each.exposure.distortion, grism.distortion))
         if fit.status is FitStatus.PRIOR_ONLY:
             remarks.append(LentByAcquisition(each.key))
         elif fit.remarks:
             remarks.append(OfDirect(each.key, fit.remarks))
         remarks += _between(each)
-        if each.relation is not Relation.SAME_POINTING and each.exposure.target != grism.target:
+        if each.relation > Relation.SAME_POINTING and each.exposure.target != grism.target:
             remarks.append(OtherTarget(each.key, each.exposure.target))
     return remarks
+
+
+def _is_of_other_model(direct: Exposure, grism: Exposure) -> bool:
+    """Tell whether two exposures of one instrument have distortion models of other names.
+
+    Detectors of other instruments have models of their own.
+    """
+    return direct.instrument == grism.instrument and direct.distortion != grism.distortion
 
 
 def _between(candidate: DirectCandidate) -> list[Remark]:

@@ -158,7 +158,7 @@ def offset_covariance(
 
 def _of_offsets(first: DirectCandidate, second: DirectCandidate, pointing: PointingSettings) -> float:
     relation = min(first.relation, second.relation)
-    if relation is Relation.SAME_POINTING:
+    if relation <= Relation.SAME_POINTING:
         return 0.0
     # the grism exposure's own offset, and theirs if they have one in common; likewise acquisitions
     total = (1 + (first.stay == second.stay)) * pointing.dither_error**2

@@ -39,7 +39,7 @@ def acquisition_of(exposure: Exposure) -> tuple[str, str, str]:
     exposure : Exposure
         One of them.
     """
-    return exposure.group, exposure.instrument, exposure.wcs_solution
+    return exposure.group, exposure.mount, exposure.wcs_solution
 
 
 def least_dither(

@@ -146,7 +146,7 @@ def _lent_corrections(
     for others in pointings:
         for exposure, other in product(members, others):
             transform = known.fits[other.key].transform
-            acquisition = (other.group, other.instrument) == (exposure.group, exposure.instrument)
+            acquisition = (other.group, other.mount) == (exposure.group, exposure.mount)
             if transform is None or not acquisition:
                 continue
             start = common_start(exposure, other, transform.plane)
@@ -221,13 +221,13 @@ def roll_groups(exposures: Sequence[Exposure], plane: TangentPlane) -> list[int]
     -----
     The roll of the telescope is one through a guide-star acquisition, and so is that of the exposures of a
     pointing, however their detectors are oriented. WCSs that were fitted exposure by exposure, or of which
-    only some were, have rolls of their own: of one acquisition and instrument those are alike whose WCSs are
+    only some were, have rolls of their own: of one acquisition and mount those are alike whose WCSs are
     oriented alike.
     """
     members: dict[tuple[str, str], list[int]] = {}
     pointings: dict[str, list[int]] = {}
     for number, exposure in enumerate(exposures):
-        members.setdefault((exposure.group, exposure.instrument), []).append(number)
+        members.setdefault((exposure.group, exposure.mount), []).append(number)
         pointings.setdefault(exposure.pointing, []).append(number)
     links = [pair for own in pointings.values() for pair in pairwise(own)]
     for own in members.values():

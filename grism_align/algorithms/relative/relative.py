@@ -10,6 +10,14 @@ import numpy as np
 from grism_align.algorithms.fitting.fit import axis_rms
 from grism_align.algorithms.relative.fixed_detections import flag_fixed_detections
 from grism_align.algorithms.relative.network import zero
+from grism_align.algorithms.relative.placement import (
+    Placement,
+    largest_move,
+    placed,
+    placements,
+    with_errors_of,
+    with_placements,
+)
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
 from grism_align.algorithms.relative.tied import Tied, Usable, brightest_of, tied_as_far_as_possible
 from grism_align.values.catalog import SkySource, SourceCatalog
@@ -19,7 +27,9 @@ from grism_align.values.failure import (
     ByPointing,
     DisplacedVisits,
     MatchesNoOther,
+    NoneUsable,
     OfDirect,
+    ReferenceAlone,
     Remark,
     SeparateFrame,
     TooFewSources,
@@ -30,6 +40,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from grism_align.algorithms.propagation.poses import Detector
     from grism_align.algorithms.relative.members import (
         AlignedFrame,
         MemberFit,
@@ -38,6 +49,9 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
     from grism_align.values.transform import TangentPlane
+
+# How often detectors are put in place, and which moves, arcsec, are too small to do it again.
+_PLACED, _IN_PLACE = 4, 5e-4
 
 __all__ = ["RelativeResult", "align_relative", "reference_exposures"]
 
@@ -52,8 +66,8 @@ class RelativeResult:
         Of every direct exposure.
     sources : tuple of SkySource
         Sources of the relative frames.
-    warnings : tuple of str
-        What the user should know.
+    remarks : tuple of Remark
+        What the user should know of the whole.
     counts : dict of str to int
         What was used and left out.
     catalogs : mapping of str to SourceCatalog
@@ -62,7 +76,7 @@ class RelativeResult:
 
     solution: AlignmentSolution
     sources: tuple[SkySource, ...]
-    warnings: tuple[str, ...]
+    remarks: tuple[Remark, ...]
     counts: dict[str, int]
     catalogs: Mapping[str, SourceCatalog]
 
@@ -98,6 +112,27 @@ def align_relative(
     SettingsError
         If `relative.reference` names no usable exposure or visit.
     """
+    result = _aligned(exposures, catalogs, relative, match, pointing)
+    places: dict[Detector, Placement] = {}
+    for _ in range(_PLACED):
+        found = placements(exposures, result.solution, pointing, places)
+        if largest_move(found, places) <= _IN_PLACE:
+            places = with_errors_of(places, found)
+            break
+        places = found
+        in_place = placed(exposures, places, result.solution)
+        result = _aligned(in_place, catalogs, relative, match, pointing)
+    return replace(result, solution=with_placements(result.solution, exposures, places))
+
+
+def _aligned(
+    exposures: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    relative: RelativeSettings,
+    match: MatchSettings,
+    pointing: PointingSettings,
+) -> RelativeResult:
+    """Bring direct exposures onto one frame, whose detectors are where they should be."""
     catalogs = flag_fixed_detections(exposures, catalogs, pointing)
     pointings = by_pointing(exposures)
     bright = brightest_of(catalogs, match.brightest, relative)
@@ -115,10 +150,9 @@ def align_relative(
         "sources": sum(map(len, bright.values())),
     }
     if not usable:
-        why = ("no direct exposure has usable sources",)
-        return RelativeResult(AlignmentSolution(fits), (), why, counts, catalogs)
+        return RelativeResult(AlignmentSolution(fits), (), (NoneUsable(),), counts, catalogs)
     tied = tied_as_far_as_possible(Usable(usable, catalogs, fixed, relative, pointing), match)
-    own, warnings = _fits(tied, relative)
+    own, remarks = _fits(tied, relative)
     fits |= own
     frames, plane = tied.frames, tied.field.plane
     labels = dict(zip([e.key for e in exposures], roll_groups(exposures, plane), strict=True))
@@ -126,18 +160,16 @@ def align_relative(
     fits.update(prior_only(exposures, catalogs, known, pointing, match))
     reference = _reference(tied.field, frames[0])
     if relative.reference and not fixed & set(reference.split(",")):
-        warnings.append(
-            f"the reference {relative.reference} fits no other exposure; {reference} fixes the frame"
-        )
+        remarks.append(ReferenceAlone(relative.reference, reference))
     solution = AlignmentSolution({e.key: fits[e.key] for e in exposures}, reference)
     counts |= tied.counts
-    return RelativeResult(solution, _sky_sources(frames, plane), tuple(warnings), counts, catalogs)
+    return RelativeResult(solution, _sky_sources(frames, plane), tuple(remarks), counts, catalogs)
 
 
-def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit], list[str]]:
+def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit], list[Remark]]:
     """Return the fits of all exposures, and what the user should know."""
     fits: dict[str, ExposureFit] = {}
-    warnings: list[str] = []
+    remarks: list[Remark] = []
     for number, frame in enumerate(tied.frames):
         cause = tied.lone.get(next(iter(frame.members))) if len(frame.members) == 1 else None
         note = () if cause else _frame_note(tied.field, tied.frames, number)
@@ -146,8 +178,8 @@ def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
             fits[key] = replace(fit, frame=number, residuals=numbered)
-        warnings += [*map(str, note), *([] if relative.reference else _displaced(tied.field, frame))]
-    return fits, warnings
+        remarks += [*note, *([] if relative.reference else _displaced(tied.field, frame))]
+    return fits, remarks
 
 
 def _unusable(
@@ -235,13 +267,13 @@ def _frame_note(field: NetworkInput, frames: list[AlignedFrame], number: int) ->
     return (SeparateFrame(main, _keys(field, sorted(frames[number].members))),)
 
 
-def _displaced(field: NetworkInput, frame: AlignedFrame) -> list[str]:
+def _displaced(field: NetworkInput, frame: AlignedFrame) -> list[Remark]:
     """Tell of visits that lie farther apart than pointings are wrong, where no majority says which is."""
     apart = zero(field, {n: member.transform for n, member in frame.members.items()}).apart
     if not apart:
         return []
     reference = _reference(field, frame)
-    return [str(DisplacedVisits(apart, field.errors.visit_error, reference))]
+    return [DisplacedVisits(apart, field.errors.visit_error, reference)]
 
 
 def _frame_fits(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.values.catalog import CatalogAttempt
 from grism_align.values.errors import InputError, SettingsError
+from grism_align.values.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,8 +93,9 @@ def _service_source(
 def _unknown(parameter: str, name: str, settings: ServiceSettings) -> SettingsError:
     from grism_align.io.catalogs.services import load_services
 
-    known = ", ".join(load_services(settings))
-    return SettingsError(parameter, name, f"no file of that name; services are {known}, or auto")
+    known = list(load_services(settings))
+    allowed = f"no file of that name; services are {', '.join(known)}, or auto{did_you_mean(name, known)}"
+    return SettingsError(parameter, name, allowed)
 
 
 def _read(path: Path, settings: ReferenceSettings) -> ReferenceCatalog:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.table import Table
 
+from grism_align.io.catalogs.text_tables import decoded, read_ecsv
+from grism_align.io.files.bounded import MOST_CATALOG, read_whole
 from grism_align.io.files.builtin import to_builtin
-from grism_align.io.files.staging import atomic_path
+from grism_align.io.files.tables import write_table
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog
 from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 _REMEDY = "Give a catalog that the source catalog step wrote, or run that step"
 
@@ -28,19 +33,25 @@ _DESCRIPTIONS = {
     "snr": "Signal-to-noise ratio of the flux",
     "fwhm": "Full width at half maximum",
     "ellipticity": "Length of (xx - yy, 2 xy) / (xx + yy) of the windowed second moments",
+    "ra": "Right ascension (ICRS) by the WCS that the run gave the exposure",
+    "dec": "Declination (ICRS), likewise",
+    "ra_error": "Standard error to the east, of the measurement; that of the correction is PRODUCT_fits's",
+    "dec_error": "The same to the north",
     "flags": "Sum of: 1 edge, 2 saturated, 4 masked core, 8 cosmic ray, 16 trailed, 32 no centroid",
 }
 
+_OF_THE_WCS = ("ra", "dec", "ra_error", "dec_error")
+
 
 def write_source_catalog(catalog: SourceCatalog, path: Path | str) -> None:
-    """Write a source catalog as ECSV; the file is the old one or the whole new one.
+    """Write a source catalog as a table; the file is the old one or the whole new one.
 
     Parameters
     ----------
     catalog : SourceCatalog
         What to write. Its meta is reduced to plain types (see `plain`).
     path : path-like
-        The file to make or to replace.
+        The file to make or to replace; its ending, such as ``.ecsv``, tells the form.
     """
     table = catalog.table.copy()
     table.meta = to_builtin(table.meta)
@@ -48,8 +59,7 @@ def write_source_catalog(catalog: SourceCatalog, path: Path | str) -> None:
         # a display format would round what is written
         table[name].info.format = None
         table[name].description = _DESCRIPTIONS.get(name, table[name].description)
-    with atomic_path(Path(path)) as temporary:
-        table.write(temporary, format="ascii.ecsv", overwrite=True)
+    write_table(table, Path(path))
 
 
 def read_source_catalog(path: Path | str) -> SourceCatalog:
@@ -72,12 +82,15 @@ def read_source_catalog(path: Path | str) -> SourceCatalog:
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such source catalog", _REMEDY)
+    content = read_whole(path, MOST_CATALOG)
     try:
-        table = Table.read(path, format="ascii.ecsv")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        table = read_ecsv(decoded(content))
+    except Exception as error:
         problem = f"not an ECSV table ({_first_line(error)})"
         raise InputError(path, problem, _REMEDY) from error
     _check_columns(table, path)
+    # of the WCS that a run gave the exposure: pixels are what was measured
+    table.remove_columns([name for name in _OF_THE_WCS if name in table.colnames])
     catalog = SourceCatalog(table)
     _check_positions(catalog, path)
     return catalog

@@ -1,4 +1,4 @@
-"""Which missions there are: HST, and those that installed packages bring along."""
+"""Which missions there are: HST and JWST, and those that installed packages bring along."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 GROUP = "grism_align.missions"
 
 # known also where the package is not installed
-_OURS = EntryPoint("hst", "grism_align.io.missions.hst:HST", GROUP)
+_OURS = tuple(
+    EntryPoint(name.lower(), f"grism_align.io.missions.{name.lower()}:{name}", GROUP)
+    for name in ("HST", "JWST")
+)
 
 _FITS = (".fits", ".fits.gz", ".fits.fz")
 
@@ -32,7 +35,7 @@ logger = logging.getLogger(__name__)
 @cache
 def missions() -> dict[str, Mission]:
     """Return the missions that can be imported, by name, in the order in which they are asked."""
-    found = {entry.name: entry for entry in (_OURS, *entry_points(group=GROUP))}
+    found = {entry.name: entry for entry in (*_OURS, *entry_points(group=GROUP))}
     loaded = {}
     for name, entry in found.items():
         try:

@@ -10,7 +10,6 @@ import numpy as np
 
 from grism_align.io.report.formatting import listed
 from grism_align.values.solution import FitStatus, agreement
-from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +28,6 @@ USER = "USER"
 
 # The outer ones of 3 x 3 pixels, x running fastest, once around.
 _AROUND = [0, 1, 2, 5, 8, 7, 6, 3]
-# Left and right, low and high: the middles of the sides.
-_MIDDLES = [3, 5, 1, 7]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,14 +111,10 @@ class Entry:
         """Claimed error of the correction there, of one axis, mas; NaN if unknown."""
         return np.nan if self.record.displacement is None else self.record.displacement.error
 
-    @cached_property
+    @property
     def pixel(self) -> float:
         """Mean side of a pixel of the first chip, mas."""
-        chip = self.record.input_wcs.chips[0]
-        left, right, low, high = chip.sky[_MIDDLES]
-        ny, nx = chip.shape
-        sides = separation(left, right) / (nx - 1), separation(low, high) / (ny - 1)
-        return 3.6e6 * float(np.sqrt(sides[0] * sides[1]))
+        return self.record.pixel_side
 
     @property
     def error_px(self) -> float:

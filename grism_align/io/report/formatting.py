@@ -21,6 +21,14 @@ def count(n: int, noun: str, plural: str = "") -> str:
     return f"{n} {noun if n == 1 else plural or noun + 's'}"
 
 
+def all_of(n: int, total: int, noun: str) -> str:
+    """Return how many of all: ``Both exposures``, ``All 3 exposures``, ``2 of 3 exposures``."""
+    if n < total:
+        return f"{n} of {count(total, noun)}"
+    whole = {1: "The", 2: "Both"}.get(total, f"All {total}")
+    return f"{whole} {noun if total == 1 else noun + 's'}"
+
+
 def fixed(value: float, digits: int = 1, *, sign: bool = False) -> str:
     """Return a number with so many decimals, a dash where nobody knows it; nothing reads -0.0."""
     if not math.isfinite(value):

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from grism_align.io.report.formatting import count, fixed, listed, probability
-from grism_align.values.failure import FailureCode, OfDirect, Remark, advice_on, text_of
+from grism_align.values.failure import (
+    DisplacedVisits,
+    FailureCode,
+    OfDirect,
+    ReferenceAlone,
+    Remark,
+    advice_on,
+    text_of,
+)
 from grism_align.values.solution import LARGE_ERROR, NOTABLE_ERROR, FitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from grism_align.io.report.contents import Contents, Entry, Tie
+    from grism_align.values.record import Activity
 
 
 # Residuals that are this many times what the errors allow.
@@ -272,6 +281,7 @@ def _frames(contents: Contents) -> Iterator[QualityWarning]:
 
 def _steps(contents: Contents) -> Iterator[QualityWarning]:
     for activity in contents.record.activities:
+        yield from _of_whole(contents, activity)
         step, note, outcome = activity.step, activity.note, activity.outcome
         if outcome == "failed":
             text = f"{step} changed nothing: {note.rstrip('.')}"
@@ -285,9 +295,25 @@ def _steps(contents: Contents) -> Iterator[QualityWarning]:
             yield QualityWarning(text, remedy, is_problem=False)
         elif step in _ORIGINS:
             yield QualityWarning(f"{_ORIGINS[step]} {note}", _OF_ORIGIN, is_problem=False)
-        elif note and (step, outcome) not in _EXPECTED and not contents.is_lone:
+        elif note and not activity.remarks and (step, outcome) not in _EXPECTED and not contents.is_lone:
             verb = "was skipped" if outcome == "skipped" else "says"
             yield QualityWarning(f"{step} {verb}: {note}", "Read whether it matters to you", is_problem=False)
+
+
+def _of_whole(contents: Contents, activity: Activity) -> Iterator[QualityWarning]:
+    """Tell what is remarked of an alignment as a whole; of frames and failures it is told elsewhere."""
+    tied = {key for tie in contents.ties for key in tie.keys}
+    for remark in activity.remarks:
+        text = str(remark)
+        if isinstance(remark, DisplacedVisits):
+            is_doubtful = tied.isdisjoint(remark.reference.split(","))
+            yield QualityWarning(_sentence(text), remark.code.advice, is_problem=is_doubtful)
+        elif isinstance(remark, ReferenceAlone):
+            yield QualityWarning(_sentence(text), remark.code.advice, is_problem=False, is_warning=True)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _traces(contents: Contents) -> Iterator[QualityWarning]:

@@ -14,7 +14,7 @@ from grism_align.values import settings as declared
 from grism_align.values.settings import Settings, parameters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from grism_align.io.report.contents import Contents
     from grism_align.values.record import Activity
@@ -49,10 +49,23 @@ class SettingRow:
 
 def changed_settings(contents: Contents) -> list[SettingRow]:
     """Every parameter of every step on record that isn't at its default."""
-    files = [name for name in contents.record.parameter_file.split(" + ") if name]
+    record = contents.record
+    return [*_skips(contents), *changed_of(record.activities, record.parameter_file)]
+
+
+def changed_of(activities: Iterable[Activity], parameter_file: str) -> list[SettingRow]:
+    """Return every parameter of some steps that isn't at its default.
+
+    Parameters
+    ----------
+    activities : iterable of Activity
+        The steps, done or to be done.
+    parameter_file : str
+        As on record.
+    """
+    files = [name for name in parameter_file.split(" + ") if name]
     shipped = _shipped(PurePath(files[0]).name) if files else {}
-    rows = [row for activity in contents.record.activities for row in _rows(activity, shipped)]
-    return [*_skips(contents), *rows]
+    return [row for activity in activities for row in _rows(activity, shipped)]
 
 
 def _skips(contents: Contents) -> Iterator[SettingRow]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.formatting import UNKNOWN, count, fixed, length, listed, probability, value_range
+from grism_align.io.report.formatting import (
+    UNKNOWN,
+    all_of,
+    count,
+    fixed,
+    length,
+    listed,
+    probability,
+    value_range,
+)
 from grism_align.values.fitted import fitted_in_words
 from grism_align.values.solution import FitStatus
 
@@ -185,10 +194,10 @@ def _together(contents: Contents) -> str:
     if contents.is_unmatched:
         return f"The {len(direct)} direct exposures of {visits} share no sources."
     aligned = [entry for entry in aligned if entry.record.relative and entry.record.relative.n_matched]
-    those = f"{'All' if len(aligned) == len(direct) else f'{len(aligned)} of'} {len(direct)} direct exposures"
+    those = all_of(len(aligned), len(direct), "direct exposure")
     groups = {entry.frame for entry in aligned}
     many = f"within {len(groups)} groups that share no sources"
-    how = f"are aligned {many if len(groups) > 1 else 'with each other'}"
+    how = f"{'is' if len(aligned) == 1 else 'are'} aligned {many if len(groups) > 1 else 'with each other'}"
     fits = [fit for entry in aligned if (fit := entry.record.relative)]
     matched, rms = [float(fit.n_matched) for fit in fits], [fit.rms for fit in fits]
     return (
@@ -202,7 +211,7 @@ def _weighed(typical: float, best: float, chi2: float = float("nan")) -> str:
     if not np.isfinite(typical):
         return ""
     scatter = f", reduced χ² {fixed(chi2, 2)}" if np.isfinite(chi2) else ""
-    return f" (one is good to {fixed(typical)} mas, the best to {fixed(best)}{scatter})"
+    return f" (error of a source: median {fixed(typical)} mas, least {fixed(best)}{scatter})"
 
 
 def _tie_sentences(contents: Contents) -> list[str]:
@@ -241,9 +250,8 @@ def _grism_sentence(contents: Contents) -> str:
     prior = [entry.error for entry in corrected if entry.status is FitStatus.PRIOR_ONLY]
     good = f", good to {value_range(prior, 0)} mas" if np.isfinite(prior).any() else ""
     rough = f"; {len(prior)} of them as PRIOR_ONLY{good}" if prior else ""
-    of_all = "All" if len(corrected) == len(grisms) else f"{len(corrected)} of"
-    who = f"{of_all} {len(grisms)} grism exposures are" if len(grisms) > 1 else "The grism exposure is"
-    return f"{who} corrected, by {count(len(governors), 'direct exposure')}{rough}."
+    who, verb = all_of(len(corrected), len(grisms), "grism exposure"), "is" if len(corrected) == 1 else "are"
+    return f"{who} {verb} corrected, by {count(len(governors), 'direct exposure')}{rough}."
 
 
 def _spectra_sentence(contents: Contents) -> str:

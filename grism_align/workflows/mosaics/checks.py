@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.algorithms.mosaics.cosmic_rays import ASTROSCRAPPY_IS_MISSING, has_astroscrappy
 from grism_align.algorithms.mosaics.grid import plan_mosaics
+from grism_align.io.missions import facts_of
 from grism_align.io.mosaics.files import read_grid
 from grism_align.values.errors import InputError, OutputError, SettingsError
 
@@ -98,6 +99,31 @@ def check_units(exposures: ExposureSet, settings: MosaicSettings) -> None:
         if odd is not None:
             problem = f"its pixels are in {odd.rate_unit}, those of {first.key} in {first.rate_unit}"
             raise InputError(odd.source, problem, "Leave one of them out, or calibrate them alike")
+
+
+def check_flags(exposures: ExposureSet, settings: MosaicSettings) -> None:
+    """Refuse, before any work, to flag pixels of exposures whose mission has its own way to do so.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+
+    Raises
+    ------
+    InputError
+        If `flag_exposures` is asked for of such an exposure.
+    """
+    for exposure in exposures.direct if settings.flag_exposures else ():
+        if not facts_of(exposure).flags_pixels:
+            name = exposure.telescope.mission.upper()
+            problem = f"pixels of {name} are not flagged"
+            remedy = (
+                f"Set flag_exposures to false, and leave that to the pipeline of {name} (outlier_detection)"
+            )
+            raise InputError(exposure.source, problem, remedy)
 
 
 def check_grid(exposures: ExposureSet, settings: MosaicSettings) -> None:

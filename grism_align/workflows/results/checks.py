@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.names import LONGEST_NAME, is_too_long
 from grism_align.io.files.sources import PACKED, path_of
-from grism_align.values.errors import OutputError
+from grism_align.io.missions import facts_of
+from grism_align.values.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,9 +37,14 @@ def check_destination(
     OutputError
         If the output folder is that of an input and `in_place` was not asked for, if that was asked for of
         fpacked exposures, or if a product would replace a reference catalog.
+    InputError
+        If headerlets are asked for of exposures that have none.
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    _check_lengths(exposures, destination)
+    if destination.headerlets != "none":
+        _check_headerlets(exposures)
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
     if destination.in_place:
         _check_earlier_record(exposures)
@@ -55,12 +63,25 @@ def check_destination(
         raise OutputError(origin, problem, "Give another output_dir")
 
 
+def _check_lengths(exposures: ExposureSet, destination: Destination) -> None:
+    """Refuse exposures whose names no file can have when they get those of products."""
+    for exposure in exposures.exposures:
+        name = destination.exposure(exposure).name
+        if is_too_long(name):
+            problem = f"its name has {len(name)} letters, and {LONGEST_NAME} bytes is the most for a product"
+            raise OutputError(exposure.source, problem, "Give it a shorter one")
+
+
+def _check_headerlets(exposures: ExposureSet) -> None:
+    for exposure in exposures.exposures:
+        if not facts_of(exposure).has_headerlets:
+            problem = f"{exposure.telescope.mission.upper()} has no headerlets"
+            raise InputError(exposure.source, problem, "Leave out headerlets: undo takes a correction out")
+
+
 def keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path]) -> None:
     """Refuse to replace a reference catalog, which may be the product of an earlier run."""
-    places = (destination.sources, destination.reference, destination.provenance)
-    targets = (*places, destination.association, destination.report)
-    products = {target(exposures.product).resolve() for target in targets}
-    products |= {destination.catalog(exposure).resolve() for exposure in exposures.direct}
+    products = {path.resolve() for path in replace(destination, with_report=True).products(exposures)}
     products |= {(destination.folder / name).resolve() for one in exposures.mosaics for name in one.files}
     for path in catalogs:
         if path.expanduser().resolve() in products:

@@ -11,6 +11,7 @@ from grism_align.io.files.sources import PACKED, path_of
 from grism_align.io.files.staging import output_errors, temporary_folder
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
+from grism_align.values.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ class Destination:
         ``none``, ``file`` (one beside the products for each exposure) or ``attach`` (an extension of it).
     with_report, with_regions : bool
         Whether to make the report, and a DS9 region file for each direct exposure.
+    with_csv : bool
+        Whether tables are written as CSV, too.
     """
 
     folder: Path
@@ -40,6 +43,7 @@ class Destination:
     headerlets: str = "none"
     with_report: bool = False
     with_regions: bool = False
+    with_csv: bool = False
 
     def exposure(self, exposure: Exposure) -> Path:
         """Return the file of an exposure.
@@ -128,6 +132,50 @@ class Destination:
         """
         return self.folder / f"{product}_report.html"
 
+    def log(self, product: str) -> Path:
+        """Return the log of the run, where one is kept.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{product}_align.log"
+
+    def table(self, product: str, name: str) -> Path:
+        """Return a table of the results.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+        name : str
+            ``fits``, of exposures, or ``matches``, of measurements.
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{product}_{name}.ecsv"
+
+    def forms(self, table: Path) -> tuple[Path, ...]:
+        """Return the files that a table is written to.
+
+        Parameters
+        ----------
+        table : Path
+            The first of them.
+
+        Returns
+        -------
+        tuple of Path
+        """
+        return (table, table.with_suffix(".csv")) if self.with_csv else (table,)
+
     def catalog(self, exposure: Exposure) -> Path:
         """Return the source catalog of an exposure.
 
@@ -154,8 +202,35 @@ class Destination:
         -------
         HeaderletWanted
         """
-        file = self.folder / f"{exposure.key}_hlet.fits" if self.headerlets == "file" else None
+        file = self._headerlet_file(exposure) if self.headerlets == "file" else None
         return HeaderletWanted(file, attach=self.headerlets == "attach")
+
+    def _headerlet_file(self, exposure: Exposure) -> Path:
+        return self.folder / f"{exposure.key}_hlet.fits"
+
+    def products(self, exposures: ExposureSet) -> tuple[Path, ...]:
+        """Return the files beside the exposures, mosaics and logs apart, that a whole run writes.
+
+        Parameters
+        ----------
+        exposures : ExposureSet
+            The set.
+
+        Returns
+        -------
+        tuple of Path
+        """
+        product = exposures.product
+        paths = [self.association(product), self.provenance(product)]
+        paths += [self.report(product)] if self.with_report else []
+        paths += [self.sources(product), self.reference(product)]
+        tables = [*(self.table(product, name) for name in TABLES), *map(self.catalog, exposures.direct)]
+        paths += [path for table in tables for path in self.forms(table)]
+        if self.headerlets == "file":
+            paths += [self._headerlet_file(each) for each in exposures.exposures]
+        if self.with_regions:
+            paths += [self.folder / f"{each.key}.reg" for each in exposures.direct]
+        return tuple(paths)
 
 
 def destination_for(

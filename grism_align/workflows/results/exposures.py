@@ -12,6 +12,7 @@ from grism_align.io.files.sources import path_of
 from grism_align.io.missions import flag_cosmic_rays, solution_name, write_exposure
 from grism_align.values.mission import HeaderletWanted, WcsLabel
 from grism_align.values.record import FilePair, FileRecord
+from grism_align.workflows.results.detections import with_sky
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,14 +64,14 @@ class _Job:
         None where no step has fitted it.
     catalog : SourceCatalog or None
         Its sources.
-    catalog_path : Path or None
-        Where these go.
+    catalog_paths : tuple of Path
+        Where these go; the ending of each tells the form.
     """
 
     exposure: Exposure
     correction: _Correction | None
     catalog: SourceCatalog | None
-    catalog_path: Path | None
+    catalog_paths: tuple[Path, ...]
 
     @property
     def label(self) -> str:
@@ -119,8 +120,8 @@ def write_exposures(
             flags = exposures.cosmic_rays.get(exposure.key, {})
             headerlet = HeaderletWanted(file, wanted.attach)
             correction = _Correction(fit, labels(exposure, fit), path, headerlet, flags)
-        catalog_path = None if catalog is None else out.path(destination.catalog(exposure))
-        return _Job(exposure, correction, catalog, catalog_path)
+        paths = () if catalog is None else destination.forms(destination.catalog(exposure))
+        return _Job(exposure, correction, catalog, tuple(map(out.path, paths)))
 
     jobs = {exposure.key: job(exposure) for exposure in exposures.exposures}
     written: dict[str, tuple[str, str | None]] = {}
@@ -134,8 +135,10 @@ def write_exposures(
 
 def _write(job: _Job) -> tuple[str, str | None]:
     """Write; return SHA-256 of the file that was read, and of the one that was written, if one was."""
-    if job.catalog is not None and job.catalog_path is not None:
-        write_source_catalog(job.catalog, job.catalog_path)
+    if job.catalog is not None:
+        on_sky = with_sky(job.catalog, job.exposure, job.correction.fit if job.correction else None)
+        for path in job.catalog_paths:
+            write_source_catalog(on_sky, path)
     done = job.correction
     if done is None:
         return sha256_of(path_of(job.exposure.source)), None

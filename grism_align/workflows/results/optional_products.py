@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from astropy.table import Table
+
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
@@ -83,6 +85,23 @@ def page_of(record: Record, name: str, changed: tuple[str, ...] = ()) -> str:
         return report_html(record, changed)
 
     return _results_first(name, make, _UNMADE)
+
+
+def tables_of(record: Record) -> dict[str, Table]:
+    """Make the tables of the results, by name.
+
+    Parameters
+    ----------
+    record : Record
+        What was done.
+    """
+
+    def make() -> dict[str, Table]:
+        from grism_align.values.tables import TABLES
+
+        return {name: table(record.exposures, record.product) for name, table in TABLES.items()}
+
+    return _results_first("Tables", make, {})
 
 
 def regions_of(record: Record) -> dict[str, str]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from grism_align.algorithms.absolute.source_list import frame_numbers, solved_sources
 from grism_align.io.associations import association_text
 from grism_align.io.catalogs.reference import write_reference_catalog
+from grism_align.io.files.tables import write_table
 from grism_align.io.missions import file_source
 from grism_align.workflows.associate import build_association
-from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of
+from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of, tables_of
 from grism_align.workflows.results.record import aligned_sources, make_record, reference_record
 
 if TYPE_CHECKING:
@@ -175,9 +176,18 @@ def _add_mosaics(results: Results, out: Staging) -> None:
                 shutil.copyfile(source, target)
 
 
+def _write_tables(results: Results, out: Staging) -> None:
+    """Write exposures and measurements as tables, for people and their programs."""
+    destination, record = results.findings.destination, results.record
+    for name, table in tables_of(record).items():
+        for path in destination.forms(destination.table(record.product, name)):
+            write_table(table, out.path(path))
+
+
 def _write_report(results: Results, out: Staging) -> None:
     findings = results.findings
     if findings.destination.with_report:
+        logger.info("Making the report")
         target = findings.destination.report(findings.exposures.product)
         out.path(target).write_text(page_of(results.record, target.name), encoding="utf-8")
 
@@ -227,6 +237,7 @@ PRODUCTS: tuple[Callable[[Results, Staging], None], ...] = (
     _add_mosaics,
     _write_sources,
     _write_reference,
+    _write_tables,
     _write_report,
     _write_regions,
     _write_association,

@@ -24,6 +24,7 @@ from grism_align.values.record import (
     ReferenceSources,
 )
 from grism_align.workflows.results.checks import file_of
+from grism_align.workflows.results.detections import detections_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +114,7 @@ def _exposure_record(exposures: ExposureSet, exposure: Exposure, files: FilePair
         grism=exposures.grism.fits.get(exposure.key),
         spectra=exposures.spectra.get(exposure.key),
         traces=exposures.traces.get(exposure.key),
+        detections=detections_of(exposures, exposure),
     )
 
 

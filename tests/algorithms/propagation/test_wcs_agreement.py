@@ -215,3 +215,14 @@ def test_two_distortion_models_are_told():
     assert fit.remarks == (OtherDistortion(direct.key, "IDC_a", "IDC_b"),)
     # two tables of one camera put a filter and a grism 6 to 8 mas apart
     assert 1e3 * fit.transform.at(PLANE).axis_error > 8.0 / np.sqrt(2)
+
+
+def test_distortion_models_of_two_instruments_are_nothing_to_tell():
+    """Each has its own; how well they are tied is in the error."""
+    [(direct, grism)] = visits(1)
+    direct = replace(direct, distortion="model_a", instrument="another", camera="camera")
+    grism = replace(grism, distortion="model_b", camera="camera")
+    fit = corrected([(direct, grism)])[grism.key]
+    assert fit.status is FitStatus.ALIGNED
+    assert not fit.remarks
+    assert 1e3 * fit.transform.at(PLANE).axis_error > 8.0 / np.sqrt(2)

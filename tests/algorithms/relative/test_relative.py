@@ -10,7 +10,14 @@ from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.errors import SettingsError
 from grism_align.values.exposure import Chip
-from grism_align.values.failure import NoSources, SeparateFrame, remark_entry
+from grism_align.values.failure import (
+    DisplacedVisits,
+    NoneUsable,
+    NoSources,
+    ReferenceAlone,
+    SeparateFrame,
+    remark_entry,
+)
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.solution import FitStatus
 from grism_align.values.transform import LinearTransform
@@ -67,8 +74,9 @@ def test_all_are_brought_onto_the_first(observed, geometry):
     assert list(solution.fits) == list(KEYS)
     assert solution.reference == KEYS[0]
     # which of two visits 7 arcsec apart is right nobody knows
-    [warning] = result.warnings
-    assert "which of them is right" in warning
+    [remark] = result.remarks
+    assert isinstance(remark, DisplacedVisits)
+    assert remark.reference == KEYS[0]
     for frame, error in zip(exposures, ERRORS, strict=True):
         fit = solution[frame.key]
         assert np.abs(offset(frame, fit.transform, error, ERRORS[0])).max() < LIMIT
@@ -169,7 +177,7 @@ def test_no_usable_exposure(observed):
     result = align_relative(exposures, catalogs, SETTINGS, MATCH, POINTING)
     assert not any(f.is_aligned for f in result.solution.fits.values())
     assert result.sources == ()
-    assert result.warnings == ("no direct exposure has usable sources",)
+    assert result.remarks == (NoneUsable(),)
 
 
 def test_flagged_sources_are_left_out(observed):
@@ -202,7 +210,7 @@ def test_one_exposure_is_its_own_frame(observed):
     assert np.isnan(fit.rms)
     np.testing.assert_allclose(fit.transform.matrix, np.eye(2), atol=1e-12)
     assert len(result.sources) == len(catalogs[KEYS[2]])
-    assert result.warnings == ()
+    assert result.remarks == ()
 
 
 def far_apart(rng, n_far=2):
@@ -222,8 +230,8 @@ def test_groups_that_do_not_overlap_are_frames_of_their_own():
     fits = result.solution.fits
     assert [f.frame for f in fits.values()] == [0, 0, 1, 1]
     assert [f.reference for f in fits.values()] == [KEYS[0]] * 2 + [KEYS[2]] * 2
-    assert result.warnings == (str(SeparateFrame(KEYS[0], KEYS[2:])),)
-    assert fits[KEYS[3]].reason == result.warnings[0]
+    assert result.remarks == (SeparateFrame(KEYS[0], KEYS[2:]),)
+    assert fits[KEYS[3]].remarks == result.remarks
     assert {s.frame for s in result.sources} == {0, 1}
     assert result.counts["frames"] == 2
 
@@ -244,7 +252,7 @@ def test_an_exposure_that_matches_no_other_fails(observed):
     assert not fit.is_aligned
     assert fit.reason.startswith("matches no other exposure: ")
     assert "matched sources" in fit.reason
-    assert not any(other.key in warning for warning in result.warnings)
+    assert not any(other.key in str(remark) for remark in result.remarks)
     assert all(result.solution[key].is_aligned for key in KEYS)
 
 
@@ -289,7 +297,7 @@ def test_a_reference_that_does_not_fit_is_named(observed):
     settings = RelativeSettings(reference=KEYS[1])
     result = align_relative(exposures, {**catalogs, KEYS[1]: SourceCatalog(table)}, settings, MATCH, POINTING)
     assert result.solution.reference != KEYS[1]
-    assert any(f"the reference {KEYS[1]} fits no other exposure" in text for text in result.warnings)
+    assert KEYS[1] in [one.named for one in result.remarks if isinstance(one, ReferenceAlone)]
 
 
 @pytest.mark.parametrize(("east", "brightest"), [(124.0, 300), (300.0, 60)])

@@ -172,7 +172,7 @@ def test_the_summary_has_the_numbers(whole):
     said = " ".join(summary.sentences)
     assert "All 4 direct exposures of 2 visits are aligned with each other: 40 matched sources" in said
     assert "tied to MADE by 11 of 12 matched stars, rms 2.1 mas an axis" in said
-    assert "(one is good to 2.0 mas, the best to 2.0, reduced χ² 1.20)" in said
+    assert "(error of a source: median 2.0 mas, least 2.0, reduced χ² 1.20)" in said
     assert "All 4 grism exposures are corrected, by 4 direct exposures" in said
     figures = {one.label: one for one in summary.figures}
     assert figures["Exposures aligned"].value == "8 of 8"

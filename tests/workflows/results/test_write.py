@@ -174,7 +174,8 @@ def test_a_reference_catalog_is_not_replaced(aligned, out, name):
 def test_products(aligned, out):
     inputs = {e.source: sha256_of(Path(e.source)) for e in aligned.exposures}
     write_results(aligned, Destination(out, in_place=False), HERE)
-    products = ["deep_asn.json", "deep_provenance.asdf", "iaaa01d1q_cat.ecsv"]
+    tables = ["deep_fits.ecsv", "deep_matches.ecsv", "iaaa01d1q_cat.ecsv"]
+    products = ["deep_asn.json", "deep_provenance.asdf", *tables]
     assert _names(out) == sorted([*products, *(f"{key}_flt.fits" for key in KEYS)])
     assert {path: sha256_of(path) for path in inputs} == inputs
     status = {key: fits.getheader(out / f"{key}_flt.fits")["GALIGN"] for key in KEYS}

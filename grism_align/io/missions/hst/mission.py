@@ -43,8 +43,11 @@ __all__ = [
 
 
 def claims(source: Source) -> bool:
-    """Tell whether a file is of HST, by TELESCOP."""
+    """Tell whether a file is of HST, by TELESCOP, which grizli changes in files of JWST."""
     if not isinstance(source, os.PathLike):
         return False
     path = path_of(source)
-    return is_fits(path) and Cards(path, primary_header(path)).text("TELESCOP") == "HST"
+    if not is_fits(path):
+        return False
+    cards = Cards(path, primary_header(path))
+    return cards.text("TELESCOP") == "HST" and not cards.text("OTELESCO")

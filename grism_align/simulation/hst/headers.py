@@ -9,11 +9,14 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-from grism_align.simulation.chips import ChipWcs, linear_cards, wcs_header
-from grism_align.simulation.rotations import Aim, LinearWcs
+from grism_align.simulation.hst.chips import ChipWcs, linear_cards, wcs_header
+from grism_align.simulation.hst.linear import LinearWcs
 
 if TYPE_CHECKING:
-    from grism_align.simulation.instruments import ChipOptics, Element, Instrument
+    from grism_align.simulation.elements import Element
+    from grism_align.simulation.hst.camera import HstCamera
+    from grism_align.simulation.hst.optics import ChipOptics
+    from grism_align.simulation.rotations import Aim
 
 
 _ST_ZERO_POINT = -21.1
@@ -25,7 +28,7 @@ class ExposureFacts:
 
     Parameters
     ----------
-    camera : Instrument
+    camera : HstCamera
         The instrument.
     element : Element
         Filter or grism.
@@ -53,7 +56,7 @@ class ExposureFacts:
         Whether the guiding worked.
     """
 
-    camera: Instrument
+    camera: HstCamera
     element: Element
     element_name: str
     rootname: str

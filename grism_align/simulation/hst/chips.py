@@ -11,9 +11,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
-from grism_align.simulation.instruments import SIP_TERMS, ChipOptics
-from grism_align.simulation.lookup import add_lookup_cards
-from grism_align.simulation.rotations import Aim, LinearWcs, frame_at
+from grism_align.simulation.hst.linear import LinearWcs
+from grism_align.simulation.hst.lookup import add_lookup_cards
+from grism_align.simulation.hst.optics import SIP_TERMS, ChipOptics
+from grism_align.simulation.rotations import Aim, frame_at
+from grism_align.simulation.sky import ChipSky
 from grism_align.values.sphere import unproject
 from grism_align.values.transform import TangentPlane
 
@@ -28,8 +30,8 @@ _ROUNDS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class ChipWcs:
-    """Pixels of one chip to sky and back, with SIP, D2IM and NPOL; a `PixelSky` but for corrections.
+class ChipWcs(ChipSky):
+    """Pixels of one chip to sky and back, with SIP, D2IM and NPOL.
 
     Parameters
     ----------
@@ -56,16 +58,6 @@ class ChipWcs:
         ra, dec = self.wcs.wcs.crval
         return TangentPlane(float(ra), float(dec))
 
-    @property
-    def pixel_scale(self) -> float:
-        """Mean side of a pixel at the centre, arcsec."""
-        return float(np.sqrt(abs(np.linalg.det(self.jacobian()))))
-
-    @property
-    def center(self) -> Floats:
-        """Zero-based pixel (2,) of the chip's centre."""
-        return 0.5 * (np.array(self.shape[::-1], dtype=float) - 1)
-
     def to_sky(self, xy: ArrayLike) -> Floats:
         """Return sky positions (N, 2) in deg of zero-based pixels (N, 2)."""
         return np.asarray(self.wcs.all_pix2world(np.asarray(xy, dtype=float).reshape(-1, 2), 0))
@@ -78,19 +70,6 @@ class ChipWcs:
         for _ in range(_ROUNDS):
             xy = xy + (target - self.plane.to_plane(self.to_sky(xy))) @ inverse.T
         return np.asarray(xy, dtype=np.float64)
-
-    def jacobian(self, xy: ArrayLike | None = None) -> Floats:
-        """Return the derivative (2, 2) of east and north, arcsec, by x and y at a pixel (the centre)."""
-        at = self.center if xy is None else np.asarray(xy, dtype=float)
-        steps = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
-        sky = self.to_sky(at + steps)
-        plane = TangentPlane(*sky[0]).to_plane(sky)
-        return np.asarray((plane[1:3] - plane[3:5]).T / 2)
-
-    def footprint(self) -> Floats:
-        """Return outer corners of the chip, (4, 2) deg."""
-        ny, nx = self.shape
-        return self.to_sky(np.array([[0, 0], [nx, 0], [nx, ny], [0, ny]]) - 0.5)
 
 
 def linear_wcs(optics: ChipOptics, aim: Aim, aberration: float) -> LinearWcs:

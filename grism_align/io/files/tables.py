@@ -1,0 +1,50 @@
+"""Tables as files: the form is told by the name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grism_align.io.files.staging import atomic_path
+from grism_align.values.errors import OutputError
+from grism_align.values.words import did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from astropy.table import Table
+
+#: Endings of names, and what astropy calls the form.
+FORMS = {
+    ".ecsv": "ascii.ecsv",
+    ".csv": "ascii.csv",
+    ".txt": "ascii.fixed_width_two_line",
+    ".fits": "fits",
+    ".vot": "votable",
+    ".xml": "votable",
+    ".parquet": "parquet",
+    ".tex": "ascii.latex",
+    ".html": "ascii.html",
+}
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table; the file is the old one or the whole new one.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        The table.
+    path : Path
+        The file to make or to replace; its ending tells the form.
+
+    Raises
+    ------
+    OutputError
+        If nobody knows the ending.
+    """
+    form = FORMS.get(path.suffix.lower())
+    if form is None:
+        remedy = f"Give a name that ends with {', '.join(FORMS)}"
+        raise OutputError(path, f"no form of tables{did_you_mean(path.suffix, FORMS)}", remedy)
+    with atomic_path(path) as temporary:
+        table.write(temporary, format=form, overwrite=True)

@@ -1,0 +1,1 @@
+"""WCSs of JWST and Roman: pipelines of frames (gwcs), and their tangent-plane corrections."""

@@ -1,0 +1,109 @@
+"""A gwcs taken apart: from the pixels to the telescope's field, a correction there, and on to the sky."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from grism_align.io.gwcs.attitude_plane import PlaneAffine
+from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+#: The frame after a correction; the transform that leads there is the correction.
+CORRECTED = "v2v3corr"
+_FIELD = ("v2v3vacorr", "v2v3")
+_AGAIN = "Run assign_wcs on the exposure again, or fetch it from the archive"
+_SPATIAL = 2
+
+
+@dataclass(frozen=True, eq=False)
+class GwcsParts:
+    """What a gwcs consists of. Transforms of dispersed exposures pass wavelength and order through.
+
+    Parameters
+    ----------
+    to_field : astropy.modeling.Model
+        Zero-based pixels of the undispersed image to V2 and V3, arcsec, before any correction.
+    from_field : astropy.modeling.Model or None
+        The inverse, as far as it goes.
+    to_sky, from_sky : astropy.modeling.Model
+        From V2 and V3 after a correction to RA and Dec, deg, and back.
+    affine : PlaneAffine or None
+        The correction that it has.
+    name : str
+        Name of the WCS; empty for none.
+    """
+
+    to_field: Any
+    from_field: Any
+    to_sky: Any
+    from_sky: Any
+    affine: PlaneAffine | None
+    name: str
+
+
+def parts_of(wcs: Any, source: object) -> GwcsParts:
+    """Take a gwcs apart.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        Of an image, or of a dispersed exposure.
+    source : object
+        What holds it, for errors.
+
+    Raises
+    ------
+    InputError
+        If it has no frame v2v3, or a correction that is no tangent-plane correction.
+    """
+    frames = list(wcs.available_frames)
+    field = field_frame(frames, source)
+    detector, sky = "detector" if "detector" in frames else frames[0], frames[-1]
+    last = CORRECTED if CORRECTED in frames else field
+    affine = affine_of(wcs.pipeline[frames.index(field)].transform, source) if last == CORRECTED else None
+    to_field, to_sky = wcs.get_transform(detector, field), wcs.get_transform(last, sky)
+    try:
+        from_field, from_sky = wcs.get_transform(field, detector), wcs.get_transform(sky, last)
+    except NotImplementedError as error:
+        raise InputError(source, f"its WCS can't be inverted ({error})", _AGAIN) from error
+    return GwcsParts(to_field, from_field, to_sky, from_sky, affine, str(wcs.name or ""))
+
+
+def field_frame(frames: Sequence[str], source: object) -> str:
+    """Return the frame of V2 and V3 in which a correction is made, after that for velocity aberration.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    found = next((name for name in _FIELD if name in frames), None)
+    if found is None or found == frames[-1]:
+        problem = f"its WCS has no frame v2v3 (it has {', '.join(frames)})"
+        raise InputError(source, problem, _AGAIN)
+    return found
+
+
+def affine_of(correction: Any, source: object) -> PlaneAffine:
+    """Return the affine map of a tangent-plane correction.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    try:
+        model = plain_of(correction)["tp_affine"]
+        return PlaneAffine.of(model.matrix.value, model.translation.value)
+    except (IndexError, TypeError, AttributeError) as error:
+        problem = f"the correction in its WCS (at {CORRECTED}) is no tangent-plane correction"
+        raise InputError(source, problem, _AGAIN) from error
+
+
+def plain_of(transform: Any) -> Any:
+    """Return what a transform does to positions, without wavelength and order that it passes through."""
+    return transform.left if transform.n_inputs > _SPATIAL else transform

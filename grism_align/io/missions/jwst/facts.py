@@ -1,0 +1,44 @@
+"""What there is to know of JWST."""
+
+from __future__ import annotations
+
+from grism_align.values.mission import MissionFacts
+from grism_align.values.telescope import PointingCoherence, Telescope
+
+#: What the WCS is called that nobody has fitted to stars.
+A_PRIORI = "A-PRIORI"
+#: The data-quality bit of outliers that jwst's outlier_detection finds.
+OUTLIER = 16
+
+_NAME = "jwst"
+
+TELESCOPE = Telescope(
+    mission=_NAME,
+    diameter=6.5,
+    coherence=PointingCoherence(
+        # nothing occults at L2: a new acquisition has another guide star, or another visit
+        drift_time=24.0,
+        alignment_time=10.0,
+        # of a dither; the attitude tells it, whatever detector
+        same_pointing=0.02,
+        same_roll=0.05,
+        commanded=(A_PRIORI,),
+        guided_error=0.3,
+        unguided_error=10.0,
+    ),
+    observer=1.01,
+    cosmic_ray_bit=OUTLIER,
+)
+
+FACTS = MissionFacts(
+    name=_NAME,
+    reads="images (_cal) and dispersed exposures with a WCS of JWST's NIRISS or NIRCam",
+    dispersers=dict.fromkeys(("GR150R", "GR150C", "GRISMR", "GRISMC")),
+    endings=tuple(
+        f"_{kind}.fits"
+        for kind in ("cal", "crf", "tweakreg", "assignwcsstep", "assign_wcs", "assignwcs", "rate")
+    ),
+    parameters="grism_align.cfg",
+    has_headerlets=False,
+    flags_pixels=False,
+)

@@ -1,0 +1,83 @@
+"""JWST as a `Mission`: this module's functions are the protocol's."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from grism_align.io.files.cards import Cards
+from grism_align.io.files.fits import is_fits, primary_header
+from grism_align.io.files.sources import path_of
+from grism_align.io.missions.jwst.facts import FACTS as facts  # noqa: N811  # as the protocol has it
+from grism_align.io.missions.jwst.pixels import read_pixels as pixels
+from grism_align.io.missions.jwst.read import read_exposure as read
+from grism_align.io.missions.jwst.read import read_instrument as instrument
+from grism_align.io.missions.jwst.read import read_keywords as keywords
+from grism_align.io.missions.jwst.undo import check_undo
+from grism_align.io.missions.jwst.undo import read_corrections as corrections
+from grism_align.io.missions.jwst.undo import undo_exposure as undo
+from grism_align.io.missions.jwst.write import flag_cosmic_rays
+from grism_align.io.missions.jwst.write import write_exposure as write
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from grism_align.values.association import Association
+    from grism_align.values.source import Source
+
+__all__ = [
+    "association",
+    "check_undo",
+    "claims",
+    "corrections",
+    "distortion_models",
+    "facts",
+    "flag_cosmic_rays",
+    "instrument",
+    "keywords",
+    "pixels",
+    "read",
+    "solution_name",
+    "undo",
+    "write",
+]
+
+
+def claims(source: Source) -> bool:
+    """Tell whether a file is of JWST, by TELESCOP, or by OTELESCO where grizli rewrote it."""
+    if not isinstance(source, os.PathLike):
+        return False
+    path = path_of(source)
+    if not is_fits(path):
+        return False
+    cards = Cards(path, primary_header(path))
+    return "JWST" in (cards.text("TELESCOP"), cards.text("OTELESCO"))
+
+
+def association(source: Source) -> Association | None:
+    """Return nothing: JWST's associations are JSON files of the common kind."""
+    return None
+
+
+def solution_name(catalog: str, taken: Collection[str], *, by_exposure: bool) -> str:
+    """``FIT-GALIGN-<catalog>``, numbered where a WCS of that name is in use.
+
+    Parameters
+    ----------
+    catalog : str
+        What the frame was aligned to.
+    taken : collection of str
+        Names of WCSs in all exposures: the name must be the same in all, and new in each.
+    by_exposure : bool
+        Whether each exposure was fitted to the catalog on its own.
+    """
+    kind = "IMG" if by_exposure else "GALIGN"
+    name = f"FIT-{kind}-{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
+    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
+    return name if name not in taken else next(each for each in numbered if each not in taken)
+
+
+def distortion_models(names: Collection[str]) -> frozenset[str]:
+    """Return nothing: names of JWST's WCSs don't tell."""
+    return frozenset()

@@ -1,0 +1,1 @@
+"""Exposures of HST, as its archive gives them."""

@@ -1,0 +1,1 @@
+"""Exposures of JWST, as its pipeline gives them."""

@@ -1,0 +1,109 @@
+"""What a run would read, write and cost, from headers alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from grism_align.io.files.sources import path_of
+from grism_align.workflows.associate import build_association
+from grism_align.workflows.check import FieldCheck, check_field
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.field import ExposureSet
+    from grism_align.workflows.results.destination import Destination
+
+# Seconds of one core of a machine of 2024: to start and to report, for a million pixels of a direct exposure,
+# for a grism exposure whose spectra are measured and for a million of its pixels, and to write a megabyte.
+_START, _MEASURE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 6.0, 0.5, 0.9, 0.2, 0.012
+# Bytes: of Python and the packages, and for each pixel of the largest exposure.
+_PROGRAM, _PER_PIXEL = 180e6, 40
+_REPORT, _PER_EXPOSURE = 0.7e6, 0.15e6
+
+
+@dataclass(frozen=True, eq=False)
+class RunPlan:
+    """What a run would do.
+
+    Parameters
+    ----------
+    check : FieldCheck
+        The exposures, what governs which, and what speaks against aligning them together.
+    alone : tuple of str
+        Visits that overlap no other, where there are several.
+    exposures, products : tuple of Path
+        Files that would be written.
+    replaced : tuple of Path
+        Those of them that exist.
+    size : float, byte
+        Of all that is written, about; without mosaics.
+    seconds : float
+        It would take about this long.
+    memory : float, byte
+        A process would need about as much.
+    """
+
+    check: FieldCheck
+    alone: tuple[str, ...]
+    exposures: tuple[Path, ...]
+    products: tuple[Path, ...]
+    replaced: tuple[Path, ...]
+    size: float
+    seconds: float
+    memory: float
+
+
+def plan_run(exposures: ExposureSet, destination: Destination, steps: Collection[str], nproc: int) -> RunPlan:
+    """Look ahead at a run of the pipeline.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        As read.
+    destination : Destination
+        Where results would go.
+    steps : collection of str
+        Steps that would run.
+    nproc : int
+        Processes that would work.
+    """
+    written = tuple(map(destination.exposure, exposures.exposures))
+    products = destination.products(exposures)
+    if "absolute_align" not in steps:
+        products = tuple(path for path in products if path != destination.reference(exposures.product))
+    size = float(sum(path_of(each.source).stat().st_size for each in exposures.exposures))
+    size += _REPORT + _PER_EXPOSURE * len(exposures.exposures)
+    return RunPlan(
+        check_field(exposures),
+        _alone(exposures),
+        written,
+        products,
+        tuple(path for path in (*written, *products) if path.exists()),
+        size,
+        _seconds(exposures, steps, size, nproc),
+        _PROGRAM + _PER_PIXEL * max(map(_pixels, exposures.exposures)),
+    )
+
+
+def _pixels(exposure: Exposure) -> int:
+    return sum(chip.shape[0] * chip.shape[1] for chip in exposure.chips)
+
+
+def _seconds(exposures: ExposureSet, steps: Collection[str], size: float, nproc: int) -> float:
+    measured = exposures.direct if "source_catalog" in steps else ()
+    seen = exposures.grisms if "grism_wcs_propagate" in steps else ()
+    work = _MEASURE * sum(map(_pixels, measured)) + _SPECTRA_PIXELS * sum(map(_pixels, seen)) + _WRITE * size
+    return _START + (_SPECTRA * len(seen) + work / 1e6) / nproc
+
+
+def _alone(exposures: ExposureSet) -> tuple[str, ...]:
+    """Return the visits whose direct exposures overlap those of no other."""
+    extra = build_association(exposures.direct, exposures.product).product_extra
+    visits = [str(one["visit"]) for one in extra["visits"]]
+    together = set(chain.from_iterable(extra["overlaps"]))
+    return tuple(visit for visit in visits if visit not in together) if len(visits) > 1 else ()

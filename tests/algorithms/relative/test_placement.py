@@ -1,0 +1,101 @@
+"""Detectors of a camera that are not quite where they should be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grism_align.algorithms.relative.relative import align_relative
+from grism_align.values.detector import DetectorWindow
+from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
+from grism_align.values.transform import LinearTransform
+from tests.support.attitudes import attitude
+from tests.support.exposures import PLANE, observe, stars
+
+FIELD = (80.0, -490.0)
+# Where detectors look, arcsec: the second one sees part of what the first does.
+PLACES = ((0.0, 0.0), (60.0, 60.0))
+OFF = np.array([[0.006, -0.003], [-0.006, 0.003]])
+SETTINGS = PointingSettings(detector_error=0.005)
+
+
+def taken(rng, field, off, rolls=(0.0, 0.0, 40.0, 40.0)):
+    """Exposures of two detectors at a time, off by `off`, arcsec along V2 and V3; errors of pointings."""
+    made, errors = [], []
+    for number, roll in enumerate(rolls):
+        angle = np.radians(roll)
+        axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        error = rng.normal(0, 0.02, 2) if number else np.zeros(2)
+        errors.append(error)
+        for detector, place in enumerate(PLACES):
+            # by what the WCS is wrong
+            wrong = LinearTransform.from_parameters(PLANE, error - axes @ off[detector])
+            exposure, catalog = observe(
+                field,
+                wrong,
+                rng,
+                f"iaaa01d{number}{detector}q",
+                start=1e3 * number,
+                at=tuple(axes @ place + [3.0 * number, -2.0 * number]),
+                angle=roll,
+                pointing=f"p{number}",
+                group=f"g{roll:.0f}",
+                visit=f"v{roll:.0f}",
+            )
+            chip = replace(exposure.chips[0], window=DetectorWindow(detector + 1))
+            there = exposure.plane
+            pointed = attitude(np.add(FIELD, place), there.ra, there.dec, roll)
+            made.append((replace(exposure, chips=(chip,), attitude=pointed), catalog))
+    return [e for e, _ in made], {e.key: catalog for e, catalog in made}, errors
+
+
+def align(exposures, catalogs, settings=SETTINGS):
+    relative = RelativeSettings(fitgeometry="rshift")
+    return align_relative(exposures, catalogs, relative, MatchSettings(), settings).solution
+
+
+@pytest.fixture(scope="module")
+def field():
+    return stars(np.random.default_rng(801), 500, 300.0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_they_are_found(field, scale):
+    """Though one of them is off by several of the errors that are expected."""
+    exposures, catalogs, _ = taken(np.random.default_rng(802), field, scale * OFF)
+    solution = align(exposures, catalogs)
+    for exposure in exposures:
+        fit = solution[exposure.key]
+        expected = 1e3 * scale * OFF[exposure.chips[0].window.chip - 1]
+        assert 0.0 < fit.placement_error < 1.0
+        np.testing.assert_allclose(fit.placement, expected, atol=4 * fit.placement_error)
+
+
+def test_exposures_of_a_pointing_differ_by_it_alone(field):
+    exposures, catalogs, _ = taken(np.random.default_rng(803), field, OFF)
+    solution = align(exposures, catalogs)
+    for first, second in zip(exposures[::2], exposures[1::2], strict=True):
+        one, other = (solution[each.key].transform for each in (first, second))
+        apart = one.shift - other.shift
+        assert np.hypot(*apart) == pytest.approx(
+            1e-3 * np.hypot(*np.subtract(solution[first.key].placement, solution[second.key].placement)),
+            abs=1e-4,
+        )
+
+
+def test_places_that_are_known_are_not_asked_for(field):
+    exposures, catalogs, _ = taken(np.random.default_rng(804), field, 0 * OFF)
+    known = align(exposures, catalogs, replace(SETTINGS, detector_error=0.0))
+    assert all(np.isnan(fit.placement_error) for fit in known.fits.values())
+    asked = align(exposures, catalogs)
+    for key, fit in asked.fits.items():
+        assert np.isfinite(fit.placement_error)
+        np.testing.assert_allclose(fit.transform.shift, known[key].transform.shift, atol=2e-3)
+
+
+def test_one_detector_has_no_place_among_others(field):
+    exposures, catalogs, _ = taken(np.random.default_rng(805), field, OFF)
+    solution = align(exposures[::2], catalogs)
+    assert all(fit.placement == (0.0, 0.0) for fit in solution.fits.values())
