@@ -67,3 +67,14 @@ def test_demo_of_jwst(instrument, tmp_path, capsys):
     assert {name.split("_")[-1] for name in inputs} == {"cal.fits", "assignwcsstep.fits"}
     found = re.search(r"Largest error left ([\d.]+) mas, relative to each other ([\d.]+) mas", printed)
     assert max(map(float, found.groups())) < 3
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"), [(["--seed", "-1"], "seed"), (["--output_dir", "file/x"], "file/x")]
+)
+def test_a_demo_that_can_not_be_made(tmp_path, monkeypatch, capsys, options, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert main(["demo", *options]) != 0
+    assert options[1] in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
