@@ -69,10 +69,8 @@ def test_demo_of_jwst(instrument, tmp_path, capsys):
     assert max(map(float, found.groups())) < 3
 
 
-@pytest.mark.parametrize(
-    ("options", "kind"), [(["--seed", "-1"], "seed"), (["--output_dir", "file/x"], "file/x")]
-)
-def test_a_demo_that_can_not_be_made(tmp_path, monkeypatch, capsys, options, kind):
+@pytest.mark.parametrize("options", [["--seed", "-1"], ["--output_dir", "file/x"]])
+def test_a_demo_that_can_not_be_made(tmp_path, monkeypatch, capsys, options):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     assert main(["demo", *options]) != 0
