@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.associations import apply_association, is_selection, read_association
+from grism_align.io.files.names import safe_name
 from grism_align.io.missions import identified, read_exposure, read_instrument
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
 from grism_align.values.field import ExposureSet
@@ -169,7 +170,7 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     from grism_align.values.record import EarlierRecord
     from grism_align.workflows.restore import restore
 
-    path = Path(origin).parent / name
+    path = Path(origin).parent / safe_name(name, origin, "the provenance file", AssociationError)
     return restore(loaded, EarlierRecord(str(path), read_record(path)))
 
 

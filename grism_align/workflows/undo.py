@@ -104,7 +104,7 @@ def _write(
 ) -> tuple[Undone, ...]:
     if not final:
         return ()
-    with ExitStack() as held, Staging(next(iter(final.values())).parent) as out:
+    with ExitStack() as held, Staging(next(iter(final.values())).parent, last=final.values()) as out:
         jobs = {str(path): _Job(path, known[path], out.path(target)) for path, target in final.items()}
         written = list(executor.map(_undo, jobs, "Undoing"))
         out.sync()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.identity import identity_of, unchanged, with_sum
-from grism_align.io.files.sources import file_of_root, path_of, root_of
+from grism_align.io.files.sources import exists, file_of_root, path_of, root_of
+from grism_align.io.missions.checks import check_exposure
 from grism_align.io.missions.registry import mission_named, mission_of, missions
 from grism_align.values.errors import ChangedError, InputError
 from grism_align.values.mission import HeaderletWanted
@@ -164,7 +165,9 @@ def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
     if isinstance(opened, FileSource):
         opened = replace(opened, identity=identity_of(opened))
     with _unchanged(opened):
-        return mission_of(opened).read(opened)
+        exposure = mission_of(opened).read(opened)
+    check_exposure(exposure)
+    return exposure
 
 
 def identified(exposure: Exposure) -> Exposure:
@@ -434,6 +437,6 @@ def _source(given: Source | os.PathLike[str] | str) -> Source:
 def _opened(given: Source | os.PathLike[str] | str) -> Source:
     """Return a source; one that is a file must be there."""
     source = _source(given)
-    if isinstance(source, os.PathLike) and not Path(source).exists():
+    if isinstance(source, os.PathLike) and not exists(Path(source)):
         raise InputError(source, "no such file", "Check the path, or fetch the file again")
     return source
