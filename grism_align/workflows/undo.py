@@ -122,7 +122,7 @@ def _targets(files: list[Path], output_dir: Path | str | None, *, in_place: bool
         raise OutputError(output_dir or "undo", problem, "Give one of them")
     if output_dir is None:
         return [path.resolve() for path in files]
-    folder = Path(output_dir).expanduser()
+    folder = Path(output_dir).expanduser().absolute()
     targets = [folder / path.name for path in files]
     inputs = {path.resolve() for path in files}
     for target in targets:

@@ -297,6 +297,15 @@ def test_where_results_go(direct_path, tmp_path):
     assert_same_headers(direct_path, aligned)
 
 
+def test_a_relative_output_dir_is_of_the_current_folder(direct_path, tmp_path, monkeypatch):
+    aligned = align(direct_path, tmp_path / "out" / direct_path.name)
+    monkeypatch.chdir(tmp_path)
+    [undone] = undo_files([aligned], "undone")
+    assert Path(undone.target) == tmp_path / "undone" / direct_path.name
+    assert_same_headers(direct_path, tmp_path / "undone" / direct_path.name)
+    assert [path.name for path in (tmp_path / "undone").iterdir()] == [direct_path.name]
+
+
 # --- calls that were cut short ---
 
 

@@ -267,7 +267,7 @@ def test_an_unknown_guide_star_leaves_the_visit_as_group(direct_path, tmp_path):
 
 
 REFUSED = [
-    ((0, "TELESCOP", "JWST"), "no exposure of a mission"),
+    ((0, "TELESCOP", "SPITZER"), "no exposure of a mission"),
     ((0, "TELESCOP", None), "no exposure of a mission"),
     ((0, "INSTRUME", "STIS"), "STIS/IR"),
     ((0, "DETECTOR", "HRC"), "WFC3/HRC"),
