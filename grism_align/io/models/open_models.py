@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # What stpipe's libraries raise where models are not where they belong.
 _LENDING = ("BorrowError", "ClosedLibraryError")
+# Where a library or a container has what was found of it.
+_KEPT = "_grism_align_found"
 _SHELVE = "Shelve what was borrowed of the library, and give it again"
 
 
@@ -92,6 +94,20 @@ class Models(ABC):
         """Folder of the association that they are of; empty where none is known."""
         return ""
 
+    @property
+    def kept(self) -> Any:
+        """What an earlier step left with them for the next; None for nothing."""
+        return getattr(self.given, _KEPT, None) if self._keeps else None
+
+    def keep(self, found: object) -> None:
+        """Leave with them what was found, where they can hold it: lists and lone models can't."""
+        if self._keeps:
+            setattr(self.given, _KEPT, found)
+
+    @property
+    @abstractmethod
+    def _keeps(self) -> bool: ...
+
     @abstractmethod
     def opened(self, source: ModelSource, *, changes: bool) -> Any:
         """Return a context that has a model, as `ModelSource.opened`."""
@@ -122,6 +138,10 @@ class ListedModels(Models):
         """Names of the files that they are of."""
         return tuple(_name_of(model, number) for number, model in enumerate(self._all))
 
+    @property
+    def _keeps(self) -> bool:
+        return isinstance(self.given, Sequence) and not isinstance(self.given, list | tuple)
+
     @contextmanager
     def opened(self, source: ModelSource, *, changes: bool) -> Iterator[Any]:
         """Have a model in the block."""
@@ -147,6 +167,10 @@ class LibraryModels(Models):
         self.given = given
         self._lent: dict[int, Any] = {}
         self._changed: set[int] = set()
+
+    @property
+    def _keeps(self) -> bool:
+        return True
 
     @property
     def _members(self) -> Sequence[Any]:
@@ -237,8 +261,23 @@ def models_of(given: object) -> Models | None:
         return ListedModels(given) if _is_model(given) else None
     kinds = {_is_model(one) for one in given}
     if len(kinds) > 1:
-        raise InputError("list of exposures", "some are open models, and others are not", "Give one kind")
+        what, problem = "list of exposures", "some are open models, and others are not"
+        raise InputError(what, problem, "Save the open ones and give files, or open all")
     return ListedModels(given) if True in kinds else None
+
+
+def mark_failed(source: ModelSource) -> None:
+    """Have a model say that it could not be aligned, where the pipelines look for that.
+
+    Parameters
+    ----------
+    source : ModelSource
+        The model, which is changed.
+    """
+    with source.opened(changes=True) as model:
+        status = getattr(model.meta, "cal_step", None)
+        if status is not None:
+            status.tweakreg = "FAILED"
 
 
 def _is_model(given: object) -> bool:

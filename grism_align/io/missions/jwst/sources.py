@@ -125,9 +125,7 @@ class _Before:
 def _kept_whole(model: Any) -> Iterator[None]:
     """Change a model in the block; where that fails, it is as it was before."""
     meta = model.meta
-    before = _Before(
-        meta.wcs, dict(meta.wcsinfo.instance), meta.cal_step.tweakreg, meta.instance.get(PLACE)
-    )
+    before = _Before(meta.wcs, dict(meta.wcsinfo.instance), meta.cal_step.tweakreg, meta.instance.get(PLACE))
     try:
         yield
     except BaseException:
