@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grism_align.values.errors import OutputError
+from grism_align.io.files.staging import output_errors
+from grism_align.values.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +43,20 @@ def run_demo(folder: Path, seed: int, align: Align, instrument: str = "wfc3_ir")
     Raises
     ------
     OutputError
-        If the folder holds files that are not of a demo.
+        If the folder holds files that are not of a demo, or can't be written to.
     SettingsError
-        If the instrument's files need a package that isn't installed.
+        If the seed is negative, or the instrument's files need a package that isn't installed.
     """
+    from grism_align.workflows.results.destination import new_folder
+
+    if seed < 0:
+        name, allowed = "seed", "a whole number, zero or more"
+        raise SettingsError(name, seed, allowed)
+    with new_folder(str(folder)), output_errors(folder):
+        _run_demo(folder, seed, align, instrument)
+
+
+def _run_demo(folder: Path, seed: int, align: Align, instrument: str) -> None:
     import numpy as np
 
     from grism_align.io.associations import write_association

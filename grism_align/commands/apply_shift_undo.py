@@ -46,9 +46,9 @@ def add_apply(subparsers: Subparsers) -> None:
 
 
 def _apply(options: argparse.Namespace) -> ExitCode:
+    from grism_align.workflows.closing_table import closing_table
     from grism_align.workflows.outcome import exit_code, reservations
     from grism_align.workflows.reapply import plan_reapplication, write_reapplication
-    from grism_align.workflows.summary_table import summary_table
     from grism_align.workflows.user_shifts import REFERENCE
 
     _check_destination_given(options)
@@ -63,7 +63,8 @@ def _apply(options: argparse.Namespace) -> ExitCode:
     with _executor(options) as executor:
         write_reapplication(plan, destination, executor)
     is_users = plan.exposures.absolute.reference == REFERENCE
-    print(_shift_text(plan.exposures) if is_users else summary_table(plan.exposures))
+    is_wide = options.verbose
+    print(_shift_text(plan.exposures) if is_users else closing_table(plan.exposures, wide=is_wide))
     if plan.already:
         print(f"{len(plan.already)} have their correction already: {', '.join(plan.already)}")
     for key, difference in plan.rebased.items():
@@ -167,7 +168,7 @@ def _undo(options: argparse.Namespace) -> None:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that all three have: what to read and where to write."""
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
-    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of the products")
+    parser.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help="folder of the products")
     parser.add_argument(
         "--in-place", action="store_true", help="replace the files; each is the old or the new"
     )

@@ -25,7 +25,7 @@ def add_demo(subparsers: Subparsers) -> None:
         "rolls, run the pipeline on them and print what it recovered.",
     )
     parser.add_argument(
-        "--output-dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
+        "-o", "--output-dir", type=Path, default=Path("grism_align_demo"), help="where to (%(default)s)"
     )
     parser.add_argument(
         "--instrument", choices=list(PROGRAMS), default="wfc3_ir", help=f"{listed} (%(default)s)"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.commands.columns import in_columns
 from grism_align.commands.run import shown
+from grism_align.workflows.closing_table import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,15 +87,14 @@ def plan_text(planned: Planned) -> str:
     pipeline, plan = planned.prepared.pipeline, planned.run
     folder = shown(planned.prepared.destination.folder)
     exposures = plan.check.exposures
-    parts = (
-        [_exposure_table(plan)],
-        [f"left out: {one.name}: {one.problem}" for one in exposures.left_out],
-        [f"{text}" for text in (*plan.check.problems, *plan.check.notes)],
-        [f"visit {visit} overlaps no other: only a catalog ties it to them" for visit in plan.alone],
-        ["", *opening_lines(pipeline, exposures), "", "would"],
-        [f"  {text}" for text in _actions(plan, pipeline, folder)],
+    remarks = (
+        *plan.check.problems,
+        *plan.check.notes,
+        *(f"visit {visit} overlaps no other: only a catalog ties it to them" for visit in plan.alone),
     )
-    return "\n".join(line for part in parts for line in part)
+    actions = (f"  {text}" for text in _actions(plan, pipeline, folder))
+    lines = (*wrapped(remarks), "", *opening_lines(pipeline, exposures), "", "would", *wrapped(actions))
+    return "\n".join([_exposure_table(plan), *lines])
 
 
 def _exposure_table(plan: RunPlan) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.io.files.bounded import MOST_TEXT, read_whole
 from grism_align.io.missions import all_facts
 from grism_align.values.errors import InputError
 from grism_align.values.trace import TraceModel
@@ -74,10 +75,7 @@ def model_for(models: Mapping[tuple[str, int], TraceModel], grism: str, chip: in
 
 def _read_values(path: Path) -> dict[str, list[str]]:
     """Return words after each keyword; comments begin with # or ;."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise InputError(path, f"can't be read ({error.strerror})", _REMEDY) from error
+    lines = read_whole(path, MOST_TEXT).decode("utf-8", errors="replace").splitlines()
     words = (re.split("[#;]", line, maxsplit=1)[0].split() for line in lines)
     return {line[0]: line[1:] for line in words if line}
 

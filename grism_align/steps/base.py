@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from grism_align.io.files.fits import one_line
 from grism_align.io.models.open_models import ModelSource, models_of
 from grism_align.steps.parameter_files import settings_for
 from grism_align.steps.saving import SavingStep, is_strun
 from grism_align.steps.spec import settings_from, spec_of
 from grism_align.steps.without_crds import StepWithoutCRDS
-from grism_align.values.errors import SettingsError
+from grism_align.values.addresses import LOGINS, has_login, without_login
+from grism_align.values.errors import GrismAlignError, InputError, SettingsError
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import Activity
 from grism_align.values.settings import ExecutionSettings, FailureSettings, Settings
@@ -24,13 +26,15 @@ from grism_align.workflows.results.destination import new_folder
 from grism_align.workflows.telling import figures_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from grism_align.io.models.open_models import Models
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.executor import Executor
     from grism_align.values.failure import Remark
 
+
+_PARAMETERS = "Correct it; strun STEP --save-parameters=FILE writes one with all parameters"
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +75,48 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         """
         return super().call(*args, **_as_text(kwargs))
 
+    @classmethod
+    def build_config(cls, input: Any, **kwargs: Any) -> Any:  # noqa: A002  # as stpipe has it
+        """Put parameters together, as stpipe does; errors name the file that they come from.
+
+        Parameters
+        ----------
+        input : path-like or ExposureSet
+            The input, whose instrument has parameters.
+        **kwargs
+            Parameters, and what else stpipe takes.
+
+        Raises
+        ------
+        InputError
+            If the user's parameter file can't be read.
+        """
+        with _named_in(kwargs.get("config_file")):
+            return super().build_config(input, **kwargs)
+
+    @classmethod
+    def from_config_section(cls, section: Any, *args: Any, config_file: Any = None, **kwargs: Any) -> Any:
+        """Make the step of its parameters, as stpipe does; errors name the file that they come from.
+
+        Parameters
+        ----------
+        section : ConfigObj section
+            The parameters.
+        *args
+            As stpipe has them.
+        config_file : path-like, optional
+            The user's parameter file.
+        **kwargs
+            As stpipe has them.
+
+        Raises
+        ------
+        InputError
+            If that file has a parameter that there is not, or a value that it may not have.
+        """
+        with _named_in(config_file):
+            return super().from_config_section(section, *args, config_file=config_file, **kwargs)
+
     def run(self, *inputs: Any) -> Any:
         """Run the step; where it can't, an output folder that was made for it goes again.
 
@@ -81,9 +127,12 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
         Raises
         ------
+        SettingsError
+            If an address among the parameters has a login in it.
         SystemExit
             In the program ``strun``, where results are short of what was asked; with the exit code.
         """
+        _refuse_logins(self.get_pars())  # which stpipe logs
         # stpipe makes it too, and says less where it can't
         self._models = _models_in(inputs)
         with new_folder(self.output_dir), ExitStack() as self._held:
@@ -315,6 +364,29 @@ def _in_memory(inputs: Sequence[Any]) -> bool:
     if len(inputs) == 1 and isinstance(inputs[0], ExposureSet):
         return any(isinstance(one.source, ModelSource) for one in inputs[0].exposures)
     return _models_in(inputs) is not None
+
+
+@contextmanager
+def _named_in(config_file: Any) -> Iterator[None]:
+    """Have errors of stpipe, and of what it reads with, name the user's parameter file, if there is one."""
+    try:
+        yield
+    except GrismAlignError:
+        raise
+    except Exception as error:
+        if config_file is None:
+            raise
+        problem = f"its parameters can't be used ({one_line(error)})"
+        raise InputError(config_file, problem, _PARAMETERS) from error
+
+
+def _refuse_logins(parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters with ``user:password@`` in them, before they are told to anyone."""
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            _refuse_logins(value)
+        elif isinstance(value, str) and has_login(value):
+            raise SettingsError(name, without_login(value), LOGINS)
 
 
 def _as_text(value: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
+from grism_align.values.addresses import without_login
 from grism_align.values.declaration import declared, recorded
 from grism_align.values.failure import remark_from
 
@@ -267,6 +268,10 @@ class CatalogAttempt:
     n_rows: int = recorded("Rows that came.", default=0)
     query: str = recorded("The ADQL.", default="")
     date: str = recorded("When the rows were sent by the service, ISO 8601, UTC.", default="")
+
+    def __post_init__(self) -> None:
+        for name in ("service", "url", "reason"):
+            object.__setattr__(self, name, without_login(getattr(self, name)))
 
 
 @declared()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grism_align.values.addresses import without_login
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -162,6 +164,7 @@ class CatalogServiceError(GrismAlignError):
         self, catalog: str, problem: str, remedy: str = "", attempts: Sequence[CatalogAttempt] = ()
     ) -> None:
         self.catalog = catalog
+        problem = without_login(problem)
         self.problem = problem
         self.remedy = remedy
         self.attempts = tuple(attempts)

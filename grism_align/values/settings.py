@@ -395,6 +395,9 @@ class ServiceSettings(Settings):
         None, "TOML file of further services, or of other settings of those that are known"
     )
     service_url: str | None = _parameter(None, "TAP endpoint asked instead of the service's own")
+    service_hosts: tuple[str, ...] = _parameter(
+        (), "Hosts besides its own that a service may send to, in redirections and addresses of jobs"
+    )
     auto_order: tuple[str, ...] = _parameter(
         ("GAIADR3", "PS1DR2", "LSDR10", "NSCDR2", "SDSSDR16", "HSCV3", "2MASS"),
         "Services that catalog=auto tries, until one ties every exposure",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +12,18 @@ from grism_align.values.solution import FitStatus
 from grism_align.workflows.summary_table import summary_table, ties
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from grism_align.values.exposure import Exposure
+    from grism_align.values.failure import FailureCode
     from grism_align.values.field import ExposureSet
 
 #: Columns of a terminal that lines fit into; long names of exposures apart.
 WIDTH = 80
 
 _HEADINGS = ("exposure", "filter", "by", "shift E,N mas", "roll deg", "error px", "status")
+#: The column that goes first where names are long.
+_ROLL = _HEADINGS.index("roll deg")
 _LONGEST_NAME = 16
 _SHOWN = 4
 
@@ -41,10 +44,8 @@ def closing_table(exposures: ExposureSet, *, wide: bool = False) -> str:
     one of an axis. Direct exposures are corrected by the sources matched with others, grism exposures by the
     direct exposures named. A line separates visits.
     """
-    table = (
-        summary_table(exposures) if wide else "\n".join([*_lines(exposures), *_wrapped(_below(exposures))])
-    )
-    return "\n".join([table, *_wrapped(_frame_and_sum(exposures))])
+    table = summary_table(exposures) if wide else "\n".join([*_lines(exposures), *wrapped(_below(exposures))])
+    return "\n".join([table, *wrapped(_frame_and_sum(exposures))])
 
 
 def _lines(exposures: ExposureSet) -> Iterator[str]:
@@ -52,7 +53,9 @@ def _lines(exposures: ExposureSet) -> Iterator[str]:
     rows = [[_row(exposures, each, _short(each, visit)) for each in visit] for visit in visits]
     everything = [_HEADINGS, *(row for visit in rows for row in visit)]
     widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
-    rule = "-" * (sum(widths[:-1]) + 2 * (len(widths) - 1) + max(widths[-1], 8))
+    if sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        widths[_ROLL] = 0
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1 - widths.count(0)))
     yield _line(_HEADINGS, widths)
     for visit in rows:
         yield rule
@@ -61,10 +64,12 @@ def _lines(exposures: ExposureSet) -> Iterator[str]:
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Texts to the left, numbers to the right."""
+    """Put texts to the left, numbers to the right; columns without a width are left out."""
     texts, numbers = {0, 1, 2, 6}, zip(row, widths, strict=True)
     cells = (
-        cell.ljust(width) if at in texts else cell.rjust(width) for at, (cell, width) in enumerate(numbers)
+        cell.ljust(width) if at in texts else cell.rjust(width)
+        for at, (cell, width) in enumerate(numbers)
+        if width
     )
     return "  ".join(cells).rstrip()
 
@@ -72,11 +77,9 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 def _short(exposure: Exposure, visit: Sequence[Exposure]) -> str:
     """Return an exposure's name; a long one without what all of the visit begin with, up to an underscore."""
     key = exposure.key
-    if len(key) <= _LONGEST_NAME:
-        return key
-    start = key.find("_") + 1
-    is_common = all(other.key.startswith(key[:start]) for other in visit)
-    return f"..{key[start:]}" if start and is_common else key
+    parts = zip(*(each.key.split("_")[:-1] for each in visit), strict=False)
+    start = sum(len(part[0]) + 1 for part in takewhile(lambda part: len(set(part)) == 1, parts))
+    return f"..{key[start:]}" if len(key) > _LONGEST_NAME and start else key
 
 
 def _row(exposures: ExposureSet, exposure: Exposure, name: str) -> tuple[str, ...]:
@@ -106,20 +109,31 @@ def _corrected_by(exposures: ExposureSet, exposure: Exposure, governors: Sequenc
 
 
 def _below(exposures: ExposureSet) -> Iterator[str]:
-    """Say what is remarked of exposures, once of all of which it is said, and what was left out."""
-    said: dict[str, list[str]] = {}
+    """Say what is remarked of exposures, once of all of which the like is said, and what was left out."""
+    alike: dict[tuple[FailureCode | FitStatus, ...], list[str]] = {}
     for each in exposures.exposures:
         fit = exposures.fit(each.key)
-        if fit is not None and fit.reason:
-            said.setdefault(f"{fit.status.value}: {fit.reason}", []).append(each.key)
+        if fit is not None and fit.remarks:
+            codes = (remark.code for one in fit.remarks for remark in one.with_causes())
+            alike.setdefault((fit.status, *codes), []).append(each.key)
+    for keys in alike.values():
+        fit = exposures.total[keys[0]]
+        others = f"; so {len(keys) - 1} more: {_listed(keys[1:])}" if len(keys) > 1 else ""
+        yield f"{keys[0]} {fit.status.value}: {fit.reason}{others}"
+    tracked: dict[str, list[str]] = {}
     for each in exposures.exposures:
-        if str(each.tracking):
-            said.setdefault(f"by its headers, {each.tracking}", []).append(each.key)
-    for text, keys in said.items():
-        more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-        yield f"{', '.join(keys[:_SHOWN])}{more} {text}"
+        tracked.setdefault(str(each.tracking), []).append(each.key)
+    for text, keys in tracked.items():
+        if text:
+            who = "all exposures" if len(keys) == len(exposures.exposures) else _listed(keys)
+            yield f"{who}: by the headers, {text}"
     for one in exposures.left_out:
         yield f"{one.name} LEFT OUT: {one.problem}"
+
+
+def _listed(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return f"{', '.join(keys[:_SHOWN])}{more}"
 
 
 def _frame_and_sum(exposures: ExposureSet) -> Iterator[str]:
@@ -149,7 +163,14 @@ def _worst(exposures: ExposureSet) -> str:
     return f"; grism exposures to {max(known):.3f} px or better" if known else ""
 
 
-def _wrapped(sentences: Iterator[str]) -> list[str]:
+def wrapped(sentences: Iterable[str]) -> list[str]:
+    """Break sentences into lines that fit the screen; what goes on is indented.
+
+    Parameters
+    ----------
+    sentences : iterable of str
+        One each; a sentence may be indented itself.
+    """
     return [
         line
         for sentence in sentences

@@ -15,6 +15,7 @@ from grism_align.io.associations import (
     is_selection,
     read_association,
 )
+from grism_align.io.files.names import safe_name
 from grism_align.io.missions import read_exposure, read_instrument
 from grism_align.io.models.open_models import Models, models_of
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
@@ -163,7 +164,7 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     from grism_align.values.record import EarlierRecord
     from grism_align.workflows.restore import restore
 
-    path = Path(origin).parent / name
+    path = Path(origin).parent / safe_name(name, origin, "the provenance file", AssociationError)
     return restore(loaded, EarlierRecord(str(path), read_record(path)))
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.algorithms.propagation.input_wcs import input_difference
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import file_of
+from grism_align.values.errors import InputError
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -21,10 +23,13 @@ if TYPE_CHECKING:
     from grism_align.values.transform import LinearTransform
 
 
+# As far as writing and reading a header go, mas.
+_SAME_START = 0.01
+
 logger = logging.getLogger(__name__)
 
 
-def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
+def restore(exposures: ExposureSet, earlier: EarlierRecord, *, verify: bool = True) -> ExposureSet:
     """Put back what is on record.
 
     An exposure whose file is the one on record as input has its fits again. So has one whose file is
@@ -38,14 +43,24 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord) -> ExposureSet:
         As just read from files.
     earlier : EarlierRecord
         What is on record.
+    verify : bool, optional
+        Whether each exposure must have the WCS on record, as it has unless somebody changed the record.
 
     Returns
     -------
     ExposureSet
         A new one, without the reference catalog itself: the record has only its name.
+
+    Raises
+    ------
+    InputError
+        If one has not; it names record and entry.
     """
     record = earlier.record
     restored = {e.key: _restored(e, record.exposures.get(e.key)) for e in exposures.exposures}
+    for key, exposure in restored.items() if verify else ():
+        if exposure is not None:
+            _require_start(exposure, record.exposures[key], earlier.path)
     left_out = tuple(dict.fromkeys((*record.left_out, *exposures.left_out)))
     known = [key for key, exposure in restored.items() if exposure is not None]
     if not known:
@@ -87,6 +102,17 @@ def _restored(exposure: Exposure, record: ExposureRecord | None) -> Exposure | N
         applied = (record.total and record.total.transform) or applied
     # the headers name the solution that was written, the chips are back at the one before
     return replace(_without(exposure, applied), wcs_solution=record.wcs_solution)
+
+
+def _require_start(exposure: Exposure, record: ExposureRecord, path: str) -> None:
+    """Refuse a record that has another WCS of the very file than this has: its corrections start there."""
+    difference = input_difference(record.input_wcs, exposure, exposure.plane)
+    if difference is not None and difference.largest <= _SAME_START:
+        return
+    how = "its chips are others" if difference is None else f"they differ by {difference}"
+    place = f"exposures.{exposure.key}.input_wcs"
+    problem = f"{place} is not the WCS of {exposure.source}, whose checksum it has: {how}"
+    raise InputError(path, problem, "Give the record as a step of grism_align wrote it")
 
 
 def _without(exposure: Exposure, applied: LinearTransform | None) -> Exposure:

@@ -73,7 +73,7 @@ def undo_files(
     with output_errors(targets[0]):
         for left in remove_leftovers({target.parent for target in targets}):
             logger.info("Removed %s, which a run that was killed left", left)
-        with Staging(targets[0].parent) as out:
+        with Staging(targets[0].parent, last=targets) as out:
             staged = {path: out.path(target) for path, target in final.items()}
             named = {str(path): path for path in final}
             written = executor.map(partial(_undo, staged=staged), named, "Undoing")

@@ -8,6 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from astropy.table import Table
 
@@ -17,7 +18,7 @@ from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.workflows.closing_table import WIDTH
-from tests.support.fields import make_field, wcs_apart
+from tests.support.fields import apart, make_field, wcs_apart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,36 @@ def test_what_lies_beside_the_exposures(field, aligned):
 
 def _grisms(field):
     return [one.key for one in map(read_exposure, field.truth.paths) if not one.is_direct]
+
+
+def test_catalogs_have_places_on_the_sky(field, aligned):
+    for exposure in (read_exposure(aligned / path.name) for path in field.truth.paths):
+        if exposure.is_direct:
+            [chip] = exposure.chips
+            table = Table.read(aligned / f"{exposure.key}_cat.ecsv")
+            sky = chip.wcs.to_sky(np.column_stack([table["x"], table["y"]]))
+            assert apart(sky, np.column_stack([table["ra"], table["dec"]])) < 0.02
+            # pixels of WFC3/IR are no squares
+            scale = 1e3 * chip.wcs.pixel_scale * np.hypot(table["x_error"], table["y_error"])
+            np.testing.assert_allclose(np.hypot(table["ra_error"], table["dec_error"]), scale, rtol=0.1)
+
+
+def test_matches_have_the_places_that_were_measured(field, aligned):
+    matches = Table.read(aligned / "mine_matches.ecsv")
+    record = read_record(aligned / "mine_provenance.asdf")
+    for key, positions in record.reference_catalog.exposures.items():
+        rows = matches[(matches["exposure"] == key) & (matches["fit"] == "absolute")]
+        seen = ~np.ma.getmaskarray(rows["x"])
+        assert seen.mean() > 0.95
+        rows, there = rows[seen], positions.reference_position[seen]
+        # where the fit puts the source, minus where it should be
+        east = 3.6e6 * (rows["ra"] - there[:, 0]) * np.cos(np.radians(rows["dec"]))
+        north = 3.6e6 * (rows["dec"] - there[:, 1])
+        np.testing.assert_allclose(east, rows["residual_east"], atol=0.2)
+        np.testing.assert_allclose(north, rows["residual_north"], atol=0.2)
+        table = Table.read(aligned / f"{key}_cat.ecsv")
+        by_id = {row["id"]: row for row in table}
+        assert all(abs(by_id[row["id"]]["x"] - row["x"]) < 1e-3 for row in rows)
 
 
 def test_the_log_has_everything(aligned):

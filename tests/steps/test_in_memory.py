@@ -11,6 +11,7 @@ import pytest
 from stpipe import crds_client
 
 from grism_align.io.missions import read_exposure
+from grism_align.io.record.file import read_record
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
@@ -191,7 +192,10 @@ def test_models_and_results_are_saved_where_that_is_asked_for(models, aligned, t
     for name, sky in aligned.items():
         written = read_exposure(tmp_path / "out" / name)
         np.testing.assert_allclose(written.chips[0].wcs.to_sky(XY), sky, rtol=0, atol=1e-9)
-    assert (tmp_path / "out" / "aligned_provenance.asdf").is_file()
+    record = read_record(tmp_path / "out" / "aligned_provenance.asdf")
+    assert {(one.input.path, one.input.sha256) for one in record.exposures.values()} == {
+        (name, "") for name in aligned
+    }
 
 
 def test_what_cannot_be_aligned_is_failed(models):

@@ -19,7 +19,7 @@ from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
 from grism_align.steps.visit_mosaic_step import VisitMosaicStep
-from grism_align.values.errors import GrismAlignError
+from grism_align.values.errors import GrismAlignError, InputError
 from grism_align.values.settings import DetectionSettings, parameters_of
 
 STEPS = {
@@ -263,8 +263,9 @@ def test_mistyped_parameters_in_python(field_a):
 def test_a_mistyped_parameter_in_a_file(field_a, tmp_path):
     path = tmp_path / "mine.cfg"
     path.write_text('class = "grism_source_catalog"\nname = "grism_source_catalog"\ntreshold = 4\n')
-    with pytest.raises(ValueError, match="treshold"):
+    with pytest.raises(InputError, match="treshold") as caught:
         Step.from_cmdline([str(path), str(field_a.association)])
+    assert caught.value.path == str(path)
 
 
 def test_an_unknown_reference_costs_no_work(field_a, tmp_path, caplog):

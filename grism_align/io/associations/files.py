@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.sources import file_of
+from grism_align.io.files.names import safe_name
+from grism_align.io.files.sources import file_of, is_file
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
@@ -19,15 +20,29 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 5
+#: Of an association; a field has some hundreds.
+MOST_MEMBERS = 10_000
 
 
-def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
-    """Absolute path of a file, ``~`` and environment variables expanded.
+def named_by_user(text: str | os.PathLike[str]) -> Path:
+    """Absolute path of a file that the user named, environment variables expanded.
 
     Parameters
     ----------
     text : path-like
-        As the user wrote it.
+        As it stands on the command line. What stands in a file goes to `located`: else a file could have what
+        the environment holds, secrets among it, written into products as a name.
+    """
+    return located(os.path.expandvars(os.fspath(text)))
+
+
+def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
+    """Absolute path of a file, ``~`` expanded.
+
+    Parameters
+    ----------
+    text : path-like
+        As a file has it.
     folder : Path, optional
         What a relative path starts from; the current folder if not given.
 
@@ -35,29 +50,26 @@ def located(text: str | os.PathLike[str], folder: Path | None = None) -> Path:
     -----
     Links of folders are followed, a link in place of the file is not: its name is the exposure's.
     """
-    path = Path(os.path.expandvars(os.fspath(text)))
+    path = Path(text)
     with suppress(RuntimeError):  # no such user: then the tilde is part of the name
         path = path.expanduser()
     full = (folder or Path.cwd()) / path
-    return full.parent.resolve() / full.name
+    with suppress(
+        OSError, RuntimeError, ValueError
+    ):  # links in a circle, or what can be no name: none is there
+        return full.parent.resolve() / full.name
+    return full
 
 
 def check_product_name(name: str, label: Path | str) -> str:
-    """Return the name, if outputs can be called by it.
+    """Return the name of a product, if outputs can be called by it.
 
     Raises
     ------
     AssociationError
-        If it is empty or no plain file name.
+        If it is no plain file name.
     """
-    unsafe = any(letter in "/\\" or not letter.isprintable() for letter in name)
-    if unsafe or not name.strip() or name in {".", ".."}:
-        raise AssociationError(
-            label,
-            f"the product name {name!r} is no file name",
-            "Outputs are called by it: give a name without slashes",
-        )
-    return name
+    return safe_name(name, label, "the product name", AssociationError)
 
 
 def check_members(association: Association, label: Path | str) -> Association:
@@ -77,9 +89,12 @@ def check_members(association: Association, label: Path | str) -> Association:
     """
     if not association.exposures:
         raise AssociationError(label, "it has no exposure", "List at least one exposure")
+    if len(association.members) > MOST_MEMBERS:
+        problem = f"{len(association.members)} members, and {MOST_MEMBERS} is the most"
+        raise AssociationError(label, problem, "Align fewer exposures at once")
     _check_names([member.source for member in association.exposures], label)
     needed = files_of(association.exposures)
-    missing = [str(path) for path in needed if not path.is_file()]
+    missing = [str(path) for path in needed if not is_file(path)]
     if missing:
         # what was given as it is has no file that it stands in
         base = "the folder of the association" if isinstance(label, Path) else "the current folder"

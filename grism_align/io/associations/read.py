@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.associations.files import check_members, check_product_name, located
+from grism_align.io.associations.files import check_members, check_product_name, named_by_user
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
 from grism_align.io.associations.search import is_pattern, matching
+from grism_align.io.files.bounded import MOST_TEXT, read_whole
 from grism_align.io.files.fits import is_fits
 from grism_align.io.files.kinds import what_is
+from grism_align.io.files.names import made_safe
+from grism_align.io.files.sources import exists, is_file
 from grism_align.io.missions import exposure_endings, file_source, is_exposure, listed_by, root_name
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError
@@ -65,9 +66,9 @@ def read_association(source: AssociationSource) -> Association:
 
 def _meant(item: PathLike) -> tuple[Path, ...]:
     """Return the files or folders that a name stands for."""
-    path = located(item)
-    if isinstance(item, str) and item.startswith("@") and not path.exists():
-        path = located(item[1:])
+    path = named_by_user(item)
+    if isinstance(item, str) and item.startswith("@") and not exists(path):
+        path = named_by_user(item[1:])
     return matching(path) if is_pattern(path) else (path,)
 
 
@@ -94,7 +95,7 @@ def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 def is_selection(source: AssociationSource) -> bool:
     """Tell whether exposures were taken as they lie in a folder, and not named one by one."""
     items = [source] if isinstance(source, str | os.PathLike) else source
-    return any(path.is_dir() or is_pattern(path) for path in map(located, items))
+    return any((exists(path) and path.is_dir()) or is_pattern(path) for path in map(named_by_user, items))
 
 
 def _read_part(path: Path) -> Association:
@@ -103,19 +104,19 @@ def _read_part(path: Path) -> Association:
     One that does not exist is left to the check that lists all missing files; an exposure that can't be read,
     and what is no exposure at all, such as a picture, is left to who reads exposures.
     """
-    lone = Association(root_name(path), (Member(file_source(path)),))
+    lone = Association(made_safe(root_name(path)), (Member(file_source(path)),))
     try:
-        return _read_one(path) if path.exists() else lone
+        return _read_one(path) if exists(path) else lone
     except AssociationError:
-        if path.is_file() and (path.name.endswith(exposure_endings()) or what_is(path)):
+        if is_file(path) and (path.name.endswith(exposure_endings()) or what_is(path)):
             return lone
         raise
 
 
 def _read_one(path: Path) -> Association:
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         return read_folder(path)
-    if not path.is_file():
+    if not is_file(path):
         raise AssociationError(path, "no such file or folder", _FORMS)
     listed = listed_by(path)
     if listed is not None:
@@ -132,11 +133,11 @@ def _read_one(path: Path) -> Association:
 
 
 def _lone_exposure(path: Path) -> Association:
-    return Association(check_product_name(root_name(path), path), (Member(file_source(path)),))
+    return Association(made_safe(root_name(path)), (Member(file_source(path)),))
 
 
 def _text(path: Path) -> str:
-    content = _content(path)
+    content = read_whole(path, MOST_TEXT, AssociationError)
     try:
         # A NUL byte decodes, but no text holds one.
         if b"\0" not in content:
@@ -146,14 +147,3 @@ def _text(path: Path) -> str:
     what = what_is(path)
     problem = "neither FITS nor JSON nor a text with one path a line"
     raise AssociationError(path, f"{what}, {problem}" if what else problem, _FORMS)
-
-
-def _content(path: Path) -> bytes:
-    """All bytes of a file, decompressed where it is compressed."""
-    try:
-        with path.open("rb") as stream:
-            compressed = stream.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if compressed else path.open("rb") as stream:
-            return stream.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise AssociationError(path, f"it can't be read: {error}", "Check the file and its mode") from error

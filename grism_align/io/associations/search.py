@@ -7,6 +7,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.sources import exists
 from grism_align.io.missions import exposure_endings, root_name
 from grism_align.values.errors import AssociationError
 
@@ -60,7 +61,7 @@ def best_exposures(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 def is_pattern(text: str | os.PathLike[str]) -> bool:
     """Tell whether a name has wildcards, and is not that of a file that has them in its name."""
-    return has_magic(os.fspath(text)) and not Path(text).exists()
+    return has_magic(os.fspath(text)) and not exists(Path(text))
 
 
 def matching(pattern: Path) -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from grism_align.io.associations.files import check_product_name, files_of, located
+from grism_align.io.associations.files import check_product_name, files_of, located, named_by_user
 from grism_align.io.associations.json_form import layout
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.errors import OutputError
@@ -63,7 +63,7 @@ def write_association(association: Association, path: str | os.PathLike[str]) ->
     AssociationError
         If the product name is no file name.
     """
-    final = located(path)
+    final = named_by_user(path)
     text = association_text(association, final)
     try:
         with atomic_path(final) as temporary:

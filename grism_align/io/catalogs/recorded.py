@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.catalogs.reference import tell_of_frames
+from grism_align.io.files.yaml_bounds import check_yaml
 from grism_align.io.record.file import read_record
 from grism_align.values.catalog import ReferenceCatalog, astrometric_covariance
 from grism_align.values.errors import InputError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _MAGIC = b"#ASDF"
+_LONGEST_HEADER = 1 << 22
 _REMEDY = (
     "Run the pipeline on its exposures once more, or give a catalog file, such as a PRODUCT_sources.ecsv"
 )
@@ -58,9 +60,15 @@ def exposures_behind(path: Path | str) -> frozenset[str]:
     from astropy.table.meta import get_header_from_yaml
 
     with path.open(encoding="utf-8", errors="replace") as stream:
-        lines = [line[2:].rstrip() for line in takewhile(lambda line: line.startswith("#"), stream)]
-    meta = get_header_from_yaml(lines[1:]).get("meta") or {}
-    return frozenset(map(str, dict(meta.get("grism_align") or {}).get("exposures", ())))
+        start = stream.read(_LONGEST_HEADER).splitlines()
+    lines = [line[2:].rstrip() for line in takewhile(lambda line: line.startswith("#"), start)]
+    try:
+        check_yaml("\n".join(lines[1:]))
+        meta = get_header_from_yaml(lines[1:]).get("meta") or {}
+        return frozenset(map(str, dict(meta.get("grism_align") or {}).get("exposures", ())))
+    except Exception as error:
+        problem = f"a header that can't be read ({next(iter(str(error).splitlines()), '')})"
+        raise InputError(path, problem, "Give a catalog in ECSV") from error
 
 
 def read_recorded_catalog(path: Path | str) -> ReferenceCatalog:

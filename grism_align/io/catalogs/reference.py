@@ -13,7 +13,9 @@ from grism_align.io.catalogs.columns import CatalogColumns
 from grism_align.io.catalogs.epochs import parse_epoch
 from grism_align.io.catalogs.roles import CORRELATIONS, choose_columns
 from grism_align.io.catalogs.tables import read_table
+from grism_align.io.files.sources import is_file
 from grism_align.io.files.staging import atomic_path
+from grism_align.values.addresses import without_login
 from grism_align.values.catalog import ReferenceCatalog
 from grism_align.values.errors import InputError, SettingsError
 
@@ -124,7 +126,7 @@ def reference_catalog_from(
         mag=reader.magnitudes(),
         identifier=reader.identifiers(),
         name=name or own.get("name") or Path(str(origin).removesuffix(".gz")).stem,
-        origin=own.get("origin") or str(origin),
+        origin=_origin(own, origin),
         quality=reader.quality(),
     )
     return _with_positions_only(catalog, origin)
@@ -207,6 +209,15 @@ def _written_columns(
     for name, values in catalog.quality.items():
         columns[name] = (values, *_QUALITY_COLUMNS[name])
     return columns
+
+
+def _origin(own: Mapping[str, Any], origin: Path | str) -> str:
+    """Return where a list of ours says that it is from; its own file where that would be a file here.
+
+    The record has the checksum of the file that a catalog came from: it must be one that the user named.
+    """
+    named = without_login(str(own.get("origin") or ""))
+    return str(origin) if not named or is_file(Path(named)) or named.startswith("~") else named
 
 
 def _with_plain_positions(table: Table) -> Table:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.table import Table
 
+from grism_align.io.catalogs.text_tables import decoded, read_ecsv
+from grism_align.io.files.bounded import MOST_CATALOG, read_whole
 from grism_align.io.files.builtin import to_builtin
 from grism_align.io.files.tables import write_table
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog
 from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 _REMEDY = "Give a catalog that the source catalog step wrote, or run that step"
 
@@ -77,9 +82,10 @@ def read_source_catalog(path: Path | str) -> SourceCatalog:
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such source catalog", _REMEDY)
+    content = read_whole(path, MOST_CATALOG)
     try:
-        table = Table.read(path, format="ascii.ecsv")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        table = read_ecsv(decoded(content))
+    except Exception as error:
         problem = f"not an ECSV table ({_first_line(error)})"
         raise InputError(path, problem, _REMEDY) from error
     _check_columns(table, path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from astropy import units as u
 from astropy.table import Table
 
+from grism_align.io.files.yaml_bounds import check_yaml
 from grism_align.io.units import parse_unit
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ BLANKS = ("", "null", "NULL", "--", "---", "N/A", "#N/A", "#N/V", "n/a", "None",
 
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _FILLED = [(blank, "0") for blank in BLANKS]
+_LONGEST_LINE = 100_000
 _DASHES = re.compile(r"-+([\t;|, ]+-+)+")
 _RDB_TYPE = re.compile(r"\d*[SN]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?([eEdD][+-]?\d+)?")
@@ -67,7 +69,10 @@ def read_text_table(text: str) -> Table:
     """
     lines = text.split("\n")
     if lines[0].startswith("# %ECSV"):
-        return Table.read(lines, format="ascii.ecsv")
+        return read_ecsv(text)
+    if max(map(len, lines)) > _LONGEST_LINE:
+        msg = f"a line of more than {_LONGEST_LINE} characters"
+        raise ValueError(msg)
     # a spreadsheet says so in a first line
     named = re.fullmatch('"?sep=(.)"?', lines[0].strip())
     body = _longest_of_vizier(lines[1:] if named else lines)
@@ -84,6 +89,20 @@ def read_text_table(text: str) -> Table:
     table = _read_columns(names, rows[1 + len(under) :], mark)
     _describe(table, under, mark, lines)
     return table
+
+
+def read_ecsv(text: str) -> Table:
+    """Read a table in ECSV, whose header is YAML.
+
+    Raises
+    ------
+    ValueError
+        If it is no ECSV, or its header would fill the memory.
+    """
+    lines = text.split("\n")
+    header = list(takewhile(lambda line: line.startswith("#"), lines))
+    check_yaml("\n".join(line[2:] for line in header if not line.startswith("# %ECSV")))
+    return Table.read(lines, format="ascii.ecsv")
 
 
 def _longest_of_vizier(lines: Sequence[str]) -> Sequence[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +12,72 @@ if TYPE_CHECKING:
 
     from astropy.io.votable.tree import VOTableFile
     from astropy.table import Table
+
+
+# Memory that rows may take, by what the fields say, and its part for a value of any type.
+_MOST_BYTES, _VALUE = 500_000_000, 16
+# Tags can have prefixes; within a tag there is no <.
+_REMOTE = re.compile(rb"<(?:[\w.-]+:)?STREAM\s[^<]*?\bhref\b")
+_DECLARED = re.compile(rb"<!(ENTITY|ATTLIST|ELEMENT|NOTATION)|<!DOCTYPE[^>]*\[")
+_FIELD = re.compile(rb"<(?:[\w.-]+:)?FIELD\s[^<]*")
+_LENGTHS = re.compile(rb"""\barraysize\s*=\s*["']([^"'<]*)""")
+_ROWS = re.compile(rb"""<(?:[\w.-]+:)?TABLE\s[^<]*?\bnrows\s*=\s*["']\s*(\d+)""")
+_ROW = re.compile(rb"<(?:[\w.-]+:)?TR\b")
+
+
+def parse_votable(content: bytes) -> VOTableFile:
+    """Parse a VOTable that has its rows in it.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file, or answer of a service.
+
+    Raises
+    ------
+    ValueError
+        If its rows are somewhere else (``STREAM href``), which astropy would open, be it a file of this
+        machine or an address; if it declares entities; or if it says to have more rows than it can have.
+    Exception
+        Whatever the parser trips over.
+    """
+    from astropy.io.votable import parse
+
+    _check(content)
+    return parse(io.BytesIO(content))
+
+
+def _check(content: bytes) -> None:
+    # astropy unpacks what is packed, to whatever size
+    if not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        msg = "it is no XML"
+        raise ValueError(msg)
+    # in UTF-16, which expat knows, nothing of this would be found; in all else letters are as here
+    if b"\0" in content[:64] or content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        msg = "it is in UTF-16; save it in UTF-8"
+        raise ValueError(msg)
+    if _REMOTE.search(content):
+        msg = "its rows are elsewhere (STREAM href), and nothing else is opened; save it with its rows"
+        raise ValueError(msg)
+    if _DECLARED.search(content):
+        msg = "it declares entities or elements of its own"
+        raise ValueError(msg)
+    said = max((int(found) for found in _ROWS.findall(content)), default=0)
+    if said > len(content):
+        msg = f"it says that it has {said} rows, in {len(content)} bytes"
+        raise ValueError(msg)
+    rows = max(said, len(_ROW.findall(content)))
+    size = rows * _VALUE * sum(map(_values, _FIELD.findall(content)))
+    if size > _MOST_BYTES:
+        msg = f"its rows would take {size:.3g} bytes"
+        raise ValueError(msg)
+
+
+def _values(field: bytes) -> int:
+    """How many values a field has in each row, at least; of any number, as texts have, one."""
+    found = _LENGTHS.search(field)
+    lengths = re.findall(rb"\d+(?!\d*\*)", found[1]) if found else []
+    return math.prod(map(int, lengths))
 
 
 def votable_to_table(votable: VOTableFile) -> Table:

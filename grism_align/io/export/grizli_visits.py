@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.io.files.names import made_safe
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions import read_exposure, read_keywords
 from grism_align.io.record.file import read_record
@@ -70,7 +71,8 @@ class _Aligned:
     @property
     def product(self) -> str:
         """The name of its visit, by target, program, visit, orientation and filter, as grizli makes it."""
-        target = str(self.primary["TARGNAME"]).replace(" ", "-")
+        # grizli calls files by it
+        target = made_safe(str(self.primary["TARGNAME"]).replace(" ", "-"))
         # program and visit: without the letter of the instrument that HST's programs begin with
         program = self.exposure.program
         visit = self.exposure.visit.removeprefix(program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import warnings
 import zlib
 from contextlib import ExitStack, contextmanager
@@ -10,8 +11,9 @@ from typing import IO, TYPE_CHECKING, cast
 
 from astropy.io import fits
 
+from grism_align.io.files.bounded import GZIP, MOST_EXPOSURE, read_whole
 from grism_align.io.files.cards import mend
-from grism_align.io.files.structure import check_structure
+from grism_align.io.files.structure import check_structure, read_header
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_GZIP = b"\x1f\x8b"
+_START = b"SIMPLE"
 
 
 @contextmanager
@@ -33,8 +35,7 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """
     with ExitStack() as stack:
         try:
-            require_structure(path)
-            stream = stack.enter_context(path.open("rb"))
+            stream = stack.enter_context(plain_stream(path))
             hdus = stack.enter_context(_whole(stream))
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
@@ -46,21 +47,38 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         yield hdus
 
 
-def require_structure(path: Path) -> None:
-    """Refuse a file whose structural keywords are out of range, before astropy counts to one of them.
-
-    A compressed file passes: to read it twice would take too long.
+@contextmanager
+def plain_stream(path: Path) -> Iterator[IO[bytes]]:
+    """Open a FITS file whose structure can be trusted; one that is packed with gzip lies unpacked in memory.
 
     Raises
     ------
     InputError
-        Naming extension and keyword.
+        If structural keywords are out of range, naming extension and keyword, before astropy counts to one of
+        them; or if there is more than an exposure has.
     OSError
         If it can't be opened.
     """
     with path.open("rb") as stream:
-        if stream.read(2) != _GZIP:
-            check_structure(path, stream)
+        is_packed = stream.read(2) == GZIP
+        plain = _unpacked_whole(path) if is_packed else stream
+        plain.seek(0)
+        # of anything else astropy tries whether it is packed in some other way
+        if plain.read(len(_START)) != _START:
+            msg = "it doesn't begin as FITS files do"
+            raise OSError(msg)
+        check_structure(path, plain)
+        plain.seek(0)
+        yield plain
+
+
+def _unpacked_whole(path: Path) -> IO[bytes]:
+    try:
+        return io.BytesIO(read_whole(path, MOST_EXPOSURE))
+    except InputError as error:
+        if error.__cause__ is not None:
+            raise _unreadable(path, error.__cause__) from error
+        raise
 
 
 def _whole(stream: IO[bytes]) -> fits.HDUList:
@@ -88,14 +106,14 @@ def is_fits(path: Path) -> bool:
     """Tell whether a file begins as FITS files do, compressed or not; damaged ones too."""
     try:
         with _unpacked(path) as stream:
-            return stream.read(6) == b"SIMPLE"
+            return stream.read(len(_START)) == _START
     except (OSError, EOFError, zlib.error):
         return False
 
 
 def _unpacked(path: Path) -> IO[bytes]:
     with path.open("rb") as stream:
-        is_packed = stream.read(2) == _GZIP
+        is_packed = stream.read(2) == GZIP
     return cast("IO[bytes]", gzip.open(path)) if is_packed else path.open("rb")
 
 
@@ -109,9 +127,11 @@ def primary_header(path: Path) -> fits.Header:
     """
     try:
         with _unpacked(path) as stream:
-            header = fits.Header.fromfile(stream)
+            header = read_header(path, stream, "the primary header")
             mend(header)
-    except (OSError, EOFError, ValueError, zlib.error, fits.VerifyError) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise _unreadable(path, error) from error
     return header
 

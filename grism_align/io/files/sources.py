@@ -19,6 +19,16 @@ PACKED = ".fz"
 _EXTENSIONS = (".gz", PACKED, ".fits", ".asdf")
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file of a name, which may be one that no file can have: too long, say."""
+    return os.path.isfile(path)  # noqa: PTH113  # that of Path raises then
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is anything of a name, likewise."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def path_of(source: Source) -> Path:
     """Return the file of a source.
 
@@ -68,4 +78,4 @@ def file_of_root(root: str, folder: Path, endings: Sequence[str]) -> Path:
         The best first.
     """
     candidates = (folder / f"{root}{ending}" for ending in endings)
-    return next((path for path in candidates if path.is_file()), folder / root)
+    return next((path for path in candidates if is_file(path)), folder / root)

@@ -25,6 +25,7 @@ _MARK = ".grism_align-"
 
 # Files named in a message.
 _SHOWN = 5
+_ELSEWHERE = "Nothing is written outside: correct the name that leads there"
 
 
 class PartlyReplacedError(OSError):
@@ -83,7 +84,7 @@ class Staging:
         The folder that relative names are of; it is made if need be.
     first, last : collection of Path, optional
         Files that take their names before, and after, all others. These do in the order in which they were
-        asked for.
+        asked for. Their folders are the only ones besides `folder` that anything is written to.
 
     Raises
     ------
@@ -99,6 +100,7 @@ class Staging:
     def __init__(self, folder: Path, *, first: Collection[Path] = (), last: Collection[Path] = ()) -> None:
         self.folder = folder
         self._rank = {**dict.fromkeys(first, -1), **dict.fromkeys(last, 1)}
+        self._homes = {folder.resolve(), *(path.parent.resolve() for path in self._rank)}
         self._hidden: dict[Path, Path] = {}
         self._staged: dict[Path, Path] = {}
         self._lock = Lock()
@@ -115,8 +117,15 @@ class Staging:
         -------
         Path
             Of the same name, so that libraries recognise the format.
+
+        Raises
+        ------
+        OutputError
+            If it is in another folder: a name that came out of a file may lead anywhere.
         """
         final = self.folder / name
+        if final.parent.resolve() not in self._homes:
+            raise OutputError(final, f"it is not in the folder of the products, {self.folder}", _ELSEWHERE)
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
         with self._lock:
@@ -165,13 +174,15 @@ class Staging:
 
 
 @contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `final` that takes its name when the block ends without an error.
 
     Parameters
     ----------
     final : Path
         The file to make or to replace. Its folder is made if need be.
+    mode : int, optional
+        Who may read it; by default, as with the file that is replaced, or as the user has new files.
 
     Yields
     ------
@@ -188,7 +199,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     try:
         with _named_as(final):
             yield temporary
-            temporary.chmod(_mode_of(final))
+            temporary.chmod(_mode_of(final) if mode is None else mode)
             _sync(temporary)
             temporary.replace(final)
     finally:

@@ -5,6 +5,7 @@ astropy trips over wrong ones in many ways, and counts to whatever NAXIS is.
 
 from __future__ import annotations
 
+import io
 import re
 from itertools import count
 from math import prod
@@ -12,19 +13,24 @@ from typing import IO, TYPE_CHECKING
 
 from astropy.io import fits
 
+from grism_align.io.files.bounded import MOST_EXPOSURE
 from grism_align.io.files.cards import Bounds, Cards, mend
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_STRUCTURAL = re.compile(r"BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|EXTVER")
+_STRUCTURAL = re.compile(r"Z?BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|EXTVER|TFIELDS|ZTILE\d+")
 _BLOCK = 2880
 _TYPES = (8, 16, 32, 64, -32, -64)
 # of the FITS standard
 _MOST_AXES = Bounds(0, 999)
 _SIZES = Bounds(0, 1e12)
 _GROUPS = Bounds(1, 1e12)
+_COLUMNS = Bounds(0, 999)
+# Of a header, 36 000 cards, and extensions: more than that no camera's software writes.
+_MOST_BLOCKS, _MOST_EXTENSIONS = 1000, 2000
+_END = re.compile(rb"END {77}")
 
 
 def check_structure(path: Path, stream: IO[bytes]) -> None:
@@ -50,12 +56,44 @@ def check_structure(path: Path, stream: IO[bytes]) -> None:
         if place >= end:
             return
         stream.seek(place)
+        where = f"the header of extension {number}" if number else "the primary header"
+        if number > _MOST_EXTENSIONS:
+            raise InputError(path, f"more than {_MOST_EXTENSIONS} extensions", "Fetch the file again")
         try:
-            header = fits.Header.fromfile(stream)
+            header = read_header(path, stream, where)
         except (OSError, EOFError):
             return
-        where = f"the header of extension {number}" if number else "the primary header"
         place = stream.tell() + _span(_structural(path, header, where))
+
+
+def read_header(path: Path, stream: IO[bytes], where: str) -> fits.Header:
+    """Return the header at which a stream is; astropy would read on for one without end.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the error.
+    stream : file
+        It is behind the header afterwards.
+    where : str
+        Which header it is, for the error.
+
+    Raises
+    ------
+    InputError
+        If it is longer than any.
+    OSError, EOFError
+        If it is none.
+    """
+    blocks = []
+    for _ in range(_MOST_BLOCKS):
+        blocks.append(stream.read(_BLOCK))
+        if len(blocks[-1]) < _BLOCK or any(_END.match(blocks[-1], at) for at in range(0, _BLOCK, 80)):
+            return fits.Header.fromfile(io.BytesIO(b"".join(blocks)))
+        if len(blocks) == 1 and blocks[0][:6] not in (b"SIMPLE", b"XTENSI"):
+            msg = "no header"
+            raise OSError(msg)
+    raise InputError(path, f"{where} has no END among {_MOST_BLOCKS * 36} cards", "Fetch the file again")
 
 
 def _structural(path: Path, header: fits.Header, where: str) -> Cards:
@@ -79,5 +117,22 @@ def _span(cards: Cards) -> int:
         cards.required_whole(name, within) if name in cards.header else default
         for name, default, within in optional
     )
+    if "TFIELDS" in cards.header:
+        cards.required_whole("TFIELDS", _COLUMNS)
+    _check_packed(cards)
     size = abs(bits) // 8 * groups * (extra + prod(sizes)) if axes else 0
     return -(-size // _BLOCK) * _BLOCK
+
+
+def _check_packed(cards: Cards) -> None:
+    """Refuse an image compressed in tiles that unpacks to more than an exposure has."""
+    if "ZNAXIS" not in cards.header:
+        return
+    axes = cards.required_whole("ZNAXIS", _MOST_AXES)
+    for stem in ("ZNAXIS", "ZTILE"):
+        names = [f"{stem}{axis}" for axis in range(1, axes + 1)]
+        sizes = [cards.required_whole(name, _SIZES) for name in names if name in cards.header]
+        size = prod(sizes) * abs(cards.whole("ZBITPIX", 64)) // 8
+        if size > MOST_EXPOSURE:
+            problem = f"{cards.extension} is an image that unpacks to {size:.3g} bytes ({stem}1 and so on)"
+            raise InputError(cards.path, problem, "Fetch the file again")

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.files.sources import file_of_root, root_of
+from grism_align.io.files.sources import exists, file_of_root, root_of
+from grism_align.io.missions.checks import check_exposure
 from grism_align.io.missions.registry import mission_named, mission_of, missions
 from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import InputError
@@ -150,7 +151,9 @@ def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
     """
     opened = _opened(source)
     with _held(opened):
-        return mission_of(opened).read(opened)
+        exposure = mission_of(opened).read(opened)
+    check_exposure(exposure)
+    return exposure
 
 
 def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
@@ -290,6 +293,6 @@ def _source(given: Source | os.PathLike[str] | str) -> Source:
 def _opened(given: Source | os.PathLike[str] | str) -> Source:
     """Return a source; one that is a file must be there."""
     source = _source(given)
-    if isinstance(source, os.PathLike) and not Path(source).exists():
+    if isinstance(source, os.PathLike) and not exists(Path(source)):
         raise InputError(source, "no such file", "Check the path, or fetch the file again")
     return source

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.fits import is_fits
+from grism_align.io.files.sources import is_file
 
 if TYPE_CHECKING:
     from grism_align.values.record import Record
@@ -19,7 +21,7 @@ def changed_exposures(record: Record, folder: Path) -> tuple[str, ...]:
     record : Record
         What was done.
     folder : Path
-        The record's, where products are that are no longer where they were.
+        The record's. Products are looked for there, and then where they were.
 
     Returns
     -------
@@ -31,7 +33,8 @@ def changed_exposures(record: Record, folder: Path) -> tuple[str, ...]:
         if exposure.output is None:
             continue
         written = Path(exposure.output.path)
-        path = written if written.is_file() else folder / written.name
-        if path.is_file() and sha256_of(path) != exposure.output.sha256:
+        path = next((one for one in (folder / written.name, written) if is_file(one)), None)
+        # a record may name any file of the disk: what is no exposure isn't read to its end
+        if path is not None and not (is_fits(path) and sha256_of(path) == exposure.output.sha256):
             changed.append(key)
     return tuple(changed)

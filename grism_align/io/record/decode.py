@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.record.kinds import LayoutError, part_of
+from grism_align.io.record.kinds import part_of
+from grism_align.io.record.layout import LayoutError
 from grism_align.values.record import Record
 
 if TYPE_CHECKING:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import struct
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grism_align.io.files.asdf_bounds import check_asdf
+from grism_align.io.files.bounded import MOST_RECORD, read_whole
 from grism_align.io.files.staging import atomic_path
+from grism_align.io.record.checks import check_record
 from grism_align.io.record.decode import record_from
 from grism_align.io.record.encode import record_tree
-from grism_align.io.record.kinds import LayoutError
+from grism_align.io.record.layout import LayoutError
 from grism_align.io.record.migrations import VERSION_KEY, VersionError, up_to_date
 from grism_align.io.record.schema import ROOT, known_schema
 from grism_align.values.errors import InputError
@@ -57,27 +60,37 @@ def read_record(path: Path | str) -> Record:
     ------
     InputError
         If the file is missing, no ASDF file, not of grism_align, of a layout that this version does not know
-        or doesn't follow it; it names the entry then.
+        or doesn't follow it, or says what can't be: it names the entry then.
     """
-    import asdf
-    import yaml  # type: ignore[import-untyped]
-
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such provenance file", _REMEDY)
+    content = read_whole(path, MOST_RECORD)
     try:
+        check_asdf(content)
         with known_schema() as schema:
-            try:
-                return record_from(_tree(path, schema)[ROOT])
-            except asdf.ValidationError:
-                return _brought_up_to_date(path, _tree(path, None).get(ROOT), schema)
+            record = _record(path, content, schema)
+        check_record(record)
+    except InputError:
+        raise
     except LayoutError as error:
         raise InputError(path, f"doesn't follow the schema ({error})", _REMEDY) from error
-    except (LookupError, OSError, TypeError, ValueError, struct.error, yaml.YAMLError) as error:
+    except Exception as error:
+        # asdf and the converters of its extensions raise whatever they trip over
         raise InputError(path, f"not a readable ASDF file ({_brief(error)})", _REMEDY) from error
+    return record
 
 
-def _tree(path: Path, schema: str | None) -> Any:
+def _record(path: Path, content: bytes, schema: str) -> Record:
+    import asdf
+
+    try:
+        return record_from(_tree(content, schema)[ROOT])
+    except asdf.ValidationError:
+        return _brought_up_to_date(path, _tree(content, None).get(ROOT), schema)
+
+
+def _tree(content: bytes, schema: str | None) -> Any:
     """Return the whole tree of an ASDF file, in memory; checked against a schema where one is given."""
     import asdf
 
@@ -86,7 +99,7 @@ def _tree(path: Path, schema: str | None) -> Any:
         config.validate_on_read = schema is not None
         config.warn_on_failed_conversion = False
         config.lazy_tree = False
-        with asdf.open(path, custom_schema=schema, lazy_load=False, memmap=False) as file:
+        with asdf.open(io.BytesIO(content), custom_schema=schema, lazy_load=False, memmap=False) as file:
             return dict(file.tree)
 
 

@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from grism_align.io.files.builtin import to_builtin
+from grism_align.io.record.agreement import agree
+from grism_align.io.record.checks import check_transform
+from grism_align.io.record.layout import LayoutError
 from grism_align.values.declaration import Declaration, Shape, declarations_of
+from grism_align.values.errors import PlaneMismatchError
 from grism_align.values.failure import FailureCode, Remark, remark_entry, remark_from
 from grism_align.values.transform import LinearTransform
 
@@ -22,32 +26,10 @@ _ARRAY = "tag:stsci.edu:asdf/core/ndarray-1.*"
 _MODEL = "tag:stsci.edu:asdf/transform/compose-1.*"
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 Schema = dict[str, Any]
-
-
-class LayoutError(ValueError):
-    """An entry that is not what its declaration says.
-
-    Parameters
-    ----------
-    problem : str
-        What is wrong with it.
-    place : list of str, optional
-        Its name, and those of what it is inside of.
-    """
-
-    def __init__(self, problem: str, place: list[str] | None = None) -> None:
-        self.problem = problem
-        self.place = place or []
-        super().__init__(problem)
-
-    def __str__(self) -> str:
-        return f"{'.'.join(self.place)}: {self.problem}" if self.place else self.problem
-
-    def inside(self, name: str) -> LayoutError:
-        """Say what the entry is inside of."""
-        self.place.insert(0, name)
-        return self
 
 
 class Kind(ABC):
@@ -241,7 +223,19 @@ class _Part(Kind):
         return {one.name: kind.encode(getattr(value, one.name)) for one, kind in self.fields}
 
     def decode(self, entry: Any) -> Any:
-        return self.type(**self.values(entry))
+        value = self.type(**self.values(entry))
+        self._compare(entry, value)
+        return value
+
+    def _compare(self, entry: Mapping[str, Any], value: Any) -> None:
+        """Refuse entries that contradict those that they follow from, which others may go by."""
+        for one, kind in self.fields:
+            if not one.is_derived:
+                continue
+            told, follows = _decoded(kind, entry[one.name], one.name), getattr(value, one.name)
+            if not agree(told, follows):
+                msg = "it contradicts what it follows from"
+                raise LayoutError(msg).inside(one.name)
 
     def values(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the fields by name; arrays have the lengths that they should share."""
@@ -271,6 +265,14 @@ class _Transform(_Part):
 
     def encode(self, value: Any) -> Any:
         return {**super().encode(value), "model": _sky_model(value)}
+
+    def decode(self, entry: Any) -> Any:
+        value = self.type(**self.values(entry))
+        check_transform(value)
+        if not agree(np.asarray(entry["model"].parameters), _model_parameters(value)):
+            msg = "it contradicts matrix, shift and plane"
+            raise LayoutError(msg, ["model"])
+        return value
 
     def schema(self) -> Schema:
         whole = super().schema()
@@ -311,7 +313,7 @@ def _decoded(kind: Kind, entry: Any, name: str) -> Any:
         return kind.decode(entry)
     except LayoutError as error:
         raise error.inside(name) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, PlaneMismatchError) as error:
         raise LayoutError(str(error)).inside(name) from error
 
 
@@ -396,3 +398,9 @@ def _sky_model(transform: LinearTransform) -> Any:
         | models.Pix2Sky_TAN()
         | models.RotateNative2Celestial(*plane, 180.0)
     )
+
+
+def _model_parameters(transform: LinearTransform) -> NDArray[np.float64]:
+    """Return the parameters of that model, in the order in which it has them."""
+    pole = (transform.plane.ra, transform.plane.dec, 180.0)
+    return np.array([*pole, *transform.matrix.ravel(), *(transform.shift / 3600.0), *pole])

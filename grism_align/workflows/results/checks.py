@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.names import LONGEST_NAME, is_too_long
 from grism_align.io.files.sources import PACKED, path_of
 from grism_align.io.files.sources import file_of as file_of_source
 from grism_align.io.missions import facts_of
@@ -42,6 +43,7 @@ def check_destination(
     """
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    _check_lengths(exposures, destination)
     if destination.headerlets != "none":
         _check_headerlets(exposures)
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
@@ -61,6 +63,15 @@ def check_destination(
     if origin and Path(origin).resolve() == destination.association(exposures.product).resolve():
         problem = "the output association would replace the input's"
         raise OutputError(origin, problem, "Give another output_dir")
+
+
+def _check_lengths(exposures: ExposureSet, destination: Destination) -> None:
+    """Refuse exposures whose names no file can have when they get those of products."""
+    for exposure in exposures.exposures:
+        name = destination.exposure(exposure).name
+        if is_too_long(name):
+            problem = f"its name has {len(name)} letters, and {LONGEST_NAME} bytes is the most for a product"
+            raise OutputError(exposure.source, problem, "Give it a shorter one")
 
 
 def _check_headerlets(exposures: ExposureSet) -> None:

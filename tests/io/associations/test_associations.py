@@ -229,7 +229,6 @@ def test_a_line_with_odd_columns(tmp_path):
 def test_plain_list(tmp_path, monkeypatch):
     touch(tmp_path / "data", *NAMES, "ib6o23ruq_flc.fits", "ib6o23rzq_flt.fits", "a,b_flt.fits")
     asn_table(tmp_path / "data" / "ib6o23010_asn.fits", [("IB6O23RZQ", "EXP-DTH", True)])
-    monkeypatch.setenv("FIELD_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path / "data")
     listing = tmp_path / "lists" / "field_asn.txt"
     listing.parent.mkdir()
@@ -237,7 +236,7 @@ def test_plain_list(tmp_path, monkeypatch):
         "# our field",
         f"  {tmp_path}/data/{NAMES[0]}  # first",
         "",
-        f"$FIELD_DATA/{NAMES[1]}",
+        f"{tmp_path}/data/{NAMES[1]}",
         "../data/IB6O23RUQ",
         "ib6o23010_asn.fits",  # from the current folder
         "a,b_flt.fits",
@@ -246,6 +245,21 @@ def test_plain_list(tmp_path, monkeypatch):
     found = read_association(listing)
     assert found.product == "field"
     assert names_of(found) == [*NAMES, "ib6o23ruq_flc.fits", "ib6o23rzq_flt.fits", "a,b_flt.fits"]
+
+
+def test_variables_are_those_of_the_command_line(tmp_path, monkeypatch):
+    """A file that has one in a name would have what it holds, a secret say, in products."""
+    touch(tmp_path / "data", NAMES[0])
+    monkeypatch.setenv("FIELD_DATA", str(tmp_path / "data"))
+    name = f"${{FIELD_DATA}}/{NAMES[0]}"
+    assert names_of(read_association(name)) == [NAMES[0]]
+    members = [{"expname": name}]
+    (tmp_path / "list.txt").write_text(name)
+    (tmp_path / "a.json").write_text(json.dumps({"products": [{"name": "a", "members": members}]}))
+    for path in (tmp_path / "list.txt", tmp_path / "a.json"):
+        with pytest.raises(AssociationError) as caught:
+            read_association(path)
+        assert "${FIELD_DATA}" in caught.value.problem
 
 
 def test_folder_takes_the_best_file_of_each_exposure(tmp_path):

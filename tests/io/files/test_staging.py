@@ -150,7 +150,8 @@ def test_each_folder_has_its_hidden_folder(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "a", "old")
-    with Staging(tmp_path / "one") as out:
+    targets = [tmp_path / name / "a" for name in ("one", "two", "new")]
+    with Staging(tmp_path / "one", last=targets) as out:
         for name in ("one", "two", "new"):
             path = out.path(tmp_path / name / "a")
             assert path.parent.parent == tmp_path / name
@@ -198,6 +199,22 @@ def test_what_others_write_appears_with_the_rest_or_not_at_all(tmp_path, pool):
     assert texts(tmp_path) == {"a": "theirs", "b": "theirs", "c": "ours"}
 
 
+@pytest.mark.parametrize("name", ["../victim", "sub/victim", "/tmp/victim", "../one/../victim"])
+def test_nothing_is_written_to_another_folder(tmp_path, name):
+    (tmp_path / "one").mkdir()
+    with pytest.raises(OutputError), Staging(tmp_path / "one", last=[tmp_path / "two" / "a"]) as out:
+        out.path(name)
+    assert names(tmp_path) == ["one"]
+
+
+def test_a_folder_that_is_reached_through_a_link_is_the_same(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "link").symlink_to("one")
+    with Staging(tmp_path / "link") as out:
+        out.path(tmp_path / "one" / "a").write_text("a")
+    assert texts(tmp_path / "one") == {"a": "a"}
+
+
 # --- errors ---
 
 
@@ -210,8 +227,8 @@ def test_errors_name_the_file_that_was_to_be(tmp_path):
         out.path("a").read_text()
     assert caught.value.filename == str(tmp_path / "a")
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileExistsError, match="file"), Staging(tmp_path) as out:
-        out.path("file/a")
+    with pytest.raises(FileExistsError, match="file"), Staging(tmp_path / "file") as out:
+        out.path("a")
     with pytest.raises(FileNotFoundError, match="elsewhere"), Staging(tmp_path) as out:
         (out.folder / "elsewhere").read_text()
     assert names(tmp_path) == ["file", "folder"]

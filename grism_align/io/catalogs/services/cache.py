@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.catalogs.services.cones import CENTRE_DECIMALS
+from grism_align.io.catalogs.text_tables import read_ecsv
+from grism_align.io.files.bounded import MOST_CATALOG, read_whole
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.region import Cone
 from grism_align.values.sphere import separation
@@ -122,7 +124,9 @@ class Cache:
         text = io.StringIO()
         table.write(text, format="ascii.ecsv")
         try:
-            with atomic_path(path) as temporary:
+            # what was asked, of whom, is nobody else's business
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with atomic_path(path, mode=0o600) as temporary:
                 temporary.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
         except OSError as error:
             logger.warning("%s is not kept: %s", path, error)
@@ -138,11 +142,8 @@ class Cache:
         return sorted(holding, key=lambda item: (item[1] != cone, item[1].radius, item[0].name))
 
     def _read(self, path: Path) -> CacheEntry | None:
-        from astropy.table import Table
-
         try:
-            text = gzip.decompress(path.read_bytes()).decode()
-            table = Table.read(text.splitlines(), format="ascii.ecsv")
+            table = read_ecsv(read_whole(path, MOST_CATALOG).decode())
             about = table.meta["grism_align_cache"]
             words = [str(about[key]) for key in ("mirror", "url", "query", "date")]
             table["ra"], table["dec"]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.catalogs.roles import UNITS
+from grism_align.io.files.bounded import MOST_TEXT, read_whole
+from grism_align.values.addresses import LOGINS, has_login, without_login
 from grism_align.values.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ _MIRROR_KEYS = {
     "max_radius": float,
     "row_limit": int,
     "trust_overflow": bool,
+    "hosts": list,
 }
 _COLUMN_KEYS = {
     "adql": str,
@@ -134,6 +137,8 @@ class Mirror:
         Of the largest cone that it takes.
     row_limit : int, optional
         The most rows that it ever sends.
+    hosts : tuple of str
+        Hosts besides that of `url` that it may send to.
     trust_overflow : bool
         Whether its word that an answer was cut short can be trusted; if not, the number of rows tells.
     """
@@ -148,6 +153,7 @@ class Mirror:
     max_radius: float | None = None
     row_limit: int | None = None
     trust_overflow: bool = True
+    hosts: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -279,8 +285,10 @@ def known_services(settings: ServiceSettings) -> str:
 def _pointed(service: Service, url: str | None) -> Service:
     if not url:
         return service
+    parameter = "service_url"
+    if has_login(url):
+        raise SettingsError(parameter, without_login(url), LOGINS)
     if not _is_address(url):
-        parameter = "service_url"
         raise SettingsError(parameter, url, _ADDRESS)
     # What is known of the first mirror's limits does not hold there.
     only = replace(
@@ -290,6 +298,7 @@ def _pointed(service: Service, url: str | None) -> Service:
         max_radius=None,
         row_limit=None,
         trust_overflow=True,
+        hosts=(),
     )
     return replace(service, mirrors=(only,), endpoint=only.url)
 
@@ -303,11 +312,10 @@ def _plain(name: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    content = read_whole(path, MOST_TEXT)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(path, f"can't be read ({error.strerror})", "Name a TOML file of services") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(content.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(path, f"no TOML ({error})", _SEE) from error
 
 
@@ -354,6 +362,8 @@ def _mirror(where_at: str, entry: Any, columns: dict[str, Any], where: str, path
     for key in ("url", "table"):
         if not given.get(key):
             raise InputError(path, f"{where_at} has no {key}", _SEE)
+    if has_login(given["url"]):
+        raise InputError(path, f"{where_at}.url is {without_login(given['url'])!r}: {LOGINS}", _SEE)
     if not _is_address(given["url"]):
         raise InputError(path, f"{where_at}.url is {given['url']!r}: {_ADDRESS}", _SEE)
     own = entry.get("columns", {})
@@ -369,7 +379,8 @@ def _mirror(where_at: str, entry: Any, columns: dict[str, Any], where: str, path
         raise InputError(path, f"{where_at}.mode is {given['mode']!r}", f"It may be {', '.join(_MODES)}")
     if given.get("max_radius", 1.0) <= 0.0:
         raise InputError(path, f"{where_at}.max_radius is {given['max_radius']:g}", "Give it in deg")
-    named = {"name": given["url"], "where": where, **given, "url": given["url"].rstrip("/")}
+    given["hosts"] = tuple(map(str, given.get("hosts", ())))
+    named = {"name": given["url"].rstrip("/"), "where": where, **given, "url": given["url"].rstrip("/")}
     return _with_a_usable_cone(Mirror(columns=made, **named), where_at, path)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
+import os
 import re
 import threading
 import time
@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.catalogs.services.http import RETRIED, TimedSession
+from grism_align.io.catalogs.services.http import RETRIED, AnswerError, Hosts, TimedSession
+from grism_align.io.files.bounded import MB
 from grism_align.values.errors import (
     CatalogServiceError,
     ServiceAnswerError,
@@ -42,6 +43,12 @@ _POLL, _LONGEST_POLL = 0.1, 5.0
 _TIDY = 5.0
 
 _LONGEST_MESSAGE = 300
+
+#: Bytes of an answer at most: so many, and for each row.
+_LEAST_ANSWER, _ROW = 32 * MB, 1000
+
+#: Environment variable with the login for an endpoint of the user's own.
+LOGIN = "GRISM_ALIGN_LOGIN"
 
 # Filters of warnings belong to the whole program.
 _FILTERS = threading.Lock()
@@ -77,6 +84,13 @@ class _Question:
     @property
     def service(self) -> str:
         return self.mirror.label
+
+    @property
+    def hosts(self) -> Hosts:
+        """Where its requests may go; the login of the environment is for an address that the user named."""
+        mirror = self.mirror
+        login = os.environ.get(LOGIN, "") if mirror.name == mirror.url else ""
+        return Hosts(mirror.url, (*mirror.hosts, *self.settings.service_hosts), login)
 
     @property
     def maxrec(self) -> int:
@@ -173,15 +187,16 @@ def _wait_for(job: Any, session: TimedSession, ask: _Question) -> None:
 
 def _table_of(answer: requests.Response, ask: _Question, cut_short: type[TooManyRowsError]) -> Table:
     """Return the table of an answer, or the error that it is."""
-    from astropy.io.votable import parse
     from pyvo.dal.exceptions import DALQueryError
     from pyvo.dal.tap import TAPResults
+
+    from grism_align.io.catalogs.votables import parse_votable
 
     if answer.status_code in RETRIED:
         raise ServiceUnreachableError(ask.catalog, _status_problem(answer, ask))
     try:
         with _quietly():
-            votable = parse(io.BytesIO(answer.content))
+            votable = parse_votable(answer.content)
             results = TAPResults(votable, url=answer.url)
             table = results.to_table()
     except DALQueryError:
@@ -216,7 +231,9 @@ def _session(
     import requests
     from pyvo.dal.exceptions import DALAccessError, DALQueryError
 
-    with TimedSession(ask.settings.timeout, ask.settings.retries) as session:
+    settings = ask.settings
+    most = _LEAST_ANSWER + _ROW * settings.max_rows
+    with TimedSession(settings.timeout, settings.retries, ask.hosts, most) as session:
         try:
             yield session
         except DALQueryError as error:
@@ -249,6 +266,8 @@ def _access_error(error: Any, ask: _Question, late: type[CatalogServiceError]) -
 def _request_error(error: Exception, ask: _Question, late: type[CatalogServiceError]) -> CatalogServiceError:
     import requests
 
+    if isinstance(error, AnswerError):
+        return ServiceAnswerError(ask.catalog, f"{ask.service}: {error}")
     if isinstance(error, requests.Timeout) and not isinstance(error, requests.ConnectTimeout):
         return late(ask.catalog, f"{ask.service}: no answer within {ask.settings.timeout:g} s")
     if isinstance(error, requests.exceptions.ChunkedEncodingError):

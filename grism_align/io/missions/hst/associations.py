@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import warnings
-import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
+from grism_align.io.files.bounded import MB, read_start
 from grism_align.io.files.cards import Cards, mend
-from grism_align.io.files.fits import is_fits, require_structure
+from grism_align.io.files.fits import is_fits, one_line
 from grism_align.io.files.sources import file_of_root, path_of
+from grism_align.io.files.structure import check_structure
 from grism_align.io.missions.hst.facts import FACTS
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError, InputError
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 # Keys of associations, and where HST's primary header has them.
 _HEADER = {"asn_id": "ASN_ID", "program": "PROPOSID", "target": "TARGNAME"}
+
+# A table of some hundred exposures has 20 kB; what has more is something else.
+_MOST = 4 * MB
 
 
 def read_association(source: Source) -> Association | None:
@@ -43,9 +48,10 @@ def read_association(source: Source) -> Association | None:
         If a FITS file can't be read.
     """
     path = path_of(source)
-    if not is_fits(path):
+    content = read_start(path, _MOST, AssociationError) if is_fits(path) else None
+    if content is None:
         return None
-    with _opened(path) as hdus:
+    with _opened(path, content) as hdus:
         table = _table(hdus)
         if table is None:
             return None
@@ -90,16 +96,16 @@ def _table(hdus: fits.HDUList) -> fits.BinTableHDU | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
+def _opened(path: Path, content: bytes) -> Iterator[fits.HDUList]:
     """Open the file for reading; whatever the format's reader trips over is an AssociationError."""
     try:
         # A truncated exposure is warned of here; who reads its headers says so in an error.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyUserWarning)
-            require_structure(path)
-            with fits.open(path) as hdus:
+            check_structure(path, io.BytesIO(content))
+            with fits.open(io.BytesIO(content)) as hdus:
                 yield hdus
     except InputError as error:
         raise AssociationError(path, error.problem, error.remedy) from error
-    except (OSError, EOFError, ValueError, TypeError, LookupError, zlib.error, fits.VerifyError) as error:
-        raise AssociationError(path, f"no readable FITS file: {error}", "Fetch it again") from error
+    except Exception as error:
+        raise AssociationError(path, f"no readable FITS file: {one_line(error)}", "Fetch it again") from error

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from grism_align.io.files.asdf_bounds import check_asdf
 from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.staging import temporary_folder
 from grism_align.io.missions.jwst.headers import cards_of_file
@@ -108,12 +111,20 @@ def _tree(path: Path, hdus: fits.HDUList) -> dict[str, Any]:
     except ImportError as error:
         raise not_installed(path, error) from error
     try:
+        _check_tree(hdus)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dict(asdf_in_fits.open(hdus).tree)
     except Exception as error:
         # asdf trips over damaged trees in many ways
         raise InputError(path, f"its ASDF extension can't be read ({one_line(error)})", _AGAIN) from error
+
+
+def _check_tree(hdus: fits.HDUList) -> None:
+    """Refuse metadata that would open other files, or be larger than they seem."""
+    for hdu in hdus:
+        if hdu.name == "ASDF":
+            check_asdf(np.asarray(hdu.data).tobytes(), sources="fits:")
 
 
 def not_installed(source: object, error: ImportError) -> InputError:
@@ -135,6 +146,8 @@ def opened_model(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise not_installed(path, error) from error
     try:
+        with open_fits(path) as hdus:
+            _check_tree(hdus)
         with _quiet():
             model = datamodels.open(path)
     except Exception as error:

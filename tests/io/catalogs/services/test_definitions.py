@@ -193,7 +193,7 @@ def test_mistakes_in_a_users_file(tmp_path, text, says):
 
 
 def test_a_users_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="can't be read"):
+    with pytest.raises(InputError, match="no such file"):
         load_services(ServiceSettings(services=str(tmp_path / "none.toml")))
 
 

@@ -1,0 +1,379 @@
+"""What hostile files are given to: each reader and each command, with what else it needs."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import _hostile as hostile
+import numpy as np
+
+from grism_align.cli import main as command
+from grism_align.simulation import case_a, simulate
+from grism_align.values.errors import GrismAlignError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Rng = np.random.Generator
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+from tap_responder import Answer, TapResponder, stars, votable
+
+_TABLES = {"csv": "ascii.csv", "ecsv": "ascii.ecsv", "fits": "fits", "xml": "votable", "txt": "ascii.basic"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input.
+
+    Parameters
+    ----------
+    kind, target : str
+        What it is and what it is given to.
+    name : str
+        What an error must name.
+    work : callable
+        Gives it; returns the exit code.
+    """
+
+    kind: str
+    target: str
+    name: str
+    work: Callable[[], int]
+
+
+@dataclass
+class Arena:
+    """The folders of an attack, with good files of every kind.
+
+    Parameters
+    ----------
+    folder : Path
+        Of all.
+    keep : Path or None
+        Where good files are, or will be; made anew without one.
+    """
+
+    folder: Path
+    keep: Path | None = None
+    addresses: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Arena:
+        self.good = (self.keep or self.folder / "good").resolve()
+        self.inputs, self.output, self.victim, self.home, self.cache = (
+            self.folder / name for name in ("in", "out", "victim", "home", "cache")
+        )
+        if not (self.good / "out").is_dir():
+            _make_good_files(self.good)
+        self.held = ExitStack()
+        self.server = self.held.enter_context(TapResponder())
+        self.addresses = [f"127.0.0.1', {self.server.url.split(':')[2].split('/')[0]})"]
+        self.home.mkdir()
+        os.environ |= {"HOME": str(self.home), "GRISM_ALIGN_CACHE": str(self.cache), "SECRET": "victim/x"}
+        os.environ |= {"MPLCONFIGDIR": str(self.home), "TMPDIR": str(self.home), "no_proxy": "127.0.0.1"}
+        os.chdir(self.home)
+        _import_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.held.close()
+
+    def refresh(self) -> None:
+        """Put good files in place of those that an input has spoilt."""
+        for name in (self.inputs, self.output, self.victim, self.cache):
+            shutil.rmtree(name, ignore_errors=True)
+        shutil.copytree(self.good / "in", self.inputs)
+        self.output.mkdir()
+        self.victim.mkdir()
+        for name in ("x", "x.asdf", "x_flt.fits", "x_cat.ecsv", "rows.bin", "x_provenance.asdf"):
+            (self.victim / name).write_text("secret")
+
+    def state(self) -> dict[Path, tuple[int, int, int]]:
+        """Return size, time and node of each file that nothing may change."""
+        paths = (path for folder in (self.inputs, self.victim) for path in folder.rglob("*"))
+        found = {path: path.lstat() for path in paths}
+        return {path: (one.st_size, one.st_mtime_ns, one.st_ino) for path, one in found.items()}
+
+    def spoilt(self, name: str, content: bytes) -> Path:
+        """Write an input."""
+        path = self.inputs / name
+        path.write_bytes(content)
+        return path
+
+    def product(self, name: str) -> bytes:
+        """Return a product of the run that made the good files."""
+        return (self.good / "out" / name).read_bytes()
+
+
+def _make_good_files(folder: Path) -> None:
+    """Simulate two visits, align them, and write their catalog in all formats."""
+    from grism_align.steps.pipeline import GrismAlignPipeline
+
+    truth = simulate(case_a("wfc3_ir", 100, n_pairs=1, n_visits=2), folder / "in", np.random.default_rng(1))
+    (folder / "tables").mkdir()
+    stars = truth.catalog[:200]
+    for ending, form in _TABLES.items():
+        stars.write(folder / "tables" / f"stars.{ending}", format=form)
+    GrismAlignPipeline.call(
+        str(folder / "in"),
+        output_dir=str(folder / "out"),
+        configure_log=False,
+        steps={"absolute_align": {"catalog": str(folder / "tables" / "stars.ecsv")}},
+    )
+    _write_parquet(stars, folder / "tables" / "stars.parquet")
+
+
+def _write_parquet(table: Any, path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({name: np.asarray(table[name]).tolist() for name in table.colnames}), path)
+
+
+def _import_all() -> None:
+    """Import what most targets need, so that it is in memory before each fork."""
+    import asdf  # noqa: F401
+    import matplotlib.font_manager  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import pyvo  # noqa: F401
+
+    import grism_align.io.export.grizli_visits
+    import grism_align.io.report
+    import grism_align.steps.pipeline
+    import grism_align.workflows.reapply
+    import grism_align.workflows.user_shifts  # noqa: F401
+    from grism_align.io.record.file import read_record  # noqa: F401
+
+
+def _read(function: Callable[[], object]) -> Callable[[], int]:
+    """Do what a reader is for; say its error as commands do."""
+
+    def work() -> int:
+        try:
+            function()
+        except GrismAlignError as error:
+            print(error)
+            return 1
+        return 0
+
+    return work
+
+
+def _run(*words: object) -> Callable[[], int]:
+    return lambda: command([str(word) for word in words])
+
+
+def _pipeline(arena: Arena, source: Path, **parameters: Any) -> Callable[[], int]:
+    from grism_align.steps.pipeline import GrismAlignPipeline
+
+    def align() -> None:
+        GrismAlignPipeline.call(
+            str(source), output_dir=str(arena.output), configure_log=False, report=False, **parameters
+        )
+
+    return _read(align)
+
+
+def _chosen(rng: Rng, targets: dict[str, tuple[float, Callable[[], int]]]) -> tuple[str, Callable[[], int]]:
+    """Choose a target, the quick ones more often."""
+    weights = np.array([weight for weight, _ in targets.values()])
+    name = list(targets)[int(rng.choice(len(targets), p=weights / weights.sum()))]
+    return name, targets[name][1]
+
+
+def _exposure(rng: Rng, arena: Arena) -> Case:
+    from grism_align.io.missions import read_corrections, read_exposure, read_instrument, read_pixels
+
+    is_product = rng.random() < 0.4
+    name = f"idem0{int(rng.integers(1, 3))}a{int(rng.integers(1, 3))}q_flt.fits"
+    good = arena.product(name) if is_product else (arena.inputs / name).read_bytes()
+    (arena.inputs / name).unlink()
+    ending = "" if rng.random() < 0.8 else (".gz" if rng.random() < 0.5 else ".fz")
+    path = arena.spoilt(name + ending, hostile.fits_file(rng, good))
+    table = arena.spoilt("t.csv", b"visit,dra,ddec\nidem01,0.1,0.1\nidem02,0.1,0.1\n")
+    record = arena.good / "out" / "in_provenance.asdf"
+    targets = {
+        "read": (6, _read(lambda: list(read_pixels(read_exposure(path))))),
+        "instrument": (2, _read(lambda: read_instrument(path))),
+        "corrections": (2, _read(lambda: read_corrections(path))),
+        "check": (3, _run("check", arena.inputs)),
+        "associate": (2, _run("associate", arena.inputs, "-o", arena.output / "a_asn.json")),
+        "undo": (3, _run("undo", path, "--output_dir", arena.output)),
+        "shift": (1, _run("shift", table, path, "--output_dir", arena.output, "--headerlets", "file")),
+        "apply": (1, _run("apply", record, path, "--output_dir", arena.output)),
+        "pipeline": (0.3, _pipeline(arena, arena.inputs, steps={"visit_mosaic": {"skip": False}})),
+    }
+    target, work = _chosen(rng, targets)
+    return Case("exposure", target, "idem0", work)
+
+
+def _record(rng: Rng, arena: Arena) -> Case:
+    import asdf
+
+    name = "in_provenance.asdf"
+    if rng.random() < 0.5:
+        with asdf.open(arena.good / "out" / name, lazy_load=False, memmap=False) as file:
+            content = hostile.record(rng, dict(file.tree))
+    else:
+        content = hostile.asdf_file(rng, arena.product(name), arena.victim)
+    return _of_record(rng, arena, arena.spoilt(name, content))
+
+
+def _of_record(rng: Rng, arena: Arena, path: Path) -> Case:
+    from grism_align.io.record.file import read_record
+
+    files = [arena.inputs / f"idem0{n}a{k}q_flt.fits" for n in (1, 2) for k in (1, 2)]
+    if rng.random() < 0.3:
+        files = [arena.good / "out" / file.name for file in files]
+    page = ("report", path, "-o", arena.output / "r.html", "--regions", arena.output)
+    targets = {
+        "read": (4, _read(lambda: read_record(path))),
+        "report": (2, _run(*page)),
+        "apply": (3, _run("apply", path, *files, "--output_dir", arena.output, "--rebase")),
+        "grizli-visits": (2, _run("grizli-visits", path, "-o", arena.output / "visits.yaml")),
+        "catalog": (2, _catalog(path)),
+    }
+    target, work = _chosen(rng, targets)
+    return Case("record", target, "_provenance.asdf" if target != "apply" else "i", work)
+
+
+def _catalog(path: Path) -> Callable[[], int]:
+    from grism_align.io.catalogs.candidates import catalog_sources
+    from grism_align.values.settings import ReferenceSettings, ServiceSettings
+
+    return _read(lambda: catalog_sources(ReferenceSettings(catalog=str(path)), ServiceSettings()))
+
+
+def _table(rng: Rng, arena: Arena) -> Case:
+    from grism_align.io.catalogs.recorded import exposures_behind
+    from grism_align.io.catalogs.sources import read_source_catalog
+
+    ending = ("csv", "ecsv", "txt", "fits", "parquet")[int(rng.integers(5))]
+    content = (arena.good / "tables" / f"stars.{ending}").read_bytes()
+    if rng.random() < 0.2 and ending == "ecsv":
+        content = arena.product("idem01a1q_cat.ecsv")
+    name = f"stars.{ending}" if rng.random() < 0.7 else "stars.cat"
+    path = arena.spoilt(name, content)
+    if ending == "parquet":
+        hostile.Parquet().written(rng, content, path)
+    elif ending == "fits":
+        path.write_bytes(hostile.fits_file(rng, content))
+    elif ending == "ecsv" and rng.random() < 0.2:
+        lines = content.decode().split("\n")
+        lines.insert(2, "# meta:\n#   x:\n" + hostile.yaml_bomb("#     ").rstrip("\n"))
+        path.write_text("\n".join(lines))
+    else:
+        path.write_bytes(hostile.text_table(rng, content))
+    targets = {
+        "catalog": (6, _catalog(path)),
+        "behind": (1, _read(lambda: exposures_behind(path))),
+        "sources": (2, _read(lambda: read_source_catalog(path))),
+        "shift": (2, _run("shift", path, arena.inputs, "--output_dir", arena.output)),
+        "pipeline": (0.1, _pipeline(arena, arena.inputs, steps={"absolute_align": {"catalog": str(path)}})),
+    }
+    target, work = _chosen(rng, targets)
+    return Case("table", target, name, work)
+
+
+def _votable(rng: Rng, arena: Arena) -> Case:
+    content = hostile.votable(rng, (arena.good / "tables" / "stars.xml").read_bytes(), arena.victim)
+    path = arena.spoilt("stars.xml", content)
+    return Case("votable", "catalog", path.name, _catalog(path))
+
+
+def _service(rng: Rng, arena: Arena) -> Case:
+    """Give an answer of a service, and have it send elsewhere."""
+    good = votable(stars(3, ra=150.1, dec=2.2))
+    headers = (
+        {},
+        {"Location": "http://localhost:9/x"},
+        {"Location": f"file://{arena.victim}/x"},
+        {"Location": "//127.0.0.2/x"},
+        {"Content-Encoding": "gzip"},
+        {"Content-Encoding": "gzip, gzip"},
+        {"Content-Encoding": "br"},
+        {"Retry-After": "99999999999999999999"},
+        {"Content-Length": "99999999999"},
+    )[int(rng.integers(9))]
+    body = hostile.votable(rng, good, arena.victim)
+    if "Content-Encoding" in headers:
+        body = hostile.gzip_of_zeros(rng, body, 800) if rng.random() < 0.3 else gzip.compress(body)
+    status = (200, 200, 301, 302, 303, 307, 500, 503, 400)[int(rng.integers(9))]
+    arena.server.answer(Answer(body, status=status, headers=headers))
+    words = ("--service_url", arena.server.url, "--timeout", "4", "--retries", "0", "--refresh")
+    return Case("service", "fetch-catalog", "", _run("fetch-catalog", arena.inputs, *words))
+
+
+def _association(rng: Rng, arena: Arena) -> Case:
+    from grism_align.io.associations import read_association
+
+    names = [path.name for path in sorted(arena.inputs.glob("*.fits"))]
+    if rng.random() < 0.5:
+        for file in ("in_provenance.asdf", "idem01a1q_cat.ecsv", "idem02a1q_cat.ecsv"):
+            arena.spoilt(file, arena.product(file))
+        path = arena.spoilt("x_asn.json", hostile.association(rng, arena.product("in_asn.json")))
+    else:
+        path = arena.spoilt("x.txt", hostile.listing(rng, names))
+    targets = {
+        "read": (5, _read(lambda: read_association(path))),
+        "check": (3, _run("check", path)),
+        "associate": (2, _run("associate", path, "-o", arena.output / "a_asn.json")),
+        "pipeline": (0.3, _pipeline(arena, path)),
+    }
+    target, work = _chosen(rng, targets)
+    return Case("association", target, "", work)
+
+
+def _settings(rng: Rng, arena: Arena) -> Case:
+    """Give a grism configuration, a file of services, one of parameters, or an entry of the cache."""
+    from grism_align.io.catalogs.services import find_service, load_services
+    from grism_align.io.catalogs.services.cache import Cache
+    from grism_align.io.grism_configs import read_trace_configs
+    from grism_align.values.region import Cone
+    from grism_align.values.settings import ServiceSettings
+
+    good = {
+        "configuration": b"GFILTER G141\nBEAMA 15 196\nDYDX_A_0 1.9 0.0\nDYDX_A_1 0.01\nXOFF_A 0\nYOFF_A 0\n",
+        "services": b'[X.columns]\nra = "ra"\ndec = "dec"\n[[X.mirrors]]\nurl = "http://a.b/"\ntable = "t"\n',
+        "cache": gzip.compress(arena.product("in_refcat.ecsv")),
+    }
+    kind = list(good)[int(rng.integers(3))]
+    damaged = good[kind]
+    content = hostile.bytes_of(rng, damaged) if rng.random() < 0.9 else hostile.gzip_of_zeros(rng, damaged)
+    path = arena.spoilt("x.file", content)
+    if kind == "configuration":
+        return Case("settings", kind, path.name, _read(lambda: read_trace_configs([str(path)])))
+    if kind == "services":
+        settings = ServiceSettings(services=str(path))
+        return Case("settings", kind, path.name, _read(lambda: load_services(settings)))
+
+    def look() -> None:
+        service, cone = find_service("GAIADR3", ServiceSettings()), Cone(150.0, 2.0, 0.1)
+        assert service is not None
+        cache = Cache(service, ServiceSettings())
+        cache.folder.mkdir(parents=True)
+        cache.path(cone).write_bytes(content)
+        cache.find(cone)
+
+    return Case("settings", kind, "", _read(look))
+
+
+#: What makes an input of each kind; exposures and records, of which most is read, come twice.
+KINDS: dict[str, Callable[[Rng, Arena], Case]] = {
+    "exposure": _exposure,
+    "record": _record,
+    "table": _table,
+    "association": _association,
+    "exposures": _exposure,
+    "votable": _votable,
+    "records": _record,
+    "service": _service,
+    "settings": _settings,
+}
