@@ -11,6 +11,7 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any
 
+from grism_align.values.addresses import LOGINS, has_login, without_login
 from grism_align.values.errors import SettingsError
 from grism_align.values.outcome import ReservationKind
 
@@ -109,12 +110,15 @@ class Settings:
     Raises
     ------
     SettingsError
-        If a value is out of bounds.
+        If a value is out of bounds, or an address with a login in it.
     """
 
     def __post_init__(self) -> None:
         for parameter in parameters_of(type(self)):
-            parameter.check(getattr(self, parameter.name))
+            value = getattr(self, parameter.name)
+            if isinstance(value, str) and has_login(value):
+                raise SettingsError(parameter.name, without_login(value), LOGINS)
+            parameter.check(value)
 
 
 @dataclass(frozen=True)

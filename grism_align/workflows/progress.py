@@ -25,9 +25,13 @@ def track(names: Collection[str], label: str) -> Iterator[str]:
     """
     if sys.stderr.isatty():
         yield from _bar(names, label)
-        return
+    else:
+        yield from _told(names, label, logging.INFO)
+
+
+def _told(names: Collection[str], label: str, level: int) -> Iterator[str]:
     for number, name in enumerate(names, start=1):
-        logger.info("%s %s (%d of %d)", label, name, number, len(names))
+        logger.log(level, "%s %s (%d of %d)", label, name, number, len(names))
         yield name
 
 
@@ -35,8 +39,15 @@ def _bar(names: Collection[str], label: str) -> Iterator[str]:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    with logging_redirect_tqdm(), tqdm(total=len(names), desc=label, unit="exposure", leave=False) as bar:
-        for name in names:
+    redirected = logging_redirect_tqdm([logging.root] if _is_on_console(logging.root) else [])
+    with redirected, tqdm(total=len(names), desc=label, unit="exposure", leave=False) as bar:
+        for name in _told(names, label, logging.DEBUG):
             bar.set_postfix_str(name)
             yield name
             bar.update()
+
+
+def _is_on_console(one: logging.Logger) -> bool:
+    """Tell whether messages are written where the bar is, by a handler that knows of none."""
+    streams = {sys.stdout, sys.stderr}
+    return any(isinstance(each, logging.StreamHandler) and each.stream in streams for each in one.handlers)

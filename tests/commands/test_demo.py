@@ -67,3 +67,12 @@ def test_demo_of_jwst(instrument, tmp_path, capsys):
     assert {name.split("_")[-1] for name in inputs} == {"cal.fits", "assignwcsstep.fits"}
     found = re.search(r"Largest error left ([\d.]+) mas, relative to each other ([\d.]+) mas", printed)
     assert max(map(float, found.groups())) < 3
+
+
+@pytest.mark.parametrize("options", [["--seed", "-1"], ["--output_dir", "file/x"]])
+def test_a_demo_that_can_not_be_made(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert main(["demo", *options]) != 0
+    assert options[1] in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -219,7 +219,10 @@ def _most_comparable(stay: Sequence[Exposure], exposure: Exposure) -> Exposure:
 
 def _acquisition(exposure: Exposure, exposures: Sequence[Exposure]) -> list[Exposure]:
     """Find the exposures of one's guide-star acquisition in the order of time, each once."""
-    unique = {each.key: each for each in exposures if _one_acquisition(each, exposure)}
+    # of a damaged header not even its own roll may be known
+    unique = {
+        each.key: each for each in exposures if each.key == exposure.key or _one_acquisition(each, exposure)
+    }
     return sorted(unique.values(), key=_by_time)
 
 

@@ -40,7 +40,6 @@ def check_transform(transform: LinearTransform) -> None:
     LayoutError
         Naming the entry of it.
     """
-    check_plane(transform.plane)
     covariance = transform.covariance
     with np.errstate(all="ignore"):
         stretch = np.linalg.svd(transform.matrix, compute_uv=False)
@@ -104,7 +103,6 @@ def _names(record: Record) -> Iterator[tuple[Iterable[str], str]]:
 
 
 def _check_exposure(exposure: ExposureRecord) -> None:
-    check_plane(exposure.plane)
     times = (exposure.start, exposure.end, exposure.exposure_time)
     if not np.isfinite(times).all() or exposure.end < exposure.start or exposure.exposure_time < 0:
         _fail(

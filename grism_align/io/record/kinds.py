@@ -15,12 +15,12 @@ import numpy as np
 
 from grism_align.io.files.builtin import to_builtin
 from grism_align.io.record.agreement import agree
-from grism_align.io.record.checks import check_transform
+from grism_align.io.record.checks import check_plane, check_transform
 from grism_align.io.record.layout import LayoutError
 from grism_align.values.declaration import Declaration, Shape, declarations_of
 from grism_align.values.errors import PlaneMismatchError
 from grism_align.values.failure import FailureCode, Remark, remark_entry, remark_from
-from grism_align.values.transform import LinearTransform
+from grism_align.values.transform import LinearTransform, TangentPlane
 
 _ARRAY = "tag:stsci.edu:asdf/core/ndarray-1.*"
 _MODEL = "tag:stsci.edu:asdf/transform/compose-1.*"
@@ -260,6 +260,15 @@ class _Part(Kind):
         }
 
 
+class _Plane(_Part):
+    """A tangent plane, which is one of the sky."""
+
+    def decode(self, entry: Any) -> Any:
+        value = super().decode(entry)
+        check_plane(value)
+        return value
+
+
 class _Transform(_Part):
     """A transform, also as a model of astropy."""
 
@@ -331,7 +340,7 @@ def part_of(cls: type) -> _Part:
     cls : type
         The class.
     """
-    made = _Transform if issubclass(cls, LinearTransform) else _Part
+    made = _SPECIAL.get(cls, _Part)
     return made(cls, tuple((one, kind_of(one)) for one in declarations_of(cls)))
 
 
@@ -383,6 +392,9 @@ def _plain_kind(hint: type[Any]) -> Kind:
         return part_of(cast("Any", hint))
     msg = f"values of type {hint} can't be put on record"
     raise TypeError(msg)
+
+
+_SPECIAL: dict[type, type[_Part]] = {LinearTransform: _Transform, TangentPlane: _Plane}
 
 
 def _sky_model(transform: LinearTransform) -> Any:

@@ -285,10 +285,8 @@ def known_services(settings: ServiceSettings) -> str:
 def _pointed(service: Service, url: str | None) -> Service:
     if not url:
         return service
-    parameter = "service_url"
-    if has_login(url):
-        raise SettingsError(parameter, without_login(url), LOGINS)
     if not _is_address(url):
+        parameter = "service_url"
         raise SettingsError(parameter, url, _ADDRESS)
     # What is known of the first mirror's limits does not hold there.
     only = replace(

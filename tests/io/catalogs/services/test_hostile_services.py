@@ -88,7 +88,7 @@ def test_answers_that_are_not_taken(server, answer):
 def test_an_address_with_a_login_is_refused_without_telling_it(server, tmp_path):
     url = server.url.replace("//", f"//joe:{SECRET}@")
     with pytest.raises(SettingsError) as caught:
-        find_service("GAIADR3", settings(service_url=url))
+        settings(service_url=url)
     assert SECRET not in str(caught.value)
     text = f'[MINE]\n[MINE.columns]\nra="ra"\ndec="dec"\n[[MINE.mirrors]]\nurl="{url}"\ntable="t"\n'
     (tmp_path / "mine.toml").write_text(text)

@@ -1,0 +1,108 @@
+"""What is shown on a terminal, and what is kept in the log file."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+
+import pytest
+
+from grism_align.commands.console import LogFile, Loudness, told_on_terminal
+from grism_align.values.errors import OutputError
+from grism_align.values.words import FOR_FILE
+from grism_align.workflows.progress import track
+
+OURS = logging.getLogger("grism_align.somewhere")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def _said():
+    for name in track(["a", "b", "c"], "Measuring"):
+        OURS.info("measured %s", name)
+    OURS.info("for the file", extra=FOR_FILE)
+    OURS.warning("mind the gap")
+    logging.getLogger("other").warning("of others")
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_each_message_is_shown_once(stream, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
+    with told_on_terminal(Loudness(logging.INFO)):
+        _said()
+    shown = sys.stderr.getvalue()
+    for name in "abc":
+        assert shown.count(f"measured {name}") == 1
+    assert shown.count("warning: mind the gap") == 1
+    assert "for the file" not in shown
+    assert "of others" not in shown
+
+
+def test_progress_without_a_bar_is_a_line_for_each_kind_of_work(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with told_on_terminal(Loudness(logging.INFO)):
+        for label in ("Measuring", "Writing"):
+            list(track(["a", "b", "c"], label))
+    assert sys.stderr.getvalue().splitlines() == ["Measuring a (1 of 3)", "Writing a (1 of 3)"]
+
+
+@pytest.mark.parametrize(
+    ("loudness", "n"), [(Loudness(logging.WARNING), 1), (Loudness(logging.INFO, True), 9)]
+)
+def test_quiet_and_verbose(monkeypatch, loudness, n):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with told_on_terminal(loudness):
+        _said()
+    assert len(sys.stderr.getvalue().splitlines()) == n
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_the_file_has_everything(tmp_path, monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream())
+    log = LogFile()
+    with log.listening(["align", "x y.fits"]):
+        OURS.debug("before there is a folder")
+        log.open(tmp_path / "x_align.log")
+        _said()
+        logging.getLogger("stpipe.step").info("of stpipe")
+    text = (tmp_path / "x_align.log").read_text()
+    for said in (
+        "grism-align align 'x y.fits'",
+        "before there is a folder",
+        "Measuring b (2 of 3)",
+        "for the file",
+        "mind the gap",
+        "of others",
+        "of stpipe",
+    ):
+        assert text.count(said) == 1
+
+
+def test_an_error_is_in_the_file(tmp_path):
+    log = LogFile()
+
+    def fail():
+        with log.listening(["align"]):
+            log.open(tmp_path / "x.log")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert "Traceback" in (tmp_path / "x.log").read_text()
+
+
+def test_nothing_is_written_where_nothing_is_opened(tmp_path):
+    with LogFile().listening(["align"]):
+        OURS.info("said")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_can_not_be_written(tmp_path):
+    (tmp_path / "x.log").mkdir()
+    log = LogFile()
+    with pytest.raises(OutputError, match=r"x\.log"), log.listening(["align"]):
+        log.open(tmp_path / "x.log")
