@@ -7,16 +7,17 @@ source or of an exposure, and asks that. `grism_align.values.mission.Mission` sa
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.identity import identity_of, unchanged, with_sum
-from grism_align.io.files.sources import exists, file_of_root, path_of, root_of
+from grism_align.io.files.sources import exists, file_of, file_of_root, root_of
 from grism_align.io.missions.checks import check_exposure
 from grism_align.io.missions.registry import mission_named, mission_of, missions
+from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import ChangedError, InputError
 from grism_align.values.mission import HeaderletWanted
 from grism_align.values.source import FileSource
@@ -140,7 +141,8 @@ def read_instrument(source: Source | os.PathLike[str] | str) -> str:
         If it can't be read, or is of no mission that is known.
     """
     opened = _opened(source)
-    return mission_of(opened).instrument(opened)
+    with _held(opened):
+        return mission_of(opened).instrument(opened)
 
 
 def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
@@ -164,7 +166,7 @@ def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
     opened = _opened(source)
     if isinstance(opened, FileSource):
         opened = replace(opened, identity=identity_of(opened))
-    with _unchanged(opened):
+    with _held(opened), _unchanged(opened):
         exposure = mission_of(opened).read(opened)
     check_exposure(exposure)
     return exposure
@@ -185,15 +187,16 @@ def identified(exposure: Exposure) -> Exposure:
 
 
 def file_sum(exposure: Exposure) -> str:
-    """Return the SHA-256 of the file that an exposure was read from.
+    """Return the SHA-256 of the file that an exposure was read from; empty for an open model.
 
     Raises
     ------
     ChangedError
         If the file is no longer that.
     """
-    known = _known(exposure.source)
-    path = path_of(exposure.source)
+    known, path = _known(exposure.source), file_of(exposure.source)
+    if path is None:
+        return ""
     return sha256_of(path) if known is None else with_sum(path, known).sha256
 
 
@@ -421,6 +424,11 @@ def _read_once(source: Source, target: Source, known: Identity | None) -> Iterat
     else:
         with unchanged(str(source), known):
             yield
+
+
+def _held(source: Source) -> AbstractContextManager[Any]:
+    """Have a model of a library open for the block: on disk each opening takes a second."""
+    return source.opened() if isinstance(source, ModelSource) else nullcontext()
 
 
 def _mission(exposure: Exposure) -> Mission:

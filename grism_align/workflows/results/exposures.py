@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.catalogs.sources import write_source_catalog
+from grism_align.io.files.sources import file_of
 from grism_align.io.missions import file_sum, flag_cosmic_rays, solution_name, write_exposure
 from grism_align.values.mission import HeaderletWanted, WcsLabel
 from grism_align.values.record import FilePair, FileRecord
@@ -107,7 +108,7 @@ def write_exposures(
     OSError
         If one can't be written.
     """
-    labels = _labels(exposures)
+    labels = labels_of(exposures)
 
     def job(exposure: Exposure) -> _Job:
         fit, catalog = exposures.fit(exposure.key), exposures.catalogs.get(exposure.key)
@@ -150,10 +151,11 @@ def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | 
     before, after = sums
     target = destination.exposure(exposure)
     output = None if after is None else FileRecord(str(target), after)
-    return FilePair(FileRecord(str(exposure.source), before), output)
+    path = file_of(exposure.source)
+    return FilePair(FileRecord(exposure.source.name if path is None else str(path), before), output)
 
 
-def _labels(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLabel]:
+def labels_of(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLabel]:
     """Return what headers say of a fit: one name in all exposures of a mission tied to one catalog."""
     absolute = exposures.absolute
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
