@@ -5,16 +5,24 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.algorithms.absolute.source_list import solved_sources
+from grism_align.io.files.checksums import file_record
+from grism_align.io.files.sources import is_file
+from grism_align.io.files.staging import atomic_path, output_errors
 from grism_align.io.missions import undo_exposure, write_exposure
 from grism_align.io.models.open_models import ModelSource, mark_failed
+from grism_align.io.record.file import write_record
 from grism_align.values.errors import GrismAlignError
+from grism_align.values.record import FilePair, FileRecord
 from grism_align.values.sphere import separation
 from grism_align.workflows.load import load
 from grism_align.workflows.results.exposures import labels_of
+from grism_align.workflows.results.record import aligned_sources, make_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +103,34 @@ def hand_back(exposures: ExposureSet, models: Models, *, in_place: bool) -> Any:
         mark_failed(ModelSource(out, index, models.names[index], ""))
     out.keep(_of_sources(exposures, targets))
     return out.given
+
+
+def write_record_of(exposures: ExposureSet, folder: str, path: Path) -> None:
+    """Put on record what was found of open models.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        Of the models, with the solutions found.
+    folder : str
+        Where the files are that the models were read from; empty where that is not known.
+    path : Path
+        The record to write.
+
+    Raises
+    ------
+    OutputError
+        If it can't be written.
+    """
+    files = {one.key: FilePair(_origin(one, folder)) for one in exposures.exposures}
+    sources = aligned_sources(solved_sources(exposures), None)
+    with output_errors(path.parent), atomic_path(path) as temporary:
+        write_record(temporary, make_record(exposures, files, sources))
+
+
+def _origin(exposure: Exposure, folder: str) -> FileRecord:
+    path = Path(folder) / exposure.source.name
+    return file_record(path.resolve()) if folder and is_file(path) else FileRecord(exposure.source.name, "")
 
 
 def _sources(exposures: ExposureSet, models: Models) -> dict[str, ModelSource]:
