@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from grism_align.io.files.checksums import file_record
 from grism_align.io.missions import file_source
 from grism_align.io.missions.hst.facts import TELESCOPE
 from grism_align.values.association import Association
@@ -18,7 +19,6 @@ from grism_align.values.record import Activity, FilePair
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Governed, Residuals
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 from grism_align.values.transform import LinearTransform, TangentPlane
-from tests.support.file_records import file_record
 
 PLANE = TangentPlane(34.02, -5.0)
 GAIA = ("Gaia 1", "Gaia 22", "Gaia 333")

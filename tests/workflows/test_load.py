@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from grism_align.io.catalogs.sources import write_source_catalog
+from grism_align.io.files.checksums import file_record
 from grism_align.io.record.file import write_record
 from grism_align.values.catalog import SourceCatalog
 from grism_align.values.errors import AssociationError, InputError
@@ -17,7 +18,6 @@ from grism_align.workflows.load import load, peek_instrument
 from grism_align.workflows.results.record import make_record
 from tests.support.associations import write_exposure
 from tests.support.fields import apart, edited, grid
-from tests.support.file_records import file_record
 
 DIRECT, GRISM = "direct_image", "science"
 

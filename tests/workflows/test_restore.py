@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grism_align.io.files.checksums import file_record
 from grism_align.io.missions import file_source
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import EarlierRecord, FilePair
 from grism_align.values.solution import AlignmentSolution
 from grism_align.workflows.restore import restore
 from grism_align.workflows.results.record import make_record
-from tests.support.file_records import file_record
 from tests.support.recorded_fields import PIXELS, file_of, inputs, mas_apart, recorded_field, with_outputs
 
 

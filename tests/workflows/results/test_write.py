@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from grism_align.io.catalogs.recorded import exposures_behind
 from grism_align.io.catalogs.reference import read_reference_catalog
-from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.checksums import file_record, sha256_of
 from grism_align.io.missions import file_source
 from grism_align.io.record.file import read_record
 from grism_align.values.catalog import ReferenceCatalog, SkySource, SourceCatalog, astrometric_covariance
@@ -31,7 +31,6 @@ from grism_align.workflows.results.write import write_results
 from tests.support.associations import write_exposure
 from tests.support.executors import HERE
 from tests.support.fields import wcs_apart
-from tests.support.file_records import file_record
 from tests.support.governed import governed
 from tests.support.residuals import star_residuals
 from tests.support.strategies import assert_same
