@@ -23,8 +23,8 @@ _LARGEST = 0.5  # pixels, of a step
 _SCATTER = np.array([0.01, 0.003])
 # What all spectra of an exposure have in common beyond that, as they are sampled at one phase of the pixels.
 _SAMPLING = np.array([0.01, 0.004])
-# A spectrum's variance is as much larger as its own pulls say, and as many more of one, and grows by this power
-# of that: what is far off has less weight than Student's distribution leaves it.
+# A spectrum's variance is as much larger as its own pulls say, and as many more of one, to this power: what
+# is far off has less weight than Student's distribution leaves it.
 _PRIOR_PULLS, _POWER = 3.0, 1.5
 _ITERATIONS = 4
 _LEAST_LEFT = 0.2
