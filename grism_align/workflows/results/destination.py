@@ -11,8 +11,8 @@ from grism_align.io.files.sources import PACKED, path_of
 from grism_align.io.files.staging import output_errors, temporary_folder
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
-from grism_align.workflows.results.pipeline_associations import pipeline_associations
 from grism_align.values.tables import TABLES
+from grism_align.workflows.results.pipeline_associations import pipeline_associations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,7 +232,7 @@ class Destination:
         if self.with_regions:
             paths += [self.folder / f"{each.key}.reg" for each in exposures.direct]
         of_pipelines = pipeline_associations(exposures, {each.key: "" for each in exposures.exposures})
-        return tuple([*paths, *(self.folder / name for name in of_pipelines)])
+        return (*paths, *(self.folder / name for name in of_pipelines))
 
 
 def destination_for(
