@@ -7,11 +7,17 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from grism_align.io.associations import apply_association, is_selection, read_association
+from grism_align.io.associations import (
+    apply_association,
+    association_of,
+    is_selection,
+    read_association,
+)
 from grism_align.io.files.names import safe_name
 from grism_align.io.missions import read_exposure, read_instrument
+from grism_align.io.models.open_models import Models, models_of
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
@@ -32,7 +38,7 @@ PathLike = str | os.PathLike[str]
 
 
 def load(
-    source: PathLike | Sequence[PathLike],
+    source: PathLike | Sequence[PathLike] | Models,
     *,
     with_results: bool = True,
     bad_input: str = "auto",
@@ -42,8 +48,8 @@ def load(
 
     Parameters
     ----------
-    source : path-like or sequence of path-like
-        An association in any form that `read_association` takes, or exposure files.
+    source : path-like, sequence of path-like or Models
+        An association in any form that `read_association` takes, exposure files, or open models.
     with_results : bool, optional
         Read the catalogs and the record that the association names, for a run that goes on from them; there
         must be a direct exposure then. Else each exposure has the WCS of its file, and no fit.
@@ -64,7 +70,8 @@ def load(
         If a file can't be used and is not left out, or if none can; it names the file, what is wrong and
         what to do.
     """
-    whole = without_named(read_association(source), exclude)
+    listed = association_of(source) if isinstance(source, Models) else read_association(source)
+    whole = without_named(listed, exclude)
     read = {member.source: _read(member.source) for member in whole.exposures}
     usable = [each for each in read.values() if not isinstance(each, InputError)]
     bad = {path: each for path, each in read.items() if isinstance(each, InputError)}
@@ -95,11 +102,12 @@ def _read(source: Source) -> Exposure | InputError:
 
 
 def _may_leave_out(
-    settings: FailureSettings, source: PathLike | Sequence[PathLike], usable: Sequence[Exposure]
+    settings: FailureSettings, source: PathLike | Sequence[PathLike] | Models, usable: Sequence[Exposure]
 ) -> bool:
     """Tell whether an exposure that can't be used is left out; what was named by hand is of one visit."""
     if settings.bad_input == "auto":
-        return is_selection(source) or len({exposure.visit for exposure in usable}) > 1
+        is_found = not isinstance(source, Models) and is_selection(source)
+        return is_found or len({exposure.visit for exposure in usable}) > 1
     return settings.bad_input == "leave_out"
 
 
@@ -160,17 +168,18 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     return restore(loaded, EarlierRecord(str(path), read_record(path)))
 
 
-def peek_instrument(source: object) -> str | None:
+def peek_instrument(source: Any) -> str | None:
     """Return the instrument of the first direct exposure, from as few headers as possible.
 
     Returns None for input that can't be read: the error comes from `load`, with its reason.
     """
     if isinstance(source, ExposureSet):
         return source.direct[0].instrument
-    if not isinstance(source, str | os.PathLike | list | tuple):
-        return None
     try:
-        members = read_association(source).exposures
+        models = models_of(source)
+        if models is None and not isinstance(source, str | os.PathLike | list | tuple):
+            return None
+        members = (read_association(source) if models is None else association_of(models)).exposures
     except GrismAlignError:
         return None
     for member in sorted(members, key=lambda member: member.exptype.lower() != "direct_image"):

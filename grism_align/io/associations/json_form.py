@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from grism_align.io.associations.files import check_product_name, located
-from grism_align.io.files.sources import path_of
+from grism_align.io.files.sources import file_of
 from grism_align.io.missions import file_source, root_name
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
 from grism_align.values.errors import AssociationError
@@ -169,8 +169,9 @@ def _governors_by_member(members: Sequence[Member]) -> tuple[Member, ...]:
 
 
 def _member_layout(member: Member, folder: Path) -> dict[str, Any]:
+    path = file_of(member.source)
     known: dict[str, Any] = {
-        "expname": _written(path_of(member.source), folder),
+        "expname": member.source.name if path is None else _written(path, folder),
         "exptype": member.exptype,
         "group_id": member.group_id,
         "direct": list(member.governors),

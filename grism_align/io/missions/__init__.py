@@ -7,12 +7,14 @@ source or of an exposure, and asks that. `grism_align.values.mission.Mission` sa
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.sources import exists, file_of_root, root_of
 from grism_align.io.missions.checks import check_exposure
 from grism_align.io.missions.registry import mission_named, mission_of, missions
+from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import InputError
 from grism_align.values.mission import HeaderletWanted
 from grism_align.values.source import FileSource
@@ -130,7 +132,8 @@ def read_instrument(source: Source | os.PathLike[str] | str) -> str:
         If it can't be read, or is of no mission that is known.
     """
     opened = _opened(source)
-    return mission_of(opened).instrument(opened)
+    with _held(opened):
+        return mission_of(opened).instrument(opened)
 
 
 def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
@@ -147,7 +150,8 @@ def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
         If it can't be read or used, or is of no mission that is known.
     """
     opened = _opened(source)
-    exposure = mission_of(opened).read(opened)
+    with _held(opened):
+        exposure = mission_of(opened).read(opened)
     check_exposure(exposure)
     return exposure
 
@@ -268,6 +272,11 @@ def undo_exposure(source: Source | os.PathLike[str], target: Source | os.PathLik
     """
     opened = _opened(source)
     return mission_of(opened).undo(opened, _source(target))
+
+
+def _held(source: Source) -> AbstractContextManager[Any]:
+    """Have a model of a library open for the block: on disk each opening takes a second."""
+    return source.opened() if isinstance(source, ModelSource) else nullcontext()
 
 
 def _mission(exposure: Exposure) -> Mission:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.files.names import LONGEST_NAME, is_too_long
 from grism_align.io.files.sources import PACKED, path_of
+from grism_align.io.files.sources import file_of as file_of_source
 from grism_align.io.missions import facts_of
 from grism_align.values.errors import InputError, OutputError
 
@@ -51,7 +52,8 @@ def check_destination(
         _check_plain(exposures)
         return
     folder = destination.folder.resolve()
-    inside = [e.source for e in exposures.exposures if path_of(e.source).resolve().parent == folder]
+    files = {each.source: file_of_source(each.source) for each in exposures.exposures}
+    inside = [source for source, path in files.items() if path and path.resolve().parent == folder]
     if inside:
         problem = f"it is the folder of the input {inside[0].name}, which would be replaced"
         raise OutputError(
