@@ -134,10 +134,13 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         """
         _refuse_logins(self.get_pars())  # which stpipe logs
         # stpipe makes it too, and says less where it can't
+        self._written = None
         self._models = _models_in(inputs)
         with new_folder(self.output_dir), ExitStack() as self._held:
             self.executor = self._chosen_executor(inputs, self._held)
             result = super().run(*inputs)
+            # that knows the files as they are
+            result = self._written or result
             if self._models is not None and isinstance(result, ExposureSet):
                 from grism_align.workflows.in_memory import hand_back
 
@@ -282,10 +285,22 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             # mosaics of an earlier run were saved, or are no more
             exposures = replace(exposures, parameter_file=used, mosaics=())
         if self.saves:
+            exposures = self._claimed(exposures, given)
             exposures = continued(exposures, self.destination(exposures))
         if not isinstance(given, ExposureSet):
             tell_of_products(exposures)
         return exposures
+
+    def _claimed(self, exposures: ExposureSet, given: Any) -> ExposureSet:
+        """Return the set under its product's name, when no other run writes its files, and as it is then."""
+        from grism_align.workflows.results.claims import claim_results
+
+        def again() -> ExposureSet | None:
+            return None if isinstance(given, ExposureSet) else self._loaded(given)
+
+        if self._held is None:
+            return exposures
+        return claim_results(exposures, self.destination(exposures), self._held, again)
 
     def _loaded(self, given: Any) -> ExposureSet:
         """Return the set that files are of, with `input_dir`, as stpipe users expect it."""

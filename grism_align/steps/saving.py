@@ -41,6 +41,7 @@ class SavingStep(Step):
     #: Who writes the exposures.
     executor: Executor
     _held: ExitStack | None = None
+    _written: ExposureSet | None = None
 
     #: Whether the result is a message; else whoever runs it tells of it, and logs that have everything do.
     tells_result = True
@@ -94,7 +95,7 @@ class SavingStep(Step):
             from grism_align.workflows.results.write import write_results
 
             destination = self.destination(result)
-            write_results(result, destination, self.executor)
+            self._written = write_results(result, destination, self.executor)
             where = None if self.tells_result else FOR_FILE
             logger.info("Results are in %s", destination.folder, extra=where)
             if destination.with_report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,13 @@ from grism_align.io.associations import (
     read_association,
 )
 from grism_align.io.files.names import safe_name
-from grism_align.io.missions import read_exposure, read_instrument
+from grism_align.io.missions import identified, read_exposure, read_instrument
 from grism_align.io.models.open_models import Models, models_of
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
 from grism_align.workflows.left_out import leave_out, without_named
+from grism_align.workflows.workers import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +43,7 @@ def load(
     source: PathLike | Sequence[PathLike] | Models,
     *,
     with_results: bool = True,
+    with_sums: bool = True,
     bad_input: str = "auto",
     exclude: Sequence[str] = (),
 ) -> ExposureSet:
@@ -53,6 +56,9 @@ def load(
     with_results : bool, optional
         Read the catalogs and the record that the association names, for a run that goes on from them; there
         must be a direct exposure then. Else each exposure has the WCS of its file, and no fit.
+    with_sums : bool, optional
+        Take the SHA-256 of each file, which is to be the same to the end of the run. Not needed to look at
+        headers.
     bad_input : str, optional
         What becomes of an exposure that can't be used, as in `FailureSettings`: it is left out, with its
         reason in `ExposureSet.left_out`, or all are refused.
@@ -69,6 +75,8 @@ def load(
     InputError
         If a file can't be used and is not left out, or if none can; it names the file, what is wrong and
         what to do.
+    ChangedError
+        If a file changes meanwhile.
     """
     listed = association_of(source) if isinstance(source, Models) else read_association(source)
     whole = without_named(listed, exclude)
@@ -79,7 +87,7 @@ def load(
     left_out = leave_out(bad.values(), refuse=not (may_leave_out and usable))
     association = whole.without(bad)
     label = association.origin or "list of exposures"
-    exposures = apply_association(usable, association)
+    exposures = apply_association(_identified(usable) if with_sums else usable, association)
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
     loaded = ExposureSet(
@@ -99,6 +107,12 @@ def _read(source: Source) -> Exposure | InputError:
         return read_exposure(source)
     except InputError as error:
         return error
+
+
+def _identified(exposures: Sequence[Exposure]) -> list[Exposure]:
+    """Take the SHA-256 of each file: threads do, as disks and networks answer many at once."""
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return list(pool.map(identified, exposures))
 
 
 def _may_leave_out(

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.input_wcs import input_difference
-from grism_align.io.files.checksums import file_record, sha256_of
+from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.claims import claimed
 from grism_align.io.files.sources import file_of, path_of
-from grism_align.io.missions import distortion_models
+from grism_align.io.missions import distortion_models, file_sum
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import Rebased
@@ -152,7 +153,7 @@ def plan_reapplication(
 
 def _as_it_is(exposure: Exposure) -> FileRecord:
     path = file_of(exposure.source)
-    return FileRecord(exposure.source.name, "") if path is None else file_record(path)
+    return FileRecord(exposure.source.name if path is None else str(path), file_sum(exposure))
 
 
 def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, int]) -> Activity:
@@ -180,11 +181,12 @@ def write_reapplication(plan: Reapplication, destination: Destination, executor:
         If an output would replace an input, or the record by one that lacks some of its exposures, or can't
         be written.
     """
-    if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
-        _check_replaceable(plan, destination)
-    check_destination(plan.exposures, destination)
-    if not (destination.in_place and plan.is_done):
-        write_results(plan.exposures, destination, executor)
+    with claimed(destination.files(plan.exposures)):
+        if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
+            _check_replaceable(plan, destination)
+        check_destination(plan.exposures, destination)
+        if not (destination.in_place and plan.is_done):
+            write_results(plan.exposures, destination, executor)
 
 
 def _check_replaceable(plan: Reapplication, destination: Destination) -> None:

@@ -17,6 +17,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load
 from grism_align.workflows.results.checks import check_destination
+from grism_align.workflows.results.claims import claimed_results
 from grism_align.workflows.results.write import write_results
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def plan_shifts(
     return UserShifts(table, exposures, kept)
 
 
-def write_shifts(plan: UserShifts, destination: Destination, executor: Executor) -> None:
+def write_shifts(plan: UserShifts, destination: Destination, executor: Executor) -> ExposureSet:
     """Write the exposures that are corrected, an association of all, and the record.
 
     Parameters
@@ -112,21 +113,32 @@ def write_shifts(plan: UserShifts, destination: Destination, executor: Executor)
     executor : Executor
         Writes the exposures.
 
+    Returns
+    -------
+    ExposureSet
+        As they were written, under the name of their product.
+
     Raises
     ------
     GrismAlignError
-        If an output would replace an input or an earlier record, or can't be written.
+        If an output would replace an input or an earlier record, can't be written, or is written by another
+        run.
     """
-    record = destination.provenance(plan.exposures.product)
-    if destination.in_place and record.exists():
+    with claimed_results(plan.exposures, destination) as exposures:
+        if destination.in_place:
+            _refuse_record(destination.provenance(exposures.product))
+        check_destination(exposures, destination)
+        return write_results(exposures, destination, executor)
+
+
+def _refuse_record(record: Path) -> None:
+    if record.exists():
         problem = "it tells how the files came to be as they are, and would be replaced"
         remedy = (
             f"A run in place that was cut short is finished by: grism-align apply {record} FILES --in_place; "
             "else move the record away, or give another --output_dir for the new one"
         )
         raise OutputError(record, problem, remedy)
-    check_destination(plan.exposures, destination)
-    write_results(plan.exposures, destination, executor)
 
 
 def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.files.sources import PACKED, path_of
-from grism_align.io.files.staging import output_errors, temporary_folder
+from grism_align.io.files.staging import output_errors
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
 from grism_align.values.tables import TABLES
@@ -61,6 +62,22 @@ class Destination:
         if self.in_place:
             return path_of(exposure.source).resolve()
         return self.folder / exposure.source.name.removesuffix(PACKED)
+
+    def files(self, exposures: ExposureSet) -> tuple[Path, ...]:
+        """Return the files that may be written or replaced, so far as others could write them too.
+
+        Parameters
+        ----------
+        exposures : ExposureSet
+            What is written.
+
+        Returns
+        -------
+        tuple of Path
+            Of all products with the product's name, the record stands for the others.
+        """
+        own = (name(one) for one in exposures.exposures for name in (self.exposure, self.catalog))
+        return (self.provenance(exposures.product), self.report(exposures.product), *own)
 
     def association(self, product: str) -> Path:
         """Return the output association.
@@ -307,5 +324,5 @@ def waiting_room(destination: Destination) -> Iterator[Path]:
     with ExitStack() as held:
         with output_errors(destination.folder):
             destination.folder.mkdir(parents=True, exist_ok=True)
-            room = held.enter_context(temporary_folder(destination.folder))
+            room = held.enter_context(hidden_folder(destination.folder))
         yield room

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.catalogs.sources import write_source_catalog
-from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import file_of
-from grism_align.io.missions import flag_cosmic_rays, solution_name, write_exposure
+from grism_align.io.missions import file_sum, flag_cosmic_rays, solution_name, write_exposure
 from grism_align.values.mission import HeaderletWanted, WcsLabel
 from grism_align.values.record import FilePair, FileRecord
 from grism_align.workflows.results.detections import with_sky
@@ -141,8 +140,7 @@ def _write(job: _Job) -> tuple[str, str | None]:
             write_source_catalog(on_sky, path)
     done = job.correction
     if done is None:
-        file = file_of(job.exposure.source)
-        return "" if file is None else sha256_of(file), None
+        return file_sum(job.exposure), None
     digests = write_exposure(job.exposure, done.fit, done.path, done.label, done.headerlet)
     if not done.cosmic_rays:
         return digests.input, digests.output
