@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 from grism_align.io.associations import (
     apply_association,
     association_of,
+    is_by_exposure,
     is_selection,
+    of_same_visits,
     read_association,
 )
 from grism_align.io.files.names import safe_name
-from grism_align.io.missions import identified, read_exposure, read_instrument
+from grism_align.io.files.sources import path_of
+from grism_align.io.missions import file_source, identified, read_exposure, read_instrument
 from grism_align.io.models.open_models import Models, models_of
+from grism_align.values.association import Member
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError
+from grism_align.values.exposure import Exposure
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
 from grism_align.workflows.left_out import leave_out, without_named
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
 
     from grism_align.values.association import Association
     from grism_align.values.catalog import SourceCatalog
-    from grism_align.values.exposure import Exposure
     from grism_align.values.source import Source
 
 
@@ -96,10 +100,30 @@ def load(
     if not with_results:
         return loaded
     _check_kinds(exposures, association)
+    if not loaded.direct and is_by_exposure(association.header):
+        loaded = _with_direct_beside(loaded)
+        by_source = {exposure.source: exposure for exposure in loaded.exposures}
+        exposures = tuple(by_source[member.source] for member in loaded.association.exposures)
     if not loaded.direct:
         remedy = "Add the direct images; grism exposures have no sources to align"
         raise AssociationError(label, "it has no direct exposure that can be used", remedy)
     return _with_earlier_results(_with_catalogs(loaded, exposures))
+
+
+def _with_direct_beside(loaded: ExposureSet) -> ExposureSet:
+    """Return the set with the direct exposures of the same visits that lie beside its grism exposures.
+
+    A pipeline's association of a grism exposure has none.
+    """
+    files = [path_of(exposure.source) for exposure in loaded.exposures]
+    found = [_read(file_source(path)) for path in of_same_visits(files)]
+    direct = [one for one in found if isinstance(one, Exposure) and one.is_direct]
+    if direct:
+        logger.info("%d direct exposures of the same visits lie beside, and are taken", len(direct))
+    members = (*loaded.association.members, *(Member(one.source, "science") for one in direct))
+    ordered = sorted((*loaded.exposures, *direct), key=lambda one: (one.start, one.key))
+    association = replace(loaded.association, members=members)
+    return replace(loaded, exposures=tuple(ordered), association=association)
 
 
 def _read(source: Source) -> Exposure | InputError:

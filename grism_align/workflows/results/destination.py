@@ -13,6 +13,7 @@ from grism_align.io.files.staging import output_errors
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
 from grism_align.values.tables import TABLES
+from grism_align.workflows.results.pipeline_associations import pipeline_associations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,7 +247,8 @@ class Destination:
             paths += [self._headerlet_file(each) for each in exposures.exposures]
         if self.with_regions:
             paths += [self.folder / f"{each.key}.reg" for each in exposures.direct]
-        return tuple(paths)
+        of_pipelines = pipeline_associations(exposures, {each.key: "" for each in exposures.exposures})
+        return (*paths, *(self.folder / name for name in of_pipelines))
 
 
 def destination_for(
