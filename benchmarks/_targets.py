@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import importlib.util
 import os
 import pickle
 import shutil
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -82,7 +84,9 @@ class Arena:
         os.environ |= {"HOME": str(self.home), "GRISM_ALIGN_CACHE": str(self.cache), "SECRET": "victim/x"}
         os.environ |= {"MPLCONFIGDIR": str(self.home), "TMPDIR": str(self.home), "no_proxy": "127.0.0.1"}
         os.chdir(self.home)
-        _import_all()
+        self.output.mkdir()
+        _warm_up(self)
+        gc.freeze()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,6 +141,8 @@ def _make_good_files(folder: Path) -> None:
         steps={"absolute_align": {"catalog": str(folder / "tables" / "stars.ecsv")}},
     )
     _write_parquet(stars, folder / "tables" / "stars.parquet")
+    if importlib.util.find_spec("jwst"):
+        simulate(case_a("niriss", 128, n_pairs=1, n_visits=1), folder / "jwst", np.random.default_rng(1))
 
 
 def _write_parquet(table: Any, path: Path) -> None:
@@ -146,19 +152,34 @@ def _write_parquet(table: Any, path: Path) -> None:
     parquet.write_table(pa.table({name: np.asarray(table[name]).tolist() for name in table.colnames}), path)
 
 
-def _import_all() -> None:
-    """Import what most targets need, so that it is in memory before each fork."""
-    import asdf  # noqa: F401
-    import matplotlib.font_manager  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    import pyvo  # noqa: F401
+def _warm_up(arena: Arena) -> None:
+    """Give good files to the targets, so that what these import is in memory before each fork."""
+    from grism_align.io.missions import read_corrections, read_exposure, read_pixels
 
-    import grism_align.io.export.grizli_visits
-    import grism_align.io.report
-    import grism_align.steps.pipeline
-    import grism_align.workflows.reapply
-    import grism_align.workflows.user_shifts  # noqa: F401
-    from grism_align.io.record.file import read_record  # noqa: F401
+    out, products = arena.output, arena.good / "out"
+    record, exposure = products / "in_provenance.asdf", arena.good / "in" / "idem01a1q_flt.fits"
+    table = arena.folder / "t.csv"
+    table.write_text("visit,dra,ddec\nidem01,0.1,0.1\n")
+    arena.server.answer(Answer(votable(stars(3, ra=150.1, dec=2.2))))
+    works = [
+        _read(lambda: list(read_pixels(read_exposure(exposure)))),
+        _read(lambda: read_corrections(products / exposure.name)),
+        *(_catalog(path) for path in (*(arena.good / "tables").iterdir(), record)),
+        _run("check", arena.good / "in"),
+        _run("associate", arena.good / "in", "-o", out / "a_asn.json"),
+        _run("undo", products / exposure.name, "--output_dir", out / "undone"),
+        _run("shift", table, exposure, "--output_dir", out / "shifted", "--headerlets", "file"),
+        _run("apply", record, exposure, "--output_dir", out / "applied"),
+        _run("report", record, "-o", out / "r.html", "--regions", out),
+        _run("grizli-visits", record, "-o", out / "visits.yaml"),
+        _run("fetch-catalog", arena.good / "in", "--service_url", arena.server.url, "--retries", "0"),
+    ]
+    if importlib.util.find_spec("jwst"):
+        paths = sorted((arena.good / "jwst").glob("*.fits"))
+        works += [_read(lambda path=path: list(read_pixels(read_exposure(path)))) for path in paths]
+    with (arena.folder / "said").open("w") as said, redirect_stdout(said), redirect_stderr(said):
+        for work in works:
+            work()
 
 
 def _read(function: Callable[[], object]) -> Callable[[], int]:
@@ -385,6 +406,29 @@ def _settings(rng: Rng, arena: Arena) -> Case:
     return Case("settings", kind, "", _read(look))
 
 
+def _jwst(rng: Rng, arena: Arena) -> Case:
+    from grism_align.io.missions import check_undo, read_exposure, read_instrument, read_pixels
+
+    paths = sorted((arena.good / "jwst").glob("*.fits"))
+    good = paths[int(rng.integers(len(paths)))]
+    content = good.read_bytes()
+    if rng.random() < 0.4:
+        content = hostile.fits_file(rng, content)
+    else:
+        content = hostile.asdf_in_fits(rng, content, arena.victim)
+    path = arena.spoilt(good.name, content)
+    table = arena.spoilt("t.csv", b"visit,dra,ddec\njw09900001001,0.1,0.1\n")
+    targets = {
+        "read": (6, _read(lambda: list(read_pixels(read_exposure(path))))),
+        "instrument": (1, _read(lambda: read_instrument(path))),
+        "check": (2, _run("check", path)),
+        "undo": (2, _read(lambda: check_undo(path))),
+        "shift": (1, _run("shift", table, path, "--output_dir", arena.output)),
+    }
+    target, work = _chosen(rng, targets)
+    return Case("jwst", target, "jw0990", work)
+
+
 #: What makes an input of each kind; exposures and records, of which most is read, come twice.
 KINDS: dict[str, Callable[[Rng, Arena], Case]] = {
     "exposure": _exposure,
@@ -397,3 +441,5 @@ KINDS: dict[str, Callable[[Rng, Arena], Case]] = {
     "service": _service,
     "settings": _settings,
 }
+if importlib.util.find_spec("jwst"):
+    KINDS["jwst"] = _jwst
