@@ -1,25 +1,24 @@
 """Kill -9 at random moments: is every file whole, and does a second run finish the job?
 
-    python benchmarks/kill.py                       # 50 kills of writing 20 files, and 50 in place
-    python benchmarks/kill.py --pipeline --kills 10 # the whole pipeline instead of its last part
-    python benchmarks/kill.py --undo                # 50 kills of undoing a correction in place
-    python benchmarks/kill.py --undo --quick        # 6 kills, small exposures
-    python benchmarks/kill.py --nproc 2 --kills 30  # with two processes; they are killed, or the parent
+    python benchmarks/kill.py                                 # 50 kills of writing 20 files, and 50 in place
+    python benchmarks/kill.py --what pipeline --kills 10      # the whole pipeline instead of its last part
+    python benchmarks/kill.py --what undo --quick             # 6 kills, small exposures
+    python benchmarks/kill.py --what all --nproc 2 --kills 30 # everything; its processes are killed, or it
 
-Twenty exposures of Case A are simulated. A child process writes them with a correction each, as the last
-part of the pipeline does (`--pipeline`: it runs the whole pipeline), and is killed: half of the times at
-a moment of the clock, half of the times within the instant in which the new files take their names,
-before or after one of the renamings (the clock would hardly ever find it). After each kill the script
-looks at every exposure: it must open, have its pixels bit for bit, and the WCS from before or the
-corrected one (in an output folder: be absent or corrected). Then the same run is started again and must
-end with all corrected, the record fitting the files, and no temporary file left.
+Exposures of Case A are simulated. A child process aligns, writes, corrects or undoes them and is killed: half
+of the times at a moment of the clock, half of the times within the instant in which the new files take their
+names, before or after one of the renamings (the clock would hardly ever find it). After each kill the script
+looks at every exposure: it must open, have its pixels bit for bit, and the WCS from before or the corrected
+one (in an output folder: be absent or corrected). Then the same run is started again (after a `shift` in
+place whose record is there, `apply`, as its error says) and must end with all corrected, the record fitting
+the files, mosaics too, and no temporary file left.
 
-With `--undo` each exposure has two corrections, of which a child process undoes the second, and the same call
+For `undo` each exposure has two corrections, of which a child process undoes the second, and the same call
 must end with all files as they were after the first: none still with the second, none without any. (Where
 the kill came when all were undone the call was complete, and giving it again would undo the first.)
 
-With `--nproc 2` two processes of the run do the writing, and the run itself is killed, or one of the two.
-After the former no process of it may be left; after the latter it must say so and leave everything as it was.
+With `--nproc 2` one of the run's own processes is killed as well. The run must then say so and leave
+everything as it was.
 
 The table counts runs; *mixed* are those after which some files were new and others old, *strays* those that
 left a file which is no product, or any at all where a process of theirs was killed, and *orphans* those of
@@ -29,11 +28,15 @@ which a process lived on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import io
+import logging
 import os
 import select
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import warnings
@@ -47,9 +50,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.io import fits
 
+from grism_align.cli import main as main_of_cli
 from grism_align.io.missions import read_exposure, solution_name, write_exposure
 from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a, simulate
+from grism_align.values.errors import GrismAlignError
 from grism_align.values.mission import WcsLabel
 from grism_align.values.settings import ExecutionSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -58,6 +63,7 @@ from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import executor_for
 from grism_align.workflows.load import load
 from grism_align.workflows.results.checks import check_destination
+from grism_align.workflows.results.claims import claimed_results
 from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from grism_align.workflows.resume import continued
@@ -70,9 +76,12 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
+_KINDS = ("write", "pipeline", "mosaics", "undo", "apply", "shift")
+
 # How near a WCS is to the one it should be, mas; the pipeline measures anew, on the same pixels.
 _SAME = 0.01
 _PRODUCT = "raw"
+_GIVEN = {"apply": "made/raw_provenance.asdf", "shift": "mine.csv"}
 
 
 @dataclass(frozen=True)
@@ -85,25 +94,50 @@ class Job:
         Of the exposures.
     output : Path or None
         Of the products; None in place.
-    kind : {'write', 'pipeline', 'undo'}
+    kind : {'write', 'pipeline', 'mosaics', 'undo', 'apply', 'shift'}
         What runs.
     nproc : int
         Processes that write.
+    by : float
+        How large the corrections are that `write` makes up.
     """
 
     folder: Path
     output: Path | None
     kind: str
     nproc: int = 1
+    by: float = 1.0
 
     @property
     def products(self) -> Path:
         return self.output or self.folder
 
+    @property
+    def record(self) -> Path:
+        return self.products / f"{_PRODUCT}_provenance.asdf"
+
     def run(self) -> None:
-        if self.kind == "pipeline":
+        if self.kind in ("pipeline", "mosaics"):
             self._run_pipeline()
-            return
+        elif self.kind in ("apply", "shift"):
+            self._command(self.kind, self.folder.parent / _GIVEN[self.kind])
+        else:
+            self._write_or_undo()
+
+    def finish(self) -> None:
+        """Do what a user does after a kill: run it again, or as the error says."""
+        if self.kind == "shift" and self.output is None and self.record.exists():
+            self._command("apply", self.record)
+        else:
+            self.run()
+
+    def _command(self, name: str, given: Path) -> None:
+        where = ["--in_place"] if self.output is None else ["--output_dir", str(self.output)]
+        code = main_of_cli([name, str(given), str(self.folder), *where, "--nproc", str(self.nproc)])
+        if code:
+            sys.exit(code)
+
+    def _write_or_undo(self) -> None:
         with executor_for(ExecutionSettings(self.nproc)) as executor:
             self._write(executor)
 
@@ -113,21 +147,23 @@ class Job:
             return
         destination = Destination(self.products, in_place=self.output is None)
         loaded = continued(load(self.folder), destination)
-        check_destination(loaded, destination)
-        write_results(_corrected(loaded), destination, executor)
+        with claimed_results(loaded, destination) as exposures:
+            check_destination(exposures, destination)
+            write_results(_corrected(exposures, self.by), destination, executor)
 
     def _run_pipeline(self) -> None:
         from grism_align.steps.pipeline import GrismAlignPipeline
 
         where = {"in_place": True} if self.output is None else {"output_dir": str(self.output)}
-        GrismAlignPipeline.call(str(self.folder), configure_log=False, nproc=self.nproc, **where)
+        steps = {"visit_mosaic": {"skip": self.kind != "mosaics", "scale": 0.1}}
+        GrismAlignPipeline.call(str(self.folder), configure_log=False, nproc=self.nproc, steps=steps, **where)
 
 
-def _corrected(loaded: ExposureSet) -> ExposureSet:
+def _corrected(loaded: ExposureSet, by: float) -> ExposureSet:
     """The exposures with a correction each, the same in every run."""
 
     def fits_of(exposures: tuple[Exposure, ...]) -> AlignmentSolution:
-        return AlignmentSolution({e.key: _fit(e) for e in exposures}, "made up")
+        return AlignmentSolution({e.key: _fit(e, by) for e in exposures}, "made up")
 
     return loaded.with_activity(
         loaded.activities[0] if loaded.activities else _activity(),
@@ -143,9 +179,9 @@ def _activity():
     return Activity("relative_align", "done")
 
 
-def _fit(exposure: Exposure) -> ExposureFit:
+def _fit(exposure: Exposure, by: float = 1.0) -> ExposureFit:
     number = int.from_bytes(hashlib.sha256(exposure.key.encode()).digest()[:2], "big") / 65536
-    move = LinearTransform.from_parameters(exposure.plane, (0.3 + number, -0.5), 0.01 * number)
+    move = LinearTransform.from_parameters(exposure.plane, (by * (0.3 + number), -0.5), 0.01 * number)
     return ExposureFit(FitStatus.ALIGNED, move, "made up", n_used=9, rms=4.0)
 
 
@@ -159,7 +195,7 @@ def _correct_once_more(folder: Path) -> None:
         write_exposure(exposure, _fit(exposure), path, label)
 
 
-def _child(job: Job, rename: tuple[int, bool] | None, held: int) -> None:
+def _child(job: Job, rename: tuple[int, bool] | None, held: int, *, again: bool) -> None:
     """Run in a process that is killed from outside, or kills itself at a renaming.
 
     Its standard error, which its own processes have too, is a pipe: that ends when the last of them does.
@@ -169,16 +205,21 @@ def _child(job: Job, rename: tuple[int, bool] | None, held: int) -> None:
     os.dup2(held, 2)
     os.close(held)
     warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
     if rename is not None:
         _die_at(*rename)
-    job.run()
+    try:
+        (job.finish if again else job.run)()
+    except GrismAlignError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
 
 
 def _die_at(count: int, after: bool) -> None:
     original, seen = Path.replace, []
 
     def replace(self: Path, target: Path) -> Path:
-        if target.parent.name.startswith("."):
+        if str(target.parent.name).startswith("."):
             # a file of its own in a hidden folder
             return original(self, target)
         seen.append(target)
@@ -195,9 +236,11 @@ def _die_at(count: int, after: bool) -> None:
 class Run:
     """A run in a process of its own."""
 
-    def __init__(self, job: Job, rename: tuple[int, bool] | None = None) -> None:
+    def __init__(self, job: Job, rename: tuple[int, bool] | None = None, *, again: bool = False) -> None:
         self._read, held = os.pipe()
-        self._process = get_context("fork").Process(target=_child, args=(job, rename, held))
+        self._process = get_context("fork").Process(
+            target=_child, args=(job, rename, held), kwargs={"again": again}
+        )
         self._process.start()
         os.close(held)
 
@@ -216,6 +259,18 @@ class Run:
         """The exit code, once it ended."""
         self._process.join()
         return self._process.exitcode or 0
+
+    def stop_for(self, seconds: float) -> None:
+        """Have it stand still."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGSTOP)
+            time.sleep(seconds)
+            os.kill(self._process.pid, signal.SIGCONT)
+
+    def said(self) -> str:
+        """What it wrote on its standard error, once it ended."""
+        with os.fdopen(self._read, errors="replace") as stream:
+            return stream.read()
 
     def left_orphans(self) -> bool:
         """Whether one of its processes lives on for more than ten seconds."""
@@ -246,11 +301,20 @@ class Truth:
             found = _sky(path)
         except Exception:  # noqa: BLE001
             return "broken"
-        for name, known in (("old", self.before), ("new", self.after)):
-            pairs = zip(found, known[path.name], strict=True)
-            if max(3.6e6 * separation(one, other).max() for one, other in pairs) < _SAME:
-                return name
-        return "broken"
+        same = [
+            name
+            for name, known in (("old", self.before), ("new", self.after))
+            if _apart(found, known[path.name]) < _SAME
+        ]
+        if len(same) == 2:
+            # what the others are aligned to keeps its WCS
+            return "new" if "GALIGN" in fits.getheader(path) else "old"
+        return same[0] if same else "broken"
+
+
+def _apart(first: list[np.ndarray], second: list[np.ndarray]) -> float:
+    """Return how far two sets of positions are from each other at most, mas."""
+    return max(3.6e6 * separation(one, other).max() for one, other in zip(first, second, strict=True))
 
 
 def _data_sum(path: Path) -> str:
@@ -271,13 +335,16 @@ def _finished(job: Job, truth: Truth) -> str:
     states = {name: truth.state(job.products / name) for name in truth.data}
     if set(states.values()) != {"new"}:
         return f"after the second run: {dict(Counter(states.values()))}"
-    left = [path.name for path in job.products.iterdir() if path.name.startswith(".")]
+    left = [p.name for place in {job.products, job.folder} for p in place.iterdir() if p.name.startswith(".")]
     if left or job.kind == "undo":
         return f"left over: {left}" if left else ""
-    records = read_record(job.products / f"{_PRODUCT}_provenance.asdf").exposures
-    for record in records.values():
-        path = Path(record.output.path)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != record.output.sha256:
+    record = read_record(job.record)
+    for name, digest in ((name, one) for mosaic in record.mosaics for name, one in mosaic.files.items()):
+        if hashlib.sha256((job.products / name).read_bytes()).hexdigest() != digest:
+            return f"{name} is not the file on record"
+    for made in (exposure.output for exposure in record.exposures.values()):
+        path = Path(made.path)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != made.sha256:
             return f"{path.name} is not the file on record"
     return ""
 
@@ -294,6 +361,7 @@ def kills(
     if problem:
         msg = f"a run that was not killed: {problem}"
         raise SystemExit(msg)
+    products = {path.name for path in whole.products.iterdir()}
     renames = len(truth.data) + (0 if whole.kind == "undo" else 2)
     counts = Counter(kills=0, all_old=0, mixed=0, all_new=0, broken=0, strays=0, orphans=0, not_finished=0)
     number = -1
@@ -321,10 +389,9 @@ def kills(
             frozenset({"absent"}): "all_old",
         }
         counts[kind.get(frozenset(states), "mixed")] += "broken" not in states
-        counts["strays"] += bool(_strays(job, truth, there, has_failed=victim == "worker"))
+        counts["strays"] += bool(_strays(job, products, there, has_failed=victim == "worker"))
         counts["orphans"] += run.left_orphans()
-        code = Run(job).ended() if job.kind != "undo" or states != {"new"} else 0
-        problem = _finished(job, truth) if code == 0 else f"exit code {code}"
+        problem = _second(job, truth) if job.kind != "undo" or states != {"new"} else ""
         if problem:
             print(f"run {number} ({'rename ' + str(rename) if rename else 'clock'}): {problem}")
         counts["not_finished"] += bool(problem)
@@ -332,12 +399,17 @@ def kills(
     return dict(counts)
 
 
-def _strays(job: Job, truth: Truth, there: set[str], *, has_failed: bool) -> set[str]:
+def _second(job: Job, truth: Truth) -> str:
+    """Run again; what is wrong then."""
+    run = Run(job, again=True)
+    code, said = run.ended(), run.said()
+    return _finished(job, truth) if code == 0 else f"exit code {code}: {said[-300:]}"
+
+
+def _strays(job: Job, products: set[str], there: set[str], *, has_failed: bool) -> set[str]:
     """Files that should not be: after a run that failed any, else what is neither product nor hidden."""
     new = {path.name for path in job.products.iterdir()} - there if job.products.is_dir() else set()
-    products = {*truth.data, f"{_PRODUCT}_provenance.asdf", f"{_PRODUCT}_asn.json", f"{_PRODUCT}_report.html"}
-    products |= {f"{_PRODUCT}_sources.ecsv", *(f"{name[:9]}_cat.ecsv" for name in truth.data)}
-    return new if has_failed else {name for name in new - products if not name.startswith(".grism_align-")}
+    return new if has_failed else {name for name in new - products if not name.startswith(".grism_align")}
 
 
 def main() -> None:
@@ -346,26 +418,30 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="of each kind of run (50)")
     parser.add_argument("--size", type=int, default=300, help="side of the exposures, pixels (300)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pipeline", action="store_true", help="the whole pipeline")
-    parser.add_argument("--undo", action="store_true", help="undoing a correction in place")
+    parser.add_argument("--pairs", type=int, default=5, help="of exposures in each visit (5)")
+    parser.add_argument("--what", choices=(*_KINDS, "all"), default="write", help="what is killed (write)")
     parser.add_argument("--nproc", type=int, default=1, help="processes that write (1)")
     parser.add_argument("--quick", action="store_true", help="6 kills, exposures of 96 pixels")
     options = parser.parse_args()
     if options.quick:
         options.kills, options.size = 6, 96
-    kind = "undo" if options.undo else "pipeline" if options.pipeline else "write"
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(options.seed)
-    print("| results | killed | runs | all old | mixed | all new | broken files | strays | orphans "
+    logging.disable(logging.WARNING)
+    print("| what | results | killed | runs | all old | mixed | all new | broken files | strays | orphans "
           "| second run not finished |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for kind in _KINDS if options.what == "all" else (options.what,):
+        _row_of(kind, options, rng)
+
+
+def _row_of(kind: str, options: argparse.Namespace, rng: np.random.Generator) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        simulate(case_a(size=options.size, n_pairs=5, n_visits=2), base / "start" / _PRODUCT, rng)
-        for _ in range(2 * options.undo):
-            _correct_once_more(base / "start" / _PRODUCT)
+        simulate(case_a(size=options.size, n_pairs=options.pairs, n_visits=2), base / "start" / _PRODUCT, rng)
+        _prepare(kind, base / "start")
         victims = ("run", "worker") if options.nproc > 1 else ("run",)
-        for in_place, victim in product((True,) if options.undo else (False, True), victims):
+        for in_place, victim in product((True,) if kind == "undo" else (False, True), victims):
 
             def make(number: int, in_place: bool = in_place) -> Job:
                 home = base / f"{in_place}{number}"
@@ -373,12 +449,33 @@ def main() -> None:
                 output = None if in_place else home / "out" / "aligned"
                 return Job(home / _PRODUCT, output, kind, options.nproc)
 
+            # in this process, which so knows all that its children are to import
+            warm = make(-3)
+            with contextlib.redirect_stdout(io.StringIO()):
+                warm.run()
+            shutil.rmtree(warm.folder.parent)
             truth = _truth(make(-2))
             counts = kills(make, truth, options.kills, rng, victim)
             name = "in place" if in_place else "into a folder"
-            print(f"| {name} | {victim} | " + " | ".join(str(value) for value in counts.values()) + " |")
+            words = (kind, name, victim, *map(str, counts.values()))
+            print("| " + " | ".join(words) + " |", flush=True)
             shutil.rmtree(base / f"{in_place}-1")
             shutil.rmtree(base / f"{in_place}-2")
+
+
+def _prepare(kind: str, home: Path) -> None:
+    """Make what a command is given besides the exposures."""
+    raw = home / _PRODUCT
+    if kind == "undo":
+        for _ in range(2):
+            _correct_once_more(raw)
+    elif kind == "shift":
+        rows = [
+            f"{path.name[:9]},{0.1 + 0.01 * n},-0.2,0.01\n" for n, path in enumerate(sorted(raw.iterdir()))
+        ]
+        (home / _GIVEN["shift"]).write_text("exposure,dra,ddec,roll\n" + "".join(rows))
+    elif kind == "apply":
+        Run(Job(raw, home / "made", "write")).ended()
 
 
 def _truth(job: Job) -> Truth:

@@ -182,7 +182,10 @@ def hard_cases(size: tuple[int, int]) -> dict[str, HardCase]:
         "missing pixels": HardCase(_special(usual, Special.NAN)),
         "flagged": HardCase(_special(usual, Special.FLAGGED)),
         **{f"displaced by {far:g} px": HardCase(usual, _displaced(far)) for far in (1.5, 4.0, 12.0)},
-        "all off by 1 px": HardCase(replace(usual, errors=replace(_ERRORS, jitter=1.0))),
+        **{
+            f"all off by {far:g} px": HardCase(replace(usual, errors=replace(_ERRORS, jitter=far)))
+            for far in (1.0, 3.0)
+        },
         "of another field": HardCase(usual, _other_pixels(usual)),
         "wrong filter, one": HardCase(usual, _named("G102", [_SPOILT])),
         "wrong filter, all": HardCase(usual, _named("G102", range(8))),

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.offsets import Spectrum, measure_offsets
+from grism_align.algorithms.spectra.shifts import ExpectedStretch, SpectralShifts
 from grism_align.algorithms.spectra.template import KNOTS_ACROSS, TemplatePrior, fit_template
 from grism_align.simulation import PointingErrors, case_c, simulate
 from grism_align.simulation.instruments import ELEMENTS
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from grism_align.simulation import Truth
     from grism_align.values.field import ExposureSet
 
+# all exposures of the study have their sources at the same places
+_STEADY = ExpectedStretch(np.zeros(2), np.eye(2))
 _FIGURES = Path(__file__).parent / "figures"
 _INK, _FAINT, _BLUE, _ORANGE, _GREEN = "#1b1f24", "#8a929c", "#0068a8", "#c56500", "#007d5c"
 _STYLE = {
@@ -133,7 +136,9 @@ def row(name: str, fields: Sequence[Field], chosen: Callable[[Field], list[Spect
     for one in fields:
         spectra = chosen(one)
         found = (
-            measure_offsets(spectra, np.zeros((len(one), 2)), np.random.default_rng(1)) if spectra else None
+            measure_offsets(spectra, np.zeros((len(one), 2)), _STEADY, np.random.default_rng(1))
+            if spectra
+            else None
         )
         if found is None:
             continue
@@ -228,7 +233,10 @@ def template_figure(field: Field) -> Figure:
 
 def _draw_spectrum(axes: NDArray[np.object_], spectrum: Spectrum, offset: NDArray[np.float64]) -> None:
     bend = np.full(spectrum.length + 6, 0.5 if has_line(spectrum) else 0.05)
-    fit = fit_template(spectrum.cutouts, offset, TemplatePrior(spectrum.first, bend, _heights(spectrum)))
+    shifts = SpectralShifts(offset, np.zeros_like(offset), np.zeros(2))
+    fit = fit_template(
+        spectrum.cutouts, shifts, TemplatePrior(spectrum.first - 2.0, bend, _heights(spectrum))
+    )
     for number, (cutout, residual) in enumerate(zip(spectrum.cutouts, fit.residuals, strict=True)):
         color = (_BLUE, _ORANGE, _GREEN, _INK)[number % 4]
         u, seen = cutout.along - offset[number, 0], cutout.data - residual

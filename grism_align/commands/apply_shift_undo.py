@@ -113,12 +113,12 @@ def _shift(options: argparse.Namespace) -> ExitCode:
     )
     destination = _destination(options, plan.exposures)
     with _executor(options) as executor:
-        write_shifts(plan, destination, executor)
-    print(_shift_text(plan.exposures))
+        exposures = write_shifts(plan, destination, executor)
+    print(_shift_text(exposures))
     if plan.kept:
         print(f"Not in the table, keep their WCS and are not written: {', '.join(plan.kept)}")
-    _print_written(plan.exposures, destination)
-    return exit_code(reservations(plan.exposures))
+    _print_written(exposures, destination)
+    return exit_code(reservations(exposures))
 
 
 def _shift_text(exposures: ExposureSet) -> str:

@@ -47,7 +47,7 @@ def _associate(options: argparse.Namespace) -> ExitCode:
     if output.exists() and not options.overwrite:
         raise OutputError(output, "it exists", "Choose another name or give --overwrite")
     product = options.product if options.product is not None else output.stem.removesuffix("_asn")
-    found = load(options.files, with_results=False, bad_input=options.bad_input)
+    found = load(options.files, with_results=False, with_sums=False, bad_input=options.bad_input)
     association = build_association(found.exposures, product, found.association)
     write_association(association, output)
     by_source = {exposure.source: exposure for exposure in found.exposures}

@@ -77,7 +77,7 @@ def _fetch_catalog(options: argparse.Namespace) -> ExitCode:
     settings, selection = ServiceSettings(**given), SelectionSettings(**margin)
     services = services_of(options.catalog or ["GAIADR3"], settings)
     _check_catalog_output(options, len(services))
-    cones = field_cones(load(options.files, bad_input="leave_out").direct, selection.margin)
+    cones = field_cones(load(options.files, with_sums=False, bad_input="leave_out").direct, selection.margin)
     failed: list[GrismAlignError] = []
     for result in prefetch(services, cones, settings, options.refresh):
         print(result.text)

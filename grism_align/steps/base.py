@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from grism_align.io.files.fits import one_line
+from grism_align.io.models.open_models import ModelSource, models_of
 from grism_align.steps.parameter_files import settings_for
 from grism_align.steps.saving import SavingStep, is_strun
 from grism_align.steps.spec import settings_from, spec_of
@@ -25,8 +26,9 @@ from grism_align.workflows.results.destination import new_folder
 from grism_align.workflows.telling import figures_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from grism_align.io.models.open_models import Models
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.executor import Executor
     from grism_align.values.failure import Remark
@@ -42,7 +44,8 @@ Group = TypeVar("Group", bound=Settings)
 class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     """Base of the steps and of the pipeline.
 
-    Input is an association in any form, exposure files, or the `ExposureSet` that another step returned.
+    Input is an association in any form, exposure files, the `ExposureSet` that another step returned, or open
+    models: one, a list or a container of them, or a library. What comes in as models goes out as models.
     """
 
     spec = spec_of(ExecutionSettings, FailureSettings)
@@ -53,6 +56,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
     #: What was opened and checked last, and waits for the work.
     _ready: ExposureSet | None = None
+    #: The open models that came in, and go out.
+    _models: Models | None = None
 
     #: Who does the work on many exposures: the pipeline's, unless the step has its own `nproc`.
     executor: Executor = SerialExecutor()
@@ -129,16 +134,32 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         """
         _refuse_logins(self.get_pars())  # which stpipe logs
         # stpipe makes it too, and says less where it can't
+        self._written = None
+        self._models = _models_in(inputs)
         with new_folder(self.output_dir), ExitStack() as self._held:
-            if self.parent is None or self.settings(ExecutionSettings).nproc is not None:
-                self.executor = self._held.enter_context(executor_for(self.settings(ExecutionSettings)))
-            else:
-                self.executor = self.parent.executor
+            self.executor = self._chosen_executor(inputs, self._held)
             result = super().run(*inputs)
+            # that knows the files as they are
+            result = self._written or result
+            if self._models is not None and isinstance(result, ExposureSet):
+                from grism_align.workflows.in_memory import hand_back
+
+                result = hand_back(result, self._models, in_place=self.parent is not None)
         # strun itself knows 0 and 1 only, and takes any other exit for an error of the step
         if self.ended_with and self.parent is None and is_strun():
             sys.exit(self.ended_with)
         return result
+
+    def _chosen_executor(self, inputs: tuple[Any, ...], held: ExitStack) -> Executor:
+        settings = self.settings(ExecutionSettings)
+        if _in_memory(inputs):
+            if settings.nproc not in (None, 1):
+                logger.info("%s: open models are worked on in one process, whatever nproc", self.name)
+            return SerialExecutor()
+        if self.is_outermost or settings.nproc is not None:
+            return held.enter_context(executor_for(settings))
+        executor: Executor = self.parent.executor
+        return executor
 
     def set_primary_input(self, obj: Any, exclusive: bool = True) -> None:
         """Remember the input's name, and not its folder, where stpipe would look for all others.
@@ -185,7 +206,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         GrismAlignError
             If an input can't be used, a parameter is wrong or an output would replace an input.
         """
-        is_ready = self._ready is not None and inputs == (self._ready,)
+        is_ready = self._ready is not None and len(inputs) == 1 and inputs[0] is self._ready
         result = self.work(inputs[0] if is_ready else self.prepared(*inputs))
         figures = figures_of(str(self.step_name), result)
         if figures:
@@ -256,24 +277,65 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             raise SettingsError(name, None, allowed)
         given = inputs[0] if len(inputs) == 1 else list(inputs)
         exposures = given if isinstance(given, ExposureSet) else self._loaded(given)
-        if self.parent is None:
+        if self.parent is not None and self.is_outermost:
+            self.adopt_parameters(exposures)
+        if self.is_outermost:
             files = [name for name in (self.instrument_parameters, self.config_file) if name]
             used = " + ".join(map(str, files)) or exposures.parameter_file
             # mosaics of an earlier run were saved, or are no more
             exposures = replace(exposures, parameter_file=used, mosaics=())
         if self.saves:
+            exposures = self._claimed(exposures, given)
             exposures = continued(exposures, self.destination(exposures))
         if not isinstance(given, ExposureSet):
             tell_of_products(exposures)
         return exposures
 
+    def _claimed(self, exposures: ExposureSet, given: Any) -> ExposureSet:
+        """Return the set under its product's name, when no other run writes its files, and as it is then."""
+        from grism_align.workflows.results.claims import claim_results
+
+        def again() -> ExposureSet | None:
+            return None if isinstance(given, ExposureSet) else self._loaded(given)
+
+        if self._held is None:
+            return exposures
+        return claim_results(exposures, self.destination(exposures), self._held, again)
+
     def _loaded(self, given: Any) -> ExposureSet:
         """Return the set that files are of, with `input_dir`, as stpipe users expect it."""
+        from grism_align.workflows.in_memory import load_models
         from grism_align.workflows.load import load
 
+        what_of_bad_input = self.settings(FailureSettings).what_of_bad_input
+        models = self._models or _models_in([given])
+        if models is not None:
+            if self.in_place:
+                name, allowed = (
+                    "in_place",
+                    "open models are no files; save what comes back",
+                )
+                raise SettingsError(name, True, allowed)
+            return load_models(models, what_of_bad_input)
         items = given if isinstance(given, list | tuple) else [given]
         paths = [self.make_input_path(str(item)) for item in items]
-        return load(paths, bad_input=self.settings(FailureSettings).what_of_bad_input)
+        return load(paths, bad_input=what_of_bad_input)
+
+    def adopt_parameters(self, exposures: ExposureSet) -> None:
+        """Take the parameters of the data's instrument for those that have their defaults.
+
+        In pipelines of others: those ask their own telescope's service for parameters, and not us.
+
+        Parameters
+        ----------
+        exposures : ExposureSet
+            The input.
+        """
+        for group in self.groups:
+            instrument = exposures.direct[0].instrument
+            found = settings_for(instrument, str(self.step_name), self.settings(group), None)
+            for name, value in asdict(found).items():
+                setattr(self, name, value)
 
     def done(
         self,
@@ -304,6 +366,19 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         for group in self.groups:
             settings |= asdict(self.settings(group))
         return Activity(str(self.step_name), outcome, note, settings, counts or {}, attempts)
+
+
+def _models_in(inputs: Sequence[Any]) -> Models | None:
+    """Return the open models that a step is given; None for files, and for what another step returned."""
+    given = inputs[0] if len(inputs) == 1 else list(inputs)
+    return None if isinstance(given, ExposureSet) else models_of(given)
+
+
+def _in_memory(inputs: Sequence[Any]) -> bool:
+    """Tell whether exposures are open models, also where another step has read them."""
+    if len(inputs) == 1 and isinstance(inputs[0], ExposureSet):
+        return any(isinstance(one.source, ModelSource) for one in inputs[0].exposures)
+    return _models_in(inputs) is not None
 
 
 @contextmanager

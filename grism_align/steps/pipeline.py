@@ -58,6 +58,11 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
             if not step.skip:
                 step.check_input(exposures)
 
+    def adopt_parameters(self, exposures: ExposureSet) -> None:
+        """Take the parameters of the data's instrument in every step, where they have their defaults."""
+        for name in self.step_defs:
+            getattr(self, name).adopt_parameters(exposures)
+
     def input_files(self) -> tuple[Path, ...]:
         """Files besides the exposures that the steps read."""
         steps = (getattr(self, name) for name in self.step_defs)

@@ -41,6 +41,7 @@ class SavingStep(Step):
     #: Who writes the exposures.
     executor: Executor
     _held: ExitStack | None = None
+    _written: ExposureSet | None = None
 
     #: Whether the result is a message; else whoever runs it tells of it, and logs that have everything do.
     tells_result = True
@@ -58,7 +59,12 @@ class SavingStep(Step):
         """The step that saves what this one finds: itself or the pipeline; None where nothing is saved."""
         if self.saves:
             return self
-        return None if self.parent is None else self.parent.saver
+        return self.parent.saver if isinstance(self.parent, SavingStep) else None
+
+    @property
+    def is_outermost(self) -> bool:
+        """Whether it is the first of ours: alone, or a step of another package's pipeline."""
+        return not isinstance(self.parent, SavingStep)
 
     def destination(self, exposures: ExposureSet) -> Destination:
         """Where results go."""
@@ -83,20 +89,20 @@ class SavingStep(Step):
         """Save what the step found and say how every exposure came out; stpipe's hook after `process`."""
         if self.skip or not isinstance(result, ExposureSet):
             return
-        if self.parent is None:
+        if self.is_outermost:
             check_reservations(result, settings_from(self, FailureSettings).fail_on, in_place=self.in_place)
         if self.saves:
             from grism_align.workflows.results.write import write_results
 
             destination = self.destination(result)
-            write_results(result, destination, self.executor)
+            self._written = write_results(result, destination, self.executor)
             where = None if self.tells_result else FOR_FILE
             logger.info("Results are in %s", destination.folder, extra=where)
             if destination.with_report:
                 logger.info("Look at %s", destination.report(result.product), extra=where)
-        if self.parent is None and result.total.fits:
+        if self.is_outermost and result.total.fits:
             self._tell(result)
-        if self.parent is None:
+        if self.is_outermost:
             self.ended_with = exit_code(reservations(result))
 
     def _tell(self, result: ExposureSet) -> None:

@@ -38,7 +38,8 @@ class StepWithoutCRDS(Step):
         """
         from grism_align.workflows.load import peek_instrument
 
-        source = dataset[_DATASET] if isinstance(dataset, dict) else dataset
+        # what another package's pipeline asks with knows of no file
+        source = dataset.get(_DATASET) if isinstance(dataset, dict) else dataset
         instrument = peek_instrument(source)
         if instrument is None or not has_parameters(instrument):
             return cls._empty_config()

@@ -52,6 +52,8 @@ class Member:
         What else the association says of it.
     key_order : tuple of str
         Keys in the order of the file, for writing; empty where there was none.
+    is_mosaic : bool
+        Whether it was made of many exposures, and is none.
     """
 
     source: Source
@@ -61,6 +63,7 @@ class Member:
     catalog: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
     key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    is_mosaic: bool = False
 
     @property
     def root(self) -> str:
@@ -70,7 +73,7 @@ class Member:
     @property
     def is_exposure(self) -> bool:
         """Whether it is an exposure, not a catalog or another file beside one."""
-        return self.exptype.lower() not in _NO_EXPOSURE
+        return self.exptype.lower() not in _NO_EXPOSURE and not self.is_mosaic
 
 
 @dataclass(frozen=True)

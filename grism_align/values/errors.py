@@ -63,6 +63,21 @@ class InputError(GrismAlignError):
         super().__init__(f"{path}: {problem}." + (f" {remedy}." if remedy else ""))
 
 
+class ChangedError(GrismAlignError):
+    """A file that changed while a run worked with it, which ends the run: its results would be of two files.
+
+    Parameters
+    ----------
+    path : object
+        The file, as ``str`` gives it.
+    """
+
+    def __init__(self, path: object) -> None:
+        self.path = str(path)
+        problem = "it changed, or was replaced, while this run worked with it; nothing was written"
+        super().__init__(f"{path}: {problem}. Run again when nobody else writes it.")
+
+
 class AssociationError(InputError):
     """An association whose members or structure can't be used.
 

@@ -25,6 +25,31 @@ Keyword = tuple[str | float | int | bool, str]
 
 
 @dataclass(frozen=True)
+class PipelineFacts:
+    """What associations of a mission's own pipelines list.
+
+    Parameters
+    ----------
+    raw_endings : tuple of str
+        How names of exposures end that a pipeline is given.
+    processed : mapping of str to tuple of str
+        How names of what it makes of them end, the best first, by ``asn_type``.
+    combining : tuple of str
+        The ``asn_type`` of pipelines that combine exposures.
+    mosaic_endings : tuple of str
+        How names of mosaics end, which are listed beside exposures.
+    visit_letters : int
+        How many letters of an exposure's name are its visit's.
+    """
+
+    raw_endings: tuple[str, ...]
+    processed: Mapping[str, tuple[str, ...]]
+    combining: tuple[str, ...]
+    mosaic_endings: tuple[str, ...]
+    visit_letters: int
+
+
+@dataclass(frozen=True)
 class MissionFacts:
     """What there is to know of a mission without opening a file.
 
@@ -48,6 +73,8 @@ class MissionFacts:
         Whether WCSs go by themselves too, in files or extensions.
     flags_pixels : bool
         Whether cosmic rays that mosaics found are flagged in exposures.
+    pipeline : PipelineFacts or None
+        What associations of its own pipelines list, which then are written too; None where it has none.
     """
 
     name: str
@@ -58,6 +85,7 @@ class MissionFacts:
     parameters: str = ""
     has_headerlets: bool = True
     flags_pixels: bool = True
+    pipeline: PipelineFacts | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,8 +60,8 @@ class Activity:
 class FileRecord:
     """One file as it was."""
 
-    path: str = recorded("Where it was.")
-    sha256: str = recorded("Of its bytes, 64 hexadecimal digits.")
+    path: str = recorded("Where it was; of an exposure in memory its name.")
+    sha256: str = recorded("Of its bytes, 64 hexadecimal digits; empty for an exposure in memory.")
 
 
 @declared()

@@ -181,6 +181,12 @@ class DetectionSettings(Settings):
     """How sources are found and measured on one chip."""
 
     threshold: float = _parameter(6.0, "Peak of the matched-filtered image, in sigma", "sigma", (1.0, None))
+    contrast: float = _parameter(
+        0.0,
+        "By how much peaks stand out of their surroundings at least; if not, noise on large galaxies counts",
+        "sigma",
+        (0.0, None),
+    )
     kernel_sigma: float = _parameter(0.9, "Gaussian sigma of the matched filter", "pix", (0.3, 5.0))
     window_sigma: float = _parameter(1.7, "Gaussian sigma of the centroid's window", "pix", (0.5, 10.0))
     centroid: str = _parameter(

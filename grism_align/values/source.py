@@ -25,6 +25,23 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What tells whether a file still is the one that was read.
+
+    Parameters
+    ----------
+    stamp : tuple of int
+        Size, times of the last change of its content and of its entry (ns), and number of the entry. While it
+        is the same, so is the file.
+    sha256 : str
+        Of its bytes, which says whether a file with another stamp is the same; empty where nobody has asked.
+    """
+
+    stamp: tuple[int, ...]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class FileSource:
     """A file that holds an exposure. It can be opened as any path can.
 
@@ -34,10 +51,13 @@ class FileSource:
         Where it is.
     root : str
         Name of the exposure by that of the file; the file's whole name if not given.
+    identity : Identity or None
+        What it was when it was first read, which it is to be whenever it is opened again; None before that.
     """
 
     path: str
     root: str = field(default="", compare=False)
+    identity: Identity | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", self.root or self.name)

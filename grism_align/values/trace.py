@@ -163,10 +163,17 @@ class CoarseTrace:
         Its trace.
     search : int, pixels
         Rows of the detector to either side of it in which it is looked for.
+    zeroth : (first, last), pixels, optional
+        From the place of a source to its zeroth order along the dispersion; None where there is none.
+    stretch : (x, y), optional
+        By how much longer a pixel of a spectrum is where its source lies a thousand pixels farther;
+        None where that isn't known.
     """
 
     model: TraceModel
     search: int
+    zeroth: tuple[float, float] | None = None
+    stretch: tuple[float, float] | None = None
 
 
 def _at(terms: Floats, xy: Floats) -> Floats:

@@ -11,7 +11,7 @@ from grism_align.algorithms.propagation.govern import governors
 from grism_align.io.associations.apply import check_governors
 from grism_align.io.associations.files import check_product_name, located
 from grism_align.io.associations.overlap import any_overlap
-from grism_align.io.files.sources import path_of
+from grism_align.io.files.sources import file_of
 from grism_align.io.missions import file_source
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
 from grism_align.values.errors import AssociationError
@@ -89,7 +89,8 @@ def _by_visit(exposures: Sequence[Exposure]) -> dict[str, list[Exposure]]:
 
 
 def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mapping[Source, Member]) -> Member:
-    source = file_source(located(path_of(exposure.source)))
+    path = file_of(exposure.source)
+    source = exposure.source if path is None else file_source(located(path))
     previous = before.get(source, Member(source))
     return replace(
         previous,

@@ -118,17 +118,16 @@ def propagate_corrections(
     taken = [grism for grism in exposures.grisms if grism.key not in out]
     solution = propagate(taken, exposures.direct, aligned, settings, exposures.relative)
     solution = _with_remarks(exposures, solution, out)
-    seen = _Seen(solution)
+    outcome = PropagationOutcome(solution, note=note)
     if choices.traces.spectra != "off" and exposures.catalogs:
         survey = Survey.of(exposures, solution, choices.traces)
-        seen = _by_spectra(survey, settings, executor)
-        solution = seen.solution
-    governed = [fit.governed for fit in solution.fits.values() if fit.governed]
+        outcome = replace(_by_spectra(survey, settings, executor), note=note)
+    governed = [fit.governed for fit in outcome.solution.fits.values() if fit.governed]
     named = sum(one.rule == "association" for one in governed)
     if named and settings.propagation.method != PropagationSettings.method:
         logger.warning("the association names what governs %d grism exposures, not method", named)
-    _tell(solution)
-    return PropagationOutcome(solution, seen.traces, seen.spectra, note)
+    _tell(outcome.solution)
+    return outcome
 
 
 def _with_remarks(
@@ -156,16 +155,7 @@ def _errors(exposures: ExposureSet, choices: PropagationChoices) -> tuple[GrismS
     return found, note
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Corrections of grism exposures, and what their spectra say of them."""
-
-    solution: AlignmentSolution
-    traces: Mapping[str, TraceCheck] = field(default_factory=dict)
-    spectra: Mapping[str, SpectralCheck] = field(default_factory=dict)
-
-
-def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> _Seen:
+def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> PropagationOutcome:
     """Correct grism exposures by their spectra, and verify that on the traces."""
     found = verify_traces(survey, executor)
     outcome = correct_by_spectra(survey, found.grisms, settings, executor)
@@ -174,7 +164,7 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     _tell_of_corrections(outcome.checks)
     _tell_of_traces(found, common_offsets(found, significance))
     solution = with_disagreements(outcome.solution, found, significance)
-    return _Seen(solution, found.checks, outcome.checks)
+    return PropagationOutcome(solution, found.checks, outcome.checks)
 
 
 def _tell_of_corrections(checks: Mapping[str, SpectralCheck]) -> None:

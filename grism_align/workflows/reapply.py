@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.input_wcs import input_difference
-from grism_align.io.files.checksums import file_record, sha256_of
-from grism_align.io.files.sources import path_of
-from grism_align.io.missions import distortion_models
+from grism_align.io.files.claims import claimed
+from grism_align.io.files.identity import read_with_sum
+from grism_align.io.files.sources import file_of, path_of
+from grism_align.io.missions import distortion_models, file_sum
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.failure import Rebased
-from grism_align.values.record import Activity, EarlierRecord
+from grism_align.values.record import Activity, EarlierRecord, FileRecord
 from grism_align.workflows.load import load
 from grism_align.workflows.restore import restore
 from grism_align.workflows.results.checks import check_destination
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from grism_align.io.models.open_models import Models
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
-    from grism_align.values.record import ExposureRecord, FileRecord
+    from grism_align.values.record import ExposureRecord
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.transform import LinearTransform, TangentPlane
     from grism_align.workflows.results.destination import Destination
@@ -100,7 +102,7 @@ class _Start:
 
 def plan_reapplication(
     record: Path,
-    files: Sequence[Path | str],
+    files: Sequence[Path | str] | Models,
     *,
     rebase: bool = False,
     allow_missing: bool = False,
@@ -112,8 +114,8 @@ def plan_reapplication(
     ----------
     record : Path
         Provenance file of the run that found the corrections.
-    files : sequence of path-like
-        Files, folders or associations; their exposures are those on record, by root name.
+    files : sequence of path-like, or Models
+        Files, folders or associations, or open models; their exposures are those on record, by root name.
     rebase : bool
         Carry a correction over where a file starts from another WCS than on record, instead of refusing.
     allow_missing : bool
@@ -127,10 +129,11 @@ def plan_reapplication(
         If the record or a file can't be used, a file isn't on record, or a file's WCS is another than the one
         on record.
     """
-    earlier = EarlierRecord(str(record.resolve()), read_record(record))
+    with read_with_sum(record) as sha256:
+        earlier = EarlierRecord(str(record.resolve()), read_record(record))
     given = load(files, with_results=False, bad_input=bad_input)
     found, left_out = _on_record(given, earlier, allow_missing=allow_missing)
-    inputs = {e.key: file_record(path_of(e.source)) for e in found.exposures}
+    inputs = {e.key: _as_it_is(e) for e in found.exposures}
     restored = restore(found, _adopted(earlier, inputs), verify=False)
     entries = earlier.record.exposures
     starts = {e.key: _start_of(e, entries[e.key], restored, inputs[e.key].sha256) for e in found.exposures}
@@ -144,16 +147,19 @@ def plan_reapplication(
     already = tuple(key for key, start in starts.items() if start.is_corrected)
     rebased = {key: start.problem for key, start in starts.items() if start.problem}
     counts = {"exposures": len(ready), "already": len(already), "rebased": len(rebased)}
-    settings = {"rebase": rebase, "allow_missing": allow_missing}
+    settings = {"record_sha256": sha256, "rebase": rebase, "allow_missing": allow_missing}
     exposures = exposures.with_activity(_activity(record, settings, counts))
     return Reapplication(record, exposures, already, rebased, left_out)
 
 
-def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, int]) -> Activity:
-    sha256 = sha256_of(record)
-    origin = {"record": str(record.resolve()), "record_sha256": sha256}
+def _as_it_is(exposure: Exposure) -> FileRecord:
+    path = file_of(exposure.source)
+    return FileRecord(exposure.source.name if path is None else str(path), file_sum(exposure))
+
+
+def _activity(record: Path, settings: Mapping[str, object], counts: Mapping[str, int]) -> Activity:
     note = f"corrections applied from {record.name}"
-    return Activity(STEP, "done", note, {**origin, **settings}, counts)
+    return Activity(STEP, "done", note, {"record": str(record.resolve()), **settings}, counts)
 
 
 def write_reapplication(plan: Reapplication, destination: Destination, executor: Executor) -> None:
@@ -174,11 +180,12 @@ def write_reapplication(plan: Reapplication, destination: Destination, executor:
         If an output would replace an input, or the record by one that lacks some of its exposures, or can't
         be written.
     """
-    if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
-        _check_replaceable(plan, destination)
-    check_destination(plan.exposures, destination)
-    if not (destination.in_place and plan.is_done):
-        write_results(plan.exposures, destination, executor)
+    with claimed(destination.files(plan.exposures)):
+        if destination.provenance(plan.exposures.product).resolve() == plan.record.resolve():
+            _check_replaceable(plan, destination)
+        check_destination(plan.exposures, destination)
+        if not (destination.in_place and plan.is_done):
+            write_results(plan.exposures, destination, executor)
 
 
 def _check_replaceable(plan: Reapplication, destination: Destination) -> None:

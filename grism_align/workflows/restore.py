@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.input_wcs import input_difference
-from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.sources import path_of
+from grism_align.io.missions import file_sum
 from grism_align.values.errors import InputError
 from grism_align.values.solution import AlignmentSolution
 
@@ -91,8 +90,7 @@ def _restored(exposure: Exposure, record: ExposureRecord | None) -> Exposure | N
     if record is None:
         logger.warning("%s: not on record; taken as never aligned", exposure.source)
         return None
-    path = path_of(exposure.source)
-    checksum = sha256_of(path) if path.is_file() else None
+    checksum = file_sum(exposure)
     applied = record.applied
     if checksum != record.input.sha256:
         output = record.output

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.sources import path_of
+from grism_align.io.missions import file_sum
 from grism_align.io.record.file import read_record
 from grism_align.values.errors import InputError
 from grism_align.values.record import EarlierRecord
@@ -46,7 +46,7 @@ def continued(exposures: ExposureSet, destination: Destination) -> ExposureSet:
     products = [exposure for exposure in exposures.exposures if exposure.is_product]
     if not destination.in_place or not products or exposures.record is not None:
         return exposures
-    sums = {exposure.key: sha256_of(path_of(exposure.source)) for exposure in products}
+    sums = {exposure.key: file_sum(exposure) for exposure in products}
     for path in _candidates(exposures, destination):
         record = _read(path)
         if record is not None and all(_knows(record, key, checksum) for key, checksum in sums.items()):

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from functools import partial
-from itertools import product
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.staging import Staging, output_errors, remove_leftovers
-from grism_align.io.missions import check_undo, file_source, read_corrections, undo_exposure
-from grism_align.values.errors import InputError, OutputError
+from grism_align.io.files.claims import claimed, names_change
+from grism_align.io.files.staging import Staging, output_errors
+from grism_align.io.missions import (
+    check_undo,
+    file_source,
+    identity,
+    read_corrections,
+    require_identity,
+    undo_exposure,
+)
+from grism_align.values.errors import OutputError
 from grism_align.workflows.executors import SerialExecutor
+from grism_align.workflows.results.checks import tell_of_links
 from grism_align.workflows.results.superseded import mark_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from grism_align.values.executor import Executor
-    from grism_align.values.mission import Undone
+    from grism_align.values.mission import Corrections, Undone
+    from grism_align.values.source import Identity
 
 
 logger = logging.getLogger(__name__)
@@ -38,8 +47,9 @@ def undo_files(
 
     CRVAL, CD and what headers say of the solution are as they were, to the last digit; what follows from them
     (ORIENTAT, S_REGION, ERR and DQ) is made anew. Doing it again goes one correction further back. All files
-    are looked at first, and replaced only when all are written. Where a call in place was cut short, the same
-    call finishes it: files that it had done stay as they are.
+    are looked at first, and replaced only when all are written. Where runs in place were cut short, and some
+    files have corrections that others lack, it is the latest one that is undone, in those that have it: the
+    others stay as they are. So the same call finishes one that was cut short.
 
     Parameters
     ----------
@@ -55,65 +65,91 @@ def undo_files(
     Returns
     -------
     tuple of Undone
-        What was undone in each, in order. Exposures that no run could correct are left out, and those in
-        which the correction that the others still have was undone before.
+        What was undone in each, in order. Exposures that stay as they are are left out.
 
     Raises
     ------
     InputError
-        If a file can't be read, has no correction of ours, was changed by another tool since, or no longer
-        has the WCS before, or if some files lack the latest correction of others. Nothing is written then.
+        If a file can't be read, was changed by another tool since its correction, or no longer has the WCS
+        before, or if none has a correction of ours. Nothing is written then.
     OutputError
-        If a result would replace an input unasked, or can't be written.
+        If a result would replace an input unasked, can't be written, or another run is about to write it.
+    ChangedError
+        If a file changes meanwhile.
     """
     files = [Path(path).expanduser() for path in paths]
     targets = _targets(files, output_dir, in_place=in_place)
-    wanted = _to_undo(files)
-    final = {path: target for path, target in zip(files, targets, strict=True) if path in wanted}
-    with output_errors(targets[0]):
-        for left in remove_leftovers({target.parent for target in targets}):
-            logger.info("Removed %s, which a run that was killed left", left)
-        with Staging(targets[0].parent, last=targets) as out:
-            staged = {path: out.path(target) for path, target in final.items()}
-            named = {str(path): path for path in final}
-            written = executor.map(partial(_undo, staged=staged), named, "Undoing")
-            mark_pages(list(final.values()), out)
-            undone = tuple(
-                replace(one, target=file_source(target))
-                for one, target in zip(written, final.values(), strict=True)
-            )
+    if in_place:
+        tell_of_links(targets)
+    with claimed(targets), output_errors(targets[0]):
+        wanted = _to_undo(files)
+        final = {path: target for path, target in zip(files, targets, strict=True) if path in wanted}
+        undone = _write(final, wanted, executor)
     for one in undone:
         logger.info("%s: undone %s, back to %s", one.source.name, one.undone, one.restored)
     return undone
 
 
-def _undo(path: Path, staged: Mapping[Path, Path]) -> Undone:
-    return undo_exposure(path, staged[path])
+@dataclass(frozen=True)
+class _Job:
+    """A file, what it was when it was looked at, and where to write it."""
+
+    path: Path
+    known: Identity | None
+    staged: Path
 
 
-def _to_undo(files: list[Path]) -> list[Path]:
-    """Return the files whose latest correction is to be undone.
+def _write(
+    final: Mapping[Path, Path], known: Mapping[Path, Identity | None], executor: Executor
+) -> tuple[Undone, ...]:
+    if not final:
+        return ()
+    with ExitStack() as held, Staging(next(iter(final.values())).parent, last=final.values()) as out:
+        jobs = {str(path): _Job(path, known[path], out.path(target)) for path, target in final.items()}
+        written = list(executor.map(_undo, jobs, "Undoing"))
+        out.sync()
+        held.enter_context(names_change(out.folders))
+        mark_pages(list(final.values()), out)
+        for job in jobs.values():
+            require_identity(job.path, job.known)
+    targets = map(file_source, final.values())
+    return tuple(replace(one, target=target) for one, target in zip(written, targets, strict=True))
 
-    A call in place that was cut short leaves some files undone and others not. Those that are done noted what
-    was undone, which the others still have: they are left alone, so that no file goes back too far.
-    """
+
+def _undo(job: _Job) -> Undone:
+    return undo_exposure(job.path, job.staged, job.known)
+
+
+def _to_undo(files: list[Path]) -> dict[Path, Identity | None]:
+    """Return the files whose latest correction is to be undone, and what they are."""
+    known = {path: identity(path) for path in files}
     found = {path: read_corrections(path) for path in files}
-    wanted = []
-    for path, one in found.items():
-        ahead = {other.latest for other in found.values() if other.latest} - {one.latest}
-        if one.is_failed:
-            logger.warning("%s: no run could correct it; nothing to undo, and it is not written", path)
-        elif one.undone in ahead:
-            logger.warning("%s: %s is undone already; it is not written", path, one.undone)
-        else:
-            check_undo(path)
-            wanted.append(path)
-    for path, other in product(wanted, wanted):
-        if found[path].latest in found[other].earlier - {found[other].latest}:
-            has = f"its latest correction is {found[path].latest}"
-            problem = f"{has}, over which {other.name} has {found[other].latest}"
-            raise InputError(path, problem, "Undo files of different states in calls of their own")
-    return wanted
+    kept = {path: why for path, one in found.items() if (why := _why_kept(one, found.values()))}
+    for path, why in kept.items():
+        logger.warning("%s: %s; it is not written", path, why)
+    for path in found.keys() - kept.keys():
+        check_undo(path)
+    return {path: known[path] for path in files if path not in kept}
+
+
+def _why_kept(one: Corrections, all_of_them: Iterable[Corrections]) -> str:
+    """Return why a file stays as it is; empty where its latest correction is undone, or that is an error.
+
+    A run in place that was cut short leaves some files corrected, or undone, and others not. One that is
+    undone noted what was, which the others still have; over the latest correction of one that was not
+    corrected anew, others have another.
+    """
+    others = [other for other in all_of_them if other is not one]
+    over = [other.latest for other in others if one.latest in other.earlier - {other.latest}]
+    if one.is_failed:
+        return "no run could correct it; nothing to undo"
+    if one.undone and one.undone in {other.latest for other in others} - {one.latest}:
+        return f"{one.undone} is undone already"
+    if not one.latest and any(other.latest for other in others):
+        return "it has no correction of grism_align, as others have"
+    if one.latest and over:
+        return f"{over[0]} is undone in others, and this one has {one.latest}, which was before that"
+    return ""
 
 
 def _targets(files: list[Path], output_dir: Path | str | None, *, in_place: bool) -> list[Path]:
@@ -122,7 +158,7 @@ def _targets(files: list[Path], output_dir: Path | str | None, *, in_place: bool
         raise OutputError(output_dir or "undo", problem, "Give one of them")
     if output_dir is None:
         return [path.resolve() for path in files]
-    folder = Path(output_dir).expanduser().absolute()
+    folder = Path(output_dir).expanduser().resolve()
     targets = [folder / path.name for path in files]
     inputs = {path.resolve() for path in files}
     for target in targets:

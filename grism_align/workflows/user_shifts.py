@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.catalogs.shift_table import read_shifts, rows_by_exposure
-from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.identity import read_with_sum
 from grism_align.values.errors import OutputError
 from grism_align.values.record import Activity
 from grism_align.values.settings import GrismSettings, PropagationSettings
@@ -17,6 +17,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load
 from grism_align.workflows.results.checks import check_destination
+from grism_align.workflows.results.claims import claimed_results
 from grism_align.workflows.results.write import write_results
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def plan_shifts(
     InputError
         If the table or a file can't be used, or a row names what isn't given.
     """
-    rows = read_shifts(table)
+    with read_with_sum(table) as sha256:
+        rows = read_shifts(table)
     found = _without_record(load(files, with_results=False, bad_input=bad_input))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
@@ -87,7 +89,6 @@ def plan_shifts(
     own = {key: _fit(chosen[key], home) for key, home in homes.items()}
     kept = tuple(e.key for e in found.exposures if e.key not in own and e.key not in lent)
     counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
-    sha256 = sha256_of(table)
     settings = {"table": str(table.resolve()), "table_sha256": sha256, "propagate": to_grisms}
     note = f"corrections of {table.name}"
     unmoved = {key: _unmoved(home) for key, home in homes.items()}
@@ -100,7 +101,7 @@ def plan_shifts(
     return UserShifts(table, exposures, kept)
 
 
-def write_shifts(plan: UserShifts, destination: Destination, executor: Executor) -> None:
+def write_shifts(plan: UserShifts, destination: Destination, executor: Executor) -> ExposureSet:
     """Write the exposures that are corrected, an association of all, and the record.
 
     Parameters
@@ -112,21 +113,32 @@ def write_shifts(plan: UserShifts, destination: Destination, executor: Executor)
     executor : Executor
         Writes the exposures.
 
+    Returns
+    -------
+    ExposureSet
+        As they were written, under the name of their product.
+
     Raises
     ------
     GrismAlignError
-        If an output would replace an input or an earlier record, or can't be written.
+        If an output would replace an input or an earlier record, can't be written, or is written by another
+        run.
     """
-    record = destination.provenance(plan.exposures.product)
-    if destination.in_place and record.exists():
+    with claimed_results(plan.exposures, destination) as exposures:
+        if destination.in_place:
+            _refuse_record(destination.provenance(exposures.product))
+        check_destination(exposures, destination)
+        return write_results(exposures, destination, executor)
+
+
+def _refuse_record(record: Path) -> None:
+    if record.exists():
         problem = "it tells how the files came to be as they are, and would be replaced"
         remedy = (
             f"A run in place that was cut short is finished by: grism-align apply {record} FILES --in_place; "
             "else move the record away, or give another --output_dir for the new one"
         )
         raise OutputError(record, problem, remedy)
-    check_destination(plan.exposures, destination)
-    write_results(plan.exposures, destination, executor)
 
 
 def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import erf
 
 from grism_align.algorithms.spectra.offsets import Spectrum
+from grism_align.algorithms.spectra.shifts import ExpectedStretch, SpectralShifts
 from grism_align.algorithms.spectra.template import SpectrumCutout
 
 LENGTH, FIRST = 90, -8
@@ -13,6 +14,13 @@ _START, _END = 0.0, 70.0
 SIGMA = 0.55  # pixels, of the point-spread function
 _HALF = 6  # rows
 _SLOPE = 0.01
+UNCALIBRATED = ExpectedStretch(np.zeros(2), 0.05**2 * np.eye(2))
+
+
+def shifts(offsets):
+    """Return shifts of exposures that have their sources at the same places."""
+    offsets = np.asarray(offsets, dtype=float)
+    return SpectralShifts(offsets, np.zeros_like(offsets), np.zeros(2))
 
 
 def _edge(x):

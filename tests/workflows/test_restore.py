@@ -117,12 +117,14 @@ def test_files_not_on_record_stay_as_they_are(field, tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     pairs, read = with_outputs(field, tmp_path / "out")
     earlier = on_record(field, pairs)
-    changed, renamed, _, gone = read.exposures
-    Path(changed.source).write_bytes(b"something else")
+    changed, renamed, _, other = read.exposures
+    shutil.copy(renamed.source, changed.source)
+    changed = replace(changed, source=file_source(changed.source))
     renamed = replace(renamed, source=file_source(shutil.move(renamed.source, tmp_path / "renamed.fits")))
-    Path(gone.source).unlink()
+    Path(other.source).write_bytes(b"something else")
+    other = replace(other, source=file_source(other.source))
     new = file_of(tmp_path, "direct5")
-    now = replace(read, exposures=(changed, renamed, read["direct3"], gone, new))
+    now = replace(read, exposures=(changed, renamed, read["direct3"], other, new))
     restored = restore(now, earlier)
     assert restored.exposures == now.exposures
     _assert_same_solution(field.relative, restored.relative, ["direct3"])

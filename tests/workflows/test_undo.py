@@ -177,11 +177,12 @@ def test_governors_come_back(truths, tmp_path):
     exposure = read_exposure(truths["wfc3_ir"].paths[1])
     path, label = Path(exposure.source), WcsLabel("x", "FIT_REL_x", 5, (1.0, 1.0), "shift")
     for number, governors in enumerate([("a", "b"), ("c",), ()]):
+        exposure = replace(exposure, source=file_source(path))
         move = LinearTransform.from_parameters(exposure.plane, (1.0 + number, 0.0))
         fit = ExposureFit(FitStatus.ALIGNED, move, governed=governed(*governors) if governors else None)
         target = tmp_path / str(number) / path.name
         write_exposure(
-            replace(exposure, source=file_source(path)),
+            exposure,
             fit,
             target,
             replace(label, solution=f"FIT_REL_x{number}"),
@@ -230,14 +231,11 @@ def test_an_undone_file_is_read_by_all(two_chip_path, tmp_path):
 
 
 def test_a_file_that_was_never_aligned(direct_path, tmp_path):
-    aligned = align(direct_path, tmp_path / "out" / direct_path.name)
-    before = aligned.read_bytes()
     never = edited(direct_path, tmp_path / "never_flt.fits")
     with pytest.raises(InputError, match="never aligned") as caught:
-        undo_files([aligned, never], tmp_path / "undone")
+        undo_files([never], tmp_path / "undone")
     assert caught.value.path == str(never)
     assert not (tmp_path / "undone").exists()
-    assert aligned.read_bytes() == before
 
 
 def test_an_exposure_that_no_run_could_correct_is_left_alone(direct_path, tmp_path, caplog):
@@ -338,12 +336,19 @@ def test_a_call_in_place_that_was_cut_short_is_finished_by_the_same_call(twice, 
         undo_files(files, in_place=True)
 
 
-def test_files_of_different_states_are_refused(twice, tmp_path):
-    mixed = [twice[1][0], twice[2][1]]
-    with pytest.raises(InputError, match=r"FIT_REL_gaia, over which .* has FIT_REL_gaia_2") as caught:
-        undo_files(mixed, tmp_path / "undone")
-    assert caught.value.path == str(mixed[0])
-    assert not (tmp_path / "undone").exists()
+@pytest.mark.parametrize(
+    ("first", "second", "depth"), [(0, 1, 0), (1, 0, 0), (0, 2, 1), (1, 2, 1), (2, 1, 1)]
+)
+def test_of_a_set_that_a_kill_left_mixed_the_latest_correction_is_undone(twice, first, second, depth, caplog):
+    """A run in place that was cut short corrected one file and not the other."""
+    files = [twice[first][0], twice[second][1]]
+    ahead = int(second > first)
+    kept = files[1 - ahead].read_bytes()
+    [undone] = undo_files(files, in_place=True)
+    assert Path(undone.source) == files[ahead]
+    assert wcs_apart(files[ahead], twice[depth][ahead]) == 0
+    assert files[1 - ahead].read_bytes() == kept
+    assert f"{files[1 - ahead]}: " in caplog.text
 
 
 def test_a_new_correction_is_not_taken_for_one_that_was_undone(twice, tmp_path):
@@ -354,11 +359,11 @@ def test_a_new_correction_is_not_taken_for_one_that_was_undone(twice, tmp_path):
     assert [one.undone for one in back] == [fits.getheader(path, "SCI")["WCSNAME"] for path in twice[2]]
 
 
-def test_what_a_killed_run_left_is_removed(direct_path, tmp_path, monkeypatch):
+def test_what_a_killed_run_left_is_removed(direct_path, tmp_path):
     aligned = align(direct_path, tmp_path / "out" / direct_path.name)
-    left = tmp_path / "out" / f"{atomic._stem()}1234567-x.{direct_path.name}"
-    left.write_bytes(b"half")
-    monkeypatch.setattr(atomic, "_runs", lambda process: process != 1234567)
+    left = tmp_path / "out" / ".grism_align-ab12cd3_"
+    left.mkdir()
+    (left / direct_path.name).write_bytes(b"half")
     undo_files([aligned], in_place=True)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [direct_path.name]
 

@@ -38,6 +38,10 @@ class Stamps:
     variance: NDArray[np.float64]
     good: NDArray[np.bool_]
 
+    def part(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Stamps:
+        """Return some of them, by a mask or by their numbers."""
+        return Stamps(self.corner[rows], self.data[rows], self.variance[rows], self.good[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class WindowedMoments:

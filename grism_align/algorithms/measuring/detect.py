@@ -9,6 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.measuring.background import local_background
 from grism_align.algorithms.measuring.centroid import Stamps, WindowedMoments, cut_stamps, windowed_moments
+from grism_align.algorithms.measuring.contrast import peak_contrast
 from grism_align.algorithms.measuring.good_pixels import good_pixels, has_bits
 from grism_align.algorithms.measuring.matched_filter import matched_filter
 from grism_align.algorithms.measuring.psf import star_positions
@@ -73,8 +74,8 @@ def detect_sources(
 ) -> ChipSources:
     """Find the sources of a chip in its distorted frame and measure them.
 
-    Peaks of the inverse-variance matched-filtered image above the threshold; windowed centroids;
-    aperture fluxes; flags.
+    Peaks of the inverse-variance matched-filtered image above the threshold that stand out of their
+    surroundings; windowed centroids; aperture fluxes; flags.
 
     Parameters
     ----------
@@ -98,10 +99,18 @@ def detect_sources(
     image = np.where(good, sci - local_background(sci, good, settings.background_box), 0).astype(np.float32)
     peaks = _find_peaks(image, err, good, settings)
     counts["peaks"] = len(peaks)
+    half = int(np.ceil(max(4 * settings.window_sigma, settings.aperture + 1)))
+    stamps = cut_stamps(image, err, good, peaks, half)
+    saturated = has_bits(dq, settings.saturation_bits)
+    if settings.contrast > 0:
+        kept = peak_contrast(stamps, settings.kernel_sigma) > settings.contrast
+        # a saturated core is hollow, and flagged
+        kept |= _near(saturated)[peaks[:, 1], peaks[:, 0]]
+        stamps, peaks = stamps.part(kept), peaks[kept]
+        counts["peaks_on_smooth_light"] = int((~kept).sum())
     if len(peaks) == 0:
         return _none(counts, NoSources(settings.threshold))
-    saturated = has_bits(dq, settings.saturation_bits)
-    sources = _measure(image, err, good, saturated, peaks, settings)
+    sources = _measure(stamps, saturated, peaks, settings)
     for flag in set(SourceFlag) - {SourceFlag.FIXED}:  # which only several exposures tell
         counts[f"flagged_{flag.name}".lower()] = int(((sources.flags & flag) != 0).sum())
     sources.counts.update(counts)
@@ -121,15 +130,11 @@ def _find_peaks(
 
 
 def _measure(
-    image: NDArray[Any],
-    err: NDArray[Any],
-    good: NDArray[np.bool_],
+    stamps: Stamps,
     saturated: NDArray[np.bool_],
     peaks: NDArray[np.int64],
     settings: DetectionSettings,
 ) -> ChipSources:
-    half = int(np.ceil(max(4 * settings.window_sigma, settings.aperture + 1)))
-    stamps = cut_stamps(image, err, good, peaks, half)
     moments = windowed_moments(stamps, settings.window_sigma)
     flux, flux_error = _aperture_flux(stamps, moments.xy - stamps.corner, settings.aperture)
     widths = _unwindowed_widths(moments.second, settings.window_sigma)
@@ -203,14 +208,18 @@ def _shape_flags(
 def _place_flags(
     xy: NDArray[np.float64], peaks: NDArray[np.int64], saturated: NDArray[np.bool_], edge: int
 ) -> NDArray[np.int64]:
-    from scipy.ndimage import binary_dilation
-
     ny, nx = saturated.shape
     near = (xy < edge).any(axis=1) | (xy[:, 0] > nx - 1 - edge) | (xy[:, 1] > ny - 1 - edge)
-    grown = binary_dilation(saturated, np.ones((3, 3))) if saturated.any() else saturated
     flags = np.where(near, int(SourceFlag.EDGE), 0)
-    flags |= np.where(grown[peaks[:, 1], peaks[:, 0]], int(SourceFlag.SATURATED), 0)
+    flags |= np.where(_near(saturated)[peaks[:, 1], peaks[:, 0]], int(SourceFlag.SATURATED), 0)
     return np.asarray(flags)
+
+
+def _near(saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return saturated pixels and those beside them."""
+    from scipy.ndimage import binary_dilation
+
+    return np.asarray(binary_dilation(saturated, np.ones((3, 3)))) if saturated.any() else saturated
 
 
 def mean_ellipticity(ellipticity: NDArray[np.float64]) -> tuple[float, float]:

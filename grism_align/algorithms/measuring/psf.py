@@ -216,7 +216,7 @@ def fit_positions(stamps: Stamps, psf: PointSpread, start: NDArray[np.float64]) 
     for _ in range(_STEPS):
         if len(active) == 0:
             break
-        moving = _rows(cut, active)
+        moving = cut.part(active)
         light, weight, flux = _light_and_weight(moving, psf, position[active])
         normal, right = _normal_equations(moving, light, weight, flux)
         step = np.linalg.solve(normal, right[:, :, None])[:, 1:, 0]
@@ -326,11 +326,11 @@ def star_positions(
     """
     worst = error.max(axis=1, initial=0)
     bright = np.flatnonzero(clean & (worst < _BRIGHT))
-    psf = fit_psf(_rows(stamps, bright), xy[bright], 1 / worst[bright], obstruction)
+    psf = fit_psf(stamps.part(bright), xy[bright], 1 / worst[bright], obstruction)
     rows = np.flatnonzero(clean)
     if psf is None:
         return StarPositions(rows[:0], xy[:0], error[:0], None)
-    fit = fit_positions(_rows(stamps, rows), psf, xy[rows])
+    fit = fit_positions(stamps.part(rows), psf, xy[rows])
     narrow = np.abs(fit.widening) + fit.widening_error < _WIDEST
     star = fit.settled & narrow & (fit.misfit < _WORST_MISFIT)
     return StarPositions(rows[star], fit.xy[star], fit.xy_error[star], psf)
@@ -360,7 +360,7 @@ def fit_psf(
     rows = np.argsort(-snr, kind="stable")[:_MOST]
     if len(rows) < _FEWEST:
         return None
-    bright, start = _rows(stamps, rows), start[rows]
+    bright, start = stamps.part(rows), start[rows]
     first = [telescope_psf(resolution, _FIRST_BLUR, obstruction) for resolution in _FIRST_RESOLUTIONS]
     fits = [fit_positions(bright, psf, start) for psf in first]
     psf = first[int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))]
@@ -369,12 +369,8 @@ def fit_psf(
         star = _stars(fit, misfit)
         if star.sum() < _FEWEST:
             return None
-        psf = _improved(_core(_rows(bright, star)), psf, fit.xy[star] - bright.data.shape[1] // 2 + _REACH)
+        psf = _improved(_core(bright.part(star)), psf, fit.xy[star] - bright.data.shape[1] // 2 + _REACH)
     return psf
-
-
-def _rows(stamps: Stamps, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Stamps:
-    return Stamps(stamps.corner[rows], stamps.data[rows], stamps.variance[rows], stamps.good[rows])
 
 
 def _stars(fit: PsfFit, misfit: float) -> NDArray[np.bool_]:

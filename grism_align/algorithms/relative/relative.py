@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 # How often detectors are put in place, and which moves, arcsec, are too small to do it again.
 _PLACED, _IN_PLACE = 4, 5e-4
 
-__all__ = ["RelativeResult", "align_relative", "reference_exposures"]
-
 
 @dataclass(frozen=True, eq=False)
 class RelativeResult:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.failure import Remark
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 
-__all__ = ["Tied", "Usable", "brightest_of", "tied_as_far_as_possible"]
-
 _AVOID = UNRELIABLE | SourceFlag.EDGE
 # So many times as many sources are used where the brightest don't tie what overlaps, and so many at most.
 _DEEPER, _MOST_SOURCES = 5, 20000

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Exposure
@@ -33,32 +36,73 @@ class PixelOffsets:
     covariance: NDArray[np.float64]
 
 
-def combine(measured: PixelOffsets, prior: NDArray[np.float64]) -> PixelOffsets:
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """How high the traces of each of G groups of exposures lie, against a zero that all groups share.
+
+    Parameters
+    ----------
+    height : (G,) ndarray, pixels
+        Weighted mean over the exposures of a group.
+    covariance : (G, G) ndarray, pixels^2
+        Of these.
+    weights : sequence of ndarray
+        Of the exposures of each group, with a sum of one; all zero where no height is known.
+    """
+
+    height: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    weights: Sequence[NDArray[np.float64]]
+
+
+def combine(
+    measured: Sequence[PixelOffsets], levels: Levels, prior: NDArray[np.float64]
+) -> list[PixelOffsets]:
     """Weigh what spectra say against what direct exposures left open.
 
     Parameters
     ----------
-    measured : PixelOffsets
-        Of N exposures that share their templates, up to what all have in common.
+    measured : sequence of PixelOffsets
+        Of G groups of exposures of one grism, N exposures in all; those of a group share their templates, and
+        are known up to what all of them have in common.
+    levels : Levels
+        Of the mean across the dispersion of each group.
     prior : (2N, 2N) ndarray, pixels^2
         Covariance of the offsets before any spectrum is seen, which are expected to be zero.
 
     Returns
     -------
-    PixelOffsets
-        When both is known.
+    list of PixelOffsets
+        By group, when both is known.
 
     Notes
     -----
-    What all spectra have in common, the unknown zero of trace and wavelengths, is one unknown for each axis.
-    With the covariance P of the offsets and S of the measurement that includes this unknown, the offsets are
-    P (P + S)^-1 m, and their covariance P - P (P + S)^-1 P.
+    What all spectra have in common, the unknown zero of trace and wavelengths, is one unknown for each axis:
+    across the dispersion of all groups, which other rolls tell apart from pointings; along it of each group,
+    as a group has templates of its own. With the covariance P of the offsets, the design H of the measurement
+    m and its covariance S, which includes these unknowns, the offsets are P H' (H P H' + S)^-1 m.
     """
-    n = len(measured.offset)
-    common = np.kron(np.full((n, n), _COMMON**2), np.eye(2))
-    gain = np.linalg.solve(prior + measured.covariance + common, prior).T
-    left = prior - gain @ prior
-    return PixelOffsets((gain @ measured.offset.ravel()).reshape(n, 2), 0.5 * (left + left.T))
+    sizes = [len(each.offset) for each in measured]
+    known = [group for group, weights in enumerate(levels.weights) if weights.any()]
+    n, n_levels = 2 * sum(sizes), len(known)
+    design, total = np.zeros((n + n_levels, n)), np.zeros((n + n_levels, n + n_levels))
+    design[:n] = np.eye(n)
+    first = np.concatenate([[0], 2 * np.cumsum(sizes)])
+    for each, low, high in zip(measured, first[:-1], first[1:], strict=True):
+        size = (high - low) // 2
+        total[low:high, low:high] = each.covariance + np.kron(np.full((size, size), _COMMON**2), np.eye(2))
+    for row, group in enumerate(known):
+        design[n + row, first[group] + 1 : first[group + 1] : 2] = levels.weights[group]
+    total[n:, n:] = levels.covariance[np.ix_(known, known)] + _COMMON**2
+    seen = np.concatenate([*(each.offset.ravel() for each in measured), levels.height[known]])
+    across = design @ prior
+    gain = np.linalg.solve(across @ design.T + total, across).T
+    offset, left = gain @ seen, prior - gain @ across
+    left = 0.5 * (left + left.T)
+    return [
+        PixelOffsets(offset[low:high].reshape(-1, 2), left[low:high, low:high])
+        for low, high in pairwise(first.tolist())
+    ]
 
 
 def log_evidence(measured: PixelOffsets, prior: NDArray[np.float64]) -> float:

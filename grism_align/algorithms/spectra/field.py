@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.spectra.shifts import ExpectedStretch
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
 # A grism changes the scale of its image, and turns it: by as much, pixels a pixel, one axis may differ from
 # the other. From the configurations of G141 (2e-4) and G102.
 _UNLIKE = 3e-4
+# What traces differ by from the model, pixels a pixel, where they don't tell: calibrations of the grisms have
+# slopes of 2e-3.
+_SLOPE = 2e-3
+_FLAT = 1e-5  # pixels a pixel: models with smaller slopes say nothing of how traces change over the detector
+# Pixels for each pixel from the source and thousand pixels on the detector, by which dispersions grow: of
+# grisms whose calibration isn't known, of ones that don't change over the detector, and the share of what is
+# calibrated by which two calibrations of G141 differ.
+_UNCALIBRATED, _LEAST, _CALIBRATION = 0.05, 2e-3, 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +37,18 @@ class FieldGradient:
         Of the offsets along and across the dispersion, by the place of the source in x and y.
     along_covariance, across_covariance : (2, 2) ndarray
         Of these.
+    share : float
+        Of what the model says of how traces change over the detector: what they really do.
+    share_variance : float
+        Of that.
     """
 
     along: NDArray[np.float64]
     across: NDArray[np.float64]
     along_covariance: NDArray[np.float64]
     across_covariance: NDArray[np.float64]
+    share: float
+    share_variance: float
 
     def of(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what exposures differ by for having their sources at other places.
@@ -53,6 +69,30 @@ class FieldGradient:
         covariance[::2, ::2] = places @ self.along_covariance @ places.T
         covariance[1::2, 1::2] = places @ self.across_covariance @ places.T
         return offset, covariance
+
+    def stretch(self, calibrated: tuple[float, float] | None) -> ExpectedStretch:
+        """Return by how much dispersions are expected to grow over the detector.
+
+        Parameters
+        ----------
+        calibrated : (2,) or None
+            What the calibration of the grism says, in x and y; None where there is none.
+
+        Returns
+        -------
+        ExpectedStretch
+
+        Notes
+        -----
+        Traces and dispersions change over a detector for one reason, so what traces have of the change that
+        was calibrated, dispersions have too.
+        """
+        if calibrated is None:
+            return ExpectedStretch(np.zeros(2), _UNCALIBRATED**2 * np.eye(2))
+        known = np.array(calibrated)
+        unlike = (_CALIBRATION * self.share) ** 2 * float(known @ known) + _LEAST**2
+        covariance = self.share_variance * np.outer(known, known) + unlike * np.eye(2)
+        return ExpectedStretch(self.share * known, covariance)
 
 
 def field_gradient(
@@ -79,29 +119,43 @@ def field_gradient(
     Notes
     -----
     The dispersed image of a field is larger or smaller than the direct one, and turned against it: two
-    numbers, which the heights of traces tell. Lines and edges have the same: their wavelengths needn't be
-    known.
+    numbers, which the heights of traces tell. Lines and edges have the same, at the place of the source:
+    their wavelengths needn't be known.
     """
     ny, nx = shape
     half = np.array([nx / 2, ny / 2])
-    residual, spread = measured / half, covariance / np.outer(half, half)
-    right, up = _slopes(model, shape) + residual
+    spread = covariance / np.outer(half, half)
+    gain = _SLOPE**2 * np.linalg.inv(spread + _SLOPE**2 * np.eye(2))
+    residual, spread = gain @ (measured / half), gain @ spread
+    here, at_source = _slopes(model, shape)
+    size = float(here @ here)
+    share, variance = 1.0, 1.0
+    if size > _FLAT**2:
+        share = 1.0 + float(residual @ here) / size
+        variance = float(here @ spread @ here) / size**2
+    right, up = here + residual + share * (at_source - here)
     swapped = np.array([[0.0, 1.0], [-1.0, 0.0]])
     return FieldGradient(
         along=np.array([up, -right]),
         across=residual,
         along_covariance=swapped @ spread @ swapped.T + _UNLIKE**2 * np.eye(2),
         across_covariance=spread,
+        share=share,
+        share_variance=variance,
     )
 
 
 def _slopes(model: TraceModel, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the change of the predicted height by the place in x and y, at mid-trace and mid-chip."""
+    """Return changes of the predicted height by the place in x and y, at mid-trace and at the source."""
     ny, nx = shape
     step = np.array([0.25 * nx, 0.25 * ny])
     center = np.array([0.5 * nx, 0.5 * ny])
     places = center + np.array([[-1, 0], [1, 0], [0, -1], [0, 1]]) * step
     dx, dy = model.offsets(places)
     middle = 0.5 * (np.median(dx[:, 0]) + np.median(dx[:, -1]))
-    left, right, low, high = (float(np.interp(middle, *each)) for each in zip(dx, dy, strict=True))
-    return np.array([(right - left) / (2 * step[0]), (high - low) / (2 * step[1])])
+    heights = [
+        (float(np.interp(middle, along, up)), float(np.polynomial.Polynomial.fit(along, up, 1)(0.0)))
+        for along, up in zip(dx, dy, strict=True)
+    ]
+    left, right, low, high = np.array(heights)
+    return np.column_stack([(right - left) / (2 * step[0]), (high - low) / (2 * step[1])])

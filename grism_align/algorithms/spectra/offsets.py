@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.spectra.shifts import FARTHEST, SpectralShifts
 from grism_align.algorithms.spectra.solution import Solved, solve
 from grism_align.algorithms.spectra.template import (
     KNOTS_ACROSS,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.spectra.shifts import ExpectedStretch
+
 # Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
 _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
@@ -31,10 +34,7 @@ _BEND, _LEAST_BEND = 0.03, 6e-3
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
-# Pixels by which spectra are followed, and by which templates are longer than these to either side: splines
-# reach two farther.
-_FARTHEST, _SPARE = 5.0, 8
-_FAR_APART = 1000.0  # pixels, by which stretches are counted
+_SPARE = int(FARTHEST) + 3  # pixels by which templates are longer to either side: splines reach two farther
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 _TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
 # Sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that.
@@ -87,7 +87,10 @@ class SpectralOffsets:
 
 
 def measure_offsets(
-    spectra: Sequence[Spectrum], places: NDArray[np.float64], rng: np.random.Generator
+    spectra: Sequence[Spectrum],
+    places: NDArray[np.float64],
+    expected: ExpectedStretch,
+    rng: np.random.Generator,
 ) -> SpectralOffsets | None:
     """Solve for the offsets of exposures, the templates of all spectra, and how smooth these are.
 
@@ -97,6 +100,8 @@ def measure_offsets(
         The brightest first.
     places : (E, 2) ndarray, pixels
         Of the sources on the detector, by exposure, from where they are on average.
+    expected : ExpectedStretch
+        By how much dispersions grow over the detector.
     rng : numpy.random.Generator
         Draws noise that tells which part of the information isn't real.
 
@@ -108,35 +113,27 @@ def measure_offsets(
     Notes
     -----
     Dispersions differ over a detector. So a line moves along the dispersion with the place of its source, the
-    more the farther it is from the place of the source: one stretch for each direction, pixels a pixel and a
-    thousand pixels, is solved for too. The offsets are what is left at the places of the sources.
+    more the farther it is from the source: by a stretch that is solved for too. The offsets are what is left
+    at the places of the sources.
     """
     tracked = [_tracked(each) for each in spectra if len(each.cutouts) > 1]
     if not tracked:
         return None
     bends = {each.order: np.full(_n_knots(each), _BEND) for each in spectra}
-    offsets, stretch = np.zeros((len(places), 2)), np.zeros(2)
+    shifts = SpectralShifts.expected(places, expected)
     for number in range(_ROUNDS):
         is_rough = number < _ROUGH
         used = tracked[:_BRIGHTEST] if is_rough else tracked
-        levers = np.array([each.center * places / _FAR_APART for each in used])
-        own = [_shifted(offsets, lever @ stretch) for lever in levers]
-        fits = [
-            each.fit(shifted, bends, None if is_rough else rng)
-            for each, shifted in zip(used, own, strict=True)
-        ]
+        fits = [each.fit(shifts, bends, None if is_rough else rng) for each in used]
         noise = [each.own_of(fit) for each, fit in zip(used, fits, strict=True)]
-        solved = solve(fits, noise, levers, stretch)
-        offsets, stretch = offsets + solved.step, stretch + solved.stretch
+        solved = solve(fits, noise, shifts.stretch, expected)
         bends = _expected_bends(used, fits, bends) if is_rough else bends
-        after = [
-            each.after(fit, shifted, is_first=number == 0)
-            for each, fit, shifted in zip(used, fits, own, strict=True)
-        ]
+        after = [each.after(fit, shifts, is_first=number == 0) for each, fit in zip(used, fits, strict=True)]
+        shifts = shifts.moved(solved.step)
         tracked = after + tracked[len(used) :] if is_rough else _telling(after, solved)
-        if not is_rough and np.abs(solved.step).max() < _CONVERGED:
+        if not is_rough and np.abs(solved.step[:-2]).max() < _CONVERGED:
             break
-    return _result(offsets, solved, used, fits)
+    return _result(shifts, solved, used, fits)
 
 
 def _telling(tracked: Sequence[_Tracked], solved: Solved) -> list[_Tracked]:
@@ -149,7 +146,7 @@ def _telling(tracked: Sequence[_Tracked], solved: Solved) -> list[_Tracked]:
 
 
 def _result(
-    offsets: NDArray[np.float64], solved: Solved, used: Sequence[_Tracked], fits: Sequence[TemplateFit]
+    shifts: SpectralShifts, solved: Solved, used: Sequence[_Tracked], fits: Sequence[TemplateFit]
 ) -> SpectralOffsets:
     seen = {
         (cutout.exposure, each.spectrum.source)
@@ -157,9 +154,9 @@ def _result(
         for cutout in each.spectrum.cutouts
         if weight > _LEAST_WEIGHT
     }
-    n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offsets))
-    strength = _strength(used, fits, len(offsets))
-    return SpectralOffsets(offsets - offsets.mean(axis=0), solved.covariance, n_sources, strength)
+    offset = shifts.offset - shifts.offset.mean(axis=0)
+    n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offset))
+    return SpectralOffsets(offset, solved.covariance, n_sources, _strength(used, fits, len(offset)))
 
 
 def _strength(used: Sequence[_Tracked], fits: Sequence[TemplateFit], n_exposures: int) -> NDArray[np.float64]:
@@ -179,15 +176,13 @@ class _Tracked:
     """A spectrum, the weights that its pixels have kept, and what its template is expected to be.
 
     `weights` as in the cutouts; `lines` (n,): second differences that were seen at single places; `own`: as
-    of the fit that was asked for it; `center`, pixels: how far from its source the lines and edges are that
-    tell its offsets along the dispersion.
+    of the fit that was asked for it.
     """
 
     spectrum: Spectrum
     weights: tuple[NDArray[np.float64], ...]
     height: NDArray[np.float64]
     lines: NDArray[np.float64]
-    center: float
     own: NDArray[np.float64] | None = None
 
     @property
@@ -201,7 +196,7 @@ class _Tracked:
 
     def fit(
         self,
-        offsets: NDArray[np.float64],
+        shifts: SpectralShifts,
         bends: Mapping[int, NDArray[np.float64]],
         rng: np.random.Generator | None,
     ) -> TemplateFit:
@@ -210,37 +205,28 @@ class _Tracked:
         pairs = zip(self.spectrum.cutouts, self.weights, strict=True)
         cutouts = [replace(cutout, weight=weight) for cutout, weight in pairs]
         prior = TemplatePrior(self.first, bend, self.height)
-        return fit_template(cutouts, offsets, prior, rng if self.own is None else None)
+        return fit_template(cutouts, shifts, prior, rng if self.own is None else None)
 
-    def after(self, fit: TemplateFit, offsets: NDArray[np.float64], *, is_first: bool) -> _Tracked:
+    def after(self, fit: TemplateFit, shifts: SpectralShifts, *, is_first: bool) -> _Tracked:
         """Weigh pixels by how far they lie from the template, and note where that lacks a line."""
         weights = tuple(
             _robust(cutout, residual, is_first=is_first)
             for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
         )
-        lines, center = self._with_lines(fit, offsets), self._center(fit)
-        return replace(self, weights=weights, lines=lines, own=self.own_of(fit), center=center)
+        return replace(self, weights=weights, lines=self._with_lines(fit, shifts), own=self.own_of(fit))
 
-    def _center(self, fit: TemplateFit) -> float:
-        """Return the mean distance from the source of what tells offsets along the dispersion."""
-        total, moment = 0.0, 0.0
-        for cutout, weight, residual in zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True):
-            told = (weight * np.gradient(cutout.data - residual, axis=1) ** 2).sum(axis=0)
-            total, moment = total + float(told.sum()), moment + float(told @ cutout.along)
-        return moment / total if total > 0 else self.center
-
-    def _with_lines(self, fit: TemplateFit, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _with_lines(self, fit: TemplateFit, shifts: SpectralShifts) -> NDArray[np.float64]:
         """Let the template bend where residuals, summed across the trace by its profile, stand out."""
         n = len(self.lines)
         excess, weight = np.zeros(n), np.zeros(n)
         each = zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True)
         for cutout, pixel_weight, residual in each:
-            along, across = offsets[cutout.exposure]
-            knot = np.rint(cutout.along - along - self.first).astype(int)
-            up = cutout.across - across
+            shift = shifts.along(cutout.exposure, cutout.along)
+            knots = np.rint(cutout.along - shift - self.first).astype(int)
+            up = cutout.across - shifts.offset[cutout.exposure, 1]
             height = np.where(np.abs(up) < _REACH, np.interp(up, KNOTS_ACROSS, self.height), 0.0)
-            np.add.at(excess, knot, (pixel_weight * height * residual).sum(axis=0))
-            np.add.at(weight, knot, (pixel_weight * height * height).sum(axis=0))
+            np.add.at(excess, knots, (pixel_weight * height * residual).sum(axis=0))
+            np.add.at(weight, knots, (pixel_weight * height * height).sum(axis=0))
         excess, weight = (np.convolve(values, np.ones(3), "same") for values in (excess, weight))
         known = np.where(weight > 0, weight, np.inf)
         lines = self.lines.copy()
@@ -250,19 +236,13 @@ class _Tracked:
         return lines
 
 
-def _shifted(offsets: NDArray[np.float64], along: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the offsets of a spectrum: those of the exposures, and what a stretch adds along, (E, 2)."""
-    return np.clip(offsets + np.column_stack([along, np.zeros(len(along))]), -_FARTHEST, _FARTHEST)
-
-
 def _n_knots(spectrum: Spectrum) -> int:
     return spectrum.length + 2 * _SPARE + 5
 
 
 def _tracked(spectrum: Spectrum) -> _Tracked:
     weights = tuple(cutout.weight for cutout in spectrum.cutouts)
-    middle = spectrum.first + 0.5 * spectrum.length
-    return _Tracked(spectrum, weights, _height(spectrum.cutouts), np.zeros(_n_knots(spectrum)), middle)
+    return _Tracked(spectrum, weights, _height(spectrum.cutouts), np.zeros(_n_knots(spectrum)))
 
 
 def _height(cutouts: Sequence[SpectrumCutout]) -> NDArray[np.float64]:

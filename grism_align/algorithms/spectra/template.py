@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, solved
+from grism_align.algorithms.spectra.shifts import FAR_APART
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from grism_align.algorithms.spectra.shifts import SpectralShifts
 
 #: Pixels to either side of the trace that a template covers.
 HALF_WIDTH = 4.5
@@ -21,6 +25,12 @@ _ACROSS = 0.75  # pixels between knots across the dispersion; along it they are 
 _OUTER = int(np.ceil(HALF_WIDTH / _ACROSS)) + 1
 #: Heights of the knots above the trace, pixels.
 KNOTS_ACROSS = _ACROSS * np.arange(-_OUTER, _OUTER + 1)
+# By how much the response of the detector may differ between exposures: flat field, blobs, loss of light. In
+# its mean over the spectrum, its slope along it, and its curvature.
+_GAINS = (0.015, 0.015, 0.015)
+# Derivatives by what each exposure has: shifts along, across, along by the distance; level, its tilt; gains.
+_N_SHIFTS = 3
+_N_EACH = _N_SHIFTS + 2 + len(_GAINS)
 # Curvatures of templates across the dispersion and in general that are expected, of the spectrum's height.
 _CURVED, _LEVEL = 3.0, 100.0
 
@@ -72,17 +82,17 @@ class TemplatePrior:
 
 @dataclass(frozen=True, eq=False)
 class TemplateFit:
-    """What a spectrum tells of the offsets of E exposures, two numbers each: along and across.
+    """What a spectrum tells of the shifts of E exposures: two offsets each, and the stretch in x and y.
 
     Parameters
     ----------
-    gradient : (2E,) ndarray
-        Of the log likelihood, per pixel.
-    variance : (2E, 2E) ndarray
+    gradient : (2E + 2,) ndarray
+        Of the log likelihood, per pixel; by the stretch, per unit of it.
+    variance : (2E + 2, 2E + 2) ndarray
         Of the gradient by the noise of the pixels, the template eliminated.
-    own : (2E, 2E) ndarray or None
+    own : (2E + 2, 2E + 2) ndarray or None
         The part of it that is only the noise's: a template that follows noise has gradients that no spectrum
-        has. The rest is the information on the offsets. None where it wasn't asked for.
+        has. The rest is the information on the shifts. None where it wasn't asked for.
     residuals : tuple of ndarray
         Data minus template, by cutout.
     surface : (n, m) ndarray
@@ -98,10 +108,11 @@ class TemplateFit:
 
 @dataclass(frozen=True, eq=False)
 class _Sampled:
-    """A cutout with what its pixels see of the surface: spline `first` on, with these weights along.
+    """Columns of a cutout with what they see of the surface: spline `first` on, the next column one farther.
 
-    `along`, `along_slope` (4,): weights of the splines along the dispersion and derivatives by the place;
-    `across`, `across_slope` (C, R, m): the same across it; `weight`, `data` (C, R), `slope` (C,).
+    `along`, `along_slope` (4, C): weights of the splines along the dispersion and derivatives by the place;
+    `across`, `across_slope` (C, R, m): the same across it; `weight`, `data` (C, R); `slope`, `distance` (C,):
+    of the trace, and from the source; `tilt` (C,): from -1 to 1 over the cutout.
     """
 
     exposure: int
@@ -113,6 +124,8 @@ class _Sampled:
     data: NDArray[np.float64]
     weight: NDArray[np.float64]
     slope: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    tilt: NDArray[np.float64]
 
     def rows(self, k: int) -> slice:
         """Return the k-th of the splines along the dispersion that each column sees."""
@@ -121,26 +134,28 @@ class _Sampled:
 
     def columns(self, surface: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the coefficients across the dispersion in each column, (C, m)."""
-        parts = [surface[self.rows(k)] for k in range(4)]
-        return np.asarray(np.tensordot(weights, parts, axes=1))
+        parts = [weight[:, None] * surface[self.rows(k)] for k, weight in enumerate(weights)]
+        return np.asarray(parts[0] + parts[1] + parts[2] + parts[3])
 
     def seen(self, surface: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the surface at the pixels, (C, R)."""
         return _product(self.across, self.columns(surface, self.along))
 
     def derivatives(self, surface: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return by how much pixels change with offsets along and across, level and tilt, (4, C, R)."""
+        """Return by how much pixels change with shifts, along and across, and nuisances, (_N_EACH, C, R)."""
         here = self.columns(surface, self.along)
-        up = _product(self.across_slope, here)
-        along = _product(self.across, self.columns(surface, self.along_slope))
-        tilt = np.broadcast_to(np.linspace(-1.0, 1.0, len(up))[:, None], up.shape)
-        return np.stack([self.slope[:, None] * up - along, -up, np.ones_like(up), tilt])
+        light, up = _product(self.across, here), _product(self.across_slope, here)
+        moved = self.slope[:, None] * up - _product(self.across, self.columns(surface, self.along_slope))
+        farther = self.distance[:, None] / FAR_APART * moved
+        tilt = np.broadcast_to(self.tilt[:, None], up.shape)
+        gains = [light * tilt**power for power in range(len(_GAINS))]
+        return np.stack([moved, -up, farther, np.ones_like(up), tilt, *gains])
 
     def project(self, values: NDArray[np.float64], onto: NDArray[np.float64]) -> None:
         """Add the values of the pixels, (C, R), times what each spline has there, onto (n, m)."""
         by_column = _product(np.swapaxes(self.across, 1, 2), values)
-        for k, weight in enumerate(self.along.tolist()):
-            onto[self.rows(k)] += weight * by_column
+        for k, weight in enumerate(self.along):
+            onto[self.rows(k)] += weight[:, None] * by_column
 
 
 def _product(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -149,18 +164,18 @@ def _product(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDA
 
 def fit_template(
     cutouts: Sequence[SpectrumCutout],
-    offsets: NDArray[np.float64],
+    shifts: SpectralShifts,
     prior: TemplatePrior,
     rng: np.random.Generator | None = None,
 ) -> TemplateFit:
-    """Fit a template to a spectrum, and tell what the spectrum says of the offsets of the exposures.
+    """Fit a template to a spectrum, and tell what the spectrum says of the shifts of the exposures.
 
     Parameters
     ----------
     cutouts : sequence of SpectrumCutout
         Of one spectrum in some of the exposures.
-    offsets : (E, 2) ndarray, pixels
-        Where spectra lie from where they are predicted, along and across the dispersion, by exposure.
+    shifts : SpectralShifts
+        Where spectra lie from where they are predicted.
     prior : TemplatePrior
         What the template is expected to be.
     rng : numpy.random.Generator, optional
@@ -173,44 +188,60 @@ def fit_template(
     Notes
     -----
     The surface is a sum of cubic B-splines, a Gaussian process whose prior expects little curvature but where
-    lines and edges are; eliminating it leaves the likelihood of the offsets alone. At the true offsets the
+    lines and edges are; eliminating it leaves the likelihood of the shifts alone. At the true shifts the
     expectation of the gradient is zero whatever the noise, so iterated steps don't end short, as a single
     gradient fit against a noisy template does.
     """
-    sampled = [_sampled(cutout, offsets[cutout.exposure], prior.first) for cutout in cutouts]
+    parts = [list(_sampled(cutout, shifts, prior.first)) for cutout in cutouts]
+    sampled = [part for each in parts for part in each]
     factor = factorised(_normal_blocks(sampled, prior))
     data = [one.data for one in sampled]
     surface = _surface(sampled, data, factor, prior)
-    gradient, variance, residuals = _likelihood(sampled, data, factor, surface, len(offsets))
-    own = None
+    gradient, variance, residuals = _likelihood(sampled, data, factor, surface, len(shifts.offset))
+    own, design = None, shifts.design
     if rng is not None:
         noise = [_noise(one.weight, rng) for one in sampled]
         followed = _surface(sampled, noise, factor, prior)
-        own = _likelihood(sampled, noise, factor, followed, len(offsets))[1]
-    return TemplateFit(gradient, variance, own, tuple(each.T for each in residuals), surface)
+        own = _likelihood(sampled, noise, factor, followed, len(shifts.offset))[1]
+        own = design.T @ own @ design
+    left = iter(residuals)
+    return TemplateFit(
+        design.T @ gradient,
+        design.T @ variance @ design,
+        own,
+        tuple(np.concatenate(list(islice(left, len(each)))).T for each in parts),
+        surface,
+    )
 
 
 def _noise(weight: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.standard_normal(weight.shape) / np.sqrt(np.where(weight > 0, weight, np.inf))
 
 
-def _sampled(cutout: SpectrumCutout, offset: NDArray[np.float64], first: float) -> _Sampled:
-    along = cutout.along[0] - offset[0] - first
-    number = int(np.floor(along))
-    up = (cutout.across - offset[1] + cutout.slope * offset[0]).T
+def _sampled(cutout: SpectrumCutout, shifts: SpectralShifts, first: float) -> Iterator[_Sampled]:
+    """Yield the columns of a cutout, in parts in which each is one spline farther than the one before."""
+    shift = shifts.along(cutout.exposure, cutout.along)
+    along = cutout.along - shift - first
+    number = np.floor(along).astype(int)
+    up = (cutout.across - shifts.offset[cutout.exposure, 1] + cutout.slope * shift).T
     from_knots = (up[:, :, None] - KNOTS_ACROSS) / _ACROSS
-    near = np.arange(4)
-    return _Sampled(
-        cutout.exposure,
-        number - 1,
-        _spline(along - number + 1.0 - near),
-        _spline_slope(along - number + 1.0 - near),
-        _spline(from_knots),
-        _spline_slope(from_knots) / _ACROSS,
-        cutout.data.T,
-        cutout.weight.T,
-        cutout.slope,
-    )
+    across, across_slope = _spline(from_knots), _spline_slope(from_knots) / _ACROSS
+    behind = along - number + 1.0 - np.arange(4)[:, None]
+    tilt = np.linspace(-1.0, 1.0, len(along))
+    for part in np.split(np.arange(len(along)), np.flatnonzero(np.diff(number) != 1) + 1):
+        yield _Sampled(
+            cutout.exposure,
+            int(number[part[0]]) - 1,
+            _spline(behind[:, part]),
+            _spline_slope(behind[:, part]),
+            across[part],
+            across_slope[part],
+            cutout.data.T[part],
+            cutout.weight.T[part],
+            cutout.slope[part],
+            cutout.along[part],
+            tilt[part],
+        )
 
 
 def _spline(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -234,7 +265,7 @@ def _normal_blocks(sampled: Sequence[_Sampled], prior: TemplatePrior) -> NDArray
         for column in range(4):
             for row in range(column, 4):
                 weight = one.along[row] * one.along[column]
-                blocks[row - column, one.rows(column)] += weight * own
+                blocks[row - column, one.rows(column)] += weight[:, None, None] * own
     return _with_prior(blocks, prior)
 
 
@@ -275,12 +306,12 @@ def _likelihood(
     surface: NDArray[np.float64],
     n_exposures: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[NDArray[np.float64]]]:
-    """Return gradient and information of the offsets, and residuals."""
-    n = 4 * n_exposures
+    """Return gradient and information of the shifts of each exposure, and residuals."""
+    n = _N_EACH * n_exposures
     gradient, variance, effects = np.zeros(n), np.zeros((n, n)), np.zeros((n, *surface.shape))
     residuals = []
     for one, values in zip(sampled, data, strict=True):
-        rows = 4 * one.exposure + np.arange(4)
+        rows = _N_EACH * one.exposure + np.arange(_N_EACH)
         residual = values - one.seen(surface)
         change = one.derivatives(surface)
         weighted = one.weight * change
@@ -297,11 +328,13 @@ def _likelihood(
 def _without_levels(
     gradient: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eliminate what is left of the background in each exposure, which nothing else tells."""
-    is_level = np.arange(len(gradient)) % 4 > 1
+    """Eliminate what is left of the background in each exposure, which nothing else tells, and the gains."""
+    is_level = np.arange(len(gradient)) % _N_EACH >= _N_SHIFTS
     kept, level = np.flatnonzero(~is_level), np.flatnonzero(is_level)
     own, shared = variance[np.ix_(level, level)], variance[np.ix_(level, kept)]
     # An exposure without the spectrum has no level to be told.
     regular = own + np.diag(np.where(np.diag(own) > 0, 1e-9 * np.diag(own), 1.0))
+    precision = np.concatenate([np.zeros(2), np.array(_GAINS) ** -2.0])
+    regular += np.diag(np.tile(precision, len(gradient) // _N_EACH))
     gain = np.linalg.solve(regular, shared).T
     return gradient[kept] - gain @ gradient[level], variance[np.ix_(kept, kept)] - gain @ shared

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grism_align.io.associations.pipelines import is_of_pipeline
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ def apply_association(exposures: Sequence[Exposure], association: Association) -
         If it names a governor that is no direct exposure.
     """
     members = association.exposures
+    # pipelines have the instant in their key of the same name
+    names_instants = is_of_pipeline(association.header)
     # The root name is that of the header; users who rename files name governors by file.
     keys = {member.root: exposure.key for member, exposure in zip(members, exposures, strict=True)}
     applied = tuple(
         replace(
             exposure,
-            group=member.group_id or exposure.group,
+            group=exposure.group if names_instants else member.group_id or exposure.group,
             governors=tuple(keys.get(name, name) for name in member.governors),
         )
         for member, exposure in zip(members, exposures, strict=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.names import safe_name
-from grism_align.io.files.sources import is_file, path_of
+from grism_align.io.files.sources import file_of, is_file
 from grism_align.values.errors import AssociationError
 
 if TYPE_CHECKING:
@@ -105,11 +105,12 @@ def check_members(association: Association, label: Path | str) -> Association:
 
 
 def files_of(members: Iterable[Member]) -> list[Path]:
-    """Return the files of members: of each its own and that of its catalog."""
+    """Return the files of members: of each its own, unless it is open, and that of its catalog."""
     return [
         path
         for member in members
-        for path in (path_of(member.source), *([Path(member.catalog)] if member.catalog else []))
+        for path in (file_of(member.source), Path(member.catalog) if member.catalog else None)
+        if path is not None
     ]
 
 

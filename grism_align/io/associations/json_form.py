@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from grism_align.io.associations.files import check_product_name, located
-from grism_align.io.files.sources import path_of
+from grism_align.io.associations.pipelines import as_processed, is_by_exposure, is_mosaic
+from grism_align.io.files.sources import file_of
 from grism_align.io.missions import file_source, root_name
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
 from grism_align.values.errors import AssociationError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+_NOTHING: Mapping[str, Any] = {}
 _MEMBER_KEYS = ("expname", "exptype", "group_id", "direct", "tweakreg_catalog")
 _LAYOUT = 'Expected {"products": [{"name": ..., "members": [{"expname": ..., "exptype": ...}]}]}'
 
@@ -47,6 +49,8 @@ def parse(text: str, origin: Path) -> Association:
         raise AssociationError(origin, f"no valid JSON: {error}", "Correct the file") from error
     reader = _Reader(origin)
     top = reader.mapping(content, "the top level")
+    if is_by_exposure(top):
+        return _by_exposure(reader, top)
     product = reader.product(top)
     name = check_product_name(reader.text(product, "name", "products[0]"), origin)
     members = reader.items(product, "members", "products[0]")
@@ -59,6 +63,19 @@ def parse(text: str, origin: Path) -> Association:
         key_order=tuple(top),
         product_key_order=tuple(product),
     )
+
+
+def _by_exposure(reader: _Reader, top: Mapping[str, Any]) -> Association:
+    """Return all members of an association with a product for each exposure; mosaics may be in several."""
+    products = [reader.mapping(one, "a product") for one in reader.items(top, "products", "the top level")]
+    found = [
+        reader.member(member, number, top)
+        for product in products
+        for number, member in enumerate(reader.items(product, "members", "a product"))
+    ]
+    name = check_product_name(reader.origin.stem.removesuffix("_asn"), reader.origin)
+    members = {member.source: member for member in found}
+    return Association(name, tuple(members.values()), _without(top, "products"), origin=str(reader.origin))
 
 
 def layout(association: Association, folder: Path) -> dict[str, Any]:
@@ -128,7 +145,7 @@ class _Reader:
             )
         return self.mapping(products[0], "products[0]")
 
-    def member(self, value: object, number: int) -> Member:
+    def member(self, value: object, number: int, top: Mapping[str, Any] = _NOTHING) -> Member:
         where = f"member {number} of products[0]"
         member = self.mapping(value, where)
         expname = self.text(member, "expname", where)
@@ -136,14 +153,16 @@ class _Reader:
             self.fail(f"'expname' of {where} is empty")
         catalog = self.optional_text(member, "tweakreg_catalog", where)
         folder = self.origin.parent
+        path = located(expname, folder)
         return Member(
-            source=file_source(located(expname, folder)),
+            source=file_source(as_processed(path, top)),
             exptype=self.optional_text(member, "exptype", where),
             group_id=self.optional_text(member, "group_id", where) or None,
             governors=self._governors(member, where),
             catalog=str(located(catalog, folder)) if catalog else "",
             extra=_without(member, *_MEMBER_KEYS),
             key_order=tuple(member),
+            is_mosaic=is_mosaic(path),
         )
 
     def _governors(self, member: Mapping[str, Any], where: str) -> tuple[str, ...]:
@@ -169,8 +188,9 @@ def _governors_by_member(members: Sequence[Member]) -> tuple[Member, ...]:
 
 
 def _member_layout(member: Member, folder: Path) -> dict[str, Any]:
+    path = file_of(member.source)
     known: dict[str, Any] = {
-        "expname": _written(path_of(member.source), folder),
+        "expname": member.source.name if path is None else _written(path, folder),
         "exptype": member.exptype,
         "group_id": member.group_id,
         "direct": list(member.governors),

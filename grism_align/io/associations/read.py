@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grism_align.io.associations.files import check_members, check_product_name, named_by_user
 from grism_align.io.associations.json_form import parse
 from grism_align.io.associations.listings import parse_listing, read_folder
+from grism_align.io.associations.pipelines import is_of_pipeline
 from grism_align.io.associations.search import is_pattern, matching
 from grism_align.io.files.bounded import MOST_TEXT, read_whole
 from grism_align.io.files.fits import is_fits
@@ -23,6 +24,8 @@ from grism_align.values.errors import AssociationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from grism_align.values.source import Source
 
 
 PathLike = str | os.PathLike[str]
@@ -82,10 +85,14 @@ def _joined(parts: Sequence[Association]) -> Association:
 def _each_once(parts: Sequence[Association]) -> Iterator[Member]:
     """Yield the members of all; an exposure beside an association that lists it is one of that."""
     listed = {member.source for part in parts if part.origin for member in part.members}
+    seen: set[Source] = set()
     for part in parts:
+        # pipelines list an exposure in the associations of all that they make of it
+        is_anew = is_of_pipeline(part.header)
         for member in part.members:
-            if part.origin or member.source not in listed:
+            if (part.origin or member.source not in listed) and not (is_anew and member.source in seen):
                 yield member
+            seen.add(member.source)
 
 
 def _agreed(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,11 @@ def path_of(source: Source) -> Path:
     return Path(source)
 
 
+def file_of(source: Source) -> Path | None:
+    """Return the file of a source; None for an open model."""
+    return Path(source) if isinstance(source, os.PathLike) else None
+
+
 def root_of(path: os.PathLike[str] | str, endings: Sequence[str]) -> str:
     """Return the name of the exposure that a file holds: the file's without ending and extension.
 

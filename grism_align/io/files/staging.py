@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
-import re
-import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
+from grism_align.io.files.hidden import MARK, HiddenFolder, hidden_folder
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
     from types import TracebackType
 
-
-# Of the names of temporary files, which tell the machine and the process that make them.
-_MARK = ".grism_align-"
 
 # Files named in a message.
 _SHOWN = 5
@@ -60,7 +54,7 @@ def output_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         _name_final(error)
         remedy = f"Free space or give another output_dir; {_what_changed(error)}"
-        raise OutputError(error.filename or folder, f"can't be written ({error})", remedy) from error
+        raise OutputError(error.filename or _seen(folder), f"can't be written ({error})", remedy) from error
 
 
 def _what_changed(error: OSError) -> str:
@@ -101,8 +95,9 @@ class Staging:
         self.folder = folder
         self._rank = {**dict.fromkeys(first, -1), **dict.fromkeys(last, 1)}
         self._homes = {folder.resolve(), *(path.parent.resolve() for path in self._rank)}
-        self._hidden: dict[Path, Path] = {}
+        self._hidden: dict[Path, HiddenFolder] = {}
         self._staged: dict[Path, Path] = {}
+        self._on_disk: set[Path] = set()
         self._lock = Lock()
 
     def path(self, name: Path | str) -> Path:
@@ -133,6 +128,23 @@ class Staging:
                 self._staged[final] = self._hidden_beside(final) / final.name
             return self._staged[final]
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where files are going to change."""
+        return tuple(self._hidden)
+
+    def sync(self) -> None:
+        """Have on disk what was written so far; at the end of the block only the rest is left to do."""
+        try:
+            for final, path in self._staged.items():
+                if path not in self._on_disk and path.exists():
+                    path.chmod(_mode_of(final))
+                    _sync(path)
+                    self._on_disk.add(path)
+        except OSError as error:
+            _name_final(error)
+            raise
+
     def __enter__(self) -> Self:
         return self
 
@@ -145,26 +157,22 @@ class Staging:
             elif isinstance(error, OSError):
                 _name_final(error)
         finally:
-            for hidden in self._hidden.values():
-                shutil.rmtree(hidden, ignore_errors=True)
+            # the first last: its lock is that of all
+            for hidden in reversed(self._hidden.values()):
+                hidden.remove()
 
     def _hidden_beside(self, final: Path) -> Path:
         """Return the folder for files of one folder, which is on the same file system."""
         if final.parent not in self._hidden:
             final.parent.mkdir(parents=True, exist_ok=True)
+            first = next(iter(self._hidden.values()), None)
             with _named_as(final):
-                self._hidden[final.parent] = Path(tempfile.mkdtemp(prefix=_prefix(), dir=final.parent))
-        return self._hidden[final.parent]
+                self._hidden[final.parent] = HiddenFolder(final.parent, first)
+        return self._hidden[final.parent].path
 
     def _commit(self) -> None:
-        written = {final: path for final, path in self._staged.items() if path.exists()}
-        try:
-            for final, path in written.items():
-                path.chmod(_mode_of(final))
-                _sync(path)
-        except OSError as error:
-            _name_final(error)
-            raise
+        self.sync()
+        written = {final: path for final, path in self._staged.items() if path in self._on_disk}
         finals = sorted(written, key=lambda final: self._rank.get(final, 0))
         for number, final in enumerate(finals):
             try:
@@ -175,7 +183,7 @@ class Staging:
 
 @contextmanager
 def atomic_path(final: Path, mode: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path beside `final` that takes its name when the block ends without an error.
+    """Yield a temporary path that takes a file's name when the block ends without an error.
 
     Parameters
     ----------
@@ -187,80 +195,19 @@ def atomic_path(final: Path, mode: int | None = None) -> Iterator[Path]:
     Yields
     ------
     Path
-        Where to write, with the same suffixes, so that libraries recognise the format.
+        Where to write: an empty file of the same name, so that libraries recognise the format, in a hidden
+        folder.
     """
     if final.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
     final.parent.mkdir(parents=True, exist_ok=True)
-    with _named_as(final):
-        handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=f".{final.name}", dir=final.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with _named_as(final):
-            yield temporary
-            temporary.chmod(_mode_of(final) if mode is None else mode)
-            _sync(temporary)
-            temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Yield a folder for the time of the block, named so that `remove_leftovers` knows it.
-
-    Parameters
-    ----------
-    parent : Path
-        Where.
-    """
-    with tempfile.TemporaryDirectory(prefix=_prefix(), dir=parent) as name:
-        yield Path(name).resolve()
-
-
-def remove_leftovers(folders: Iterable[Path]) -> list[Path]:
-    """Remove temporary files and folders of runs on this machine that are no more.
-
-    Parameters
-    ----------
-    folders : iterable of Path
-        Where to look.
-
-    Returns
-    -------
-    list of Path
-        What was removed.
-    """
-    removed = []
-    for folder in set(folders):
-        for path in sorted(folder.glob(f"{_MARK}*")) if folder.is_dir() else ():
-            found = re.match(re.escape(_stem()) + r"(\d+)-", path.name)
-            if found and not _runs(int(found[1])):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-                removed.append(path)
-    return removed
-
-
-def _stem() -> str:
-    return f"{_MARK}{re.sub('[^0-9A-Za-z]', '', platform.node())[:20]}-"
-
-
-def _prefix() -> str:
-    return f"{_stem()}{os.getpid()}-"
-
-
-def _runs(process: int) -> bool:
-    """Whether a process of this machine is alive; where that can't be asked, it may be."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    with _named_as(final), hidden_folder(final.parent) as folder:
+        temporary = folder / final.name
+        temporary.touch()
+        yield temporary
+        temporary.chmod(_mode_of(final) if mode is None else mode)
+        _sync(temporary)
+        temporary.replace(final)
 
 
 @contextmanager
@@ -269,7 +216,7 @@ def _named_as(final: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if Path(str(error.filename)).name.startswith(_MARK):
+        if error.filename is not None and MARK in str(error.filename):
             _rename_in(error, final)
         raise
 
@@ -281,9 +228,13 @@ def _rename_in(error: OSError, final: Path) -> None:
 
 def _name_final(error: OSError) -> None:
     """Have an error tell of the file that was to be made, not of one in a hidden folder."""
-    path = Path(str(error.filename))
-    if error.filename is not None and any(part.startswith(_MARK) for part in path.parts):
-        _rename_in(error, Path(*(part for part in path.parts if not part.startswith(_MARK))))
+    if error.filename is not None and MARK in str(error.filename):
+        _rename_in(error, _seen(Path(str(error.filename))))
+
+
+def _seen(path: Path) -> Path:
+    """Return a path without the hidden folders in it."""
+    return Path(*(part for part in path.parts if not part.startswith(MARK)))
 
 
 def _mode_of(final: Path) -> int:

@@ -13,6 +13,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from grism_align import __version__
 from grism_align.io.files.fits import open_fits, plain_text
+from grism_align.io.files.space import reserve
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions import read_keywords
 from grism_align.values.errors import InputError
@@ -58,19 +59,29 @@ class TiledImage:
 
     def write(self, tile: Tile, values: NDArray[Any]) -> None:
         """Put the values of a tile in place."""
-        pixels = np.memmap(self.path, self._dtype, "r+", self._offset, self.shape)
-        pixels[tile.slices] = values
-        pixels.flush()
+        # row by row: where a disk is full, writing to a file in memory (mmap) would kill the process
+        with self.path.open("rb+") as stream:
+            for row, own in zip(range(tile.bottom, tile.top), values.astype(self._dtype), strict=True):
+                stream.seek(self._place(row, tile.left))
+                stream.write(own.tobytes())
 
     def read(self, tile: Tile) -> NDArray[Any]:
         """Return the values of a tile, in native byte order."""
-        pixels = np.memmap(self.path, self._dtype, "r", self._offset, self.shape)
-        return np.asarray(pixels[tile.slices], dtype=np.dtype(self._dtype).newbyteorder("="))
+        out = np.empty(tile.shape, np.dtype(self._dtype).newbyteorder("="))
+        with self.path.open("rb") as stream:
+            for own, row in zip(out, range(tile.bottom, tile.top), strict=True):
+                stream.seek(self._place(row, tile.left))
+                own[:] = np.frombuffer(stream.read(own.nbytes), self._dtype)
+        return out
+
+    def _place(self, row: int, column: int) -> int:
+        """Return where a pixel begins in the file."""
+        return self._offset + np.dtype(self._dtype).itemsize * (row * self.shape[1] + column)
 
 
 @contextmanager
 def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: str) -> Iterator[TiledImage]:
-    """Return a new image of zeros that takes its name when the block ends without an error.
+    """Return a new image of zeros that takes its name when the block ends without an error; it has its room.
 
     Parameters
     ----------
@@ -91,7 +102,7 @@ def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: 
     with atomic_path(path) as temporary:
         with temporary.open("wb") as stream:
             stream.write(text)
-            stream.truncate(len(text) + -(-size // _BLOCK) * _BLOCK)
+            reserve(stream, -(-size // _BLOCK) * _BLOCK)
         yield TiledImage(temporary, len(text), shape, dtype)
 
 

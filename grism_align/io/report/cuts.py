@@ -15,6 +15,7 @@ _NAMES = {
     "pixels": "pixels",
     "pixels_flagged": "of them flagged as bad",
     "peaks": "peaks above the threshold",
+    "peaks_on_smooth_light": "of them left out, as they hardly stand out of their surroundings",
     "fitted_as_stars": "positions from the fitted PSF",
     "flagged_edge": "flagged: at the edge",
     "flagged_saturated": "flagged: saturated",

@@ -22,6 +22,7 @@ from grism_align.algorithms.mosaics.cosmic_rays import (
     nearest,
 )
 from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
+from grism_align.io.files.space import reserve
 from grism_align.values.mosaic import ChipMask, Tile
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def find_cosmic_rays(stack: ExposureStack, keys: Sequence[str], grid: MosaicGrid
         coarse = grid.coarser(scale).around(stack.footprint(keys), _MARGIN)
         with tempfile.TemporaryFile(dir=folder) as stream:
             images = _ImageFile(stream, coarse.shape)
+            reserve(stream, len(keys) * images.size)
             believes_flags = _believes_flags(exposures)
             median, gap = _median(stack, keys, coarse, images, believes_flags=believes_flags)
             for index, key in enumerate(keys):
@@ -117,9 +119,14 @@ class _ImageFile:
     stream: Any
     shape: tuple[int, int]
 
+    @property
+    def size(self) -> int:
+        """Bytes of an image."""
+        return 4 * self.shape[0] * self.shape[1]
+
     def append(self, image: NDArray[np.float32]) -> None:
         """Write an image after the others."""
-        image.tofile(self.stream)
+        self.stream.write(np.ascontiguousarray(image).data)
 
     def rows(self, number: int, rows: slice) -> NDArray[np.float32]:
         """Return some rows of each image, (number, rows, nx)."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.names import LONGEST_NAME, is_too_long
 from grism_align.io.files.sources import PACKED, path_of
+from grism_align.io.files.sources import file_of as file_of_source
 from grism_align.io.missions import facts_of
 from grism_align.values.errors import InputError, OutputError
+from grism_align.workflows.results.earlier_records import check_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from grism_align.values.field import ExposureSet
     from grism_align.workflows.results.destination import Destination
+
+
+logger = logging.getLogger(__name__)
 
 
 def check_destination(
@@ -36,7 +42,7 @@ def check_destination(
     ------
     OutputError
         If the output folder is that of an input and `in_place` was not asked for, if that was asked for of
-        fpacked exposures, or if a product would replace a reference catalog.
+        fpacked exposures, or if a product would replace a reference catalog or the record of other exposures.
     InputError
         If headerlets are asked for of exposures that have none.
     """
@@ -46,12 +52,15 @@ def check_destination(
     if destination.headerlets != "none":
         _check_headerlets(exposures)
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
+    check_record(exposures, destination)
     if destination.in_place:
         _check_earlier_record(exposures)
         _check_plain(exposures)
+        tell_of_links(path_of(exposure.source) for exposure in exposures.exposures)
         return
     folder = destination.folder.resolve()
-    inside = [e.source for e in exposures.exposures if path_of(e.source).resolve().parent == folder]
+    files = {each.source: file_of_source(each.source) for each in exposures.exposures}
+    inside = [source for source, path in files.items() if path and path.resolve().parent == folder]
     if inside:
         problem = f"it is the folder of the input {inside[0].name}, which would be replaced"
         raise OutputError(
@@ -121,6 +130,20 @@ def _check_earlier_record(exposures: ExposureSet) -> None:
             )
             remedy = "Give the association of those products, which goes on from it, or move the record away"
             raise OutputError(beside[0], problem, remedy)
+
+
+def tell_of_links(paths: Iterable[Path]) -> None:
+    """Say which files that are replaced have other names, by hard links: these keep what they were.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The files.
+    """
+    linked = [path.name for path in paths if path.stat().st_nlink > 1]
+    if linked:
+        text = "%d files have other names by hard links, which stay as they are, %s among them"
+        logger.warning(text, len(linked), linked[0])
 
 
 def _check_plain(exposures: ExposureSet) -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.files.sources import PACKED, path_of
-from grism_align.io.files.staging import output_errors, temporary_folder
+from grism_align.io.files.staging import output_errors
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
 from grism_align.values.tables import TABLES
+from grism_align.workflows.results.pipeline_associations import pipeline_associations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,21 @@ class Destination:
         if self.in_place:
             return path_of(exposure.source).resolve()
         return self.folder / exposure.source.name.removesuffix(PACKED)
+
+    def files(self, exposures: ExposureSet) -> tuple[Path, ...]:
+        """Return the files that may be written or replaced, mosaics and logs apart.
+
+        Parameters
+        ----------
+        exposures : ExposureSet
+            What is written.
+
+        Returns
+        -------
+        tuple of Path
+        """
+        report = self.report(exposures.product)
+        return (*self.products(exposures), report, *map(self.exposure, exposures.exposures))
 
     def association(self, product: str) -> Path:
         """Return the output association.
@@ -230,7 +247,8 @@ class Destination:
             paths += [self._headerlet_file(each) for each in exposures.exposures]
         if self.with_regions:
             paths += [self.folder / f"{each.key}.reg" for each in exposures.direct]
-        return tuple(paths)
+        of_pipelines = pipeline_associations(exposures, {each.key: "" for each in exposures.exposures})
+        return (*paths, *(self.folder / name for name in of_pipelines))
 
 
 def destination_for(
@@ -307,5 +325,5 @@ def waiting_room(destination: Destination) -> Iterator[Path]:
     with ExitStack() as held:
         with output_errors(destination.folder):
             destination.folder.mkdir(parents=True, exist_ok=True)
-            room = held.enter_context(temporary_folder(destination.folder))
+            room = held.enter_context(hidden_folder(destination.folder))
         yield room

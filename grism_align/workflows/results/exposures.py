@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.catalogs.sources import write_source_catalog
-from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.sources import path_of
-from grism_align.io.missions import flag_cosmic_rays, solution_name, write_exposure
+from grism_align.io.files.sources import file_of
+from grism_align.io.missions import file_sum, flag_cosmic_rays, solution_name, write_exposure
 from grism_align.values.mission import HeaderletWanted, WcsLabel
 from grism_align.values.record import FilePair, FileRecord
 from grism_align.workflows.results.detections import with_sky
@@ -109,7 +108,7 @@ def write_exposures(
     OSError
         If one can't be written.
     """
-    labels = _labels(exposures)
+    labels = labels_of(exposures)
 
     def job(exposure: Exposure) -> _Job:
         fit, catalog = exposures.fit(exposure.key), exposures.catalogs.get(exposure.key)
@@ -141,7 +140,7 @@ def _write(job: _Job) -> tuple[str, str | None]:
             write_source_catalog(on_sky, path)
     done = job.correction
     if done is None:
-        return sha256_of(path_of(job.exposure.source)), None
+        return file_sum(job.exposure), None
     digests = write_exposure(job.exposure, done.fit, done.path, done.label, done.headerlet)
     if not done.cosmic_rays:
         return digests.input, digests.output
@@ -152,10 +151,11 @@ def _files(exposure: Exposure, destination: Destination, sums: tuple[str, str | 
     before, after = sums
     target = destination.exposure(exposure)
     output = None if after is None else FileRecord(str(target), after)
-    return FilePair(FileRecord(str(exposure.source), before), output)
+    path = file_of(exposure.source)
+    return FilePair(FileRecord(exposure.source.name if path is None else str(path), before), output)
 
 
-def _labels(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLabel]:
+def labels_of(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLabel]:
     """Return what headers say of a fit: one name in all exposures of a mission tied to one catalog."""
     absolute = exposures.absolute
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}

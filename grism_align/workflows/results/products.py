@@ -16,6 +16,7 @@ from grism_align.io.files.tables import write_table
 from grism_align.io.missions import file_source
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of, tables_of
+from grism_align.workflows.results.pipeline_associations import pipeline_associations
 from grism_align.workflows.results.record import aligned_sources, make_record, reference_record
 
 if TYPE_CHECKING:
@@ -205,6 +206,15 @@ def _write_association(results: Results, out: Staging) -> None:
     out.path(target).write_text(text, encoding="utf-8")
 
 
+def _write_pipeline_associations(results: Results, out: Staging) -> None:
+    """Write associations with which the telescope's pipelines go on, where it has such."""
+    folder = results.findings.destination.folder
+    written = {key: Path(pair.output.path) for key, pair in results.files.items() if pair.output is not None}
+    names = {key: path.name if path.parent == folder else str(path) for key, path in written.items()}
+    for name, text in pipeline_associations(results.findings.exposures, names).items():
+        out.path(name).write_text(text, encoding="utf-8")
+
+
 def _output_association(results: Results) -> Association:
     exposures, destination = results.findings.exposures, results.findings.destination
     made = build_association(exposures.exposures, exposures.product, exposures.association)
@@ -240,5 +250,6 @@ PRODUCTS: tuple[Callable[[Results, Staging], None], ...] = (
     _write_tables,
     _write_report,
     _write_regions,
+    _write_pipeline_associations,
     _write_association,
 )

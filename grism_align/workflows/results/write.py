@@ -8,9 +8,13 @@ each exposure both as it was and as it will be.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.staging import Staging, output_errors, remove_leftovers
+from grism_align.io.files.claims import claimed, names_change
+from grism_align.io.files.staging import Staging, output_errors
+from grism_align.io.missions import as_it_is, require_unchanged
 from grism_align.io.record.file import write_record
 from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.results.checks import catalogs_read, keep_catalogs
@@ -19,10 +23,13 @@ from grism_align.workflows.results.products import PRODUCTS, Results, findings_o
 from grism_align.workflows.results.superseded import leftovers, mark_pages, move_aside
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from grism_align.values.executor import Executor
+    from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
+    from grism_align.values.record import FilePair
     from grism_align.workflows.results.destination import Destination
     from grism_align.workflows.results.products import Findings
 
@@ -30,7 +37,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def write_results(exposures: ExposureSet, destination: Destination, executor: Executor | None = None) -> None:
+def write_results(
+    exposures: ExposureSet, destination: Destination, executor: Executor | None = None
+) -> ExposureSet:
     """Write every product of a set of exposures: all of them, or none.
 
     Exposures that no step has fitted yet are not written; the association points to their inputs.
@@ -44,30 +53,53 @@ def write_results(exposures: ExposureSet, destination: Destination, executor: Ex
     executor : Executor, optional
         Who works on the exposures; this process, one after the other, if not given.
 
+    Returns
+    -------
+    ExposureSet
+        The same, which knows the files that it was read from as they are now, where they were replaced.
+
     Raises
     ------
     GrismAlignError
-        If a file can't be read or written.
+        If a file can't be read or written, or another run is about to write one.
     """
-    executor = executor or SerialExecutor()
-    keep_catalogs(exposures, destination, catalogs_read(exposures))
+    with claimed(destination.files(exposures)):
+        keep_catalogs(exposures, destination, catalogs_read(exposures))
+        with output_errors(destination.folder):
+            files = _write(exposures, destination, executor or SerialExecutor())
+        return _as_they_are(exposures, files) if destination.in_place else exposures
+
+
+def _as_they_are(exposures: ExposureSet, files: Mapping[str, FilePair]) -> ExposureSet:
+    """Return the exposures with the identities of the files that have replaced those that were read."""
+
+    def now(exposure: Exposure) -> Exposure:
+        made = files[exposure.key].output
+        return as_it_is(exposure, made.sha256) if made else exposure
+
+    return replace(exposures, exposures=tuple(map(now, exposures.exposures)))
+
+
+def _write(exposures: ExposureSet, destination: Destination, executor: Executor) -> Mapping[str, FilePair]:
+    """Write; return the files of every exposure, by key."""
     targets = {destination.exposure(exposure) for exposure in exposures.exposures}
     record = destination.provenance(exposures.product)
-    with output_errors(destination.folder):
-        destination.folder.mkdir(parents=True, exist_ok=True)
-        for path in remove_leftovers({destination.folder, *(target.parent for target in targets)}):
-            logger.info("Removed %s, which a run that was killed left", path)
-        written = [destination.exposure(e) for e in exposures.exposures if exposures.fit(e.key)]
-        aside = leftovers(record, written)
-        findings = findings_of(exposures, destination, executor)
-        with Staging(destination.folder, first=[record], last=targets) as out:
-            _write_all(findings, out, executor)
-            mark_pages(written, out, record)
-        move_aside(aside)
-        _remove_stale(findings)
+    written = [destination.exposure(e) for e in exposures.exposures if exposures.fit(e.key)]
+    aside = leftovers(record, written)
+    findings = findings_of(exposures, destination, executor)
+    with ExitStack() as held, Staging(destination.folder, first=[record], last=targets) as out:
+        files = _write_all(findings, out, executor)
+        out.sync()
+        # until names have changed, which is at the end of the block
+        held.enter_context(names_change(out.folders))
+        mark_pages(written, out, record)
+        require_unchanged(exposures.exposures)
+    move_aside(aside)
+    _remove_stale(findings)
+    return files
 
 
-def _write_all(findings: Findings, out: Staging, executor: Executor) -> None:
+def _write_all(findings: Findings, out: Staging, executor: Executor) -> Mapping[str, FilePair]:
     exposures, destination = findings.exposures, findings.destination
     files = write_exposures(exposures, destination, out, executor)
     record = findings.record(files)
@@ -75,6 +107,7 @@ def _write_all(findings: Findings, out: Staging, executor: Executor) -> None:
     results = Results(findings, files, record)
     for write in PRODUCTS:
         write(results, out)
+    return files
 
 
 def _remove_stale(findings: Findings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from grism_align.algorithms.propagation.drift import FACTORS, with_learnt, with_
 from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
 from grism_align.algorithms.spectra.combine import (
+    Levels,
     PixelOffsets,
     combine,
     in_pixels,
@@ -20,28 +20,28 @@ from grism_align.algorithms.spectra.combine import (
     pixel_axes,
     shifted,
 )
-from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
-from grism_align.algorithms.spectra.field import field_gradient
-from grism_align.algorithms.spectra.offsets import SpectralOffsets, Spectrum, measure_offsets
+from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
+from grism_align.algorithms.spectra.offsets import SpectralOffsets, measure_offsets
 from grism_align.algorithms.spectra.pieces import telling_pieces
+from grism_align.io.missions import facts_of
 from grism_align.values.failure import SpectraMissing
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.trace import SpectralCheck
-from grism_align.workflows.traces.verify import views
+from grism_align.workflows.traces.cutting import cut_near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from grism_align.algorithms.propagation.propagation_error import OpenErrors
-    from grism_align.algorithms.spectra.cutouts import CutSource
+    from grism_align.algorithms.spectra.shifts import ExpectedStretch
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.values.executor import Executor
-    from grism_align.values.exposure import Exposure
+    from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.settings import GrismSettings
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.trace import SpectrumPiece, TraceModel
+    from grism_align.values.trace import SpectrumPiece
     from grism_align.values.transform import LinearTransform
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
@@ -51,13 +51,12 @@ logger = logging.getLogger(__name__)
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
 _ONE_ROLL = 0.1  # deg
-_FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within twice that
+_FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 _UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
 _SEED = 20_261_129  # of the noise that tells which part of the information isn't real
-_CANDIDATES = 3  # times as many spectra are cut out as are used: not all are in two exposures
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +69,14 @@ class SpectraOutcome:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Exposures that share templates, with what cutting their spectra needs."""
+    """Exposures that share templates, with what cutting their spectra and comparing them needs."""
 
     jobs: tuple[ViewJob, ...]
-    models: Mapping[int, TraceModel]
     n_spectra: int
+    zeroth: tuple[float, float] | None
+    gradient: FieldGradient
+    stretch: ExpectedStretch
+    found: GrismOffsets
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -119,21 +121,23 @@ def correct_by_spectra(
     InputError
         If the pixels of an exposure can't be read.
     """
-    groups = [(found, group) for found in grisms for group in _groups(survey, found)]
-    named = {", ".join(group.keys): group for _, group in groups}
+    groups = [group for found in grisms for group in _groups(survey, found)]
+    named = {", ".join(group.keys): group for group in groups}
     measured = executor.map(_measured, named, "Measuring the spectra of")
     everything = survey.exposures
     variances = own_variances(everything.direct, everything.relative)
     told = [
-        _told(survey, found, group, one, variances, settings)
-        for (found, group), one in zip(groups, measured, strict=True)
+        _told(survey, group, one, variances, settings)
+        for group, one in zip(groups, measured, strict=True)
         if one is not None
     ]
     settings = _learnt(told, settings)
     fits, checks = dict(survey.solution.fits), {}
-    for number, one in enumerate(told):
-        for key, (fit, check) in _corrected(survey, one, settings).items():
-            fits[key], checks[key] = fit, replace(check, group=number)
+    for found in grisms:
+        of_one = [one for one in told if one.group.found is found]
+        for one, combined in zip(of_one, _combined(survey, of_one, variances, settings), strict=True):
+            for key, (fit, check) in _corrected(survey, one, combined).items():
+                fits[key], checks[key] = fit, replace(check, group=told.index(one))
     return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
 
 
@@ -160,7 +164,16 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
     for group in alike:
         if len(group) > 1:
             jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
-            yield _Group(jobs, found.models, survey.settings.spectra_sources)
+            coarse = facts_of(group[0]).dispersers.get(group[0].filter)
+            zeroth, stretch = (coarse.zeroth, coarse.stretch) if coarse else (None, None)
+            gradient = _gradient(found, group[0].chips[0])
+            n_spectra = survey.settings.spectra_sources
+            yield _Group(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch), found)
+
+
+def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
+    model = found.models.get(chip.window.chip) or next(iter(found.models.values()))
+    return field_gradient(model, chip.shape, found.offsets.gradient, found.offsets.gradient_covariance)
 
 
 def _is_near(survey: Survey, exposure: Exposure) -> bool:
@@ -176,49 +189,18 @@ def _angle(survey: Survey, exposure: Exposure) -> float:
 
 
 def _measured(group: _Group) -> _Measured | None:
-    """Cut out the spectra of exposures, one after the other, and solve for their offsets."""
-    cut: dict[tuple[int, int], list[CutSource]] = defaultdict(list)
-    spans: dict[int, SpectralRange] = {}
-    for number, job in enumerate(group.jobs):
-        scale = 1.0 if job.exposure.is_rate else 1.0 / job.exposure.exposure_time
-        for image, view in views(job):
-            chip = view.window.chip
-            model = group.models.get(chip)
-            if model is None:
-                continue
-            ny, nx = view.shape
-            corners = np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]])
-            span = spans.setdefault(chip, SpectralRange.of(model, corners))
-            for count, each in enumerate(cut_spectra(image, view, model, span, scale, number)):
-                if count >= _CANDIDATES * group.n_spectra:
-                    break
-                cut[each.row, chip].append(each)
-    shared = {source: cuts for source, cuts in sorted(cut.items()) if len(cuts) > 1}
-    chosen = dict(list(shared.items())[: group.n_spectra])
-    spectra = [
-        Spectrum(row, chip, tuple(each.cutout for each in cuts), spans[chip].first, spans[chip].length)
-        for (row, chip), cuts in chosen.items()
-    ]
-    places = _places(chosen.values(), len(group.jobs))
+    """Solve for the offsets of exposures from their spectra."""
+    cut, moved = cut_near(group.jobs, group.zeroth, group.n_spectra)
     try:
-        offsets = measure_offsets(spectra, places, np.random.default_rng(_SEED))
+        offsets = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(_SEED))
     except np.linalg.LinAlgError as error:
         logger.warning("%s: spectra can't be compared (%s)", ", ".join(group.keys), error)
         return None
     if offsets is None:
         return None
-    return _Measured(offsets, places, telling_pieces(spectra, offsets.offset))
-
-
-def _places(chosen: Iterable[Sequence[CutSource]], n_exposures: int) -> NDArray[np.float64]:
-    """Return where sources lie in each exposure, from where they do on average, (N, 2) pixels."""
-    total, count = np.zeros((n_exposures, 2)), np.zeros(n_exposures)
-    for cuts in chosen:
-        mean = np.mean([each.place for each in cuts], axis=0)
-        for each in cuts:
-            total[each.cutout.exposure] += each.place - mean
-            count[each.cutout.exposure] += 1
-    return np.asarray(total / np.maximum(count, 1)[:, None])
+    pieces = telling_pieces(cut.spectra, offsets.offset)
+    total = offsets.offset + moved - moved.mean(axis=0)
+    return _Measured(replace(offsets, offset=total), cut.places, pieces)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,16 +237,12 @@ class _Told:
 
 def _told(
     survey: Survey,
-    found: GrismOffsets,
     group: _Group,
     measured: _Measured,
     variances: Mapping[str, float],
     settings: GrismSettings,
 ) -> _Told:
-    chip = group.jobs[0].exposure.chips[0]
-    model = group.models.get(chip.window.chip) or next(iter(group.models.values()))
-    gradient = field_gradient(model, chip.shape, found.offsets.gradient, found.offsets.gradient_covariance)
-    expected, spread = gradient.of(measured.places)
+    expected, spread = group.gradient.of(measured.places)
     strength = measured.offsets.strength
     is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, _UNKNOWN**2), 2))
@@ -295,11 +273,38 @@ def _evidence(told: Sequence[_Told], settings: GrismSettings) -> float:
     return sum(log_evidence(one.told, one.prior(settings)) for one in told)
 
 
+def _combined(
+    survey: Survey, told: Sequence[_Told], variances: Mapping[str, float], settings: GrismSettings
+) -> list[PixelOffsets]:
+    """Return the offsets of the exposures of one grism, by group."""
+    members = [job.exposure for one in told for job in one.group.jobs]
+    if not members:
+        return []
+    radius = settings.propagation.pairing_radius
+    left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
+    prior = in_pixels(left_open.covariance(settings), np.concatenate([one.axes for one in told]))
+    return combine([one.told for one in told], _levels(told), prior)
+
+
+def _levels(told: Sequence[_Told]) -> Levels:
+    """Return how high traces lie in each group, by the exposures that show them."""
+    traces, keys = told[0].group.found.offsets, told[0].group.found.keys
+    is_known = np.isfinite(traces.offset)
+    covariance = np.where(np.outer(is_known, is_known), traces.covariance, 0.0)
+    means, weights = np.zeros((len(told), len(keys))), []
+    for mean, one in zip(means, told, strict=True):
+        rows = np.array([keys.index(key) for key in one.group.keys])
+        used = one.is_usable & is_known[rows]
+        weights.append(used / max(used.sum(), 1))
+        mean[rows] = weights[-1]
+    height = means @ np.where(is_known, traces.offset, 0.0)
+    return Levels(height, means @ covariance @ means.T, weights)
+
+
 def _corrected(
-    survey: Survey, one: _Told, settings: GrismSettings
+    survey: Survey, one: _Told, combined: PixelOffsets
 ) -> dict[str, tuple[ExposureFit, SpectralCheck]]:
     """Return fits that put spectra where they were found, and what the spectra say."""
-    combined = combine(one.told, one.prior(settings))
     offset = one.told.offset - one.told.offset.mean(axis=0)
     left = offset - combined.offset
     left -= left[one.is_usable].mean(axis=0) if one.is_usable.any() else 0.0

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grism_align.algorithms.spectra.combine import (
+    Levels,
     PixelOffsets,
     combine,
     in_pixels,
@@ -19,10 +20,17 @@ from grism_align.values.transform import LinearTransform, TangentPlane
 SHIFTS = st.floats(-1.0, 1.0)
 
 
+def alone(measured, prior):
+    """Combine one group without heights of traces."""
+    unknown = Levels(np.zeros(1), np.zeros((1, 1)), [np.zeros(len(measured.offset))])
+    [found] = combine([measured], unknown, prior)
+    return found
+
+
 def test_a_good_exposure_gives_the_zero_to_those_that_nothing_else_tells():
     prior = np.kron(np.diag([1e-6, 1.0, 1.0]), np.eye(2))
     measured = PixelOffsets(np.array([[0.3, 0.1], [0.5, -0.2], [0.0, 0.0]]), 1e-6 * np.eye(6))
-    found = combine(measured, prior)
+    found = alone(measured, prior)
     assert found.offset == pytest.approx(measured.offset - measured.offset[0], abs=1e-3)
     assert np.sqrt(np.diag(found.covariance)) == pytest.approx(np.full(6, 1.4e-3), abs=6e-4)
 
@@ -33,13 +41,13 @@ def test_the_common_zero_of_the_spectra_does_not_matter(along, across):
     prior = np.kron(np.diag([0.1, 0.2, 0.3]), np.eye(2))
     offset = rng.normal(size=(3, 2))
     moved = PixelOffsets(offset + np.array([along, across]), 0.01 * np.eye(6))
-    found = combine(PixelOffsets(offset, 0.01 * np.eye(6)), prior)
-    assert combine(moved, prior).offset == pytest.approx(found.offset, abs=1e-3)
+    found = alone(PixelOffsets(offset, 0.01 * np.eye(6)), prior)
+    assert alone(moved, prior).offset == pytest.approx(found.offset, abs=1e-3)
 
 
 def test_without_information_what_was_given_stays():
     prior = np.kron(np.diag([0.1, 0.2]), np.eye(2))
-    found = combine(PixelOffsets(np.ones((2, 2)) * [[1], [-1]], 1e8 * np.eye(4)), prior)
+    found = alone(PixelOffsets(np.ones((2, 2)) * [[1], [-1]], 1e8 * np.eye(4)), prior)
     assert found.offset == pytest.approx(np.zeros((2, 2)), abs=1e-6)
     assert found.covariance == pytest.approx(prior, rel=1e-3, abs=1e-6)
 
@@ -48,8 +56,27 @@ def test_errors_are_never_larger_than_before():
     rng = np.random.default_rng(2)
     root = rng.normal(size=(8, 8))
     prior, own = root @ root.T, np.diag(rng.uniform(0.01, 10, 8))
-    found = combine(PixelOffsets(rng.normal(size=(4, 2)), own), prior)
+    found = alone(PixelOffsets(rng.normal(size=(4, 2)), own), prior)
     assert np.linalg.eigvalsh(prior - found.covariance).min() > -1e-9
+
+
+def test_heights_of_traces_tell_pointings_of_two_rolls_apart():
+    """A group that nothing else ties across the dispersion, beside one that is where it should be."""
+    prior = np.kron(np.diag([1e-6, 1e-6, 1.0, 1.0]), np.eye(2))
+    true = np.array([[0.0, 0.0], [0.0, 0.0], [0.2, 0.5], [0.2, 0.4]])
+    zero = 7.0
+    groups = [
+        PixelOffsets(true[pair] - true[pair].mean(axis=0), 1e-6 * np.eye(4)) for pair in ([0, 1], [2, 3])
+    ]
+    height = np.array([true[:2, 1].mean() + zero, true[3, 1] + zero])
+    levels = Levels(height, 1e-6 * np.eye(2), [np.array([0.5, 0.5]), np.array([0.0, 1.0])])
+    first, second = combine(groups, levels, prior)
+    assert first.offset == pytest.approx(true[:2], abs=5e-3)
+    assert second.offset[:, 1] == pytest.approx(true[2:, 1], abs=5e-3)
+    assert np.sqrt(np.diag(second.covariance)[1::2]) == pytest.approx([2e-3, 2e-3], rel=0.5)
+    # along the dispersion each group has a zero of its own
+    assert second.offset[:, 0] == pytest.approx([0.0, 0.0], abs=5e-3)
+    assert (np.diag(second.covariance)[::2] > 0.3).all()
 
 
 def test_the_evidence_is_highest_for_the_scatter_that_offsets_have():
@@ -89,5 +116,29 @@ def test_a_change_of_scale_and_a_turn_shift_lines_as_they_shift_traces():
     assert offset == pytest.approx(np.array([[-0.02, 0.0], [0.02, 0.0]]))
     assert covariance[0, 2] == pytest.approx(-covariance[0, 0])
     measured = field_gradient(model, (1000, 1000), np.array([0.0, 1.0]), np.diag([1e-4, 1e-4]))
-    assert measured.across == pytest.approx([0.0, 2e-3])
-    assert measured.along == pytest.approx([0.0, -1e-4])
+    assert measured.across == pytest.approx([0.0, 2e-3], rel=1e-3)
+    assert measured.along == pytest.approx([0.0, -1e-4], abs=1e-6)
+
+
+def test_dispersions_change_over_the_detector_as_far_as_traces_do():
+    model = TraceModel(
+        np.array([[0.0], [1.0]]), np.array([[3.0, 0.0, -2e-3], [0.01, 0.0, 0.0]]), (10.0, 200.0)
+    )
+    calibrated = (0.0, -0.06)
+    precise = np.diag([1e-4, 1e-4])
+    as_calibrated = field_gradient(model, (1000, 1000), np.zeros(2), precise).stretch(calibrated)
+    assert as_calibrated.mean == pytest.approx([0.0, -0.06], rel=0.01)
+    assert 0.05 < np.sqrt(as_calibrated.covariance[1, 1]) / 0.06 < 0.3
+    # traces that rise by as much as the model falls
+    straight = field_gradient(model, (1000, 1000), np.array([0.0, 1.0]), precise).stretch(calibrated)
+    assert straight.mean == pytest.approx([0.0, 0.0], abs=1e-3)
+    assert np.sqrt(straight.covariance[1, 1]) < 4e-3
+    unmeasured = field_gradient(model, (1000, 1000), np.zeros(2), np.diag([1e4, 1e4])).stretch(calibrated)
+    assert np.sqrt(unmeasured.covariance[1, 1]) > 0.05
+
+
+def test_a_grism_without_calibration_has_any_stretch():
+    model = TraceModel.straight(10.0, 200.0, 0.0)
+    gradient = field_gradient(model, (1000, 1000), np.zeros(2), np.diag([1e-4, 1e-4]))
+    assert gradient.stretch(None).mean == pytest.approx([0.0, 0.0])
+    assert np.sqrt(np.diag(gradient.stretch(None).covariance)) == pytest.approx([0.05, 0.05])

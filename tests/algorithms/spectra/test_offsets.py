@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.spectra.offsets import measure_offsets
-from tests.support.spectra import spectra
+from grism_align.algorithms.spectra.shifts import ExpectedStretch
+from tests.support.spectra import UNCALIBRATED, spectra
 
 STILL = np.zeros((4, 2))
 
@@ -19,12 +20,21 @@ def errors(found):
     return np.sqrt(np.diag(found.covariance)).reshape(-1, 2)
 
 
+def only(spectrum, first, last):
+    """Return a spectrum of which only this range along the dispersion is seen."""
+    cutouts = tuple(
+        replace(each, weight=each.weight * ((each.along > first) & (each.along < last)))
+        for each in spectrum.cutouts
+    )
+    return replace(spectrum, cutouts=cutouts)
+
+
 def test_injected_offsets_are_recovered_with_true_errors():
     pulls = []
     for seed in range(6):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.15, (3, 2))
-        found = measure_offsets(spectra(rng, true), STILL[:3], rng)
+        found = measure_offsets(spectra(rng, true), STILL[:3], UNCALIBRATED, rng)
         pulls.append((found.offset - centred(true)) / errors(found))
         assert (errors(found) < [0.03, 0.01]).all()
         assert found.strength == pytest.approx(np.ones(3), abs=0.1)
@@ -38,7 +48,7 @@ def test_injected_offsets_are_recovered_with_true_errors():
 def test_only_differences_are_measured():
     rng = np.random.default_rng(3)
     true = np.array([[0.2, -0.1], [0.1, 0.1]])
-    found = measure_offsets(spectra(rng, true + 0.1), STILL[:2], rng)
+    found = measure_offsets(spectra(rng, true + 0.1), STILL[:2], UNCALIBRATED, rng)
     assert found.offset.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-12)
     common = np.kron(np.ones(2), np.eye(2))
     assert common @ found.covariance @ common.T == pytest.approx(np.zeros((2, 2)), abs=1e-12)
@@ -51,26 +61,34 @@ def test_a_dispersion_that_changes_over_the_detector_is_told_from_offsets():
         true = rng.normal(0, 0.1, (3, 2))
         places = np.array([[40.0, -30.0], [-60.0, 0.0], [20.0, 30.0]])
         stretch = places @ [0.02e-3, 0.08e-3]
-        found = measure_offsets(spectra(rng, np.column_stack([true, stretch])), places, rng)
+        found = measure_offsets(spectra(rng, np.column_stack([true, stretch])), places, UNCALIBRATED, rng)
         pulls.append((found.offset - centred(true)) / errors(found))
         # at 35 pixels, the middle, it amounts to a tenth of a pixel
         assert np.abs(35 * stretch).max() > 0.08
     assert (np.sqrt(np.mean(np.square(pulls), axis=(0, 1))) < 1.7).all()
 
 
+def test_a_dispersion_that_is_calibrated_costs_nothing():
+    """One edge far from the source tells an offset from a stretch only where the stretch is known."""
+    places = np.array([[0.0, 60.0], [0.0, -60.0]])
+    known, unknown = [], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        all_of_them = spectra(rng, np.column_stack([np.zeros((2, 2)), places @ [0.0, -0.06e-3]]), lines=0.0)
+        parts = [only(each, 40, 90) for each in all_of_them]
+        calibrated = ExpectedStretch(np.array([0.0, -0.06]), 2e-3**2 * np.eye(2))
+        known.append(measure_offsets(parts, places, calibrated, rng))
+        unknown.append(measure_offsets(parts, places, UNCALIBRATED, rng))
+    assert np.mean([errors(each)[:, 0] for each in known]) < 0.8 * np.mean(
+        [errors(each)[:, 0] for each in unknown]
+    )
+    assert all((np.abs(each.offset) < 4 * errors(each)).all() for each in known)
+
+
 def test_without_lines_and_edges_nothing_is_known_along_the_dispersion():
     rng = np.random.default_rng(5)
-    inner = [
-        replace(
-            each,
-            cutouts=tuple(
-                replace(cutout, weight=cutout.weight * ((cutout.along > 10) & (cutout.along < 60)))
-                for cutout in each.cutouts
-            ),
-        )
-        for each in spectra(rng, np.zeros((3, 2)), lines=0.0)
-    ]
-    along, across = errors(measure_offsets(inner, STILL[:3], rng)).T
+    inner = [only(each, 10, 60) for each in spectra(rng, np.zeros((3, 2)), lines=0.0)]
+    along, across = errors(measure_offsets(inner, STILL[:3], UNCALIBRATED, rng)).T
     assert (along > 10 * across).all()
     assert (across < 0.01).all()
 
@@ -87,7 +105,7 @@ def test_cosmic_rays_and_bad_pixels_do_no_harm():
             data = np.where(rays, cutout.data + 300.0, np.where(dead, -1e6, cutout.data))
             cutouts.append(replace(cutout, data=data, weight=np.where(dead, 0.0, cutout.weight)))
         hit.append(replace(each, cutouts=tuple(cutouts)))
-    found = measure_offsets(hit, STILL[:3], rng)
+    found = measure_offsets(hit, STILL[:3], UNCALIBRATED, rng)
     assert (errors(found) < [0.04, 0.015]).all()
     assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
 
@@ -105,7 +123,7 @@ def test_an_exposure_that_shows_other_things_is_told_by_its_strength():
         )
         for each in parts
     ]
-    strength = measure_offsets(empty, STILL[:4], rng).strength
+    strength = measure_offsets(empty, STILL[:4], UNCALIBRATED, rng).strength
     assert strength[3] < 0.3
     assert (strength[:3] > 0.7).all()
 
@@ -114,7 +132,7 @@ def test_an_exposure_that_shows_other_things_is_told_by_its_strength():
 def test_spectra_that_lie_far_from_where_they_are_predicted_do_no_harm(far):
     rng = np.random.default_rng(11)
     parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [far, -far]], n=20)
-    found = measure_offsets(parts, STILL[:3], rng)
+    found = measure_offsets(parts, STILL[:3], UNCALIBRATED, rng)
     assert np.isfinite(found.offset).all()
     assert np.isfinite(found.covariance).all()
     pair, error = found.offset[1] - found.offset[0], np.hypot(*errors(found)[:2])
@@ -123,5 +141,5 @@ def test_spectra_that_lie_far_from_where_they_are_predicted_do_no_harm(far):
 
 def test_one_exposure_tells_nothing():
     rng = np.random.default_rng(1)
-    assert measure_offsets(spectra(rng, np.zeros((1, 2))), STILL[:1], rng) is None
-    assert measure_offsets([], STILL[:3], rng) is None
+    assert measure_offsets(spectra(rng, np.zeros((1, 2))), STILL[:1], UNCALIBRATED, rng) is None
+    assert measure_offsets([], STILL[:3], UNCALIBRATED, rng) is None

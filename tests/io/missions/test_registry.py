@@ -126,7 +126,7 @@ def test_what_is_written_through_the_door_and_undone(flat, tmp_path):
     hit = np.zeros(SHAPE, bool)
     hit[3, 5] = True
     flag_cosmic_rays(written, target, {1: ChipMask.of(hit)})
-    [(_, pixels)] = read_pixels(written)
+    [(_, pixels)] = read_pixels(read_exposure(target))
     assert np.argwhere(pixels.dq & HIT).tolist() == [[3, 5]]
     check_undo(target)
     undone = undo_exposure(target, back)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import replace
 
@@ -11,7 +10,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from grism_align.io.files.staging import remove_leftovers, temporary_folder
 from grism_align.io.missions import file_source
 from grism_align.io.missions.hst.flags import flag_cosmic_rays
 from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, usual_scene
@@ -133,15 +131,6 @@ def test_pixels_in_two_units_make_no_mosaic(small):
     changed = [replace(e, rate_unit="COUNTS/S") if e is last else e for e in exposures.exposures]
     with pytest.raises(InputError, match="COUNTS/S"):
         check_units(replace(exposures, exposures=tuple(changed)), MosaicSettings())
-
-
-def test_a_folder_that_was_left_is_removed(tmp_path):
-    with temporary_folder(tmp_path) as folder:
-        (folder / "a.fits").write_bytes(b"x")
-        left = shutil.copytree(folder, tmp_path / folder.name.replace(str(os.getpid()), "999999999"))
-        assert remove_leftovers([tmp_path]) == [left]
-        assert folder.is_dir()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_rays_that_hide_each_other_stay_as_the_files_have_them(tmp_path):

@@ -91,7 +91,7 @@ def test_exposures_that_a_run_of_the_same_name_no_longer_has(shift):
 
 def test_one_visit_after_the_other_into_one_folder(shift):
     out = shift("one", FIRST)
-    shift("one", SECOND)
+    shift("two", SECOND)
     assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in KEYS]
 
 

@@ -10,6 +10,8 @@ from grism_align.values.trace import CoarseTrace, TraceModel
 #: As functions of the place on the chip for G141 (aXe configuration G141.F140W V4.31 of STScI) and G102 (from
 #: the GRISMCONF configuration made of G102.F105W V4.32). G280: the trace is 175 to 185 pixels above the
 #: direct image (GRISMCONF configuration of CCD1, 2021). G800L: 0 to 150 pixels in configurations of aXe.
+#: How spectra grow over the chip, at its middle: Kuntschner et al. 2009, ISR WFC3 2009-17 (G141) and 2009-18
+#: (G102), Table 5.
 COARSE_TRACES: dict[str, CoarseTrace] = {
     "G141": CoarseTrace(
         TraceModel(
@@ -23,6 +25,8 @@ COARSE_TRACES: dict[str, CoarseTrace] = {
             (15.0, 196.0),
         ),
         12,
+        (-215.0, -180.0),
+        (0.006, -0.057),
     ),
     "G102": CoarseTrace(
         TraceModel(
@@ -36,7 +40,9 @@ COARSE_TRACES: dict[str, CoarseTrace] = {
             (36.0, 236.0),
         ),
         12,
+        (-270.0, -235.0),
+        (0.004, -0.064),
     ),
-    "G800L": CoarseTrace(TraceModel.straight(5.0, 150.0, 0.0), 16),
-    "G280": CoarseTrace(TraceModel.straight(-360.0, -165.0, 0.0), 220),
+    "G800L": CoarseTrace(TraceModel.straight(5.0, 150.0, 0.0), 16, (-125.0, -95.0)),
+    "G280": CoarseTrace(TraceModel.straight(-360.0, -165.0, 0.0), 220, (-10.0, 10.0)),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.cards import Cards
+from grism_align.io.missions.hst.facts import CHIPS
 from grism_align.io.missions.hst.headerlets import tables_of
 from grism_align.values.errors import InputError
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from astropy.io import fits
-
-
-_TWO_CHIPS = ("UVIS", "WFC")
 
 
 def require_end(path: Path, hdus: fits.HDUList) -> None:
@@ -49,7 +47,7 @@ def _lacking(primary: Cards, hdus: fits.HDUList) -> str:
     chips = [hdu for hdu in hdus if hdu.name == "SCI"]
     needed = [("DQ", chip.ver) for chip in chips]
     needed += sorted({table for chip in chips for table in tables_of(chip.header)})
-    is_whole_frame = primary.value("SUBARRAY") is False and primary.text("DETECTOR") in _TWO_CHIPS
-    if is_whole_frame and len(chips) == 1:
-        needed.append(("SCI", 2))
+    most = CHIPS.get(primary.text("DETECTOR"), 1)
+    if primary.value("SUBARRAY") is False:
+        needed += [("SCI", number) for number in range(1, most + 1)]
     return ", ".join(f"{name},{number}" for name, number in needed if (name, number) not in names)

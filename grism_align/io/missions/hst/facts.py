@@ -6,6 +6,9 @@ from grism_align.io.missions.hst.coarse_traces import COARSE_TRACES
 from grism_align.values.mission import MissionFacts
 from grism_align.values.telescope import PointingCoherence, Telescope
 
+#: Chips of the detectors that are read.
+CHIPS = {"IR": 1, "UVIS": 2, "WFC": 2}
+
 _NAME = "hst"
 
 TELESCOPE = Telescope(

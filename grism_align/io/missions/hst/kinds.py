@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.cards import Cards
+from grism_align.io.missions.hst.facts import CHIPS
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _BY_SUFFIX: dict[str, tuple[str, str]] = {
 }
 _SUFFIX = re.compile(r"_([a-z0-9]+(?:_tmp)?)\.fits(?:\.gz|\.fz)?$", re.IGNORECASE)
 _CALIBRATIONS = ("DARK", "BIAS", "FLAT", "LAMP", "TUNGSTEN", "DEUTERIUM", "EARTH-CALIB")
-# chips of the detectors that are read
-_MOST_CHIPS = {"IR": 1, "UVIS": 2, "WFC": 2}
 
 
 def refuse_other_kinds(path: Path, hdus: fits.HDUList) -> None:
@@ -65,7 +64,7 @@ def _by_content(primary: Cards, hdus: fits.HDUList) -> tuple[str, str] | None:
     shown = {primary.text(keyword).upper() for keyword in ("IMAGETYP", "TARGNAME")}
     calibration = next((kind for kind in _CALIBRATIONS if kind in shown), "")
     chips = sum(hdu.name == "SCI" for hdu in hdus)
-    most = _MOST_CHIPS.get(primary.text("DETECTOR").upper(), chips)
+    most = CHIPS.get(primary.text("DETECTOR").upper(), chips)
     signs = (
         ("NDRIZIM" in primary.header or "D001DATA" in primary.header, _BY_SUFFIX["drz"]),
         ("DESTIM" in primary.header, _BY_SUFFIX["hlet"]),

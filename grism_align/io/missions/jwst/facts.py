@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grism_align.values.mission import MissionFacts
+from grism_align.values.mission import MissionFacts, PipelineFacts
 from grism_align.values.telescope import PointingCoherence, Telescope
 
 #: What the WCS is called that nobody has fitted to stars.
@@ -41,4 +41,16 @@ FACTS = MissionFacts(
     parameters="grism_align.cfg",
     has_headerlets=False,
     flags_pixels=False,
+    pipeline=PipelineFacts(
+        raw_endings=("_rate.fits", "_rateints.fits"),
+        processed={
+            "image2": ("_cal.fits",),
+            # the product of spec2 is cut into sources
+            "spec2": ("_assignwcsstep.fits", "_assign_wcs.fits", "_assignwcs.fits"),
+        },
+        combining=("image3", "spec3"),
+        mosaic_endings=("_i2d.fits",),
+        # jw, program, observation and visit
+        visit_letters=13,
+    ),
 )

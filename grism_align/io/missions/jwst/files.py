@@ -12,7 +12,7 @@ import numpy as np
 
 from grism_align.io.files.asdf_bounds import check_asdf
 from grism_align.io.files.fits import one_line, open_fits
-from grism_align.io.files.staging import temporary_folder
+from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.missions.jwst.headers import cards_of_file
 from grism_align.values.errors import InputError
 
@@ -177,7 +177,7 @@ def save_model(model: Any, target: Path, check: Callable[[Path], None]) -> None:
         If it can't be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(target.parent) as folder:
+    with hidden_folder(target.parent) as folder:
         made = folder / target.name
         with _quiet():
             model.save(str(made))

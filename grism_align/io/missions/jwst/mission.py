@@ -14,11 +14,13 @@ from grism_align.io.missions.jwst.pixels import read_pixels as pixels
 from grism_align.io.missions.jwst.read import read_exposure as read
 from grism_align.io.missions.jwst.read import read_instrument as instrument
 from grism_align.io.missions.jwst.read import read_keywords as keywords
+from grism_align.io.missions.jwst.sources import cards_of
 from grism_align.io.missions.jwst.undo import check_undo
 from grism_align.io.missions.jwst.undo import read_corrections as corrections
 from grism_align.io.missions.jwst.undo import undo_exposure as undo
 from grism_align.io.missions.jwst.write import flag_cosmic_rays
 from grism_align.io.missions.jwst.write import write_exposure as write
+from grism_align.io.models.open_models import ModelSource
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -45,7 +47,9 @@ __all__ = [
 
 
 def claims(source: Source) -> bool:
-    """Tell whether a file is of JWST, by TELESCOP, or by OTELESCO where grizli rewrote it."""
+    """Tell whether a file or a model is of JWST, by TELESCOP, or by OTELESCO where grizli rewrote it."""
+    if isinstance(source, ModelSource):
+        return cards_of(source).text("TELESCOP") == "JWST"
     if not isinstance(source, os.PathLike):
         return False
     path = path_of(source)

@@ -9,6 +9,8 @@ from astropy.io import fits
 
 from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
+from grism_align.io.missions.jwst.sources import reading
+from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import InputError
 from grism_align.values.mission import ChipPixels
 
@@ -42,7 +44,12 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
     InputError
         If an array is missing or can't be read.
     """
-    path, (chip,) = path_of(exposure.source), exposure.chips
+    (chip,) = exposure.chips
+    if isinstance(exposure.source, ModelSource):
+        with exposure.source.opened() as model:
+            yield chip, _of_model(model, chip, exposure.source)
+        return
+    path = path_of(exposure.source)
     try:
         with fits.open(path, memmap=False) as hdus:
             sci, err, dq = (_array(hdus, name, chip) for name in ("SCI", "ERR", "DQ"))
@@ -51,6 +58,17 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
         problem = f"can't read SCI, ERR and DQ ({one_line(error)})"
         raise InputError(path, problem, "Fetch the file again") from error
     yield chip, ChipPixels(sci, err, without_partly_saturated(dq))
+
+
+def _of_model(model: Any, chip: Chip, source: ModelSource) -> ChipPixels:
+    """Return the arrays of an open model; errors and flags that it lacks are zero."""
+    with reading(source):
+        sci, err, dq = (getattr(model, name, None) for name in ("data", "err", "dq"))
+    if sci is None or sci.shape != chip.shape:
+        raise InputError(source, "its science array is missing, or another than before", "Give it as it was")
+    err = np.zeros(chip.shape, sci.dtype) if err is None else err
+    dq = np.zeros(chip.shape, np.uint32) if dq is None else dq
+    return ChipPixels(sci, err, without_partly_saturated(dq))
 
 
 def _array(hdus: fits.HDUList, name: str, chip: Chip) -> NDArray[Any]:

@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.files.cards import Bounds, Cards
-from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.attitude_plane import AttitudePlane
 from grism_align.io.gwcs.parts import parts_of
 from grism_align.io.gwcs.sky import GwcsSky
 from grism_align.io.missions.jwst.elements import band_of, element_of, instrument_of, wavelength_of
 from grism_align.io.missions.jwst.facts import A_PRIORI, FACTS, TELESCOPE
-from grism_align.io.missions.jwst.files import read_cards, read_content
-from grism_align.io.missions.jwst.headers import cards_of_model
 from grism_align.io.missions.jwst.kinds import no_wcs, refuse_other_kinds
-from grism_align.io.missions.jwst.own import PLACE, OwnNotes, notes_of
+from grism_align.io.missions.jwst.own import OwnNotes, notes_of
+from grism_align.io.missions.jwst.sources import cards_of, content_of
 from grism_align.io.missions.jwst.tracking import tracking_of
 from grism_align.values.detector import DetectorWindow
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import Chip, Exposure, ExposureKind
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from grism_align.values.mission import Keyword
     from grism_align.values.source import Source
 
@@ -81,50 +77,27 @@ def read_instrument(source: Source) -> str:
     InputError
         If it is no exposure that is read.
     """
-    cards = read_cards(path_of(source))
+    cards = cards_of(source)
     refuse_other_kinds(cards, source.name)
     return instrument_of(cards)[0]
 
 
 def read_exposure(source: Source) -> Exposure:
-    """Read headers and WCS of an exposure; pixels stay on disk.
+    """Read metadata and WCS of an exposure; pixels stay where they are.
 
     Parameters
     ----------
     source : Source
-        An image or a dispersed exposure with a WCS.
+        An image or a dispersed exposure with a WCS, in a file or open.
 
     Raises
     ------
     InputError
-        If the file can't be read or used, or what reads it is not installed.
+        If it can't be read or used, or what reads it is not installed.
     """
-    content = read_content(path_of(source), lambda cards: refuse_other_kinds(cards, source.name))
+    content = content_of(source, lambda cards: refuse_other_kinds(cards, source.name))
     own = None if content.own is None else notes_of(content.own, source)
     return exposure_of(ExposureContent(source, content.cards, content.shape, content.wcs, own))
-
-
-def read_model(model: Any, source: Source) -> Exposure:
-    """Read the metadata and the WCS of an open model.
-
-    Parameters
-    ----------
-    model : JwstDataModel
-        An image or a dispersed exposure.
-    source : Source
-        What leads to it.
-
-    Raises
-    ------
-    InputError
-        If it can't be used.
-    """
-    cards = cards_of_model(source, model.meta)
-    refuse_other_kinds(cards, source.name)
-    own = model.meta.instance.get(PLACE)
-    notes = None if own is None else notes_of(own, source)
-    ny, nx = model.shape[-2:]
-    return exposure_of(ExposureContent(source, cards, (int(ny), int(nx)), model.meta.wcs, notes))
 
 
 def exposure_of(content: ExposureContent) -> Exposure:
@@ -264,20 +237,8 @@ def read_keywords(exposure: Exposure) -> dict[str, Keyword]:
     InputError
         If the file can't be read.
     """
-    cards = read_cards(path_of(exposure.source))
+    cards = cards_of(exposure.source)
     found = {
         name: (cards.value(name), cards.header.comments[name]) for name in _KEYWORDS if name in cards.header
     }
     return {name: each for name, each in found.items() if each[0] is not None}
-
-
-def own_notes(path: Path) -> OwnNotes:
-    """Return what we left in a file.
-
-    Raises
-    ------
-    InputError
-        If it can't be read.
-    """
-    content = read_content(path, lambda _: None)
-    return notes_of(content.own, path)

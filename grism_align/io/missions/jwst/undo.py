@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.sources import path_of
 from grism_align.io.missions.jwst.correct import check_undo_model, name_before, undo_model
-from grism_align.io.missions.jwst.files import opened_model, read_content, save_model
 from grism_align.io.missions.jwst.own import notes_of
+from grism_align.io.missions.jwst.sources import changed, content_of
 from grism_align.values.mission import Corrections, Undone
 from grism_align.values.solution import FitStatus
 
@@ -24,7 +23,7 @@ def read_corrections(source: Source) -> Corrections:
     InputError
         If the file can't be read.
     """
-    notes = notes_of(read_content(path_of(source), _any_kind).own, source)
+    notes = notes_of(content_of(source, _any_kind).own, source)
     names = [one.solution for one in notes.corrections]
     return Corrections(
         latest=names[-1] if names else "",
@@ -42,7 +41,7 @@ def check_undo(source: Source) -> None:
     InputError
         If the file can't be read, has no correction of ours, or was changed since.
     """
-    content = read_content(path_of(source), _any_kind)
+    content = content_of(source, _any_kind)
     check_undo_model(content.own, content.wcs, source)
 
 
@@ -54,16 +53,15 @@ def undo_exposure(source: Source, target: Source) -> Undone:
     source : Source
         The exposure.
     target : Source
-        The file to make. It may be the same.
+        What is to have it. It may be the same.
 
     Raises
     ------
     InputError
         As `check_undo`.
     """
-    with opened_model(path_of(source)) as model:
+    with changed(source, target, lambda _: None) as model:
         undone, left = undo_model(model, source)
-        save_model(model, path_of(target), lambda _: None)
     return Undone(source, target, undone.solution, name_before(undone), bool(left.corrections))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.parts import parts_of
 from grism_align.io.missions.jwst.correct import correct_model
-from grism_align.io.missions.jwst.files import opened_model, read_content, save_model
+from grism_align.io.missions.jwst.files import read_content
+from grism_align.io.missions.jwst.sources import changed
+from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.mission import Digests
 from grism_align.values.sphere import separation
@@ -34,16 +36,16 @@ _REMEDY = "Nothing was written. Fetch the exposure again, or leave it out; pleas
 def write_exposure(
     exposure: Exposure, fit: ExposureFit, target: Source, label: WcsLabel, headerlet: HeaderletWanted
 ) -> Digests:
-    """Write an exposure with its correction, atomically.
+    """Write an exposure with its correction, atomically, or correct it in memory.
 
     Parameters
     ----------
     exposure : Exposure
-        The exposure; its file is the source.
+        The exposure.
     fit : ExposureFit
         Its total correction; without one the WCS stays and the metadata say why.
     target : Source
-        The file to make. It may be the source itself.
+        The file to make, or an open model. It may be the source itself.
     label : WcsLabel
         What the metadata say of the fit.
     headerlet : HeaderletWanted
@@ -52,6 +54,7 @@ def write_exposure(
     Returns
     -------
     Digests
+        Empty for what is no file.
 
     Raises
     ------
@@ -60,36 +63,38 @@ def write_exposure(
     OutputError
         If what was written is read as another WCS than the fit's; the target stays as it was.
     """
-    path = path_of(exposure.source)
     if headerlet.file is not None or headerlet.attach:
         problem = "headerlets are of HST; JWST's exposures have their correction as a step of their WCS"
         raise InputError(exposure.source, problem, "Set save_headerlets and attach_headerlets to false")
-    before = sha256_of(path)
-    with opened_model(path) as model:
+    before = _sum(exposure.source)
+
+    def check(written: Path) -> None:
+        try:
+            wcs = read_content(written, lambda _: None).wcs
+        except InputError as error:
+            problem = f"what was written of it can't be read again ({one_line(error)})"
+            raise OutputError(exposure.source, problem, _REMEDY) from error
+        _check(exposure, fit, wcs)
+
+    with changed(exposure.source, target, check) as model:
         correct_model(model, exposure, fit, label)
-
-        def check(written: Path) -> None:
-            _check(exposure, fit, written)
-
-        save_model(model, path_of(target), check)
-    return Digests(before, sha256_of(path_of(target)))
+        _check(exposure, fit, model.meta.wcs)
+    return Digests(before, _sum(target))
 
 
-def _check(exposure: Exposure, fit: ExposureFit, written: Path) -> None:
-    """Refuse a file whose WCS is another than meant."""
+def _sum(source: Source) -> str:
+    return "" if isinstance(source, ModelSource) else sha256_of(path_of(source))
+
+
+def _check(exposure: Exposure, fit: ExposureFit, wcs: Any) -> None:
+    """Refuse a WCS that is another than meant."""
     if fit.transform is None:
         return
     sky = cast("GwcsSky", exposure.chips[0].wcs)
     meant = fit.transform.apply_to_sky(sky.to_sky(sky.grid()))
-    try:
-        wcs = read_content(written, lambda _: None).wcs
-        again = type(sky)(
-            parts_of(wcs, written), sky.attitude_plane, parts_of(wcs, written).affine, sky.shape
-        )
-        apart = 3600 * separation(again.to_sky(sky.grid()), meant).max()
-    except InputError as error:
-        problem = f"what was written of it can't be read again ({one_line(error)})"
-        raise OutputError(exposure.source, problem, _REMEDY) from error
+    parts = parts_of(wcs, exposure.source)
+    again = type(sky)(parts, sky.attitude_plane, parts.affine, sky.shape)
+    apart = 3600 * separation(again.to_sky(sky.grid()), meant).max()
     if not apart <= _TOLERANCE:
         problem = f'the WCS written is read as another, {apart:.4f}" from the right one'
         raise OutputError(exposure.source, problem, _REMEDY)

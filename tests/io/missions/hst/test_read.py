@@ -13,7 +13,7 @@ from grism_align.io.missions.hst import HST
 from grism_align.io.missions.hst.keywords import ab_zero_point, guide_star_of
 from grism_align.io.missions.hst.wheels import filter_of
 from grism_align.simulation.instruments import ELEMENTS
-from grism_align.values.errors import InputError
+from grism_align.values.errors import ChangedError, InputError
 from grism_align.values.exposure import ExposureKind
 from grism_align.values.source import FileSource
 from tests.support.cards import cards_of
@@ -451,7 +451,7 @@ def test_a_file_that_goes_away_before_its_pixels_are_read(direct_path, tmp_path)
     path = edited(direct_path, tmp_path / "x_flt.fits")
     exposure = read_exposure(path)
     path.unlink()
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(ChangedError) as caught:
         list(read_pixels(exposure))
     assert caught.value.path == str(path)
 

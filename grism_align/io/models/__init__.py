@@ -1,0 +1,1 @@
+"""Exposures that are in memory: open data models, alone, in lists and containers, in libraries."""
