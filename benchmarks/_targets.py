@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import sys
+import tempfile
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
@@ -83,6 +84,7 @@ class Arena:
         self.home.mkdir()
         os.environ |= {"HOME": str(self.home), "GRISM_ALIGN_CACHE": str(self.cache), "SECRET": "victim/x"}
         os.environ |= {"MPLCONFIGDIR": str(self.home), "TMPDIR": str(self.home), "no_proxy": "127.0.0.1"}
+        tempfile.tempdir = str(self.home)
         os.chdir(self.home)
         self.output.mkdir()
         _warm_up(self)
