@@ -232,6 +232,46 @@ def asdf_file(rng: Rng, content: bytes, victim: Path) -> bytes:
     return choices[int(rng.integers(len(choices)))]()
 
 
+def asdf_in_fits(rng: Rng, content: bytes, victim: Path) -> bytes:
+    """Change the metadata of an exposure of JWST, which lie as ASDF in an extension of the FITS file."""
+    with fits.open(io.BytesIO(content)) as hdus:
+        table = hdus["ASDF"]
+        tree = table.data.tobytes()
+        at = tree.find(b"\nmeta:") + 1
+        changed = asdf_file(rng, tree.replace(b"\nmeta:", b"\ngrism_align:", 1), victim)
+        changed = changed.replace(b"\ngrism_align:", b"\nmeta:", 1)
+        if rng.random() < 0.3 and at:
+            changed = _of_wcs(rng, tree)
+        # changed where it was, its index would give it away
+        changed = changed.partition(b"#ASDF BLOCK INDEX")[0]
+        column = fits.Column("ASDF_METADATA", f"{len(changed)}B", array=np.frombuffer(changed, "u1")[None])
+        hdus["ASDF"] = fits.BinTableHDU.from_columns([column], name="ASDF")
+        buffer = io.BytesIO()
+        hdus.writeto(buffer)
+    return buffer.getvalue()
+
+
+def _of_wcs(rng: Rng, tree: bytes) -> bytes:
+    """Change a word or a number in the part with the WCS."""
+    start = max(tree.find(b"wcs:"), 0)
+    found = list(re.finditer(rb"[-+]?\d+\.\d*(e[-+]?\d+)?|(?<=: )[a-z_]+", tree[start:]))
+    if not found:
+        return tree
+    one = found[int(rng.integers(len(found)))]
+    odd = [
+        *(str(number) for number in NUMBERS),
+        ".nan",
+        ".inf",
+        "[]",
+        "{}",
+        "null",
+        "x",
+        "'" + "y" * 300 + "'",
+    ]
+    word = odd[int(rng.integers(len(odd)))].encode()
+    return tree[: start + one.start()] + word + tree[start + one.end() :]
+
+
 def _block(rng: Rng, content: bytes) -> bytes:
     """Change numbers of a block's header: sizes, or how it is packed."""
     places = [found.start() for found in re.finditer(re.escape(b"\xd3BLK"), content)]

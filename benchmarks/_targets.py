@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import importlib.util
 import os
+import pickle
 import shutil
 import sys
-from contextlib import ExitStack
+import tempfile
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +69,7 @@ class Arena:
     folder: Path
     keep: Path | None = None
     addresses: list[str] = field(default_factory=list)
+    fresh: dict[Path, tuple[int, int, int]] = field(default_factory=dict)
 
     def __enter__(self) -> Arena:
         self.good = (self.keep or self.folder / "good").resolve()
@@ -78,8 +84,11 @@ class Arena:
         self.home.mkdir()
         os.environ |= {"HOME": str(self.home), "GRISM_ALIGN_CACHE": str(self.cache), "SECRET": "victim/x"}
         os.environ |= {"MPLCONFIGDIR": str(self.home), "TMPDIR": str(self.home), "no_proxy": "127.0.0.1"}
+        tempfile.tempdir = str(self.home)
         os.chdir(self.home)
-        _import_all()
+        self.output.mkdir()
+        _warm_up(self)
+        gc.freeze()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,13 +96,19 @@ class Arena:
 
     def refresh(self) -> None:
         """Put good files in place of those that an input has spoilt."""
-        for name in (self.inputs, self.output, self.victim, self.cache):
-            shutil.rmtree(name, ignore_errors=True)
+        if self.fresh and self.state() == self.fresh:
+            for folder in (self.output, self.cache):
+                shutil.rmtree(folder, ignore_errors=True)
+            self.output.mkdir()
+            return
+        for folder in (self.inputs, self.output, self.victim, self.cache):
+            shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.good / "in", self.inputs)
         self.output.mkdir()
         self.victim.mkdir()
         for name in ("x", "x.asdf", "x_flt.fits", "x_cat.ecsv", "rows.bin", "x_provenance.asdf"):
             (self.victim / name).write_text("secret")
+        self.fresh = self.state()
 
     def state(self) -> dict[Path, tuple[int, int, int]]:
         """Return size, time and node of each file that nothing may change."""
@@ -128,6 +143,8 @@ def _make_good_files(folder: Path) -> None:
         steps={"absolute_align": {"catalog": str(folder / "tables" / "stars.ecsv")}},
     )
     _write_parquet(stars, folder / "tables" / "stars.parquet")
+    if importlib.util.find_spec("jwst"):
+        simulate(case_a("niriss", 128, n_pairs=1, n_visits=1), folder / "jwst", np.random.default_rng(1))
 
 
 def _write_parquet(table: Any, path: Path) -> None:
@@ -137,19 +154,34 @@ def _write_parquet(table: Any, path: Path) -> None:
     parquet.write_table(pa.table({name: np.asarray(table[name]).tolist() for name in table.colnames}), path)
 
 
-def _import_all() -> None:
-    """Import what most targets need, so that it is in memory before each fork."""
-    import asdf  # noqa: F401
-    import matplotlib.font_manager  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    import pyvo  # noqa: F401
+def _warm_up(arena: Arena) -> None:
+    """Give good files to the targets, so that what these import is in memory before each fork."""
+    from grism_align.io.missions import read_corrections, read_exposure, read_pixels
 
-    import grism_align.io.export.grizli_visits
-    import grism_align.io.report
-    import grism_align.steps.pipeline
-    import grism_align.workflows.reapply
-    import grism_align.workflows.user_shifts  # noqa: F401
-    from grism_align.io.record.file import read_record  # noqa: F401
+    out, products = arena.output, arena.good / "out"
+    record, exposure = products / "in_provenance.asdf", arena.good / "in" / "idem01a1q_flt.fits"
+    table = arena.folder / "t.csv"
+    table.write_text("visit,dra,ddec\nidem01,0.1,0.1\n")
+    arena.server.answer(Answer(votable(stars(3, ra=150.1, dec=2.2))))
+    works = [
+        _read(lambda: list(read_pixels(read_exposure(exposure)))),
+        _read(lambda: read_corrections(products / exposure.name)),
+        *(_catalog(path) for path in (*(arena.good / "tables").iterdir(), record)),
+        _run("check", arena.good / "in"),
+        _run("associate", arena.good / "in", "-o", out / "a_asn.json"),
+        _run("undo", products / exposure.name, "--output_dir", out / "undone"),
+        _run("shift", table, exposure, "--output_dir", out / "shifted", "--headerlets", "file"),
+        _run("apply", record, exposure, "--output_dir", out / "applied"),
+        _run("report", record, "-o", out / "r.html", "--regions", out),
+        _run("grizli-visits", record, "-o", out / "visits.yaml"),
+        _run("fetch-catalog", arena.good / "in", "--service_url", arena.server.url, "--retries", "0"),
+    ]
+    if importlib.util.find_spec("jwst"):
+        paths = sorted((arena.good / "jwst").glob("*.fits"))
+        works += [_read(lambda path=path: list(read_pixels(read_exposure(path)))) for path in paths]
+    with (arena.folder / "said").open("w") as said, redirect_stdout(said), redirect_stderr(said):
+        for work in works:
+            work()
 
 
 def _read(function: Callable[[], object]) -> Callable[[], int]:
@@ -205,22 +237,33 @@ def _exposure(rng: Rng, arena: Arena) -> Case:
         "corrections": (2, _read(lambda: read_corrections(path))),
         "check": (3, _run("check", arena.inputs)),
         "associate": (2, _run("associate", arena.inputs, "-o", arena.output / "a_asn.json")),
-        "undo": (3, _run("undo", path, "--output_dir", arena.output)),
-        "shift": (1, _run("shift", table, path, "--output_dir", arena.output, "--headerlets", "file")),
-        "apply": (1, _run("apply", record, path, "--output_dir", arena.output)),
-        "pipeline": (0.3, _pipeline(arena, arena.inputs, steps={"visit_mosaic": {"skip": False}})),
+        "undo": (2, _run("undo", path, "--output_dir", arena.output)),
+        "shift": (0.5, _run("shift", table, path, "--output_dir", arena.output, "--headerlets", "file")),
+        "apply": (0.5, _run("apply", record, path, "--output_dir", arena.output)),
+        "pipeline": (0.1, _pipeline(arena, arena.inputs, steps={"visit_mosaic": {"skip": False}})),
     }
     target, work = _chosen(rng, targets)
     return Case("exposure", target, "idem0", work)
 
 
-def _record(rng: Rng, arena: Arena) -> Case:
+@cache
+def _tree(path: Path) -> bytes:
     import asdf
 
+    with asdf.open(path, lazy_load=False, memmap=False) as file:
+        return pickle.dumps(dict(file.tree))
+
+
+def _plain_tree(path: Path) -> dict[str, Any]:
+    """Return a record's tree, a new one each time."""
+    tree: dict[str, Any] = pickle.loads(_tree(path))
+    return tree
+
+
+def _record(rng: Rng, arena: Arena) -> Case:
     name = "in_provenance.asdf"
     if rng.random() < 0.5:
-        with asdf.open(arena.good / "out" / name, lazy_load=False, memmap=False) as file:
-            content = hostile.record(rng, dict(file.tree))
+        content = hostile.record(rng, _plain_tree(arena.good / "out" / name))
     else:
         content = hostile.asdf_file(rng, arena.product(name), arena.victim)
     return _of_record(rng, arena, arena.spoilt(name, content))
@@ -235,9 +278,9 @@ def _of_record(rng: Rng, arena: Arena, path: Path) -> Case:
     page = ("report", path, "-o", arena.output / "r.html", "--regions", arena.output)
     targets = {
         "read": (4, _read(lambda: read_record(path))),
-        "report": (2, _run(*page)),
-        "apply": (3, _run("apply", path, *files, "--output_dir", arena.output, "--rebase")),
-        "grizli-visits": (2, _run("grizli-visits", path, "-o", arena.output / "visits.yaml")),
+        "report": (0.7, _run(*page)),
+        "apply": (1.5, _run("apply", path, *files, "--output_dir", arena.output, "--rebase")),
+        "grizli-visits": (1, _run("grizli-visits", path, "-o", arena.output / "visits.yaml")),
         "catalog": (2, _catalog(path)),
     }
     target, work = _chosen(rng, targets)
@@ -325,7 +368,7 @@ def _association(rng: Rng, arena: Arena) -> Case:
         "read": (5, _read(lambda: read_association(path))),
         "check": (3, _run("check", path)),
         "associate": (2, _run("associate", path, "-o", arena.output / "a_asn.json")),
-        "pipeline": (0.3, _pipeline(arena, path)),
+        "pipeline": (0.1, _pipeline(arena, path)),
     }
     target, work = _chosen(rng, targets)
     return Case("association", target, "", work)
@@ -365,6 +408,29 @@ def _settings(rng: Rng, arena: Arena) -> Case:
     return Case("settings", kind, "", _read(look))
 
 
+def _jwst(rng: Rng, arena: Arena) -> Case:
+    from grism_align.io.missions import check_undo, read_exposure, read_instrument, read_pixels
+
+    paths = sorted((arena.good / "jwst").glob("*.fits"))
+    good = paths[int(rng.integers(len(paths)))]
+    content = good.read_bytes()
+    if rng.random() < 0.4:
+        content = hostile.fits_file(rng, content)
+    else:
+        content = hostile.asdf_in_fits(rng, content, arena.victim)
+    path = arena.spoilt(good.name, content)
+    table = arena.spoilt("t.csv", b"visit,dra,ddec\njw09900001001,0.1,0.1\n")
+    targets = {
+        "read": (6, _read(lambda: list(read_pixels(read_exposure(path))))),
+        "instrument": (1, _read(lambda: read_instrument(path))),
+        "check": (2, _run("check", path)),
+        "undo": (2, _read(lambda: check_undo(path))),
+        "shift": (1, _run("shift", table, path, "--output_dir", arena.output)),
+    }
+    target, work = _chosen(rng, targets)
+    return Case("jwst", target, "jw0990", work)
+
+
 #: What makes an input of each kind; exposures and records, of which most is read, come twice.
 KINDS: dict[str, Callable[[Rng, Arena], Case]] = {
     "exposure": _exposure,
@@ -377,3 +443,5 @@ KINDS: dict[str, Callable[[Rng, Arena], Case]] = {
     "service": _service,
     "settings": _settings,
 }
+if importlib.util.find_spec("jwst"):
+    KINDS["jwst"] = _jwst

@@ -23,6 +23,7 @@ The table counts inputs by kind and what became of them. Each that gets through 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import warnings
@@ -100,6 +101,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder of the good files, made once")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
     kinds = options.kinds.split(",")
     numbers = range(options.first, options.first + options.inputs)
     if options.only is not None:
@@ -114,6 +116,8 @@ def main() -> int:
             if verdict.problem:
                 through += 1
                 print(f"{number} {case.kind} to {case.target}: {verdict.problem}", flush=True)
+            if number % 100 == 99:
+                print(f"{number + 1 - numbers[0]} done, {through} got through", flush=True)
             if options.only is not None:
                 print(outcome.said, outcome, verdict, sep="\n")
     print("\n| kind | inputs | done | with reservations | refused | died |\n|---|---|---|---|---|---|")

@@ -391,13 +391,19 @@ def kills(
         counts[kind.get(frozenset(states), "mixed")] += "broken" not in states
         counts["strays"] += bool(_strays(job, products, there, has_failed=victim == "worker"))
         counts["orphans"] += run.left_orphans()
-        code = Run(job, again=True).ended() if job.kind != "undo" or states != {"new"} else 0
-        problem = _finished(job, truth) if code == 0 else f"exit code {code}"
+        problem = _second(job, truth) if job.kind != "undo" or states != {"new"} else ""
         if problem:
             print(f"run {number} ({'rename ' + str(rename) if rename else 'clock'}): {problem}")
         counts["not_finished"] += bool(problem)
         shutil.rmtree(job.folder.parent)
     return dict(counts)
+
+
+def _second(job: Job, truth: Truth) -> str:
+    """Run again; what is wrong then."""
+    run = Run(job, again=True)
+    code, said = run.ended(), run.said()
+    return _finished(job, truth) if code == 0 else f"exit code {code}: {said[-300:]}"
 
 
 def _strays(job: Job, products: set[str], there: set[str], *, has_failed: bool) -> set[str]:

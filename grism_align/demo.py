@@ -47,12 +47,13 @@ def run_demo(folder: Path, seed: int, align: Align, instrument: str = "wfc3_ir")
     SettingsError
         If the seed is negative, or the instrument's files need a package that isn't installed.
     """
+    from grism_align.io.files.claims import claimed
     from grism_align.workflows.results.destination import new_folder
 
     if seed < 0:
         name, allowed = "seed", "a whole number, zero or more"
         raise SettingsError(name, seed, allowed)
-    with new_folder(str(folder)), output_errors(folder):
+    with new_folder(str(folder)), claimed([folder / "input"]), output_errors(folder):
         _run_demo(folder, seed, align, instrument)
 
 

@@ -39,13 +39,16 @@ def add_report(subparsers: Subparsers) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from grism_align.io.export.regions import write_regions
+    from grism_align.io.files.claims import claimed
     from grism_align.io.record.file import read_record
     from grism_align.io.report import report_path, write_report
 
     source = options.provenance.expanduser()
     target = report_path(source) if options.output is None else options.output.expanduser()
     _check_page(target, source)
-    print(write_report(source, target))
+    # a run that has the page among its products may be about to replace record and page
+    with claimed([target]):
+        print(write_report(source, target))
     if options.regions is not None:
         for path in write_regions(read_record(source), options.regions.expanduser()):
             print(path)

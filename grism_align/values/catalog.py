@@ -207,6 +207,8 @@ class ReferenceCatalog:
         What selection looks at, of `QUALITIES`; NaN where unknown.
     observer : float
         Barycentric position of who looks at the sources, in that of the Earth.
+    sha256 : str
+        Of the file that was read; empty where that is none.
     """
 
     sky: Floats
@@ -221,6 +223,7 @@ class ReferenceCatalog:
     origin: str
     quality: Mapping[str, Floats] = field(default_factory=dict)
     observer: float = 1.0
+    sha256: str = ""
 
     def __len__(self) -> int:
         return len(self.sky)

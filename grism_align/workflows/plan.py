@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from grism_align.io.files.sources import path_of
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.check import FieldCheck, check_field
+from grism_align.workflows.results.earlier_records import with_free_product
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -72,6 +73,7 @@ def plan_run(exposures: ExposureSet, destination: Destination, steps: Collection
     nproc : int
         Processes that would work.
     """
+    exposures = with_free_product(exposures, destination)
     written = tuple(map(destination.exposure, exposures.exposures))
     products = destination.products(exposures)
     if "absolute_align" not in steps:

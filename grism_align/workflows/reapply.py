@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.input_wcs import input_difference
-from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.claims import claimed
+from grism_align.io.files.identity import read_with_sum
 from grism_align.io.files.sources import file_of, path_of
 from grism_align.io.missions import distortion_models, file_sum
 from grism_align.io.record.file import read_record
@@ -129,7 +129,8 @@ def plan_reapplication(
         If the record or a file can't be used, a file isn't on record, or a file's WCS is another than the one
         on record.
     """
-    earlier = EarlierRecord(str(record.resolve()), read_record(record))
+    with read_with_sum(record) as sha256:
+        earlier = EarlierRecord(str(record.resolve()), read_record(record))
     given = load(files, with_results=False, bad_input=bad_input)
     found, left_out = _on_record(given, earlier, allow_missing=allow_missing)
     inputs = {e.key: _as_it_is(e) for e in found.exposures}
@@ -146,7 +147,7 @@ def plan_reapplication(
     already = tuple(key for key, start in starts.items() if start.is_corrected)
     rebased = {key: start.problem for key, start in starts.items() if start.problem}
     counts = {"exposures": len(ready), "already": len(already), "rebased": len(rebased)}
-    settings = {"rebase": rebase, "allow_missing": allow_missing}
+    settings = {"record_sha256": sha256, "rebase": rebase, "allow_missing": allow_missing}
     exposures = exposures.with_activity(_activity(record, settings, counts))
     return Reapplication(record, exposures, already, rebased, left_out)
 
@@ -156,11 +157,9 @@ def _as_it_is(exposure: Exposure) -> FileRecord:
     return FileRecord(exposure.source.name if path is None else str(path), file_sum(exposure))
 
 
-def _activity(record: Path, settings: Mapping[str, bool], counts: Mapping[str, int]) -> Activity:
-    sha256 = sha256_of(record)
-    origin = {"record": str(record.resolve()), "record_sha256": sha256}
+def _activity(record: Path, settings: Mapping[str, object], counts: Mapping[str, int]) -> Activity:
     note = f"corrections applied from {record.name}"
-    return Activity(STEP, "done", note, {**origin, **settings}, counts)
+    return Activity(STEP, "done", note, {"record": str(record.resolve()), **settings}, counts)
 
 
 def write_reapplication(plan: Reapplication, destination: Destination, executor: Executor) -> None:

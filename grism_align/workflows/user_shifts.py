@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.catalogs.shift_table import read_shifts, rows_by_exposure
-from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.identity import read_with_sum
 from grism_align.values.errors import OutputError
 from grism_align.values.record import Activity
 from grism_align.values.settings import GrismSettings, PropagationSettings
@@ -80,7 +80,8 @@ def plan_shifts(
     InputError
         If the table or a file can't be used, or a row names what isn't given.
     """
-    rows = read_shifts(table)
+    with read_with_sum(table) as sha256:
+        rows = read_shifts(table)
     found = _without_record(load(files, with_results=False, bad_input=bad_input))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
@@ -88,7 +89,6 @@ def plan_shifts(
     own = {key: _fit(chosen[key], home) for key, home in homes.items()}
     kept = tuple(e.key for e in found.exposures if e.key not in own and e.key not in lent)
     counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
-    sha256 = sha256_of(table)
     settings = {"table": str(table.resolve()), "table_sha256": sha256, "propagate": to_grisms}
     note = f"corrections of {table.name}"
     unmoved = {key: _unmoved(home) for key, home in homes.items()}

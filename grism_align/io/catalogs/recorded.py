@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.catalogs.reference import tell_of_frames
+from grism_align.io.files.identity import read_with_sum
 from grism_align.io.files.yaml_bounds import check_yaml
 from grism_align.io.record.file import read_record
 from grism_align.values.catalog import ReferenceCatalog, astrometric_covariance
@@ -90,11 +92,12 @@ def read_recorded_catalog(path: Path | str) -> ReferenceCatalog:
         If it is no provenance file, or has no sources: written before a relative solution.
     """
     path = Path(path)
-    record = read_record(path)
+    with read_with_sum(path) as sha256:
+        record = read_record(path)
     if record.aligned_sources is None:
         raise InputError(path, "a record without aligned_sources: nothing was aligned", _REMEDY)
     _tell_of_frames(record, record.aligned_sources, path)
-    return _catalog(record.aligned_sources, path)
+    return replace(_catalog(record.aligned_sources, path), sha256=sha256)
 
 
 def _catalog(sources: AlignedSources, path: Path) -> ReferenceCatalog:

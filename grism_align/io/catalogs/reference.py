@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from grism_align.io.catalogs.columns import CatalogColumns
 from grism_align.io.catalogs.epochs import parse_epoch
 from grism_align.io.catalogs.roles import CORRELATIONS, choose_columns
 from grism_align.io.catalogs.tables import read_table
+from grism_align.io.files.identity import read_with_sum
 from grism_align.io.files.sources import is_file
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.addresses import without_login
@@ -60,8 +62,12 @@ def read_reference_catalog(
         If the file can't be used: missing or unreadable, or as in `reference_catalog_from`.
     SettingsError
         As in `reference_catalog_from`.
+    ChangedError
+        If the file changes while it is read.
     """
-    return reference_catalog_from(read_table(Path(path)), path, columns, name, default_epoch)
+    with read_with_sum(path) as sha256:
+        table = read_table(Path(path))
+    return replace(reference_catalog_from(table, path, columns, name, default_epoch), sha256=sha256)
 
 
 def reference_catalog_from(

@@ -109,7 +109,8 @@ def _there(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        problem = "a file, not a folder" if folder.exists() else f"can't be made ({error.strerror})"
+        what = "it is a file, not a folder" if folder.exists() else error.strerror
+        problem = f"what belongs there can't be written ({what})"
         raise OutputError(folder, problem, "Give another output_dir") from error
     try:
         yield

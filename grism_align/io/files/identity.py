@@ -55,6 +55,29 @@ def with_sum(path: os.PathLike[str] | str, known: Identity) -> Identity:
 
 
 @contextmanager
+def read_with_sum(path: os.PathLike[str] | str) -> Iterator[str]:
+    """Read a file in the block that is opened once, and yield the SHA-256 of what is read.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Where it can't be read, that is left to the block to tell, and the sum is empty.
+
+    Raises
+    ------
+    ChangedError
+        If it changes meanwhile.
+    """
+    try:
+        known = with_sum(path, identity_of(path))
+    except OSError:
+        yield ""
+        return
+    with unchanged(path, known):
+        yield known.sha256
+
+
+@contextmanager
 def unchanged(path: os.PathLike[str] | str, known: Identity | None) -> Iterator[None]:
     """Read a file in the block, and have it be the same before and after.
 

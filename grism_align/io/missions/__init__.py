@@ -7,15 +7,25 @@ source or of an exposure, and asks that. `grism_align.values.mission.Mission` sa
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.identity import identity_of, unchanged, with_sum
-from grism_align.io.files.sources import exists, file_of, file_of_root, root_of
+from grism_align.io.files.identity import identity_of
+from grism_align.io.files.sources import exists, file_of_root, root_of
 from grism_align.io.missions.checks import check_exposure
+from grism_align.io.missions.identities import (
+    as_it_is,
+    file_sum,
+    identified,
+    identity,
+    known_of,
+    reading,
+    reading_once,
+    require_identity,
+    require_unchanged,
+)
 from grism_align.io.missions.registry import mission_named, mission_of, missions
 from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import ChangedError, InputError
@@ -23,7 +33,7 @@ from grism_align.values.mission import HeaderletWanted
 from grism_align.values.source import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from grism_align.values.association import Association
     from grism_align.values.exposure import Chip, Exposure
@@ -166,100 +176,10 @@ def read_exposure(source: Source | os.PathLike[str] | str) -> Exposure:
     opened = _opened(source)
     if isinstance(opened, FileSource):
         opened = replace(opened, identity=identity_of(opened))
-    with _held(opened), _unchanged(opened):
+    with _held(opened), reading(opened):
         exposure = mission_of(opened).read(opened)
     check_exposure(exposure)
     return exposure
-
-
-def identified(exposure: Exposure) -> Exposure:
-    """Return an exposure with the SHA-256 of its file, so that a mere touch of that later changes nothing.
-
-    Raises
-    ------
-    ChangedError
-        If the file is no longer the one that was read.
-    """
-    source = exposure.source
-    if not isinstance(source, FileSource) or source.identity is None:
-        return exposure
-    return replace(exposure, source=replace(source, identity=with_sum(source, source.identity)))
-
-
-def file_sum(exposure: Exposure) -> str:
-    """Return the SHA-256 of the file that an exposure was read from; empty for an open model.
-
-    Raises
-    ------
-    ChangedError
-        If the file is no longer that.
-    """
-    known, path = _known(exposure.source), file_of(exposure.source)
-    if path is None:
-        return ""
-    return sha256_of(path) if known is None else with_sum(path, known).sha256
-
-
-def require_unchanged(exposures: Iterable[Exposure]) -> None:
-    """Refuse to go on where the file of an exposure is no longer the one that was read.
-
-    Raises
-    ------
-    ChangedError
-        Naming the first.
-    """
-    for exposure in exposures:
-        require_identity(exposure.source, _known(exposure.source))
-
-
-def as_it_is(exposure: Exposure, sha256: str) -> Exposure:
-    """Return an exposure whose file a run has just replaced, as one that is read from the new file.
-
-    Parameters
-    ----------
-    exposure : Exposure
-        As it was read.
-    sha256 : str
-        Of the new file.
-    """
-    source = exposure.source
-    if not isinstance(source, FileSource):
-        return exposure
-    return replace(exposure, source=replace(source, identity=identity(source, sha256)))
-
-
-def identity(source: Source | os.PathLike[str] | str, known_sum: str = "") -> Identity | None:
-    """Return what tells a file from any other, its SHA-256 among it; None for a source that is no file.
-
-    Parameters
-    ----------
-    source : Source or path-like
-        The file.
-    known_sum : str, optional
-        Its SHA-256, where that is known.
-
-    Raises
-    ------
-    InputError
-        If there is no such file.
-    """
-    opened = _opened(source)
-    if not isinstance(opened, os.PathLike):
-        return None
-    found = identity_of(opened)
-    return replace(found, sha256=known_sum) if known_sum else with_sum(opened, found)
-
-
-def require_identity(source: Source | os.PathLike[str] | str, known: Identity | None) -> None:
-    """Refuse to go on where a source is no longer what it was.
-
-    Raises
-    ------
-    ChangedError
-        If it is another.
-    """
-    with unchanged(str(source), known):
-        pass
 
 
 def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
@@ -273,7 +193,7 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
     pixels = iter(_mission(exposure).pixels(exposure))
     while True:
         # each chip is opened when it is asked for
-        with _unchanged(exposure.source):
+        with reading(exposure.source):
             found = next(pixels, None)
         if found is None:
             return
@@ -288,7 +208,7 @@ def read_keywords(exposure: Exposure) -> Mapping[str, Keyword]:
     InputError
         If they can't be read.
     """
-    with _unchanged(exposure.source):
+    with reading(exposure.source):
         return _mission(exposure).keywords(exposure)
 
 
@@ -338,8 +258,8 @@ def write_exposure(
         If it is no longer what was read.
     """
     opened = _source(target)
-    known = _known(exposure.source)
-    with _read_once(exposure.source, opened, known):
+    known = known_of(exposure.source)
+    with reading_once(exposure.source, opened, known):
         digests = _mission(exposure).write(exposure, fit, opened, label, headerlet)
     if known is not None and known.sha256 not in ("", digests.input):
         raise ChangedError(exposure.source)
@@ -399,31 +319,8 @@ def undo_exposure(
         If it is another by now.
     """
     opened, final = _opened(source), _source(target)
-    with _read_once(opened, final, known):
+    with reading_once(opened, final, known):
         return mission_of(opened).undo(opened, final)
-
-
-def _known(source: Source) -> Identity | None:
-    """Return what a source was when it was first read; None for what nobody else can change."""
-    return source.identity if isinstance(source, FileSource) else None
-
-
-@contextmanager
-def _unchanged(source: Source) -> Iterator[None]:
-    """Read a source in the block."""
-    with unchanged(str(source), _known(source)):
-        yield
-
-
-@contextmanager
-def _read_once(source: Source, target: Source, known: Identity | None) -> Iterator[None]:
-    """Read a source in the block, which makes the target of it: that may be the same."""
-    if source == target:
-        require_identity(source, known)
-        yield
-    else:
-        with unchanged(str(source), known):
-            yield
 
 
 def _held(source: Source) -> AbstractContextManager[Any]:

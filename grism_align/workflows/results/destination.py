@@ -65,7 +65,7 @@ class Destination:
         return self.folder / exposure.source.name.removesuffix(PACKED)
 
     def files(self, exposures: ExposureSet) -> tuple[Path, ...]:
-        """Return the files that may be written or replaced, so far as others could write them too.
+        """Return the files that may be written or replaced, mosaics and logs apart.
 
         Parameters
         ----------
@@ -75,10 +75,9 @@ class Destination:
         Returns
         -------
         tuple of Path
-            Of all products with the product's name, the record stands for the others.
         """
-        own = (name(one) for one in exposures.exposures for name in (self.exposure, self.catalog))
-        return (self.provenance(exposures.product), self.report(exposures.product), *own)
+        report = self.report(exposures.product)
+        return (*self.products(exposures), report, *map(self.exposure, exposures.exposures))
 
     def association(self, product: str) -> Path:
         """Return the output association.

@@ -12,7 +12,6 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
 from grism_align.algorithms.absolute.source_list import frame_numbers
-from grism_align.io.files.checksums import sha256_of
 from grism_align.values.record import (
     AlignedSources,
     ExposureRecord,
@@ -23,7 +22,6 @@ from grism_align.values.record import (
     References,
     ReferenceSources,
 )
-from grism_align.workflows.results.checks import file_of
 from grism_align.workflows.results.detections import detections_of
 
 if TYPE_CHECKING:
@@ -158,14 +156,13 @@ def reference_record(exposures: ExposureSet, catalog: ReferenceCatalog, file: st
     file : str or None
         Name of the file beside the record that has the catalog as used.
     """
-    origin = file_of(catalog.origin)
     epoch = _mean_epoch(exposures)
     sky = positions_at(catalog, epoch)
     return ReferenceRecord(
         name=catalog.name,
         origin=catalog.origin,
         n=len(catalog),
-        sha256=sha256_of(origin) if origin else None,
+        sha256=catalog.sha256 or None,
         file=file,
         mean_epoch=epoch,
         sources=ReferenceSources(

@@ -80,8 +80,9 @@ def test_rows_that_are_elsewhere(tmp_path, opened, form, address):
         votable(rows=' nrows="10000000000"'),
         votable(length=' arraysize="4000000000"'),
         votable(length=' arraysize="40000x40000"'),
+        votable(length=' arraysize="10000"'),
     ],
-    ids=["entity", "default", "external entity", "nrows", "arraysize", "arrays"],
+    ids=["entity", "default", "external entity", "nrows", "arraysize", "arrays", "filled up"],
 )
 def test_votables_that_are_not_what_they_seem(tmp_path, content):
     (tmp_path / "x.xml").write_bytes(content)

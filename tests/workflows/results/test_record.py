@@ -68,9 +68,9 @@ def test_what_has_no_correction_or_no_fit(field):
 
 def test_the_reference_catalog(field, tmp_path):
     """Where its sources were at the mean epoch, and at the time of each exposure those of its fit."""
-    catalog = field.reference_catalog
+    catalog = replace(field.reference_catalog, sha256="of what was read")
     entry = reference_record(field, catalog, None)
-    assert (entry.sha256, entry.file) == (sha256_of(tmp_path / "gaia.ecsv"), None)
+    assert (entry.sha256, entry.file) == ("of what was read", None)
     years = {key: field[key].epoch for key in ("direct1", "direct2")}
     assert entry.mean_epoch == pytest.approx(np.mean(list(years.values())))
     assert entry.sources.identifier.tolist() == catalog.identifier.tolist()

@@ -248,6 +248,7 @@ def _with_absolute(aligned, path=""):
         mag=np.array([18.0]),
         identifier=np.array(["1"]),
         origin=str(path),
+        sha256=sha256_of(path) if Path(path).is_file() else "",
     )
     d1 = aligned[KEYS[0]]
     fit = ExposureFit(
