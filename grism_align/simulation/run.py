@@ -55,7 +55,7 @@ def simulate(
 
     Raises
     ------
-    MissingSoftwareError
+    SettingsError
         If the instrument's files need a package that isn't installed.
     """
     errors_rng, scene_rng, catalog_rng, detector_rng, noise_rng = rng.spawn(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, ClassVar
 
 from grism_align.steps.base import GrismAlignStep
@@ -10,6 +11,8 @@ from grism_align.steps.spec import spec_of
 from grism_align.values.settings import DetectionSettings, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from grism_align.values.field import ExposureSet
 
 
@@ -30,4 +33,16 @@ class SourceCatalogStep(GrismAlignStep):
         counts: Counter[str] = Counter()
         for catalog in measured.catalogs.values():
             counts.update(catalog.table.meta["counts"])
-        return self.done(measured, counts=dict(counts))
+        return self.done(measured, _what_differs(settings), dict(counts))
+
+
+def _what_differs(settings: Mapping[str, DetectionSettings]) -> str:
+    """Name the parameters that are not the same for all instruments, with the values of each."""
+    values = {instrument: asdict(one) for instrument, one in settings.items()}
+    names = [field.name for field in fields(DetectionSettings)]
+    differing = [name for name in names if len({repr(one[name]) for one in values.values()}) > 1]
+    return "; ".join(
+        f"{instrument}: {', '.join(f'{name} = {one[name]}' for name in differing)}"
+        for instrument, one in values.items()
+        if differing
+    )

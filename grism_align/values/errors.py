@@ -78,6 +78,24 @@ class ChangedError(GrismAlignError):
         super().__init__(f"{path}: {problem}. Run again when nobody else writes it.")
 
 
+class MissingSoftwareError(GrismAlignError):
+    """Software that a telescope's exposures need and that is not installed, which is no fault of a file.
+
+    Parameters
+    ----------
+    what : str
+        What needs it.
+    module : str
+        What could not be imported.
+    extra : str
+        The extra of this package that has it.
+    """
+
+    def __init__(self, what: str, module: str, extra: str) -> None:
+        self.module, self.extra = module, extra
+        super().__init__(f"{what} need {module}, which is not installed: pip install 'grism_align[{extra}]'")
+
+
 class AssociationError(InputError):
     """An association whose members or structure can't be used.
 

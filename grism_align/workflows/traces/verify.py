@@ -129,8 +129,9 @@ def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     Returns
     -------
     TraceVerification
-        With a check for every grism exposure. With a configuration of its grism residuals are absolute;
-        without one they are relative to the mean of the grism's other exposures.
+        With a check for every grism exposure, but for those of missions whose spectra are not looked at. With
+        a configuration of its grism residuals are absolute; without one they are relative to the mean of the
+        grism's other exposures.
 
     Raises
     ------
@@ -139,11 +140,12 @@ def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     """
     exposures, solution = survey.exposures, survey.solution
     groups: dict[tuple[object, ...], list[Exposure]] = {}
-    for exposure in exposures.grisms:
+    looked_at = [exposure for exposure in exposures.grisms if _is_looked_at(exposure, survey.settings)]
+    for exposure in looked_at:
         # offsets in pixels of another size are not to be compared
         binning = {chip.window.ltm for chip in exposure.chips}
         groups.setdefault((exposure.instrument, exposure.filter, *binning), []).append(exposure)
-    checks = {exposure.key: TraceCheck.missing("not aligned") for exposure in exposures.grisms}
+    checks = {exposure.key: TraceCheck.missing("not aligned") for exposure in looked_at}
     grisms = []
     used = {model for members in groups.values() for model in _configurations(survey, members)}
     for members in groups.values():
@@ -154,6 +156,11 @@ def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
             grisms.append(found)
     unused = tuple(model.name for model in survey.models.values() if model not in used)
     return TraceVerification(checks, tuple(grisms), unused)
+
+
+def _is_looked_at(exposure: Exposure, settings: TraceSettings) -> bool:
+    """Tell whether spectra are looked at: always if that is asked for, else where their mission knows any."""
+    return settings.spectra == "on" or any(facts_of(exposure).dispersers.values())
 
 
 def verified_with(verification: TraceVerification, survey: Survey) -> TraceVerification:

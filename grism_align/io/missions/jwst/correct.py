@@ -57,7 +57,9 @@ def correct_model(model: Any, exposure: Exposure, fit: ExposureFit, label: WcsLa
     Raises
     ------
     InputError
-        If its WCS can't be corrected, or what does that is not installed.
+        If its WCS can't be corrected.
+    MissingSoftwareError
+        If what does that is not installed.
     """
     notes = notes_of(model.meta.instance.get(PLACE), exposure.source)
     if fit.transform is not None:
@@ -102,7 +104,7 @@ def _gwcs(wcs: Any, affine: PlaneAffine | None, plane: AttitudePlane, name: str)
     try:
         from tweakwcs import JWSTWCSCorrector
     except ImportError as error:
-        raise not_installed(name, error) from error
+        raise not_installed(error) from error
     return corrected_gwcs(wcs, affine, plane, JWSTWCSCorrector, name)
 
 
@@ -111,7 +113,7 @@ def _update_fits_wcs(model: Any) -> None:
     try:
         from jwst.assign_wcs.util import update_fits_wcsinfo
     except ImportError as error:
-        raise not_installed(model.meta.filename, error) from error
+        raise not_installed(error) from error
     imaging = imaging_part(model.meta.wcs, model.shape)
     try:
         update_fits_wcsinfo(model, imwcs=imaging, **_SIP)

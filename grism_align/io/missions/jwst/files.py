@@ -14,7 +14,7 @@ from grism_align.io.files.asdf_bounds import check_asdf
 from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.missions.jwst.headers import cards_of_file
-from grism_align.values.errors import InputError
+from grism_align.values.errors import InputError, MissingSoftwareError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from grism_align.io.files.cards import Cards
 
 
-_INSTALL = "pip install 'grism_align[jwst]'"
 _AGAIN = "Fetch the file again"
 
 
@@ -109,7 +108,7 @@ def _tree(path: Path, hdus: fits.HDUList) -> dict[str, Any]:
     try:
         from stdatamodels import asdf_in_fits
     except ImportError as error:
-        raise not_installed(path, error) from error
+        raise not_installed(error) from error
     try:
         _check_tree(hdus)
         with warnings.catch_warnings():
@@ -127,9 +126,9 @@ def _check_tree(hdus: fits.HDUList) -> None:
             check_asdf(np.asarray(hdu.data).tobytes(), sources="fits:")
 
 
-def not_installed(source: object, error: ImportError) -> InputError:
+def not_installed(error: ImportError) -> MissingSoftwareError:
     """Return the error that what reads and writes JWST's files is not installed."""
-    return InputError(source, f"an exposure of JWST, which needs what is not installed ({error})", _INSTALL)
+    return MissingSoftwareError("exposures of JWST", error.name or str(error), "jwst")
 
 
 @contextmanager
@@ -144,7 +143,7 @@ def opened_model(path: Path) -> Iterator[Any]:
     try:
         from stdatamodels.jwst import datamodels
     except ImportError as error:
-        raise not_installed(path, error) from error
+        raise not_installed(error) from error
     try:
         with open_fits(path) as hdus:
             _check_tree(hdus)

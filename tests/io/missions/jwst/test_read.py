@@ -11,8 +11,9 @@ from astropy.io import fits
 from grism_align.io.missions import file_source, read_exposure, read_instrument, read_keywords, read_pixels
 from grism_align.io.missions.registry import mission_named, mission_of
 from grism_align.io.models.open_models import ModelSource, models_of
-from grism_align.values.errors import InputError
+from grism_align.values.errors import InputError, MissingSoftwareError
 from grism_align.values.tracking import Guiding, Motion
+from grism_align.workflows.load import load
 
 pytest.importorskip("jwst", reason="needs jwst")
 from stdatamodels.jwst import datamodels
@@ -181,10 +182,12 @@ def test_rewritten_by_grizli(paths, tmp_path, telescope):
         read_exposure(path)
 
 
-def test_without_the_libraries(paths, monkeypatch):
+@pytest.mark.parametrize("how", [read_exposure, lambda path: load([path], bad_input="leave_out")])
+def test_without_the_libraries_a_run_ends_at_once(how, paths, monkeypatch):
     monkeypatch.setitem(sys.modules, "stdatamodels", None)
-    with pytest.raises(InputError, match=r"pip install 'grism_align\[jwst\]'"):
-        read_exposure(paths["image"])
+    with pytest.raises(MissingSoftwareError) as caught:
+        how(paths["image"])
+    assert (caught.value.module, caught.value.extra) == ("stdatamodels", "jwst")
 
 
 def test_files_of_others_cost_no_imports(direct_path):
