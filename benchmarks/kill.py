@@ -354,6 +354,7 @@ def kills(
 ) -> dict[str, int]:
     """Kill runs and look at what they leave; the counts of the table."""
     whole = make(-1)
+    given = {path.name for path in whole.folder.iterdir()}
     began = time.perf_counter()
     Run(whole).ended()
     length = time.perf_counter() - began
@@ -362,7 +363,7 @@ def kills(
         msg = f"a run that was not killed: {problem}"
         raise SystemExit(msg)
     products = {path.name for path in whole.products.iterdir()}
-    renames = len(truth.data) + (0 if whole.kind == "undo" else 2)
+    renames = len(truth.data) + len(products - given)
     counts = Counter(kills=0, all_old=0, mixed=0, all_new=0, broken=0, strays=0, orphans=0, not_finished=0)
     number = -1
     # a run that ended before its moment came does not count
@@ -420,6 +421,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=5, help="of exposures in each visit (5)")
     parser.add_argument("--what", choices=(*_KINDS, "all"), default="write", help="what is killed (write)")
+    parser.add_argument(
+        "--where", choices=("both", "folder", "in_place"), default="both", help="results go (both)"
+    )
     parser.add_argument("--nproc", type=int, default=1, help="processes that write (1)")
     parser.add_argument("--quick", action="store_true", help="6 kills, exposures of 96 pixels")
     options = parser.parse_args()
@@ -441,7 +445,7 @@ def _row_of(kind: str, options: argparse.Namespace, rng: np.random.Generator) ->
         simulate(case_a(size=options.size, n_pairs=options.pairs, n_visits=2), base / "start" / _PRODUCT, rng)
         _prepare(kind, base / "start")
         victims = ("run", "worker") if options.nproc > 1 else ("run",)
-        for in_place, victim in product((True,) if kind == "undo" else (False, True), victims):
+        for in_place, victim in product(_places(kind, options.where), victims):
 
             def make(number: int, in_place: bool = in_place) -> Job:
                 home = base / f"{in_place}{number}"
@@ -461,6 +465,13 @@ def _row_of(kind: str, options: argparse.Namespace, rng: np.random.Generator) ->
             print("| " + " | ".join(words) + " |", flush=True)
             shutil.rmtree(base / f"{in_place}-1")
             shutil.rmtree(base / f"{in_place}-2")
+
+
+def _places(kind: str, where: str) -> tuple[bool, ...]:
+    """Whether runs are in place."""
+    if kind == "undo":
+        return (True,)
+    return {"both": (False, True), "folder": (False,), "in_place": (True,)}[where]
 
 
 def _prepare(kind: str, home: Path) -> None:
