@@ -79,6 +79,6 @@ def be_killed(item, **others):
 
 def find_no_space(job):
     """What writing an exposure on a full disk comes to, with half of it there."""
-    path = job.correction.path if job.correction else job.catalog_path
+    path = job.correction.path if job.correction else job.catalog_paths[0]
     path.write_bytes(b"half")
     raise OSError(errno.ENOSPC, "No space left on device", str(path))
