@@ -85,7 +85,13 @@ def test_rows(rows):
     )
     part = catalog[rows]
     assert len(part) == 2
-    names = {field.name for field in fields(ReferenceCatalog)} - {"name", "origin", "quality", "observer"}
+    names = {field.name for field in fields(ReferenceCatalog)} - {
+        "name",
+        "origin",
+        "quality",
+        "observer",
+        "sha256",
+    }
     for name in (*names, "error", "motion_error", "has_motion"):
         np.testing.assert_array_equal(getattr(part, name), getattr(catalog, name)[rows])
     np.testing.assert_array_equal(part.quality["ruwe"], catalog.quality["ruwe"][rows])
