@@ -162,7 +162,7 @@ def _warm_up(arena: Arena) -> None:
     record, exposure = products / "in_provenance.asdf", arena.good / "in" / "idem01a1q_flt.fits"
     table = arena.folder / "t.csv"
     table.write_text("visit,dra,ddec\nidem01,0.1,0.1\n")
-    arena.server.answer(Answer(votable(stars(3, ra=150.1, dec=2.2))))
+    arena.server.answer(Answer(votable(_gaia())))
     works = [
         _read(lambda: list(read_pixels(read_exposure(exposure)))),
         _read(lambda: read_corrections(products / exposure.name)),
@@ -331,9 +331,20 @@ def _votable(rng: Rng, arena: Arena) -> Case:
     return Case("votable", "catalog", path.name, _catalog(path))
 
 
+@cache
+def _gaia() -> dict[str, list[Any]]:
+    """Return three stars with all columns that Gaia is asked for."""
+    from grism_align.io.catalogs.services import find_service
+    from grism_align.values.settings import ServiceSettings
+
+    service = find_service("GAIADR3", ServiceSettings())
+    assert service is not None
+    return {name: [0.0] * 3 for name in service.mirrors[0].selected} | stars(3, ra=150.1, dec=2.2)
+
+
 def _service(rng: Rng, arena: Arena) -> Case:
     """Give an answer of a service, and have it send elsewhere."""
-    good = votable(stars(3, ra=150.1, dec=2.2))
+    good = votable(_gaia())
     headers = (
         {},
         {"Location": "http://localhost:9/x"},

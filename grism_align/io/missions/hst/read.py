@@ -295,6 +295,9 @@ def _array(hdus: fits.HDUList, name: str, chip: Chip) -> NDArray[Any]:
     if data.shape != chip.shape:
         msg = f"shape {data.shape}, not {chip.shape}"
         raise ValueError(msg)
+    if name == "DQ" and data.dtype.kind not in "iu":
+        msg = f"DQ holds {data.dtype}, and bits are whole numbers"
+        raise ValueError(msg)
     return data.astype(data.dtype.newbyteorder("="), copy=False)
 
 

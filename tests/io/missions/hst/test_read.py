@@ -487,3 +487,12 @@ def test_the_distortion_models_that_a_header_names(direct_path, tmp_path):
     table = ("PRIMARY", "IDCTAB", "iref$other_idc.fits")
     other = edited(direct_path, tmp_path / direct_path.name, table)
     assert read_exposure(other).distortion == f"{root} and IDC_other"
+
+
+def test_flags_that_are_no_bits(direct_path, tmp_path):
+    with fits.open(direct_path) as hdus:
+        hdus["DQ", 1].data = hdus["DQ", 1].data.astype("f4")
+        hdus.writeto(tmp_path / "x_flt.fits")
+    with pytest.raises(InputError) as caught:
+        list(read_pixels(read_exposure(tmp_path / "x_flt.fits")))
+    assert caught.value.path == str(tmp_path / "x_flt.fits")
