@@ -184,7 +184,7 @@ def test_a_step_of_a_pipeline_of_jwst_corrects_in_place(form, models, aligned, m
     assert_aligned(found, aligned)
     # as the parameter file of NIRISS has them
     assert step.grism_align.relative_align.dither_error == 0.01
-    assert step.grism_align.grism_wcs_propagate.spectra == "off"
+    assert step.grism_align.source_catalog.contrast == 3.0
 
 
 def test_models_and_results_are_saved_where_that_is_asked_for(models, aligned, tmp_path):

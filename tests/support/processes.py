@@ -59,9 +59,11 @@ def elsewhere(work: Callable[[], object]) -> object:
     process = _FORK.Process(target=_answer, args=(work, theirs))
     process.start()
     theirs.close()
-    found = ours.recv()
-    process.join()
-    return found
+    try:
+        return ours.recv()
+    finally:
+        # what it held is free only when it has ended, and not as soon as it is cut off
+        process.join()
 
 
 def _answer(work: Callable[[], object], barrier: object) -> None:
