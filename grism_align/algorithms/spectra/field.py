@@ -133,7 +133,8 @@ def field_gradient(
     if size > _FLAT**2:
         share = 1.0 + float(residual @ here) / size
         variance = float(here @ spread @ here) / size**2
-    right, up = here + residual + share * (at_source - here)
+    # What a model says of the light's own places is in the predicted ones
+    right, up = residual if model.tells_light else here + residual + share * (at_source - here)
     swapped = np.array([[0.0, 1.0], [-1.0, 0.0]])
     return FieldGradient(
         along=np.array([up, -right]),
