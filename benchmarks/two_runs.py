@@ -14,20 +14,20 @@ it; *refused* those where one wrote nothing, and *by* whom it was told so.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import shutil
 import tempfile
 import time
-import warnings
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from kill import _PRODUCT, Job, Run, Truth, _data_sum, _finished, _sky
+from kill import _PRODUCT, Job, Run, Truth, _data_sum, _finished, _sky, quiet_start
 
 from grism_align.io.files import claims
 from grism_align.simulation import case_a, simulate
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _SHIFTS = (1.0, 1.7)
 
@@ -86,15 +86,7 @@ def _outcome(jobs: tuple[Job, Job], truths: list[Truth], length: float, rng: np.
 
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--count", type=int, default=100, help="interleavings (100)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="6 interleavings")
-    options = parser.parse_args()
-    count = 6 if options.quick else options.count
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    rng = np.random.default_rng(options.seed)
+    count, rng = quiet_start(__doc__, ("--count", "interleavings", 100))
     # some wait for the other to end, and some give up before
     claims.PATIENCE = 0.5
     print("| results | interleavings | outcome |\n|---|---|---|", flush=True)
