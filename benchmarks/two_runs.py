@@ -5,6 +5,7 @@
 
 Two runs with different corrections of the same exposures are started, the second a random moment after the
 first, and one of them stands still (SIGSTOP) for a while at another: so either is overtaken at any place.
+Both write corrections that are made up; with `--align` one of them is `grism-align align`.
 When both have ended, all exposures must have the corrections of one and the same run, the record must be of
 these very files, and nothing else may be left. A run that wrote nothing must have said why.
 
@@ -32,20 +33,24 @@ from grism_align.simulation import case_a, simulate
 _SHIFTS = (1.0, 1.7)
 
 
-def interleavings(base: Path, count: int, rng: np.random.Generator, *, in_place: bool) -> Counter[str]:
+def interleavings(
+    base: Path, count: int, rng: np.random.Generator, kinds: tuple[str, str], *, in_place: bool
+) -> Counter[str]:
     """Run two at once so many times; what came of it."""
 
     def make(name: str) -> tuple[Job, Job]:
         home = base / name
         shutil.copytree(base / "start", home)
         output = None if in_place else home / "out" / "aligned"
-        first, second = (Job(home / _PRODUCT, output, "write", by=by) for by in _SHIFTS)
+        first, second = (
+            Job(home / _PRODUCT, output, *each) for each in zip(kinds, (1, 1), _SHIFTS, strict=True)
+        )
         return first, second
 
     truths, length = [], 0.0
     for number in range(2):
         job = make(f"truth{number}")[number]
-        paths = sorted(job.folder.glob("*_flt.fits"))
+        paths = sorted(job.folder.glob("*.fits"))
         data, before = {p.name: _data_sum(p) for p in paths}, {p.name: _sky(p) for p in paths}
         began = time.perf_counter()
         Run(job).ended()
@@ -90,6 +95,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="interleavings (100)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="6 interleavings")
+    parser.add_argument("--align", action="store_true", help="one of the two aligns")
     options = parser.parse_args()
     count = 6 if options.quick else options.count
     warnings.simplefilter("ignore")
@@ -98,11 +104,12 @@ def main() -> None:
     # some wait for the other to end, and some give up before
     claims.PATIENCE = 0.5
     print("| results | interleavings | outcome |\n|---|---|---|", flush=True)
+    kinds = ("write", "align") if options.align else ("write", "write")
     for in_place in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             start = Path(folder) / "start" / _PRODUCT
-            simulate(case_a(size=96, n_pairs=1, n_visits=2), start, rng)
-            found = interleavings(Path(folder), count // 2, rng, in_place=in_place)
+            simulate(case_a(size=160, n_pairs=1, n_visits=2), start, rng)
+            found = interleavings(Path(folder), count // 2, rng, kinds, in_place=in_place)
         name = "in place" if in_place else "into a folder"
         told = ", ".join(f"{number} {words}" for words, number in found.most_common())
         print(f"| {name} | {count // 2} | {told} |", flush=True)
