@@ -13,28 +13,26 @@ be there. Points at which the room was enough are not counted.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import io
-import logging
 import os
 import resource
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from kill import _PRODUCT, LOG, Job, Run, _prepare
+from kill import _PRODUCT, LOG, Job, Run, _prepare, quiet_start
 
 from grism_align.simulation import case_a, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 _KINDS = (
     ("mosaics", False, 1),
@@ -154,15 +152,7 @@ def _there(path: Path) -> Path:
 
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--points", type=int, default=50, help="runs without enough room (50)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="6 points")
-    options = parser.parse_args()
-    count = 6 if options.quick else options.points
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    rng = np.random.default_rng(options.seed)
+    count, rng = quiet_start(__doc__, ("--points", "runs without enough room", 50))
     print("| what | processes | points | clean | enough room |\n|---|---|---|---|---|", flush=True)
     for index, kind in enumerate(_KINDS):
         number = count // len(_KINDS) + (index < count % len(_KINDS))

@@ -451,6 +451,27 @@ def main() -> None:
         _row_of(kind, options, rng)
 
 
+def quiet_start(text: str | None, counted: tuple[str, str, int]) -> tuple[int, np.random.Generator]:
+    """Read a command line that says how often something is done, and keep quiet about all but the result.
+
+    Parameters
+    ----------
+    text : str
+        What the script does.
+    counted : tuple of str, str and int
+        The option, what it counts, and how many if not told; 6 with ``--quick``.
+    """
+    option, what, usual = counted
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(option, type=int, default=usual, dest="count", help=f"{what} ({usual})")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="6 of them")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    return 6 if options.quick else options.count, np.random.default_rng(options.seed)
+
+
 def _row_of(kind: str, options: argparse.Namespace, rng: np.random.Generator) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)

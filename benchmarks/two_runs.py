@@ -5,7 +5,7 @@
 
 Two runs with different corrections of the same exposures are started, the second a random moment after the
 first, and one of them stands still (SIGSTOP) for a while at another: so either is overtaken at any place.
-Both write corrections that are made up; with `--align` one of them is `grism-align align`.
+They write corrections that are made up; in half of the cases the second is `grism-align align`.
 When both have ended, all exposures must have the corrections of one and the same run, the record must be of
 these very files, and nothing else may be left. A run that wrote nothing must have said why.
 
@@ -15,22 +15,24 @@ it; *refused* those where one wrote nothing, and *by* whom it was told so.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import shutil
 import tempfile
 import time
-import warnings
 from collections import Counter
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from kill import _PRODUCT, Job, Run, Truth, _data_sum, _finished, _sky
+from kill import _PRODUCT, Job, Run, Truth, _data_sum, _finished, _sky, quiet_start
 
 from grism_align.io.files import claims
 from grism_align.simulation import case_a, simulate
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _SHIFTS = (1.0, 1.7)
+_PAIRS = (("write", "write"), ("write", "align"))
 
 
 def interleavings(
@@ -91,28 +93,18 @@ def _outcome(jobs: tuple[Job, Job], truths: list[Truth], length: float, rng: np.
 
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--count", type=int, default=100, help="interleavings (100)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="6 interleavings")
-    parser.add_argument("--align", action="store_true", help="one of the two aligns")
-    options = parser.parse_args()
-    count = 6 if options.quick else options.count
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    rng = np.random.default_rng(options.seed)
+    count, rng = quiet_start(__doc__, ("--count", "interleavings", 100))
     # some wait for the other to end, and some give up before
     claims.PATIENCE = 0.5
-    print("| results | interleavings | outcome |\n|---|---|---|", flush=True)
-    kinds = ("write", "align") if options.align else ("write", "write")
-    for in_place in (False, True):
+    print("| runs | results | interleavings | outcome |\n|---|---|---|---|", flush=True)
+    for kinds, in_place in product(_PAIRS, (False, True)):
         with tempfile.TemporaryDirectory() as folder:
             start = Path(folder) / "start" / _PRODUCT
             simulate(case_a(size=160, n_pairs=1, n_visits=2), start, rng)
-            found = interleavings(Path(folder), count // 2, rng, kinds, in_place=in_place)
+            found = interleavings(Path(folder), count // 4, rng, kinds, in_place=in_place)
         name = "in place" if in_place else "into a folder"
         told = ", ".join(f"{number} {words}" for words, number in found.most_common())
-        print(f"| {name} | {count // 2} | {told} |", flush=True)
+        print(f"| {' and '.join(kinds)} | {name} | {count // 4} | {told} |", flush=True)
 
 
 if __name__ == "__main__":

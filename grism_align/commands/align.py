@@ -13,6 +13,8 @@ from grism_align.commands.run import Request, Saying, run
 from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grism_align.commands import Subparsers
 
 
@@ -35,12 +37,9 @@ def add_align(subparsers: Subparsers) -> None:
         help="align exposures with each other and with the sky",
         usage="grism-align align INPUT... -o DIR [options]",
         description="Align direct and grism exposures with each other and, given a catalog, the sky.",
-        epilog=_CODES,
-        formatter_class=_Curated,
-        add_help=False,
+        **_ONE_SCREEN,
     )
-    _add_options(parser)
-    parser.set_defaults(run=_align, usual=logging.INFO)
+    _add_options(parser, _align)
 
 
 def add_plan(subparsers: Subparsers) -> None:
@@ -50,19 +49,20 @@ def add_plan(subparsers: Subparsers) -> None:
         help="tell what align would read, do and write",
         usage="grism-align plan INPUT... [-o DIR] [options]",
         description="Tell what align would do with the same arguments. Nothing is written.",
-        epilog=_CODES,
-        formatter_class=_Curated,
-        add_help=False,
+        **_ONE_SCREEN,
     )
-    _add_options(parser)
-    parser.set_defaults(run=_plan, usual=logging.INFO)
+    _add_options(parser, _plan)
 
 
 class _Curated(Help, argparse.RawDescriptionHelpFormatter):
     """Help that is one screenful."""
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+_ONE_SCREEN: dict[str, Any] = {"epilog": _CODES, "formatter_class": _Curated, "add_help": False}
+
+
+def _add_options(parser: argparse.ArgumentParser, does: Callable[[argparse.Namespace], ExitCode]) -> None:
+    parser.set_defaults(run=does, usual=logging.INFO)
     inputs = parser.add_argument_group("input and output")
     inputs.add_argument(
         "files", nargs="+", metavar="INPUT", help="exposures, folders, 'wild*cards', lists, associations"

@@ -162,7 +162,7 @@ def _run(ready: Prepared, log: LogFile) -> Finished:
     pipeline, exposures = ready.pipeline, ready.exposures
     with new_folder(str(ready.destination.folder)):
         log.open(ready.destination.log(exposures.product))
-        for line in opening_lines(pipeline, exposures):
+        for line in opening_lines(ready):
             logger.info("%s", line)
         pipeline.tells_result = False
         result = pipeline.run(exposures)

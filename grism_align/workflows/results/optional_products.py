@@ -97,9 +97,9 @@ def tables_of(record: Record) -> dict[str, Table]:
     """
 
     def make() -> dict[str, Table]:
-        from grism_align.values.tables import TABLES
+        from grism_align.values.tables import TABLES, results_table
 
-        return {name: table(record.exposures, record.product) for name, table in TABLES.items()}
+        return {name: results_table(name, record.exposures, record.product) for name in TABLES}
 
     return _results_first("Tables", make, {})
 
