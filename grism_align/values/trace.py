@@ -21,7 +21,8 @@ class TraceCheck:
 
     n_sources: int = recorded("Sources whose spectra were used.")
     before_px: float = recorded(
-        "Measured minus predicted row with the WCS before the correction; NaN where unmeasured.", unit="pixel"
+        "Measured minus predicted place with the WCS before the correction; NaN where unmeasured.",
+        unit="pixel",
     )
     before_error: float = recorded("Its standard error.", unit="pixel")
     after_px: float = recorded("The same with the correction.", unit="pixel")
@@ -46,11 +47,17 @@ class SpectrumPiece:
 
     source: int = recorded("Which one of the sources; the same in all exposures that were measured together.")
     along: Floats = recorded(
-        "Columns, from where the direct exposures' correction puts the source.", unit="pixel", shape=("c",)
+        "Pixels along the dispersion, from where the direct exposures' correction puts the source.",
+        unit="pixel",
+        shape=("c",),
     )
-    light: Floats = recorded("Light near the trace by column.", unit="electron/s", shape=("c",))
-    height: Floats = recorded("Rows, from where it puts the trace, on average.", unit="pixel", shape=("r",))
-    profile: Floats = recorded("Light of the piece by row, as a share of that near the trace.", shape=("r",))
+    light: Floats = recorded("Light near the trace at each of these.", unit="electron/s", shape=("c",))
+    height: Floats = recorded(
+        "Pixels across the dispersion, from where it puts the trace, on average.", unit="pixel", shape=("r",)
+    )
+    profile: Floats = recorded(
+        "Light of the piece at each height, as a share of that near the trace.", shape=("r",)
+    )
 
 
 @declared(eq=False)

@@ -142,12 +142,12 @@ def in_pixels(covariance: NDArray[np.float64], axes: NDArray[np.float64]) -> NDA
 
 
 def pixel_axes(exposure: Exposure, transform: LinearTransform) -> NDArray[np.float64]:
-    """Return what one pixel along the dispersion and one across are on the sky, at the centre of the first chip.
+    """Return what one pixel along and one across the dispersion is on the sky, at the centre of a chip.
 
     Parameters
     ----------
     exposure : Exposure
-        Grism.
+        Grism; its first chip counts.
     transform : LinearTransform
         Its correction, whose plane counts.
 

@@ -98,7 +98,7 @@ def band_of(cards: Cards) -> str:
 
 
 def passband_of(band: str) -> tuple[float, float] | None:
-    """Return the wavelengths between which a filter in front of a grism has light, micron; None for others."""
+    """Return between which wavelengths a filter before a grism has light, micron; None for others."""
     if band not in _PASSBANDS:
         return None
     blue, red = _PASSBANDS[band]
