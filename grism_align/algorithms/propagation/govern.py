@@ -217,8 +217,8 @@ def _around(
 
 
 def _nearest(candidates: Sequence[DirectCandidate]) -> DirectCandidate:
-    # To the millisecond, so that rounding of MJD breaks no tie; of one pointing the one by the grism exposure's
-    # own detector wins, whose place in the field it shares, and then the earlier one.
+    # To the millisecond, so that rounding of MJD breaks no tie. Of one pointing, the one by the grism
+    # exposure's own detector wins, whose place in the field it shares; then the earlier one.
     return min(
         candidates,
         key=lambda each: (
