@@ -14,7 +14,7 @@ from grism_align.io.files.fits import one_line
 from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.gwcs.own import PLACE
 from grism_align.io.missions.roman.metadata import Metadata
-from grism_align.values.errors import InputError, MissingSoftwareError
+from grism_align.values.errors import InputError, MissingSoftwareError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -251,12 +251,21 @@ def write_asdf(file: asdf.AsdfFile, path: Path, packing: str = "input") -> None:
         The file.
     packing : str, optional
         How arrays are compressed: as they were in the file that they are from, if not given.
+
+    Raises
+    ------
+    OutputError
+        If it is not as the schemas have it.
     """
     import asdf
 
     with _quiet(), asdf.config_context() as config:
         config.array_inline_threshold = _INLINE
-        file.write_to(path, all_array_compression=packing)
+        try:
+            file.write_to(path, all_array_compression=packing)
+        except asdf.ValidationError as error:
+            problem = f"it would not be as Roman's schemas have it ({one_line(error)})"
+            raise OutputError(path.name, problem, _AGAIN) from error
 
 
 def say_when(meta: MutableMapping[str, Any], name: str) -> None:
