@@ -5,10 +5,10 @@
 
 Runs get less room than they need: a small file system in memory (tmpfs, which takes the rights of root to
 mount) with as many bytes as a part of what they write, or a limit on the size of a file (RLIMIT_FSIZE). They
-run the pipeline with mosaics into a folder, with one process or two, or put corrections on record onto files
-in place. Each must end with the exit code 1 and an error that names a file and the room; all exposures must
-be as they were, byte by byte, and no other file may be there. Points at which the room was enough are not
-counted.
+run the pipeline with mosaics into a folder, with one process or two, `grism-align align` with its log, or put
+corrections on record onto files in place. Each must end with the exit code 1 and an error that names a file
+and the room; all exposures must be as they were, byte by byte, and no other file but the log of `align` may
+be there. Points at which the room was enough are not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kill import _PRODUCT, Job, Run, _prepare, quiet_start
+from kill import _PRODUCT, LOG, Job, Run, _prepare, quiet_start
 
 from grism_align.simulation import case_a, simulate
 
@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-_KINDS = (("mosaics", False, 1), ("mosaics", False, 2), ("apply", True, 1), ("shift", False, 1))
+_KINDS = (
+    ("mosaics", False, 1),
+    ("mosaics", False, 2),
+    ("apply", True, 1),
+    ("shift", False, 1),
+    ("align", False, 1),
+)
 
 
 class _Limited(Job):
@@ -77,8 +83,9 @@ def _outcome(job: Job, before: dict[str, str]) -> str:
         return f"WRONG: exit code {code}, {words[-1:]}"
     if _sums(job.folder) != before:
         return f"WRONG: {sorted(set(_sums(job.folder)) ^ set(before))} or changed exposures"
-    if job.output is not None and job.output.exists() and any(job.output.iterdir()):
-        return f"WRONG: left {[path.name for path in job.output.iterdir()]}"
+    if job.output is not None and job.output.exists():
+        left = [path.name for path in job.output.iterdir() if path.name != LOG]
+        return f"WRONG: left {left}" if left else "clean"
     return "clean"
 
 

@@ -5,6 +5,7 @@
 
 Two runs with different corrections of the same exposures are started, the second a random moment after the
 first, and one of them stands still (SIGSTOP) for a while at another: so either is overtaken at any place.
+They write corrections that are made up; in half of the cases the second is `grism-align align`.
 When both have ended, all exposures must have the corrections of one and the same run, the record must be of
 these very files, and nothing else may be left. A run that wrote nothing must have said why.
 
@@ -18,6 +19,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,22 +32,27 @@ if TYPE_CHECKING:
     import numpy as np
 
 _SHIFTS = (1.0, 1.7)
+_PAIRS = (("write", "write"), ("write", "align"))
 
 
-def interleavings(base: Path, count: int, rng: np.random.Generator, *, in_place: bool) -> Counter[str]:
+def interleavings(
+    base: Path, count: int, rng: np.random.Generator, kinds: tuple[str, str], *, in_place: bool
+) -> Counter[str]:
     """Run two at once so many times; what came of it."""
 
     def make(name: str) -> tuple[Job, Job]:
         home = base / name
         shutil.copytree(base / "start", home)
         output = None if in_place else home / "out" / "aligned"
-        first, second = (Job(home / _PRODUCT, output, "write", by=by) for by in _SHIFTS)
+        first, second = (
+            Job(home / _PRODUCT, output, *each) for each in zip(kinds, (1, 1), _SHIFTS, strict=True)
+        )
         return first, second
 
     truths, length = [], 0.0
     for number in range(2):
         job = make(f"truth{number}")[number]
-        paths = sorted(job.folder.glob("*_flt.fits"))
+        paths = sorted(job.folder.glob("*.fits"))
         data, before = {p.name: _data_sum(p) for p in paths}, {p.name: _sky(p) for p in paths}
         began = time.perf_counter()
         Run(job).ended()
@@ -89,15 +96,15 @@ def main() -> None:
     count, rng = quiet_start(__doc__, ("--count", "interleavings", 100))
     # some wait for the other to end, and some give up before
     claims.PATIENCE = 0.5
-    print("| results | interleavings | outcome |\n|---|---|---|", flush=True)
-    for in_place in (False, True):
+    print("| runs | results | interleavings | outcome |\n|---|---|---|---|", flush=True)
+    for kinds, in_place in product(_PAIRS, (False, True)):
         with tempfile.TemporaryDirectory() as folder:
             start = Path(folder) / "start" / _PRODUCT
-            simulate(case_a(size=96, n_pairs=1, n_visits=2), start, rng)
-            found = interleavings(Path(folder), count // 2, rng, in_place=in_place)
+            simulate(case_a(size=160, n_pairs=1, n_visits=2), start, rng)
+            found = interleavings(Path(folder), count // 4, rng, kinds, in_place=in_place)
         name = "in place" if in_place else "into a folder"
         told = ", ".join(f"{number} {words}" for words, number in found.most_common())
-        print(f"| {name} | {count // 2} | {told} |", flush=True)
+        print(f"| {' and '.join(kinds)} | {name} | {count // 4} | {told} |", flush=True)
 
 
 if __name__ == "__main__":

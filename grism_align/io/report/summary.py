@@ -234,7 +234,9 @@ def _tied(tie: Tie, number: int) -> str:
     if number:
         who = f"Frame {number} ({count(tie.n_exposures, 'exposure')}) is"
     rms = f"rms {fixed(tie.rms)} mas an axis{_weighed(tie.star_error, tie.best_error, tie.reduced_chi2)}"
-    return f"{who} tied to {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
+    return (
+        f"{who} tied to the catalog {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
+    )
 
 
 def _grism_sentence(contents: Contents) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.names import LONGEST_NAME, is_too_long
+from grism_align.io.files.names import LONGEST_NAME, is_text, is_too_long
 from grism_align.io.files.sources import PACKED, is_file, path_of
 from grism_align.io.files.sources import file_of as file_of_source
 from grism_align.io.missions import all_facts, facts_of
@@ -49,6 +49,7 @@ def check_destination(
     if destination.folder.exists() and not destination.folder.is_dir():
         raise OutputError(destination.folder, "not a folder", "Give another output_dir")
     _check_lengths(exposures, destination)
+    _check_characters(exposures, destination)
     if destination.headerlets != "none":
         _check_headerlets(exposures, destination.headerlets)
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
@@ -81,6 +82,15 @@ def _check_lengths(exposures: ExposureSet, destination: Destination) -> None:
         if is_too_long(name):
             problem = f"its name has {len(name)} letters, and {LONGEST_NAME} bytes is the most for a product"
             raise OutputError(exposure.source, problem, "Give it a shorter one")
+
+
+def _check_characters(exposures: ExposureSet, destination: Destination) -> None:
+    """Refuse paths with bytes that are no text: the record has paths as texts."""
+    sources = (file_of_source(exposure.source) for exposure in exposures.exposures)
+    for path in filter(None, (destination.folder, *sources)):
+        if not is_text(path):
+            problem = f"the path {str(path)!a} has bytes that are no UTF-8, which the record can't hold"
+            raise OutputError(ascii(path.name), problem, "Rename the file or the folder")
 
 
 def _check_headerlets(exposures: ExposureSet, how: str) -> None:
