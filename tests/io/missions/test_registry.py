@@ -28,8 +28,8 @@ from grism_align.io.missions import (
 )
 from grism_align.io.missions.hst import HST
 from grism_align.io.missions.jwst import JWST
-from grism_align.io.missions.roman import ROMAN
 from grism_align.io.missions.registry import GROUP, mission_named, mission_of, missions
+from grism_align.io.missions.roman import ROMAN
 from grism_align.values.errors import InputError
 from grism_align.values.mission import WcsLabel
 from grism_align.values.mosaic import ChipMask
