@@ -11,6 +11,7 @@ from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.files.names import made_safe
 from grism_align.io.files.sources import PACKED, path_of
 from grism_align.io.files.staging import output_errors
+from grism_align.io.missions import facts_of
 from grism_align.io.report.plots.every import plot_names
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
@@ -244,7 +245,7 @@ class Destination:
         return HeaderletWanted(file, attach=self.headerlets == "attach")
 
     def _headerlet_file(self, exposure: Exposure) -> Path:
-        return self.folder / f"{exposure.key}_hlet.fits"
+        return self.folder / f"{exposure.key}{facts_of(exposure).headerlet_ending}"
 
     def products(self, exposures: ExposureSet) -> tuple[Path, ...]:
         """Return the files beside the exposures, mosaics and logs apart, that a whole run writes.
