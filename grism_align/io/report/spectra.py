@@ -140,8 +140,8 @@ def _traces_panel(asked: Sequence[Entry]) -> Plot | None:
     after = np.array([(check.after_px, check.after_error) for check in checks])
     text = f"Residuals across the dispersion of {count(len(found), 'grism exposure')}, before and after"
     caption = (
-        "Measured minus predicted place of the traces, with its error: by the WCS of the file as it came, and "
-        "by the corrected one. Each has a scale of its own."
+        "Measured minus predicted place of the traces, with its error: by the WCS as it came, and by the "
+        "corrected one. Each has a scale of its own."
     )
     rows = [("before [px]", [_Series(before, *_BEFORE)]), ("after [px]", [_Series(after, *_AFTER)])]
     return Plot("traces", "Traces before and after all corrections", caption, _plot(list(found), rows), text)
