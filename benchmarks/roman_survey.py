@@ -53,7 +53,7 @@ from grism_align.values.sphere import sky_to_vector, unproject
 
 _CENTER = (150.0, 2.2)
 _SHAPE = (4088, 4088)
-_TILE, _DITHERS = (2500.0, 1150.0), ((0.0, 0.0), (205.0, 85.0), (-190.0, 95.0), (20.0, -200.0))
+_TILE, _DITHERS = (2500.0, 1100.0), ((0.0, 0.0), (205.0, 85.0), (-190.0, 95.0), (20.0, -200.0))
 _NOISE, _PIXEL = 0.01, 0.11
 _VISIT, _JITTER, _ROLL = 0.3, 0.008, 0.006
 _POINTING = PointingSettings(visit_error=0.3, dither_error=0.01)
@@ -87,7 +87,7 @@ class Survey:
             ra, dec = unproject(place, *_CENTER).tolist()
             wrong = pointing_rotation(ra, dec, visit_error[0] + rng.normal(0, _JITTER, 2), visit_error[1])
             for detector in detectors:
-                attitude = attitude_at(camera.all_detectors[4].aperture, Aim(ra, dec, -60.0))
+                attitude = attitude_at(camera.all_detectors[4].aperture, Aim(ra, dec, 180.0))
                 true = DetectorSky(detector.aperture, attitude, 1.0 + 3e-5, (0, 0), (0.0, 0.0), _SHAPE)
                 self._add(number, tile, detector.name, true, wrong, rng)
 
