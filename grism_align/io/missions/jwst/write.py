@@ -70,7 +70,7 @@ def write_exposure(
 
     def check(written: Path) -> None:
         try:
-            wcs = read_content(written, lambda _: None).wcs
+            wcs = read_content(written, lambda _: None, is_known=True).wcs
         except InputError as error:
             problem = f"what was written of it can't be read again ({one_line(error)})"
             raise OutputError(exposure.source, problem, _REMEDY) from error
@@ -78,7 +78,8 @@ def write_exposure(
 
     with changed(exposure.source, target, check) as model:
         correct_model(model, exposure, fit, label)
-        _check(exposure, fit, model.meta.wcs)
+        if isinstance(target, ModelSource):
+            _check(exposure, fit, model.meta.wcs)
     return Digests(before, _sum(target))
 
 
