@@ -174,6 +174,9 @@ def _warm_up(arena: Arena) -> None:
         _run("apply", record, exposure, "--output_dir", out / "applied"),
         _run("report", record, "-o", out / "r.html", "--regions", out),
         _run("grizli-visits", record, "-o", out / "visits.yaml"),
+        _run("table", record, "matches", "-o", out / "t.fits"),
+        _run("table", record, "--columns", "all"),
+        _run("align", arena.good / "in", "-o", out / "aligned"),
         _run("fetch-catalog", arena.good / "in", "--service_url", arena.server.url, "--retries", "0"),
     ]
     if importlib.util.find_spec("jwst"):
@@ -240,6 +243,8 @@ def _exposure(rng: Rng, arena: Arena) -> Case:
         "undo": (2, _run("undo", path, "--output_dir", arena.output)),
         "shift": (0.5, _run("shift", table, path, "--output_dir", arena.output, "--headerlets", "file")),
         "apply": (0.5, _run("apply", record, path, "--output_dir", arena.output)),
+        "plan": (2, _run("plan", arena.inputs, "-o", arena.output)),
+        "align": (0.2, _run("align", arena.inputs, "-o", arena.output, "--csv", "--regions")),
         "pipeline": (0.1, _pipeline(arena, arena.inputs, steps={"visit_mosaic": {"skip": False}})),
     }
     target, work = _chosen(rng, targets)
@@ -281,6 +286,8 @@ def _of_record(rng: Rng, arena: Arena, path: Path) -> Case:
         "report": (0.7, _run(*page)),
         "apply": (1.5, _run("apply", path, *files, "--output_dir", arena.output, "--rebase")),
         "grizli-visits": (1, _run("grizli-visits", path, "-o", arena.output / "visits.yaml")),
+        "table": (1, _run("table", path, "matches", "-o", arena.output / "t.fits")),
+        "printed": (1, _run("table", path, "--columns", "all")),
         "catalog": (2, _catalog(path)),
     }
     target, work = _chosen(rng, targets)
@@ -319,6 +326,7 @@ def _table(rng: Rng, arena: Arena) -> Case:
         "behind": (1, _read(lambda: exposures_behind(path))),
         "sources": (2, _read(lambda: read_source_catalog(path))),
         "shift": (2, _run("shift", path, arena.inputs, "--output_dir", arena.output)),
+        "align": (0.2, _run("align", arena.inputs, "-o", arena.output, "--catalog", path, "--no-report")),
         "pipeline": (0.1, _pipeline(arena, arena.inputs, steps={"absolute_align": {"catalog": str(path)}})),
     }
     target, work = _chosen(rng, targets)
@@ -379,6 +387,8 @@ def _association(rng: Rng, arena: Arena) -> Case:
         "read": (5, _read(lambda: read_association(path))),
         "check": (3, _run("check", path)),
         "associate": (2, _run("associate", path, "-o", arena.output / "a_asn.json")),
+        "plan": (2, _run("plan", path, "-o", arena.output)),
+        "align": (0.2, _run("align", path, "-o", arena.output, "--no-report")),
         "pipeline": (0.1, _pipeline(arena, path)),
     }
     target, work = _chosen(rng, targets)
@@ -397,11 +407,16 @@ def _settings(rng: Rng, arena: Arena) -> Case:
         "configuration": b"GFILTER G141\nBEAMA 15 196\nDYDX_A_0 1.9 0.0\nDYDX_A_1 0.01\nXOFF_A 0\nYOFF_A 0\n",
         "services": b'[X.columns]\nra = "ra"\ndec = "dec"\n[[X.mirrors]]\nurl = "http://a.b/"\ntable = "t"\n',
         "cache": gzip.compress(arena.product("in_refcat.ecsv")),
+        "toml": b'nproc = 1\n[relative_align]\nsearch_radius = 20.0\nreference = "idem01"\n',
+        "cfg": b'name = "x"\nclass = "grism_align.steps.pipeline.GrismAlignPipeline"\n'
+        b"[steps]\n[[relative_align]]\nsearch_radius = 20.0\n",
     }
-    kind = list(good)[int(rng.integers(3))]
+    kind = list(good)[int(rng.integers(len(good)))]
     damaged = good[kind]
     content = hostile.bytes_of(rng, damaged) if rng.random() < 0.9 else hostile.gzip_of_zeros(rng, damaged)
-    path = arena.spoilt("x.file", content)
+    path = arena.spoilt("x.toml" if kind == "toml" else "x.file", content)
+    if kind in {"toml", "cfg"}:
+        return Case("settings", kind, path.name, _run("plan", arena.inputs, "--parameters", path))
     if kind == "configuration":
         return Case("settings", kind, path.name, _read(lambda: read_trace_configs([str(path)])))
     if kind == "services":
@@ -436,6 +451,7 @@ def _jwst(rng: Rng, arena: Arena) -> Case:
         "instrument": (1, _read(lambda: read_instrument(path))),
         "check": (2, _run("check", path)),
         "undo": (2, _read(lambda: check_undo(path))),
+        "plan": (1, _run("plan", path)),
         "shift": (1, _run("shift", table, path, "--output_dir", arena.output)),
     }
     target, work = _chosen(rng, targets)

@@ -5,38 +5,42 @@
 
 Runs get less room than they need: a small file system in memory (tmpfs, which takes the rights of root to
 mount) with as many bytes as a part of what they write, or a limit on the size of a file (RLIMIT_FSIZE). They
-run the pipeline with mosaics into a folder, with one process or two, or put corrections on record onto files
-in place. Each must end with the exit code 1 and an error that names a file and the room; all exposures must
-be as they were, byte by byte, and no other file may be there. Points at which the room was enough are not
-counted.
+run the pipeline with mosaics into a folder, with one process or two, `grism-align align` with its log, or put
+corrections on record onto files in place. Each must end with the exit code 1 and an error that names a file
+and the room; all exposures must be as they were, byte by byte, and no other file but the log of `align` may
+be there. Points at which the room was enough are not counted.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import io
-import logging
 import os
 import resource
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from kill import _PRODUCT, Job, Run, _prepare
+from kill import _PRODUCT, LOG, Job, Run, _prepare, quiet_start
 
 from grism_align.simulation import case_a, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KINDS = (("mosaics", False, 1), ("mosaics", False, 2), ("apply", True, 1), ("shift", False, 1))
+    import numpy as np
+
+_KINDS = (
+    ("mosaics", False, 1),
+    ("mosaics", False, 2),
+    ("apply", True, 1),
+    ("shift", False, 1),
+    ("align", False, 1),
+)
 
 
 class _Limited(Job):
@@ -79,8 +83,9 @@ def _outcome(job: Job, before: dict[str, str]) -> str:
         return f"WRONG: exit code {code}, {words[-1:]}"
     if _sums(job.folder) != before:
         return f"WRONG: {sorted(set(_sums(job.folder)) ^ set(before))} or changed exposures"
-    if job.output is not None and job.output.exists() and any(job.output.iterdir()):
-        return f"WRONG: left {[path.name for path in job.output.iterdir()]}"
+    if job.output is not None and job.output.exists():
+        left = [path.name for path in job.output.iterdir() if path.name != LOG]
+        return f"WRONG: left {left}" if left else "clean"
     return "clean"
 
 
@@ -147,15 +152,7 @@ def _there(path: Path) -> Path:
 
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--points", type=int, default=50, help="runs without enough room (50)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="6 points")
-    options = parser.parse_args()
-    count = 6 if options.quick else options.points
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    rng = np.random.default_rng(options.seed)
+    count, rng = quiet_start(__doc__, ("--points", "runs without enough room", 50))
     print("| what | processes | points | clean | enough room |\n|---|---|---|---|---|", flush=True)
     for index, kind in enumerate(_KINDS):
         number = count // len(_KINDS) + (index < count % len(_KINDS))

@@ -4,6 +4,7 @@
     python benchmarks/kill.py --what pipeline --kills 10      # the whole pipeline instead of its last part
     python benchmarks/kill.py --what undo --quick             # 6 kills, small exposures
     python benchmarks/kill.py --what all --nproc 2 --kills 30 # everything; its processes are killed, or it
+    python benchmarks/kill.py --instrument niriss             # exposures of JWST, with the extra jwst
 
 Exposures of Case A are simulated. A child process aligns, writes, corrects or undoes them and is killed: half
 of the times at a moment of the clock, half of the times within the instant in which the new files take their
@@ -76,11 +77,13 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
-_KINDS = ("write", "pipeline", "mosaics", "undo", "apply", "shift")
+_KINDS = ("write", "pipeline", "mosaics", "align", "undo", "apply", "shift")
 
 # How near a WCS is to the one it should be, mas; the pipeline measures anew, on the same pixels.
 _SAME = 0.01
 _PRODUCT = "raw"
+# What `align` leaves in any case: why it failed is there.
+LOG = f"{_PRODUCT}_align.log"
 _GIVEN = {"apply": "made/raw_provenance.asdf", "shift": "mine.csv"}
 
 
@@ -94,7 +97,7 @@ class Job:
         Of the exposures.
     output : Path or None
         Of the products; None in place.
-    kind : {'write', 'pipeline', 'mosaics', 'undo', 'apply', 'shift'}
+    kind : {'write', 'pipeline', 'mosaics', 'align', 'undo', 'apply', 'shift'}
         What runs.
     nproc : int
         Processes that write.
@@ -121,6 +124,8 @@ class Job:
             self._run_pipeline()
         elif self.kind in ("apply", "shift"):
             self._command(self.kind, self.folder.parent / _GIVEN[self.kind])
+        elif self.kind == "align":
+            self._command(self.kind)
         else:
             self._write_or_undo()
 
@@ -131,9 +136,11 @@ class Job:
         else:
             self.run()
 
-    def _command(self, name: str, given: Path) -> None:
+    def _command(self, name: str, *given: Path) -> None:
         where = ["--in_place"] if self.output is None else ["--output_dir", str(self.output)]
-        code = main_of_cli([name, str(given), str(self.folder), *where, "--nproc", str(self.nproc)])
+        code = main_of_cli(
+            [name, *map(str, given), str(self.folder), *where, "--nproc", str(self.nproc), "--quiet"]
+        )
         if code:
             sys.exit(code)
 
@@ -143,7 +150,7 @@ class Job:
 
     def _write(self, executor: Executor) -> None:
         if self.kind == "undo":
-            undo_files(sorted(self.folder.glob("*_flt.fits")), in_place=True, executor=executor)
+            undo_files(sorted(self.folder.glob("*.fits")), in_place=True, executor=executor)
             return
         destination = Destination(self.products, in_place=self.output is None)
         loaded = continued(load(self.folder), destination)
@@ -187,7 +194,7 @@ def _fit(exposure: Exposure, by: float = 1.0) -> ExposureFit:
 
 def _correct_once_more(folder: Path) -> None:
     """Give each exposure one more correction, in place."""
-    for path in folder.glob("*_flt.fits"):
+    for path in folder.glob("*.fits"):
         exposure = read_exposure(path)
         label = WcsLabel(
             "NONE", solution_name(exposure, "NONE", exposure.taken_names), 9, (4.0, 4.0), "rshift"
@@ -205,7 +212,8 @@ def _child(job: Job, rename: tuple[int, bool] | None, held: int, *, again: bool)
     os.dup2(held, 2)
     os.close(held)
     warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
+    # what is logged is part of the work of `align`
+    logging.disable(logging.NOTSET if job.kind == "align" else logging.CRITICAL)
     if rename is not None:
         _die_at(*rename)
     try:
@@ -321,7 +329,8 @@ def _data_sum(path: Path) -> str:
     digest = hashlib.sha256()
     with fits.open(path) as hdus:
         for hdu in hdus:
-            if hdu.data is not None:
+            # where JWST has the WCS
+            if hdu.data is not None and hdu.name != "ASDF":
                 digest.update(np.ascontiguousarray(hdu.data).tobytes())
     return digest.hexdigest()
 
@@ -410,13 +419,16 @@ def _second(job: Job, truth: Truth) -> str:
 def _strays(job: Job, products: set[str], there: set[str], *, has_failed: bool) -> set[str]:
     """Files that should not be: after a run that failed any, else what is neither product nor hidden."""
     new = {path.name for path in job.products.iterdir()} - there if job.products.is_dir() else set()
-    return new if has_failed else {name for name in new - products if not name.startswith(".grism_align")}
+    if has_failed:
+        return new - {LOG}
+    return {name for name in new - products if not name.startswith(".grism_align")}
 
 
 def main() -> None:
     """Run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="of each kind of run (50)")
+    parser.add_argument("--instrument", default="wfc3_ir", help="of the exposures (wfc3_ir)")
     parser.add_argument("--size", type=int, default=300, help="side of the exposures, pixels (300)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=5, help="of exposures in each visit (5)")
@@ -439,10 +451,32 @@ def main() -> None:
         _row_of(kind, options, rng)
 
 
+def quiet_start(text: str | None, counted: tuple[str, str, int]) -> tuple[int, np.random.Generator]:
+    """Read a command line that says how often something is done, and keep quiet about all but the result.
+
+    Parameters
+    ----------
+    text : str
+        What the script does.
+    counted : tuple of str, str and int
+        The option, what it counts, and how many if not told; 6 with ``--quick``.
+    """
+    option, what, usual = counted
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(option, type=int, default=usual, dest="count", help=f"{what} ({usual})")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="6 of them")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    return 6 if options.quick else options.count, np.random.default_rng(options.seed)
+
+
 def _row_of(kind: str, options: argparse.Namespace, rng: np.random.Generator) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        simulate(case_a(size=options.size, n_pairs=options.pairs, n_visits=2), base / "start" / _PRODUCT, rng)
+        plan = case_a(options.instrument, options.size, n_pairs=options.pairs, n_visits=2)
+        simulate(plan, base / "start" / _PRODUCT, rng)
         _prepare(kind, base / "start")
         victims = ("run", "worker") if options.nproc > 1 else ("run",)
         for in_place, victim in product(_places(kind, options.where), victims):
@@ -481,9 +515,8 @@ def _prepare(kind: str, home: Path) -> None:
         for _ in range(2):
             _correct_once_more(raw)
     elif kind == "shift":
-        rows = [
-            f"{path.name[:9]},{0.1 + 0.01 * n},-0.2,0.01\n" for n, path in enumerate(sorted(raw.iterdir()))
-        ]
+        keys = [read_exposure(path).key for path in sorted(raw.iterdir())]
+        rows = [f"{key},{0.1 + 0.01 * n},-0.2,0.01\n" for n, key in enumerate(keys)]
         (home / _GIVEN["shift"]).write_text("exposure,dra,ddec,roll\n" + "".join(rows))
     elif kind == "apply":
         Run(Job(raw, home / "made", "write")).ended()
@@ -491,7 +524,7 @@ def _prepare(kind: str, home: Path) -> None:
 
 def _truth(job: Job) -> Truth:
     """From one run that is left in peace."""
-    paths = sorted(job.folder.glob("*_flt.fits"))
+    paths = sorted(job.folder.glob("*.fits"))
     before = {path.name: _sky(path) for path in paths}
     data = {path.name: _data_sum(path) for path in paths}
     Run(job).ended()

@@ -5,6 +5,7 @@
 
 Two runs with different corrections of the same exposures are started, the second a random moment after the
 first, and one of them stands still (SIGSTOP) for a while at another: so either is overtaken at any place.
+They write corrections that are made up; in half of the cases the second is `grism-align align`.
 When both have ended, all exposures must have the corrections of one and the same run, the record must be of
 these very files, and nothing else may be left. A run that wrote nothing must have said why.
 
@@ -14,38 +15,44 @@ it; *refused* those where one wrote nothing, and *by* whom it was told so.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import shutil
 import tempfile
 import time
-import warnings
 from collections import Counter
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from kill import _PRODUCT, Job, Run, Truth, _data_sum, _finished, _sky
+from kill import _PRODUCT, Job, Run, Truth, _data_sum, _finished, _sky, quiet_start
 
 from grism_align.io.files import claims
 from grism_align.simulation import case_a, simulate
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _SHIFTS = (1.0, 1.7)
+_PAIRS = (("write", "write"), ("write", "align"))
 
 
-def interleavings(base: Path, count: int, rng: np.random.Generator, *, in_place: bool) -> Counter[str]:
+def interleavings(
+    base: Path, count: int, rng: np.random.Generator, kinds: tuple[str, str], *, in_place: bool
+) -> Counter[str]:
     """Run two at once so many times; what came of it."""
 
     def make(name: str) -> tuple[Job, Job]:
         home = base / name
         shutil.copytree(base / "start", home)
         output = None if in_place else home / "out" / "aligned"
-        first, second = (Job(home / _PRODUCT, output, "write", by=by) for by in _SHIFTS)
+        first, second = (
+            Job(home / _PRODUCT, output, *each) for each in zip(kinds, (1, 1), _SHIFTS, strict=True)
+        )
         return first, second
 
     truths, length = [], 0.0
     for number in range(2):
         job = make(f"truth{number}")[number]
-        paths = sorted(job.folder.glob("*_flt.fits"))
+        paths = sorted(job.folder.glob("*.fits"))
         data, before = {p.name: _data_sum(p) for p in paths}, {p.name: _sky(p) for p in paths}
         began = time.perf_counter()
         Run(job).ended()
@@ -86,26 +93,18 @@ def _outcome(jobs: tuple[Job, Job], truths: list[Truth], length: float, rng: np.
 
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--count", type=int, default=100, help="interleavings (100)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="6 interleavings")
-    options = parser.parse_args()
-    count = 6 if options.quick else options.count
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    rng = np.random.default_rng(options.seed)
+    count, rng = quiet_start(__doc__, ("--count", "interleavings", 100))
     # some wait for the other to end, and some give up before
     claims.PATIENCE = 0.5
-    print("| results | interleavings | outcome |\n|---|---|---|", flush=True)
-    for in_place in (False, True):
+    print("| runs | results | interleavings | outcome |\n|---|---|---|---|", flush=True)
+    for kinds, in_place in product(_PAIRS, (False, True)):
         with tempfile.TemporaryDirectory() as folder:
             start = Path(folder) / "start" / _PRODUCT
-            simulate(case_a(size=96, n_pairs=1, n_visits=2), start, rng)
-            found = interleavings(Path(folder), count // 2, rng, in_place=in_place)
+            simulate(case_a(size=160, n_pairs=1, n_visits=2), start, rng)
+            found = interleavings(Path(folder), count // 4, rng, kinds, in_place=in_place)
         name = "in place" if in_place else "into a folder"
         told = ", ".join(f"{number} {words}" for words, number in found.most_common())
-        print(f"| {name} | {count // 2} | {told} |", flush=True)
+        print(f"| {' and '.join(kinds)} | {name} | {count // 4} | {told} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from parameters import keep
 from grism_align.values import catalog, mosaic, record, solution, trace, transform
 from grism_align.values.declaration import declarations_of
 from grism_align.values.failure import FailureCode
-from grism_align.values.tables import TABLES
+from grism_align.values.tables import TABLES, results_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ def table(name: str) -> str:
         Of the class.
     """
     if name in TABLES:
-        columns = TABLES[name]({}, "").itercols()
+        columns = results_table(name, {}).itercols()
         return _markdown(("column", "content", "unit"), map(_column_row, columns))
     if name == FailureCode.__name__:
         return _markdown(("code", "text", "what to do"), map(_code_row, FailureCode))

@@ -13,11 +13,14 @@ from grism_align.commands.run import Request, Saying, run
 from grism_align.values.outcome import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grism_align.commands import Subparsers
 
 
 _CODES = """exit codes: 0 done, 1 error and nothing written, 2 command line not understood,
 3 done with reservations, 4 mistake of the program"""
+_FIGURES = ("png", "pdf")
 _HEADERLETS = ("none", "file", "attach")
 #: What options of these names stand for, besides those that are parameters of the pipeline.
 _OF_STEPS = {
@@ -25,7 +28,7 @@ _OF_STEPS = {
     "offline": "absolute_align.offline",
     "reference": "relative_align.reference",
 }
-_OF_PIPELINE = ("headerlets", "regions", "csv", "nproc", "fail_on", "bad_input", "in_place")
+_OF_PIPELINE = ("headerlets", "regions", "csv", "figures", "nproc", "fail_on", "bad_input", "in_place")
 
 
 def add_align(subparsers: Subparsers) -> None:
@@ -35,12 +38,9 @@ def add_align(subparsers: Subparsers) -> None:
         help="align exposures with each other and with the sky",
         usage="grism-align align INPUT... -o DIR [options]",
         description="Align direct and grism exposures with each other and, given a catalog, the sky.",
-        epilog=_CODES,
-        formatter_class=_Curated,
-        add_help=False,
+        **_ONE_SCREEN,
     )
-    _add_options(parser)
-    parser.set_defaults(run=_align, usual=logging.INFO)
+    _add_options(parser, _align)
 
 
 def add_plan(subparsers: Subparsers) -> None:
@@ -50,19 +50,20 @@ def add_plan(subparsers: Subparsers) -> None:
         help="tell what align would read, do and write",
         usage="grism-align plan INPUT... [-o DIR] [options]",
         description="Tell what align would do with the same arguments. Nothing is written.",
-        epilog=_CODES,
-        formatter_class=_Curated,
-        add_help=False,
+        **_ONE_SCREEN,
     )
-    _add_options(parser)
-    parser.set_defaults(run=_plan, usual=logging.INFO)
+    _add_options(parser, _plan)
 
 
 class _Curated(Help, argparse.RawDescriptionHelpFormatter):
     """Help that is one screenful."""
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+_ONE_SCREEN: dict[str, Any] = {"epilog": _CODES, "formatter_class": _Curated, "add_help": False}
+
+
+def _add_options(parser: argparse.ArgumentParser, does: Callable[[argparse.Namespace], ExitCode]) -> None:
+    parser.set_defaults(run=does, usual=logging.INFO)
     inputs = parser.add_argument_group("input and output")
     inputs.add_argument(
         "files", nargs="+", metavar="INPUT", help="exposures, folders, 'wild*cards', lists, associations"
@@ -101,6 +102,7 @@ def _add_products(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--headerlets", choices=_HEADERLETS, metavar="HOW", help="none, file or attach")
     group.add_argument("--regions", action="store_true", help="DS9 regions of the sources")
     group.add_argument("--csv", action="store_true", help="tables as CSV, too")
+    group.add_argument("--figures", choices=_FIGURES, metavar="FORM", help="plots as files: png or pdf")
     group.add_argument("--no-report", action="store_true", help="leave the report out")
     group.add_argument("--bad-input", metavar="HOW", help="unusable files: auto, leave_out or refuse")
     group.add_argument("--fail-on", metavar="KIND,...", help="write nothing if so (any: unless all is well)")

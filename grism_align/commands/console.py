@@ -188,7 +188,7 @@ class LogFile:
             If it can't be written.
         """
         try:
-            target = logging.FileHandler(path, mode="w", encoding="utf-8")
+            target = _File(path)
         except OSError as error:
             raise OutputError(path, f"can't be written ({error.strerror})", "Give another folder") from error
         target.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
@@ -196,6 +196,36 @@ class LogFile:
         self._kept.flush()
         self._kept.capacity = 1
         self.path = path
+
+
+class _File(logging.FileHandler):
+    """Writes messages to a new file; where that can't go on, as on a full disk, results still are made."""
+
+    def __init__(self, path: Path) -> None:
+        # what has the name is replaced, and not written to: it may be a link
+        path.unlink(missing_ok=True)
+        super().__init__(path, mode="x", encoding="utf-8", errors="backslashreplace")
+        self._is_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # as logging has it
+        """Say once that the log ends here."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            self._tell(error)
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file, with all that can be written."""
+        try:
+            super().close()
+        except OSError as error:
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        if not self._is_told:
+            _write(f"warning: {self.baseFilename}: the log is not whole ({error.strerror})")
+        self._is_told = True
 
 
 @contextmanager

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from grism_align.commands.run import Planned
+    from grism_align.commands.run import Planned, Prepared
     from grism_align.steps.pipeline import GrismAlignPipeline
     from grism_align.values.exposure import Exposure
-    from grism_align.values.field import ExposureSet
     from grism_align.workflows.plan import RunPlan
 
 _SHOWN = 6
@@ -41,18 +40,17 @@ def steps_of(pipeline: GrismAlignPipeline) -> list[str]:
     return [name for name in names if name != "absolute_align" or pipeline.absolute_align.catalog]
 
 
-def opening_lines(pipeline: GrismAlignPipeline, exposures: ExposureSet) -> Iterator[str]:
+def opening_lines(ready: Prepared) -> Iterator[str]:
     """Say what is there, and which parameters are not at their defaults.
 
     Parameters
     ----------
-    pipeline : GrismAlignPipeline
-        With its parameters.
-    exposures : ExposureSet
-        Its input.
+    ready : Prepared
+        The run.
     """
     from grism_align.io.report.settings_rows import changed_of
 
+    pipeline, exposures = ready.pipeline, ready.exposures
     visits = len({each.visit for each in exposures.exposures})
     yield (
         f"{exposures.product}: {_kinds(exposures.direct, 'direct')} and {_kinds(exposures.grisms, 'grism')} "
@@ -86,14 +84,13 @@ def plan_text(planned: Planned) -> str:
     """
     pipeline, plan = planned.prepared.pipeline, planned.run
     folder = shown(planned.prepared.destination.folder)
-    exposures = plan.check.exposures
     remarks = (
         *plan.check.problems,
         *plan.check.notes,
         *(f"visit {visit} overlaps no other: only a catalog ties it to them" for visit in plan.alone),
     )
     actions = (f"  {text}" for text in _actions(plan, pipeline, folder))
-    lines = (*wrapped(remarks), "", *opening_lines(pipeline, exposures), "", "would", *wrapped(actions))
+    lines = (*wrapped(remarks), "", *opening_lines(planned.prepared), "", "would", *wrapped(actions))
     return "\n".join([_exposure_table(plan), *lines])
 
 

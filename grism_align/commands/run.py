@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,8 +144,8 @@ def run(request: Request, saying: Saying) -> Finished:
         If an input, a parameter or the destination can't be used.
     """
     start, log = time.monotonic(), LogFile()
-    with log.listening(saying.words):
-        ready = _prepared(request)
+    with log.listening(saying.words), ExitStack() as held:
+        ready = _prepared(request, held)
         finished = _run(ready, log)
     if not saying.is_quiet:
         _print_result(finished.result, is_wide=saying.is_wide)
@@ -161,7 +162,7 @@ def _run(ready: Prepared, log: LogFile) -> Finished:
     pipeline, exposures = ready.pipeline, ready.exposures
     with new_folder(str(ready.destination.folder)):
         log.open(ready.destination.log(exposures.product))
-        for line in opening_lines(pipeline, exposures):
+        for line in opening_lines(ready):
             logger.info("%s", line)
         pipeline.tells_result = False
         result = pipeline.run(exposures)
@@ -186,20 +187,47 @@ def shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _prepared(request: Request) -> Prepared:
-    """Make the pipeline that is asked for, and open its input."""
+def _prepared(request: Request, held: ExitStack | None = None) -> Prepared:
+    """Make the pipeline that is asked for, and open its input.
+
+    With `held`, other runs are kept from writing the same files until that ends.
+    """
     from grism_align.steps.choices import pipeline_for
-    from grism_align.workflows.load import load
     from grism_align.workflows.resume import tell_of_products
 
     choices = _choices(request)
-    opened = load(request.files, bad_input=_of_bad_input(choices), exclude=request.exclude)
-    if request.product is not None:
-        opened = _renamed(opened, request.product)
+    opened = _opened(request, choices)
     pipeline = pipeline_for(opened, choices)
-    exposures = pipeline.prepared(opened)
+    exposures = pipeline.prepared(_placed(opened, pipeline, request, choices, held))
     tell_of_products(exposures)
     return Prepared(pipeline, exposures)
+
+
+def _opened(request: Request, choices: Choices) -> ExposureSet:
+    from grism_align.workflows.load import load
+
+    opened = load(request.files, bad_input=_of_bad_input(choices), exclude=request.exclude)
+    return opened if request.product is None else _renamed(opened, request.product)
+
+
+def _placed(
+    opened: ExposureSet,
+    pipeline: GrismAlignPipeline,
+    request: Request,
+    choices: Choices,
+    held: ExitStack | None,
+) -> ExposureSet:
+    """Return the exposures under a product name that is free, their results claimed if they are written."""
+    from grism_align.workflows.results.claims import claim_results
+    from grism_align.workflows.results.earlier_records import check_record, with_free_product
+
+    destination = pipeline.destination(opened)
+    if request.product is not None:
+        # a name that was chosen is refused where it is taken, and not changed
+        check_record(opened, destination)
+    if held is None:
+        return with_free_product(opened, destination)
+    return claim_results(opened, destination, held, lambda: _opened(request, choices))
 
 
 def _renamed(exposures: ExposureSet, product: str) -> ExposureSet:

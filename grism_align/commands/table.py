@@ -48,11 +48,11 @@ def add_table(subparsers: Subparsers) -> None:
 def _table(options: argparse.Namespace) -> None:
     from grism_align.io.files.tables import write_table
     from grism_align.io.record.file import read_record
-    from grism_align.values.tables import TABLES
+    from grism_align.values.tables import results_table
 
     source = options.provenance.expanduser()
     record = read_record(source)
-    table = TABLES[options.name](record.exposures, record.product)
+    table = results_table(options.name, record.exposures, record.product)
     if options.output is None:
         is_brief = options.columns is None and options.name == _FITS
         _show(_chosen(table, ",".join(_USUAL) if is_brief else options.columns))

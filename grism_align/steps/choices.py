@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grism_align.io.files.bounded import MOST_TEXT, read_whole
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.errors import InputError, SettingsError, UnknownParameterError
 from grism_align.values.settings import (
@@ -150,12 +151,11 @@ def choices_of_file(path: Path) -> tuple[Choice, ...]:
         If it can't be read, or has something that is no parameter or no allowed value.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_whole(path, MOST_TEXT).decode())
         return tuple(_choices_in(content))
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(path, f"it can't be read: {why}", "Give a file of parameters") from error
-    except tomllib.TOMLDecodeError as error:
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"it can't be read: {error}", "Give a file of parameters") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(path, f"no TOML: {error}", "Write PARAMETER = VALUE below [STEP]") from error
     except SettingsError as error:
         raise InputError(path, str(error), "Correct it") from error

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from grism_align.values.failure import Remark
 
+    _Columns = Iterable[tuple[str, MaskedColumn]]
+
 _UNITS = {"pixel": "pix", "MJD (UTC)": "d", "Julian year": "yr"}
 _ARCSEC = 1e3
 
@@ -52,11 +54,14 @@ class _Column:
     digits: int | None = None
 
 
-def fits_table(exposures: Mapping[str, ExposureRecord], product: str = "") -> Table:
-    """Return what is on record of exposures, one a row.
+def results_table(name: str, exposures: Mapping[str, ExposureRecord], product: str = "") -> Table:
+    """Return what is on record of exposures, or of their matches.
 
     Parameters
     ----------
+    name : str
+        One of `TABLES`: ``fits``, an exposure a row, or ``matches``, a measurement a row. A source that an
+        exposure shares with others and with the catalog has two, one for each fit.
     exposures : mapping of str to ExposureRecord
         By root name.
     product : str, optional
@@ -67,34 +72,23 @@ def fits_table(exposures: Mapping[str, ExposureRecord], product: str = "") -> Ta
     astropy.table.Table
         Numbers that nobody knows are masked.
     """
-    table = Table(meta={"product": product, "content": "exposures and their corrections"})
-    for column in _FITS:
-        values = [column.value(key, record) for key, record in exposures.items()]
-        table[column.name] = _masked(values, column)
+    content, columns = TABLES[name]
+    table = Table(meta={"product": product, "content": content})
+    for heading, column in columns(exposures):
+        table[heading] = column
     return table
 
 
-def matches_table(exposures: Mapping[str, ExposureRecord], product: str = "") -> Table:
-    """Return the matches of all exposures' fits, a measurement a row.
+def _fits_columns(exposures: Mapping[str, ExposureRecord]) -> _Columns:
+    for column in _FITS:
+        yield column.name, _masked([column.value(key, one) for key, one in exposures.items()], column)
 
-    Parameters
-    ----------
-    exposures : mapping of str to ExposureRecord
-        By root name.
-    product : str, optional
-        For the table's meta.
 
-    Returns
-    -------
-    astropy.table.Table
-        A source that an exposure shares with others and with the catalog has two rows, one for each fit.
-    """
+def _matches_columns(exposures: Mapping[str, ExposureRecord]) -> _Columns:
     parts = [part for key, record in exposures.items() for part in _matches(key, record)]
-    table = Table(meta={"product": product, "content": "matched sources and their residuals"})
     for name, (text, unit, kind) in _MATCHES.items():
         values = np.concatenate([np.zeros(0, dtype=kind), *(part[name] for part in parts)])
-        table[name] = _masked(values, _Column(name, text, unit, kind, _nothing))
-    return table
+        yield name, _masked(values, _Column(name, text, unit, kind, _nothing))
 
 
 def _nothing(*_: object) -> None:
@@ -352,8 +346,8 @@ def _detected(detections: Detections | None, number: np.ndarray[Any, Any]) -> di
     return found
 
 
-#: What makes each table of the results of exposures, by the name that its file has.
-TABLES: dict[str, Callable[[Mapping[str, ExposureRecord], str], Table]] = {
-    "fits": fits_table,
-    "matches": matches_table,
+#: What is in each table of the results, and what makes its columns, by the name that its file has.
+TABLES: dict[str, tuple[str, Callable[[Mapping[str, ExposureRecord]], _Columns]]] = {
+    "fits": ("exposures and their corrections", _fits_columns),
+    "matches": ("matched sources and their residuals", _matches_columns),
 }

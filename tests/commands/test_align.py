@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ import pytest
 from astropy.table import Table
 
 from grism_align.cli import main
+from grism_align.io.files import claims
+from grism_align.io.files.claims import claimed
 from grism_align.io.missions import read_exposure
 from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.workflows.closing_table import WIDTH
 from tests.support.fields import apart, make_field, wcs_apart
+from tests.support.processes import elsewhere, other
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -255,9 +259,9 @@ def test_interrupted(monkeypatch, capsys):
 
 
 def test_reservations_have_a_code_of_their_own(field, tmp_path, capsys):
-    elsewhere = Table.read(field.catalog)
-    elsewhere["dec"] = elsewhere["dec"] + 1.0
-    elsewhere.write(tmp_path / "elsewhere.ecsv")
+    catalog = Table.read(field.catalog)
+    catalog["dec"] = catalog["dec"] + 1.0
+    catalog.write(tmp_path / "elsewhere.ecsv")
     words = ("align", field.folder, "-o", tmp_path / "out", "-c", tmp_path / "elsewhere.ecsv")
     assert run(*words, "--no-report", "-q") == 3
     said = capsys.readouterr()
@@ -285,3 +289,47 @@ def test_in_place(field, tmp_path, capsys, words):
     assert before.keys() == after.keys()
     assert all(before[name] != after[name] for name in before)
     assert (tmp_path / "in" / "field_align.log").is_file()
+
+
+def test_a_second_run_leaves_the_log_of_the_first(field, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(claims, "PATIENCE", 0.0)
+    (tmp_path / "in_align.log").write_text("of the first")
+    with other(claimed([tmp_path / "in_provenance.asdf"])) as another:
+        assert run("align", field.folder, "-o", tmp_path) == 1
+        another.leave()
+    assert "another run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in_align.log"]
+    assert (tmp_path / "in_align.log").read_text() == "of the first"
+
+
+def test_a_run_that_waited_goes_on_from_what_the_other_left(field, tmp_path, monkeypatch, capsys):
+    field.copied(tmp_path / "in")
+    (tmp_path / "mine.csv").write_text("visit,dra,ddec\nidem01,0.1,0.2\nidem02,0.1,0.2\n")
+
+    def overtaken(_):
+        monkeypatch.undo()
+        another.leave()
+        assert elsewhere(lambda: run("shift", tmp_path / "mine.csv", tmp_path / "in", "--in_place")) == 0
+
+    monkeypatch.setattr(claims.time, "sleep", overtaken)
+    with other(claimed([tmp_path / "in" / "in_provenance.asdf"])) as another:
+        assert run("align", tmp_path / "in", "--in-place", "--no-report") == 0
+    assert "read again" in capsys.readouterr().err
+    record = read_record(tmp_path / "in" / "in_provenance.asdf")
+    assert record.activity("shift") is not None
+    assert record.activity("relative_align") is not None
+
+
+def test_a_product_name_is_not_taken_from_other_exposures(field, tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("visit,dra,ddec\nidem01,0.1,0.2\n")
+    for visit in ("idem01", "idem02"):
+        (tmp_path / visit / "in").mkdir(parents=True)
+        for path in field.folder.glob(f"{visit}*"):
+            shutil.copyfile(path, tmp_path / visit / "in" / path.name)
+    out = tmp_path / "out"
+    assert run("shift", tmp_path / "mine.csv", tmp_path / "idem01" / "in", "--output_dir", out) == 0
+    assert run("plan", tmp_path / "idem02" / "in", "-o", out) == 0
+    assert "in_2_provenance.asdf" in capsys.readouterr().out
+    # one that was chosen is refused
+    assert run("plan", tmp_path / "idem02" / "in", "-o", out, "--product", "in") == 1
+    assert "in_provenance.asdf" in capsys.readouterr().err

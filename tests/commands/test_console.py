@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,29 @@ def test_a_file_that_can_not_be_written(tmp_path):
     log = LogFile()
     with pytest.raises(OutputError, match=r"x\.log"), log.listening(["align"]):
         log.open(tmp_path / "x.log")
+
+
+def _logged(path):
+    log = LogFile()
+    with log.listening(["align"]):
+        log.open(path)
+        OURS.info("said of \udcff")
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_what_has_the_name_of_the_file_is_replaced_and_not_written_to(tmp_path, link):
+    (tmp_path / "precious").write_text("of another")
+    link(tmp_path / "x.log", tmp_path / "precious")
+    _logged(tmp_path / "x.log")
+    assert (tmp_path / "precious").read_text() == "of another"
+    assert "said of" in (tmp_path / "x.log").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk")
+def test_a_full_disk_costs_the_log_and_no_results(tmp_path, monkeypatch, capsys):
+    with Path("/dev/full").open("w", errors="replace") as full:
+        monkeypatch.setattr(logging.FileHandler, "_open", lambda _: full)
+        _logged(tmp_path / "x.log")
+    [line] = capsys.readouterr().err.splitlines()
+    assert "x.log" in line
+    assert "Traceback" not in line

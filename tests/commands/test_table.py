@@ -10,7 +10,7 @@ from astropy.table import Table
 
 from grism_align.cli import main
 from grism_align.io.record.file import write_record
-from grism_align.values.tables import TABLES
+from grism_align.values.tables import TABLES, results_table
 from tests.support.reports import field
 from tests.support.reports import record as recorded
 
@@ -45,7 +45,7 @@ def test_columns_on_a_terminal(record, capsys, monkeypatch):
 def test_forms(record, tmp_path, name, ending, capsys):
     path = tmp_path / f"table{ending}"
     assert main(["table", str(record), name, "-o", str(path)]) == 0
-    wanted = TABLES[name](RECORD.exposures, "field")
+    wanted = results_table(name, RECORD.exposures, "field")
     found = Table.read(path)
     assert found.colnames == wanted.colnames
     assert found["exposure"].astype(str).tolist() == wanted["exposure"].tolist()

@@ -10,7 +10,7 @@ import pytest
 
 from grism_align.values.failure import NoSources
 from grism_align.values.solution import ExposureFit
-from grism_align.values.tables import TABLES, fits_table, matches_table
+from grism_align.values.tables import TABLES, results_table
 from tests.support.reports import field
 from tests.support.reports import record as recorded
 
@@ -23,7 +23,7 @@ def record():
 @pytest.mark.parametrize("name", TABLES)
 def test_columns_say_what_they_are(record, name):
     for exposures in (record.exposures, {}):
-        table = TABLES[name](exposures, "field")
+        table = results_table(name, exposures, "field")
         assert table.meta["product"] == "field"
         for column in table.itercols():
             assert column.description
@@ -31,7 +31,7 @@ def test_columns_say_what_they_are(record, name):
 
 
 def test_a_row_is_an_exposure(record):
-    table = fits_table(record.exposures)
+    table = results_table("fits", record.exposures)
     assert table["exposure"].tolist() == list(record.exposures)
     for row, one in zip(table, record.exposures.values(), strict=True):
         shift = [row["shift_east"], row["shift_north"]]
@@ -55,7 +55,7 @@ def test_what_nobody_knows_is_masked(record):
     key, one = next(iter(record.exposures.items()))
     failed = replace(one, relative=ExposureFit.failed(NoSources(6.0)), absolute=None)
     unfitted = replace(one, relative=None, absolute=None)
-    table = fits_table({key: failed, "other": unfitted})
+    table = results_table("fits", {key: failed, "other": unfitted})
     assert table["status"].tolist() == ["FAILED", "not fitted"]
     assert table["codes"].tolist() == ["NO_SOURCES", ""]
     assert table["reason"][0] == str(NoSources(6.0))
@@ -65,7 +65,7 @@ def test_what_nobody_knows_is_masked(record):
 
 
 def test_a_row_is_a_measurement(record):
-    table = matches_table(record.exposures)
+    table = results_table("matches", record.exposures)
     for key, one in record.exposures.items():
         for step in ("relative", "absolute"):
             rows = table[(table["exposure"] == key) & (table["fit"] == step)]

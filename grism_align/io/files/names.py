@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 from grism_align.values.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ALLOWED = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_.+-]*", re.ASCII)
 _WORDS = "a file name has letters, digits and _.+- only, and begins with neither . nor -"
@@ -61,3 +65,12 @@ def made_safe(text: str) -> str:
 def is_too_long(name: str) -> bool:
     """Tell whether no file can have a name, or not while it is being written."""
     return len(os.fsencode(name)) > LONGEST_NAME
+
+
+def is_text(path: Path) -> bool:
+    """Tell whether a path can be written down; those of Linux may have any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

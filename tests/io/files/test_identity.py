@@ -106,6 +106,10 @@ def test_the_sum_is_of_the_file_that_was_seen(path):
         with_sum(path, known)
 
 
-def test_of_what_is_no_file_nothing_is_asked():
+def test_of_what_was_no_file_nothing_is_asked(path):
+    with unchanged(path, None):
+        path.write_bytes(b"another")
+    assert path.read_bytes() == b"another"
     with unchanged("a model in memory", None):
-        pass
+        path.unlink()
+    assert not path.exists()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from grism_align.io.gwcs.names import A_PRIORI
 from grism_align.values.mission import MissionFacts, PipelineFacts
 from grism_align.values.telescope import PointingCoherence, Telescope
 
-#: What the WCS is called that nobody has fitted to stars.
-A_PRIORI = "A-PRIORI"
 #: The data-quality bit of outliers that jwst's outlier_detection finds.
 OUTLIER = 16
 
@@ -39,7 +38,6 @@ FACTS = MissionFacts(
         for kind in ("cal", "crf", "tweakreg", "assignwcsstep", "assign_wcs", "assignwcs", "rate")
     ),
     parameters="grism_align.cfg",
-    has_headerlets=False,
     flags_pixels=False,
     pipeline=PipelineFacts(
         raw_endings=("_rate.fits", "_rateints.fits"),

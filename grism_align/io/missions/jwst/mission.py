@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.cards import Cards
 from grism_align.io.files.fits import is_fits, primary_header
 from grism_align.io.files.sources import path_of
+from grism_align.io.gwcs.names import solution_name
 from grism_align.io.missions.jwst.facts import FACTS as facts  # noqa: N811  # as the protocol has it
 from grism_align.io.missions.jwst.pixels import read_pixels as pixels
 from grism_align.io.missions.jwst.read import read_exposure as read
@@ -62,24 +62,6 @@ def claims(source: Source) -> bool:
 def association(source: Source) -> Association | None:
     """Return nothing: JWST's associations are JSON files of the common kind."""
     return None
-
-
-def solution_name(catalog: str, taken: Collection[str], *, by_exposure: bool) -> str:
-    """``FIT-GALIGN-<catalog>``, numbered where a WCS of that name is in use.
-
-    Parameters
-    ----------
-    catalog : str
-        What the frame was aligned to.
-    taken : collection of str
-        Names of WCSs in all exposures: the name must be the same in all, and new in each.
-    by_exposure : bool
-        Whether each exposure was fitted to the catalog on its own.
-    """
-    kind = "IMG" if by_exposure else "GALIGN"
-    name = f"FIT-{kind}-{re.sub('[^0-9A-Za-z]', '', catalog) or 'NONE'}"
-    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return name if name not in taken else next(each for each in numbered if each not in taken)
 
 
 def distortion_models(names: Collection[str]) -> frozenset[str]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from grism_align.io.files.cards import Bounds, Cards
 from grism_align.io.gwcs.attitude_plane import AttitudePlane
+from grism_align.io.gwcs.names import known_skies, solution_of
+from grism_align.io.gwcs.own import OwnNotes, notes_of
 from grism_align.io.gwcs.parts import parts_of
 from grism_align.io.gwcs.sky import GwcsSky
 from grism_align.io.missions.jwst.elements import band_of, element_of, instrument_of, wavelength_of
-from grism_align.io.missions.jwst.facts import A_PRIORI, FACTS, TELESCOPE
+from grism_align.io.missions.jwst.facts import FACTS, TELESCOPE
 from grism_align.io.missions.jwst.kinds import no_wcs, refuse_other_kinds
-from grism_align.io.missions.jwst.own import OwnNotes, notes_of
 from grism_align.io.missions.jwst.sources import cards_of, content_of
 from grism_align.io.missions.jwst.tracking import tracking_of
 from grism_align.values.detector import DetectorWindow
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 # jw, program, observation and visit; visit group, sequence and activity; exposure; detector
 _ROOT = re.compile(r"(jw\d{11}_[0-9a-z]{5}_\d{5}(?:-seg\d+)?_[a-z0-9]+)_?")
-# what a WCS is called that was fitted by somebody who gave it no name
-_UNNAMED = "FIT-UNNAMED"
 # From the launch to the end of the century, MJD.
 _YEARS = Bounds(59500.0, 88000.0)
 _SECONDS = Bounds(1e-3, 1e6)
@@ -120,8 +119,8 @@ def exposure_of(content: ExposureContent) -> Exposure:
     guide_star = cards.text("GDSTARID") or None
     start, end = _times(cards)
     sky = _sky(content, is_dispersed=is_dispersed)
-    known = _known_skies(sky, own)
-    solution = _solution(sky)
+    known = known_skies(sky, own)
+    solution = solution_of(sky)
     unit = cards.text("BUNIT") or "MJy/sr"
     return Exposure(
         key=_root_name(cards, content.source),
@@ -172,18 +171,6 @@ def _sky(content: ExposureContent, *, is_dispersed: bool) -> GwcsSky:
         problem = "its WCS puts a corner of the array nowhere"
         raise InputError(content.source, problem, "Run assign_wcs on the exposure again")
     return sky
-
-
-def _solution(sky: GwcsSky) -> str:
-    return A_PRIORI if sky.affine is None else sky.parts.name or _UNNAMED
-
-
-def _known_skies(sky: GwcsSky, own: OwnNotes) -> dict[str, GwcsSky]:
-    """Return the WCSs that an exposure has or had, by name."""
-    known = {A_PRIORI: sky.with_affine(None)}
-    for one in own.corrections:
-        known[one.solution] = sky.with_affine(one.affine)
-    return known
 
 
 def _root_name(cards: Cards, source: Source) -> str:

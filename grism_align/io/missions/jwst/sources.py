@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
+from grism_align.io.gwcs.own import PLACE
 from grism_align.io.missions.jwst.files import FileContent, opened_model, read_cards, read_content, save_model
 from grism_align.io.missions.jwst.headers import cards_of_model
-from grism_align.io.missions.jwst.own import PLACE
 from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import InputError
 

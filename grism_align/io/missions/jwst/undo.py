@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grism_align.io.missions.jwst.correct import check_undo_model, name_before, undo_model
-from grism_align.io.missions.jwst.own import notes_of
+from grism_align.io.gwcs.changes import correction_to_undo, corrections_of
+from grism_align.io.gwcs.names import name_before
+from grism_align.io.missions.jwst.correct import undo_model
 from grism_align.io.missions.jwst.sources import changed, content_of
-from grism_align.values.mission import Corrections, Undone
-from grism_align.values.solution import FitStatus
+from grism_align.values.mission import Undone
 
 if TYPE_CHECKING:
     from grism_align.io.files.cards import Cards
+    from grism_align.values.mission import Corrections
     from grism_align.values.source import Source
 
 
@@ -23,14 +24,7 @@ def read_corrections(source: Source) -> Corrections:
     InputError
         If the file can't be read.
     """
-    notes = notes_of(content_of(source, _any_kind).own, source)
-    names = [one.solution for one in notes.corrections]
-    return Corrections(
-        latest=names[-1] if names else "",
-        earlier=frozenset(names[:-1]),
-        undone=notes.undone,
-        is_failed=notes.told.get("status") == FitStatus.FAILED.value and not names,
-    )
+    return corrections_of(content_of(source, _any_kind).own, source)
 
 
 def check_undo(source: Source) -> None:
@@ -42,7 +36,7 @@ def check_undo(source: Source) -> None:
         If the file can't be read, has no correction of ours, or was changed since.
     """
     content = content_of(source, _any_kind)
-    check_undo_model(content.own, content.wcs, source)
+    correction_to_undo(content.own, content.wcs, source)
 
 
 def undo_exposure(source: Source, target: Source) -> Undone:

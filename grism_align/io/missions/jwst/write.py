@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
-from grism_align.io.gwcs.parts import parts_of
+from grism_align.io.gwcs.changes import check_written, unreadable_again
 from grism_align.io.missions.jwst.correct import correct_model
 from grism_align.io.missions.jwst.files import read_content
 from grism_align.io.missions.jwst.sources import changed
 from grism_align.io.models.open_models import ModelSource
-from grism_align.values.errors import InputError, OutputError
+from grism_align.values.errors import InputError
 from grism_align.values.mission import Digests
-from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from grism_align.io.gwcs.sky import GwcsSky
     from grism_align.values.exposure import Exposure
     from grism_align.values.mission import HeaderletWanted, WcsLabel
     from grism_align.values.mosaic import ChipMask
     from grism_align.values.solution import ExposureFit
     from grism_align.values.source import Source
-
-
-# What the correction may lack of one by arcminutes, arcsec.
-_TOLERANCE = 1e-4
-_REMEDY = "Nothing was written. Fetch the exposure again, or leave it out; please report this"
 
 
 def write_exposure(
@@ -72,33 +65,18 @@ def write_exposure(
         try:
             wcs = read_content(written, lambda _: None, is_known=True).wcs
         except InputError as error:
-            problem = f"what was written of it can't be read again ({one_line(error)})"
-            raise OutputError(exposure.source, problem, _REMEDY) from error
-        _check(exposure, fit, wcs)
+            raise unreadable_again(exposure, one_line(error)) from error
+        check_written(exposure, fit, wcs)
 
     with changed(exposure.source, target, check) as model:
         correct_model(model, exposure, fit, label)
         if isinstance(target, ModelSource):
-            _check(exposure, fit, model.meta.wcs)
+            check_written(exposure, fit, model.meta.wcs)
     return Digests(before, _sum(target))
 
 
 def _sum(source: Source) -> str:
     return "" if isinstance(source, ModelSource) else sha256_of(path_of(source))
-
-
-def _check(exposure: Exposure, fit: ExposureFit, wcs: Any) -> None:
-    """Refuse a WCS that is another than meant."""
-    if fit.transform is None:
-        return
-    sky = cast("GwcsSky", exposure.chips[0].wcs)
-    meant = fit.transform.apply_to_sky(sky.to_sky(sky.grid()))
-    parts = parts_of(wcs, exposure.source)
-    again = type(sky)(parts, sky.attitude_plane, parts.affine, sky.shape)
-    apart = 3600 * separation(again.to_sky(sky.grid()), meant).max()
-    if not apart <= _TOLERANCE:
-        problem = f'the WCS written is read as another, {apart:.4f}" from the right one'
-        raise OutputError(exposure.source, problem, _REMEDY)
 
 
 def flag_cosmic_rays(target: Source, masks: Mapping[int, ChipMask]) -> str:

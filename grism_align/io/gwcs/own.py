@@ -34,12 +34,15 @@ class Replaced:
         The FITS WCS and S_REGION, as in ``meta.wcsinfo``.
     tweakreg : str
         ``meta.cal_step.tweakreg``; empty for none.
+    others : mapping of str to object
+        What else there was under ``meta``, by name.
     """
 
     name: str
     affine: PlaneAffine | None
     wcsinfo: Mapping[str, Any]
     tweakreg: str
+    others: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,9 @@ def _correction(tree: Any) -> OwnCorrection:
     before = tree["replaced"]
     # models leave out what is None when they are saved
     affine = _affine(before["correction"]) if before.get("correction") is not None else None
-    replaced = Replaced(str(before["name"]), affine, dict(before["wcsinfo"]), str(before["tweakreg"]))
+    others = dict(before.get("others") or {})
+    info = dict(before["wcsinfo"])
+    replaced = Replaced(str(before["name"]), affine, info, str(before["tweakreg"]), others)
     return OwnCorrection(str(tree["solution"]), _affine(tree["correction"]), replaced)
 
 
@@ -137,6 +142,7 @@ def _correction_tree(one: OwnCorrection) -> dict[str, Any]:
             "correction": None if before.affine is None else _affine_tree(before.affine),
             "wcsinfo": dict(before.wcsinfo),
             "tweakreg": before.tweakreg,
+            **({"others": dict(before.others)} if before.others else {}),
         },
     }
 
