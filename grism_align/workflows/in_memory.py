@@ -68,7 +68,7 @@ def load_models(models: Models, bad_input: str = "auto") -> ExposureSet:
 def _is_as_left(exposure: Exposure, earlier: ExposureSet) -> bool:
     """Tell whether a model still has the WCS that it was given."""
     before, fit = earlier[exposure.key], earlier.fit(exposure.key)
-    left = before if fit is None or fit.transform is None else before.corrected(fit.transform)
+    left = before if fit.transform is None else before.corrected(fit.transform)
     pairs = zip(exposure.chips, left.chips, strict=True)
     apart = [3600 * separation(one.wcs.footprint(), other.wcs.footprint()) for one, other in pairs]
     return bool(np.max(apart) <= _SAME)
@@ -149,7 +149,7 @@ def _correct(exposures: ExposureSet, targets: Mapping[str, ModelSource]) -> None
     try:
         for key, target in targets.items():
             fit = exposures.fit(key)
-            if fit is not None:
+            if fit.is_fitted:
                 write_exposure(exposures[key], fit, target, labels(exposures[key], fit))
                 done.append(target)
     except BaseException:

@@ -28,6 +28,7 @@ from grism_align.values.exposure import Exposure
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
 from grism_align.workflows.left_out import leave_out, without_named
+from grism_align.workflows.viewing import VIEWER
 from grism_align.workflows.workers import usable_cores
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def load(
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
     loaded = ExposureSet(
-        association.product, ordered, association, left_out=left_out, leaves_out=may_leave_out
+        association.product, ordered, association, left_out=left_out, leaves_out=may_leave_out, viewer=VIEWER
     )
     if not with_results:
         return loaded
