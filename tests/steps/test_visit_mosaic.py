@@ -137,12 +137,15 @@ def test_a_mosaics_catalog_is_a_reference_that_is_not_replaced(field_a, tmp_path
     out = tmp_path / "out"
     Step.from_cmdline(["grism_visit_mosaic", str(field_a.association), f"--output_dir={out}", *SMALL])
     catalog = next(out.glob("*-f140w_cat.ecsv"))
-    options = [f"--steps.absolute_align.catalog={catalog}", "--steps.visit_mosaic.skip=false"]
-    with pytest.raises(OutputError, match="is read"):
-        Step.from_cmdline(["grism_align_pipeline", str(field_a.association), f"--output_dir={out}", *options])
+    before = catalog.read_bytes()
+    steps = {"absolute_align": {"catalog": str(catalog)}, "visit_mosaic": {"skip": False}}
     other = GrismAlignPipeline.call(
-        str(field_a.association), steps={"absolute_align": {"catalog": str(catalog)}}, configure_log=False
+        str(field_a.association), output_dir=str(out), steps=steps, configure_log=False
     )
+    assert catalog.read_bytes() == before
+    activity = next(one for one in other.activities if one.step == "visit_mosaic")
+    assert activity.outcome == "skipped"
+    assert "is read" in activity.note
     tied = [fit for fit in other.absolute.fits.values() if fit.is_aligned]
     assert len(tied) == len(other.direct)
     assert max(fit.rms for fit in tied) < 60
