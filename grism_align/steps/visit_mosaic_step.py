@@ -82,6 +82,7 @@ class VisitMosaicStep(GrismAlignStep):
             check_flags,
             check_grid,
             check_products,
+            check_size,
             check_units,
         )
 
@@ -90,6 +91,8 @@ class VisitMosaicStep(GrismAlignStep):
         check_grid(exposures, settings)
         with self._hindered():
             check_units(exposures, settings)
+            if not self.is_outermost:
+                check_size(exposures, settings)
             saver = self.saver
             if saver is not None:
                 check_products(exposures, settings, saver.destination(exposures).folder, saver.input_files())

@@ -88,6 +88,17 @@ def test_what_hinders_mosaics_hinders_nothing_else(tmp_path):
 
 
 @pytest.mark.usefixtures("mosaics_by_default")
+def test_huge_mosaics_are_left_to_who_asks_for_them(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("grism_align.workflows.mosaics.checks.MOST_PIXELS", 1000)
+    result = GrismAlignPipeline.call(str(small.association), output_dir=str(tmp_path / "out"))
+    activity = next(one for one in result.activities if one.step == "visit_mosaic")
+    assert activity.outcome == "skipped"
+    assert "GB" in activity.note
+    alone = VisitMosaicStep.call(str(small.association), output_dir=str(tmp_path / "alone"))
+    assert len(alone.mosaics) == 2
+
+
+@pytest.mark.usefixtures("mosaics_by_default")
 def test_a_mistake_in_mosaics_costs_no_results(small, tmp_path, monkeypatch):
     def fail(*arguments):
         msg = "a cat on the keyboard"
