@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from grism_align.io.files.fits import one_line
 from grism_align.io.models.open_models import ModelSource, models_of
 from grism_align.steps.parameter_files import settings_for
-from grism_align.steps.saving import SavingStep, is_strun
+from grism_align.steps.saving import SavingStep, is_program, is_strun
 from grism_align.steps.spec import settings_from, spec_of
 from grism_align.steps.without_crds import StepWithoutCRDS
 from grism_align.values.addresses import LOGINS, has_login, without_login
@@ -241,6 +242,9 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             from grism_align.workflows.results.checks import check_destination
 
             check_destination(exposures, self.destination(exposures), self.input_files())
+        if self.is_outermost and is_program():
+            # What was imported and read stays to the end. Else each step looks through all of it for garbage.
+            gc.freeze()
         self._ready = exposures
         return exposures
 
