@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.fits import is_fits
-from grism_align.io.files.kinds import what_is
+from grism_align.io.files.kinds import ASDF, what_is
 from grism_align.io.files.sources import path_of
 from grism_align.values.errors import InputError
 
@@ -73,7 +73,7 @@ def mission_of(source: Source) -> Mission:
             return mission
     reads = "; or ".join(mission.facts.reads for mission in missions().values())
     what = what_is(path_of(source)) if isinstance(source, os.PathLike) else ""
-    if isinstance(source, os.PathLike) and source.name.endswith(".asdf") and what != "an ASDF file":
+    if isinstance(source, os.PathLike) and source.name.endswith(".asdf") and what != ASDF:
         raise InputError(source, f"{what or 'no ASDF file'}, in spite of its name", "Fetch the file again")
     if isinstance(source, os.PathLike) and source.name.endswith(_FITS) and not is_fits(path_of(source)):
         raise InputError(source, f"{what or 'no FITS file'}, in spite of its name", "Fetch the file again")

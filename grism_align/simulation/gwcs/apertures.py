@@ -20,6 +20,8 @@ POWERS = tuple((total - q, q) for total in range(6) for q in range(total + 1))
 
 # Each round of the inversion gains two digits at least: the distortion changes by 1 % over a detector.
 _ROUNDS = 8
+# Pixels from the reference point: far from the detector there is no inverse, and linear terms must do.
+_REACH = 6000.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,13 @@ class Aperture:
         return np.asarray(ideal @ self.axes.T + [self.v2, self.v3])
 
     def from_telescope(self, v: ArrayLike) -> Floats:
-        """Return zero-based pixels (N, 2) of V2, V3 (N, 2) in arcsec: the exact inverse."""
+        """Return zero-based pixels (N, 2) of V2, V3 (N, 2) in arcsec: the exact inverse, but far outside."""
         ideal = (np.asarray(v, dtype=float) - [self.v2, self.v3]) @ np.linalg.inv(self.axes).T
         inverse = np.linalg.inv(np.array([[terms[1], terms[2]] for terms in self.to_ideal]))
         xy = ideal @ inverse.T
+        near = (np.abs(xy) < _REACH).all(axis=1)
         for _ in range(_ROUNDS):
-            xy = xy + (ideal - self._ideal(xy)) @ inverse.T
+            xy[near] += (ideal[near] - self._ideal(xy[near])) @ inverse.T
         return np.asarray(xy - 1 + self.reference)
 
     def _ideal(self, xy: Floats) -> Floats:
