@@ -23,7 +23,7 @@ from grism_align.io.files.sources import path_of
 from grism_align.io.missions import file_source, identified, read_exposure, read_instrument
 from grism_align.io.models.open_models import Models, models_of
 from grism_align.values.association import Member
-from grism_align.values.errors import AssociationError, GrismAlignError, InputError
+from grism_align.values.errors import AssociationError, GrismAlignError, InputError, LendingError
 from grism_align.values.exposure import Exposure
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
@@ -130,6 +130,8 @@ def _with_direct_beside(loaded: ExposureSet) -> ExposureSet:
 def _read(source: Source) -> Exposure | InputError:
     try:
         return read_exposure(source)
+    except LendingError:
+        raise
     except InputError as error:
         return error
 
