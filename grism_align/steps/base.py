@@ -67,6 +67,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     def call(cls, *args: Any, **kwargs: Any) -> Any:
         """Make the step and run it, as stpipe does; values of parameters may be `pathlib.Path`.
 
+        In a notebook only warnings are shown, unless ``configure_log=True`` asks for all messages.
+
         Parameters
         ----------
         *args : path-like or ExposureSet
@@ -74,6 +76,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         **kwargs
             Parameters, and what else stpipe takes.
         """
+        if _in_notebook() and "logcfg" not in kwargs:
+            kwargs.setdefault("configure_log", False)
         return super().call(*args, **_as_text(kwargs))
 
     @classmethod
@@ -406,6 +410,13 @@ def _refuse_logins(parameters: Mapping[str, Any]) -> None:
             _refuse_logins(value)
         elif isinstance(value, str) and has_login(value):
             raise SettingsError(name, without_login(value), LOGINS)
+
+
+def _in_notebook() -> bool:
+    """Tell whether the kernel of a notebook runs this; who has not imported IPython is in none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
 
 
 def _as_text(value: Any) -> Any:
