@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 
 import numpy as np
@@ -12,6 +13,13 @@ from tests.support.fields import SMALL
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imports_are_no_garbage():
+    """Leave what was imported out of the search for garbage that stpipe makes at every step."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -235,10 +235,8 @@ def test_errors_are_one_line(field, tmp_path, monkeypatch, capsys, words, told):
 
 @pytest.mark.parametrize("name", ["mine.toml", "mine.cfg"])
 def test_what_does_not_go_with_the_data_names_the_parameter_file(field, tmp_path, capsys, name):
-    toml, cfg = (
-        '[relative_align]\nreference = "idem07"\n',
-        "[steps]\n[[relative_align]]\nreference = idem07\n",
-    )
+    toml = '[relative_align]\nreference = "idem07"\n'
+    cfg = "[steps]\n[[relative_align]]\nreference = idem07\n"
     known = f"name = x\nclass = {GrismAlignPipeline.__module__}.GrismAlignPipeline\n"
     (tmp_path / name).write_text(toml if name.endswith("toml") else known + cfg)
     assert run("plan", field.folder, "--parameters", tmp_path / name) == 1
