@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 @pytest.fixture(autouse=True, scope="module")
 def _imports_are_no_garbage():
     """Leave what was imported out of the search for garbage that stpipe makes at every step."""
-    gc.collect()
+    with warnings.catch_warnings():
+        # what libraries left open in another file's tests
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     gc.freeze()
 
 
