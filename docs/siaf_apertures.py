@@ -1,8 +1,8 @@
-"""Write the table of distortions that the simulation of JWST has, from those of SIAF. Needs pysiaf.
+"""Write the distortions that the simulations of JWST and Roman have, from those of SIAF. Needs pysiaf.
 
     python docs/siaf_apertures.py
 
-Of each aperture the table has the place of its reference point in V2 and V3, and polynomials of degree 5 from
+Of each aperture a table has the place of its reference point in V2 and V3, and polynomials of degree 5 from
 science pixels to the ideal frame and back: those of SIAF, to ten digits, by powers as `POWERS` lists them.
 """
 
@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pysiaf
 
-from grism_align.simulation.jwst.apertures import POWERS, TABLE
+from grism_align.simulation.gwcs.apertures import POWERS
+from grism_align.simulation.jwst.apertures import TABLE as JWST
+from grism_align.simulation.roman.apertures import TABLE as ROMAN
 
 APERTURES = {
-    "NIRISS": ("NIS_CEN",),
-    "NIRCam": ("NRCA5_FULL", "NRCA1_FULL", "NRCA2_FULL", "NRCA3_FULL", "NRCA4_FULL"),
+    JWST: {
+        "NIRISS": ("NIS_CEN",),
+        "NIRCam": ("NRCA5_FULL", "NRCA1_FULL", "NRCA2_FULL", "NRCA3_FULL", "NRCA4_FULL"),
+    },
+    ROMAN: {"Roman": tuple(f"WFI{number:02d}_FULL" for number in range(1, 19))},
 }
 
 
@@ -42,14 +47,16 @@ def entry(aperture: pysiaf.JwstAperture) -> dict[str, object]:
 
 
 def main() -> None:
-    """Write the table."""
-    found = {
-        name: entry(pysiaf.Siaf(instrument)[name])
-        for instrument, names in APERTURES.items()
-        for name in names
-    }
-    table = {"source": f"pysiaf {pysiaf.__version__}, {pysiaf.JWST_PRD_VERSION}", "apertures": found}
-    Path(TABLE).write_text(json.dumps(table, indent=1) + "\n")
+    """Write the tables."""
+    for path, instruments in APERTURES.items():
+        found = {
+            name: entry(pysiaf.Siaf(instrument)[name])
+            for instrument, names in instruments.items()
+            for name in names
+        }
+        version = f", {pysiaf.JWST_PRD_VERSION}" if path == JWST else ""
+        table = {"source": f"pysiaf {pysiaf.__version__}{version}", "apertures": found}
+        Path(path).write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -20,9 +19,10 @@ from grism_align.commands.demo import add_demo
 from grism_align.commands.fetch_catalog import add_fetch_catalog
 from grism_align.commands.grizli_visits import add_grizli_visits
 from grism_align.commands.parameters import add_parameters
-from grism_align.commands.parser import Parser
+from grism_align.commands.parser import Parser, add_messages
 from grism_align.commands.report import add_report
 from grism_align.commands.table import add_table
+from grism_align.commands.wcs import add_wcs
 from grism_align.values.errors import GrismAlignError
 from grism_align.values.outcome import ExitCode
 
@@ -44,6 +44,7 @@ _COMMANDS = (
     add_apply,
     add_shift,
     add_undo,
+    add_wcs,
     add_grizli_visits,
     add_demo,
     add_completion,
@@ -90,20 +91,10 @@ def _parser() -> Parser:
     for add in _COMMANDS:
         add(subparsers)
     for command in subparsers.choices.values():
-        _add_messages(command)
+        # what has none has commands of its own
+        if command.get_default("run") is not None:
+            add_messages(command)
     return parser
-
-
-def _add_messages(parser: argparse.ArgumentParser) -> None:
-    """Add what all commands have in common."""
-    group = parser.add_argument_group("messages")
-    if not parser.add_help:
-        group.add_argument("-h", "--help", action="help", help="show this help")
-    group.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
-    group.add_argument("-v", "--verbose", action="store_true", help="more: wide tables, each exposure")
-    group.add_argument("--debug", action="store_true", help="show where an error came from")
-    if parser.get_default("usual") is None:
-        parser.set_defaults(usual=logging.WARNING)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -23,6 +23,8 @@ PROGRAMS = {
     "niriss": "two visits of NIRISS with pairs of F150W and GR150R or GR150C exposures, 1024 pixels a side",
     "nircam": "two visits of NIRCam with GRISMR and then F356W exposures, and F210M images of the same "
     "instants on NRCA1 and NRCA4, 512 pixels a side",
+    "roman": "two visits of four detectors of Roman's WFI with pairs of F158 and PRISM exposures, "
+    "512 pixels a side",
 }
 
 
@@ -84,13 +86,19 @@ def _simulation(instrument: str) -> Simulation:
 
     if instrument == "nircam":
         return replace(images_last(instrument, 512, n_grisms=2), companions=("NRCA1", "NRCA4"))
+    if instrument == "roman":
+        return replace(case_a("roman_wfi", 512), companions=("WFI02", "WFI04", "WFI05"))
     return case_a(instrument, None if instrument == "wfc3_ir" else 1024)
 
 
 def _require_ours(inputs: Path, simulation: Simulation) -> None:
-    """Refuse a folder with other FITS files than an earlier demo's."""
+    """Refuse a folder with other exposures than an earlier demo's."""
     begin = simulation.camera.root(simulation.program_name)
-    others = [path.name for path in inputs.glob("*.fits") if not path.name.startswith(begin)]
+    others = [
+        path.name
+        for path in (*inputs.glob("*.fits"), *inputs.glob("*.asdf"))
+        if not path.name.startswith(begin)
+    ]
     if others:
         raise OutputError(inputs, f"it holds files of other data ({others[0]})", "Give another --output_dir")
 

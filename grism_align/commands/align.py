@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CODES = """exit codes: 0 done, 1 error and nothing written, 2 command line not understood,
 3 done with reservations, 4 mistake of the program"""
+_FIGURES = ("png", "pdf")
 _HEADERLETS = ("none", "file", "attach")
 #: What options of these names stand for, besides those that are parameters of the pipeline.
 _OF_STEPS = {
@@ -27,7 +28,7 @@ _OF_STEPS = {
     "offline": "absolute_align.offline",
     "reference": "relative_align.reference",
 }
-_OF_PIPELINE = ("headerlets", "regions", "csv", "nproc", "fail_on", "bad_input", "in_place")
+_OF_PIPELINE = ("headerlets", "regions", "csv", "figures", "nproc", "fail_on", "bad_input", "in_place")
 
 
 def add_align(subparsers: Subparsers) -> None:
@@ -101,6 +102,7 @@ def _add_products(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--headerlets", choices=_HEADERLETS, metavar="HOW", help="none, file or attach")
     group.add_argument("--regions", action="store_true", help="DS9 regions of the sources")
     group.add_argument("--csv", action="store_true", help="tables as CSV, too")
+    group.add_argument("--figures", choices=_FIGURES, metavar="FORM", help="plots as files: png or pdf")
     group.add_argument("--no-report", action="store_true", help="leave the report out")
     group.add_argument("--bad-input", metavar="HOW", help="unusable files: auto, leave_out or refuse")
     group.add_argument("--fail-on", metavar="KIND,...", help="write nothing if so (any: unless all is well)")

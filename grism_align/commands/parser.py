@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -84,6 +85,24 @@ class Parser(argparse.ArgumentParser):
         """
         print(f"{self.prog}: {message}\n({self.prog} --help shows what there is)", file=sys.stderr)
         raise SystemExit(ExitCode.USAGE)
+
+
+def add_messages(parser: argparse.ArgumentParser) -> None:
+    """Add what all commands have in common.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of one of them.
+    """
+    group = parser.add_argument_group("messages")
+    if not parser.add_help:
+        group.add_argument("-h", "--help", action="help", help="show this help")
+    group.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="more: wide tables, each exposure")
+    group.add_argument("--debug", action="store_true", help="show where an error came from")
+    if parser.get_default("usual") is None:
+        parser.set_defaults(usual=logging.WARNING)
 
 
 class Help(argparse.HelpFormatter):

@@ -34,6 +34,10 @@ def add_report(subparsers: Subparsers) -> None:
         metavar="FOLDER",
         help="write a DS9 region file for each direct exposure there, too",
     )
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write the plots there as files, too")
+    parser.add_argument(
+        "--form", choices=("png", "pdf"), default="png", help="of those files (default %(default)s)"
+    )
     parser.set_defaults(run=_report)
 
 
@@ -51,6 +55,23 @@ def _report(options: argparse.Namespace) -> None:
         print(write_report(source, target))
     if options.regions is not None:
         for path in write_regions(read_record(source), options.regions.expanduser()):
+            print(path)
+    if options.figures is not None:
+        _write_figures(source, options.figures.expanduser(), options.form)
+
+
+def _write_figures(source: Path, folder: Path, form: str) -> None:
+    from grism_align.io.files.names import made_safe
+    from grism_align.io.files.staging import output_errors
+    from grism_align.io.record.file import read_record
+    from grism_align.io.report.plots.every import plots_of
+
+    record = read_record(source)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, plot in plots_of(record).items():
+            path = folder / f"{record.product}_{made_safe(name)}.{form}"
+            plot.save(path)
             print(path)
 
 

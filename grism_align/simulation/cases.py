@@ -25,10 +25,13 @@ _STEPS = ((0.0, 0.0), (3.1, 1.4), (1.2, 3.6), (4.0, 4.7))
 _BETWEEN = ((0.6, 0.9), (2.3, 2.7))
 
 _ANGLES = (35.0, 52.0)
+# Detectors far from the one that is aimed with would see another sky in the second visit
+_ALIKE = {"roman_wfi": (35.0, 35.6)}
 
 # The jitter of NIRCam's detectors is one for all of an instant, grism or not: 6 mas an axis
 _ERRORS = {
     "niriss": PointingErrors(shift=(0.15, 0.9), roll=(0.003, 0.015)),
+    "roman_wfi": PointingErrors(shift=(0.1, 0.4), roll=(0.003, 0.01), jitter=0.07),
     "nircam": PointingErrors(shift=(0.12, 0.5), roll=(0.003, 0.012), jitter=0.1, jitter_of_grisms=True),
 }
 
@@ -54,7 +57,7 @@ def usual_scene(instrument: str, size: int | tuple[int, int] | None = None) -> S
 
 
 def usual_errors(instrument: str) -> PointingErrors:
-    """Return how wrong pointings are: those of JWST are less so than those of HST.
+    """Return how wrong pointings are: those of JWST and Roman are less so than those of HST.
 
     Parameters
     ----------
@@ -104,7 +107,7 @@ def _simulation(
         SimulatedVisit(
             f"{number + 1:02d}",
             visit_exposures,
-            angle=_ANGLES[number % 2],
+            angle=_ALIKE.get(instrument, _ANGLES)[number % 2],
             offset=(0.12 * width * (number % 2), -0.07 * width * (number % 2)),
             start=camera.usual.starts[number % 2] + 120.0 * (number // 2),
         )
@@ -132,7 +135,7 @@ def case_a(
     Parameters
     ----------
     instrument : str
-        ``wfc3_ir``, ``wfc3_uvis``, ``acs_wfc``, ``niriss`` or ``nircam``.
+        ``wfc3_ir``, ``wfc3_uvis``, ``acs_wfc``, ``niriss``, ``nircam`` or ``roman_wfi``.
     size : int or (ny, nx), optional
         Pixels of a cut; None for whole chips.
     n_pairs : int

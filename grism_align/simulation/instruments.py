@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.simulation.hst import instruments as hst
 from grism_align.simulation.jwst import instruments as jwst
+from grism_align.simulation.roman import instruments as roman
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from grism_align.simulation.camera import Camera
     from grism_align.simulation.elements import Element
 
-INSTRUMENTS: Mapping[str, Camera] = {**hst.INSTRUMENTS, **jwst.INSTRUMENTS}
+INSTRUMENTS: Mapping[str, Camera] = {**hst.INSTRUMENTS, **jwst.INSTRUMENTS, **roman.INSTRUMENTS}
 
 #: Filters and grisms by instrument and name.
 ELEMENTS: Mapping[str, Mapping[str, Element]] = {

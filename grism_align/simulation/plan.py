@@ -165,7 +165,7 @@ class Simulation:
     Parameters
     ----------
     instrument : str
-        ``wfc3_ir``, ``wfc3_uvis``, ``acs_wfc``, ``niriss`` or ``nircam``.
+        ``wfc3_ir``, ``wfc3_uvis``, ``acs_wfc``, ``niriss``, ``nircam`` or ``roman_wfi``.
     visits : tuple of SimulatedVisit
         Visits with names of their own.
     ra, dec : float, deg
@@ -178,7 +178,7 @@ class Simulation:
     errors : PointingErrors
         Of the written WCSs.
     program : str
-        As in root names: three characters for HST, five digits for JWST; empty for the usual one.
+        As in root names: three characters for HST, five digits for JWST and Roman; empty for the usual one.
     target : str
         TARGNAME.
     companions : tuple of str, optional

@@ -48,6 +48,8 @@ HST = Mirror(2.4, 0.33)
 #: The disc and hole whose diffraction is about that of the hexagon: a FWHM of 0.065" at 2 micron.
 JWST = Mirror(6.3, 0.12)
 
+ROMAN = Mirror(2.36, 0.31)
+
 
 @dataclass(frozen=True)
 class Band:

@@ -68,7 +68,7 @@ class SavingStep(Step):
 
     def destination(self, exposures: ExposureSet) -> Destination:
         """Where results go."""
-        names = ("in_place", "headerlets", "report", "regions", "csv")
+        names = ("in_place", "headerlets", "report", "regions", "csv", "figures")
         in_place, *others = (self.search_attr(name, parent_first=True) for name in names)
         folder, home = self.search_attr("output_dir"), Path.cwd()
         if folder:

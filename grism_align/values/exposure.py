@@ -197,6 +197,28 @@ class Exposure:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pointing", self.pointing or self.key)
 
+    def solution_named(self, name: str) -> str | None:
+        """Return the astrometric solution that a name stands for.
+
+        Parameters
+        ----------
+        name : str
+            Of a WCS (``IDC_w3m18525i-GSC240``), or of the solution alone (``GSC240``), in any case.
+
+        Returns
+        -------
+        str or None
+            One of `alternates` or `wcs_solution`; None for what the exposure does not have, or has with
+            another distortion model.
+        """
+        wanted = name.upper()
+        if wanted == self.wcs_name.upper() or wanted == self.wcs_solution.upper():
+            return self.wcs_solution
+        # a model alone is the pointing as commanded
+        bare = "IDC" if wanted == self.distortion.upper() else wanted
+        known = {one.upper(): one for one in self.alternates}
+        return known.get(bare) or known.get(wanted.removeprefix(f"{self.distortion.upper()}-"))
+
     @property
     def mount(self) -> str:
         """What holds its detectors: exposures of one mount have one pointing error, by whatever detectors."""

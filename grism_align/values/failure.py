@@ -127,6 +127,11 @@ class FailureCode(Enum):
         "in a frame of its own, not tied to that of {main} ({exposures})",
         "Tie the frames to a catalog; they may be off from each other as the pointing is",
     )
+    OUT_OF_PLACE = (
+        "detector {detector} of {instrument} is {offset:.1f} mas (+- {error:.1f}) off its place in the "
+        "telescope's field",
+        "Its exposures are corrected for that; see whether its calibrated distortion is right",
+    )
     DISPLACED_VISITS = (
         "visits lie {apart:.1f} arcsec apart, where {error:g} is the error of a pointing: which of them is "
         "right only a catalog tells; {reference} fixes the frame",
@@ -538,6 +543,15 @@ class SeparateFrame(Remark, code=FailureCode.SEPARATE_FRAME):
 
     main: str
     exposures: tuple[str, ...]
+
+
+class OutOfPlace(Remark, code=FailureCode.OUT_OF_PLACE):
+    """A detector that is not where it should be in its camera, and by how much, mas."""
+
+    instrument: str
+    detector: int
+    offset: float
+    error: float
 
 
 class DisplacedVisits(Remark, code=FailureCode.DISPLACED_VISITS):

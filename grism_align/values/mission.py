@@ -69,8 +69,12 @@ class MissionFacts:
     parameters : str
         The package in which its instruments' parameter files lie, ``INSTRUMENT.asdf`` each; empty where the
         defaults hold.
-    has_headerlets : bool
-        Whether WCSs go by themselves too, in files or extensions.
+    headerlet_ending : str
+        How names of files end that have a WCS by itself; empty where there are none.
+    attaches_headerlets : bool
+        Whether WCSs go into extensions of exposures too.
+    headerlet_follows : bool
+        Whether such a file is to have the WCS of the exposure that it lies beside, whatever that is.
     flags_pixels : bool
         Whether cosmic rays that mosaics found are flagged in exposures.
     pipeline : PipelineFacts or None
@@ -83,7 +87,9 @@ class MissionFacts:
     endings: tuple[str, ...] = ()
     listing_columns: tuple[int, ...] = ()
     parameters: str = ""
-    has_headerlets: bool = True
+    headerlet_ending: str = ""
+    attaches_headerlets: bool = False
+    headerlet_follows: bool = False
     flags_pixels: bool = True
     pipeline: PipelineFacts | None = None
 
@@ -134,7 +140,7 @@ class WcsLabel:
 
 @dataclass(frozen=True)
 class HeaderletWanted:
-    """Where the WCS of an exposure goes by itself, in missions that have headerlets.
+    """Where the WCS of an exposure goes by itself, in missions that have files or extensions for that.
 
     Parameters
     ----------

@@ -31,6 +31,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Texts = NDArray[np.str_]
 
+#: The step that puts exposures onto one of the solutions that they have.
+CHOICE = "wcs_set"
+
 # Pixels of a chip, a side, whose positions are on record: enough to tell its distortion from a linear map.
 _GRID = 3
 # Of these the middles of the sides: left and right, low and high.
@@ -174,7 +177,9 @@ class ExposureRecord:
     kind: ExposureKind = recorded("`direct` or `grism`.")
     instrument: str = recorded("As the mission names it.")
     filter: str = recorded("Filter or grism.")
+    program: str = recorded("Program.")
     visit: str = recorded("Program and visit.")
+    target: str = recorded("Target, as the headers name it; empty where they don't.")
     group: str = recorded("Guide-star acquisition: exposures of one group share their roll.")
     pointing: str = recorded("Exposures of one instant share a pointing, and its correction.")
     guide_star: str | None = recorded("As the headers have it; null where unknown.")
@@ -379,6 +384,11 @@ class Record:
     mosaics: tuple[MosaicProduct, ...] = recorded("The mosaics that were made with these corrections.")
     exposures: Mapping[str, ExposureRecord] = recorded("By root name.")
     left_out: tuple[LeftOut, ...] = recorded("Files that were given and can't be used.", default=())
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it tells of WCSs that were chosen and not fitted: where alignments start from."""
+        return self.activity(CHOICE) is not None
 
     def activity(self, step: str) -> Activity | None:
         """Return what is on record of one step.

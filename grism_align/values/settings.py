@@ -171,6 +171,12 @@ class OutputSettings(Settings):
     report: bool = _parameter(True, "PRODUCT_report.html, the page that shows what was done")
     regions: bool = _parameter(False, "ROOT.reg, DS9 regions of each direct exposure's sources")
     csv: bool = _parameter(False, "Write each table as CSV, too")
+    figures: str = _parameter(
+        "none",
+        "Write the plots of the report as files, PRODUCT_NAME.png or .pdf",
+        "",
+        choices=("none", "png", "pdf"),
+    )
 
 
 _GEOMETRIES = ("auto", "shift", "rshift", "rscale", "general")

@@ -34,7 +34,8 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord, *, verify: bool = Tr
     An exposure whose file is the one on record as input has its fits again. So has one whose file is
     the output on record; the correction that this has becomes `Exposure.applied` and is taken off the
     WCSs of its chips, which so are those before any correction. An exposure that isn't on record, or
-    whose file has changed since, stays as it is, without fits.
+    whose file has changed since, stays as it is, without fits. So do all where the record is of a choice of
+    WCSs, which alignments start from.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ def restore(exposures: ExposureSet, earlier: EarlierRecord, *, verify: bool = Tr
         If one has not; it names record and entry.
     """
     record = earlier.record
+    if record.is_start:
+        return exposures
     restored = {e.key: _restored(e, record.exposures.get(e.key)) for e in exposures.exposures}
     for key, exposure in restored.items() if verify else ():
         if exposure is not None:

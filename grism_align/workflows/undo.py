@@ -20,7 +20,7 @@ from grism_align.io.missions import (
 )
 from grism_align.values.errors import OutputError
 from grism_align.workflows.executors import SerialExecutor
-from grism_align.workflows.results.checks import tell_of_links
+from grism_align.workflows.results.checks import refuse_stale_wcs_files, tell_of_links
 from grism_align.workflows.results.superseded import mark_pages
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def undo_files(
     files = [Path(path).expanduser() for path in paths]
     targets = _targets(files, output_dir, in_place=in_place)
     if in_place:
+        refuse_stale_wcs_files(targets)
         tell_of_links(targets)
     with claimed(targets), output_errors(targets[0]):
         wanted = _to_undo(files)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 #: Step name of the activity on record, and what the fits name as their reference.
 STEP, REFERENCE = "shift", "USER"
-
-_AS_GIVEN = "the WCS of the file"
+#: What those refer to that stay.
+AS_GIVEN = "the WCS of the file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def plan_shifts(
     """
     with read_with_sum(table) as sha256:
         rows = read_shifts(table)
-    found = _without_record(load(files, with_results=False, bad_input=bad_input))
+    found = without_record(load(files, with_results=False, bad_input=bad_input))
     chosen = rows_by_exposure(rows, found.exposures, table)
     lent = _propagated(found, chosen) if to_grisms else {}
     homes = {key: home for key, home in _homes(found, chosen).items() if key not in lent}
@@ -91,10 +91,10 @@ def plan_shifts(
     counts = {"rows": len(rows), "shifted": len(own), "propagated": len(lent), "kept": len(kept)}
     settings = {"table": str(table.resolve()), "table_sha256": sha256, "propagate": to_grisms}
     note = f"corrections of {table.name}"
-    unmoved = {key: _unmoved(home) for key, home in homes.items()}
+    stays = {key: unmoved(home) for key, home in homes.items()}
     exposures = found.with_activity(
         Activity(STEP, "done", note, settings, counts),
-        relative=AlignmentSolution(unmoved, _AS_GIVEN),
+        relative=AlignmentSolution(stays, AS_GIVEN),
         absolute=AlignmentSolution(own, REFERENCE),
         grism=AlignmentSolution(lent, REFERENCE if lent else ""),
     )
@@ -124,11 +124,54 @@ def write_shifts(plan: UserShifts, destination: Destination, executor: Executor)
         If an output would replace an input or an earlier record, can't be written, or is written by another
         run.
     """
-    with claimed_results(plan.exposures, destination) as exposures:
+    return write_given(plan.exposures, destination, executor)
+
+
+def write_given(given: ExposureSet, destination: Destination, executor: Executor) -> ExposureSet:
+    """Write exposures with corrections that no step has found, and the record of that.
+
+    Parameters
+    ----------
+    given : ExposureSet
+        With the corrections as fits.
+    destination : Destination
+        Where to.
+    executor : Executor
+        Writes the exposures.
+
+    Raises
+    ------
+    GrismAlignError
+        As of `write_shifts`.
+    """
+    with claimed_results(given, destination) as exposures:
         if destination.in_place:
             _refuse_record(destination.provenance(exposures.product))
         check_destination(exposures, destination)
         return write_results(exposures, destination, executor)
+
+
+def without_record(found: ExposureSet) -> ExposureSet:
+    """Return exposures by themselves: what an earlier record has is not of these corrections.
+
+    Parameters
+    ----------
+    found : ExposureSet
+        As read.
+    """
+    header = {key: value for key, value in found.association.header.items() if key != "provenance"}
+    return replace(found, association=replace(found.association, header=header))
+
+
+def unmoved(exposure: Exposure) -> ExposureFit:
+    """Return the fit of an exposure that stays where it is.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        As read.
+    """
+    return ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(exposure.plane), AS_GIVEN)
 
 
 def _refuse_record(record: Path) -> None:
@@ -162,12 +205,6 @@ def user_transform(row: ShiftRow, home: Exposure) -> LinearTransform:
     axes = home.chips[0].wcs.axes if row.in_pixels else np.eye(2)
     moved = LinearTransform.from_parameters(home.plane, axes @ row.shift, row.roll, row.scale)
     return replace(moved, covariance=_covariance(moved, row, axes))
-
-
-def _without_record(found: ExposureSet) -> ExposureSet:
-    """Return the exposures by themselves: what an earlier record has is not of these corrections."""
-    header = {key: value for key, value in found.association.header.items() if key != "provenance"}
-    return replace(found, association=replace(found.association, header=header))
 
 
 def _homes(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str, Exposure]:
@@ -212,14 +249,10 @@ def _propagated(found: ExposureSet, chosen: Mapping[str, ShiftRow]) -> dict[str,
     # those that stay as they are do govern, so that no other stands in for them
     homes = _homes(found, chosen)
     directs = {
-        e.key: _fit(chosen[e.key], homes[e.key]) if e.key in chosen else _unmoved(e) for e in found.direct
+        e.key: _fit(chosen[e.key], homes[e.key]) if e.key in chosen else unmoved(e) for e in found.direct
     }
     # a correction of one's own is meant for an exposure and those that go with it, not for in between
     settings = GrismSettings(PropagationSettings(method="nearest"))
     without = [g for g in found.grisms if g.key not in chosen or chosen[g.key].kind == "visit"]
     solution = propagate(without, found.direct, AlignmentSolution(directs, REFERENCE), settings)
     return {key: fit for key, fit in solution.fits.items() if chosen.keys() & set(fit.governors)}
-
-
-def _unmoved(exposure: Exposure) -> ExposureFit:
-    return ExposureFit(FitStatus.REFERENCE, LinearTransform.identity(exposure.plane), _AS_GIVEN)

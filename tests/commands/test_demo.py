@@ -69,6 +69,18 @@ def test_demo_of_jwst(instrument, tmp_path, capsys):
     assert max(map(float, found.groups())) < 3
 
 
+@pytest.mark.slow
+def test_demo_of_roman(tmp_path, capsys):
+    pytest.importorskip("roman_datamodels", reason="it writes the files of Roman")
+    assert main(["demo", "--output_dir", str(tmp_path), "--instrument", "roman"]) == 0
+    printed = capsys.readouterr().out
+    inputs = sorted(path.name for path in (tmp_path / "input").glob("*_cal.asdf"))
+    assert len(inputs) == 4 * 2 * 4
+    assert sorted(path.name for path in (tmp_path / "aligned").glob("*_cal.asdf")) == inputs
+    found = re.search(r"Largest error left ([\d.]+) mas, relative to each other ([\d.]+) mas", printed)
+    assert max(map(float, found.groups())) < 3
+
+
 @pytest.mark.parametrize("options", [["--seed", "-1"], ["--output_dir", "file/x"]])
 def test_a_demo_that_can_not_be_made(tmp_path, monkeypatch, capsys, options):
     monkeypatch.chdir(tmp_path)

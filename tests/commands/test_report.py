@@ -37,6 +37,20 @@ def test_elsewhere_and_with_regions(record, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [str(page), *map(str, written)]
 
 
+@pytest.mark.parametrize("form", ["png", "pdf"])
+def test_with_figures(record, tmp_path, capsys, form):
+    folder = tmp_path / "figures"
+    assert (
+        main(
+            ["report", str(record), "-o", str(tmp_path / "a.html"), "--figures", str(folder), "--form", form]
+        )
+        == 0
+    )
+    written = {path.name for path in folder.iterdir()}
+    assert f"field_sky.{form}" in written
+    assert {line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()[1:]} == written
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -46,6 +60,7 @@ def test_elsewhere_and_with_regions(record, tmp_path, capsys):
         (["RECORD", "-o", "RECORD"], "it is the record"),
         (["RECORD", "-o", "text.asdf/page.html"], "can't be written"),
         (["RECORD", "-o", "page.html", "--regions", "text.asdf"], "can't be written"),
+        (["RECORD", "-o", "page.html", "--figures", "text.asdf"], "can't be written"),
     ],
 )
 def test_what_it_refuses(record, tmp_path, capsys, monkeypatch, words, said):

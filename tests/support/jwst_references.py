@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import asdf
 from stdatamodels.jwst import datamodels
 
+from grism_align.simulation.gwcs.imaging import whole_detector
 from grism_align.simulation.jwst.instruments import INSTRUMENTS
-from grism_align.simulation.jwst.transforms import disperser, dispersion, whole_detector
+from grism_align.simulation.jwst.transforms import disperser, dispersion
 
 if TYPE_CHECKING:
     from pathlib import Path

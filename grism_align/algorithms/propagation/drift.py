@@ -90,28 +90,28 @@ def learnt_errors(
     if not tracks or propagation.drift_error == 0:
         return given
     drifts, dithers = propagation.drift_error * FACTORS, pointing.dither_error * FACTORS
-    return with_learnt(given, np.sum([_log_likelihood(track, drifts, dithers) for track in tracks], axis=0))
+    weights = posterior(np.sum([_log_likelihood(track, drifts, dithers) for track in tracks], axis=0))
+    return with_sizes(given, _factor(weights.sum(axis=1)), _factor(weights.sum(axis=0)))
 
 
-def with_learnt(given: GrismSettings, log_likelihood: NDArray[np.float64]) -> GrismSettings:
-    """Replace ``drift_error`` and ``dither_error`` by their rms over the posterior.
+def posterior(log_likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities of sizes of drift and dither errors.
 
     Parameters
     ----------
-    given : GrismSettings
-        The parameters as given, about which the prior is.
     log_likelihood : (K, K) ndarray
         For `FACTORS` times the drift that is given, and times the dither error.
 
     Returns
     -------
-    GrismSettings
+    (K, K) ndarray
+        With a sum of one; the prior is about what is given.
     """
-    away = (np.log(FACTORS) / np.log(_KNOWN_TO)) ** 2
-    log_posterior = log_likelihood - 0.5 * (away[:, None] + away)
+    away = np.log(FACTORS) / np.log(_KNOWN_TO)
+    log_prior = np.where(away > 0, -0.5 * away**2, -np.log1p(away**2))
+    log_posterior = log_likelihood + log_prior[:, None] + log_prior
     weights = np.exp(log_posterior - log_posterior.max())
-    weights /= weights.sum()
-    return with_sizes(given, _factor(weights.sum(axis=1)), _factor(weights.sum(axis=0)))
+    return np.asarray(weights / weights.sum())
 
 
 def with_sizes(given: GrismSettings, drift: float, dither: float) -> GrismSettings:

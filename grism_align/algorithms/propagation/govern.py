@@ -217,8 +217,17 @@ def _around(
 
 
 def _nearest(candidates: Sequence[DirectCandidate]) -> DirectCandidate:
-    # To the millisecond, so that rounding of MJD breaks no tie; the earlier one wins.
-    return min(candidates, key=lambda each: (round(abs(each.idle_time), 3), each.exposure.start, each.key))
+    # To the millisecond, so that rounding of MJD breaks no tie. Of one pointing, the one by the grism
+    # exposure's own detector wins, whose place in the field it shares; then the earlier one.
+    return min(
+        candidates,
+        key=lambda each: (
+            round(abs(each.idle_time), 3),
+            not each.is_same_detector,
+            each.exposure.start,
+            each.key,
+        ),
+    )
 
 
 def _in_turn(before: Sequence[DirectCandidate], after: Sequence[DirectCandidate]) -> Choice:

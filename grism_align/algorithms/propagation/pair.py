@@ -14,6 +14,7 @@ import numpy as np
 
 from grism_align.algorithms.propagation.poses import (
     commanded_turn,
+    detector_of,
     distance,
     facing,
     is_comparable,
@@ -86,6 +87,8 @@ class DirectCandidate:
         Of the shift of its correction, of one axis.
     drift_share : float
         Share of the drift of gyros that the pointing had between the two.
+    is_same_detector : bool
+        Whether one detector of the camera took both.
     """
 
     exposure: Exposure
@@ -99,6 +102,7 @@ class DirectCandidate:
     frame: int = 0
     variance: float = 0.0
     drift_share: float = 0.0
+    is_same_detector: bool = True
 
     @property
     def key(self) -> str:
@@ -255,6 +259,7 @@ def _direct_candidate(
         stay=place.stay,
         orbit=place.orbit,
         drift_share=max(each.tracking.guiding.drift_share for each in (grism, direct)),
+        is_same_detector=detector_of(grism) == detector_of(direct),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from grism_align.algorithms.propagation.poses import Detector, detector_of, field_axes
+from grism_align.values.failure import OutOfPlace
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _FREE = 1.0
 # Places that are wrong by more than this many of their errors count ever less in the prior.
 _USUAL, _TURNS = 3.0, 10
+# Places that are wrong by more than so many of the errors that are expected, and of their own, are told of.
+_TOLD, _SURE = 3.0, 5.0
 _MAS = 1e3
 
 
@@ -107,6 +110,24 @@ def largest_move(places: Mapping[Detector, Placement], before: Mapping[Detector,
     """Return by how much the farthest detector was moved, arcsec."""
     moved = [np.subtract(one.offset, before.get(key, _NOMINAL).offset) for key, one in places.items()]
     return float(np.abs(moved).max(initial=0.0))
+
+
+def out_of_place(places: Mapping[Detector, Placement], errors: PointingSettings) -> list[OutOfPlace]:
+    """Return what is to be known of detectors that are not where they should be, the worst first.
+
+    Parameters
+    ----------
+    places : mapping of Detector to Placement
+        Where they are.
+    errors : PointingSettings
+        How well places are known beforehand.
+    """
+    found: list[OutOfPlace] = []
+    for (instrument, number), place in places.items():
+        off = float(np.hypot(*place.offset))
+        if off > max(_TOLD * errors.detector_error, _SURE * place.error):
+            found.append(OutOfPlace(instrument, number, _MAS * off, _MAS * place.error))
+    return sorted(found, key=lambda one: -one.offset)
 
 
 def with_errors_of(

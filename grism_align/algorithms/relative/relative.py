@@ -13,6 +13,7 @@ from grism_align.algorithms.relative.network import zero
 from grism_align.algorithms.relative.placement import (
     Placement,
     largest_move,
+    out_of_place,
     placed,
     placements,
     with_errors_of,
@@ -120,7 +121,11 @@ def align_relative(
         places = found
         in_place = placed(exposures, places, result.solution)
         result = _aligned(in_place, catalogs, relative, match, pointing)
-    return replace(result, solution=with_placements(result.solution, exposures, places))
+    return replace(
+        result,
+        solution=with_placements(result.solution, exposures, places),
+        remarks=(*result.remarks, *out_of_place(places, pointing)),
+    )
 
 
 def _aligned(

@@ -105,20 +105,52 @@ def combine(
     ]
 
 
+def averaged(
+    estimates: Sequence[Sequence[PixelOffsets]], probabilities: Sequence[float]
+) -> list[PixelOffsets]:
+    """Average estimates over what they were made with.
+
+    Parameters
+    ----------
+    estimates : sequence of sequences of PixelOffsets
+        Of all groups, as of `combine`, with each of K priors.
+    probabilities : sequence of float
+        Of the K priors, with a sum of one.
+
+    Returns
+    -------
+    list of PixelOffsets
+        By group: the mean, and the mean covariance with how far the estimates lie apart.
+    """
+    found = []
+    for of_group in zip(*estimates, strict=True):
+        offsets = np.array([each.offset for each in of_group])
+        mean = np.tensordot(probabilities, offsets, axes=1)
+        away = (offsets - mean).reshape(len(offsets), -1)
+        within = np.tensordot(probabilities, [each.covariance for each in of_group], axes=1)
+        found.append(PixelOffsets(mean, within + np.einsum("k,ki,kj->ij", probabilities, away, away)))
+    return found
+
+
 def log_evidence(measured: PixelOffsets, prior: NDArray[np.float64]) -> float:
-    """Return the log probability of what was measured, given how offsets were expected to scatter.
+    """Return the log probability of what was measured across the dispersion.
 
     Parameters
     ----------
     measured : PixelOffsets
         Of N exposures.
     prior : (2N, 2N) ndarray, pixels^2
-        As for `combine`.
+        As for `combine`: how offsets were expected to scatter.
+
+    Notes
+    -----
+    Pointings scatter alike on both axes, and across the dispersion spectra tell them some five times better:
+    along it, the errors of the offsets themselves would have to be known better than they are.
     """
     n = len(measured.offset)
-    contrast = np.kron(np.linalg.svd(np.ones((1, n)))[2][1:], np.eye(2))
-    total = contrast @ (prior + measured.covariance) @ contrast.T
-    seen = contrast @ measured.offset.ravel()
+    contrast = np.linalg.svd(np.ones((1, n)))[2][1:]
+    total = contrast @ (prior + measured.covariance)[1::2, 1::2] @ contrast.T
+    seen = contrast @ measured.offset[:, 1]
     return float(-0.5 * (seen @ np.linalg.solve(total, seen) + np.linalg.slogdet(total)[1]))
 
 

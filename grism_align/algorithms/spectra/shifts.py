@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Pixels by which spectra are followed.
+#: Pixels by which exposures may be off against each other; templates reach as far beyond the spectra.
 FARTHEST = 5.0
 #: Pixels on the detector, and from a source, by which stretches are counted.
 FAR_APART = 1000.0

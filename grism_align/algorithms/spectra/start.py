@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.spectra.shifts import FARTHEST
 from grism_align.algorithms.spectra.template import HALF_WIDTH
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.spectra.template import SpectrumCutout
 
-#: Pixels by which exposures may be off against each other; templates reach as far beyond the spectra.
-FARTHEST = 5.0
 _STEP = 0.5  # pixels between the heights at which profiles across the dispersion are compared
 _LAGS = int(2 * FARTHEST)
 _EXTRACTED = 1.5  # pixels to either side of the trace

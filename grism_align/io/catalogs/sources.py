@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.io.catalogs.pipeline_sources import from_pipeline, is_of_pipeline
+from grism_align.io.catalogs.tables import read_table
 from grism_align.io.catalogs.text_tables import decoded, read_ecsv
 from grism_align.io.files.bounded import MOST_CATALOG, read_whole
 from grism_align.io.files.builtin import to_builtin
@@ -63,7 +65,7 @@ def write_source_catalog(catalog: SourceCatalog, path: Path | str) -> None:
 
 
 def read_source_catalog(path: Path | str) -> SourceCatalog:
-    """Read a source catalog from ECSV.
+    """Read a source catalog from ECSV, or one of romancal from parquet.
 
     Parameters
     ----------
@@ -82,18 +84,29 @@ def read_source_catalog(path: Path | str) -> SourceCatalog:
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such source catalog", _REMEDY)
+    if path.suffix == ".parquet":
+        return _of_parquet(path)
     content = read_whole(path, MOST_CATALOG)
     try:
         table = read_ecsv(decoded(content))
     except Exception as error:
         problem = f"not an ECSV table ({_first_line(error)})"
         raise InputError(path, problem, _REMEDY) from error
+    if is_of_pipeline(table):
+        return from_pipeline(table, path)
     _check_columns(table, path)
     # of the WCS that a run gave the exposure: pixels are what was measured
     table.remove_columns([name for name in _OF_THE_WCS if name in table.colnames])
     catalog = SourceCatalog(table)
     _check_positions(catalog, path)
     return catalog
+
+
+def _of_parquet(path: Path) -> SourceCatalog:
+    table = read_table(path)
+    if not is_of_pipeline(table):
+        raise InputError(path, "no source catalog of an exposure", _REMEDY)
+    return from_pipeline(table, path)
 
 
 def _check_columns(table: Table, path: Path) -> None:

@@ -6,11 +6,12 @@ blocks that unpack to whatever size they state, and arrays of any shape whose st
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from grism_align.io.files.bounded import MB
 from grism_align.io.files.yaml_bounds import check_yaml
@@ -24,8 +25,12 @@ _HEADER = struct.Struct(">I4sQQQ16s")
 _STREAMED = 1
 _INDEX = b"#ASDF BLOCK INDEX"
 _PLAIN = bytes(4)
+# Those that asdf knows by itself or with what Roman's files need.
+_PACKINGS = (b"lz4\0", b"zlib", b"bzp2")
 _TREE_ENDS = re.compile(rb"\r?\n\.\.\.[ \t]*\r?\n")
 _MOST_TREE = 64 * MB
+_MOST_INDEX = MB
+_PIECE = 1 << 16
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,9}")
 
 
@@ -46,17 +51,64 @@ def check_asdf(content: bytes, sources: str = "") -> None:
     yaml.YAMLError
         If its tree is no YAML.
     """
-    if not content.startswith(_MAGIC):
+    check_asdf_file(io.BytesIO(content), sources)
+
+
+def check_asdf_file(stream: IO[bytes], sources: str = "", most_unpacked: int = 0) -> None:
+    """Refuse an ASDF file as `check_asdf`, without reading its arrays.
+
+    Parameters
+    ----------
+    stream : file-like
+        The file, open for reading.
+    sources : str, optional
+        As for `check_asdf`.
+    most_unpacked : int, optional
+        Bytes that compressed arrays may have in all when they are unpacked; none may be compressed if not
+        given.
+
+    Raises
+    ------
+    ValueError, yaml.YAMLError
+        As `check_asdf`.
+    """
+    tree = tree_text(stream)
+    check_yaml(tree, partial(_check_mapping, sources=sources))
+    _check_blocks(stream, len(tree), most_unpacked)
+
+
+def tree_text(stream: IO[bytes]) -> bytes:
+    """Return what an ASDF file has before its arrays.
+
+    Parameters
+    ----------
+    stream : file-like
+        The file, open for reading.
+
+    Raises
+    ------
+    ValueError
+        If it is no ASDF file, or its tree is too large.
+    """
+    stream.seek(0)
+    if stream.read(len(_MAGIC)) != _MAGIC:
         msg = "it doesn't begin as ASDF files do"
         raise ValueError(msg)
-    ends = _TREE_ENDS.search(content)
-    end = ends.end() if ends else max(content.find(_BLOCK), 0) or len(content)
+    found, size = b"", _PIECE
+    while len(found) <= _MOST_TREE:
+        stream.seek(len(found))
+        piece = stream.read(size)
+        found, size = found + piece, 2 * size
+        ends = _TREE_ENDS.search(found)
+        if ends and ends.end() <= _MOST_TREE:
+            return found[: ends.end()]
+        if not piece:
+            break
+    end = max(found.find(_BLOCK), 0) or len(found)
     if end > _MOST_TREE:
         msg = f"a tree of more than {_MOST_TREE // MB} MB"
         raise ValueError(msg)
-
-    check_yaml(content[:end], partial(_check_mapping, sources=sources))
-    _check_blocks(content, end)
+    return found[:end]
 
 
 def _check_mapping(entries: Entries, sources: str) -> None:
@@ -85,22 +137,56 @@ def _is_folded(shape: object, strides: object) -> bool:
     )
 
 
-def _check_blocks(content: bytes, place: int) -> None:
+def _check_blocks(stream: IO[bytes], place: int, most_unpacked: int) -> None:
     """Go from block to block, and refuse an index that leads to others."""
-    place, places = content.find(_BLOCK, place), []
-    while place >= 0 and content.startswith(_BLOCK, place):
+    size = stream.seek(0, io.SEEK_END)
+    place, places, left = _first_block(stream, place), [], most_unpacked
+    while place >= 0 and _at(stream, place, len(_BLOCK)) == _BLOCK:
         places.append(place)
-        [length] = struct.unpack_from(">H", content, place + 4)
-        flags, packing, room, used, unpacked, _ = _HEADER.unpack_from(content, place + 6)
+        [length] = struct.unpack(">H", _at(stream, place + 4, 2))
+        flags, packing, room, used, unpacked, _ = _HEADER.unpack(_at(stream, place + 6, _HEADER.size))
         place += 6 + length
-        if packing != _PLAIN:
-            msg = "an array that is compressed; save it without compression"
-            raise ValueError(msg)
-        if not flags & _STREAMED and (used > room or unpacked != used or place + used > len(content)):
+        is_packed = packing != _PLAIN
+        if is_packed:
+            left -= unpacked
+            _check_packing(packing if most_unpacked else b"", left)
+        is_long = used > room or place + used > size or (unpacked != used and not is_packed)
+        if (is_packed or not flags & _STREAMED) and is_long:
             msg = "an array that is longer than the file"
             raise ValueError(msg)
-        place += room if not flags & _STREAMED else len(content)
-    index = [int(one) for one in re.findall(rb"\d+", content[place:].partition(b"\n---")[2])]
-    if place >= 0 and content.startswith(_INDEX, place) and index != places:
+        place += room if not flags & _STREAMED else size
+    _check_index(stream, place, places)
+
+
+def _check_packing(packing: bytes, left: int) -> None:
+    if packing not in _PACKINGS:
+        msg = "an array that is compressed; save it without compression"
+        raise ValueError(msg)
+    if left < 0:
+        msg = "compressed arrays that are larger than those of an exposure; save it without compression"
+        raise ValueError(msg)
+
+
+def _check_index(stream: IO[bytes], place: int, places: list[int]) -> None:
+    if place < 0 or _at(stream, place, len(_INDEX)) != _INDEX:
+        return
+    text = _at(stream, place, _MOST_INDEX)
+    index = [int(one) for one in re.findall(rb"\d+", text.partition(b"\n---")[2])]
+    if index != places:
         msg = "its index leads to other arrays than there are"
         raise ValueError(msg)
+
+
+def _first_block(stream: IO[bytes], place: int) -> int:
+    """Return where the first block begins after a place; -1 for none."""
+    while piece := _at(stream, place, _PIECE):
+        found = piece.find(_BLOCK)
+        if found >= 0:
+            return place + found
+        place += max(len(piece) - len(_BLOCK) + 1, 1)
+    return -1
+
+
+def _at(stream: IO[bytes], place: int, n: int) -> bytes:
+    stream.seek(place)
+    return stream.read(n)

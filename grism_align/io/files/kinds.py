@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: What ASDF files are called.
+ASDF = "an ASDF file"
+
 _BY_START = {
     b"\xff\xd8\xff": "a picture (JPEG)",
     b"\x89PNG": "a picture (PNG)",
@@ -21,7 +24,7 @@ _BY_START = {
     b"\x1f\x9d": "a file packed with compress, to be unpacked",
     b"BZh": "a file packed with bzip2, to be unpacked",
     b"\xfd7zXZ": "a file packed with xz, to be unpacked",
-    b"#ASDF": "an ASDF file",
+    b"#ASDF": ASDF,
     b"\x89HDF": "an HDF5 file",
     b"<": "a page of a web site",
 }

@@ -1,4 +1,4 @@
-"""Which missions there are: HST and JWST, and those that installed packages bring along."""
+"""Which missions there are: HST, JWST and Roman, and those that installed packages bring along."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.fits import is_fits
-from grism_align.io.files.kinds import what_is
+from grism_align.io.files.kinds import ASDF, what_is
 from grism_align.io.files.sources import path_of
 from grism_align.values.errors import InputError
 
@@ -24,7 +24,7 @@ GROUP = "grism_align.missions"
 # known also where the package is not installed
 _OURS = tuple(
     EntryPoint(name.lower(), f"grism_align.io.missions.{name.lower()}:{name}", GROUP)
-    for name in ("HST", "JWST")
+    for name in ("HST", "JWST", "ROMAN")
 )
 
 _FITS = (".fits", ".fits.gz", ".fits.fz")
@@ -73,6 +73,8 @@ def mission_of(source: Source) -> Mission:
             return mission
     reads = "; or ".join(mission.facts.reads for mission in missions().values())
     what = what_is(path_of(source)) if isinstance(source, os.PathLike) else ""
+    if isinstance(source, os.PathLike) and source.name.endswith(".asdf") and what != ASDF:
+        raise InputError(source, f"{what or 'no ASDF file'}, in spite of its name", "Fetch the file again")
     if isinstance(source, os.PathLike) and source.name.endswith(_FITS) and not is_fits(path_of(source)):
         raise InputError(source, f"{what or 'no FITS file'}, in spite of its name", "Fetch the file again")
     problem = f"no exposure of a mission that is read ({', '.join(missions())})"

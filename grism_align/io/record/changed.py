@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.fits import is_fits
+from grism_align.io.files.kinds import ASDF, what_is
 from grism_align.io.files.sources import is_file
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def changed_exposures(record: Record, folder: Path) -> tuple[str, ...]:
         written = Path(exposure.output.path)
         path = next((one for one in (folder / written.name, written) if is_file(one)), None)
         # a record may name any file of the disk: what is no exposure isn't read to its end
-        if path is not None and not (is_fits(path) and sha256_of(path) == exposure.output.sha256):
+        if path is not None and not (_may_be_one(path) and sha256_of(path) == exposure.output.sha256):
             changed.append(key)
     return tuple(changed)
+
+
+def _may_be_one(path: Path) -> bool:
+    """Tell whether a file begins as exposures do, FITS or ASDF."""
+    return is_fits(path) or what_is(path) == ASDF

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.formatting import listed
+from grism_align.io.report.formatting import listed, utc
 from grism_align.values.solution import FitStatus, agreement
 
 if TYPE_CHECKING:
@@ -257,6 +257,19 @@ class Contents:
         return tuple(sorted(found, key=lambda entry: (entry.mid, entry.key)))
 
     @property
+    def about(self) -> str:
+        """What was observed, and when."""
+        records = self.record.exposures.values()
+        parts = [listed(list(dict.fromkeys(one.instrument for one in records)))]
+        for noun, name in (("program", "program"), ("target", "target")):
+            found = [text for one in records if (text := getattr(one, name))]
+            different = list(dict.fromkeys(found))
+            parts += [f"{noun}{'s' * (len(different) > 1)} {listed(different)}"] if different else []
+        days = [utc(one.start)[:10] for one in records]
+        parts += [min(days) if min(days) == max(days) else f"{min(days)} to {max(days)}"] if days else []
+        return " · ".join(parts)
+
+    @property
     def out_of_date(self) -> str:
         """What to know of a page whose exposures have changed; empty where none has."""
         of = (
@@ -330,6 +343,17 @@ class Contents:
                 own = {"visit": entry.record.visit, "exposure": entry.key}.get(str(solve), "")
                 groups.setdefault((entry.frame, own), []).append(entry)
         return [Tie.of(frame, entries) for (frame, _), entries in sorted(groups.items())]
+
+    @property
+    def tied_to(self) -> str:
+        """What exposures are tied to, as one speaks of it."""
+        return f"the {'catalogs' if ', ' in self.catalogs else 'catalog'} {self.catalogs}"
+
+    @property
+    def catalogs(self) -> str:
+        """Names of what exposures are tied to."""
+        fits = (entry.record.absolute for entry in self.direct)
+        return listed(sorted({fit.reference for fit in fits if fit}))
 
     @cached_property
     def matched(self) -> list[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ UNKNOWN = "\N{EN DASH}"
 
 _LONGEST_LIST = 6
 _ARCSEC = 1e3
+
+_MJD_ZERO = datetime(1858, 11, 17)
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -35,6 +38,13 @@ def fixed(value: float, digits: int = 1, *, sign: bool = False) -> str:
         return UNKNOWN
     rounded = round(value, digits) + 0.0
     return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def utc(mjd: float) -> str:
+    """Return an instant, MJD in UTC, as a date with hours and minutes; a dash where nobody knows it."""
+    if not math.isfinite(mjd):
+        return UNKNOWN
+    return f"{_MJD_ZERO + timedelta(minutes=round(1440 * mjd)):%Y-%m-%d %H:%M}"
 
 
 def length(mas: float) -> str:

@@ -17,6 +17,7 @@ from grism_align.values.failure import (
     advice_on,
     text_of,
 )
+from grism_align.values.record import CHOICE
 from grism_align.values.solution import LARGE_ERROR, NOTABLE_ERROR, FitStatus
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ _LARGE_TRACE, _TRACE_ERRORS = 0.1, 3.0
 _SAID_ONCE = frozenset({FailureCode.NO_CATALOG, FailureCode.NOT_TIED, FailureCode.SEPARATE_FRAME})
 
 # Where the corrections of these commands come from is for information.
-_ORIGINS = {"apply": "No new alignment:", "shift": "No alignment:"}
-_OF_ORIGIN = "The file is named in full, with its checksum, in the record"
+_ORIGINS = {"apply": "No new alignment:", "shift": "No alignment:", CHOICE: "No alignment:"}
+_OF_ORIGIN = {CHOICE: "Align them, and they start from it"}
+_OF_FILE = "The file is named in full, with its checksum, in the record"
 # Steps whose note is no warning: what was made, and that there was nothing to do.
 _EXPECTED = {
     ("visit_mosaic", "done"),
@@ -294,7 +296,7 @@ def _steps(contents: Contents) -> Iterator[QualityWarning]:
             )
             yield QualityWarning(text, remedy, is_problem=False)
         elif step in _ORIGINS:
-            yield QualityWarning(f"{_ORIGINS[step]} {note}", _OF_ORIGIN, is_problem=False)
+            yield QualityWarning(f"{_ORIGINS[step]} {note}", _OF_ORIGIN.get(step, _OF_FILE), is_problem=False)
         elif note and not activity.remarks and (step, outcome) not in _EXPECTED and not contents.is_lone:
             verb = "was skipped" if outcome == "skipped" else "says"
             yield QualityWarning(f"{step} {verb}: {note}", "Read whether it matters to you", is_problem=False)

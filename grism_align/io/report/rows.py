@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.formatting import fixed, probability
+from grism_align.io.report.formatting import fixed, probability, utc
 from grism_align.values.failure import text_of
 from grism_align.values.solution import LARGE_ERROR
 
 if TYPE_CHECKING:
     from grism_align.io.report.contents import Contents, Entry
+    from grism_align.values.solution import Governed
 
 
 #: Heading, what it means, and its kind: ``number``, ``screen`` for what is not on paper.
@@ -20,9 +21,9 @@ COLUMNS = (
     ("exposure", "root name", ""),
     ("status", "how it came out", ""),
     ("filter", "filter or grism", ""),
-    ("E [mas]", "total shift to the east", "number"),
-    ("N [mas]", "total shift to the north", "number"),
-    ("roll [°]", "growth of position angles", "number"),
+    ("E [mas]", "total shift; positive to the east", "number"),
+    ("N [mas]", "total shift; positive to the north", "number"),
+    ("roll [°]", "growth of position angles; positive from north through east", "number"),
     ("error [mas]", "claimed error of the correction, of one axis", "number"),
     ("[px]", "the same in pixels", "number"),
     ("matched", "sources matched with other exposures", "number"),
@@ -30,7 +31,7 @@ COLUMNS = (
     ("false match", "probability that lists without a common source match as well", "number screen"),
     ("governed by", "the direct exposures whose correction a grism exposure has", ""),
     ("what to know", "reason, or how the governing exposure was chosen", ""),
-    ("start [MJD]", "start of the exposure, UTC", "number screen"),
+    ("start (UTC)", "start of the exposure", "screen"),
 )
 
 
@@ -49,8 +50,8 @@ class Cell:
     sort : str
         What it is sorted by.
     kind : str
-        ``number``, ``text`` for what may be broken into lines, ``text long``, ``names``, or empty; with
-        ``screen`` for what is not on paper.
+        ``number``, ``date``, ``text`` for what may be broken into lines, ``text long``,
+        ``names``, or empty; with ``screen`` for what is not on paper.
     """
 
     text: str
@@ -112,7 +113,7 @@ def _row(entry: Entry, *, is_first: bool) -> Row:
         Cell(probability(chance), _sort(chance), "number screen"),
         Cell(governors, governors.lower(), "names"),
         Cell(remark, remark.lower(), "text long" if len(remark) > _LONG else "text"),
-        Cell(fixed(start, 4), _sort(start), "number screen"),
+        Cell(utc(start), _sort(start), "date screen"),
     )
     status = entry.status.value if entry.status else "not fitted"
     is_uncertain = not entry.is_direct and entry.error_px > LARGE_ERROR
@@ -133,8 +134,32 @@ def _governors(entry: Entry) -> str:
 
 def _remark(entry: Entry) -> str:
     given_by = entry.total.given_by if entry.total else ""
-    parts = [text_of(entry.remarks), str(entry.governed or ""), given_by]
+    parts = [text_of(entry.remarks), _how(entry.governed) if entry.governed else "", given_by]
     return "; ".join(part for part in parts if part)
+
+
+#: What the rules by which direct exposures govern mean.
+RULES = {
+    "association": "named by the association",
+    "simultaneous": "taken at the same instant",
+    "interpolated": "between the direct exposures around it",
+    "paired": "the direct exposure at its dither position",
+    "previous": "the direct exposure before it",
+    "next": "the direct exposure after it",
+    "nearest": "the nearest direct exposure in time",
+    "visit": "all direct exposures of its visit",
+}
+
+
+def _how(governed: Governed) -> str:
+    """Tell how a grism exposure came by its correction: which direct exposures, and when they were taken."""
+    times = [_when(time) for time in governed.idle_times]
+    told = f"{RULES.get(governed.rule, governed.rule)} ({', '.join(times)})" if times else governed.rule
+    return ", ".join([told, *(f"from its WCS {name}" for name in governed.shared_wcs)])
+
+
+def _when(idle: float) -> str:
+    return f"{abs(idle):.0f} s {'earlier' if idle < 0 else 'later'}" if round(idle) else "at once"
 
 
 def _text(text: str) -> Cell:

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.report.formatting import UNKNOWN, count, fixed
-from grism_align.io.report.plots.figures import EAST, FAINT, NORTH
-from grism_align.io.report.plots.residual_plots import Panel
-from grism_align.io.report.plots.spectrum_plots import spectrum_panels
+from grism_align.io.report.plots.figures import EAST, FAINT, NORTH, Plot, new_axes, new_figure, style
+from grism_align.io.report.plots.spectrum_plots import spectrum_plots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from markupsafe import Markup
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from grism_align.io.report.contents import Contents, Entry
-    from grism_align.io.report.plots.figures import Plotter
     from grism_align.values.trace import SpectralCheck, TraceCheck
 
 
@@ -45,17 +43,17 @@ class Spectra:
 
     Parameters
     ----------
-    panels : tuple of Panel
+    panels : tuple of Plot
         What they say on both axes before and after they were used, and the traces before and after all
         corrections; empty where nothing could be measured.
-    pieces : tuple of Panel
+    pieces : tuple of Plot
         Pieces of some spectra in all exposures, before and after.
     rows : tuple of tuple of str
         As `COLUMNS`.
     """
 
-    panels: tuple[Panel, ...]
-    pieces: tuple[Panel, ...]
+    panels: tuple[Plot, ...]
+    pieces: tuple[Plot, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
@@ -74,14 +72,14 @@ class _Series:
 _BEFORE, _AFTER = ("before", NORTH, "none"), ("after", EAST, EAST)
 
 
-def spectra_of(contents: Contents, plotter: Plotter) -> Spectra | None:
+def spectra_of(contents: Contents) -> Spectra | None:
     """Return what spectra say of the grism exposures; None where they were not asked."""
     asked = [e for e in contents.grisms if e.record.traces is not None or e.record.spectra is not None]
     if not asked:
         return None
-    panels = (_offsets_panel(asked, plotter), _traces_panel(asked, plotter))
+    panels = (_offsets_panel(asked), _traces_panel(asked))
     measured = {e.key: e.record.spectra for e in asked if e.record.spectra and e.record.spectra.is_measured}
-    pieces = spectrum_panels(measured, plotter)
+    pieces = spectrum_plots(measured)
     return Spectra(tuple(one for one in panels if one), tuple(pieces), tuple(map(_row, asked)))
 
 
@@ -105,7 +103,7 @@ def _with_error(value: float, error: float) -> str:
     return f"{fixed(value, 3, sign=True)} ± {fixed(error, 3)}" if known else UNKNOWN
 
 
-def _offsets_panel(asked: Sequence[Entry], plotter: Plotter) -> Panel | None:
+def _offsets_panel(asked: Sequence[Entry]) -> Plot | None:
     found: dict[str, SpectralCheck] = {
         e.key: check for e in asked if (check := e.record.spectra) is not None and check.is_measured
     }
@@ -125,10 +123,10 @@ def _offsets_panel(asked: Sequence[Entry], plotter: Plotter) -> Panel | None:
         "Where spectra lie from where they are predicted, with the error of the measurement: open by the "
         "direct exposures' correction, filled by the final one. Their common zero is not known."
     )
-    return Panel("Spectra against each other", caption, _plot(list(found), rows, text, plotter))
+    return Plot("spectra", "Spectra against each other", caption, _plot(list(found), rows), text)
 
 
-def _traces_panel(asked: Sequence[Entry], plotter: Plotter) -> Panel | None:
+def _traces_panel(asked: Sequence[Entry]) -> Plot | None:
     found: dict[str, TraceCheck] = {
         e.key: check for e in asked if (check := e.record.traces) is not None and check.is_measured
     }
@@ -143,19 +141,17 @@ def _traces_panel(asked: Sequence[Entry], plotter: Plotter) -> Panel | None:
         "by the corrected one. Each has a scale of its own."
     )
     rows = [("before [px]", [_Series(before, *_BEFORE)]), ("after [px]", [_Series(after, *_AFTER)])]
-    return Panel("Traces before and after all corrections", caption, _plot(list(found), rows, text, plotter))
+    return Plot("traces", "Traces before and after all corrections", caption, _plot(list(found), rows), text)
 
 
-def _plot(
-    names: Sequence[str], rows: Sequence[tuple[str, Sequence[_Series]]], text: str, plotter: Plotter
-) -> Markup:
+def _plot(names: Sequence[str], rows: Sequence[tuple[str, Sequence[_Series]]]) -> Figure:
     """Draw a row of axes above the other, all exposures in each."""
     height = 118
-    with plotter.style():
-        figure = plotter.figure(520, 78 + height * len(rows))
+    with style():
+        figure = new_figure(520, 78 + height * len(rows))
         for number, (label, series) in enumerate(rows):
             bottom = 76 + height * (len(rows) - 1 - number)
-            axes = plotter.axes(figure, (60, bottom, 454, height - 14))
+            axes = new_axes(figure, (60, bottom, 454, height - 14))
             _draw(axes, series)
             axes.set_ylabel(label)
             if number == 0 and len(series) > 1:
@@ -163,7 +159,7 @@ def _plot(
             if number < len(rows) - 1:
                 axes.set_xticks(range(len(names)), labels=[])
         _name_exposures(axes, names)
-        return plotter.svg(figure, text)
+    return figure
 
 
 def _draw(axes: Any, series: Sequence[_Series]) -> None:

@@ -18,6 +18,7 @@ from grism_align.io.report.formatting import (
     value_range,
 )
 from grism_align.values.fitted import fitted_in_words
+from grism_align.values.record import CHOICE
 from grism_align.values.solution import FitStatus
 
 if TYPE_CHECKING:
@@ -178,7 +179,10 @@ def _direct_sentences(contents: Contents) -> list[str]:
         return [f"There are {of} of {count(len(contents.visits), 'visit')}."]
     if contents.is_given:
         moved = sum(entry.transform is not None for entry in contents.entries)
-        return [f"{moved} of {count(len(contents.entries), 'exposure')} have a correction from your table."]
+        whence = "from your table"
+        if chosen := contents.record.activity(CHOICE):
+            whence = f"that puts them onto the WCS {chosen.settings['solution']} of their headers"
+        return [f"{moved} of {count(len(contents.entries), 'exposure')} have a correction {whence}."]
     if len(contents.direct) == 1:
         return _tie_sentences(contents)
     fits = {entry.key: entry.record.relative for entry in contents.direct if entry.record.relative}
@@ -234,7 +238,9 @@ def _tied(tie: Tie, number: int) -> str:
     if number:
         who = f"Frame {number} ({count(tie.n_exposures, 'exposure')}) is"
     rms = f"rms {fixed(tie.rms)} mas an axis{_weighed(tie.star_error, tie.best_error, tie.reduced_chi2)}"
-    return f"{who} tied to {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
+    return (
+        f"{who} tied to the catalog {tie.reference} by {tie.n_used} of {tie.n_matched} matched stars, {rms}."
+    )
 
 
 def _grism_sentence(contents: Contents) -> str:
@@ -301,7 +307,7 @@ def _exposures(contents: Contents) -> Figure:
 
 def _tie(contents: Contents) -> Figure:
     if not contents.ties:
-        notes = {"by your table": contents.is_given, "as the file came": contents.is_lone}
+        notes = {"as you said": contents.is_given, "as the file came": contents.is_lone}
         note = next((text for text, holds in notes.items() if holds), "relative alignment only")
         return Figure("Tie to the sky", "none", note if contents.is_begun else "")
     stars = value_range([float(tie.n_used) for tie in contents.ties], 0)

@@ -22,8 +22,9 @@ from grism_align.io.report.plots.residual_plots import (
     relative_panels,
     relative_summary,
 )
-from grism_align.io.report.plots.sky_plots import sky_panel
-from grism_align.io.report.plots.time_plots import time_panels
+from grism_align.io.report.plots.sky_plots import sky_plot
+from grism_align.io.report.plots.time_plots import time_plots
+from grism_align.io.report.plots.trend_plots import trend_plots
 from grism_align.io.report.quality_warnings import quality_warnings
 from grism_align.io.report.rows import COLUMNS, exposure_rows
 from grism_align.io.report.settings_rows import changed_settings
@@ -93,7 +94,7 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
     changed : tuple of str, optional
         Exposures whose products have changed since.
     """
-    contents, plotter = Contents(record, changed), Plotter()
+    contents = Contents(record, changed)
     warnings = quality_warnings(contents)
     return _template().render(
         record=record,
@@ -103,14 +104,17 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         warnings=warnings,
         columns=COLUMNS,
         rows=exposure_rows(contents),
+        svg=Plotter().svg,
         blink=blink_of(contents),
-        scatter=relative_summary(contents, plotter),
-        relative=relative_panels(contents, plotter),
-        absolute=absolute_panels(contents, plotter),
+        scatter=relative_summary(contents),
+        relative_trends=trend_plots(contents, "relative"),
+        relative=relative_panels(contents),
+        absolute_trends=trend_plots(contents, "absolute"),
+        absolute=absolute_panels(contents),
         most_panels=MOST_PANELS,
-        sky=sky_panel(contents, plotter),
-        times=time_panels(contents, plotter),
-        spectra=spectra_of(contents, plotter),
+        sky=sky_plot(contents),
+        times=time_plots(contents),
+        spectra=spectra_of(contents),
         spectra_columns=SPECTRA_COLUMNS,
         cuts=step_cuts(contents),
         settings=changed_settings(contents),

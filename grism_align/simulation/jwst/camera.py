@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from grism_align.simulation.camera import ExposureFile, UsualProgram
     from grism_align.simulation.detector import Readout
     from grism_align.simulation.elements import Element
-    from grism_align.simulation.jwst.apertures import Aperture
+    from grism_align.simulation.gwcs.apertures import Aperture
     from grism_align.simulation.plan import Simulation
     from grism_align.simulation.schedule import PlannedExposure
 

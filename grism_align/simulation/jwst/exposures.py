@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.simulation.camera import ExposureFile
-from grism_align.simulation.jwst.sky import DetectorSky, attitude_at
+from grism_align.simulation.gwcs.sky import DetectorSky, attitude_at
 from grism_align.simulation.jwst.transforms import disperser
 from grism_align.simulation.psf import JWST, Band
 from grism_align.values.errors import SettingsError

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.names import LONGEST_NAME, is_text, is_too_long
-from grism_align.io.files.sources import PACKED, path_of
+from grism_align.io.files.sources import PACKED, is_file, path_of
 from grism_align.io.files.sources import file_of as file_of_source
-from grism_align.io.missions import facts_of
+from grism_align.io.missions import all_facts, facts_of
 from grism_align.values.errors import InputError, OutputError
 from grism_align.workflows.results.earlier_records import check_record
 
@@ -51,12 +51,14 @@ def check_destination(
     _check_lengths(exposures, destination)
     _check_characters(exposures, destination)
     if destination.headerlets != "none":
-        _check_headerlets(exposures)
+        _check_headerlets(exposures, destination.headerlets)
     keep_catalogs(exposures, destination, [*catalogs, *catalogs_read(exposures)])
     check_record(exposures, destination)
     if destination.in_place:
         _check_earlier_record(exposures)
         _check_plain(exposures)
+        if destination.headerlets != "file":
+            refuse_stale_wcs_files(path_of(exposure.source) for exposure in exposures.exposures)
         tell_of_links(path_of(exposure.source) for exposure in exposures.exposures)
         return
     folder = destination.folder.resolve()
@@ -91,11 +93,43 @@ def _check_characters(exposures: ExposureSet, destination: Destination) -> None:
             raise OutputError(ascii(path.name), problem, "Rename the file or the folder")
 
 
-def _check_headerlets(exposures: ExposureSet) -> None:
+def _check_headerlets(exposures: ExposureSet, how: str) -> None:
     for exposure in exposures.exposures:
-        if not facts_of(exposure).has_headerlets:
-            problem = f"{exposure.telescope.mission.upper()} has no headerlets"
+        facts, name = facts_of(exposure), exposure.telescope.mission.upper()
+        if not facts.headerlet_ending:
+            problem = f"{name} has no headerlets"
             raise InputError(exposure.source, problem, "Leave out headerlets: undo takes a correction out")
+        if how == "attach" and not facts.attaches_headerlets:
+            problem = f"exposures of {name} have no extensions to attach a WCS in"
+            raise InputError(exposure.source, problem, "Set headerlets to file, or to none")
+
+
+def refuse_stale_wcs_files(paths: Iterable[Path]) -> None:
+    """Refuse to replace exposures beside which files would be left that have their earlier WCS.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The exposures.
+
+    Raises
+    ------
+    OutputError
+        Naming the first.
+    """
+    ending = {
+        one: facts.headerlet_ending
+        for facts in all_facts()
+        if facts.headerlet_follows
+        for one in facts.endings
+    }
+    for path in paths:
+        own = next((one for one in ending if path.name.endswith(one)), None)
+        beside = None if own is None else path.with_name(path.name.removesuffix(own) + ending[own])
+        if beside is not None and is_file(beside):
+            problem = f"it has the WCS of {path.name}, which would be another"
+            remedy = "Set headerlets to file, which makes it anew, or move it away, or give an output_dir"
+            raise OutputError(beside, problem, remedy)
 
 
 def keep_catalogs(exposures: ExposureSet, destination: Destination, catalogs: Iterable[Path]) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.hidden import hidden_folder
+from grism_align.io.files.names import made_safe
 from grism_align.io.files.sources import PACKED, path_of
 from grism_align.io.files.staging import output_errors
+from grism_align.io.missions import facts_of
+from grism_align.io.report.plots.every import plot_names
 from grism_align.values.errors import GrismAlignError, OutputError
 from grism_align.values.mission import HeaderletWanted
 from grism_align.values.tables import TABLES
@@ -38,6 +41,8 @@ class Destination:
         Whether to make the report, and a DS9 region file for each direct exposure.
     with_csv : bool
         Whether tables are written as CSV, too.
+    figures : str
+        ``png`` or ``pdf`` to write plots as files, else ``none``.
     """
 
     folder: Path
@@ -46,6 +51,7 @@ class Destination:
     with_report: bool = False
     with_regions: bool = False
     with_csv: bool = False
+    figures: str = "none"
 
     def exposure(self, exposure: Exposure) -> Path:
         """Return the file of an exposure.
@@ -193,6 +199,22 @@ class Destination:
         """
         return (table, table.with_suffix(".csv")) if self.with_csv else (table,)
 
+    def figure(self, product: str, name: str) -> Path:
+        """Return the file of a plot.
+
+        Parameters
+        ----------
+        product : str
+            Name of the association's product.
+        name : str
+            That of the plot.
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{product}_{made_safe(name)}.{self.figures}"
+
     def catalog(self, exposure: Exposure) -> Path:
         """Return the source catalog of an exposure.
 
@@ -223,7 +245,7 @@ class Destination:
         return HeaderletWanted(file, attach=self.headerlets == "attach")
 
     def _headerlet_file(self, exposure: Exposure) -> Path:
-        return self.folder / f"{exposure.key}_hlet.fits"
+        return self.folder / f"{exposure.key}{facts_of(exposure).headerlet_ending}"
 
     def products(self, exposures: ExposureSet) -> tuple[Path, ...]:
         """Return the files beside the exposures, mosaics and logs apart, that a whole run writes.
@@ -247,6 +269,8 @@ class Destination:
             paths += [self._headerlet_file(each) for each in exposures.exposures]
         if self.with_regions:
             paths += [self.folder / f"{each.key}.reg" for each in exposures.direct]
+        if self.figures != "none":
+            paths += [self.figure(product, name) for name in plot_names(exposures.exposures)]
         of_pipelines = pipeline_associations(exposures, {each.key: "" for each in exposures.exposures})
         return (*paths, *(self.folder / name for name in of_pipelines))
 

@@ -10,7 +10,7 @@ from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.sources import file_of
 from grism_align.io.missions import file_sum, flag_cosmic_rays, solution_name, write_exposure
 from grism_align.values.mission import HeaderletWanted, WcsLabel
-from grism_align.values.record import FilePair, FileRecord
+from grism_align.values.record import CHOICE, FilePair, FileRecord
 from grism_align.workflows.results.detections import with_sky
 
 if TYPE_CHECKING:
@@ -161,8 +161,11 @@ def labels_of(exposures: ExposureSet) -> Callable[[Exposure, ExposureFit], WcsLa
     taken = {name for exposure in exposures.exposures for name in exposure.taken_names}
     is_tied = any(fit.is_aligned for fit in absolute.fits.values())
     by_exposure = _is_by_exposure(exposures)
+    chosen = [one.settings["solution"] for one in exposures.activities if one.step == CHOICE]
 
     def label(exposure: Exposure, fit: ExposureFit) -> WcsLabel:
+        if chosen:
+            return WcsLabel("NONE", chosen[-1], 0, fit.rms_axes, "none")
         has_catalog = is_tied and fit.reference == absolute.reference
         catalog = absolute.reference if has_catalog else "NONE"
         name = solution_name(exposure, catalog, taken, by_exposure=has_catalog and by_exposure)

@@ -87,6 +87,25 @@ def page_of(record: Record, name: str, changed: tuple[str, ...] = ()) -> str:
     return _results_first(name, make, _UNMADE)
 
 
+def figures_of(record: Record, form: str) -> dict[str, bytes]:
+    """Draw the plots of a run, bytes by name.
+
+    Parameters
+    ----------
+    record : Record
+        What was done.
+    form : str
+        ``png`` or ``pdf``.
+    """
+
+    def make() -> dict[str, bytes]:
+        from grism_align.io.report.plots.every import plots_of
+
+        return {name: plot.drawn(form) for name, plot in plots_of(record).items()}
+
+    return _results_first("Figures", make, {})
+
+
 def tables_of(record: Record) -> dict[str, Table]:
     """Make the tables of the results, by name.
 

@@ -15,7 +15,13 @@ from grism_align.io.catalogs.reference import write_reference_catalog
 from grism_align.io.files.tables import write_table
 from grism_align.io.missions import file_source
 from grism_align.workflows.associate import build_association
-from grism_align.workflows.results.optional_products import page_of, pictures_of, regions_of, tables_of
+from grism_align.workflows.results.optional_products import (
+    figures_of,
+    page_of,
+    pictures_of,
+    regions_of,
+    tables_of,
+)
 from grism_align.workflows.results.pipeline_associations import pipeline_associations
 from grism_align.workflows.results.record import aligned_sources, make_record, reference_record
 
@@ -193,6 +199,15 @@ def _write_report(results: Results, out: Staging) -> None:
         out.path(target).write_text(page_of(results.record, target.name), encoding="utf-8")
 
 
+def _write_figures(results: Results, out: Staging) -> None:
+    """Write the plots as files."""
+    destination, record = results.findings.destination, results.record
+    if destination.figures != "none":
+        logger.info("Drawing the figures")
+        for name, drawn in figures_of(record, destination.figures).items():
+            out.path(destination.figure(record.product, name)).write_bytes(drawn)
+
+
 def _write_regions(results: Results, out: Staging) -> None:
     if results.findings.destination.with_regions:
         for name, text in regions_of(results.record).items():
@@ -249,6 +264,7 @@ PRODUCTS: tuple[Callable[[Results, Staging], None], ...] = (
     _write_reference,
     _write_tables,
     _write_report,
+    _write_figures,
     _write_regions,
     _write_pipeline_associations,
     _write_association,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.propagation.drift import FACTORS, with_learnt, with_sizes
+from grism_align.algorithms.propagation.drift import FACTORS, posterior, with_sizes
 from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
 from grism_align.algorithms.spectra.combine import (
     Levels,
     PixelOffsets,
+    averaged,
     combine,
     in_pixels,
     log_evidence,
@@ -56,6 +57,8 @@ _UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
+# Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
+_LEAST_LIKELY = 1e-3
 _SEED = 20_261_129  # of the noise that tells which part of the information isn't real
 
 
@@ -76,7 +79,6 @@ class _Group:
     zeroth: tuple[float, float] | None
     gradient: FieldGradient
     stretch: ExpectedStretch
-    found: GrismOffsets
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -121,23 +123,25 @@ def correct_by_spectra(
     InputError
         If the pixels of an exposure can't be read.
     """
-    groups = [group for found in grisms for group in _groups(survey, found)]
-    named = {", ".join(group.keys): group for group in groups}
-    measured = executor.map(_measured, named, "Measuring the spectra of")
-    everything = survey.exposures
-    variances = own_variances(everything.direct, everything.relative)
-    told = [
-        _told(survey, group, one, variances, settings)
-        for group, one in zip(groups, measured, strict=True)
-        if one is not None
-    ]
-    settings = _learnt(told, settings)
-    fits, checks = dict(survey.solution.fits), {}
-    for found in grisms:
-        of_one = [one for one in told if one.group.found is found]
-        for one, combined in zip(of_one, _combined(survey, of_one, variances, settings), strict=True):
-            for key, (fit, check) in _corrected(survey, one, combined).items():
-                fits[key], checks[key] = fit, replace(check, group=told.index(one))
+    by_grism = [list(_groups(survey, found)) for found in grisms]
+    named = {", ".join(group.keys): group for groups in by_grism for group in groups}
+    measured = iter(executor.map(_measured, named, "Measuring the spectra of"))
+    variances = own_variances(survey.exposures.direct, survey.exposures.relative)
+    radius = settings.propagation.pairing_radius
+    told = []
+    for found, groups in zip(grisms, by_grism, strict=True):
+        alike = [_told(survey, group, one) for group in groups if (one := next(measured)) is not None]
+        if alike:
+            members = [job.exposure for one in alike for job in one.group.jobs]
+            left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
+            told.append(_Grism(found, alike, left_open))
+    sizes = _sizes(told, settings)
+    fits, checks, number = dict(survey.solution.fits), {}, 0
+    for grism in told:
+        for group_told, combined in zip(grism.told, grism.combined(sizes), strict=True):
+            for key, (fit, check) in _corrected(survey, group_told, combined).items():
+                fits[key], checks[key] = fit, replace(check, group=number)
+            number += 1
     return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
 
 
@@ -148,10 +152,11 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
     members = [survey.exposures[key] for key in found.keys if _is_near(survey, survey.exposures[key])]
     members.sort(key=lambda each: each.start)
     alike: list[list[Exposure]] = []
+    angles: list[float] = []
     for exposure in members:
         frame, angle = survey.solution[exposure.key].frame, _angle(survey, exposure)
-        for group in alike:
-            turn = (_angle(survey, group[0]) - angle + 180.0) % 360.0 - 180.0
+        for group, angle_of_group in zip(alike, angles, strict=True):
+            turn = (angle_of_group - angle + 180.0) % 360.0 - 180.0
             if (
                 abs(turn) < _ONE_ROLL
                 and survey.solution[group[0].key].frame == frame
@@ -161,6 +166,7 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
                 break
         else:
             alike.append([exposure])
+            angles.append(angle)
     for group in alike:
         if len(group) > 1:
             jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
@@ -168,7 +174,7 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
             zeroth, stretch = (coarse.zeroth, coarse.stretch) if coarse else (None, None)
             gradient = _gradient(found, group[0].chips[0])
             n_spectra = survey.settings.spectra_sources
-            yield _Group(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch), found)
+            yield _Group(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
 
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
@@ -205,7 +211,7 @@ def _measured(group: _Group) -> _Measured | None:
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """What spectra tell of a group, and in how far direct exposures leave it open.
+    """What spectra tell of a group.
 
     Parameters
     ----------
@@ -219,8 +225,6 @@ class _Told:
         Exposures that show the spectra.
     axes : (N, 2, 2) ndarray, arcsec
         One pixel along and one across the dispersion on the sky.
-    left_open : OpenErrors
-        What direct exposures leave open.
     """
 
     group: _Group
@@ -228,20 +232,9 @@ class _Told:
     told: PixelOffsets
     is_usable: NDArray[np.bool_]
     axes: NDArray[np.float64]
-    left_open: OpenErrors
-
-    def prior(self, settings: GrismSettings) -> NDArray[np.float64]:
-        """Return the covariance of the offsets before any spectrum is seen, (2N, 2N) pixels^2."""
-        return in_pixels(self.left_open.covariance(settings), self.axes)
 
 
-def _told(
-    survey: Survey,
-    group: _Group,
-    measured: _Measured,
-    variances: Mapping[str, float],
-    settings: GrismSettings,
-) -> _Told:
+def _told(survey: Survey, group: _Group, measured: _Measured) -> _Told:
     expected, spread = group.gradient.of(measured.places)
     strength = measured.offsets.strength
     is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
@@ -249,9 +242,46 @@ def _told(
     told = PixelOffsets(measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown)
     members = [job.exposure for job in group.jobs]
     axes = np.array([pixel_axes(each, _transform(survey.solution[each.key])) for each in members])
-    radius = settings.propagation.pairing_radius
-    left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
-    return _Told(group, measured, told, is_usable, axes, left_open)
+    return _Told(group, measured, told, is_usable, axes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Grism:
+    """What spectra of a grism tell, group by group, and in how far direct exposures leave it open.
+
+    Parameters
+    ----------
+    traces : GrismOffsets
+        Where its traces lie.
+    told : sequence of _Told
+        What the spectra of each group tell.
+    left_open : OpenErrors
+        What direct exposures leave open of the exposures of all groups.
+    """
+
+    traces: GrismOffsets
+    told: Sequence[_Told]
+    left_open: OpenErrors
+
+    def prior(self, settings: GrismSettings) -> NDArray[np.float64]:
+        """Return the covariance of the offsets before any spectrum is seen, (2N, 2N) pixels^2."""
+        axes = np.concatenate([one.axes for one in self.told])
+        return in_pixels(self.left_open.covariance(settings), axes)
+
+    def log_evidence(self, settings: GrismSettings) -> float:
+        """Return the log probability of what spectra tell."""
+        prior, total, first = self.prior(settings), 0.0, 0
+        for one in self.told:
+            own = slice(first, first + 2 * len(one.axes))
+            total += log_evidence(one.told, prior[own, own])
+            first = own.stop
+        return total
+
+    def combined(self, sizes: Sequence[tuple[float, GrismSettings]]) -> list[PixelOffsets]:
+        """Return the offsets of the exposures by group, averaged over sizes of drift and dither errors."""
+        measured, levels = [one.told for one in self.told], _levels(self)
+        estimates = [combine(measured, levels, self.prior(settings)) for _, settings in sizes]
+        return averaged(estimates, [probability for probability, _ in sizes])
 
 
 def _transform(fit: ExposureFit) -> LinearTransform:
@@ -259,36 +289,21 @@ def _transform(fit: ExposureFit) -> LinearTransform:
     return fit.transform
 
 
-def _learnt(told: Sequence[_Told], given: GrismSettings) -> GrismSettings:
-    """Let the spectra tell how large drift and the errors of dithers are."""
-    if not (told and given.propagation.learn_errors and given.propagation.drift_error > 0):
-        return given
-    likelihood = np.array(
-        [[_evidence(told, with_sizes(given, drift, dither)) for dither in FACTORS] for drift in FACTORS]
-    )
-    return with_learnt(given, likelihood)
+def _sizes(grisms: Sequence[_Grism], given: GrismSettings) -> list[tuple[float, GrismSettings]]:
+    """Return how large drift and the errors of dithers may be, with the probabilities that spectra tell."""
+    if not (grisms and given.propagation.learn_errors and given.propagation.drift_error > 0):
+        return [(1.0, given)]
+    tried = [[with_sizes(given, drift, dither) for dither in FACTORS] for drift in FACTORS]
+    told = [[sum(grism.log_evidence(each) for grism in grisms) for each in row] for row in tried]
+    weights = posterior(np.array(told))
+    likely = np.argwhere(weights > _LEAST_LIKELY * weights.max()).tolist()
+    total = sum(float(weights[i, j]) for i, j in likely)
+    return [(float(weights[i, j]) / total, tried[i][j]) for i, j in likely]
 
 
-def _evidence(told: Sequence[_Told], settings: GrismSettings) -> float:
-    return sum(log_evidence(one.told, one.prior(settings)) for one in told)
-
-
-def _combined(
-    survey: Survey, told: Sequence[_Told], variances: Mapping[str, float], settings: GrismSettings
-) -> list[PixelOffsets]:
-    """Return the offsets of the exposures of one grism, by group."""
-    members = [job.exposure for one in told for job in one.group.jobs]
-    if not members:
-        return []
-    radius = settings.propagation.pairing_radius
-    left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
-    prior = in_pixels(left_open.covariance(settings), np.concatenate([one.axes for one in told]))
-    return combine([one.told for one in told], _levels(told), prior)
-
-
-def _levels(told: Sequence[_Told]) -> Levels:
+def _levels(grism: _Grism) -> Levels:
     """Return how high traces lie in each group, by the exposures that show them."""
-    traces, keys = told[0].group.found.offsets, told[0].group.found.keys
+    told, traces, keys = grism.told, grism.traces.offsets, grism.traces.keys
     is_known = np.isfinite(traces.offset)
     covariance = np.where(np.outer(is_known, is_known), traces.covariance, 0.0)
     means, weights = np.zeros((len(told), len(keys))), []

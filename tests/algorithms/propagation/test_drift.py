@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.propagation.drift import FACTORS, learnt_errors, with_sizes
+from grism_align.algorithms.propagation.drift import FACTORS, learnt_errors, posterior, with_sizes
 from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus, Residuals
 from grism_align.values.tracking import Guiding, Tracking
@@ -186,3 +186,16 @@ def test_sizes_stay_within_the_bounds_of_the_parameters(dither):
         found = with_sizes(given, factor, min(factor, 1.0))
         assert 1e-4 <= found.pointing.dither_error <= 100
         assert 0 <= found.propagation.drift_error <= 10
+
+
+def test_sizes_that_nothing_tells_are_as_likely_as_they_were_given():
+    weights = posterior(np.zeros((len(FACTORS), len(FACTORS))))
+    assert weights.sum() == pytest.approx(1.0)
+    i, j = np.unravel_index(weights.argmax(), weights.shape)
+    assert FACTORS[i] == FACTORS[j] == pytest.approx(1.0)
+
+
+def test_sizes_that_are_far_smaller_than_given_are_believed_sooner_than_far_larger_ones():
+    """A size that is too large has offsets scatter by what is measured; a small one forbids them to."""
+    alone = posterior(np.zeros((len(FACTORS), len(FACTORS)))).sum(axis=0)
+    assert alone[0] > 10 * alone[-1]

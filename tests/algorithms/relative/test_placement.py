@@ -9,6 +9,7 @@ import pytest
 
 from grism_align.algorithms.relative.relative import align_relative
 from grism_align.values.detector import DetectorWindow
+from grism_align.values.failure import OutOfPlace
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform
 from tests.support.attitudes import attitude
@@ -51,9 +52,13 @@ def taken(rng, field, off, rolls=(0.0, 0.0, 40.0, 40.0)):
     return [e for e, _ in made], {e.key: catalog for e, catalog in made}, errors
 
 
-def align(exposures, catalogs, settings=SETTINGS):
+def result_of(exposures, catalogs, settings=SETTINGS):
     relative = RelativeSettings(fitgeometry="rshift")
-    return align_relative(exposures, catalogs, relative, MatchSettings(), settings).solution
+    return align_relative(exposures, catalogs, relative, MatchSettings(), settings)
+
+
+def align(exposures, catalogs, settings=SETTINGS):
+    return result_of(exposures, catalogs, settings).solution
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,16 @@ def test_they_are_found(field, scale):
         expected = 1e3 * scale * OFF[exposure.chips[0].window.chip - 1]
         assert 0.0 < fit.placement_error < 1.0
         np.testing.assert_allclose(fit.placement, expected, atol=4 * fit.placement_error)
+
+
+@pytest.mark.parametrize(("scale", "told"), [(1.0, set()), (2.0, {1, 2})])
+def test_those_that_are_far_off_are_named(field, scale, told):
+    exposures, catalogs, _ = taken(np.random.default_rng(802), field, scale * OFF)
+    found = result_of(exposures, catalogs, PointingSettings(detector_error=0.004))
+    remarks = [one for one in found.remarks if isinstance(one, OutOfPlace)]
+    assert {one.detector for one in remarks} == told
+    for one in remarks:
+        assert one.offset == pytest.approx(1e3 * scale * np.hypot(*OFF[0]), abs=4 * one.error)
 
 
 def test_exposures_of_a_pointing_differ_by_it_alone(field):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from grism_align.algorithms.spectra.combine import (
     Levels,
     PixelOffsets,
+    averaged,
     combine,
     in_pixels,
     log_evidence,
@@ -87,6 +88,22 @@ def test_the_evidence_is_highest_for_the_scatter_that_offsets_have():
         measured = PixelOffsets(rng.normal(0, 0.3, (5, 2)), 1e-4 * np.eye(10))
         total += [log_evidence(measured, size**2 * np.eye(10)) for size in sizes]
     assert sizes[total.argmax()] == pytest.approx(0.3, rel=0.35)
+
+
+def test_estimates_are_averaged_with_how_far_they_lie_apart():
+    one = PixelOffsets(np.array([[0.0, 1.0]]), np.diag([0.1, 0.3]))
+    other = PixelOffsets(np.array([[1.0, 1.0]]), np.diag([0.3, 0.3]))
+    [found] = averaged([[one], [other]], [0.25, 0.75])
+    assert found.offset == pytest.approx(np.array([[0.75, 1.0]]))
+    assert found.covariance == pytest.approx(np.diag([0.25 + 0.25 * 0.75, 0.3]))
+
+
+def test_the_evidence_does_not_hear_what_is_said_along_the_dispersion():
+    rng = np.random.default_rng(7)
+    prior, own = 0.01 * np.eye(8), 0.001 * np.eye(8)
+    offset = rng.normal(0, 0.1, (4, 2))
+    elsewhere = offset * [30.0, 1.0]
+    assert log_evidence(PixelOffsets(elsewhere, own), prior) == log_evidence(PixelOffsets(offset, own), prior)
 
 
 def test_a_spectrum_seen_above_moves_the_sky_to_where_it_is_seen():

@@ -29,6 +29,7 @@ from grism_align.io.missions import (
 from grism_align.io.missions.hst import HST
 from grism_align.io.missions.jwst import JWST
 from grism_align.io.missions.registry import GROUP, mission_named, mission_of, missions
+from grism_align.io.missions.roman import ROMAN
 from grism_align.values.errors import InputError
 from grism_align.values.mission import WcsLabel
 from grism_align.values.mosaic import ChipMask
@@ -53,7 +54,7 @@ def test_hst_is_there_without_being_installed(direct_path):
 
 
 def test_an_installed_package_brings_a_mission(flat, direct_path):
-    assert list(missions()) == ["hst", "jwst", "flat"]
+    assert list(missions()) == ["hst", "jwst", "roman", "flat"]
     assert mission_of(file_source(flat.paths[0])) is FLAT
     assert mission_of(file_source(direct_path)) is HST
     assert is_exposure(flat.paths[0])
@@ -64,7 +65,7 @@ def test_an_installed_package_brings_a_mission(flat, direct_path):
 def test_a_mission_that_can_not_be_imported_is_left_out(install, direct_path, caplog):
     install(gone="no.such.module:GONE", nameless="tests.support.flat_mission:NOTHING")
     assert read_exposure(direct_path).telescope.mission == "hst"
-    assert list(missions()) == ["hst", "jwst"]
+    assert list(missions()) == ["hst", "jwst", "roman"]
     assert [record.args[0] for record in caplog.records] == ["gone", "nameless"]
 
 
@@ -150,4 +151,4 @@ def test_the_package_declares_its_own_missions_too():
     with (Path(__file__).parents[3] / "pyproject.toml").open("rb") as stream:
         declared = tomllib.load(stream)["project"]["entry-points"][GROUP]
     loaded = {name: EntryPoint(name, where, GROUP).load() for name, where in declared.items()}
-    assert loaded == {"hst": HST, "jwst": JWST}
+    assert loaded == {"hst": HST, "jwst": JWST, "roman": ROMAN}

@@ -66,7 +66,17 @@ def test_report_and_regions(exposures, tmp_path, monkeypatch):
     assert report.report_html(record) == page
 
 
-@pytest.mark.parametrize("broken", ["report", "stamps", "regions"])
+@pytest.mark.parametrize("form", ["png", "pdf"])
+def test_figures_are_files_that_were_claimed(exposures, tmp_path, form):
+    out = tmp_path / "out"
+    _write(exposures, out, figures=form)
+    destination = Destination(out.resolve(), in_place=False, figures=form)
+    claimed = {path.name for path in destination.products(exposures)}
+    found = _names(out, f".{form}")
+    assert {f"field_sky.{form}", f"field_residuals.{form}"} <= set(found) <= claimed
+
+
+@pytest.mark.parametrize("broken", ["report", "stamps", "regions", "figures"])
 def test_a_mistake_costs_no_results(exposures, tmp_path, monkeypatch, caplog, broken):
     """And no page of earlier results stays in place of the one that failed."""
     out = tmp_path / "out"
@@ -81,9 +91,10 @@ def test_a_mistake_costs_no_results(exposures, tmp_path, monkeypatch, caplog, br
         "report": "io.report.report_html",
         "stamps": "workflows.results.stamps.star_stamps",
         "regions": "io.export.regions.region_files",
+        "figures": "io.report.plots.every.plots_of",
     }
     monkeypatch.setattr(f"grism_align.{places[broken]}", fail)
-    _write(exposures, out, with_report=True, with_regions=True)
+    _write(exposures, out, with_report=True, with_regions=True, figures="png")
     [warning] = [one for one in caplog.records if one.name == extras.__name__ and one.levelname == "WARNING"]
     assert "ZeroDivisionError: a cat on the keyboard" in warning.getMessage()
     assert "the results are whole" in warning.getMessage()

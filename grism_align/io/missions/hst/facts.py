@@ -40,4 +40,6 @@ FACTS = MissionFacts(
     # poller files of single-visit and of multi-visit mosaics (drizzlepac.haputils.poller_utils)
     listing_columns=(8, 10),
     parameters="grism_align.cfg",
+    headerlet_ending="_hlet.fits",
+    attaches_headerlets=True,
 )

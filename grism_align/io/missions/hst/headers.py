@@ -33,6 +33,8 @@ _OF_THE_FIT = (
 )
 # State the linear terms once more; wcslib heeds PC and not CD.
 _RIVALS = re.compile(r"PC[12]_[12]|CDELT[12]|CROTA[12]")
+# The solution of a WCSNAME that is the distortion model alone.
+_COMMANDED = "IDC"
 _UNKNOWN = -1.0
 _MAS_PER_DEGREE = 3.6e6
 
@@ -58,7 +60,8 @@ class LinearTerms:
 
 def wcs_name(science: Header, primary: Header, solution: str) -> str:
     """WCSNAME of a solution: ``IDC_<root>-<solution>``, with the distortion model of the headers."""
-    return f"{model_of(science, primary)}-{solution}"
+    model = model_of(science, primary)
+    return model if solution == _COMMANDED else f"{model}-{solution}"
 
 
 def model_of(science: Header, primary: Header) -> str:
@@ -90,7 +93,7 @@ def solution_of(name: str) -> str:
     model, _, solution = name.partition("-")
     if not model.startswith("IDC_"):
         return name
-    return solution or "IDC"
+    return solution or _COMMANDED
 
 
 def distortion_models(names: Collection[str]) -> frozenset[str]:
@@ -145,6 +148,8 @@ def write_wcs(header: Header, primary: Header, terms: LinearTerms, label: WcsLab
 
 def _wcs_type(label: WcsLabel) -> str:
     """In drizzlepac's words."""
+    if not label.solution.startswith("FIT"):
+        return f"undistorted a priori solution {plain_text(label.solution)}"
     how = "aligned image-by-image" if label.solution.startswith("FIT_IMG") else "relatively aligned"
     return f"undistorted a posteriori solution {how} to {plain_text(label.catalog).upper()}"
 

@@ -38,7 +38,6 @@ FACTS = MissionFacts(
         for kind in ("cal", "crf", "tweakreg", "assignwcsstep", "assign_wcs", "assignwcs", "rate")
     ),
     parameters="grism_align.cfg",
-    has_headerlets=False,
     flags_pixels=False,
     pipeline=PipelineFacts(
         raw_endings=("_rate.fits", "_rateints.fits"),

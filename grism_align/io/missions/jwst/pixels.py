@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
+from grism_align.io.gwcs.flags import without_partly_saturated
 from grism_align.io.missions.jwst.sources import reading
 from grism_align.io.models.open_models import ModelSource
 from grism_align.values.errors import InputError
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.exposure import Chip, Exposure
-
-
-_DO_NOT_USE, _SATURATED = 1, 2
 
 
 def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
@@ -80,15 +78,3 @@ def _array(hdus: fits.HDUList, name: str, chip: Chip) -> NDArray[Any]:
         msg = f"DQ holds {data.dtype}, and bits are whole numbers"
         raise ValueError(msg)
     return data.astype(data.dtype.newbyteorder("="), copy=False)
-
-
-def without_partly_saturated(dq: NDArray[Any]) -> NDArray[Any]:
-    """Take the flag of saturation off pixels that have a value all the same.
-
-    Parameters
-    ----------
-    dq : (ny, nx) ndarray of int
-        Data-quality bits.
-    """
-    partly = (dq & (_SATURATED | _DO_NOT_USE)) == _SATURATED
-    return np.where(partly, dq & ~np.array(_SATURATED, dq.dtype), dq)

@@ -1,4 +1,4 @@
-"""Plots as SVG inside the page, in colours that the page's style sets for light, dark and paper."""
+"""Plots, as SVG in the colours that a page's style sets for light, dark and paper, and as files."""
 
 from __future__ import annotations
 
@@ -7,25 +7,39 @@ import itertools
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import PathLike
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 
-# Stand-ins that matplotlib writes and the page's variables replace.
-INK, FAINT, EAST, NORTH, CLIPPED, GRISM = (f"#0102{number:02x}" for number in range(6))
-_VARIABLES = {INK: "ink", FAINT: "faint", EAST: "blue", NORTH: "orange", CLIPPED: "red", GRISM: "green"}
+# The page's colours on white, in which files are drawn; in SVG the page's variables replace them.
+INK, FAINT, EAST, NORTH, CLIPPED, GRISM = "#1b1f24", "#69707a", "#0068a8", "#c56500", "#c2182b", "#007d5c"
+PAGE = "#fffffe"
+_VARIABLES = {
+    INK: "ink",
+    FAINT: "faint",
+    PAGE: "page",
+    EAST: "blue",
+    NORTH: "orange",
+    CLIPPED: "red",
+    GRISM: "green",
+}
 
 # Sizes are in CSS pixels: matplotlib's points at 72 to the inch.
 _PER_INCH = 72.0
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
     "svg.hashsalt": "grism_align",
     "font.size": 11.0,
     "axes.linewidth": 0.8,
@@ -50,51 +64,145 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-@dataclass
-class Plotter:
-    """Makes the figures of one page, each with names of its own for what SVG refers to."""
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of all plots; matplotlib's own settings are as before afterwards."""
+    import matplotlib as mpl
 
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    with mpl.rc_context(_STYLE):
+        yield
 
-    @contextmanager
-    def style(self) -> Iterator[None]:
-        """Return the style of the page's plots; matplotlib's own settings are as before afterwards."""
-        import matplotlib as mpl
 
-        with mpl.rc_context(_STYLE):
-            yield
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in CSS pixels, of no window and no global list."""
+    from matplotlib.figure import Figure
 
-    def figure(self, width: float, height: float) -> Figure:
-        """Return an empty figure of a size in CSS pixels, of no window and no global list."""
-        from matplotlib.figure import Figure
+    return Figure(figsize=(width / _PER_INCH, height / _PER_INCH), dpi=_PER_INCH)
 
-        return Figure(figsize=(width / _PER_INCH, height / _PER_INCH), dpi=_PER_INCH)
 
-    def axes(self, figure: Figure, box: tuple[float, float, float, float], **keywords: Any) -> Axes:
-        """Axes in a box (left, bottom, width, height) of CSS pixels: ten times as fast as a layout engine."""
-        width, height = _PER_INCH * figure.get_size_inches()
-        return figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height), **keywords)
+def new_axes(figure: Figure, box: tuple[float, float, float, float], **keywords: Any) -> Axes:
+    """Axes in a box (left, bottom, width, height) of CSS pixels: ten times as fast as a layout engine."""
+    width, height = _PER_INCH * figure.get_size_inches()
+    return figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height), **keywords)
 
-    def svg(self, figure: Figure, text: str) -> Markup:
-        """Return a figure as an SVG element.
+
+def plain_title(axes: Axes, text: str) -> None:
+    """Give axes a title in which nothing is taken as a formula."""
+    axes.set_title(text, loc="left", parse_math=False)
+
+
+def dots(axes: Axes, xy: ArrayLike, color: str, size: float, alpha: float = 1.0) -> None:
+    """Draw points (N, 2) into axes whose limits are set, as one path: a tenth of what so many marks take."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Curve
+
+    places = np.asarray(xy, dtype=float)
+    places = places[np.isfinite(places).all(axis=1)]
+    if len(places):
+        # a line of no length is left out by some
+        low, high = axes.get_xlim()
+        ends = np.repeat(places, 2, axis=0)
+        ends[1::2, 0] += 1e-3 * (high - low)
+        curve = Curve(ends, np.tile([Curve.MOVETO, Curve.LINETO], len(places)))
+        patch = PathPatch(curve, fill=False, ec=color, lw=size, alpha=alpha, capstyle="round")
+        # snapped to pixels, they would have no length
+        patch.set_snap(False)
+        axes.add_patch(patch)
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A plot and what is to be said of it; notebooks show it.
+
+    Parameters
+    ----------
+    name : str
+        For the name of a file.
+    title, caption : str
+        Above and below it.
+    figure : matplotlib.figure.Figure
+        What is drawn.
+    text : str
+        What it shows, for those who can't see it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    text: str
+
+    def __repr__(self) -> str:
+        return f"<Plot {self.name}: {self.title}>"
+
+    def save(self, target: PathLike[str] | str, form: str | None = None) -> None:
+        """Write it, with its title.
 
         Parameters
         ----------
-        figure : Figure
+        target : path-like
+            Where to.
+        form : str, optional
+            ``png``, ``pdf`` or ``svg``; what the name ends with if not given.
+        """
+        path = Path(target)
+        path.write_bytes(self.drawn(form or path.suffix[1:] or "png"))
+
+    def drawn(self, form: str) -> bytes:
+        """Return it as a file has it, with its title.
+
+        Parameters
+        ----------
+        form : str
+            ``png``, ``pdf`` or ``svg``.
+        """
+        stream = io.BytesIO()
+        with style():
+            title = self.figure.text(
+                0.0, 1.0, f"{self.title}\n", va="center", weight="bold", parse_math=False
+            )
+            try:
+                self.figure.savefig(
+                    stream,
+                    format=form,
+                    dpi=3 * _PER_INCH,
+                    facecolor="white",
+                    bbox_inches="tight",
+                    pad_inches=0.08,
+                )
+            finally:
+                title.remove()
+        return stream.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.drawn("png")
+
+
+@dataclass
+class Plotter:
+    """Puts plots into one page, each with names of its own for what SVG refers to."""
+
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def svg(self, plot: Plot) -> Markup:
+        """Return a plot as an SVG element.
+
+        Parameters
+        ----------
+        plot : Plot
             To draw.
-        text : str
-            What it shows, for those who can't see it.
         """
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
         stream = io.StringIO()
         # savefig would draw everything twice
-        canvas: Any = FigureCanvasSVG(figure)
-        canvas.print_svg(stream, metadata=_NO_METADATA)
+        canvas: Any = FigureCanvasSVG(plot.figure)
+        with style():
+            canvas.print_svg(stream, metadata=_NO_METADATA)
         drawn = stream.getvalue()
         drawn = drawn[drawn.index("<svg") :]
-        width, height = (round(_PER_INCH * side) for side in figure.get_size_inches())
-        head = f'<svg role="img" aria-label="{escape(text)}" width="{width}" height="{height}"'
+        width, height = (round(_PER_INCH * side) for side in plot.figure.get_size_inches())
+        head = f'<svg role="img" aria-label="{escape(plot.text)}" width="{width}" height="{height}"'
         box = f' viewBox="0 0 {width} {height}" xmlns:xlink="http://www.w3.org/1999/xlink">'
         body = drawn[drawn.index(">") + 1 :]
         return Markup(head + box + _tidied(body, f"f{next(self._numbers)}-"))
@@ -111,15 +219,11 @@ def _tidied(drawn: str, prefix: str) -> str:
     drawn = re.sub(r'\bid="(?!m|p|c)[^"]*"', "", drawn)
     drawn = re.sub(r'\bid="', f'id="{prefix}', drawn)
     drawn = drawn.replace("url(#", f"url(#{prefix}").replace('href="#', f'href="#{prefix}')
-    for stand_in, name in _VARIABLES.items():
-        drawn = drawn.replace(stand_in, f"var(--{name})")
+    drawn = re.sub(r"(\.\d\d)\d+", r"\1", drawn)
+    for color, name in _VARIABLES.items():
+        drawn = drawn.replace(color, f"var(--{name})")
     return re.sub(r"\n\s*", "\n", drawn)
 
 
 def _font(found: re.Match[str]) -> str:
     return f"font-size: {found[1]}" if found[1] else "font-family: inherit"
-
-
-def plain_title(axes: Axes, text: str) -> None:
-    """Return a title in which nothing is taken as a formula."""
-    axes.set_title(text, loc="left", parse_math=False)

@@ -8,19 +8,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.report.formatting import UNKNOWN, count, fixed
-from grism_align.io.report.plots.figures import CLIPPED, EAST, FAINT, INK, NORTH, plain_title
+from grism_align.io.report.plots.carried import LOOKS, classes_of, share_of
+from grism_align.io.report.plots.figures import (
+    CLIPPED,
+    EAST,
+    FAINT,
+    INK,
+    NORTH,
+    Plot,
+    dots,
+    new_axes,
+    new_figure,
+    plain_title,
+    style,
+)
 from grism_align.values.sphere import mean_direction
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from markupsafe import Markup
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from grism_align.io.report.contents import Contents, Entry, PlacedResiduals, Tie
-    from grism_align.io.report.plots.figures import Plotter
     from grism_align.values.solution import ExposureFit
 
 
@@ -31,34 +42,17 @@ WORST_PANELS = 12
 _STYLES = ((EAST, "-", "east"), (NORTH, "--", "north"))
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One plot with what is to be said of it.
-
-    Parameters
-    ----------
-    title, caption : str
-        Above and below it.
-    image : Markup
-        The plot.
-    """
-
-    title: str
-    caption: str
-    image: Markup
-
-
 @dataclass(frozen=True, eq=False)
 class _Vectors:
-    """Residuals (N, 2) in mas at places (N, 2) in arcsec from the middle, and their weights (N,)."""
+    """Residuals (N, 2) in mas at places (N, 2) in arcsec from the middle, and what each carries (N,)."""
 
     place: NDArray[np.float64]
     offset: NDArray[np.float64]
-    weight: NDArray[np.float64]
+    share: NDArray[np.float64]
 
     @property
     def used(self) -> NDArray[np.bool_]:
-        return self.weight > 0
+        return self.share > 0
 
 
 def _vectors(residuals: PlacedResiduals) -> _Vectors:
@@ -67,7 +61,7 @@ def _vectors(residuals: PlacedResiduals) -> _Vectors:
     place = np.full(sky.shape, np.nan)
     if known.any():
         place[known] = TangentPlane(*mean_direction(sky[known])).to_plane(sky[known])
-    return _Vectors(place, residuals.matches.offset, residuals.matches.weight)
+    return _Vectors(place, residuals.matches.offset, share_of(residuals.matches))
 
 
 def _matched(contents: Contents) -> list[tuple[Entry, PlacedResiduals]]:
@@ -76,7 +70,7 @@ def _matched(contents: Contents) -> list[tuple[Entry, PlacedResiduals]]:
     return [(entry, residuals) for entry, residuals in found if residuals]
 
 
-def relative_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
+def relative_panels(contents: Contents) -> list[Plot]:
     """Residuals of each direct exposure against the sources' common positions, or of the worst of many."""
     found = _matched(contents)
     if len(found) > MOST_PANELS:
@@ -84,12 +78,12 @@ def relative_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
     many = [_vectors(residuals) for _, residuals in found]
     limit = _limit(many)
     return [
-        Panel(entry.key, _caption(residuals.fit, vectors), _panel(plotter, entry.key, vectors, limit))
+        _vector_plot(entry.key, _caption(residuals.fit, vectors), vectors, limit)
         for (entry, residuals), vectors in zip(found, many, strict=True)
     ]
 
 
-def absolute_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
+def absolute_panels(contents: Contents) -> list[Plot]:
     """Residuals against the reference catalog: of all exposures of a tie in the mean, and each set once."""
     found: dict[bytes, tuple[list[Entry], PlacedResiduals]] = {}
     for entry in contents.direct:
@@ -104,25 +98,24 @@ def absolute_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
     limit = _limit(many)
     alone = {entries[0].key for entries, _ in found.values() if len(entries) == 1}
     panels = [
-        _mean_panel(contents, tie, plotter, limit)
+        _mean_plot(contents, tie, limit)
         for tie in contents.ties
         if tie.n_exposures > 1 and alone & set(tie.keys)
     ]
     for (entries, residuals), vectors in zip(groups, many, strict=True):
         title = entries[0].key if len(entries) == 1 else f"{count(len(entries), 'exposure')} together"
-        caption = _caption(residuals.fit, vectors)
-        panels.append(Panel(title, caption, _panel(plotter, title, vectors, limit)))
+        panels.append(_vector_plot(title, _caption(residuals.fit, vectors), vectors, limit))
     return panels
 
 
-def _mean_panel(contents: Contents, tie: Tie, plotter: Plotter, limit: float) -> Panel:
+def _mean_plot(contents: Contents, tie: Tie, limit: float) -> Plot:
     """Return the weighted mean residual of each star over the exposures of a tie."""
     entries = [e for e in contents.direct if e.key in tie.keys]
     found = [residuals for e in entries if (residuals := contents.absolute_residuals(e))]
     sky = np.concatenate([one.sky for one in found])
     names = np.concatenate([one.matches.matched.astype(str) for one in found])
     offset = np.concatenate([one.matches.offset for one in found])
-    weight = np.concatenate([one.matches.weight for one in found])
+    weight = np.concatenate([share_of(one.matches) for one in found])
     star = np.unique(names, return_inverse=True)[1]
     total = np.bincount(star, weight).astype(float)
     # of those that were clipped wherever they were seen, the plain mean
@@ -140,18 +133,18 @@ def _mean_panel(contents: Contents, tie: Tie, plotter: Plotter, limit: float) ->
         f"{tie.n_used} of {tie.n_matched} stars used; rms {fixed(tie.rms)} mas. "
         "Shown is the mean of each star over the exposures."
     )
-    return Panel(title, caption, _panel(plotter, title, _Vectors(place, mean(offset), total), limit))
+    return _vector_plot(title, caption, _Vectors(place, mean(offset), total), limit)
 
 
 def _limit(many: Sequence[_Vectors]) -> float:
-    """Half the range of the histograms, mas: what nearly all used residuals are within."""
+    """Half the range of the axes, mas: what nearly all used residuals are within."""
     used = [np.abs(one.offset[one.used]).ravel() for one in many if one.used.any()]
     if not used:
         return 1.0
-    return float(_round_up(1.5 * np.quantile(np.concatenate(used), 0.9)))
+    return round_up(1.5 * float(np.quantile(np.concatenate(used), 0.9)))
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """Round up to the next of 1, 2, 3, 5, 10..."""
     if not value > 0:
         return 1.0
@@ -162,31 +155,40 @@ def _round_up(value: float) -> float:
 def _caption(fit: ExposureFit, vectors: _Vectors) -> str:
     east, north = (fixed(axis) for axis in fit.rms_axes)
     axes = f" (E {east}, N {north})" if east != UNKNOWN else ""
-    return f"{int(vectors.used.sum())} of {len(vectors.weight)} used; rms {fixed(fit.rms)} mas{axes}"
+    return f"{int(vectors.used.sum())} of {len(vectors.share)} used; rms {fixed(fit.rms)} mas{axes}"
 
 
-def _panel(plotter: Plotter, title: str, vectors: _Vectors, limit: float) -> Markup:
-    """Return a map of residual vectors beside the distribution of their components."""
-    with plotter.style():
-        figure = plotter.figure(330, 178)
-        left = plotter.axes(figure, (4, 22, 152, 152))
-        right = plotter.axes(figure, (184, 36, 128, 138))
-        _draw_map(left, vectors, limit)
-        _draw_histogram(right, vectors, limit)
-        used = vectors.offset[vectors.used]
-        spread = ", ".join(f"{value:.1f}" for value in used.std(axis=0)) if len(used) else "unknown"
-        text = f"Residuals of {title}: {len(used)} vectors on the sky, scatter east and north {spread} mas"
-        return plotter.svg(figure, text)
+def _vector_plot(title: str, caption: str, vectors: _Vectors, limit: float) -> Plot:
+    """Return a map of residual vectors beside their components."""
+    with style():
+        figure = new_figure(340, 186)
+        _draw_map(new_axes(figure, (2, 30, 144, 144)), vectors, limit)
+        draw_components(new_axes(figure, (196, 40, 128, 128)), vectors.offset, vectors.share, limit)
+    used = vectors.offset[vectors.used]
+    spread = ", ".join(f"{value:.1f}" for value in used.std(axis=0)) if len(used) else "unknown"
+    text = f"Residuals of {title}: {len(used)} vectors on the sky, scatter east and north {spread} mas"
+    return Plot("residuals_of", title, caption, figure, text)
 
 
 def _draw_map(axes: Axes, vectors: _Vectors, limit: float) -> None:
     half = float(np.nanmax(np.abs(vectors.place), initial=10.0) * 1.12)
     length = 0.28 * half / limit
-    for rows, color, width in ((vectors.used, INK, 0.0045), (~vectors.used, CLIPPED, 0.006)):
+    options: dict[str, Any] = {
+        "angles": "xy",
+        "scale_units": "xy",
+        "scale": 1.0,
+        "headwidth": 4,
+        "minlength": 0.3,
+    }
+    found = classes_of(vectors.share)
+    clipped = (CLIPPED, 0.9, 0.006)
+    heavy = [(INK, alpha, 0.0016 * size) for alpha, size in LOOKS]
+    for name, (color, alpha, width) in enumerate([clipped, *heavy], start=-1):
+        rows = found == name
         axes.quiver(
             *vectors.place[rows].T,
             *(length * vectors.offset[rows].T),
-            angles="xy", scale_units="xy", scale=1.0, color=color, width=width, headwidth=4, minlength=0.3,
+            color=color, alpha=alpha, width=width, zorder=3 - name, **options,
         )  # fmt: skip
     axes.plot([half, half - length * limit], [-1.13 * half] * 2, color=EAST, lw=2, clip_on=False)
     axes.text(
@@ -197,34 +199,66 @@ def _draw_map(axes: Axes, vectors: _Vectors, limit: float) -> None:
     axes.text(0.03, 0.97, "N up, E left", transform=axes.transAxes, va="top", fontsize=8, color=FAINT)
 
 
-def _draw_histogram(axes: Axes, vectors: _Vectors, limit: float) -> None:
-    offset = np.clip(vectors.offset[vectors.used], -limit, limit)
-    bins = np.linspace(-limit, limit, 22)
-    for axis, (color, line, name) in enumerate(_STYLES):
-        values, _ = np.histogram(offset[:, axis], bins)
-        axes.stairs(values, bins, color=color, ls=line, lw=1.4, label=name)
-    axes.axvline(0, color=FAINT, lw=0.7, zorder=0)
-    axes.set(xlim=(-limit, limit), xlabel="mas", xticks=[-limit, 0, limit])
-    axes.set_yticks([int(axes.get_ylim()[1])])
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)
-    axes.legend(loc="upper center", ncols=2, fontsize=9, handlelength=1.2, columnspacing=0.8, borderpad=0)
+def draw_components(
+    axes: Axes, offset: NDArray[np.float64], share: NDArray[np.float64], limit: float
+) -> None:
+    """Draw residuals north against east, the heavy ones darkest; those beyond the axes lie at their ends.
+
+    Parameters
+    ----------
+    axes : Axes
+        Empty.
+    offset : (N, 2) ndarray, mas
+        East and north.
+    share : (N,) ndarray
+        What each carries; 0 where it was clipped.
+    limit : float, mas
+        Where the axes end.
+    """
+    axes.set(xlim=(limit, -limit), ylim=(-limit, limit), aspect="equal")
+    axes.set(xlabel="east [mas]", xticks=[-limit, 0, limit], yticks=[-limit, 0, limit])
+    axes.set_ylabel("north [mas]", labelpad=-8)
+    axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
+    axes.axvline(0, color=FAINT, lw=0.6, zorder=0)
+    found, beyond = classes_of(share), (np.abs(offset) > limit).any(axis=1)
+    for name in (2, 1, 0):
+        dots(axes, offset[(found == name) & ~beyond], INK, LOOKS[name][1], LOOKS[name][0])
+    dots(axes, offset[(found < 0) & ~beyond], CLIPPED, 3.5)
+    for rows, color in ((beyond & (found >= 0), INK), (beyond & (found < 0), CLIPPED)):
+        axes.plot(*_at_the_edge(offset[rows], limit).T, "+", color=color, ms=5, mew=0.9, clip_on=False)
+    if beyond.any():
+        axes.text(
+            1.0,
+            1.02,
+            f"+ {int(beyond.sum())} beyond",
+            transform=axes.transAxes,
+            ha="right",
+            fontsize=8,
+            color=FAINT,
+        )
 
 
-def relative_summary(contents: Contents, plotter: Plotter) -> list[Panel]:
+def _at_the_edge(offset: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Shorten vectors, as they point, to where the axes end."""
+    longest = np.abs(offset).max(axis=1, initial=limit, keepdims=True)
+    return np.asarray(offset * limit / longest)
+
+
+def relative_summary(contents: Contents) -> list[Plot]:
     """Return the scatter of every exposure's residuals, and the mean residual over the field."""
     found = _matched(contents)
     if len(found) < 2:
         return []
-    return [_scatter_panel(found, plotter), *_field_panel([one for _, one in found], plotter)]
+    return [_scatter_plot(found), *_field_plot([one for _, one in found])]
 
 
-def _scatter_panel(found: Sequence[tuple[Entry, PlacedResiduals]], plotter: Plotter) -> Panel:
+def _scatter_plot(found: Sequence[tuple[Entry, PlacedResiduals]]) -> Plot:
     from matplotlib.ticker import MaxNLocator
 
     entries = [entry for entry, _ in found]
-    with plotter.style():
-        figure = plotter.figure(430, 240)
-        axes = plotter.axes(figure, (46, 40, 374, 190))
+    with style():
+        figure = new_figure(430, 240)
+        axes = new_axes(figure, (46, 40, 374, 190))
         number = np.arange(1, len(entries) + 1)
         rms = np.array([residuals.fit.rms_axes for _, residuals in found])
         size = 5.0 if len(entries) <= MOST_PANELS else 3.5
@@ -236,12 +270,9 @@ def _scatter_panel(found: Sequence[tuple[Entry, PlacedResiduals]], plotter: Plot
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="upper left", ncols=2)
         worst = entries[int(np.nanargmax(rms.sum(axis=1)))] if np.isfinite(rms).any() else entries[0]
-        text = f"rms of the residuals of {len(entries)} direct exposures, east and north; largest {worst.key}"
-        return Panel(
-            "Scatter, exposure by exposure",
-            f"Lines part visits. Largest: {worst.key}.",
-            plotter.svg(figure, text),
-        )
+    text = f"rms of the residuals of {len(entries)} direct exposures, east and north; largest {worst.key}"
+    caption = f"Lines part visits. Largest: {worst.key}."
+    return Plot("scatter", "Scatter, exposure by exposure", caption, figure, text)
 
 
 def _mark_visits(axes: Axes, entries: Sequence[Entry]) -> None:
@@ -251,7 +282,7 @@ def _mark_visits(axes: Axes, entries: Sequence[Entry]) -> None:
             axes.axvline(at + 0.5, color=FAINT, lw=0.5, alpha=0.6)
 
 
-def _field_panel(residuals: Sequence[PlacedResiduals], plotter: Plotter) -> list[Panel]:
+def _field_plot(residuals: Sequence[PlacedResiduals]) -> list[Plot]:
     """Mean residuals in cells of the exposures' own field: what exposures have in common shows here."""
     found = list(map(_vectors, residuals))
     place = np.concatenate([one.place for one in found])
@@ -262,10 +293,10 @@ def _field_panel(residuals: Sequence[PlacedResiduals], plotter: Plotter) -> list
     middle, mean, error = _cell_means(place[used], offset[used])
     if len(mean) < 4:
         return []
-    scale = _round_up(float(np.quantile(np.hypot(*mean.T), 0.9)))
-    with plotter.style():
-        figure = plotter.figure(290, 270)
-        axes = plotter.axes(figure, (52, 40, 206, 206))
+    scale = round_up(float(np.quantile(np.hypot(*mean.T), 0.9)))
+    with style():
+        figure = new_figure(290, 270)
+        axes = new_axes(figure, (52, 40, 206, 206))
         half = float(np.abs(middle).max() * 1.2)
         length = float(np.diff(np.unique(middle)).max()) / scale
         options: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1.0}
@@ -274,15 +305,12 @@ def _field_panel(residuals: Sequence[PlacedResiduals], plotter: Plotter) -> list
             xlim=(half, -half), ylim=(-half, half), aspect="equal", xlabel="east [″]", ylabel="north [″]"
         )
         plain_title(axes, f"cell = {scale:g} mas")
-        text = f"Mean residuals of all exposures in {len(mean)} cells, error {error:.1f} mas"
-        return [
-            Panel(
-                "Mean over all exposures",
-                "Residuals averaged in cells about each exposure's middle, north up; usual error of a mean "
-                f"{error:.1f} mas; an arrow as long as a cell is {scale:g} mas. A pattern is distortion.",
-                plotter.svg(figure, text),
-            )
-        ]
+    text = f"Mean residuals of all exposures in {len(mean)} cells, error {error:.1f} mas"
+    caption = (
+        "Residuals averaged in cells about each exposure's middle, north up; usual error of a mean "
+        f"{error:.1f} mas; an arrow as long as a cell is {scale:g} mas. A pattern is distortion."
+    )
+    return [Plot("field", "Mean over all exposures", caption, figure, text)]
 
 
 def _cell_means(

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.report.formatting import count
-from grism_align.io.report.plots.figures import CLIPPED, EAST, FAINT, GRISM, INK, NORTH
-from grism_align.io.report.plots.residual_plots import Panel
+from grism_align.io.report.plots.figures import (
+    CLIPPED,
+    EAST,
+    FAINT,
+    GRISM,
+    INK,
+    NORTH,
+    PAGE,
+    Plot,
+    new_axes,
+    new_figure,
+    style,
+)
 from grism_align.values.solution import FitStatus
 from grism_align.values.sphere import mean_direction
 from grism_align.values.transform import TangentPlane
@@ -18,26 +29,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.io.report.contents import Contents, Entry
-    from grism_align.io.report.plots.figures import Plotter
+
+# With more visits, names would hide what they name.
+_MOST_NAMES = 12
 
 
-def sky_panel(contents: Contents, plotter: Plotter) -> Panel | None:
+def sky_plot(contents: Contents) -> Plot | None:
     """Outlines of the exposures with the catalog's stars; None without exposures."""
     outlines = [chip for entry in contents.entries for chip in entry.outlines]
     everything = np.concatenate([np.zeros((0, 2)), *outlines])
     if len(everything) == 0:
         return None
     plane = TangentPlane(*mean_direction(everything))
-    with plotter.style():
+    with style():
         half = _half_sides(plane.to_plane(everything) / 60)
         height = float(np.clip(470 * half[1] / half[0], 260, 600))
-        figure = plotter.figure(540, 100 + height)
-        axes = plotter.axes(figure, (54, 90, 470, height))
+        figure = new_figure(540, 100 + height)
+        axes = new_axes(figure, (54, 90, 470, height))
         sources = np.array([(source.ra, source.dec) for source in contents.record.sources])
         if len(sources):
             xy = plane.to_plane(sources) / 60
             axes.plot(*_thinned(xy).T, ".", color=FAINT, ms=1.5, alpha=0.5, label="sources", zorder=1)
         _draw_outlines(axes, contents, plane)
+        _name_visits(axes, contents, plane)
         n_stars = _draw_reference(axes, contents, plane)
         axes.set(
             xlabel="east [arcmin]",
@@ -47,19 +61,19 @@ def sky_panel(contents: Contents, plotter: Plotter) -> Panel | None:
         )
         axes.set_aspect("equal", adjustable="box")
         axes.spines[:].set_visible(True)
+        _draw_compass(axes)
         _legend(axes)
         text = (
             f"{count(len(contents.entries), 'exposure')} on the sky about "
             f"RA {plane.ra:.5f}, Dec {plane.dec:.5f}, with {count(n_stars, 'reference star')}"
         )
-        image = plotter.svg(figure, text)
-    caption = f"Offsets from RA {plane.ra:.5f}°, Dec {plane.dec:+.5f}°; east is left."
-    return Panel("Footprints", caption, image)
+    caption = f"Offsets from RA {plane.ra:.5f}°, Dec {plane.dec:+.5f}°; north is up, east is left."
+    return Plot("sky", "Footprints", caption, figure, text)
 
 
 def _half_sides(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Half the width and height of the plot, arcmin."""
-    return np.asarray(np.fmax(1.08 * np.abs(xy).max(axis=0), 0.5))
+    return np.asarray(np.fmax(1.15 * np.abs(xy).max(axis=0), 0.5))
 
 
 def _thinned(xy: NDArray[np.float64], most: int = 3000) -> NDArray[np.float64]:
@@ -70,7 +84,9 @@ def _legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     first = dict(zip(labels, handles, strict=True))
     if first:
-        axes.figure.legend(first.values(), first.keys(), loc="lower center", ncols=3, fontsize=10)
+        legend = axes.figure.legend(first.values(), first.keys(), loc="lower center", ncols=3, fontsize=10)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def _draw_outlines(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
@@ -84,6 +100,58 @@ def _draw_outlines(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
         for outline in entry.outlines:
             xy = plane.to_plane(np.vstack([outline, outline[:1]])) / 60
             axes.plot(*xy.T, ls=line, color=color, lw=width, alpha=alpha, label=label)
+
+
+def _name_visits(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
+    """Write each visit's name, where there are not too many, at the outermost corner of its exposures."""
+    if not 1 < len(contents.visits) <= _MOST_NAMES:
+        return
+    taken: list[NDArray[np.float64]] = []
+    for visit, entries in contents.visits.items():
+        chips = [chip for entry in entries for chip in entry.outlines]
+        if not chips:
+            continue
+        xy = plane.to_plane(np.concatenate(chips)) / 60
+        # as far as can be from the names that are there, and from the middle
+        others = np.array([*taken, [0.0, 0.0]])
+        free = np.linalg.norm(xy[:, None] - others, axis=2).min(axis=1)
+        corner = xy[int(free.argmax())]
+        taken.append(corner)
+        axes.annotate(
+            visit,
+            corner,
+            xytext=(0, 5 if corner[1] > 0 else -5),
+            textcoords="offset points",
+            ha="left" if corner[0] > 0 else "right",
+            va="bottom" if corner[1] > 0 else "top",
+            fontsize=10,
+            fontweight="bold",
+            color=INK,
+            parse_math=False,
+            bbox={"fc": PAGE, "ec": "none", "alpha": 0.8, "pad": 1},
+            zorder=6,
+        )
+
+
+def _draw_compass(axes: Axes) -> None:
+    """Draw arrows to the north and to the east into a corner."""
+    options = {"arrowstyle": "-|>", "color": FAINT, "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
+    for (x, y), name, (ha, va) in (
+        ((0, 26), "N", ("center", "bottom")),
+        ((-26, 0), "E", ("right", "center")),
+    ):
+        axes.annotate(
+            name,
+            (0.965, 0.03),
+            xytext=(x, y),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            arrowprops={**options, "arrowstyle": "<|-"},
+            ha=ha,
+            va=va,
+            fontsize=10,
+            color=INK,
+        )
 
 
 def _look(entry: Entry) -> tuple[str, str, str]:
@@ -105,6 +173,7 @@ def _draw_reference(axes: Axes, contents: Contents, plane: TangentPlane) -> int:
     stars = catalog.sources
     xy = plane.to_plane(np.column_stack([stars.ra, stars.dec])) / 60
     used = stars.n_fits > 0
-    axes.plot(*xy[~used].T, "o", mfc="none", color=INK, ms=6, mew=0.9, label="reference, not used", zorder=4)
-    axes.plot(*xy[used].T, "*", color=NORTH, mec=INK, mew=0.5, ms=10, label="reference, used", zorder=5)
+    unused, fitted = f"{catalog.name}, not used", f"{catalog.name}, used"
+    axes.plot(*xy[~used].T, "o", mfc="none", color=INK, ms=6, mew=0.9, label=unused, zorder=4)
+    axes.plot(*xy[used].T, "*", color=NORTH, mec=INK, mew=0.5, ms=10, label=fitted, zorder=5)
     return len(xy)

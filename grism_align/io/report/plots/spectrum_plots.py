@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.formatting import count
-from grism_align.io.report.plots.figures import CLIPPED, EAST, GRISM, INK, NORTH
-from grism_align.io.report.plots.residual_plots import Panel
+from grism_align.io.report.formatting import count, fixed
+from grism_align.io.report.plots.figures import (
+    CLIPPED,
+    EAST,
+    GRISM,
+    INK,
+    NORTH,
+    Plot,
+    new_axes,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from grism_align.io.report.plots.figures import Plotter
     from grism_align.values.trace import SpectralCheck, SpectrumPiece
 
 _COLORS = (EAST, NORTH, GRISM, CLIPPED, INK)
@@ -27,32 +35,30 @@ _WIDTH, _HEIGHT = 218, 112
 _Seen = tuple["SpectrumPiece", "NDArray[np.float64]"]
 
 
-def spectrum_panels(checks: Mapping[str, SpectralCheck], plotter: Plotter) -> list[Panel]:
+def spectrum_plots(checks: Mapping[str, SpectralCheck]) -> list[Plot]:
     """Plot the pieces of spectra on record: along and across the dispersion, all exposures in one plot.
 
     Parameters
     ----------
     checks : mapping of str to SpectralCheck
         By exposure.
-    plotter : Plotter
-        Of the page.
     """
     groups: dict[tuple[int, int], dict[str, _Seen]] = {}
     for key, check in checks.items():
         for piece in check.pieces:
             groups.setdefault((check.group, piece.source), {})[key] = (piece, np.array(check.moved_px))
     shown = {group for group, _ in list(groups)[: 2 * _MOST_GROUPS]}
-    return [_panel(seen, plotter) for (group, _), seen in groups.items() if group in shown and len(seen) > 1]
+    return [_plot(seen) for (group, _), seen in groups.items() if group in shown and len(seen) > 1]
 
 
-def _panel(seen: Mapping[str, _Seen], plotter: Plotter) -> Panel:
+def _plot(seen: Mapping[str, _Seen]) -> Plot:
     names = list(seen)
-    with plotter.style():
-        figure = plotter.figure(520, 308)
+    with style():
+        figure = new_figure(520, 308)
         for column, text in enumerate(("before", "after")):
             left = 58 + column * (_WIDTH + 18)
-            along = plotter.axes(figure, (left, 178, _WIDTH, _HEIGHT))
-            across = plotter.axes(figure, (left, 38, _WIDTH, _HEIGHT - 12))
+            along = new_axes(figure, (left, 178, _WIDTH, _HEIGHT))
+            across = new_axes(figure, (left, 38, _WIDTH, _HEIGHT - 12))
             _draw(along, across, list(seen.values()), share=float(column))
             along.set_title(text, loc="left")
             along.set_xlabel("along [px]", labelpad=1)
@@ -64,10 +70,13 @@ def _panel(seen: Mapping[str, _Seen], plotter: Plotter) -> Panel:
                 along.set_ylabel("light [e/s]")
                 across.set_ylabel("profile")
         text = f"A piece of one spectrum in {count(len(names), 'exposure')}, before and after"
-        image = plotter.svg(figure, text)
     title = f"One spectrum in {count(len(names), 'exposure')}"
-    caption = f"{names[0]} to {names[-1]}, each with a colour or mark of its own."
-    return Panel(title, caption, image)
+    along, across = np.abs([moved for _, moved in seen.values()]).max(axis=0)
+    caption = (
+        f"{names[0]} to {names[-1]}, each with a colour or mark of its own; moved by at most "
+        f"{fixed(along, 3)} px along and {fixed(across, 3)} px across."
+    )
+    return Plot("spectrum", title, caption, figure, text)
 
 
 def _draw(along: Axes, across: Axes, seen: Sequence[_Seen], share: float) -> None:
@@ -80,6 +89,8 @@ def _draw(along: Axes, across: Axes, seen: Sequence[_Seen], share: float) -> Non
             (across, piece.height - share * moved[1], piece.profile),
         ):
             axes.plot(place, values, mark, color=color, ms=3.5, mew=0.9, mfc="none")
-    along.set_xlim(-8, 8)
-    across.set_xlim(-4, 4)
+    # as wide as it takes to see what has moved, and no wider than what there is
+    moved = np.abs([moved for _, moved in seen]).max(axis=0)
+    along.set_xlim(*(np.array([-1, 1]) * np.clip(20 * moved[0], 3, 8)))
+    across.set_xlim(*(np.array([-1, 1]) * np.clip(20 * moved[1], 2, 4)))
     across.set_ylim(bottom=0)

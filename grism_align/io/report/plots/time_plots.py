@@ -6,51 +6,66 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.report.formatting import count, fixed
-from grism_align.io.report.plots.figures import CLIPPED, EAST, FAINT, NORTH
-from grism_align.io.report.plots.residual_plots import Panel
+from grism_align.io.report.formatting import count, fixed, utc
+from grism_align.io.report.plots.figures import (
+    CLIPPED,
+    EAST,
+    FAINT,
+    INK,
+    NORTH,
+    Plot,
+    new_axes,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from grism_align.io.report.contents import Contents, Entry
-    from grism_align.io.report.plots.figures import Plotter
 
 
 _MAS_PER_ARCSEC = 1e3
 
 
-def time_panels(contents: Contents, plotter: Plotter) -> list[Panel]:
+def time_plots(contents: Contents) -> list[Plot]:
     """One plot a visit: how far each exposure's shift is from the visit's median."""
-    panels = []
+    plots = []
     for visit, entries in contents.visits.items():
         fitted = [entry for entry in entries if entry.transform]
         if fitted:
-            panels.append(_visit_panel(visit, entries, fitted, plotter))
-    return panels
+            plots.append(_visit_plot(visit, entries, fitted))
+    return plots
 
 
-def _visit_panel(visit: str, entries: Sequence[Entry], fitted: Sequence[Entry], plotter: Plotter) -> Panel:
+def _visit_plot(visit: str, entries: Sequence[Entry], fitted: Sequence[Entry]) -> Plot:
     shifts = np.array([entry.shift for entry in fitted])
     is_direct = np.array([entry.is_direct for entry in fitted])
     middle = np.median(shifts[is_direct] if is_direct.any() else shifts, axis=0)
     start = min(entry.record.start for entry in entries)
-    with plotter.style():
-        figure = plotter.figure(330, 240)
-        top = plotter.axes(figure, (50, 138, 270, 94))
-        rows = (top, plotter.axes(figure, (50, 36, 270, 94), sharex=top))
+    with style():
+        figure = new_figure(330, 252)
+        top = new_axes(figure, (50, 138, 270, 94))
+        rows = (top, new_axes(figure, (50, 36, 270, 94), sharex=top))
         top.tick_params(labelbottom=False)
         for axis, axes in enumerate(rows):
             _draw_axis(axes, fitted, (start, middle[axis]), axis)
             _draw_failed(axes, entries, start)
-        rows[1].set_xlabel("time since the visit's start [min]")
+        rows[1].set_xlabel(f"minutes since {utc(start)} UTC")
+        _legend(rows[0], is_direct)
         text = f"Shifts of {count(len(fitted), 'exposure')} of visit {visit} against time, east and north"
-        image = plotter.svg(figure, text)
     east, north = (fixed(float(value) / _MAS_PER_ARCSEC, 3, sign=True) for value in middle)
     roll = fixed(float(np.median([entry.roll for entry in fitted])), 4, sign=True)
-    return Panel(visit, f"From the median shift E {east}″, N {north}″; roll {roll}°.", image)
+    return Plot(
+        f"offsets_{visit}",
+        f"Visit {visit}",
+        f"From the median shift E {east}″, N {north}″; roll {roll}°.",
+        figure,
+        text,
+    )
 
 
 def _draw_axis(axes: Axes, fitted: Sequence[Entry], zero: tuple[float, float], axis: int) -> None:
@@ -69,6 +84,21 @@ def _draw_axis(axes: Axes, fitted: Sequence[Entry], zero: tuple[float, float], a
     low, high = axes.get_ylim()
     if high - low < 4:
         axes.set_ylim(min(low, -2), max(high, 2))
+
+
+def _legend(axes: Axes, is_direct: NDArray[np.bool_]) -> None:
+    from matplotlib.lines import Line2D
+
+    kinds = (("direct", INK, is_direct.any()), ("grism", "none", (~is_direct).any()))
+    marks = {"direct": "o", "grism": "s"}
+    handles = [
+        Line2D([], [], ls="", marker=marks[name], color=INK, mfc=face, ms=5, label=name)
+        for name, face, is_there in kinds
+        if is_there
+    ]
+    axes.legend(
+        handles=handles, loc="lower right", bbox_to_anchor=(1, 0.95), ncols=2, fontsize=9, borderpad=0
+    )
 
 
 def _draw_failed(axes: Axes, entries: Sequence[Entry], start: float) -> None:

@@ -1,4 +1,4 @@
-"""The map from pixels to sky of one simulated detector of JWST."""
+"""The map from pixels to sky of one simulated detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grism_align.values.sphere import sky_to_vector, vector_to_sky
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
-    from grism_align.simulation.jwst.apertures import Aperture
+    from grism_align.simulation.gwcs.apertures import Aperture
 
 Floats = NDArray[np.float64]
 

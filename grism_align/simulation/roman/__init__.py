@@ -1,0 +1,1 @@
+"""Exposures of Roman, as its pipeline gives them."""
