@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from grism_align.io.missions.registry import GROUP, missions
 from grism_align.simulation import Truth, case_a, simulate
+from grism_align.steps.pipeline import GrismAlignPipeline
 from tests.support.fields import SMALL
 
 #: Rooms whose tests take longest, which come first: at the end no process has much left when another is done.
@@ -57,6 +58,26 @@ def _levels_of_loggers():
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+def _without_mosaics(cls, *given, **options):
+    spec = super(GrismAlignPipeline, cls).load_spec_file(*given, **options)
+    spec["steps"]["visit_mosaic"]["skip"] = "boolean(default=True)"
+    return spec
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mosaics_on_request():
+    """Have the pipeline leave out mosaics in this process: tests that look at them ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GrismAlignPipeline, "load_spec_file", classmethod(_without_mosaics))
+        yield
+
+
+@pytest.fixture
+def mosaics_by_default(monkeypatch):
+    """The pipeline as users have it."""
+    monkeypatch.delattr(GrismAlignPipeline, "load_spec_file")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ _FAINTEST = 3.0  # electrons in the whole exposure
 _FAINTEST_GRISM = 40.0
 _FINE = 8  # samples a pixel of a cross-dispersion profile
 _SHORT = 30.0  # pixels: a shorter order is a streak without structure
+_LONG = 250  # pixels: lines of longer orders have no more of a pixel's light than those of one this long
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def _spectrum(order: Order, number: int) -> Floats:
     u = np.linspace(-1, 1, int(abs(order.end - order.start)) + 1)
     light = np.exp(-0.5 * (u / 0.72) ** 6) * (1 + rng.uniform(-0.3, 0.3) * u)
     if rng.random() < 0.25:
-        light += 0.1 * light.sum() * np.exp(-0.5 * ((u - rng.uniform(-0.7, 0.7)) * len(u) / 2) ** 2)
+        strength = 0.1 * light.sum() * min(_LONG / len(u), 1.0)
+        light += strength * np.exp(-0.5 * ((u - rng.uniform(-0.7, 0.7)) * len(u) / 2) ** 2)
     return np.asarray(light / light.sum())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from grism_align.io.files.fits import one_line
 from grism_align.io.models.open_models import ModelSource, models_of
 from grism_align.steps.parameter_files import settings_for
-from grism_align.steps.saving import SavingStep, is_strun
+from grism_align.steps.saving import SavingStep, is_program, is_strun
 from grism_align.steps.spec import settings_from, spec_of
 from grism_align.steps.without_crds import StepWithoutCRDS
 from grism_align.values.addresses import LOGINS, has_login, without_login
@@ -66,6 +67,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     def call(cls, *args: Any, **kwargs: Any) -> Any:
         """Make the step and run it, as stpipe does; values of parameters may be `pathlib.Path`.
 
+        In a notebook only warnings are shown, unless ``configure_log=True`` asks for all messages.
+
         Parameters
         ----------
         *args : path-like or ExposureSet
@@ -73,6 +76,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         **kwargs
             Parameters, and what else stpipe takes.
         """
+        if _in_notebook() and "logcfg" not in kwargs:
+            kwargs.setdefault("configure_log", False)
         return super().call(*args, **_as_text(kwargs))
 
     @classmethod
@@ -238,6 +243,9 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             from grism_align.workflows.results.checks import check_destination
 
             check_destination(exposures, self.destination(exposures), self.input_files())
+        if self.is_outermost and is_program():
+            # What was imported and read stays to the end. Else each step looks through all of it for garbage.
+            gc.freeze()
         self._ready = exposures
         return exposures
 
@@ -414,6 +422,13 @@ def _refuse_logins(parameters: Mapping[str, Any]) -> None:
             _refuse_logins(value)
         elif isinstance(value, str) and has_login(value):
             raise SettingsError(name, without_login(value), LOGINS)
+
+
+def _in_notebook() -> bool:
+    """Tell whether the kernel of a notebook runs this; who has not imported IPython is in none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
 
 
 def _as_text(value: Any) -> Any:

@@ -114,6 +114,11 @@ class SavingStep(Step):
             print(closing_table(result))
 
 
+def is_program() -> bool:
+    """Tell whether this process is ``strun`` or ``grism-align``, and so nobody else's."""
+    return is_strun() or Path(sys.argv[0]).stem == "grism-align"
+
+
 def is_strun() -> bool:
     """Tell whether this process is the program ``strun``."""
     return Path(sys.argv[0]).stem.startswith("strun")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,3 +45,11 @@ class DetectorWindow:
         """Return what `TraceModel.offsets` gives, from and to pixels of the array."""
         dx, dy = model.offsets(self.to_chip(xy), band)
         return dx * self.ltm[0], dy * self.ltm[1]
+
+    def ahead(self, model: TraceModel, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what `TraceModel.ahead` gives, from and to pixels of the array."""
+        return model.ahead(self.to_chip(xy)) * self.ltm[0]
+
+    def transposed(self) -> DetectorWindow:
+        """Return the same part by pixels whose rows are its columns."""
+        return replace(self, ltm=self.ltm[::-1], ltv=self.ltv[::-1])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from grism_align.values.pixel_sky import PixelSky
     from grism_align.values.source import Source
     from grism_align.values.telescope import Telescope
+    from grism_align.values.trace import CoarseTrace
     from grism_align.values.transform import LinearTransform, TangentPlane
 
 
@@ -49,6 +50,8 @@ class Chip:
         Which part of the detector it is.
     flux_scale : float, arcsec
         Side of the pixel that fluxes are calibrated for; NaN where that is the WCS's.
+    trace : CoarseTrace or None
+        Where spectra lie, where the exposure itself tells.
     """
 
     number: int
@@ -56,6 +59,12 @@ class Chip:
     wcs: PixelSky
     window: DetectorWindow = _WHOLE
     flux_scale: float = nan
+    trace: CoarseTrace | None = field(default=None, compare=False)
+
+    @property
+    def along_columns(self) -> bool:
+        """Whether spectra run along columns; along rows otherwise."""
+        return self.trace is not None and self.trace.along_columns
 
     @property
     def native_scale(self) -> float:
@@ -150,6 +159,8 @@ class Exposure:
         Unit of the pixels as rates, as FITS headers have it.
     wavelength : float, m
         Pivot wavelength of the filter; NaN where the headers give none.
+    blocking_filter : str
+        The filter in front of a grism, which its spectra end with; empty for none.
     tracking : Tracking
         How the telescope kept to its pointing.
     camera : str
@@ -190,6 +201,7 @@ class Exposure:
     pointing: str = ""
     rate_unit: str = ""
     wavelength: float = nan
+    blocking_filter: str = ""
     tracking: Tracking = _NOTHING_KNOWN
     camera: str = ""
     attitude: NDArray[np.float64] | None = field(default=None, compare=False)

@@ -184,6 +184,10 @@ class FailureCode(Enum):
         "{exposure} is of another guide-star acquisition ({acquisition}; others or another roll)",
         _OWN_DIRECT,
     )
+    OTHER_DITHER = (
+        "{exposure} was taken at another dither, and dithers are good to {error:.0f} mas",
+        f"Take a direct exposure at each dither, or set dither_error if yours are better; {_VERIFY}",
+    )
     OTHER_TARGET = ("{exposure} is of another target ({target})", _OWN_DIRECT)
     UNGUIDED = (
         "{exposures} guided on {guiding}: the pointing drifts, error {error:.0f} mas",
@@ -677,6 +681,13 @@ class OtherOrbit(Remark, code=FailureCode.OTHER_ORBIT):
     """A governing exposure that an occultation parts from the grism exposure."""
 
     exposure: str
+
+
+class OtherDither(Remark, code=FailureCode.OTHER_DITHER):
+    """A governing exposure from which the telescope was moved to the grism exposure, and how well, mas."""
+
+    exposure: str
+    error: float
 
 
 class SameGuideStars(Remark, code=FailureCode.SAME_GUIDE_STARS):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +21,8 @@ class TraceCheck:
 
     n_sources: int = recorded("Sources whose spectra were used.")
     before_px: float = recorded(
-        "Measured minus predicted row with the WCS before the correction; NaN where unmeasured.", unit="pixel"
+        "Measured minus predicted place with the WCS before the correction; NaN where unmeasured.",
+        unit="pixel",
     )
     before_error: float = recorded("Its standard error.", unit="pixel")
     after_px: float = recorded("The same with the correction.", unit="pixel")
@@ -45,11 +47,17 @@ class SpectrumPiece:
 
     source: int = recorded("Which one of the sources; the same in all exposures that were measured together.")
     along: Floats = recorded(
-        "Columns, from where the direct exposures' correction puts the source.", unit="pixel", shape=("c",)
+        "Pixels along the dispersion, from where the direct exposures' correction puts the source.",
+        unit="pixel",
+        shape=("c",),
     )
-    light: Floats = recorded("Light near the trace by column.", unit="electron/s", shape=("c",))
-    height: Floats = recorded("Rows, from where it puts the trace, on average.", unit="pixel", shape=("r",))
-    profile: Floats = recorded("Light of the piece by row, as a share of that near the trace.", shape=("r",))
+    light: Floats = recorded("Light near the trace at each of these.", unit="electron/s", shape=("c",))
+    height: Floats = recorded(
+        "Pixels across the dispersion, from where it puts the trace, on average.", unit="pixel", shape=("r",)
+    )
+    profile: Floats = recorded(
+        "Light of the piece at each height, as a share of that near the trace.", shape=("r",)
+    )
 
 
 @declared(eq=False)
@@ -110,7 +118,12 @@ class TraceModel:
     wedges : dict of str to (x, y), pixels
         Displacement of positions measured in a filter, which is taken off the offsets.
     name : str
-        Where it comes from; empty for the coarse built-in ones.
+        Where it comes from; empty for those that come with exposures or the package.
+    curve : (n,) array_like, pixels
+        What exposures showed to be missing in `dy`, a polynomial of t.
+    tells_light : bool
+        Whether one t is one wavelength all over the detector: in pixels, the offset along the dispersion that
+        it has in the middle.
     """
 
     dx: Floats
@@ -119,10 +132,13 @@ class TraceModel:
     origin: Floats = field(default_factory=lambda: np.zeros((1, 1)))
     wedges: dict[str, tuple[float, float]] = field(default_factory=dict)
     name: str = ""
+    curve: Floats = field(default_factory=lambda: np.zeros(1))
+    tells_light: bool = False
 
     def __post_init__(self) -> None:
         for name in ("dx", "dy", "origin"):
             object.__setattr__(self, name, _terms(getattr(self, name)))
+        object.__setattr__(self, "curve", _terms(self.curve)[0])
 
     @classmethod
     def straight(cls, start: float, end: float, offset: float, slope: float = 0.0) -> TraceModel:
@@ -145,12 +161,46 @@ class TraceModel:
             Offsets from the sources.
         """
         places = np.asarray(xy, dtype=float).reshape(-1, 2)
-        t = np.linspace(*self.span, _SAMPLES)
+        t = self._parameters
         wedge = self.wedges.get(band, (0.0, 0.0))
-        dx = _polynomial(_at(self.dx, places), t[None, :]) - wedge[0]
-        dy = _polynomial(_at(self.dy, places), t[None, :] - _at(self.origin, places)) - wedge[1]
+        dx = _polynomial(_at(self.dx, places), t) - wedge[0]
+        dy = _polynomial(_at(self.dy, places), t - _at(self.origin, places)) - wedge[1]
+        dy = dy + _polynomial(self.curve[None, :], t)
         order = np.argsort(dx, axis=1, kind="stable")
         return np.take_along_axis(dx, order, axis=1), np.take_along_axis(dy, order, axis=1)
+
+    def ahead(self, xy: ArrayLike) -> Floats:
+        """By how much light lies farther along the dispersion than from the middle of the detector.
+
+        Parameters
+        ----------
+        xy : (N, 2) array_like, zero-based pixels
+            As for `offsets`, to whose points the result belongs.
+
+        Returns
+        -------
+        (N, K) ndarray, pixels
+            Zero where the model doesn't tell.
+        """
+        places = np.asarray(xy, dtype=float).reshape(-1, 2)
+        t = self._parameters
+        if not self.tells_light:
+            return np.zeros((len(places), t.size))
+        dx = _polynomial(_at(self.dx, places), t)
+        return np.take_along_axis(dx - t, np.argsort(dx, axis=1, kind="stable"), axis=1)
+
+    @property
+    def _parameters(self) -> Floats:
+        return np.linspace(*self.span, _SAMPLES)[None, :]
+
+    def transposed(self) -> TraceModel:
+        """Return the model by pixels whose rows are its columns: x and y change their parts.
+
+        Not of a model with an `origin`, whose `dy` is a polynomial of `dx`.
+        """
+        dx, dy = _swapped(self.dy), _swapped(self.dx)
+        wedges = {band: (y, x) for band, (x, y) in self.wedges.items()}
+        return replace(self, dx=dx, dy=dy, wedges=wedges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +216,26 @@ class CoarseTrace:
     zeroth : (first, last), pixels, optional
         From the place of a source to its zeroth order along the dispersion; None where there is none.
     stretch : (x, y), optional
-        By how much longer a pixel of a spectrum is where its source lies a thousand pixels farther;
-        None where that isn't known.
+        By how much longer a pixel of a spectrum is, beyond what the model says, where its source lies a
+        thousand pixels farther; None where that isn't known.
+    along_columns : bool
+        Whether spectra run along columns. All else then is by pixels whose rows are the detector's columns.
     """
 
     model: TraceModel
     search: int
     zeroth: tuple[float, float] | None = None
     stretch: tuple[float, float] | None = None
+    along_columns: bool = False
+
+
+def _swapped(terms: Floats) -> Floats:
+    """Return coefficients of polynomials of (y, x) of those of (x, y)."""
+    degrees = int(np.ceil((np.sqrt(8.0 * terms.shape[1] + 1.0) - 1.0) / 2.0))
+    whole = np.zeros((len(terms), degrees * (degrees + 1) // 2))
+    whole[:, : terms.shape[1]] = terms
+    first = [degree * (degree + 1) // 2 for degree in range(degrees + 1)]
+    return np.concatenate([whole[:, low:high][:, ::-1] for low, high in pairwise(first)], axis=1)
 
 
 def _at(terms: Floats, xy: Floats) -> Floats:

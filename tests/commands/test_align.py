@@ -157,14 +157,17 @@ def test_logging_is_as_before(field, tmp_path):
     assert (list(root.handlers), root.level, ours.level) == before
 
 
+@pytest.mark.usefixtures("mosaics_by_default")
 @pytest.mark.parametrize("words", [["plan"], ["align", "--dry-run"]])
 def test_a_plan_writes_nothing(field, tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)
-    assert run(*words, field.folder, "-o", "out", "-c", field.catalog, "--mosaics") == 0
+    assert run(*words, field.folder, "-o", "out", "-c", field.catalog) == 0
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr().out
     for path in field.truth.paths:
         assert read_exposure(path).key in said
+    assert run(*words, field.folder, "-o", "out", "--no-mosaics") == 0
+    assert "visit_mosaic" not in capsys.readouterr().out
     for name in ("visit_mosaic", "in_provenance.asdf", "in_refcat.ecsv", "governed by"):
         assert name in said
 

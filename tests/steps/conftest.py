@@ -6,6 +6,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from markupsafe import Markup
 from stpipe import crds_client
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grism_align.values.field import ExposureSet
+    from tests.support.jwst_models import JwstField
 
 SIZE = 300
 
@@ -120,3 +122,21 @@ def output_a(field_a: Field, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         configure_log=False,
     )
     return result, folder
+
+
+@pytest.fixture(scope="session")
+def jwst_field(tmp_path_factory: pytest.TempPathFactory) -> JwstField:
+    """Two visits of NIRISS, an image and spectra each; not to be changed."""
+    pytest.importorskip("jwst", reason="needs jwst")
+    from tests.support import jwst_models as jm
+
+    plan = [{"NIS": ("CLEAR", "F150W")}, {"NIS": ("GR150C", "F150W")}]
+    return jm.jwst_field(tmp_path_factory.mktemp("jwst"), [jm.NIS], plan, np.random.default_rng(4))
+
+
+@pytest.fixture(scope="session")
+def jwst_aligned(jwst_field: JwstField, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of these as aligned from files, with the record."""
+    out = tmp_path_factory.mktemp("jwst_aligned")
+    GrismAlignPipeline.call([str(path) for path in jwst_field.paths], output_dir=str(out))
+    return out

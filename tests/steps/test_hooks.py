@@ -11,7 +11,6 @@ from stpipe import crds_client
 
 from grism_align.integration import align_library, correct_dispersed
 from grism_align.io.missions import read_exposure
-from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.errors import InputError
 
 pytest.importorskip("jwst", reason="needs jwst")
@@ -21,29 +20,20 @@ from jwst.tweakreg import TweakRegStep
 from stdatamodels.jwst import datamodels
 
 from tests.support import jwst_models as jm
+from tests.support.jwst_open import SHARED_FILES, assert_same_sky, sky_of
 
-# models and their copies share open files, which jwst's containers leave to the garbage collector
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-PLAN = [{"NIS": ("CLEAR", "F150W")}, {"NIS": ("GR150C", "F150W")}]
-XY = np.array([[0.0, 0.0], [159.0, 12.0], [70.0, 159.0]])
+pytestmark = SHARED_FILES
 
 
-@pytest.fixture(scope="module")
-def field(tmp_path_factory):
-    """Two visits, an image and spectra each; not to be changed."""
-    return jm.jwst_field(tmp_path_factory.mktemp("data"), [jm.NIS], PLAN, np.random.default_rng(4))
+@pytest.fixture
+def field(jwst_field):
+    return jwst_field
 
 
-@pytest.fixture(scope="module")
-def aligned(field, tmp_path_factory):
+@pytest.fixture
+def aligned(jwst_aligned):
     """The folder of all exposures as aligned from files, with the record."""
-    out = tmp_path_factory.mktemp("out")
-    GrismAlignPipeline.call([str(path) for path in field.paths], output_dir=str(out))
-    return out
+    return jwst_aligned
 
 
 @pytest.fixture
@@ -72,16 +62,8 @@ def association(field):
     return path
 
 
-def sky_of(model):
-    wcs = model.meta.wcs
-    others = [np.full(len(XY), 1.5), np.ones(len(XY))] if "grism_detector" in wcs.available_frames else []
-    return np.column_stack(wcs.get_transform("detector", "world")(*XY.T, *others)[:2])
-
-
 def assert_like_file(model, folder):
-    written = read_exposure(folder / model.meta.filename).chips[0].wcs.to_sky(XY)
-    # 1e-9 deg are 0.004 mas
-    np.testing.assert_allclose(sky_of(model), written, rtol=0, atol=1e-9)
+    assert_same_sky(sky_of(model), read_exposure(folder / model.meta.filename))
 
 
 class Image3(Pipeline):

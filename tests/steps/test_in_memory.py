@@ -16,40 +16,36 @@ from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
-from grism_align.values.errors import AssociationError, GrismAlignError, InputError, SettingsError
+from grism_align.values.errors import (
+    AssociationError,
+    GrismAlignError,
+    InputError,
+    LendingError,
+    SettingsError,
+)
 
 pytest.importorskip("jwst", reason="needs jwst")
 from jwst.datamodels import ModelContainer, ModelLibrary
 from jwst.stpipe import Pipeline
 from stdatamodels.jwst import datamodels
 
-from tests.support import jwst_models as jm
+from tests.support.jwst_open import PIXELS, SHARED_FILES, assert_same_sky, sky_of
 
-# models and their copies share open files, which jwst's containers leave to the garbage collector
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-PLAN = [{"NIS": ("CLEAR", "F150W")}, {"NIS": ("GR150C", "F150W")}]
-XY = np.array([[0.0, 0.0], [159.0, 12.0], [70.0, 159.0]])
+pytestmark = SHARED_FILES
 
 
-@pytest.fixture(scope="module")
-def field(tmp_path_factory):
-    """Two visits, an image and spectra each; not to be changed."""
-    return jm.jwst_field(tmp_path_factory.mktemp("data"), [jm.NIS], PLAN, np.random.default_rng(4))
+@pytest.fixture
+def field(jwst_field):
+    return jwst_field
 
 
-@pytest.fixture(scope="module")
-def aligned(field, tmp_path_factory):
-    """The sky of some pixels of each exposure as written from files, by name."""
-    out = tmp_path_factory.mktemp("out")
-    GrismAlignPipeline.call([str(path) for path in field.paths], output_dir=str(out))
-    return {path.name: read_exposure(out / path.name).chips[0].wcs.to_sky(XY) for path in field.paths}
+@pytest.fixture
+def aligned(jwst_field, jwst_aligned):
+    """Each exposure as written from files, by name."""
+    return {path.name: read_exposure(jwst_aligned / path.name) for path in jwst_field.paths}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def association(field):
     """An association as image3 has it."""
     members = [{"expname": path.name, "exptype": "science"} for path in field.paths]
@@ -72,14 +68,6 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def sky_of(model):
-    wcs = model.meta.wcs
-    others = (1.5, 1) if "grism_detector" in wcs.available_frames else ()
-    first = "detector" if others else wcs.available_frames[0]
-    found = wcs.get_transform(first, "world")(*XY.T, *(np.full(len(XY), one) for one in others))
-    return np.column_stack(found[:2])
-
-
 def members_of(given):
     """What is checked of each model, by name: where it has pixels, and its status."""
     if not isinstance(given, ModelLibrary):
@@ -97,8 +85,7 @@ def assert_aligned(given, aligned):
     assert found.keys() == aligned.keys()
     for name, (sky, status) in found.items():
         assert status == "COMPLETE"
-        # 1e-9 deg are 0.004 mas
-        np.testing.assert_allclose(sky, aligned[name], rtol=0, atol=1e-9)
+        assert_same_sky(sky, aligned[name])
 
 
 FORMS = {
@@ -189,9 +176,9 @@ def test_a_step_of_a_pipeline_of_jwst_corrects_in_place(form, models, aligned, m
 
 def test_models_and_results_are_saved_where_that_is_asked_for(models, aligned, tmp_path):
     GrismAlignPipeline.call(models, output_dir=str(tmp_path / "out"))
-    for name, sky in aligned.items():
+    for name, exposure in aligned.items():
         written = read_exposure(tmp_path / "out" / name)
-        np.testing.assert_allclose(written.chips[0].wcs.to_sky(XY), sky, rtol=0, atol=1e-9)
+        assert_same_sky(written.chips[0].wcs.to_sky(PIXELS), exposure)
     record = read_record(tmp_path / "out" / "aligned_provenance.asdf")
     assert {(one.input.path, one.input.sha256) for one in record.exposures.values()} == {
         (name, "") for name in aligned
@@ -257,13 +244,25 @@ def test_bad_input_changes_nothing(damage, models):
     assert {status for _, status in members_status(library)} == {None}
 
 
-def test_a_borrowed_model_is_an_error(models):
+@pytest.mark.parametrize("bad_input", ["auto", "leave_out", "refuse"])
+def test_a_borrowed_model_is_an_error(bad_input, models):
     library = ModelLibrary(models)
     with library:
         model = library.borrow(1)
-        with pytest.raises(InputError):
-            GrismAlignPipeline.call(library, bad_input="refuse")
+        with pytest.raises(LendingError):
+            GrismAlignPipeline.call(library, bad_input=bad_input)
         library.shelve(model, 1)
+    assert {status for _, status in members_status(library)} == {None}
+
+
+def test_a_library_whose_file_is_gone_is_given_back_whole(association, field, here):
+    library = ModelLibrary(str(association), on_disk=True)
+    moved = field.paths[1].rename(field.paths[1].with_suffix(".gone"))
+    try:
+        with pytest.raises(LendingError):
+            GrismAlignPipeline.call(library)
+    finally:
+        moved.rename(field.paths[1])
     assert {status for _, status in members_status(library)} == {None}
 
 

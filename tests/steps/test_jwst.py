@@ -96,7 +96,7 @@ def test_steps_go_on_from_files(tmp_path):
     field = jm.jwst_field(tmp_path / "data", [jm.NIS], NIRISS[:2], np.random.default_rng(6))
     first, second = tmp_path / "first", tmp_path / "second"
     GrismAlignPipeline.call([str(path) for path in field.paths], output_dir=str(first), steps=STEPS)
-    association = next(first.glob("*_asn.json"))
+    association = first / "aligned_asn.json"
     GrismAlignPipeline.call(str(association), output_dir=str(second), steps=STEPS)
     for path in field.paths:
         one, other = (read_exposure(folder / path.name).chips[0].wcs for folder in (first, second))

@@ -65,6 +65,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
     monkeypatch.setattr(crds_client, "get_context_used", lambda _: "none")
+    monkeypatch.setattr(crds_client, "get_svn_version", lambda: "none", raising=False)
     monkeypatch.setattr(crds_client, "get_multiple_reference_paths", lambda *_, **__: {})
     # of files that are given
     monkeypatch.setattr(crds_client, "check_reference_open", lambda path: path)

@@ -17,6 +17,7 @@ from grism_align.algorithms.fitting.fit import biweight_response, robust_weights
 from grism_align.algorithms.fitting.floor import estimate_floor
 from grism_align.algorithms.fitting.normal import NormalEquations, constrained, normal_equations
 from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, prior_normal, prior_reweighted
+from grism_align.algorithms.fitting.sources import FittedSources, SourceMotions, SourceUnknowns, first_motions
 from grism_align.algorithms.fitting.systematics import WeightedFit, shared_errors
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Measurements:
     acquisition : (E,) ndarray of int, or None
         Number of each pointing's guide-star acquisition, 0 to A - 1, which has one group or several; None
         where each has one.
+    epoch : (E,) ndarray, Julian year, or None
+        When each pointing was; None where sources are taken to stand still. Where years lie between, their
+        motions are unknown too.
     """
 
     pointing: NDArray[np.int64]
@@ -77,6 +81,7 @@ class Measurements:
     fixed: NDArray[np.bool_]
     axis_error: NDArray[np.float64] | None = None
     acquisition: NDArray[np.int64] | None = None
+    epoch: NDArray[np.float64] | None = None
 
     def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
@@ -125,9 +130,11 @@ class JointSolution:
     scatter : (K,) ndarray, arcsec
         Error of one axis, of each class, that the given errors don't explain.
     source_xy : (S, 2) ndarray, arcsec
-        Positions of the sources.
+        Positions of the sources, at the mean epoch of each one's measurements.
     source_error : (S,) ndarray, arcsec
         Standard errors of one axis.
+    motions : SourceMotions or None
+        What their motions turned out to be like; None where they were taken to stand still.
     """
 
     shift: NDArray[np.float64]
@@ -141,6 +148,7 @@ class JointSolution:
     scatter: NDArray[np.float64]
     source_xy: NDArray[np.float64]
     source_error: NDArray[np.float64]
+    motions: SourceMotions | None = None
 
     def matrices(self) -> NDArray[np.float64]:
         """Return the linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
@@ -184,11 +192,12 @@ def solve_joint(
     problem = _Problem(measured, group_centers(measured), n_terms)
     scatter = np.zeros(int(measured.noise_class.max()) + 1) if start is None else start
     weight = np.ones(len(measured.source))
+    motions = first_motions(measured)
     prior = None if prior is None else _before_the_first_fit(prior, measured, n_terms)
     for _ in range(_ITERATIONS):
         variance = measured.variance(scatter)
-        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior)
-        left = redundancy(measured, weight * (1.0 / variance).mean(axis=1))[:, None]
+        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior, motions)
+        left = redundancy(measured, weight * (1.0 / variance).mean(axis=1), motions)[:, None]
         scatter = _class_scatter(measured, solved.residual / left, weight > 0, scatter)
         variance = measured.variance(scatter)
         new = robust_weights(np.sqrt(((solved.residual / left) ** 2 / variance).sum(axis=1)), clip)
@@ -199,17 +208,19 @@ def solve_joint(
             prior = prior_reweighted(before, solved.parameters, n_terms, is_unanchored=measured.is_unanchored)
             moved = prior.of_shifts.own_weight - before.of_shifts.own_weight
             done = done and np.abs(moved).max() < 1e-3
+        motions = None if motions is None else motions.learned(solved.sources)
         if done:
             break
+    motions = None if motions is None else motions.honest
     inverse = (1.0 / variance).mean(axis=1)
     honest = weight * inverse
     pull = solved.residual / np.sqrt(variance * inverse[:, None])
-    factor = variance_factor(pull, honest, _expected_squares(measured, honest), weight, clip)
+    factor = variance_factor(pull, honest, _expected_squares(measured, honest, motions), weight, clip)
     final = np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance
-    solved = problem.solve(final, prior)
+    solved = problem.solve(final, prior, motions)
     shift, terms = _unpacked(measured, solved.parameters, n_terms)
     covariance = solved.covariance()
-    fit = WeightedFit(problem.design, final, solved.residual, covariance, biweight_response(clip))
+    fit = WeightedFit(problem.design, final, solved.residual, covariance, biweight_response(clip), motions)
     systematics = shared_errors(measured, fit)
     covariance = covariance + systematics.covariance
     return JointSolution(
@@ -222,8 +233,9 @@ def solve_joint(
         residual=solved.residual,
         weight=weight,
         scatter=scatter,
-        source_xy=solved.source_xy,
-        source_error=_errors_of_sources(measured, honest / factor, len(solved.source_xy)),
+        source_xy=solved.sources.xy,
+        source_error=_errors_of_sources(measured, honest / factor, len(solved.sources.xy)),
+        motions=motions,
     )
 
 
@@ -247,7 +259,7 @@ class _WeightedSolution:
 
     parameters: NDArray[np.float64]
     residual: NDArray[np.float64]
-    source_xy: NDArray[np.float64]
+    sources: FittedSources
     covariance: Callable[[], NDArray[np.float64]]
 
 
@@ -261,17 +273,20 @@ class _Problem:
         self.design = _design(measured, center, n_terms)
         self._frame = _frame_constraints(measured, n_terms)
 
-    def solve(self, weight: NDArray[np.float64], prior: PointingPrior | None) -> _WeightedSolution:
+    def solve(
+        self, weight: NDArray[np.float64], prior: PointingPrior | None, motions: SourceMotions | None
+    ) -> _WeightedSolution:
         """Solve for given weights of x and y, (M, 2), arcsec^-2."""
         measured = self.measured
-        system = normal_equations(measured, self.design, weight)
+        unknowns = SourceUnknowns(measured, weight, motions)
+        system = normal_equations(measured.xy, self.design, unknowns)
         if prior is not None:
             normal, right = prior_normal(prior, self._n_terms, is_unanchored=measured.is_unanchored)
-            system = NormalEquations(system.matrix + normal, system.right + right, system.source_positions)
+            system = NormalEquations(system.matrix + normal, system.right + right)
         parameters, covariance = constrained(system, self._frame)
-        source_xy = system.source_positions(parameters)
         corrected = measured.xy + (self.design @ parameters).reshape(2, -1).T
-        return _WeightedSolution(parameters, corrected - source_xy[measured.source], source_xy, covariance)
+        sources = unknowns.fitted(corrected)
+        return _WeightedSolution(parameters, corrected - sources.at, sources, covariance)
 
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:
@@ -285,7 +300,9 @@ def group_centers(measured: Measurements) -> NDArray[np.float64]:
     return np.asarray(center[measured.acquisitions[first]])
 
 
-def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def redundancy(
+    measured: Measurements, weight: NDArray[np.float64], motions: SourceMotions | None = None
+) -> NDArray[np.float64]:
     """Return the expected residual in units of the error: source and pointing take up part of it.
 
     Parameters
@@ -294,19 +311,23 @@ def redundancy(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[n
         M measurements.
     weight : (M,) ndarray
         Inverse squares of their errors, times the robust weights.
+    motions : SourceMotions, optional
+        What was expected of the sources' motions, where these were fitted.
 
     Notes
     -----
-    The share that the source's position takes up is exact; that of the pointing's shift is what the shift
-    would take up if the other pointings stood still. Rolls, common to many pointings, take up little.
+    The share that the source's position and motion take up is exact; that of the pointing's shift is what the
+    shift would take up if the other pointings stood still. Rolls, common to many pointings, take up little.
     """
-    return np.asarray(np.sqrt(np.clip(_expected_squares(measured, weight), 1e-3, 1.0)))
+    return np.asarray(np.sqrt(np.clip(_expected_squares(measured, weight, motions), 1e-3, 1.0)))
 
 
-def _expected_squares(measured: Measurements, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def _expected_squares(
+    measured: Measurements, weight: NDArray[np.float64], motions: SourceMotions | None
+) -> NDArray[np.float64]:
     """Return the expected squared residual in units of the squared error."""
-    total = np.bincount(measured.source, weight)
-    left = 1.0 - weight / np.where(total > 0, total, 1.0)[measured.source]
+    both = weight[:, None].repeat(2, axis=1)
+    left = 1.0 - SourceUnknowns(measured, both, motions).shares()[:, 0]
     own = measured.pointing != REFERENCE
     tells = np.where(own, weight * left, 0.0)
     by_pointing = np.bincount(measured.pointing[own], tells[own], measured.n_pointings)

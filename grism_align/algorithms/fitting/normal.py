@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from scipy import sparse
 
-    from grism_align.algorithms.fitting.joint import Measurements
+    from grism_align.algorithms.fitting.sources import SourceUnknowns
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,49 +27,28 @@ class NormalEquations:
         Normal matrix.
     right : (P,) ndarray
         Right side.
-    source_positions : callable
-        Positions (S, 2), arcsec, of the sources as a function of the corrections.
     """
 
     matrix: NDArray[np.float64]
     right: NDArray[np.float64]
-    source_positions: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def normal_equations(
-    measured: Measurements, design: sparse.csr_matrix, weight: NDArray[np.float64]
+    observed: NDArray[np.float64], design: sparse.csr_matrix, sources: SourceUnknowns
 ) -> NormalEquations:
     """Set up the normal equations for given weights, the sources eliminated.
 
     Parameters
     ----------
-    measured : Measurements
-        M measurements.
+    observed : (M, 2) ndarray, arcsec
+        Measured positions.
     design : (2 M, P) sparse matrix
         Derivatives of all x, then of all y, by the corrections.
-    weight : (M, 2) ndarray, arcsec^-2
-        Weights of x and y.
+    sources : SourceUnknowns
+        The sources' unknowns, and the weights.
     """
-    m = len(weight)
-    n_sources = int(measured.source.max()) + 1
-    both = weight.T.ravel()
-    where = np.concatenate([measured.source, n_sources + measured.source])
-    spread = sparse.csr_matrix((both, (where, np.arange(2 * m))), shape=(2 * n_sources, 2 * m))
-    total = np.asarray(spread.sum(axis=1)).ravel()
-    inverse = sparse.diags(1.0 / np.where(total > 0, total, 1.0))
-    weighted = sparse.diags(both) @ design
-    by_source = spread @ design
-    observed = measured.xy.T.ravel()
-    mean_observed = inverse @ (spread @ observed)
-
-    def source_positions(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((mean_observed + inverse @ (by_source @ parameters)).reshape(2, -1).T)
-
-    return NormalEquations(
-        (design.T @ weighted - by_source.T @ inverse @ by_source).toarray(),
-        -(weighted.T @ observed - by_source.T @ mean_observed),
-        source_positions,
-    )
+    left = sources.taken_off(design)
+    return NormalEquations((design.T @ left).toarray(), -(left.T @ observed.T.ravel()))
 
 
 def constrained(

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from grism_align.algorithms.fitting.sources import SourceUnknowns
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.fitting.joint import Measurements
+    from grism_align.algorithms.fitting.sources import SourceMotions
 
 # Cells along a side of what a pointing measured.
 _CELLS = 4
@@ -35,6 +38,8 @@ class WeightedFit:
         Of the parameters.
     response : float
         Of the derivative of a weighted residual by the residual, in its weight; below one where it is robust.
+    motions : SourceMotions or None
+        What is expected of the sources' motions, where these are among the unknowns.
     """
 
     design: sparse.csr_matrix
@@ -42,6 +47,7 @@ class WeightedFit:
     residual: NDArray[np.float64]
     covariance: NDArray[np.float64]
     response: float
+    motions: SourceMotions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,20 +83,15 @@ def shared_errors(measured: Measurements, fit: WeightedFit) -> Systematics:
     Notes
     -----
     With H the cells' indicators, r the residuals and K = H'QH, where Q = W - W J (J'W J)^-1 J'W and J are the
-    derivatives by parameters and sources, sums Z = H'W r have E|Z|^2 = tr K + s^2 tr K^2 if each cell is off
-    by an error of s. Dithers of one acquisition share it, so their differences do not have it.
+    derivatives by parameters and sources (and by motions, with what is expected of them), sums Z = H'W r have
+    E|Z|^2 = tr K + s^2 tr K^2 if each cell is off by an error of s. Dithers of one acquisition share it, so
+    their differences do not have it.
     """
     weight = fit.weight.T.ravel()
     cells = _cells(measured)
     weighted = sparse.diags(weight) @ cells
-    n, m = int(measured.source.max()) + 1, len(measured.source)
-    source = sparse.csr_matrix(
-        (np.ones(2 * m), (np.arange(2 * m), np.concatenate([measured.source, n + measured.source])))
-    )
-    total = source.T @ weight
-    mean = sparse.diags(1.0 / np.where(total > 0, total, 1.0)) @ (source.T @ weighted)
     # What is left of the weights once the sources have taken theirs.
-    left = weighted - sparse.diags(weight) @ (source @ mean)
+    left = SourceUnknowns(measured, fit.weight, fit.motions).taken_off(cells)
     by_cell = fit.design.T @ left
     moments, of_parameters = cells.T @ left, by_cell @ by_cell.T
     before = float(moments.diagonal().sum())

@@ -26,6 +26,7 @@ from grism_align.values.failure import (
     NotByOwnSources,
     OfDirect,
     OtherDistortion,
+    OtherDither,
     OtherGuideStars,
     OtherOrbit,
     OtherTarget,
@@ -142,6 +143,8 @@ def _combined(
     transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane, turns=turns)
     remarks = [*remarks, *_unguided(grism, choice, variance)]
     told = shift_error(grism, transform)
+    if relation is Relation.OFFSET and told.pixels > NOTABLE_ERROR:
+        remarks = [*remarks, OtherDither(choice.keys[0], 1e3 * settings.pointing.dither_error)]
     if relation >= Relation.OCCULTED or told.pixels > NOTABLE_ERROR:
         remarks = [*remarks, told]
     is_own = relation < Relation.REACQUIRED
@@ -181,7 +184,7 @@ def with_error_retold(fit: ExposureFit, grism: Exposure) -> ExposureFit:
     """
     if fit.transform is None:
         return fit
-    remarks = tuple(each for each in fit.remarks if not isinstance(each, ShiftError))
+    remarks = tuple(each for each in fit.remarks if not isinstance(each, ShiftError | OtherDither))
     told = shift_error(grism, fit.transform)
     return replace(fit, remarks=(*remarks, told) if told.pixels > NOTABLE_ERROR else remarks)
 

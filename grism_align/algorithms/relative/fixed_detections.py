@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 from grism_align.algorithms.matching.match import match_lists
 from grism_align.algorithms.relative.dithers import acquisition_of, least_dither
@@ -146,7 +146,7 @@ def _in_place(field: _Field, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     around = (outer - inner) / (np.pi * (_AROUND[1] ** 2 - _AROUND[0] ** 2))
     mean = len(rows) / np.prod(np.maximum(np.ptp(pixel, axis=0), 1.0))
     by_chance = others * np.maximum(around, mean) * np.pi * _SAME_PLACE**2
-    probability = poisson.sf(times - 1, by_chance)
+    probability = pdtrc(times - 1, by_chance)
     # Benjamini and Hochberg (1995): as many of the least probable ones as keep to the share of chance.
     ranked = np.sort(probability)
     kept = np.flatnonzero(ranked <= _CHANCE_SHARE * np.arange(1, len(ranked) + 1) / len(rows))

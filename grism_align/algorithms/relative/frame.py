@@ -285,6 +285,7 @@ def _measurements(
         noise_class=noise_class.ravel(),
         group=group.ravel(),
         fixed=np.isin(numbers, task.fixed),
+        epoch=np.array([one.epoch for one in pointings]),
     )
     measured = with_rolls(measured, np.isin(names, list(task.model.turning)))
     return measured, np.concatenate(rows), frame_source
@@ -315,7 +316,7 @@ class _Judge:
         self._solved, self._match = solved, match
         measured, solution = solved.measured, solved.solution
         self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.noise_class] ** 2)
-        left = redundancy(measured, self._weight)
+        left = redundancy(measured, self._weight, solution.motions)
         self._chi2 = (solution.residual / (left * measured.error)[:, None]) ** 2
         self._order = np.argsort(measured.pointing, kind="stable")
         self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))

@@ -99,6 +99,11 @@ class PointingSources:
         return np.repeat(self.instruments, [len(own) for own in self.lists])
 
     @property
+    def epoch(self) -> float:
+        """Mean epoch of what was measured, Julian year."""
+        return float(self.sources.epoch.mean())
+
+    @property
     def center(self) -> NDArray[np.float64]:
         """Mean position of the sources, (2,) arcsec."""
         return np.asarray(self.sources.xy.mean(axis=0))

@@ -201,6 +201,7 @@ def _part(question: ModelQuestion, acquisition: int) -> ModelQuestion | None:
         group=np.arange(n),
         fixed=np.arange(n) == 0,
         acquisition=np.zeros(n, dtype=np.int64),
+        epoch=None if measured.epoch is None else measured.epoch[members],
     )
     return replace(question, measured=part, transforms=[question.transforms[n] for n in members.tolist()])
 

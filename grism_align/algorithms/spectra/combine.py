@@ -174,12 +174,12 @@ def in_pixels(covariance: NDArray[np.float64], axes: NDArray[np.float64]) -> NDA
 
 
 def pixel_axes(exposure: Exposure, transform: LinearTransform) -> NDArray[np.float64]:
-    """Return what one pixel along and one across are on the sky, at the centre of the first chip.
+    """Return what one pixel along and one across the dispersion is on the sky, at the centre of a chip.
 
     Parameters
     ----------
     exposure : Exposure
-        Grism.
+        Grism; its first chip counts.
     transform : LinearTransform
         Its correction, whose plane counts.
 
@@ -193,7 +193,8 @@ def pixel_axes(exposure: Exposure, transform: LinearTransform) -> NDArray[np.flo
     center = np.array([(nx - 1) / 2, (ny - 1) / 2])
     sky = chip.wcs.to_sky(center + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     here, right, up = transform.plane.to_plane(transform.apply_to_sky(sky))
-    return np.column_stack([right - here, up - here])
+    steps = right - here, up - here
+    return np.column_stack(steps[::-1] if chip.along_columns else steps)
 
 
 def shifted(

@@ -42,9 +42,9 @@ class SpectralRange:
     @classmethod
     def of(cls, model: TraceModel, xy: NDArray[np.float64]) -> SpectralRange:
         """Return the range that has the spectra of sources, (N, 2), whole."""
-        dx, _ = model.offsets(xy)
-        first = int(np.floor(dx.min())) - _MARGIN
-        return cls(first, int(np.ceil(dx.max())) + _MARGIN - first)
+        ends = model.span if model.tells_light else model.offsets(xy)[0]
+        first = int(np.floor(np.min(ends))) - _MARGIN
+        return cls(first, int(np.ceil(np.max(ends))) + _MARGIN - first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +85,12 @@ def cut_spectra(
     level = level if np.isfinite(level) else 0.0
     is_taken = np.zeros(image.data.shape, dtype=bool)
     rows = np.flatnonzero(np.isfinite(view.xy).all(axis=1))
-    dx, dy = view.window.offsets(model, view.xy[rows], view.band)
-    for row, along, up in zip(rows.tolist(), dx, dy, strict=True):
-        place = _placed(image.data.shape, view.xy[row], (along, up), span)
+    places = view.xy[rows]
+    traces = zip(
+        *view.window.offsets(model, places, view.band), view.window.ahead(model, places), strict=True
+    )
+    for row, trace in zip(rows.tolist(), traces, strict=True):
+        place = _placed(image.data.shape, view.xy[row], trace, span)
         if place is None:
             continue
         is_free = ~is_taken[place.part]
@@ -112,17 +115,20 @@ class _Place:
 def _placed(
     shape: tuple[int, ...],
     place: NDArray[np.float64],
-    trace: tuple[NDArray[np.float64], NDArray[np.float64]],
+    trace: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     span: SpectralRange,
 ) -> _Place | None:
-    """Tell where a spectrum lies; None where too little of it is on the chip."""
+    """Tell where a spectrum lies; None where too little of it is on the chip.
+
+    `trace` (K,): offsets along and across the dispersion, and what light is ahead by.
+    """
     ny, nx = shape
-    start = int(np.ceil(place[0] + span.first))
-    columns = np.arange(max(start, 0), min(start + span.length, nx))
+    distance = np.arange(nx) - place[0]
+    along = distance - np.interp(distance, trace[0], trace[2])
+    columns = np.flatnonzero((along >= span.first) & (along < span.first + span.length))
     if len(columns) < _FEWEST:
         return None
-    along = columns - place[0]
-    height = np.interp(along, *trace)
+    along, height = along[columns], np.interp(distance[columns], trace[0], trace[1])
     low = int(np.floor(place[1] + height.min() - HALF_WIDTH))
     high = int(np.ceil(place[1] + height.max() + HALF_WIDTH))
     is_whole = low >= 0 and high < ny

@@ -20,6 +20,8 @@ _UNLIKE = 3e-4
 # What traces differ by from the model, pixels a pixel, where they don't tell: calibrations of the grisms have
 # slopes of 2e-3.
 _SLOPE = 2e-3
+# Both where a calibration tells them: JWST's are good to a tenth of a pixel over half of a detector.
+_TOLD = 1e-4
 _FLAT = 1e-5  # pixels a pixel: models with smaller slopes say nothing of how traces change over the detector
 # Pixels for each pixel from the source and thousand pixels on the detector, by which dispersions grow: of
 # grisms whose calibration isn't known, of ones that don't change over the detector, and the share of what is
@@ -125,7 +127,8 @@ def field_gradient(
     ny, nx = shape
     half = np.array([nx / 2, ny / 2])
     spread = covariance / np.outer(half, half)
-    gain = _SLOPE**2 * np.linalg.inv(spread + _SLOPE**2 * np.eye(2))
+    slope, unlike = (_TOLD, _TOLD) if model.tells_light else (_SLOPE, _UNLIKE)
+    gain = slope**2 * np.linalg.inv(spread + slope**2 * np.eye(2))
     residual, spread = gain @ (measured / half), gain @ spread
     here, at_source = _slopes(model, shape)
     size = float(here @ here)
@@ -133,12 +136,13 @@ def field_gradient(
     if size > _FLAT**2:
         share = 1.0 + float(residual @ here) / size
         variance = float(here @ spread @ here) / size**2
-    right, up = here + residual + share * (at_source - here)
+    # What a model says of the light's own places is in the predicted ones
+    right, up = residual if model.tells_light else here + residual + share * (at_source - here)
     swapped = np.array([[0.0, 1.0], [-1.0, 0.0]])
     return FieldGradient(
         along=np.array([up, -right]),
         across=residual,
-        along_covariance=swapped @ spread @ swapped.T + _UNLIKE**2 * np.eye(2),
+        along_covariance=swapped @ spread @ swapped.T + unlike**2 * np.eye(2),
         across_covariance=spread,
         share=share,
         share_variance=variance,

@@ -46,7 +46,8 @@ class SpectrumCutout:
     data, weight : (R, C) ndarray
         Background-subtracted values and inverse variances; zero weight where not usable.
     along : (C,) ndarray, pixels
-        Columns from the place of the source, one by one.
+        Columns from the place of the source, one by one; of models that tell, where their light would be from
+        a source in the middle of the detector.
     across : (R, C) ndarray, pixels
         Heights above the predicted trace.
     slope : (C,) ndarray

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def rows_moved(
     chip: Chip, transform: LinearTransform, model: TraceModel, window: DetectorWindow | None = None
 ) -> float:
-    """Return by how many pixels a correction moves the predicted traces up, at the centre of the chip.
+    """Return by how many pixels a correction moves the predicted traces across, at the centre of the chip.
 
     Parameters
     ----------
@@ -26,14 +26,17 @@ def rows_moved(
     transform : LinearTransform
         The total correction.
     model : TraceModel
-        Where traces lie; a move along a sloping trace moves it across too.
+        Where traces lie, by pixels as of `CoarseTrace`; a move along a sloping trace moves it across too.
     window : DetectorWindow, optional
         Which part of the detector the array is; a whole chip by default.
     """
     ny, nx = chip.shape
     center = np.array([[(nx - 1) / 2, (ny - 1) / 2]])
     before = chip.wcs.to_pixel(transform.apply_to_sky(chip.wcs.to_sky(center)))
-    dx, dy = (window or DetectorWindow()).offsets(model, center)
+    moved, window = center - before, window or DetectorWindow()
+    if chip.along_columns:
+        center, moved, window = center[:, ::-1], moved[:, ::-1], window.transposed()
+    dx, dy = window.offsets(model, center)
     slope = (dy[0, -1] - dy[0, 0]) / (dx[0, -1] - dx[0, 0])
-    x, y = (center - before)[0]
+    x, y = moved[0]
     return float(y - slope * x)

@@ -48,6 +48,10 @@ class GrismImage:
         good = good_pixels(sci, err, dq, good_bits)
         return cls(np.where(good, sci, 0.0), np.where(good, np.square(err), 0.0), good)
 
+    def transposed(self) -> GrismImage:
+        """Return the image with its columns as rows."""
+        return GrismImage(self.data.T, self.variance.T, self.good.T)
+
 
 @dataclass(frozen=True, eq=False)
 class TraceCutouts:

@@ -48,7 +48,7 @@ def find_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> TraceM
     -----
     Profiles of all sources across the dispersion are added up, each in units of its own noise, for every
     piece along the dispersion. What they have in common is the trace; a smooth curve through the peaks is
-    added to the coarse model.
+    the model's.
     """
     model, search = coarse.model, coarse.search
     rows = np.flatnonzero(view.is_target & np.isfinite(view.xy).all(axis=1))
@@ -64,10 +64,7 @@ def find_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> TraceM
     # From the number of a piece to pixels of the detector along x
     middle = np.polynomial.Polynomial([-model.span[0] * along / WIDTH - 0.5, along / WIDTH])
     curve = np.asarray(fitted(middle).coef, dtype=np.float64) / up
-    dy = np.zeros((max(len(curve), len(model.dy)), model.dy.shape[1]))
-    dy[: len(model.dy)] = model.dy
-    dy[: len(curve), 0] += curve
-    return replace(model, dy=dy)
+    return replace(model, curve=curve)
 
 
 def _peaks(

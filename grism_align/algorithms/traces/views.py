@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +47,11 @@ class ChipView:
     shape: tuple[int, int]
     band: str = ""
     window: DetectorWindow = field(default_factory=DetectorWindow)
+
+    def transposed(self) -> ChipView:
+        """Return the view of the chip with its columns as rows."""
+        shape = self.shape[1], self.shape[0]
+        return replace(self, xy=self.xy[:, ::-1], shape=shape, window=self.window.transposed())
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ def corrected_gwcs(
     Parameters
     ----------
     wcs : gwcs.WCS
-        Of an image or a dispersed exposure; it stays as it is.
+        Of an image or a dispersed exposure; it stays as it is, and shares its frames and transforms.
     affine : PlaneAffine or None
         The correction in all; None leaves it without one.
     plane : AttitudePlane
@@ -43,7 +43,7 @@ def corrected_gwcs(
     """
     import gwcs
 
-    steps = [(step.frame, step.transform) for step in copy.deepcopy(wcs.pipeline)]
+    steps = [(step.frame, step.transform) for step in wcs.pipeline]
     frames = [frame.name for frame, _ in steps]
     at = frames.index(field_frame(frames, name))
     frame, transform = steps[at]
@@ -55,8 +55,8 @@ def corrected_gwcs(
         after.name = CORRECTED
         correction = _for_frame(_correction(affine, plane, corrector), transform.n_inputs)
         steps[at : at + 1] = [(frame, correction), (after, transform)]
+    # its bounding box is that of its first transform
     new = gwcs.WCS(steps, name=name or None)
-    new.bounding_box = wcs.bounding_box
     new.pixel_shape = wcs.pixel_shape
     return new
 

@@ -31,7 +31,10 @@ COLUMNS = (
     ("across [px]", "the same across the dispersion"),
     ("left along [px]", "spectra minus prediction after that, from the mean of the exposures"),
     ("across [px]", "the same across the dispersion"),
-    ("trace before [px]", "measured minus predicted row of traces, by the WCS that the file came with"),
+    (
+        "trace before [px]",
+        "measured minus predicted place of traces across the dispersion, by the WCS that the file came with",
+    ),
     ("trace after [px]", "the same by the corrected WCS"),
     ("what to know", "what the traces are relative to, or why there is no measurement"),
 )
@@ -137,8 +140,8 @@ def _traces_panel(asked: Sequence[Entry]) -> Plot | None:
     after = np.array([(check.after_px, check.after_error) for check in checks])
     text = f"Residuals across the dispersion of {count(len(found), 'grism exposure')}, before and after"
     caption = (
-        "Measured minus predicted row of the traces, with its error: by the WCS that the file came with, and "
-        "by the corrected one. Each has a scale of its own."
+        "Measured minus predicted place of the traces, with its error: by the WCS as it came, and by the "
+        "corrected one. Each has a scale of its own."
     )
     rows = [("before [px]", [_Series(before, *_BEFORE)]), ("after [px]", [_Series(after, *_AFTER)])]
     return Plot("traces", "Traces before and after all corrections", caption, _plot(list(found), rows), text)

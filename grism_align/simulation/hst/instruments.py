@@ -209,8 +209,18 @@ _ACS = (
 
 _STARTS = (57000.3, 57061.7)
 
-INSTRUMENTS: dict[str, HstCamera] = {
-    "wfc3_ir": HstCamera(
+
+def _tables(distortion: str, columns: str, residuals: str) -> dict[str, str]:
+    """Return the names of a CCD's tables, by what differs between instruments."""
+    return {
+        "IDCTAB": f"{distortion}_idc.fits",
+        "D2IMFILE": f"{columns}_d2i.fits",
+        "NPOLFILE": f"{residuals}_npl.fits",
+    }
+
+
+_CAMERAS = (
+    HstCamera(
         name="wfc3_ir",
         instrume="WFC3",
         detector="IR",
@@ -228,7 +238,7 @@ INSTRUMENTS: dict[str, HstCamera] = {
         elements=_ELEMENTS["wfc3_ir"],
         usual=UsualProgram((("F140W", ("G141",)), ("F105W", ("G102",))), (250.0, 1100.0), _STARTS),
     ),
-    "wfc3_uvis": HstCamera(
+    HstCamera(
         name="wfc3_uvis",
         instrume="WFC3",
         detector="UVIS",
@@ -242,15 +252,11 @@ INSTRUMENTS: dict[str, HstCamera] = {
         readout=Readout(False, (3.1, 3.1), 0.004, 7.0e4, 2.0e-5, 0.6, 0.38),
         v3_angle=44.837,
         grism_postarg=(0.0, 0.0),
-        tables={
-            "IDCTAB": "iref$2731450pi_idc.fits",
-            "D2IMFILE": "iref$y7b1516hi_d2i.fits",
-            "NPOLFILE": "iref$y7b1516qi_npl.fits",
-        },
+        tables=_tables("iref$2731450pi", "iref$y7b1516hi", "iref$y7b1516qi"),
         elements=_ELEMENTS["wfc3_uvis"],
         usual=UsualProgram((("F606W", ("G280",)), ("F814W", ("G280",))), (350.0, 900.0), _STARTS),
     ),
-    "acs_wfc": HstCamera(
+    HstCamera(
         name="acs_wfc",
         instrume="ACS",
         detector="WFC",
@@ -264,12 +270,10 @@ INSTRUMENTS: dict[str, HstCamera] = {
         readout=Readout(False, (4.0, 4.0), 0.004, 8.0e4, 2.0e-5, 0.6, 0.37),
         v3_angle=177.408,
         grism_postarg=(0.0, 0.0),
-        tables={
-            "IDCTAB": "jref$qbu1641sj_idc.fits",
-            "D2IMFILE": "jref$02c1450oj_d2i.fits",
-            "NPOLFILE": "jref$02c14514j_npl.fits",
-        },
+        tables=_tables("jref$qbu1641sj", "jref$02c1450oj", "jref$02c14514j"),
         elements=_ELEMENTS["acs_wfc"],
         usual=UsualProgram((("F814W", ("G800L",)), ("F606W", ("G800L",))), (350.0, 900.0), _STARTS),
     ),
-}
+)
+
+INSTRUMENTS: dict[str, HstCamera] = {camera.name: camera for camera in _CAMERAS}

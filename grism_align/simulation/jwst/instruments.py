@@ -73,25 +73,30 @@ def _nircam() -> dict[str, Element]:
 _SW_IMAGE = Element(2.093, 0.205, 26.6, 0.06, ("F210M", "CLEAR"), shift=(-0.42, 0.18))
 
 
+def _readout(dark: float, full_well: float) -> Readout:
+    """Return the noise of an H2RG, by what differs between them: electron/s and electron."""
+    return Readout(True, (9.0, 9.0), dark, full_well, 1.0e-6, 0.7, 0.15)
+
+
 def _short(name: str) -> JwstDetector:
     return JwstDetector(
         name,
         aperture(f"{name}_FULL"),
-        Readout(True, (9.0, 9.0), 0.002, 1.05e5, 1.0e-6, 0.7, 0.15),
+        _readout(0.002, 1.05e5),
         gain=2.05,
         group_time=21.5,
         channel="SHORT",
     )
 
 
-INSTRUMENTS: dict[str, JwstCamera] = {
-    "niriss": JwstCamera(
+_CAMERAS = (
+    JwstCamera(
         name="niriss",
         instrume="NIRISS",
         detector=JwstDetector(
             "NIS",
             aperture("NIS_CEN"),
-            Readout(True, (9.0, 9.0), 0.003, 1.0e5, 1.0e-6, 0.7, 0.15),
+            _readout(0.003, 1.0e5),
             gain=1.61,
             group_time=42.9,
         ),
@@ -103,13 +108,13 @@ INSTRUMENTS: dict[str, JwstCamera] = {
             (59800.2, 59839.6),
         ),
     ),
-    "nircam": JwstCamera(
+    JwstCamera(
         name="nircam",
         instrume="NIRCAM",
         detector=JwstDetector(
             "NRCALONG",
             aperture("NRCA5_FULL"),
-            Readout(True, (9.0, 9.0), 0.03, 8.3e4, 1.0e-6, 0.7, 0.15),
+            _readout(0.03, 8.3e4),
             gain=1.82,
             group_time=21.5,
             channel="LONG",
@@ -123,4 +128,6 @@ INSTRUMENTS: dict[str, JwstCamera] = {
         others=tuple(_short(f"NRCA{number}") for number in range(1, 5)),
         other_element=_SW_IMAGE,
     ),
-}
+)
+
+INSTRUMENTS: dict[str, JwstCamera] = {camera.name: camera for camera in _CAMERAS}

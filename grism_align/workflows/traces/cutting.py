@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _CANDIDATES = 3  # times as many spectra are cut out as are used: not all are in two exposures
 _MOST_OFTEN = 3  # exposures are cut, each time nearer to where their spectra are
 _BRIGHTEST = 30  # spectra that tell where those of an exposure are
+_LONG = 250  # pixels: of longer spectra, which tell more each and take longer, fewer are used
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +99,11 @@ def _cut(
             span = spans.setdefault(chip, SpectralRange.of(model, corners))
             light = others.setdefault(chip, _others(view, span, len(jobs), zeroth))
             light.places[number] = view.xy
-            for count, each in enumerate(cut_spectra(image, view, model, span, scale, number)):
-                if count >= _CANDIDATES * n_spectra:
-                    break
+            found = cut_spectra(image, view, model, span, scale, number)
+            for each in islice(found, _CANDIDATES * _number(n_spectra, span)):
                 cut[each.row, chip].append(each)
     shared = [(source, cuts) for source, cuts in sorted(cut.items()) if len(cuts) > 1]
-    chosen = dict(shared[:n_spectra])
+    chosen = dict(shared[: min((_number(n_spectra, span) for span in spans.values()), default=0)])
     spectra = [
         Spectrum(
             row,
@@ -114,6 +115,11 @@ def _cut(
         for (row, chip), cuts in chosen.items()
     ]
     return CutSpectra(spectra, _places(chosen.values(), moved))
+
+
+def _number(n_spectra: int, span: SpectralRange) -> int:
+    """Return of how many spectra the pixels are used: of long ones as many as make up for their length."""
+    return min(n_spectra, max(_BRIGHTEST, n_spectra * _LONG // span.length))
 
 
 def _others(

@@ -24,11 +24,11 @@ from grism_align.algorithms.spectra.combine import (
 from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
 from grism_align.algorithms.spectra.offsets import SpectralOffsets, measure_offsets
 from grism_align.algorithms.spectra.pieces import telling_pieces
-from grism_align.io.missions import facts_of
 from grism_align.values.failure import SpectraMissing
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.trace import SpectralCheck
 from grism_align.workflows.traces.cutting import cut_near
+from grism_align.workflows.traces.verify import known_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -169,8 +169,8 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
             angles.append(angle)
     for group in alike:
         if len(group) > 1:
-            jobs = tuple(replace(survey.job(each), models=found.models) for each in group)
-            coarse = facts_of(group[0]).dispersers.get(group[0].filter)
+            jobs = tuple(survey.job(each, found.models) for each in group)
+            coarse = known_trace(group[0], group[0].chips[0])
             zeroth, stretch = (coarse.zeroth, coarse.stretch) if coarse else (None, None)
             gradient = _gradient(found, group[0].chips[0])
             n_spectra = survey.settings.spectra_sources
@@ -179,7 +179,8 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
     model = found.models.get(chip.window.chip) or next(iter(found.models.values()))
-    return field_gradient(model, chip.shape, found.offsets.gradient, found.offsets.gradient_covariance)
+    shape = chip.shape[::-1] if chip.along_columns else chip.shape
+    return field_gradient(model, shape, found.offsets.gradient, found.offsets.gradient_covariance)
 
 
 def _is_near(survey: Survey, exposure: Exposure) -> bool:
@@ -189,7 +190,7 @@ def _is_near(survey: Survey, exposure: Exposure) -> bool:
 
 
 def _angle(survey: Survey, exposure: Exposure) -> float:
-    """Return the position angle of a row, deg."""
+    """Return the position angle of the dispersion, deg."""
     east, north = pixel_axes(exposure, _transform(survey.solution[exposure.key]))[:, 0]
     return float(np.degrees(np.arctan2(north, east)))
 

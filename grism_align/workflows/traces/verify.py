@@ -32,11 +32,14 @@ if TYPE_CHECKING:
     from grism_align.algorithms.traces.views import ChipView
     from grism_align.io.grism_configs import TraceModels
     from grism_align.values.executor import Executor
-    from grism_align.values.exposure import Exposure
+    from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import TraceSettings
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.trace import CoarseTrace, TraceModel
+
+    #: Models of a grism by chip of the detector.
+    TracesByChip = Mapping[int, TraceModel]
 
 from grism_align.algorithms.traces.verification import GrismOffsets, TraceVerification
 
@@ -72,8 +75,8 @@ class Survey:
         sources = {frame: frame_sources(exposures, frame) for frame in {fit.frame for fit in fits}}
         return cls(exposures, solution, settings, models, sources)
 
-    def job(self, exposure: Exposure) -> ViewJob:
-        """Return what measuring one exposure needs."""
+    def job(self, exposure: Exposure, models: TracesByChip | None = None) -> ViewJob:
+        """Return what measuring one exposure needs, with the models of its grism."""
         fit = self.solution[exposure.key]
         return ViewJob(
             exposure,
@@ -82,6 +85,7 @@ class Survey:
             self.sources[fit.frame],
             _band(self.exposures, fit),
             _good_bits(self.exposures, fit),
+            own_models(exposure, models or {}),
         )
 
 
@@ -113,7 +117,7 @@ class ViewJob:
     sources: TraceSources
     band: str
     good_bits: int
-    models: Mapping[int, TraceModel] = field(default_factory=dict)
+    models: TracesByChip = field(default_factory=dict)
 
 
 def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
@@ -144,7 +148,8 @@ def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     for exposure in looked_at:
         # offsets in pixels of another size are not to be compared
         binning = {chip.window.ltm for chip in exposure.chips}
-        groups.setdefault((exposure.instrument, exposure.filter, *binning), []).append(exposure)
+        light = exposure.instrument, exposure.filter, exposure.blocking_filter
+        groups.setdefault((*light, *binning), []).append(exposure)
     checks = {exposure.key: TraceCheck.missing("not aligned") for exposure in looked_at}
     grisms = []
     used = {model for members in groups.values() for model in _configurations(survey, members)}
@@ -160,7 +165,8 @@ def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
 
 def _is_looked_at(exposure: Exposure, settings: TraceSettings) -> bool:
     """Tell whether spectra are looked at: always if that is asked for, else where their mission knows any."""
-    return settings.spectra == "on" or any(facts_of(exposure).dispersers.values())
+    known = any(facts_of(exposure).dispersers.values()) or any(chip.trace for chip in exposure.chips)
+    return settings.spectra == "on" or known
 
 
 def verified_with(verification: TraceVerification, survey: Survey) -> TraceVerification:
@@ -185,8 +191,9 @@ def verified_with(verification: TraceVerification, survey: Survey) -> TraceVerif
 
 def _configurations(survey: Survey, members: Sequence[Exposure]) -> list[TraceModel]:
     """Return the configurations that are used for a grism: none where one of its chips has none."""
-    named = _named_models(survey, members).values()
-    return [model for model in named if model is not None] if all(named) else []
+    named = _named_models(survey, members)
+    used = (model_for(survey.models, members[0].filter, chip) for chip in named)
+    return [model for model in used if model is not None] if all(named.values()) else []
 
 
 def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | None:
@@ -203,7 +210,7 @@ def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Execu
     parts: list[TraceMeasurements] = []
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
-    jobs = {e.key: replace(survey.job(e), models=models) for e in members}
+    jobs = {e.key: survey.job(e, models) for e in members}
     measured = executor.map(_measure_exposure, jobs, "Verifying") if models else repeat(_NOTHING)
     for exposure, (found, why) in zip(members, measured, strict=False):
         numbers = (numbered[exposure.key], visits[exposure.visit])
@@ -217,7 +224,7 @@ def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Execu
     return GrismOffsets(tuple(numbered), offsets, np.array(moved), names, models, notes)
 
 
-def _rows_moved(survey: Survey, exposure: Exposure, models: Mapping[int, TraceModel]) -> float:
+def _rows_moved(survey: Survey, exposure: Exposure, models: TracesByChip) -> float:
     """Return by how much the correction moved the traces of the first chip with a model."""
     transform = survey.solution[exposure.key].transform
     for chip in exposure.chips:
@@ -227,20 +234,31 @@ def _rows_moved(survey: Survey, exposure: Exposure, models: Mapping[int, TraceMo
     return float("nan")
 
 
-def _field_of(models: Mapping[int, TraceModel]) -> str:
+def _field_of(models: TracesByChip) -> str:
     """Return whether models know how traces differ over the chip."""
-    return "calibrated" if all(model.dy.shape[1] > 1 for model in models.values()) else "free"
+    known = (model.dy.shape[1] > 1 or model.tells_light for model in models.values())
+    return "calibrated" if all(known) else "free"
 
 
-def _why_none(exposure: Exposure, models: Mapping[int, TraceModel]) -> str:
-    if models or _coarse(exposure) is not None:
+def _why_none(exposure: Exposure, models: TracesByChip) -> str:
+    if models or any(known_trace(exposure, chip) for chip in exposure.chips):
         return "no trace bright and isolated enough"
     return f"where {exposure.filter} has its traces is not known; give its configuration"
 
 
-def _coarse(exposure: Exposure) -> CoarseTrace | None:
-    """Return where the mission of an exposure has the traces of its grism."""
-    return facts_of(exposure).dispersers.get(exposure.filter)
+def known_trace(exposure: Exposure, chip: Chip) -> CoarseTrace | None:
+    """Return where the traces of an exposure's grism lie: as itself tells, else as its mission does."""
+    return chip.trace or facts_of(exposure).dispersers.get(exposure.filter)
+
+
+def own_models(exposure: Exposure, models: TracesByChip) -> TracesByChip:
+    """Return models of a grism as they are for one exposure, which may tell the traces of its own."""
+    found = dict(models)
+    for chip in exposure.chips:
+        model = models.get(chip.window.chip)
+        if model is not None and chip.trace is not None and not model.name:
+            found[chip.window.chip] = replace(chip.trace.model, curve=model.curve)
+    return found
 
 
 def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMeasurements:
@@ -250,16 +268,18 @@ def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMe
 
 def _models_of(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
     """Return a grism's models by chip: from configurations, else found on the first exposures."""
-    coarse, named = _coarse(members[0]), _named_models(survey, members)
+    named = _named_models(survey, members)
     if all(named.values()):
         return {chip: model for chip, model in named.items() if model is not None}
     models: dict[int, TraceModel] = {}
-    if coarse is None:
-        return models
     for exposure in members:
+        known = {chip.window.chip: known_trace(exposure, chip) for chip in exposure.chips}
+        if not any(known.values()):
+            continue
         for image, view in views(survey.job(exposure)):
             chip = view.window.chip
-            model = None if chip in models else find_trace(image, view, coarse)
+            coarse = None if chip in models else known[chip]
+            model = None if coarse is None else find_trace(image, view, coarse)
             if model is not None:
                 models[chip] = model
         if len(models) == len(named):
@@ -269,8 +289,20 @@ def _models_of(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceMo
 
 def _named_models(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
     """Return a grism's models by chip, as far as there are configurations."""
-    chips = {chip.window.chip for exposure in members for chip in exposure.chips}
-    return {chip: model_for(survey.models, members[0].filter, chip) for chip in sorted(chips)}
+    chips = {chip.window.chip: chip for exposure in members for chip in exposure.chips}
+    named = {number: model_for(survey.models, members[0].filter, number) for number in sorted(chips)}
+    return {number: model and _turned(model, chips[number]) for number, model in named.items()}
+
+
+def _turned(model: TraceModel, chip: Chip) -> TraceModel | None:
+    """Return a model by pixels with the dispersion along rows; None if it has it across."""
+    if not chip.along_columns:
+        return model
+    if model.origin.any():
+        return None  # aXe's, which are of dispersion along rows
+    turned = model.transposed()
+    along, across = (offsets[0] for offsets in turned.offsets([0.5 * np.array(chip.shape)]))
+    return turned if np.ptp(along) > np.ptp(across) else None
 
 
 def _measure_exposure(job: ViewJob) -> tuple[list[TraceMeasurements], str]:
@@ -289,12 +321,13 @@ def _measure_exposure(job: ViewJob) -> tuple[list[TraceMeasurements], str]:
 
 
 def views(job: ViewJob) -> Iterator[tuple[GrismImage, ChipView]]:
-    """Yield image and sources of each chip of an exposure, one at a time."""
+    """Yield image and sources of each chip of an exposure, one at a time, with the dispersion along rows."""
     for chip, pixels in read_pixels(job.exposure):
         if job.fit.transform is not None:
             view = chip_view(chip, job.fit.transform, job.sources, job.settings)
             view = replace(view, band=job.band)
-            yield GrismImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits), view
+            image = GrismImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits)
+            yield (image.transposed(), view.transposed()) if chip.along_columns else (image, view)
 
 
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:

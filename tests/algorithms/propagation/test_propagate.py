@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grism_align.algorithms.propagation.propagate import propagate, shift_error, with_error_retold
-from grism_align.values.failure import NoSources, OtherTarget, ShiftError, TooFewMatches
+from grism_align.values.failure import (
+    FailureCode,
+    NoSources,
+    OtherDither,
+    OtherTarget,
+    ShiftError,
+    TooFewMatches,
+)
 from grism_align.values.settings import GrismSettings, PointingSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
@@ -79,8 +86,10 @@ def test_the_next_best_takes_over(state, east, rule, extra):
     got = propagate([grism], [first, second], AlignmentSolution(fits), SETTINGS)[grism.key]
     assert got.governors == (first.key,)
     assert str(got.governed) == f"{rule}, -500 s"
-    told = "" if rule == "paired" else "; claimed error 28 mas, 0.22 px"
-    assert got.reason == f"instead of iaaa01d2q (not aligned){told}"
+    told = [FailureCode.INSTEAD_OF]
+    if rule != "paired":
+        told += [FailureCode.OTHER_DITHER, FailureCode.SHIFT_ERROR]
+    assert [remark.code for remark in got.remarks] == told
     # both dithers are in its error, where it is of another one
     assert offset_error(got, 700 / 3600) == pytest.approx(extra, abs=1e-9)
     covariance = got.transform.covariance - fits[first.key].transform.covariance
@@ -107,7 +116,10 @@ def test_another_pointing_has_the_errors_of_two_dithers():
     assert (str(got.governed), got.status) == ("previous, -100 s", FitStatus.ALIGNED)
     # beyond a tenth of a pixel it is told
     error = got.transform.at(grism.plane).axis_error
-    assert got.remarks == (ShiftError(1e3 * error, error / grism.pixel_scale),)
+    assert got.remarks == (
+        OtherDither(direct.key, 20.0),
+        ShiftError(1e3 * error, error / grism.pixel_scale),
+    )
     assert error == pytest.approx(1e-3 * got.governed.propagation_error)
     assert offset_error(got, 300 / 3600) == pytest.approx(2 * 0.02**2)
     tight = propagate(

@@ -44,8 +44,14 @@ class Network:
         return (found.apply(CORNERS) - true.apply(CORNERS)).ravel(), claimed
 
 
-def network(rng, terms, roll=0.0, n_stars=150):
-    """Make one whose second visit differs by scale and shears, and its dithers by a roll of so many deg."""
+def network(rng, terms, roll=0.0, n_stars=150, years=0.0, motion=0.0):
+    """Make one whose second visit differs by scale and shears, and its dithers by a roll of so many deg.
+
+    It may be years later, and half of the stars move, arcsec/yr.
+    """
+    moved = (
+        years * motion * rng.normal(size=(n_stars, 2)) * (np.arange(n_stars) % 2)[:, None] if motion else 0.0
+    )
     stars, mag = rng.uniform(-1.2 * HALF, 1.2 * HALF, (n_stars, 2)), rng.uniform(18, 25, n_stars)
     error = NOISE * rng.uniform(0.5, 2.0, n_stars)
     pointings, truth = [], []
@@ -55,9 +61,10 @@ def network(rng, terms, roll=0.0, n_stars=150):
         matrix = np.eye(2) + np.einsum("k,kij->ij", mine, GENERATORS)
         true = LinearTransform(matrix, rng.normal((0.2 * visit, -0.1 * visit), 0.01), PLANE)
         center = rng.normal((6.0 * visit, -4.0 * visit), 3.0)
-        own = np.flatnonzero((np.abs(stars - center) < HALF).all(axis=1))
-        seen = true.inverted().apply(stars[own]) + error[own, None] * rng.normal(size=(len(own), 2))
-        listed = PlaneList(seen, error[own], mag[own], np.full(len(own), 2016.0))
+        then = stars + visit * moved
+        own = np.flatnonzero((np.abs(then - center) < HALF).all(axis=1))
+        seen = true.inverted().apply(then[own]) + error[own, None] * rng.normal(size=(len(own), 2))
+        listed = PlaneList(seen, error[own], mag[own], np.full(len(own), 2016.0 + years * visit))
         pointings.append(
             PointingSources(
                 keys=(str(number),),
@@ -102,6 +109,20 @@ def test_what_changes_is_found_and_claimed_errors_are_true(kind):
         np.testing.assert_array_equal(errors, theirs)
     else:
         assert np.sqrt(np.mean(theirs**2)) > 1.7 * np.sqrt(np.mean(errors**2))
+
+
+@pytest.mark.parametrize("motion", [0.001, 0.003])
+def test_stars_that_move_are_no_scale(motion):
+    """Eight years between the visits: the dithers of the second are as good against each other as alone."""
+    off = []
+    for seed in range(5):
+        made = network(np.random.default_rng([815, seed]), NOTHING, years=8.0, motion=motion)
+        frame = made.aligned()
+        assert (frame.model.geometry, frame.model.turning) == ("rshift", frozenset())
+        errors = np.array([made.errors(frame, number)[0] for number in range(4, 8)])
+        off.append(errors - errors.mean(axis=0))
+    # some 60 stars of 2.5 mas
+    assert np.sqrt(np.mean(np.square(off))) < 1.3 * 1.25 * NOISE / np.sqrt(60)
 
 
 def test_a_roll_that_changes_is_a_matter_of_its_acquisition():

@@ -17,6 +17,31 @@ _BAND = re.compile(r"F(\d{3})(W2|W|M|N|LP)")
 # of two filters one after the other, the narrower one counts
 _NARROWEST = ("N", "M", "W", "LP", "W2")
 
+# Where filters in front of grisms let half the light through, micron (JWST User Documentation, NIRISS Filters
+# and NIRCam Filters)
+_PASSBANDS = {
+    "F090W": (0.796, 1.005),
+    "F115W": (1.013, 1.283),
+    "F140M": (1.331, 1.480),
+    "F150W": (1.330, 1.671),
+    "F158M": (1.488, 1.688),
+    "F200W": (1.751, 2.226),
+    "F250M": (2.412, 2.595),
+    "F277W": (2.423, 3.132),
+    "F300M": (2.831, 3.157),
+    "F322W2": (2.432, 4.013),
+    "F335M": (3.177, 3.537),
+    "F356W": (3.135, 3.981),
+    "F360M": (3.426, 3.814),
+    "F410M": (3.866, 4.302),
+    "F430M": (4.167, 4.398),
+    "F444W": (3.881, 4.982),
+    "F460M": (4.515, 4.747),
+    "F480M": (4.662, 4.973),
+}
+# By so much of the wavelength light goes on beyond.
+_BEYOND = 0.01
+
 # INSTRUME and DETECTOR of those that are read: the instrument as parameter files have it, and which detector
 # of it.
 _DETECTORS = {
@@ -70,6 +95,14 @@ def band_of(cards: Cards) -> str:
     found = [_BAND.fullmatch(cards.text(keyword).upper()) for keyword in ("PUPIL", "FILTER")]
     bands = sorted(filter(None, found), key=lambda one: _NARROWEST.index(one[2]))
     return bands[0][0] if bands else ""
+
+
+def passband_of(band: str) -> tuple[float, float] | None:
+    """Return between which wavelengths a filter before a grism has light, micron; None for others."""
+    if band not in _PASSBANDS:
+        return None
+    blue, red = _PASSBANDS[band]
+    return blue * (1.0 - _BEYOND), red * (1.0 + _BEYOND)
 
 
 def wavelength_of(band: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def read_cards(path: Path) -> Cards:
         return _cards(path, hdus)
 
 
-def read_content(path: Path, check: Callable[[Cards], None]) -> FileContent:
+def read_content(path: Path, check: Callable[[Cards], None], *, is_known: bool = False) -> FileContent:
     """Return headers and WCS of a file; pixels stay on disk.
 
     Parameters
@@ -71,6 +71,8 @@ def read_content(path: Path, check: Callable[[Cards], None]) -> FileContent:
         The file.
     check : callable
         Takes the headers, before the rest is read, and raises where the file can't be used.
+    is_known : bool, optional
+        Whether its metadata were held against their schemas before, which takes as long as reading them.
 
     Raises
     ------
@@ -81,7 +83,8 @@ def read_content(path: Path, check: Callable[[Cards], None]) -> FileContent:
         cards = _cards(path, hdus)
         check(cards)
         science = _science(path, hdus)
-        meta = _tree(path, hdus).get("meta", {})
+        with _unvalidated() if is_known else nullcontext():
+            meta = _tree(path, hdus).get("meta", {})
         if science.header.get("NAXIS") != 2:
             problem = f"its science array has {science.header.get('NAXIS')} axes, not 2"
             raise InputError(path, problem, "Give the image, *_cal.fits")
@@ -133,7 +136,7 @@ def not_installed(error: ImportError) -> MissingSoftwareError:
 
 @contextmanager
 def opened_model(path: Path) -> Iterator[Any]:
-    """Open a file as a data model.
+    """Open a file, whose metadata were read before, as a data model. They are validated when it is saved.
 
     Raises
     ------
@@ -147,8 +150,8 @@ def opened_model(path: Path) -> Iterator[Any]:
     try:
         with open_fits(path) as hdus:
             _check_tree(hdus)
-        with _quiet():
-            model = datamodels.open(path)
+        with _quiet(), _unvalidated():
+            model = datamodels.open(path, validate_on_assignment=False)
     except Exception as error:
         # as many as damaged files
         raise InputError(path, f"no readable data model ({one_line(error)})", _AGAIN) from error
@@ -182,6 +185,16 @@ def save_model(model: Any, target: Path, check: Callable[[Path], None]) -> None:
             model.save(str(made))
         check(made)
         made.replace(target)
+
+
+@contextmanager
+def _unvalidated() -> Iterator[None]:
+    """Have asdf read trees in the block without holding them against their schemas."""
+    import asdf
+
+    with asdf.config_context() as config:
+        config.validate_on_read = False
+        yield
 
 
 @contextmanager

@@ -15,7 +15,14 @@ from grism_align.io.gwcs.names import known_skies, solution_of
 from grism_align.io.gwcs.own import OwnNotes, notes_of
 from grism_align.io.gwcs.parts import parts_of
 from grism_align.io.gwcs.sky import GwcsSky
-from grism_align.io.missions.jwst.elements import band_of, element_of, instrument_of, wavelength_of
+from grism_align.io.gwcs.traces import trace_of
+from grism_align.io.missions.jwst.elements import (
+    band_of,
+    element_of,
+    instrument_of,
+    passband_of,
+    wavelength_of,
+)
 from grism_align.io.missions.jwst.facts import FACTS, TELESCOPE
 from grism_align.io.missions.jwst.kinds import no_wcs, refuse_other_kinds
 from grism_align.io.missions.jwst.sources import cards_of, content_of
@@ -118,7 +125,10 @@ def exposure_of(content: ExposureContent) -> Exposure:
     instrument, detector = instrument_of(cards)
     guide_star = cards.text("GDSTARID") or None
     start, end = _times(cards)
+    band = band_of(cards)
     sky = _sky(content, is_dispersed=is_dispersed)
+    window = _window(cards, detector)
+    trace = trace_of(content.wcs, content.shape, window, passband_of(band)) if is_dispersed else None
     known = known_skies(sky, own)
     solution = solution_of(sky)
     unit = cards.text("BUNIT") or "MJy/sr"
@@ -142,7 +152,7 @@ def exposure_of(content: ExposureContent) -> Exposure:
         ab_zero_point=_zero_point(cards, unit),
         is_rate=True,
         rejects_cosmic_rays=True,
-        chips=(Chip(1, content.shape, sky, _window(cards, detector), _flux_scale(cards)),),
+        chips=(Chip(1, content.shape, sky, window, _flux_scale(cards), trace),),
         wcs_solution=solution,
         alternates={name: one for name, one in known.items() if name != solution},
         taken_names=tuple(dict.fromkeys([*known, solution])),
@@ -150,7 +160,8 @@ def exposure_of(content: ExposureContent) -> Exposure:
         is_product=content.own is not None,
         pointing=_pointing(cards),
         rate_unit=unit,
-        wavelength=wavelength_of(band_of(cards)),
+        wavelength=wavelength_of(band),
+        blocking_filter=band if is_dispersed else "",
         tracking=tracking_of(cards),
         attitude=sky.attitude,
     )
