@@ -117,7 +117,7 @@ def pulls(truth: Truth, result: object, folder: Path) -> dict[str, float]:
     found = {}
     for exposure in result.exposures:
         fit = result.fit(exposure.key)
-        if fit is None or fit.status.value != "ALIGNED":
+        if fit.status.value != "ALIGNED":
             continue
         true = truth.exposures[exposure.key]
         with fits.open(folder / Path(exposure.source).name) as hdus:

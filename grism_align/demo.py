@@ -138,7 +138,7 @@ def _comparison(truth: Truth, result: ExposureSet, outputs: Path) -> str:
 def _row(truth: Truth, result: ExposureSet, key: str, found: ExposureScore) -> str:
     exposure, fit = result[key], result.fit(key)
     needed = truth[key].correction(exposure.plane)
-    recovered = None if fit is None or fit.transform is None else fit.transform.at(exposure.plane)
+    recovered = None if fit.transform is None else fit.transform.at(exposure.plane)
     texts = [
         "none" if t is None else f"{1e3 * t.shift[0]:+8.1f} {1e3 * t.shift[1]:+8.1f} {t.roll:+8.5f}"
         for t in (needed, recovered)

@@ -126,7 +126,7 @@ def _shift_text(exposures: ExposureSet) -> str:
     rows = [("exposure", "kind", "filter", "by", "shift E,N [mas]", "[px]", "roll [deg]", "scale")]
     for exposure in exposures.exposures:
         fit = exposures.fit(exposure.key)
-        if fit is None or fit.transform is None:
+        if fit.transform is None:
             continue
         own = fit.transform.at(exposure.plane)
         east, north = 1e3 * own.shift + 0.0

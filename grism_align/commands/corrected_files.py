@@ -66,6 +66,6 @@ def destination_of(options: argparse.Namespace, exposures: ExposureSet) -> Desti
 
 def print_written(exposures: ExposureSet, destination: Destination) -> None:
     """Tell how many exposures were written, and where."""
-    written = sum(exposures.fit(e.key) is not None for e in exposures.exposures)
+    written = sum(exposures.fit(e.key).is_fitted for e in exposures.exposures)
     place = "in place" if destination.in_place else f"-> {destination.folder}"
     print(f"{written} exposures {place}; the record is {destination.provenance(exposures.product)}")

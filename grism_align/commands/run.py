@@ -120,12 +120,15 @@ def plan(request: Request) -> Planned:
         Whatever the run would end with before any work.
     """
     from grism_align.commands.plan import steps_of
+    from grism_align.values.settings import MosaicSettings
     from grism_align.workflows.executors import process_count
     from grism_align.workflows.plan import plan_run
 
     ready = _prepared(request)
     nproc = process_count(ready.pipeline.nproc)
-    return Planned(ready, plan_run(ready.exposures, ready.destination, steps_of(ready.pipeline), nproc))
+    steps, step = steps_of(ready.pipeline), ready.pipeline.visit_mosaic
+    mosaics = None if step.skip else step.settings(MosaicSettings)
+    return Planned(ready, plan_run(ready.exposures, ready.destination, steps, nproc, mosaics))
 
 
 def run(request: Request, saying: Saying) -> Finished:

@@ -119,7 +119,7 @@ def _set(options: argparse.Namespace) -> None:
     rows = [("exposure", "kind", "filter", "from", "E [mas]", "N [mas]", "roll [deg]")]
     for each in exposures.exposures:
         fit = exposures.fit(each.key)
-        if fit is not None and fit.transform is not None:
+        if fit.transform is not None:
             there = fit.transform.at(each.plane)
             east, north = np.round(1e3 * there.shift, 2) + 0.0
             moved = (f"{east:+.2f}", f"{north:+.2f}", f"{round(there.roll, 6) + 0.0:+.6f}")

@@ -67,6 +67,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     def call(cls, *args: Any, **kwargs: Any) -> Any:
         """Make the step and run it, as stpipe does; values of parameters may be `pathlib.Path`.
 
+        In a notebook only warnings are shown, unless ``configure_log=True`` asks for all messages.
+
         Parameters
         ----------
         *args : path-like or ExposureSet
@@ -74,6 +76,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         **kwargs
             Parameters, and what else stpipe takes.
         """
+        if _in_notebook() and "logcfg" not in kwargs:
+            kwargs.setdefault("configure_log", False)
         return super().call(*args, **_as_text(kwargs))
 
     @classmethod
@@ -231,9 +235,10 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         GrismAlignError
             As `process` does.
         """
-        self.check()
-        exposures = self._opened(inputs)
-        self.check_input(exposures)
+        with _said_where_from(self.config_file):
+            self.check()
+            exposures = self._opened(inputs)
+            self.check_input(exposures)
         if self.saves:
             from grism_align.workflows.results.checks import check_destination
 
@@ -399,6 +404,17 @@ def _named_in(config_file: Any) -> Iterator[None]:
         raise InputError(config_file, problem, _PARAMETERS) from error
 
 
+@contextmanager
+def _said_where_from(config_file: Any) -> Iterator[None]:
+    """Have errors of parameters name the user's parameter file, where they may come from."""
+    try:
+        yield
+    except SettingsError as error:
+        if config_file:
+            error.args = (f"{error}; what is not given otherwise is as in {config_file}",)
+        raise
+
+
 def _refuse_logins(parameters: Mapping[str, Any]) -> None:
     """Refuse parameters with ``user:password@`` in them, before they are told to anyone."""
     for name, value in parameters.items():
@@ -406,6 +422,13 @@ def _refuse_logins(parameters: Mapping[str, Any]) -> None:
             _refuse_logins(value)
         elif isinstance(value, str) and has_login(value):
             raise SettingsError(name, without_login(value), LOGINS)
+
+
+def _in_notebook() -> bool:
+    """Tell whether the kernel of a notebook runs this; who has not imported IPython is in none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
 
 
 def _as_text(value: Any) -> Any:

@@ -110,5 +110,5 @@ def _parameters() -> dict[str, Any]:
 def _tell(found: Any) -> None:
     for exposure in found.exposures:
         fit = found.fit(exposure.key)
-        if isinstance(exposure.source, ModelSource) and fit is not None:
+        if isinstance(exposure.source, ModelSource) and fit.is_fitted:
             logger.info("%s: %s %s", exposure.key, fit.status.value, fit.reason)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from stpipe import Pipeline
-from stpipe.utilities import _not_set
 
 from grism_align.steps.absolute_align_step import AbsoluteAlignStep
 from grism_align.steps.base import GrismAlignStep
@@ -32,13 +31,6 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
         "visit_mosaic": VisitMosaicStep,
         "grism_wcs_propagate": GrismWCSPropagateStep,
     }
-
-    @classmethod
-    def load_spec_file(cls, preserve_comments: Any = _not_set) -> Any:
-        """Return the spec of all steps; the mosaics, which take time and space, are made on request only."""
-        spec = super().load_spec_file(preserve_comments=preserve_comments)
-        spec["steps"]["visit_mosaic"]["skip"] = "boolean(default=True)"
-        return spec
 
     def check(self) -> None:
         """Check every step's parameters before the first step runs."""

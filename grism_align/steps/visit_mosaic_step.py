@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from grism_align.steps.base import GrismAlignStep
 from grism_align.steps.spec import spec_of
+from grism_align.values.errors import ChangedError, GrismAlignError, OutputError
 from grism_align.values.settings import MosaicSettings, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from grism_align.values.field import ExposureSet
+
+logger = logging.getLogger(__name__)
 
 
 class VisitMosaicStep(GrismAlignStep):
@@ -21,13 +28,36 @@ class VisitMosaicStep(GrismAlignStep):
     groups: ClassVar[tuple[type[Settings], ...]] = (MosaicSettings,)
     spec = spec_of(MosaicSettings)
 
-    def work(self, exposures: ExposureSet) -> ExposureSet:
-        """Make the mosaics with the corrections found so far; they wait to be saved with the results."""
-        from grism_align.workflows.mosaics.make import make_mosaics
+    #: Why a pipeline goes on without mosaics; empty for no reason.
+    _hindrance = ""
 
+    def work(self, exposures: ExposureSet) -> ExposureSet:
+        """Make the mosaics with the corrections found so far; they wait to be saved with the results.
+
+        A pipeline is there for the corrections: what hinders its mosaics is told, and costs nothing else.
+        """
         folder = self.waiting_room(exposures)
         if folder is None:
             return self.skipped(exposures, "no results are saved, and mosaics are files; give output_dir")
+        if self._hindrance:
+            return self._without(exposures, self._hindrance)
+        if self.is_outermost:
+            return self._made(exposures, folder)
+        try:
+            return self._made(exposures, folder)
+        except (ChangedError, OutputError):
+            raise
+        except Exception as error:  # whatever it is, the corrections are good without mosaics
+            logger.debug("Where it failed:", exc_info=True)
+            return self._without(exposures, f"{type(error).__name__}: {error}")
+
+    def _without(self, exposures: ExposureSet, why: str) -> ExposureSet:
+        logger.warning("No mosaics: %s", why)
+        return self.skipped(exposures, why)
+
+    def _made(self, exposures: ExposureSet, folder: Path) -> ExposureSet:
+        from grism_align.workflows.mosaics.make import make_mosaics
+
         by_instrument = self.settings_by_instrument(MosaicSettings, exposures)
         good_bits = {name: settings.good_bits for name, settings in by_instrument.items()}
         made = make_mosaics(exposures, self.settings(MosaicSettings), good_bits, folder, self.executor)
@@ -52,16 +82,31 @@ class VisitMosaicStep(GrismAlignStep):
             check_flags,
             check_grid,
             check_products,
+            check_size,
             check_units,
         )
 
-        check_units(exposures, self.settings(MosaicSettings))
-        check_flags(exposures, self.settings(MosaicSettings))
-        check_grid(exposures, self.settings(MosaicSettings))
-        saver = self.saver
-        if saver is not None:
-            folder = saver.destination(exposures).folder
-            check_products(exposures, self.settings(MosaicSettings), folder, saver.input_files())
+        settings = self.settings(MosaicSettings)
+        check_flags(exposures, settings)
+        check_grid(exposures, settings)
+        with self._hindered():
+            check_units(exposures, settings)
+            if not self.is_outermost:
+                check_size(exposures, settings)
+            saver = self.saver
+            if saver is not None:
+                check_products(exposures, settings, saver.destination(exposures).folder, saver.input_files())
+
+    @contextmanager
+    def _hindered(self) -> Iterator[None]:
+        """Keep in mind, in a pipeline, what speaks against mosaics of these exposures."""
+        self._hindrance = ""
+        try:
+            yield
+        except GrismAlignError as error:
+            if self.is_outermost:
+                raise
+            self._hindrance = str(error)
 
     def input_files(self) -> tuple[Path, ...]:
         """Return the image that gives the pixels."""

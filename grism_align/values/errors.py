@@ -110,6 +110,20 @@ class AssociationError(InputError):
     """
 
 
+class LendingError(InputError):
+    """An open model that its library doesn't lend, which ends the run: it could not be marked as failed.
+
+    Parameters
+    ----------
+    path : object
+        The model, as ``str`` gives it.
+    problem : str
+        What the library says.
+    remedy : str
+        What the user can do.
+    """
+
+
 class OutputError(InputError):
     """An output that must not, or can't, be written.
 

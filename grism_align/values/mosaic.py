@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,6 +170,11 @@ class MosaicProduct:
     plan: MosaicPlan = recorded("What it shows, and its pixels.")
     files: Mapping[str, str] = recorded("SHA-256 of each of its files, by name.")
     n_sources: int | None = recorded("Sources of its catalog; null without one.", default=None)
+    picture: NDArray[np.uint8] = recorded(
+        "What it shows, in few pixels, for the report: rows from the bottom, 0 to 255.",
+        shape=("ny", "nx"),
+        default_factory=partial(np.zeros, (0, 0), dtype=np.uint8),
+    )
 
 
 @dataclass(frozen=True, eq=False)

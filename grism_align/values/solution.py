@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,9 @@ from grism_align.values.failure import NotTied, Remark, text_of
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from astropy.table import Table
 
     from grism_align.values.transform import TangentPlane
 
@@ -33,13 +36,15 @@ class FitStatus(Enum):
 
     REFERENCE: it fixes the frame, or follows an exposure that does so alone. ALIGNED: its own sources, with
     those of the exposures taken at the same instant, give its correction. PRIOR_ONLY: they don't, and it is
-    corrected like the other exposures of its guide-star acquisition. FAILED: it keeps its WCS.
+    corrected like the other exposures of its guide-star acquisition. FAILED: it keeps its WCS. NOT_FITTED: no
+    step has come to it; no fit of a solution or on record has it.
     """
 
     REFERENCE = "REFERENCE"
     ALIGNED = "ALIGNED"
     PRIOR_ONLY = "PRIOR_ONLY"
     FAILED = "FAILED"
+    NOT_FITTED = "not fitted"
 
 
 @declared(eq=False)
@@ -185,6 +190,50 @@ class ExposureFit:
         """
         return cls(FitStatus.FAILED, None, reference, remarks=remarks)
 
+    @classmethod
+    def none(cls) -> ExposureFit:
+        """Make the fit of an exposure that no step has come to."""
+        return cls(FitStatus.NOT_FITTED, None)
+
+    def __repr__(self) -> str:
+        return f"<ExposureFit {self.status.value}{_details(self)}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in _summary(self) if text
+        )
+        return f"<table>{rows}</table>"
+
+    def table(self) -> Table:
+        """Return the matched sources and their residuals, a row a source.
+
+        Returns
+        -------
+        astropy.table.Table
+            Columns ``source``, ``matched``, ``residual_east`` and ``residual_north`` (mas), ``weight`` and
+            ``error`` (mas); without rows where there are none.
+        """
+        from astropy.table import Table
+
+        none, no_integers = np.zeros(0), np.zeros(0, dtype=np.int64)
+        found = self.residuals or Residuals(no_integers, no_integers, np.zeros((0, 2)), none, none)
+        east, north = found.offset.T
+        columns = {
+            "source": found.source,
+            "matched": found.matched,
+            "residual_east": east,
+            "residual_north": north,
+        }
+        table = Table({**columns, "weight": found.weight, "error": found.error})
+        for name in ("residual_east", "residual_north", "error"):
+            table[name].unit = "mas"
+        return table
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a step has come to the exposure."""
+        return self.status is not FitStatus.NOT_FITTED
+
     @property
     def is_aligned(self) -> bool:
         """Whether the exposure has a correction, the identity included."""
@@ -248,6 +297,27 @@ class ExposureFit:
             placement=self.placement,
             placement_error=self.placement_error,
         )
+
+
+def _details(fit: ExposureFit) -> str:
+    """Return what matters most of a fit, for one line."""
+    if fit.governors:
+        return f", governed by {', '.join(fit.governors)}"
+    if fit.n_matched:
+        return f", {fit.n_used} of {fit.n_matched} matches used, rms {fit.rms:.1f} mas"
+    return f": {fit.reason}" if fit.reason else ""
+
+
+def _summary(fit: ExposureFit) -> Iterator[tuple[str, str]]:
+    """Yield what there is to know of a fit, name and text."""
+    yield "status", fit.status.value
+    yield "reference", fit.reference
+    yield "matches", f"{fit.n_used} of {fit.n_matched} used" if fit.n_matched else ""
+    yield "rms of one axis", f"{fit.rms:.2f} mas" if np.isfinite(fit.rms) else ""
+    yield "reduced chi-square", f"{fit.reduced_chi2:.2f}" if np.isfinite(fit.reduced_chi2) else ""
+    yield "geometry", fit.geometry
+    yield "governed by", ", ".join(fit.governors)
+    yield "what to know", fit.reason
 
 
 @dataclass(frozen=True, eq=False)

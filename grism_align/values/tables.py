@@ -15,7 +15,7 @@ from astropy.table import MaskedColumn, Table
 from grism_align.values.declaration import declarations_of
 from grism_align.values.failure import advice_on, text_of
 from grism_align.values.record import Detections, Displacement, ExposureRecord
-from grism_align.values.solution import ExposureFit, Governed, Residuals
+from grism_align.values.solution import ExposureFit, FitStatus, Governed, Residuals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -153,7 +153,7 @@ def _of_total() -> Iterable[_Column]:
 
 def _status(_: str, record: ExposureRecord) -> str:
     fit = _total(record)
-    return fit.status.value if fit else "not fitted"
+    return (fit.status if fit else FitStatus.NOT_FITTED).value
 
 
 def _frame(_: str, record: ExposureRecord) -> int | None:

@@ -84,8 +84,8 @@ def _short(exposure: Exposure, visit: Sequence[Exposure]) -> str:
 
 def _row(exposures: ExposureSet, exposure: Exposure, name: str) -> tuple[str, ...]:
     fit = exposures.fit(exposure.key)
-    if fit is None:
-        return (name, exposure.filter, *["-"] * 4, "not fitted")
+    if not fit.is_fitted:
+        return (name, exposure.filter, *["-"] * 4, fit.status.value)
     by = _corrected_by(exposures, exposure, fit.governors)
     if fit.transform is None:
         return (name, exposure.filter, by, *["-"] * 3, fit.status.value)
@@ -113,7 +113,7 @@ def _below(exposures: ExposureSet) -> Iterator[str]:
     alike: dict[tuple[FailureCode | FitStatus, ...], list[str]] = {}
     for each in exposures.exposures:
         fit = exposures.fit(each.key)
-        if fit is not None and fit.remarks:
+        if fit.remarks:
             codes = (remark.code for one in fit.remarks for remark in one.with_causes())
             alike.setdefault((fit.status, *codes), []).append(each.key)
     for keys in alike.values():
@@ -141,11 +141,8 @@ def _frame_and_sum(exposures: ExposureSet) -> Iterator[str]:
     yield from told
     if not told and exposures.relative.reference:
         yield f"the frame is that of the pointing of {exposures.relative.reference}; not tied to a catalog"
-    states = [fit.status if (fit := exposures.fit(each.key)) else None for each in exposures.exposures]
-    order = (FitStatus.REFERENCE, FitStatus.ALIGNED, FitStatus.PRIOR_ONLY, FitStatus.FAILED, None)
-    tally = ", ".join(
-        f"{states.count(one)} {one.value if one else 'not fitted'}" for one in order if one in states
-    )
+    states = [exposures.fit(each.key).status for each in exposures.exposures]
+    tally = ", ".join(f"{states.count(one)} {one.value}" for one in FitStatus if one in states)
     visits = len({each.visit for each in exposures.exposures})
     n = len(exposures.exposures)
     yield f"{n} exposure{'s' * (n != 1)} of {visits} visit{'s' * (visits != 1)}: {tally}{_worst(exposures)}"
@@ -157,7 +154,7 @@ def _worst(exposures: ExposureSet) -> str:
     errors = [
         fit.transform.at(grism.plane).axis_error / grism.pixel_scale
         for grism, fit in fits
-        if fit is not None and fit.transform is not None
+        if fit.transform is not None
     ]
     known = [error for error in errors if error > 0]
     return f"; grism exposures to {max(known):.3f} px or better" if known else ""

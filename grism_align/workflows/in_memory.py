@@ -25,7 +25,7 @@ from grism_align.workflows.results.exposures import labels_of
 from grism_align.workflows.results.record import aligned_sources, make_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from grism_align.io.models.open_models import Models
     from grism_align.values.exposure import Exposure
@@ -68,7 +68,7 @@ def load_models(models: Models, bad_input: str = "auto") -> ExposureSet:
 def _is_as_left(exposure: Exposure, earlier: ExposureSet) -> bool:
     """Tell whether a model still has the WCS that it was given."""
     before, fit = earlier[exposure.key], earlier.fit(exposure.key)
-    left = before if fit is None or fit.transform is None else before.corrected(fit.transform)
+    left = before if fit.transform is None else before.corrected(fit.transform)
     pairs = zip(exposure.chips, left.chips, strict=True)
     apart = [3600 * separation(one.wcs.footprint(), other.wcs.footprint()) for one, other in pairs]
     return bool(np.max(apart) <= _SAME)
@@ -98,9 +98,8 @@ def hand_back(exposures: ExposureSet, models: Models, *, in_place: bool) -> Any:
         return models.given
     out = models if in_place else models.to_change()
     targets = {key: replace(source, models=out) for key, source in sources.items()}
-    _correct(exposures, targets)
-    for index in sorted(failed):
-        mark_failed(ModelSource(out, index, models.names[index], ""))
+    unfit = [ModelSource(out, index, models.names[index], "") for index in sorted(failed)]
+    _correct(exposures, targets, unfit)
     out.keep(_of_sources(exposures, targets))
     return out.given
 
@@ -143,15 +142,20 @@ def _sources(exposures: ExposureSet, models: Models) -> dict[str, ModelSource]:
     }
 
 
-def _correct(exposures: ExposureSet, targets: Mapping[str, ModelSource]) -> None:
+def _correct(
+    exposures: ExposureSet, targets: Mapping[str, ModelSource], unfit: Sequence[ModelSource]
+) -> None:
+    """Correct models, and mark others as failed; where one can't be, none is corrected."""
     labels = labels_of(exposures)
     done: list[ModelSource] = []
     try:
         for key, target in targets.items():
             fit = exposures.fit(key)
-            if fit is not None:
+            if fit.is_fitted:
                 write_exposure(exposures[key], fit, target, labels(exposures[key], fit))
                 done.append(target)
+        for source in unfit:
+            mark_failed(source)
     except BaseException:
         for target in done:
             with suppress(GrismAlignError):

@@ -23,11 +23,12 @@ from grism_align.io.files.sources import path_of
 from grism_align.io.missions import file_source, identified, read_exposure, read_instrument
 from grism_align.io.models.open_models import Models, models_of
 from grism_align.values.association import Member
-from grism_align.values.errors import AssociationError, GrismAlignError, InputError
+from grism_align.values.errors import AssociationError, GrismAlignError, InputError, LendingError
 from grism_align.values.exposure import Exposure
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import FailureSettings
 from grism_align.workflows.left_out import leave_out, without_named
+from grism_align.workflows.viewing import VIEWER
 from grism_align.workflows.workers import usable_cores
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def load(
     _check_unique(exposures, label)
     ordered = tuple(sorted(exposures, key=lambda exposure: (exposure.start, exposure.key)))
     loaded = ExposureSet(
-        association.product, ordered, association, left_out=left_out, leaves_out=may_leave_out
+        association.product, ordered, association, left_out=left_out, leaves_out=may_leave_out, viewer=VIEWER
     )
     if not with_results:
         return loaded
@@ -129,6 +130,8 @@ def _with_direct_beside(loaded: ExposureSet) -> ExposureSet:
 def _read(source: Source) -> Exposure | InputError:
     try:
         return read_exposure(source)
+    except LendingError:
+        raise
     except InputError as error:
         return error
 

@@ -105,9 +105,9 @@ def _of_fits(exposures: ExposureSet) -> Iterator[Reservation]:
         yield Reservation(ReservationKind.UNCERTAIN, words)
 
 
-def _is_uncertain(grism: Exposure, fit: ExposureFit | None) -> bool:
+def _is_uncertain(grism: Exposure, fit: ExposureFit) -> bool:
     """Tell whether a grism exposure is called aligned, but with a claimed error too large to rely on."""
-    if fit is None or fit.transform is None or fit.status is FitStatus.PRIOR_ONLY:
+    if fit.transform is None or fit.status is FitStatus.PRIOR_ONLY:
         return False
     return shift_error(grism, fit.transform).pixels > LARGE_ERROR
 

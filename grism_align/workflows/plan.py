@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from grism_align.algorithms.mosaics.grid import plan_mosaics
 from grism_align.io.files.sources import path_of
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.check import FieldCheck, check_field
+from grism_align.workflows.mosaics.checks import SUFFIXES
 from grism_align.workflows.results.earlier_records import with_free_product
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
+    from grism_align.values.settings import MosaicSettings
     from grism_align.workflows.results.destination import Destination
 
 # Seconds of one core of a machine of 2024: to start and to report, for a million pixels of a direct exposure,
@@ -25,6 +28,8 @@ _START, _MEASURE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 6.0, 0.5, 0.9, 0.2, 0.012
 # Bytes: of Python and the packages, and for each pixel of the largest exposure.
 _PROGRAM, _PER_PIXEL = 180e6, 40
 _REPORT, _PER_EXPOSURE = 0.7e6, 0.15e6
+# Of a mosaic: bytes of a pixel, in all its files, and seconds of a million.
+_PER_MOSAIC_PIXEL, _DRIZZLE = 12, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,7 @@ class RunPlan:
     replaced : tuple of Path
         Those of them that exist.
     size : float, byte
-        Of all that is written, about; without mosaics.
+        Of all that is written, about.
     seconds : float
         It would take about this long.
     memory : float, byte
@@ -59,7 +64,13 @@ class RunPlan:
     memory: float
 
 
-def plan_run(exposures: ExposureSet, destination: Destination, steps: Collection[str], nproc: int) -> RunPlan:
+def plan_run(
+    exposures: ExposureSet,
+    destination: Destination,
+    steps: Collection[str],
+    nproc: int,
+    mosaics: MosaicSettings | None = None,
+) -> RunPlan:
     """Look ahead at a run of the pipeline.
 
     Parameters
@@ -72,6 +83,8 @@ def plan_run(exposures: ExposureSet, destination: Destination, steps: Collection
         Steps that would run.
     nproc : int
         Processes that would work.
+    mosaics : MosaicSettings, optional
+        What mosaics are made with, if any are.
     """
     exposures = with_free_product(exposures, destination)
     written = tuple(map(destination.exposure, exposures.exposures))
@@ -80,14 +93,17 @@ def plan_run(exposures: ExposureSet, destination: Destination, steps: Collection
         products = tuple(path for path in products if path != destination.reference(exposures.product))
     size = float(sum(path_of(each.source).stat().st_size for each in exposures.exposures))
     size += _REPORT + _PER_EXPOSURE * len(exposures.exposures)
+    drizzled = plan_mosaics(exposures.direct, exposures.product, mosaics) if mosaics else []
+    n_pixels = sum(one.grid.shape[0] * one.grid.shape[1] for one in drizzled)
+    products += tuple(destination.folder / f"{one.name}_{suffix}" for one in drizzled for suffix in SUFFIXES)
     return RunPlan(
         check_field(exposures),
         _alone(exposures),
         written,
         products,
         tuple(path for path in (*written, *products) if path.exists()),
-        size,
-        _seconds(exposures, steps, size, nproc),
+        size + _PER_MOSAIC_PIXEL * n_pixels,
+        _seconds(exposures, steps, size, nproc) + _DRIZZLE * n_pixels / 1e6 / min(nproc, len(drizzled) or 1),
         _PROGRAM + _PER_PIXEL * max(map(_pixels, exposures.exposures)),
     )
 

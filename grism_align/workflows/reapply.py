@@ -76,8 +76,8 @@ class Reapplication:
 
     def _is_as_it_should(self, exposure: Exposure) -> bool:
         fit = self.exposures.fit(exposure.key)
-        if fit is None or not fit.is_aligned:
-            return fit is None or exposure.is_product
+        if not fit.is_aligned:
+            return not fit.is_fitted or exposure.is_product
         return exposure.key in self.already
 
 
@@ -231,7 +231,7 @@ def _adopted(earlier: EarlierRecord, inputs: Mapping[str, FileRecord]) -> Earlie
 def _start_of(exposure: Exposure, entry: ExposureRecord, restored: ExposureSet, sha256: str) -> _Start:
     """How the WCS of a file relates to the one on record."""
     fit = restored.fit(exposure.key)
-    if fit is None or fit.transform is None:
+    if fit.transform is None:
         return _Start()
     is_output = entry.output is not None and entry.output.sha256 == sha256
     if is_output or _is_corrected(exposure, entry, fit.transform):
@@ -298,9 +298,9 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit | None) -> Exposure:
+def _ready(read: Exposure, restored: Exposure, start: _Start, fit: ExposureFit) -> Exposure:
     """Return an exposure as it is written: with the WCS that its correction is for."""
-    if start.is_corrected and fit is not None and fit.transform is not None:
+    if start.is_corrected and fit.transform is not None:
         # what it has of this solution doesn't take the solution's name from the others
         ours = tuple(name for name in read.taken_names if name != read.wcs_name)
         return replace(_taken_off(restored, fit.transform), taken_names=ours)

@@ -56,8 +56,8 @@ def summary_table(exposures: ExposureSet) -> str:
 def _row(exposures: ExposureSet, exposure: Exposure) -> tuple[str, ...]:
     fit, own = exposures.fit(exposure.key), exposures.relative.fits.get(exposure.key)
     head = (exposure.key, exposure.kind.value, exposure.filter)
-    if fit is None:
-        return (*head, *["-"] * 7, "not fitted yet")
+    if not fit.is_fitted:
+        return (*head, *["-"] * 7, f"{fit.status.value} yet")
     governors = ",".join(fit.governors) or "-"
     status = f"{fit.status.value}: {fit.reason}" if fit.reason else fit.status.value
     matched = str(own.n_matched) if own else "-"

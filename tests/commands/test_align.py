@@ -157,14 +157,17 @@ def test_logging_is_as_before(field, tmp_path):
     assert (list(root.handlers), root.level, ours.level) == before
 
 
+@pytest.mark.usefixtures("mosaics_by_default")
 @pytest.mark.parametrize("words", [["plan"], ["align", "--dry-run"]])
 def test_a_plan_writes_nothing(field, tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)
-    assert run(*words, field.folder, "-o", "out", "-c", field.catalog, "--mosaics") == 0
+    assert run(*words, field.folder, "-o", "out", "-c", field.catalog) == 0
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr().out
     for path in field.truth.paths:
         assert read_exposure(path).key in said
+    assert run(*words, field.folder, "-o", "out", "--no-mosaics") == 0
+    assert "visit_mosaic" not in capsys.readouterr().out
     for name in ("visit_mosaic", "in_provenance.asdf", "in_refcat.ecsv", "governed by"):
         assert name in said
 
@@ -231,6 +234,18 @@ def test_errors_are_one_line(field, tmp_path, monkeypatch, capsys, words, told):
     assert told in line
     assert "Traceback" not in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["mine.toml", "mine.cfg"])
+def test_what_does_not_go_with_the_data_names_the_parameter_file(field, tmp_path, capsys, name):
+    toml = '[relative_align]\nreference = "idem07"\n'
+    cfg = "[steps]\n[[relative_align]]\nreference = idem07\n"
+    known = f"name = x\nclass = {GrismAlignPipeline.__module__}.GrismAlignPipeline\n"
+    (tmp_path / name).write_text(toml if name.endswith("toml") else known + cfg)
+    assert run("plan", field.folder, "--parameters", tmp_path / name) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    for said in ("reference", "idem07", name):
+        assert said in line
 
 
 def test_debug_shows_where(tmp_path, monkeypatch, capsys):

@@ -16,7 +16,13 @@ from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.relative_align_step import RelativeAlignStep
 from grism_align.steps.source_catalog_step import SourceCatalogStep
-from grism_align.values.errors import AssociationError, GrismAlignError, InputError, SettingsError
+from grism_align.values.errors import (
+    AssociationError,
+    GrismAlignError,
+    InputError,
+    LendingError,
+    SettingsError,
+)
 
 pytest.importorskip("jwst", reason="needs jwst")
 from jwst.datamodels import ModelContainer, ModelLibrary
@@ -238,13 +244,25 @@ def test_bad_input_changes_nothing(damage, models):
     assert {status for _, status in members_status(library)} == {None}
 
 
-def test_a_borrowed_model_is_an_error(models):
+@pytest.mark.parametrize("bad_input", ["auto", "leave_out", "refuse"])
+def test_a_borrowed_model_is_an_error(bad_input, models):
     library = ModelLibrary(models)
     with library:
         model = library.borrow(1)
-        with pytest.raises(InputError):
-            GrismAlignPipeline.call(library, bad_input="refuse")
+        with pytest.raises(LendingError):
+            GrismAlignPipeline.call(library, bad_input=bad_input)
         library.shelve(model, 1)
+    assert {status for _, status in members_status(library)} == {None}
+
+
+def test_a_library_whose_file_is_gone_is_given_back_whole(association, field, here):
+    library = ModelLibrary(str(association), on_disk=True)
+    moved = field.paths[1].rename(field.paths[1].with_suffix(".gone"))
+    try:
+        with pytest.raises(LendingError):
+            GrismAlignPipeline.call(library)
+    finally:
+        moved.rename(field.paths[1])
     assert {status for _, status in members_status(library)} == {None}
 
 

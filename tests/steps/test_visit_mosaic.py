@@ -1,4 +1,4 @@
-"""The mosaic step: off in the pipeline unless asked for, and drizzled with the final WCSs."""
+"""The mosaic step: part of the pipeline unless it is left out, and drizzled with the final WCSs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from stpipe import Step
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import read_record
+from grism_align.simulation import case_a
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.visit_mosaic_step import VisitMosaicStep
-from grism_align.values.errors import OutputError, SettingsError
+from grism_align.values.errors import InputError, OutputError, SettingsError
+from tests.support.fields import make_field
 
 SMALL = ["--scale=0.1"]
 
@@ -35,12 +37,78 @@ def _offset(table, truth):
     return np.median([east[rows, nearest][good], north[rows, nearest][good]], axis=1)
 
 
-def test_off_unless_asked_for(output_a):
-    assert GrismAlignPipeline().visit_mosaic.skip
-    assert not VisitMosaicStep().skip
-    result, folder = output_a
-    assert _mosaics(folder) == []
-    assert "visit_mosaic" not in [activity.step for activity in result.activities]
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Two visits that are simulated in a moment."""
+    return make_field(case_a(size=96, n_pairs=1), tmp_path_factory.mktemp("small"))
+
+
+@pytest.mark.usefixtures("mosaics_by_default")
+def test_made_by_default(small, tmp_path):
+    assert not GrismAlignPipeline().visit_mosaic.skip
+    result = GrismAlignPipeline.call(str(small.association), output_dir=str(tmp_path))
+    names = [one.plan.name for one in result.mosaics]
+    assert len(names) == 2
+    assert _mosaics(tmp_path) == [f"{name}_drz_{part}.fits" for name in names for part in ("sci", "wht")]
+    record = read_record(tmp_path / "field_provenance.asdf")
+    assert all(one.picture.shape == one.plan.grid.shape for one in record.mosaics)
+    page = (tmp_path / "field_report.html").read_text(encoding="utf-8")
+    assert page.count('<img class="mosaic"') == 2
+
+
+@pytest.mark.usefixtures("mosaics_by_default")
+def test_left_out_on_request(small, tmp_path):
+    GrismAlignPipeline.call(
+        str(small.association), output_dir=str(tmp_path), steps={"visit_mosaic": {"skip": True}}
+    )
+    assert _mosaics(tmp_path) == []
+    record = read_record(tmp_path / "field_provenance.asdf")
+    assert record.activity("visit_mosaic") is None
+
+
+def _in_counts(path):
+    with fits.open(path, mode="update") as hdus:
+        for hdu in hdus:
+            if hdu.name in {"SCI", "ERR"}:
+                hdu.header["BUNIT"] = "COUNTS/S"
+
+
+@pytest.mark.usefixtures("mosaics_by_default")
+def test_what_hinders_mosaics_hinders_nothing_else(tmp_path):
+    """Exposures in two units can't be stacked, and can be aligned."""
+    field, out = make_field(case_a(size=96, n_pairs=2, n_visits=1), tmp_path), tmp_path / "out"
+    _in_counts(field.truth.paths[0])
+    GrismAlignPipeline.call(str(field.association), output_dir=str(out))
+    activity = read_record(out / "field_provenance.asdf").activity("visit_mosaic")
+    assert activity.outcome == "skipped"
+    assert "pixels are in" in activity.note
+    assert len(list(out.glob("*_flt.fits"))) == 4
+    with pytest.raises(InputError):
+        VisitMosaicStep.call(str(field.association), output_dir=str(tmp_path / "alone"))
+
+
+@pytest.mark.usefixtures("mosaics_by_default")
+def test_huge_mosaics_are_left_to_who_asks_for_them(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("grism_align.workflows.mosaics.checks.MOST_PIXELS", 1000)
+    result = GrismAlignPipeline.call(str(small.association), output_dir=str(tmp_path / "out"))
+    activity = next(one for one in result.activities if one.step == "visit_mosaic")
+    assert activity.outcome == "skipped"
+    assert "GB" in activity.note
+    alone = VisitMosaicStep.call(str(small.association), output_dir=str(tmp_path / "alone"))
+    assert len(alone.mosaics) == 2
+
+
+@pytest.mark.usefixtures("mosaics_by_default")
+def test_a_mistake_in_mosaics_costs_no_results(small, tmp_path, monkeypatch):
+    def fail(*arguments):
+        msg = "a cat on the keyboard"
+        raise ZeroDivisionError(msg)
+
+    monkeypatch.setattr("grism_align.workflows.mosaics.make.make_mosaics", fail)
+    GrismAlignPipeline.call(str(small.association), output_dir=str(tmp_path))
+    activity = read_record(tmp_path / "field_provenance.asdf").activity("visit_mosaic")
+    assert (activity.outcome, activity.note) == ("skipped", "ZeroDivisionError: a cat on the keyboard")
+    assert len(list(tmp_path.glob("*_flt.fits"))) == 4
 
 
 @pytest.mark.slow
@@ -80,12 +148,15 @@ def test_a_mosaics_catalog_is_a_reference_that_is_not_replaced(field_a, tmp_path
     out = tmp_path / "out"
     Step.from_cmdline(["grism_visit_mosaic", str(field_a.association), f"--output_dir={out}", *SMALL])
     catalog = next(out.glob("*-f140w_cat.ecsv"))
-    options = [f"--steps.absolute_align.catalog={catalog}", "--steps.visit_mosaic.skip=false"]
-    with pytest.raises(OutputError, match="is read"):
-        Step.from_cmdline(["grism_align_pipeline", str(field_a.association), f"--output_dir={out}", *options])
+    before = catalog.read_bytes()
+    steps = {"absolute_align": {"catalog": str(catalog)}, "visit_mosaic": {"skip": False}}
     other = GrismAlignPipeline.call(
-        str(field_a.association), steps={"absolute_align": {"catalog": str(catalog)}}, configure_log=False
+        str(field_a.association), output_dir=str(out), steps=steps, configure_log=False
     )
+    assert catalog.read_bytes() == before
+    activity = next(one for one in other.activities if one.step == "visit_mosaic")
+    assert activity.outcome == "skipped"
+    assert "is read" in activity.note
     tied = [fit for fit in other.absolute.fits.values() if fit.is_aligned]
     assert len(tied) == len(other.direct)
     assert max(fit.rms for fit in tied) < 60

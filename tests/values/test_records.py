@@ -114,7 +114,7 @@ def test_exposure_set():
     assert repr(field) == "<ExposureSet field: 1 direct, 1 grism>"
     assert (field.direct, field.grisms) == ((direct,), (grism,))
     assert field["iaaa01g1q"] is grism
-    assert field.fit("iaaa01d1q") is None
+    assert not field.fit("iaaa01d1q").is_fitted
     assert direct.mid == pytest.approx(0.5 * (direct.start + direct.end))
     assert direct.pixel_scale == 0.13
     assert direct.plane.coincides(PLANE)

@@ -13,17 +13,18 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.fits import one_line
-from grism_align.values.errors import InputError
+from grism_align.values.errors import InputError, LendingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# What stpipe's libraries raise where models are not where they belong.
-_LENDING = ("BorrowError", "ClosedLibraryError")
+# What stpipe's libraries raise where somebody has a model.
+_LENT = "BorrowError"
 # Where a library or a container has what was found of it.
 _KEPT = "_grism_align_found"
 _SHELVE = "Shelve what was borrowed of the library, and give it again"
+_GONE = "Put its file back, or leave it out of the library"
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,8 @@ class LibraryModels(Models):
         if index in self._lent:
             yield self._lent[index]
             return
-        with self._lending(source):
-            self._lent[index] = self.given.borrow(index)
+        with self._open():
+            self._lent[index] = self._borrowed(source)
             is_whole = False
             try:
                 yield self._lent[index]
@@ -221,21 +222,24 @@ class LibraryModels(Models):
                 self._changed.discard(index)
                 self.given.shelve(self._lent.pop(index), index, modify=is_changed)
 
-    @contextmanager
-    def _lending(self, source: ModelSource) -> Iterator[None]:
-        """Have the library open in the block, and as it was after it."""
+    def _borrowed(self, source: ModelSource) -> Any:
         try:
-            # a second `with` would close it to whoever opened it
-            if getattr(self.given, "_open", False):
-                yield
-            else:
-                with self.given:
-                    yield
+            return self.given.borrow(source.index)
         except Exception as error:
-            if type(error).__name__ in _LENDING:
-                problem = f"its library doesn't lend it ({one_line(error)})"
-                raise InputError(source, problem, _SHELVE) from error
-            raise
+            # somebody has it, or the file that a library on disk opens is damaged or gone
+            is_lent = type(error).__name__ == _LENT
+            problem = f"its library doesn't lend it ({one_line(error)})"
+            raise LendingError(source, problem, _SHELVE if is_lent else _GONE) from error
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Have the library open in the block, and as it was after it."""
+        # a second `with` would close it to whoever opened it
+        if getattr(self.given, "_open", False):
+            yield
+        else:
+            with self.given:
+                yield
 
     def to_change(self) -> LibraryModels:
         """Return the same: whoever hands on a library wants it back."""

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from grism_align.values.settings import Parameter
 
 
-# The steps of the pipeline, in its order, and the one that it runs on request only.
+# The steps of the pipeline, in its order.
 PIPELINE = ("source_catalog", "relative_align", "absolute_align", "visit_mosaic", "grism_wcs_propagate")
-ON_REQUEST = "visit_mosaic"
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def changed_of(activities: Iterable[Activity], parameter_file: str) -> list[Sett
 
 
 def _skips(contents: Contents) -> Iterator[SettingRow]:
-    """Tell which steps are run on request only and were, and those left out before one that was run.
+    """Tell which steps were left out before one that was run.
 
     A record has no ``skip``: a step that is skipped leaves nothing in it.
     """
@@ -79,9 +78,7 @@ def _skips(contents: Contents) -> Iterator[SettingRow]:
     text = "Whether the pipeline leaves the step out"
     last = max(PIPELINE.index(step) for step in done)
     for place, step in enumerate(PIPELINE):
-        if step == ON_REQUEST and step in done:
-            yield SettingRow(step, "skip", "False", "True", "", text, "user")
-        elif step != ON_REQUEST and step not in done and place < last:
+        if step not in done and place < last:
             yield SettingRow(step, "skip", "not run", "False", "", text, "user")
 
 

@@ -16,6 +16,7 @@ from grism_align.io.report.cuts import step_cuts
 from grism_align.io.report.formatting import probability
 from grism_align.io.report.plots.blink import blink_of
 from grism_align.io.report.plots.figures import Plotter
+from grism_align.io.report.plots.mosaic_pictures import mosaic_pictures
 from grism_align.io.report.plots.residual_plots import (
     MOST_PANELS,
     absolute_panels,
@@ -113,6 +114,7 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         absolute=absolute_panels(contents),
         most_panels=MOST_PANELS,
         sky=sky_plot(contents),
+        pictures=mosaic_pictures(contents),
         times=time_plots(contents),
         spectra=spectra_of(contents),
         spectra_columns=SPECTRA_COLUMNS,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Farther no pointing is corrected, arcsec.
 _LARGEST_SHIFT = 600.0
+#: Of a mosaic that a pipeline makes unless told otherwise: 15 times those of an exposure of WFC3/UVIS.
+MOST_PIXELS = 250_000_000
 SUFFIXES = ("drz_sci.fits", "drz_wht.fits", "seg.fits", "cat.ecsv")
 
 
@@ -75,6 +77,28 @@ def _product_paths(exposures: ExposureSet, settings: MosaicSettings, folder: Pat
     """Return the absolute paths of all files that mosaics of a set of exposures may have."""
     plans = plan_mosaics(exposures.direct, exposures.product, settings)
     return {(folder / f"{plan.name}_{suffix}").resolve() for plan in plans for suffix in SUFFIXES}
+
+
+def check_size(exposures: ExposureSet, settings: MosaicSettings) -> None:
+    """Refuse mosaics that are too large to be made for everybody.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        The input.
+    settings : MosaicSettings
+        The parameters.
+
+    Raises
+    ------
+    InputError
+        If one has more than `MOST_PIXELS`.
+    """
+    for plan in plan_mosaics(exposures.direct, exposures.product, settings):
+        ny, nx = plan.grid.shape
+        if ny * nx > MOST_PIXELS:
+            problem = f"it would have {nx} x {ny} pixels, {12e-9 * nx * ny:.1f} GB with its catalog"
+            raise InputError(plan.name, problem, "Make it with grism_visit_mosaic, or with a larger scale")
 
 
 def check_units(exposures: ExposureSet, settings: MosaicSettings) -> None:

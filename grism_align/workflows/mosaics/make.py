@@ -11,7 +11,9 @@ import numpy as np
 
 from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
 from grism_align.algorithms.mosaics.grid import frame_note, plan_mosaics
+from grism_align.algorithms.mosaics.picture import binned, stretched
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.files.fits import open_fits
 from grism_align.io.files.staging import output_errors
 from grism_align.io.mosaics.files import metadata_of, mosaic_header, tiled_image, weight_header
 from grism_align.values.mosaic import StagedMosaic
@@ -132,9 +134,7 @@ def _correction_errors(exposures: ExposureSet, plan: MosaicPlan) -> NDArray[np.f
     fits = {key: exposures.fit(key) for key in plan.keys}
     return np.array(
         [
-            np.zeros(2)
-            if fit is None or fit.transform is None
-            else 1e3 * fit.transform.at(exposures[key].plane).shift_error
+            np.zeros(2) if fit.transform is None else 1e3 * fit.transform.at(exposures[key].plane).shift_error
             for key, fit in fits.items()
         ]
     )
@@ -151,7 +151,14 @@ def _made(job: _Job) -> StagedMosaic:
         n_sources = write_catalog(plan, job.stack, job.correction_error, folder)
     names = [f"{plan.name}_{suffix}" for suffix in SUFFIXES[: 2 if n_sources is None else None]]
     digests = {name: sha256_of(folder / name) for name in names}
-    return StagedMosaic(plan, digests, n_sources, folder=str(folder))
+    return StagedMosaic(plan, digests, n_sources, _picture(plan, folder), folder=str(folder))
+
+
+def _picture(plan: MosaicPlan, folder: Path) -> NDArray[np.uint8]:
+    """Return what a mosaic shows, for the report."""
+    science, weight = (folder / f"{plan.name}_{suffix}" for suffix in SUFFIXES[:2])
+    with open_fits(science) as image, open_fits(weight) as weights:
+        return stretched(binned(image[0].data, weights[0].data))
 
 
 def _counts(
@@ -175,7 +182,7 @@ def _to_be_flagged(exposures: ExposureSet, stack: ExposureStack) -> dict[str, di
     for (key, number), known in stack.statistics.items():
         if known.cosmic_rays is not None:
             out.setdefault(key, {})[number] = known.cosmic_rays
-    unwritten = [key for key in out if exposures.fit(key) is None]
+    unwritten = [key for key in out if not exposures.fit(key).is_fitted]
     if unwritten:
         text = "Not written, as nothing is known of their WCSs, so cosmic rays are not flagged: %s"
         logger.warning(text, ", ".join(unwritten))
@@ -201,7 +208,7 @@ def _stacked(exposures: ExposureSet) -> list[Exposure]:
         if standing < wanted[exposure.filter] or (any_corrected and standing == 0):
             left.setdefault(_STANDINGS[standing], []).append(exposure.key)
             continue
-        out.append(exposure.corrected(fit.transform) if fit and fit.transform else exposure)
+        out.append(exposure.corrected(fit.transform) if fit.transform else exposure)
     for why, keys in left.items():
         logger.warning("Left out of the mosaics, %s: %s", why, ", ".join(keys))
     return out
@@ -210,7 +217,7 @@ def _stacked(exposures: ExposureSet) -> list[Exposure]:
 def _standing(exposures: ExposureSet, key: str) -> int:
     """Rank an exposure: 2 if its own sources tie it to the others, 1 if it is corrected like them, else 0."""
     total = exposures.fit(key)
-    if total is None or total.transform is None:
+    if total.transform is None:
         return 0
     # one that has no stars of the catalog is still where the others are
     fit = exposures.relative.fits.get(key, total)

@@ -113,7 +113,7 @@ def write_exposures(
     def job(exposure: Exposure) -> _Job:
         fit, catalog = exposures.fit(exposure.key), exposures.catalogs.get(exposure.key)
         correction = None
-        if fit is not None:
+        if fit.is_fitted:
             path, wanted = out.path(destination.exposure(exposure)), destination.headerlet(exposure)
             file = None if wanted.file is None else out.path(Path(wanted.file))
             flags = exposures.cosmic_rays.get(exposure.key, {})

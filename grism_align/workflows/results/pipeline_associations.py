@@ -67,8 +67,7 @@ def _mosaics(product: str, images: Sequence[Exposure]) -> list[_Mosaic]:
 
 def _shown(exposures: ExposureSet, grism: Exposure, mosaics: Sequence[_Mosaic]) -> _Mosaic:
     """Return the mosaic that shows what is dispersed: by the same detector and in the same light, if any."""
-    fit = exposures.fit(grism.key)
-    governors = () if fit is None else fit.governors
+    governors = exposures.fit(grism.key).governors
 
     def unlikeness(mosaic: _Mosaic) -> tuple[bool, float, bool]:
         first = mosaic.members[0]

@@ -169,7 +169,7 @@ def _clean_sources(exposures: ExposureSet, exposure: Exposure) -> dict[int, tupl
     """Return the width of sources measured without doubt, and how far their neighbours are, arcsec."""
     fit, total = exposures.relative.fits.get(exposure.key), exposures.fit(exposure.key)
     catalog = exposures.catalogs.get(exposure.key)
-    if catalog is None or fit is None or fit.residuals is None or total is None or total.transform is None:
+    if catalog is None or fit is None or fit.residuals is None or total.transform is None:
         return {}
     doubtful = int(UNRELIABLE | SourceFlag.EDGE | SourceFlag.SATURATED)
     fwhm = np.asarray(catalog.table["fwhm"], dtype=float) * exposure.pixel_scale

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from grism_align.io.report import report_html
 from grism_align.io.report.contents import Contents
 from grism_align.io.report.quality_warnings import quality_warnings
-from grism_align.io.report.settings_rows import ON_REQUEST, PIPELINE, changed_settings
+from grism_align.io.report.settings_rows import PIPELINE, changed_settings
 from grism_align.io.report.summary import summary_of
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.failure import (
@@ -105,21 +107,21 @@ def test_exposures_left_out_of_a_mosaic_are_named():
     assert contents.left_out(contents.record.mosaics[0]) == [exposures.direct[1].key]
 
 
-def test_steps_that_were_left_out_or_asked_for_are_told():
+@pytest.mark.usefixtures("mosaics_by_default")
+def test_steps_that_were_left_out_are_told():
     assert list(GrismAlignPipeline.step_defs) == list(PIPELINE)
     exposures = field()
     spec = GrismAlignPipeline.load_spec_file()["steps"]
-    assert "True" in spec[ON_REQUEST]["skip"]
-    assert not any("True" in spec[step]["skip"] for step in PIPELINE if step != ON_REQUEST)
+    assert not any("True" in spec[step]["skip"] for step in PIPELINE)
 
     def skips(steps):
         rows = changed_settings(Contents(record(replace(exposures, activities=tuple(steps)))))
         return {row.step: row.value for row in rows if row.name == "skip"}
 
-    assert skips(exposures.activities) == {}
-    assert skips([*exposures.activities, Activity("visit_mosaic", "done")]) == {"visit_mosaic": "False"}
-    without = [one for one in exposures.activities if one.step != "absolute_align"]
-    assert skips(without) == {"absolute_align": "not run"}
+    assert skips(exposures.activities) == {"visit_mosaic": "not run"}
+    whole = [*exposures.activities, Activity("visit_mosaic", "done")]
+    assert skips(whole) == {}
+    assert skips([one for one in whole if one.step != "absolute_align"]) == {"absolute_align": "not run"}
     # what comes later may yet be run
     assert skips(exposures.activities[:1]) == {}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grism_align.io.report.contents import Contents
 from grism_align.io.report.formatting import UNKNOWN, count, fixed
 from grism_align.io.report.plots.carried import LOOKS, classes_of, share_of
 from grism_align.io.report.plots.figures import (
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from grism_align.io.report.contents import Contents, Entry, PlacedResiduals, Tie
+    from grism_align.io.report.contents import Entry, PlacedResiduals, Tie
+    from grism_align.values.record import Record
     from grism_align.values.solution import ExposureFit
 
 
@@ -81,6 +83,27 @@ def relative_panels(contents: Contents) -> list[Plot]:
         _vector_plot(entry.key, _caption(residuals.fit, vectors), vectors, limit)
         for (entry, residuals), vectors in zip(found, many, strict=True)
     ]
+
+
+def vectors_of(record: Record, key: str, step: str) -> Plot | None:
+    """Return the residual vectors of one exposure; None where it has no residuals.
+
+    Parameters
+    ----------
+    record : Record
+        What was done.
+    key : str
+        Root name.
+    step : str
+        ``relative`` or ``absolute``.
+    """
+    contents = Contents(record)
+    entry = next(entry for entry in contents.entries if entry.key == key)
+    found = contents.relative_residuals(entry) if step == "relative" else contents.absolute_residuals(entry)
+    if found is None:
+        return None
+    vectors = _vectors(found)
+    return _vector_plot(key, _caption(found.fit, vectors), vectors, _limit([vectors]))
 
 
 def absolute_panels(contents: Contents) -> list[Plot]:

@@ -99,7 +99,9 @@ def test_a_plot_is_a_file_of_each_form(tmp_path, whole, form, start):
 def test_notebooks_show_a_plot_and_it_is_no_less_for_the_page(whole):
     plot = plots_of(whole)["sky"]
     before = Plotter().svg(plot)
-    assert plot._repr_png_().startswith(b"\x89PNG")
+    drawn, size = plot._repr_png_()
+    assert drawn.startswith(b"\x89PNG")
+    assert size["width"] == pytest.approx(72 * plot.figure.get_size_inches()[0], rel=0.1)
     assert "Footprints" in repr(plot)
     assert Plotter().svg(plot).count("<path") == before.count("<path")
 
