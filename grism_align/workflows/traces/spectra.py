@@ -26,6 +26,7 @@ from grism_align.algorithms.spectra.offsets import SpectralOffsets, measure_offs
 from grism_align.algorithms.spectra.pieces import telling_pieces
 from grism_align.values.failure import SpectraMissing
 from grism_align.values.solution import AlignmentSolution
+from grism_align.values.sphere import ARCSEC_PER_RADIAN
 from grism_align.values.trace import SpectralCheck
 from grism_align.workflows.traces.cutting import cut_near
 from grism_align.workflows.traces.verify import known_trace
@@ -59,6 +60,10 @@ _UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
 # Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
 _LEAST_LIKELY = 1e-3
+# Across a trace that rises by less than a pixel an exposure sees one phase of the pixels. Where the image of
+# a point is smaller than this, wavelength by diameter in pixels, its profile then can't be told from an
+# offset: by as many pixels.
+_UNDERSAMPLED, _ONE_PHASE = 0.9, 0.015
 _SEED = 20_261_129  # of the noise that tells which part of the information isn't real
 
 
@@ -240,6 +245,7 @@ def _told(survey: Survey, group: _Group, measured: _Measured) -> _Told:
     strength = measured.offsets.strength
     is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, _UNKNOWN**2), 2))
+    unknown[1::2, 1::2] += np.diag([_ONE_PHASE**2 * _is_undersampled(job) for job in group.jobs])
     told = PixelOffsets(measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown)
     members = [job.exposure for job in group.jobs]
     axes = np.array([pixel_axes(each, _transform(survey.solution[each.key])) for each in members])
@@ -283,6 +289,15 @@ class _Grism:
         measured, levels = [one.told for one in self.told], _levels(self)
         estimates = [combine(measured, levels, self.prior(settings)) for _, settings in sizes]
         return averaged(estimates, [probability for probability, _ in sizes])
+
+
+def _is_undersampled(job: ViewJob) -> bool:
+    """Tell whether too few places of the profile across a trace are seen to know it."""
+    exposure = job.exposure
+    size = exposure.wavelength / exposure.telescope.diameter * ARCSEC_PER_RADIAN / exposure.pixel_scale
+    middle = 0.5 * np.array(exposure.chips[0].shape)
+    rises = [float(np.ptp(model.offsets(middle)[1])) for model in job.models.values()]
+    return size < _UNDERSAMPLED and max(rises, default=0.0) < 1.0
 
 
 def _transform(fit: ExposureFit) -> LinearTransform:
