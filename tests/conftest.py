@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import logging
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +14,40 @@ from grism_align.simulation import Truth, case_a, simulate
 from grism_align.steps.pipeline import GrismAlignPipeline
 from tests.support.fields import SMALL
 
+#: Rooms whose tests take longest, which come first: at the end no process has much left when another is done.
+_LONG = ("steps", "commands", "workflows", "simulation", "algorithms", "io")
+
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the rooms with long tests come first."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: _turn_of(item.path.relative_to(here).parts[0]))
+
+
+def _turn_of(room: str) -> int:
+    return _LONG.index(room) if room in _LONG else len(_LONG)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give whole files to a process, in order: what the tests of a file share is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imports_are_no_garbage():
+    """Leave what was imported out of the search for garbage that stpipe makes at every step."""
+    with warnings.catch_warnings():
+        # what libraries left open in another file's tests
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

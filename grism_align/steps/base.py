@@ -235,9 +235,10 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         GrismAlignError
             As `process` does.
         """
-        self.check()
-        exposures = self._opened(inputs)
-        self.check_input(exposures)
+        with _said_where_from(self.config_file):
+            self.check()
+            exposures = self._opened(inputs)
+            self.check_input(exposures)
         if self.saves:
             from grism_align.workflows.results.checks import check_destination
 
@@ -401,6 +402,17 @@ def _named_in(config_file: Any) -> Iterator[None]:
             raise
         problem = f"its parameters can't be used ({one_line(error)})"
         raise InputError(config_file, problem, _PARAMETERS) from error
+
+
+@contextmanager
+def _said_where_from(config_file: Any) -> Iterator[None]:
+    """Have errors of parameters name the user's parameter file, where they may come from."""
+    try:
+        yield
+    except SettingsError as error:
+        if config_file:
+            error.args = (f"{error}; what is not given otherwise is as in {config_file}",)
+        raise
 
 
 def _refuse_logins(parameters: Mapping[str, Any]) -> None:

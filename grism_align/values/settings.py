@@ -164,7 +164,7 @@ class OutputSettings(Settings):
     in_place: bool = _parameter(False, "Replace the input files, each atomically, the old WCS archived")
     headerlets: str = _parameter(
         "none",
-        "Write each new WCS as a headerlet: ROOT_hlet.fits (file), or an extension of the exposure (attach)",
+        "Write each new WCS by itself, ROOT_hlet.fits or Roman's ROOT_wcs.asdf (file), or attach it (attach)",
         "",
         choices=("none", "file", "attach"),
     )

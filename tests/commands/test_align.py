@@ -236,6 +236,18 @@ def test_errors_are_one_line(field, tmp_path, monkeypatch, capsys, words, told):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["mine.toml", "mine.cfg"])
+def test_what_does_not_go_with_the_data_names_the_parameter_file(field, tmp_path, capsys, name):
+    toml = '[relative_align]\nreference = "idem07"\n'
+    cfg = "[steps]\n[[relative_align]]\nreference = idem07\n"
+    known = f"name = x\nclass = {GrismAlignPipeline.__module__}.GrismAlignPipeline\n"
+    (tmp_path / name).write_text(toml if name.endswith("toml") else known + cfg)
+    assert run("plan", field.folder, "--parameters", tmp_path / name) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    for said in ("reference", "idem07", name):
+        assert said in line
+
+
 def test_debug_shows_where(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run("align", "none.fits", "-o", "out", "--debug") == 1

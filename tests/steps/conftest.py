@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from stpipe import crds_client
 
 from grism_align.simulation import (
@@ -47,6 +48,13 @@ def no_crds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("get_context_used", "get_svn_version"):
         monkeypatch.setattr(crds_client, name, refuse, raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave pictures out of the pages, which take as long as all else, but of that of `output_a`."""
+    picture = Markup('<svg role="img"></svg>')
+    monkeypatch.setattr("grism_align.io.report.plots.figures.Plotter.svg", lambda *_: picture)
 
 
 def _moving_scene() -> SceneSettings:

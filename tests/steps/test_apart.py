@@ -20,7 +20,7 @@ from tests.support.fields import make_field
 
 
 def _two_visits(folder, **of_second):
-    simulation = case_a(size=SIZE)
+    simulation = case_a(size=SIZE, n_pairs=1)
     first, second = simulation.visits
     first, second = replace(first, shift=(0.0, 0.0)), replace(second, shift=(0.0, 0.0))
     return make_field(replace(simulation, visits=(first, replace(second, **of_second))), folder)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -48,22 +50,34 @@ def assert_near_truth(truth, result, folder):
             assert claimed < 0.1 * pixel
 
 
+@pytest.fixture(scope="module")
+def relative(tmp_path_factory):
+    """A function that aligns a field without a catalog, once: what came of it, and where it wrote."""
+
+    @cache
+    def aligned(field):
+        folder = tmp_path_factory.mktemp("relative") / "out"
+        return run(field.association, output_dir=str(folder)), folder
+
+    return aligned
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["field_a", "field_b", "field_c"])
-def test_cases(request, case, tmp_path):
+def test_cases(request, relative, case):
     field = request.getfixturevalue(case)
-    result = run(field.association, output_dir=str(tmp_path / "out"))
+    result, folder = relative(field)
     assert {fit.status for fit in result.total.fits.values()} == {FitStatus.REFERENCE, FitStatus.ALIGNED}
-    assert_near_truth(field.truth, result, tmp_path / "out")
+    assert_near_truth(field.truth, result, folder)
     before = score_of(field.truth, field.folder)
     # the simulated errors of the two visits differ by arcseconds
     assert max(found.relative for found in before.values()) > 200
 
 
 @pytest.mark.parametrize("case", ["field_a", "field_b", "field_c"])
-def test_each_grism_exposure_has_the_right_governor(request, case):
+def test_each_grism_exposure_has_the_right_governor(request, relative, case):
     field = request.getfixturevalue(case)
-    result = run(field.association)
+    result, _ = relative(field)
     for key, true in field.truth.exposures.items():
         if not true.is_direct:
             assert result.fit(key).governors == (true.governor,)
@@ -229,9 +243,23 @@ def test_without_a_catalog_the_step_is_skipped(measured_a):
 
 
 @pytest.fixture(scope="module")
-def bad_result(bad_field, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bad_aligned") / "out"
-    return run(bad_field.association, output_dir=str(folder)), folder
+def bad_run(bad_field, tmp_path_factory):
+    """What came of it, where it wrote, and what it said."""
+    folder, said = tmp_path_factory.mktemp("bad_aligned") / "out", []
+    logger, handler = logging.getLogger("grism_align"), logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    result = run(bad_field.association, output_dir=str(folder))
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+    return result, folder, said
+
+
+@pytest.fixture(scope="module")
+def bad_result(bad_run):
+    return bad_run[:2]
 
 
 def _specials(field):
@@ -295,19 +323,17 @@ def test_grism_exposures_of_bad_ones_take_the_next_best(bad_field, bad_result):
             assert true.governor in fit.reason
 
 
-def test_the_closing_table_says_so(bad_field, bad_result, caplog, tmp_path):
-    caplog.set_level(logging.INFO)
-    result, _ = bad_result
-    again = run(bad_field.association, output_dir=str(tmp_path / "out"))
-    [table] = [r.message for r in caplog.records if r.message.startswith("Result:")]
+def test_the_closing_table_says_so(bad_run):
+    result, _, said = bad_run
+    [table] = [one for one in said if one.startswith("Result:")]
     lines = {line.split()[0]: line for line in table.splitlines()[3:]}
-    for exposure in again.exposures:
+    for exposure in result.exposures:
         line, fit = lines[exposure.key], result.fit(exposure.key)
         assert fit.status.value in line
         assert fit.reason in line
         assert exposure.filter in line
-    assert sum(r.message.startswith("Writing ") for r in caplog.records) == len(again.exposures)
-    assert any("Writing" in r.message and "(1 of 10)" in r.message for r in caplog.records)
+    assert sum(one.startswith("Writing ") for one in said) == len(result.exposures)
+    assert any("Writing" in one and "(1 of 10)" in one for one in said)
 
 
 def test_only_bad_exposures(bad_field, tmp_path):
@@ -365,20 +391,22 @@ def test_running_on_the_output_changes_nothing(field_a, output_a, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_the_catalog_the_output_goes_back_to_the_relative_frame(field_a, output_a, tmp_path):
+def test_without_the_catalog_the_output_goes_back_to_the_relative_frame(
+    field_a, output_a, relative, tmp_path
+):
     """The correction on record is taken off first: the result is that of the untouched exposures."""
     run(output_a[1] / "field_asn.json", output_dir=str(tmp_path / "again"))
-    run(field_a.association, output_dir=str(tmp_path / "fresh"))
+    _, fresh = relative(field_a)
     for path in field_a.truth.paths:
-        assert wcs_apart(tmp_path / "again" / path.name, tmp_path / "fresh" / path.name) < 0.01
+        assert wcs_apart(tmp_path / "again" / path.name, fresh / path.name) < 0.01
         assert wcs_apart(tmp_path / "again" / path.name, output_a[1] / path.name) > 100
 
 
 @pytest.mark.slow
-def test_another_governor_the_second_time(field_c, tmp_path):
+def test_another_governor_the_second_time(field_c, relative, tmp_path):
     """Corrections of a grism exposure are written in the plane of the exposure that governs it."""
-    run(field_c.association, output_dir=str(tmp_path / "1"))
-    path = tmp_path / "1" / "field_asn.json"
+    _, folder = relative(field_c)
+    path = shutil.copytree(folder, tmp_path / "1") / "field_asn.json"
     content = json.loads(path.read_text())
     members = content["products"][0]["members"]
     direct = [m["expname"].split("_")[0] for m in members if m["exptype"] == "direct_image"]
@@ -443,7 +471,7 @@ def test_nothing_is_written_unasked(field_a, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_compressed_exposures(field_a, tmp_path):
+def test_compressed_exposures(field_a, relative, tmp_path):
     import gzip
 
     folder = tmp_path / "in"
@@ -451,9 +479,9 @@ def test_compressed_exposures(field_a, tmp_path):
     for path in field_a.truth.paths:
         (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
     run_list(sorted(folder.iterdir()), tmp_path / "out")
-    run(field_a.association, output_dir=str(tmp_path / "plain"))
+    _, plain = relative(field_a)
     for path in field_a.truth.paths:
-        assert wcs_apart(tmp_path / "out" / f"{path.name}.gz", tmp_path / "plain" / path.name) < 1e-4
+        assert wcs_apart(tmp_path / "out" / f"{path.name}.gz", plain / path.name) < 1e-4
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def source(direct_path, tmp_path):
 # --- what comes back ---
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shift=st.tuples(*[st.floats(-20, 20)] * 2), roll=st.floats(-0.4, 0.4), scale=st.floats(0.999, 1.001))
 def test_undo_after_write_is_the_identity(source, tmp_path, shift, roll, scale):
     written = align(source, tmp_path / "out" / source.name, shift, roll, scale)
@@ -139,13 +139,13 @@ def test_step_by_step(source, tmp_path):
 
 
 @pytest.mark.slow
-def test_forty_alignments(direct_path, tmp_path):
+def test_more_alignments_than_letters(direct_path, tmp_path):
     """The letters run out and the oldest give way; each WCS is right, and undo goes as far as they reach."""
     others = [
         ("SCI", f"{stem}{letter}", "x") for letter in "ABCDEFGHIJKLMNPQRSTU" for stem in ("WCSNAME", "CRVAL1")
     ]
     path, written = edited(direct_path, tmp_path / direct_path.name, *others), []
-    for number in range(40):
+    for number in range(14):
         align(path, path, shift=(0.01 * number, 0.02))
         written.append(read_exposure(path).chips[0].wcs)
     header, xy = fits.getheader(path, "SCI"), grid(read_exposure(path).chips[0].shape)

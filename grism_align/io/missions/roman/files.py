@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.asdf_bounds import check_asdf_file
-from grism_align.io.files.bounded import MOST_EXPOSURE
+from grism_align.io.files.bounded import MB
 from grism_align.io.files.fits import one_line
 from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.gwcs.own import PLACE
@@ -29,6 +29,8 @@ _MAGIC = b"#ASDF"
 _NODE, _WITHIN = re.compile(rb"^roman:", re.MULTILINE), 1 << 20
 # What the file of a WCS has in place of pixels, whatever it says that it is.
 _WCS_FILE = "wcs_l2"
+# Of all arrays of a file. Those of a calibrated exposure have 400 MB; made-up ones have full-size borders.
+_MOST_UNPACKED = 2048 * MB
 # Numbers of transforms are in the tree, as romancal has them; pixels are not.
 _INLINE = 512
 
@@ -122,7 +124,7 @@ def _yaml(path: Path) -> Mapping[str, Any]:
 def _check(path: Path) -> None:
     try:
         with path.open("rb") as stream:
-            check_asdf_file(stream, most_unpacked=MOST_EXPOSURE)
+            check_asdf_file(stream, most_unpacked=_MOST_UNPACKED)
     except Exception as error:
         # a damaged file has numbers of any kind
         raise InputError(path, f"no readable ASDF file ({one_line(error)})", _AGAIN) from error
