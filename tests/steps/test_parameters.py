@@ -30,7 +30,7 @@ STEPS = {
     "grism_wcs_propagate": GrismWCSPropagateStep,
 }
 OF_HST = ("acs_wfc", "wfc3_ir", "wfc3_uvis")
-INSTRUMENTS = (*OF_HST, "niriss", "nircam_long", "nircam_short")
+INSTRUMENTS = (*OF_HST, "niriss", "nircam_long", "nircam_short", "roman_wfi")
 ALIASES = [alias for _, alias, _ in get_steps()]
 
 

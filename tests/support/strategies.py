@@ -31,6 +31,7 @@ _ELEMENTS = {
     np.float64: st.floats(-1e9, 1e9) | st.just(np.nan),
     np.float32: st.floats(allow_nan=True, width=32),
     np.int64: _INTEGERS,
+    np.uint8: st.integers(0, 255),
     np.str_: TEXTS,
     np.generic: TEXTS,
 }
@@ -103,7 +104,8 @@ def _arrays(dtype: type, shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
         texts = st.lists(TEXTS, min_size=count, max_size=count)
         return texts.map(lambda found: np.array(found, dtype=str).reshape(shape))
     # those of a mosaic's frame are known
-    elements = _ELEMENTS[dtype] if len(shape) != 2 else st.floats(-1e9, 1e9, width=32)
+    is_known = len(shape) == 2 and dtype is not np.uint8
+    elements = st.floats(-1e9, 1e9, width=32) if is_known else _ELEMENTS[dtype]
     return arrays.arrays(dtype, shape, elements=elements)
 
 
