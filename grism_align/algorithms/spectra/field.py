@@ -12,6 +12,7 @@ from grism_align.algorithms.spectra.shifts import ExpectedStretch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from grism_align.values.detector import DetectorWindow
     from grism_align.values.trace import TraceModel
 
 # A grism changes the scale of its image, and turns it: by as much, pixels a pixel, one axis may differ from
@@ -99,6 +100,7 @@ class FieldGradient:
 
 def field_gradient(
     model: TraceModel,
+    window: DetectorWindow,
     shape: tuple[int, int],
     measured: NDArray[np.float64],
     covariance: NDArray[np.float64],
@@ -108,7 +110,9 @@ def field_gradient(
     Parameters
     ----------
     model : TraceModel
-        Where traces are predicted, as a function of the place.
+        Where traces are predicted, as a function of the place on the detector.
+    window : DetectorWindow
+        The part of the detector that the chip is.
     shape : (ny, nx)
         Of the chip.
     measured, covariance : (2,), (2, 2) ndarray, pixels
@@ -130,7 +134,7 @@ def field_gradient(
     slope, unlike = (_TOLD, _TOLD) if model.tells_light else (_SLOPE, _UNLIKE)
     gain = slope**2 * np.linalg.inv(spread + slope**2 * np.eye(2))
     residual, spread = gain @ (measured / half), gain @ spread
-    here, at_source = _slopes(model, shape)
+    here, at_source = _slopes(model, window, shape)
     size = float(here @ here)
     share, variance = 1.0, 1.0
     if size > _FLAT**2:
@@ -149,13 +153,13 @@ def field_gradient(
     )
 
 
-def _slopes(model: TraceModel, shape: tuple[int, int]) -> NDArray[np.float64]:
+def _slopes(model: TraceModel, window: DetectorWindow, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Return changes of the predicted height by the place in x and y, at mid-trace and at the source."""
     ny, nx = shape
     step = np.array([0.25 * nx, 0.25 * ny])
     center = np.array([0.5 * nx, 0.5 * ny])
     places = center + np.array([[-1, 0], [1, 0], [0, -1], [0, 1]]) * step
-    dx, dy = model.offsets(places)
+    dx, dy = window.offsets(model, places)
     middle = 0.5 * (np.median(dx[:, 0]) + np.median(dx[:, -1]))
     heights = [
         (float(np.interp(middle, along, up)), float(np.polynomial.Polynomial.fit(along, up, 1)(0.0)))

@@ -184,8 +184,10 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
     model = found.models.get(chip.window.chip) or next(iter(found.models.values()))
-    shape = chip.shape[::-1] if chip.along_columns else chip.shape
-    return field_gradient(model, shape, found.offsets.gradient, found.offsets.gradient_covariance)
+    shape, window = chip.shape, chip.window
+    if chip.along_columns:
+        shape, window = shape[::-1], window.transposed()
+    return field_gradient(model, window, shape, found.offsets.gradient, found.offsets.gradient_covariance)
 
 
 def _is_near(survey: Survey, exposure: Exposure) -> bool:

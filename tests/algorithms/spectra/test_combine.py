@@ -15,10 +15,12 @@ from grism_align.algorithms.spectra.combine import (
     shifted,
 )
 from grism_align.algorithms.spectra.field import field_gradient
+from grism_align.values.detector import DetectorWindow
 from grism_align.values.trace import TraceModel
 from grism_align.values.transform import LinearTransform, TangentPlane
 
 SHIFTS = st.floats(-1.0, 1.0)
+WHOLE = DetectorWindow()
 
 
 def alone(measured, prior):
@@ -127,12 +129,12 @@ def test_a_change_of_scale_and_a_turn_shift_lines_as_they_shift_traces():
     model = TraceModel(
         np.array([[0.0], [1.0]]), np.array([[3.0, 1e-4, -2e-3], [0.01, 0.0, 0.0]]), (10.0, 200.0)
     )
-    gradient = field_gradient(model, (1000, 1000), np.zeros(2), np.zeros((2, 2)))
+    gradient = field_gradient(model, WHOLE, (1000, 1000), np.zeros(2), np.zeros((2, 2)))
     assert gradient.along == pytest.approx([-2e-3, -1e-4])
     offset, covariance = gradient.of(np.array([[10.0, 0.0], [-10.0, 0.0]]))
     assert offset == pytest.approx(np.array([[-0.02, 0.0], [0.02, 0.0]]))
     assert covariance[0, 2] == pytest.approx(-covariance[0, 0])
-    measured = field_gradient(model, (1000, 1000), np.array([0.0, 1.0]), np.diag([1e-4, 1e-4]))
+    measured = field_gradient(model, WHOLE, (1000, 1000), np.array([0.0, 1.0]), np.diag([1e-4, 1e-4]))
     assert measured.across == pytest.approx([0.0, 2e-3], rel=1e-3)
     assert measured.along == pytest.approx([0.0, -1e-4], abs=1e-6)
 
@@ -143,19 +145,36 @@ def test_dispersions_change_over_the_detector_as_far_as_traces_do():
     )
     calibrated = (0.0, -0.06)
     precise = np.diag([1e-4, 1e-4])
-    as_calibrated = field_gradient(model, (1000, 1000), np.zeros(2), precise).stretch(calibrated)
+    as_calibrated = field_gradient(model, WHOLE, (1000, 1000), np.zeros(2), precise).stretch(calibrated)
     assert as_calibrated.mean == pytest.approx([0.0, -0.06], rel=0.01)
     assert 0.05 < np.sqrt(as_calibrated.covariance[1, 1]) / 0.06 < 0.3
     # traces that rise by as much as the model falls
-    straight = field_gradient(model, (1000, 1000), np.array([0.0, 1.0]), precise).stretch(calibrated)
+    straight = field_gradient(model, WHOLE, (1000, 1000), np.array([0.0, 1.0]), precise).stretch(calibrated)
     assert straight.mean == pytest.approx([0.0, 0.0], abs=1e-3)
     assert np.sqrt(straight.covariance[1, 1]) < 4e-3
-    unmeasured = field_gradient(model, (1000, 1000), np.zeros(2), np.diag([1e4, 1e4])).stretch(calibrated)
+    unmeasured = field_gradient(model, WHOLE, (1000, 1000), np.zeros(2), np.diag([1e4, 1e4])).stretch(
+        calibrated
+    )
     assert np.sqrt(unmeasured.covariance[1, 1]) > 0.05
+
+
+def test_a_subarray_has_the_slopes_of_its_part_of_the_detector():
+    # heights of which the slope changes over the detector: no two parts of it have the same
+    model = TraceModel(
+        np.array([[0.0], [1.0]]),
+        np.array([[3.0, 0.0, -2e-3, 1e-7, 4e-7, 2e-7], [0.01] + 5 * [0.0]]),
+        (10.0, 200.0),
+    )
+    shape, corner = (320, 420), np.array([300.0, 350.0])
+    window = DetectorWindow(ltv=tuple(-corner))
+    part = field_gradient(model, window, shape, np.zeros(2), np.zeros((2, 2)))
+    x, y = corner + np.array(shape[::-1]) / 2
+    slopes = np.array([2e-7 * x + 4e-7 * y, -2e-3 + 4e-7 * x + 4e-7 * y])
+    assert part.along == pytest.approx([slopes[1], -slopes[0]], rel=1e-6)
 
 
 def test_a_grism_without_calibration_has_any_stretch():
     model = TraceModel.straight(10.0, 200.0, 0.0)
-    gradient = field_gradient(model, (1000, 1000), np.zeros(2), np.diag([1e-4, 1e-4]))
+    gradient = field_gradient(model, WHOLE, (1000, 1000), np.zeros(2), np.diag([1e-4, 1e-4]))
     assert gradient.stretch(None).mean == pytest.approx([0.0, 0.0])
     assert np.sqrt(np.diag(gradient.stretch(None).covariance)) == pytest.approx([0.05, 0.05])
