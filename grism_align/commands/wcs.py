@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from grism_align.commands.bad_input import add_bad_input
 from grism_align.commands.columns import in_columns
 from grism_align.commands.corrected_files import (
@@ -88,7 +86,7 @@ def _offset(exposure: Exposure, one: KnownWcs) -> tuple[str, str, str]:
     if one.moved is None:
         return "", "", ""
     there = one.moved.at(exposure.plane)
-    east, north = np.round(1e3 * there.shift, 2) + 0.0
+    east, north = (1e3 * there.shift).round(2) + 0.0
     return f"{east:+.2f}", f"{north:+.2f}", f"{round(there.roll, 6) + 0.0:+.6f}"
 
 
@@ -121,7 +119,7 @@ def _set(options: argparse.Namespace) -> None:
         fit = exposures.fit(each.key)
         if fit.transform is not None:
             there = fit.transform.at(each.plane)
-            east, north = np.round(1e3 * there.shift, 2) + 0.0
+            east, north = (1e3 * there.shift).round(2) + 0.0
             moved = (f"{east:+.2f}", f"{north:+.2f}", f"{round(there.roll, 6) + 0.0:+.6f}")
             rows.append((each.key, each.kind.value, each.filter, each.wcs_name or "unnamed", *moved))
     print(in_columns(rows))

@@ -113,7 +113,7 @@ def _logged(path):
     log = LogFile()
     with log.listening(["align"]):
         log.open(path)
-        OURS.info("said of \udcff")
+        OURS.info("said of them")
 
 
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
@@ -122,6 +122,16 @@ def test_what_has_the_name_of_the_file_is_replaced_and_not_written_to(tmp_path, 
     link(tmp_path / "x.log", tmp_path / "precious")
     _logged(tmp_path / "x.log")
     assert (tmp_path / "precious").read_text() == "of another"
+    assert "said of" in (tmp_path / "x.log").read_text()
+
+
+def test_what_is_no_text_is_told_all_the_same(tmp_path, monkeypatch):
+    # not to those of pytest, whose workers can send no such thing
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    log = LogFile()
+    with log.listening(["align"]):
+        log.open(tmp_path / "x.log")
+        OURS.info("said of \udcff")
     assert "said of" in (tmp_path / "x.log").read_text()
 
 
