@@ -27,7 +27,6 @@ _SAMPLING = np.array([0.01, 0.004])
 # is far off has less weight than Student's distribution leaves it.
 _PRIOR_PULLS, _POWER = 3.0, 1.5
 _ITERATIONS = 4
-_LEAST_LEFT = 0.2
 _FEWEST = 8  # spectra that tell their own scatter
 # Of few, the noise is all that is known; by so much errors are larger then.
 _FEW = 1.5
@@ -74,9 +73,9 @@ def solve(
     -----
     A spectrum's own offsets scatter a little beyond its noise, so a few bright ones don't decide. Beyond that
     its variance is larger by what its own pulls say, as of Student's distribution: neighbours and extended
-    sources do much to some, and nothing to most. Errors come from the scatter of the scores of the spectra
-    (Liang & Zeger 1986, Biometrika 73, 13), each enlarged by its share (Bell & McCaffrey 2002, Survey
-    Methodology 28, 169).
+    sources do much to some, and nothing to most. Errors are those of the jackknife (Tukey 1958; MacKinnon &
+    White 1985, J. Econometrics 29, 305): by how much the solution moves without each of the spectra. The
+    scatter of their scores alone says too little where few decide, as they draw the solution to themselves.
     """
     variance = np.array([fit.variance for fit in fits])
     information = np.array(
@@ -199,14 +198,22 @@ def _covariance(scores: _Scores, excess: NDArray[np.float64]) -> NDArray[np.floa
     if len(excess) < _FEWEST:
         found = _FEW * expected
     else:
-        gained = np.einsum("sij,sj->si", scores.gains(excess), scores.gradient)
-        # A spectrum that tells much draws the offsets to itself: what is left of its score is too small.
-        left = np.clip(1.0 - scores.told(excess), _LEAST_LEFT, None)
-        gained /= _by_parameter(left, size // 2)
+        moved = _without_each(scores, excess, normal) @ contrast.T
         # What holds offsets that no spectrum tells, and the stretch, is in the normal matrix too.
-        found = contrast @ inverse @ (gained.T @ gained + scores.expected()) @ inverse @ contrast.T
+        found = moved.T @ moved + contrast @ inverse @ scores.expected() @ inverse @ contrast.T
         # A few spectra may happen to agree better than their noise lets them.
         larger = np.sqrt(np.maximum(np.diag(expected) / np.diag(found), 1.0))
         found = larger[:, None] * found * larger
     contrast = contrast[:, :-2]
     return np.asarray(found + contrast @ np.diag(np.tile(_SAMPLING**2, size // 2)) @ contrast)
+
+
+def _without_each(
+    scores: _Scores, excess: NDArray[np.float64], normal: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return by how much the solution moves without each of the spectra, (S, P)."""
+    gain = scores.gains(excess)
+    own = gain @ scores.information
+    gained = np.einsum("sij,sj->si", gain, scores.gradient)
+    rest = normal - 0.5 * (own + np.swapaxes(own, 1, 2))
+    return np.asarray(np.linalg.solve(rest, gained[..., None])[..., 0])
