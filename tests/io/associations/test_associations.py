@@ -46,8 +46,9 @@ def names_of(association):
         (Path("/a/j94f05bgq_flc.fits.gz"), "j94f05bgq"),
         ("ib6o23rsq_drz.fits", "ib6o23rsq_drz"),
         ("my_image_b.fits", "my_image_b"),
+        ("r0001_cal.asdf", "r0001"),
         # what no mission here reads loses its extension only
-        ("r0001_cal.asdf", "r0001_cal"),
+        ("r0001_cal.txt", "r0001_cal"),
     ],
 )
 def test_root_name(path, root):
