@@ -48,7 +48,7 @@ def names_of(association):
         ("my_image_b.fits", "my_image_b"),
         ("r0001_cal.asdf", "r0001"),
         # what no mission here reads loses its extension only
-        ("r0001_cal.txt", "r0001_cal"),
+        ("r0001_l2.asdf", "r0001_l2"),
     ],
 )
 def test_root_name(path, root):
