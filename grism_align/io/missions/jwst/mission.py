@@ -9,15 +9,14 @@ from grism_align.io.files.cards import Cards
 from grism_align.io.files.fits import is_fits, primary_header
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.names import solution_name
+from grism_align.io.gwcs.undo import Undoing
+from grism_align.io.missions.jwst.correct import undo_model
 from grism_align.io.missions.jwst.facts import FACTS as facts  # noqa: N811  # as the protocol has it
 from grism_align.io.missions.jwst.pixels import read_pixels as pixels
 from grism_align.io.missions.jwst.read import read_exposure as read
 from grism_align.io.missions.jwst.read import read_instrument as instrument
 from grism_align.io.missions.jwst.read import read_keywords as keywords
-from grism_align.io.missions.jwst.sources import cards_of
-from grism_align.io.missions.jwst.undo import check_undo
-from grism_align.io.missions.jwst.undo import read_corrections as corrections
-from grism_align.io.missions.jwst.undo import undo_exposure as undo
+from grism_align.io.missions.jwst.sources import cards_of, changed, content_of
 from grism_align.io.missions.jwst.write import flag_cosmic_rays
 from grism_align.io.missions.jwst.write import write_exposure as write
 from grism_align.io.models.open_models import ModelSource
@@ -44,6 +43,9 @@ __all__ = [
     "undo",
     "write",
 ]
+
+_UNDOING = Undoing(content_of, changed, undo_model)
+check_undo, corrections, undo = _UNDOING.check_undo, _UNDOING.read_corrections, _UNDOING.undo_exposure
 
 
 def claims(source: Source) -> bool:

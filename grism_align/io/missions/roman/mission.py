@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.names import solution_name
+from grism_align.io.gwcs.undo import Undoing
+from grism_align.io.missions.roman.correct import undo_metadata
 from grism_align.io.missions.roman.facts import FACTS as facts  # noqa: N811  # as the protocol has it
 from grism_align.io.missions.roman.files import is_asdf_of_roman
 from grism_align.io.missions.roman.pixels import read_pixels as pixels
 from grism_align.io.missions.roman.read import read_exposure as read
 from grism_align.io.missions.roman.read import read_instrument as instrument
 from grism_align.io.missions.roman.read import read_keywords as keywords
-from grism_align.io.missions.roman.undo import check_undo
-from grism_align.io.missions.roman.undo import read_corrections as corrections
-from grism_align.io.missions.roman.undo import undo_exposure as undo
+from grism_align.io.missions.roman.sources import changed, content_of
 from grism_align.io.missions.roman.write import flag_cosmic_rays
 from grism_align.io.missions.roman.write import write_exposure as write
 from grism_align.io.models.open_models import ModelSource
@@ -42,6 +42,9 @@ __all__ = [
     "undo",
     "write",
 ]
+
+_UNDOING = Undoing(content_of, changed, undo_metadata)
+check_undo, corrections, undo = _UNDOING.check_undo, _UNDOING.read_corrections, _UNDOING.undo_exposure
 
 
 def claims(source: Source) -> bool:
