@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from grism_align import __version__
+from grism_align.io.files.fits import one_line
 from grism_align.io.gwcs.own import notes_of
 from grism_align.io.gwcs.parts import parts_of
 from grism_align.values.errors import InputError, OutputError
@@ -16,6 +17,9 @@ from grism_align.values.solution import FitStatus
 from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from grism_align.io.gwcs.own import OwnCorrection
     from grism_align.io.gwcs.sky import GwcsSky
     from grism_align.values.exposure import Exposure
@@ -97,9 +101,35 @@ def check_written(exposure: Exposure, fit: ExposureFit, wcs: Any) -> None:
         raise OutputError(exposure.source, problem, _REMEDY)
 
 
-def unreadable_again(exposure: Exposure, error: str) -> OutputError:
-    """Return the error that what was written of an exposure can't be read."""
-    return OutputError(exposure.source, f"what was written of it can't be read again ({error})", _REMEDY)
+def check_of_file(
+    exposure: Exposure, fit: ExposureFit, wcs_of: Callable[[Path], Any]
+) -> Callable[[Path], None]:
+    """Return the check that a new file is read with the WCS that is meant.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        As it was read.
+    fit : ExposureFit
+        Its total correction.
+    wcs_of : callable
+        Reads the WCS of a file.
+
+    Returns
+    -------
+    callable
+        Takes the file; it raises OutputError where it can't be read, or has another WCS.
+    """
+
+    def check(written: Path) -> None:
+        try:
+            wcs = wcs_of(written)
+        except InputError as error:
+            problem = f"what was written of it can't be read again ({one_line(error)})"
+            raise OutputError(exposure.source, problem, _REMEDY) from error
+        check_written(exposure, fit, wcs)
+
+    return check
 
 
 def corrections_of(tree: Any, source: object) -> Corrections:

@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from grism_align.io.files.checksums import sha256_of
 from grism_align.io.files.fits import one_line
+from grism_align.io.files.sources import path_of
 from grism_align.values.errors import InputError, LendingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from grism_align.values.source import Source
 
 
 # What stpipe's libraries raise where somebody has a model.
@@ -290,3 +294,44 @@ def _is_model(given: object) -> bool:
 
 def _name_of(model: Any, number: int) -> str:
     return PurePath(str(getattr(model.meta, "filename", None) or f"model{number}.fits")).name
+
+
+@contextmanager
+def reading(source: ModelSource, open_again: str) -> Iterator[None]:
+    """Read a model in the block; one that is closed is like a damaged file.
+
+    Parameters
+    ----------
+    source : ModelSource
+        The model.
+    open_again : str
+        What to do about one that is closed.
+
+    Raises
+    ------
+    InputError
+        If it can't be read.
+    """
+    try:
+        yield
+    except (AttributeError, ValueError, OSError, KeyError, TypeError) as error:
+        raise InputError(source, f"it can't be read ({one_line(error)})", open_again) from error
+
+
+def image_shape(shape: tuple[int, ...] | None, source: ModelSource) -> tuple[int, int]:
+    """Return the shape (ny, nx) of a science array.
+
+    Raises
+    ------
+    InputError
+        If it is no image.
+    """
+    if shape is None or len(shape) != 2:
+        axes = "no" if shape is None else len(shape)
+        raise InputError(source, f"its science array has {axes} axes, not 2", "Give the image")
+    return int(shape[0]), int(shape[1])
+
+
+def sum_of(source: Source) -> str:
+    """Return the SHA-256 of a file; empty for an open model."""
+    return "" if isinstance(source, ModelSource) else sha256_of(path_of(source))

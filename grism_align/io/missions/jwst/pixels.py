@@ -10,8 +10,8 @@ from astropy.io import fits
 from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.flags import without_partly_saturated
-from grism_align.io.missions.jwst.sources import reading
-from grism_align.io.models.open_models import ModelSource
+from grism_align.io.missions.jwst.sources import OPEN_AGAIN
+from grism_align.io.models.open_models import ModelSource, reading
 from grism_align.values.errors import InputError
 from grism_align.values.mission import ChipPixels
 
@@ -60,7 +60,7 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
 
 def _of_model(model: Any, chip: Chip, source: ModelSource) -> ChipPixels:
     """Return the arrays of an open model; errors and flags that it lacks are zero."""
-    with reading(source):
+    with reading(source, OPEN_AGAIN):
         sci, err, dq = (getattr(model, name, None) for name in ("data", "err", "dq"))
     if sci is None or sci.shape != chip.shape:
         raise InputError(source, "its science array is missing, or another than before", "Give it as it was")

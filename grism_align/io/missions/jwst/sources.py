@@ -6,13 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.own import PLACE
 from grism_align.io.missions.jwst.files import FileContent, opened_model, read_cards, read_content, save_model
 from grism_align.io.missions.jwst.headers import cards_of_model
-from grism_align.io.models.open_models import ModelSource
-from grism_align.values.errors import InputError
+from grism_align.io.models.open_models import ModelSource, image_shape, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +20,8 @@ if TYPE_CHECKING:
     from grism_align.values.source import Source
 
 
-_OPEN_AGAIN = "Give it open, as calwebb_image2 or assign_wcs leaves it"
+#: What to do about a model that is closed.
+OPEN_AGAIN = "Give it open, as calwebb_image2 or assign_wcs leaves it"
 
 
 def cards_of(source: Source) -> Cards:
@@ -34,7 +33,7 @@ def cards_of(source: Source) -> Cards:
         If it can't be read.
     """
     if isinstance(source, ModelSource):
-        with source.opened() as model, reading(source):
+        with source.opened() as model, reading(source, OPEN_AGAIN):
             return cards_of_model(source, model.meta)
     return read_cards(path_of(source))
 
@@ -56,27 +55,12 @@ def content_of(source: Source, check: Callable[[Cards], None]) -> FileContent:
     """
     if not isinstance(source, ModelSource):
         return read_content(path_of(source), check)
-    with source.opened() as model, reading(source):
+    with source.opened() as model, reading(source, OPEN_AGAIN):
         cards = cards_of_model(source, model.meta)
         check(cards)
-        return FileContent(cards, _shape(model, source), model.meta.wcs, model.meta.instance.get(PLACE))
-
-
-def _shape(model: Any, source: ModelSource) -> tuple[int, int]:
-    shape = model.shape
-    if shape is None or len(shape) != 2:
-        axes = "no" if shape is None else len(shape)
-        raise InputError(source, f"its science array has {axes} axes, not 2", "Give the image")
-    return int(shape[0]), int(shape[1])
-
-
-@contextmanager
-def reading(source: ModelSource) -> Iterator[None]:
-    """Read a model in the block; one that is closed is like a damaged file."""
-    try:
-        yield
-    except (AttributeError, ValueError, OSError, KeyError, TypeError) as error:
-        raise InputError(source, f"it can't be read ({one_line(error)})", _OPEN_AGAIN) from error
+        return FileContent(
+            cards, image_shape(model.shape, source), model.meta.wcs, model.meta.instance.get(PLACE)
+        )
 
 
 @contextmanager

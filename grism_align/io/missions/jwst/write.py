@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.fits import one_line
-from grism_align.io.files.sources import path_of
-from grism_align.io.gwcs.changes import check_written, unreadable_again
+from grism_align.io.gwcs.changes import check_of_file, check_written
 from grism_align.io.missions.jwst.correct import correct_model
 from grism_align.io.missions.jwst.files import read_content
 from grism_align.io.missions.jwst.sources import changed
-from grism_align.io.models.open_models import ModelSource
+from grism_align.io.models.open_models import ModelSource, sum_of
 from grism_align.values.errors import InputError
 from grism_align.values.mission import Digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.mission import HeaderletWanted, WcsLabel
@@ -59,24 +55,13 @@ def write_exposure(
     if headerlet.file is not None or headerlet.attach:
         problem = "headerlets are of HST; JWST's exposures have their correction as a step of their WCS"
         raise InputError(exposure.source, problem, "Set save_headerlets and attach_headerlets to false")
-    before = _sum(exposure.source)
-
-    def check(written: Path) -> None:
-        try:
-            wcs = read_content(written, lambda _: None, is_known=True).wcs
-        except InputError as error:
-            raise unreadable_again(exposure, one_line(error)) from error
-        check_written(exposure, fit, wcs)
-
+    before = sum_of(exposure.source)
+    check = check_of_file(exposure, fit, lambda path: read_content(path, lambda _: None, is_known=True).wcs)
     with changed(exposure.source, target, check) as model:
         correct_model(model, exposure, fit, label)
         if isinstance(target, ModelSource):
             check_written(exposure, fit, model.meta.wcs)
-    return Digests(before, _sum(target))
-
-
-def _sum(source: Source) -> str:
-    return "" if isinstance(source, ModelSource) else sha256_of(path_of(source))
+    return Digests(before, sum_of(target))
 
 
 def flag_cosmic_rays(target: Source, masks: Mapping[int, ChipMask]) -> str:

@@ -10,8 +10,8 @@ from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.flags import without_partly_saturated
 from grism_align.io.missions.roman.files import opened_tree
-from grism_align.io.missions.roman.sources import reading
-from grism_align.io.models.open_models import ModelSource
+from grism_align.io.missions.roman.sources import OPEN_AGAIN
+from grism_align.io.models.open_models import ModelSource, reading
 from grism_align.values.errors import InputError
 from grism_align.values.mission import ChipPixels
 
@@ -45,7 +45,7 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
     """
     (chip,) = exposure.chips
     if isinstance(exposure.source, ModelSource):
-        with exposure.source.opened() as model, reading(exposure.source):
+        with exposure.source.opened() as model, reading(exposure.source, OPEN_AGAIN):
             pixels = _pixels({name: getattr(model, name, None) for name in ("data", "err", "dq")}, chip)
     else:
         path = path_of(exposure.source)

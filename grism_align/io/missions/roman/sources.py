@@ -6,7 +6,6 @@ import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.files.fits import one_line
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.own import PLACE
 from grism_align.io.missions.roman.files import (
@@ -19,8 +18,7 @@ from grism_align.io.missions.roman.files import (
     write_asdf,
 )
 from grism_align.io.missions.roman.metadata import Metadata
-from grism_align.io.models.open_models import ModelSource
-from grism_align.values.errors import InputError
+from grism_align.io.models.open_models import ModelSource, image_shape, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
     from grism_align.values.source import Source
 
 
-_OPEN_AGAIN = "Give it open, as romancal's exposure pipeline leaves it"
+#: What to do about a model that is closed.
+OPEN_AGAIN = "Give it open, as romancal's exposure pipeline leaves it"
 # romancal's, for what never was in a file
 _PACKING = "lz4"
 
@@ -43,7 +42,7 @@ def metadata_of(source: Source) -> Metadata:
         If it can't be read.
     """
     if isinstance(source, ModelSource):
-        with source.opened() as model, reading(source):
+        with source.opened() as model, reading(source, OPEN_AGAIN):
             return _of_model(source, model)
     return read_metadata(path_of(source))
 
@@ -65,10 +64,11 @@ def content_of(source: Source, check: Callable[[Metadata], None]) -> ExposureCon
     """
     if not isinstance(source, ModelSource):
         return read_content(path_of(source), check)
-    with source.opened() as model, reading(source):
+    with source.opened() as model, reading(source, OPEN_AGAIN):
         meta = _of_model(source, model)
         check(meta)
-        return ExposureContent(meta, _shape(model, source), meta.tree.get("wcs"), meta.tree.get(PLACE))
+        shape = image_shape(getattr(getattr(model, "data", None), "shape", None), source)
+        return ExposureContent(meta, shape, meta.tree.get("wcs"), meta.tree.get(PLACE))
 
 
 def _of_model(source: ModelSource, model: Any) -> Metadata:
@@ -76,23 +76,6 @@ def _of_model(source: ModelSource, model: Any) -> Metadata:
     tree = dict(model.meta)
     wcs = tree.pop("wcs", None)
     return Metadata.of_tree(source, {**copy.deepcopy(tree), "wcs": wcs})
-
-
-def _shape(model: Any, source: ModelSource) -> tuple[int, int]:
-    shape = getattr(getattr(model, "data", None), "shape", None)
-    if shape is None or len(shape) != 2:
-        axes = "no" if shape is None else len(shape)
-        raise InputError(source, f"its science array has {axes} axes, not 2", "Give the image")
-    return int(shape[0]), int(shape[1])
-
-
-@contextmanager
-def reading(source: ModelSource) -> Iterator[None]:
-    """Read a model in the block; one that is closed is like a damaged file."""
-    try:
-        yield
-    except (AttributeError, ValueError, OSError, KeyError, TypeError) as error:
-        raise InputError(source, f"it can't be read ({one_line(error)})", _OPEN_AGAIN) from error
 
 
 @contextmanager

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.fits import one_line
-from grism_align.io.files.sources import path_of
-from grism_align.io.gwcs.changes import check_written, unreadable_again
+from grism_align.io.gwcs.changes import check_of_file, check_written
 from grism_align.io.missions.roman.correct import correct_metadata
 from grism_align.io.missions.roman.files import read_content
 from grism_align.io.missions.roman.sources import changed
 from grism_align.io.missions.roman.wcs_file import write_wcs_file
-from grism_align.io.models.open_models import ModelSource
+from grism_align.io.models.open_models import sum_of
 from grism_align.values.errors import InputError
 from grism_align.values.mission import Digests
 
@@ -60,25 +57,14 @@ def write_exposure(
     if headerlet.attach:
         problem = "Roman's exposures have no extensions to attach a WCS in"
         raise InputError(exposure.source, problem, "Set headerlets to file, or to none")
-    before = _sum(exposure.source)
-
-    def check(written: Path) -> None:
-        try:
-            wcs = read_content(written, lambda _: None).wcs
-        except InputError as error:
-            raise unreadable_again(exposure, one_line(error)) from error
-        check_written(exposure, fit, wcs)
-
+    before = sum_of(exposure.source)
+    check = check_of_file(exposure, fit, lambda path: read_content(path, lambda _: None).wcs)
     with changed(exposure.source, target, check) as meta:
         correct_metadata(meta, exposure, fit, label)
         check_written(exposure, fit, meta["wcs"])
         if headerlet.file is not None:
             write_wcs_file(meta, Path(headerlet.file))
-    return Digests(before, _sum(target))
-
-
-def _sum(source: Source) -> str:
-    return "" if isinstance(source, ModelSource) else sha256_of(path_of(source))
+    return Digests(before, sum_of(target))
 
 
 def flag_cosmic_rays(target: Source, masks: Mapping[int, ChipMask]) -> str:
