@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--mosaics", action="store_true", help="make mosaics too")
     parser.add_argument("--traces", action="store_true", help="verify spectra too")
     options = parser.parse_args()
-    extra = ["--steps.visit_mosaic.skip=false"] * options.mosaics
+    extra = ["--steps.visit_mosaic.skip=true"] * (not options.mosaics)
     extra += ["--steps.grism_wcs_propagate.spectra=off"] * (not options.traces)
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
