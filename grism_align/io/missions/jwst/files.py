@@ -12,7 +12,7 @@ import numpy as np
 
 from grism_align.io.files.asdf_bounds import check_asdf
 from grism_align.io.files.fits import one_line, open_fits
-from grism_align.io.files.hidden import hidden_folder
+from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.jwst.headers import cards_of_file
 from grism_align.values.errors import InputError, MissingSoftwareError
 
@@ -178,13 +178,10 @@ def save_model(model: Any, target: Path, check: Callable[[Path], None]) -> None:
     OSError
         If it can't be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with hidden_folder(target.parent) as folder:
-        made = folder / target.name
+    with atomic_path(target) as made:
         with _quiet():
             model.save(str(made))
         check(made)
-        made.replace(target)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from grism_align.io.files.asdf_bounds import check_asdf_file
 from grism_align.io.files.bounded import MB
 from grism_align.io.files.fits import one_line
-from grism_align.io.files.hidden import hidden_folder
 from grism_align.io.gwcs.own import PLACE
 from grism_align.io.missions.roman.metadata import Metadata
 from grism_align.values.errors import InputError, MissingSoftwareError, OutputError
@@ -216,30 +215,6 @@ def require_models() -> None:
 def not_installed(error: ImportError) -> MissingSoftwareError:
     """Return the error that what reads and writes Roman's files is not installed."""
     return MissingSoftwareError("exposures of Roman", error.name or str(error), "roman")
-
-
-@contextmanager
-def new_file(target: Path, check: Callable[[Path], None]) -> Iterator[Path]:
-    """Have a file made in the block, which then gets its name, atomically.
-
-    Parameters
-    ----------
-    target : Path
-        The file to make or to replace.
-    check : callable
-        Takes the new file before it has its name, and raises where it is not to have it.
-
-    Raises
-    ------
-    OSError
-        If it can't be written.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with hidden_folder(target.parent) as folder:
-        made = folder / target.name
-        yield made
-        check(made)
-        made.replace(target)
 
 
 def write_asdf(file: asdf.AsdfFile, path: Path, packing: str = "input") -> None:

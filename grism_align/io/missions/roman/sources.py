@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.sources import path_of
+from grism_align.io.files.staging import atomic_path
 from grism_align.io.gwcs.own import PLACE
 from grism_align.io.missions.roman.files import (
     ExposureContent,
-    new_file,
     opened_asdf,
     read_content,
     read_metadata,
@@ -109,15 +109,17 @@ def changed(source: Source, target: Source, check: Callable[[Path], None]) -> It
     elif isinstance(source, ModelSource):
         with source.opened() as model, _kept_whole(model.meta, always=True):
             yield model.meta
-            with new_file(path_of(target), check) as made:
+            with atomic_path(path_of(target)) as made:
                 _write_model(model, made)
+                check(made)
     else:
         with opened_asdf(path_of(source)) as file:
             meta = file["roman"]["meta"]
             yield meta
-            with new_file(path_of(target), check) as made:
+            with atomic_path(path_of(target)) as made:
                 say_when(meta, made.name)
                 write_asdf(file, made)
+                check(made)
 
 
 def _write_model(model: Any, path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.roman.correct import RESULTS
-from grism_align.io.missions.roman.files import new_file, require_models, say_when, write_asdf
+from grism_align.io.missions.roman.files import require_models, say_when, write_asdf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ def write_wcs_file(meta: Mapping[str, Any], path: Path) -> None:
     made.meta["model_type"] = WfiWcsModel.__name__
     if RESULTS in meta:
         made.meta[RESULTS] = copy.deepcopy(meta[RESULTS])
-    with new_file(path, lambda _: None) as file:
+    with atomic_path(path) as file:
         say_when(made.meta, file.name)
         write_asdf(asdf.AsdfFile({"roman": made._instance}), file)
 
