@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from grism_align.algorithms.spectra.offsets import measure_offsets
 from grism_align.algorithms.spectra.shifts import ExpectedStretch
@@ -108,6 +109,35 @@ def test_cosmic_rays_and_bad_pixels_do_no_harm():
     found = measure_offsets(hit, STILL[:3], UNCALIBRATED, rng)
     assert (errors(found) < [0.04, 0.015]).all()
     assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
+
+
+def test_sharp_zeroth_orders_in_spectra_do_no_harm():
+    """No template of a few exposures follows a point that is a hundred times as bright, and undersampled."""
+    pulls = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        true = rng.normal(0, 0.15, (4, 2))
+        parts = spectra(rng, true, lines=0.2)
+        crossed = [with_point(each, true, 150 * 60.0, rng.uniform(10, 60)) for each in parts[:10]]
+        found = measure_offsets([*crossed, *parts[10:]], STILL, UNCALIBRATED, rng)
+        pulls.append((found.offset - centred(true)) / errors(found))
+    assert np.abs(pulls).max() < 4
+    assert (np.sqrt(np.mean(np.square(pulls), axis=(0, 1))) < 1.6).all()
+
+
+def with_point(spectrum, offsets, flux, place):
+    """Return a spectrum with the point of another source in it, in a PSF narrower than a pixel."""
+    cutouts = []
+    for cutout in spectrum.cutouts:
+        dx, dy = offsets[cutout.exposure]
+        rows, columns = cutout.across - dy - 0.7, cutout.along - dx - place
+        seen = [
+            np.diff([norm.cdf(x - 0.5, scale=0.35), norm.cdf(x + 0.5, scale=0.35)], axis=0)[0]
+            for x in (rows, columns)
+        ]
+        data = cutout.data + np.where(cutout.weight > 0, flux * seen[0] * seen[1], 0.0)
+        cutouts.append(replace(cutout, data=data))
+    return replace(spectrum, cutouts=tuple(cutouts))
 
 
 def test_an_exposure_that_shows_other_things_is_told_by_its_strength():
