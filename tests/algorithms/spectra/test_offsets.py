@@ -111,18 +111,16 @@ def test_cosmic_rays_and_bad_pixels_do_no_harm():
     assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
 
 
-def test_sharp_zeroth_orders_in_spectra_do_no_harm():
-    """No template of a few exposures follows a point that is a hundred times as bright, and undersampled."""
-    pulls = []
-    for seed in range(6):
+def test_zeroth_orders_of_others_that_move_by_themselves_do_no_harm():
+    """Many times as bright as the spectrum that they cross, they would decide alone."""
+    for seed in range(3):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.15, (4, 2))
-        parts = spectra(rng, true, lines=0.2)
-        crossed = [with_point(each, true, 150 * 60.0, rng.uniform(10, 60)) for each in parts[:10]]
-        found = measure_offsets([*crossed, *parts[10:]], STILL, UNCALIBRATED, rng)
-        pulls.append((found.offset - centred(true)) / errors(found))
-    assert np.abs(pulls).max() < 4
-    assert (np.sqrt(np.mean(np.square(pulls), axis=(0, 1))) < 1.6).all()
+        parts = spectra(rng, true, n=20, lines=0.2)
+        moving = np.column_stack([rng.normal(0, 0.3, 4), np.zeros(4)])
+        crossed = [with_point(each, true + moving, 9000.0, rng.uniform(10, 60)) for each in parts[:3]]
+        found = measure_offsets([*crossed, *parts[3:]], STILL, UNCALIBRATED, rng)
+        assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
 
 
 def with_point(spectrum, offsets, flux, place):
@@ -130,12 +128,9 @@ def with_point(spectrum, offsets, flux, place):
     cutouts = []
     for cutout in spectrum.cutouts:
         dx, dy = offsets[cutout.exposure]
-        rows, columns = cutout.across - dy - 0.7, cutout.along - dx - place
-        seen = [
-            np.diff([norm.cdf(x - 0.5, scale=0.35), norm.cdf(x + 0.5, scale=0.35)], axis=0)[0]
-            for x in (rows, columns)
-        ]
-        data = cutout.data + np.where(cutout.weight > 0, flux * seen[0] * seen[1], 0.0)
+        distances = cutout.across - dy - 0.7, cutout.along - dx - place
+        rows, columns = (norm.cdf(x + 0.5, scale=0.35) - norm.cdf(x - 0.5, scale=0.35) for x in distances)
+        data = cutout.data + np.where(cutout.weight > 0, flux * rows * columns, 0.0)
         cutouts.append(replace(cutout, data=data))
     return replace(spectrum, cutouts=tuple(cutouts))
 
