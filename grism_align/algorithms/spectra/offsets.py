@@ -39,9 +39,6 @@ _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 _TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
 # Sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that.
 _FAR = 8.0
-# A zeroth order or a line that no template follows, as an exposure sees one phase of its pixels: what it does
-# to its neighbours isn't known either. Pixels to either side.
-_HALO = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,32 +213,7 @@ class _Tracked:
             _robust(cutout, residual, is_first=is_first)
             for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
         )
-        if not is_first:
-            weights = self._without_missed(weights, shifts)
         return replace(self, weights=weights, lines=self._with_lines(fit, shifts), own=self.own_of(fit))
-
-    def _without_missed(
-        self, weights: Sequence[NDArray[np.float64]], shifts: SpectralShifts
-    ) -> tuple[NDArray[np.float64], ...]:
-        """Leave out places of the spectrum at which the template misses more than one exposure."""
-        n, n_rows = len(self.lines), 2 * len(KNOTS_ACROSS)
-        knots = [self._knots(cutout, shifts) for cutout in self.spectrum.cutouts]
-        missed = np.zeros((n, n_rows), np.int64)
-        for cutout, knot, weight in zip(self.spectrum.cutouts, knots, weights, strict=True):
-            row, column = np.nonzero((cutout.weight > 0) & (weight == 0))
-            up = cutout.across[row, column] - shifts.offset[cutout.exposure, 1]
-            missed[knot[column], np.clip(np.rint(up).astype(int) + n_rows // 2, 0, n_rows - 1)] += 1
-        near = np.flatnonzero((missed > 1).any(axis=1))[:, None] + np.arange(-_HALO, _HALO + 1)
-        left_out = np.zeros(n, dtype=bool)
-        left_out[np.clip(near, 0, n - 1)] = True
-        return tuple(
-            np.where(left_out[knot], 0.0, weight) for knot, weight in zip(knots, weights, strict=True)
-        )
-
-    def _knots(self, cutout: SpectrumCutout, shifts: SpectralShifts) -> NDArray[np.int64]:
-        """Return the knot that is nearest to each column of a cutout."""
-        shift = shifts.along(cutout.exposure, cutout.along)
-        return np.rint(cutout.along - shift - self.first).astype(np.int64)
 
     def _with_lines(self, fit: TemplateFit, shifts: SpectralShifts) -> NDArray[np.float64]:
         """Let the template bend where residuals, summed across the trace by its profile, stand out."""
@@ -249,7 +221,8 @@ class _Tracked:
         excess, weight = np.zeros(n), np.zeros(n)
         each = zip(self.spectrum.cutouts, self.weights, fit.residuals, strict=True)
         for cutout, pixel_weight, residual in each:
-            knots = self._knots(cutout, shifts)
+            shift = shifts.along(cutout.exposure, cutout.along)
+            knots = np.rint(cutout.along - shift - self.first).astype(int)
             up = cutout.across - shifts.offset[cutout.exposure, 1]
             height = np.where(np.abs(up) < _REACH, np.interp(up, KNOTS_ACROSS, self.height), 0.0)
             np.add.at(excess, knots, (pixel_weight * height * residual).sum(axis=0))
