@@ -212,7 +212,7 @@
 
   const buttons = {
     previous: () => select(state.first - 1), next: () => select(state.first + 1), before: () => early(!state.early),
-    blink: () => blink(!state.timer), swap, in: () => zoom(1.5), out: () => zoom(1 / 1.5), fit, one: KEYS[1],
+    blink: () => blink(!state.timer), swap, in: () => zoom(1.5), out: () => zoom(1 / 1.5), fit, one: KEYS[1], keys: help,
     "source-next": () => step(1), "source-previous": () => step(-1),
   };
   for (const [id, act] of Object.entries(buttons)) byId(id).addEventListener("click", act);

@@ -139,7 +139,7 @@ function saidOf(data, exposure, mark) {
   if (list.xy) lines.push([list.id ? "x, y" : "x, y, no grism", `${fixed(list.xy[2 * row], 2)}, ${fixed(list.xy[2 * row + 1], 2)} px`]);
   if (!mark.line) {
     const [ra, dec] = skyOf(data.plane, mark.place);
-    lines.push(["RA, Dec", `${ra.toFixed(7)}, ${dec >= 0 ? "+" : ""}${dec.toFixed(7)}`]);
+    lines.push([mark.moves ? "RA, Dec, corrected" : "RA, Dec", `${ra.toFixed(7)}, ${dec >= 0 ? "+" : ""}${dec.toFixed(7)}`]);
   }
   lines.push(["Magnitude", fixed(list.mag[row], 2)]);
   for (const [name, heading] of [["relative", "To exposures"], ["absolute", "To the catalog"]]) {

@@ -244,10 +244,10 @@ def _share(page: Inspection, n_grisms: int, megabytes: float) -> int:
     taken = len(page_of(page).encode()) + n_grisms * MOST_TRACES * _TRACE_LENGTH
     most = int((megabytes * _MEGABYTE - taken) / n_chips / _GROWTH) - 8
     if most < LEAST_PICTURE:
-        needed = np.ceil((taken + n_chips * (LEAST_PICTURE + 8) * _GROWTH) / _MEGABYTE)
+        needed = np.ceil(100 * (taken + n_chips * (LEAST_PICTURE + 9) * _GROWTH) / _MEGABYTE) / 100
         name = "megabytes"
         allowed = (
-            f"{len(page.exposures)} exposures need at least {needed:.0f}; allow these, or choose fewer "
+            f"{len(page.exposures)} exposures need at least {needed:.2f}; allow these, or choose fewer "
             "exposures with --only"
         )
         raise SettingsError(name, megabytes, allowed)
