@@ -48,13 +48,22 @@ class Entries:
     def of(
         self, values: NDArray[np.float64], scale: NDArray[np.float64]
     ) -> Callable[[int], NDArray[np.float64]]:
-        """Return what gives the elements of a front, by its number, from values (K,) times those of both scales."""
+        """Return what gives the elements of a front, by its number.
+
+        Parameters
+        ----------
+        values : (K,) ndarray
+            The elements.
+        scale : (P,) ndarray
+            What they are to be multiplied by, for both unknowns of each.
+        """
         i, j = self._pairs[:, self._order]
         ordered = values[self._order] * scale[i] * scale[j]
 
         def assembled(number: int) -> NDArray[np.float64]:
             size, at = self._dissection.fronts[number].size, self._slices[number]
-            return np.bincount(self._flat[at], ordered[at], size * size).reshape(size, size)
+            flat = np.bincount(self._flat[at], ordered[at], size * size)
+            return flat.reshape(size, size).astype(np.float64, copy=False)
 
         return assembled
 

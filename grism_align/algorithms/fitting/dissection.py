@@ -1,8 +1,8 @@
 """In which order unknowns are eliminated, so that little fills in: nested dissection of what ties them.
 
-Unknowns that no measurement ties directly meet only through others between them. So a field is cut in two, the
-unknowns along the cut come last, and each half is cut again (George 1973, "Nested dissection of a regular finite
-element mesh").
+Unknowns that no measurement ties directly meet only through others between them. So a field is cut in two,
+the unknowns along the cut come last, and each half is cut again (George 1973, "Nested dissection of a regular
+finite element mesh").
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Front:
     boundary : (B,) ndarray of int
         Ranks of the later unknowns that are tied to them, rising.
     parent : int
-        Number of the front in which the first of the boundary is eliminated; -1 where there is none.
+        Number of the front that follows, which has all of the boundary; -1 for none.
     """
 
     start: int

@@ -1,8 +1,8 @@
 """Solve symmetric equations front by front, with those elements of the inverse that are asked for.
 
-Each front is a small dense matrix: the unknowns that are eliminated there, and those that this ties to each other
-(Duff & Reid 1983, the multifrontal method). Elements of the inverse follow from the last front back to the first,
-without the others (Takahashi et al. 1973). A single front is the dense solution.
+Each front is a small dense matrix: the unknowns that are eliminated there, and those that this ties to each
+other (Duff & Reid 1983, the multifrontal method). Elements of the inverse follow from the last front back to
+the first, without the others (Takahashi et al. 1973). A single front is the dense solution.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Elimination:
     dissection : Dissection
         The order.
     assembled : callable
-        Gives the elements of the matrix that belong to a front, by its number: a new array, (K + B, K + B), of
-        which the lower left part counts nothing.
+        Gives the elements of the matrix that belong to a front, by its number: a new array, (K + B, K + B),
+        of which the part below the diagonal counts nothing in its first K columns.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class Elimination:
         for number, front in enumerate(fronts):
             children.setdefault(front.parent, []).append(number)
         empty = np.zeros((0, 0))
-        beyond = {number: (empty, empty) for number in children[-1]}
+        beyond = dict.fromkeys(children[-1], (empty, empty))
         for number in reversed(range(len(fronts))):
             n = fronts[number].n_own
             full, changed = self._inverse_of(number, *beyond.pop(number), change)

@@ -47,7 +47,7 @@ class JointErrors:
 
     @cached_property
     def _shared(self) -> tuple[float, sparse.csr_matrix, Perturbation | None]:
-        """Variance of the errors that cells share, what these add, in the equations' units, and to the inverse."""
+        """Variance of the errors that cells share; what these add to the equations; and to the inverse."""
         equations, moments = self._equations, cell_moments(self._fit)
         none = sparse.csr_matrix((len(equations.scale), 0))
         if moments.are_none:

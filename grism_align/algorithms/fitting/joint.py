@@ -90,6 +90,11 @@ class Measurements:
         return self.group if self.acquisition is None else self.acquisition
 
     @property
+    def n_acquisitions(self) -> int:
+        """Number of acquisitions."""
+        return int(self.acquisitions.max()) + 1
+
+    @property
     def n_pointings(self) -> int:
         """Number of pointings."""
         return len(self.group)

@@ -1,7 +1,7 @@
-"""Normal equations of a joint solution, its sources eliminated, and their solution under the frame's constraints.
+"""Normal equations of a joint solution, its sources eliminated, and their solution in a frame.
 
-The equations are never put together as a whole: a few neighbouring sources at a time add a small dense matrix to the
-front in which the first pointing that saw one of them is eliminated.
+The equations are never put together as a whole: a few neighbouring sources at a time add a small dense matrix
+to the front in which the first pointing that saw one of them is eliminated.
 """
 
 from __future__ import annotations
@@ -66,40 +66,47 @@ class NormalSystem:
         sources : SourceUnknowns
             The sources' unknowns, and the weights.
         prior : PointingPrior or None
-            What is known beforehand. Where nobody knows the common moves of all pointings, these are unknowns of
-            their own, which makes it blind to them.
+            What is known beforehand. Where nobody knows the common moves of all pointings, these are unknowns
+            of their own, which makes it blind to them.
         """
-        design, c = self._design, self._n_moves
-        p, n_terms = design.size, design.n_terms
-        values = design.products(sources.weight)
-        right = np.concatenate([-(design.matrix.T @ sources.left_of(self._observed)), np.zeros(c)])
-        diagonal = np.concatenate([_diagonal(design.pairs, values, p), np.zeros(c)])
-        known: list[NDArray[np.float64]] = []
+        design, size = self._design, self._design.size + self._n_moves
+        measured = design.products(sources.weight)
+        right = np.zeros(size)
+        right[: design.size] = -(design.matrix.T @ sources.left_of(self._observed))
+        diagonal = _diagonal(design.pairs, measured, size)
+        known = np.zeros(0)
         if prior is not None:
-            *at, precision = prior.precision_entries(n_terms)
-            known.append(precision)
-            diagonal[:p] += _diagonal(np.array(at), precision, p)
-            so_far = prior.so_far(n_terms)
-            right[:p] -= prior.weighed(so_far[:, None], n_terms)[:, 0]
-            if c:
-                moves = prior.common_moves(n_terms)
-                weighed = prior.weighed(moves, n_terms)
-                cost = moves.T @ weighed
-                diagonal[p:] = np.diag(cost)
-                right[p:] = -weighed.T @ so_far
-                known.append(np.concatenate([weighed, cost]).ravel())
+            known, own, pull = self._of_prior(prior)
+            diagonal, right = diagonal + own, right + pull
         # A roll in arcsec per arcsec and a shift in arcsec differ by orders of magnitude.
         scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
-        norms = [float(np.linalg.norm(row * scale[at])) for at, row in self._frame]
-        frame = np.zeros((len(norms), p + c))
+        frame = np.zeros((len(self._frame), size))
         fixed = []
-        for number, ((at, row), norm) in enumerate(zip(self._frame, norms, strict=True)):
-            frame[number, at] = row * scale[at] / norm
-            fixed.append(np.outer(row, row).ravel() / norm**2)
-        entries = self._entries.of(np.concatenate([values, *fixed, *known]), scale)
+        for row, (at, elements) in zip(frame, self._frame, strict=True):
+            norm = np.linalg.norm(elements * scale[at])
+            row[at] = elements * scale[at] / norm
+            fixed.append(np.outer(elements, elements).ravel() / norm**2)
+        entries = self._entries.of(np.concatenate([measured, *fixed, known]), scale)
         blocks = self._blocks.of(sources, scale)
         elimination = Elimination(self._dissection, lambda number: blocks(number, entries(number)))
-        return NormalEquations(self._dissection, elimination, scale, frame, right, p)
+        return NormalEquations(self._dissection, elimination, scale, frame, right, design.size)
+
+    def _of_prior(
+        self, prior: PointingPrior
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the elements that a prior adds, its diagonal (P + C,) and its right side (P + C,)."""
+        n_terms, c = self._design.n_terms, self._n_moves
+        *pairs, elements = prior.precision_entries(n_terms)
+        diagonal = _diagonal(np.array(pairs), elements, self._design.size)
+        so_far = prior.so_far(n_terms)
+        right = -prior.weighed(so_far[:, None], n_terms)[:, 0]
+        if c == 0:
+            return elements, diagonal, right
+        moves = prior.common_moves(n_terms)
+        weighed = prior.weighed(moves, n_terms)
+        cost = moves.T @ weighed
+        elements = np.concatenate([elements, weighed.ravel(), cost.ravel()])
+        return elements, np.append(diagonal, np.diag(cost)), np.append(right, -weighed.T @ so_far)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +170,7 @@ def _frame_constraints(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Return the places and elements of rows whose products with the parameters are zero.
 
-    Those are what no measurement can tell: the mean shift of the fixed pointings, and their groups' mean terms.
+    No measurement can tell those: the mean shift of the fixed pointings, and their groups' mean terms.
     """
     if not measured.is_unanchored:
         return []
@@ -177,7 +184,7 @@ def _tied(measured: Measurements) -> sparse.csr_matrix:
     """Tell which acquisitions (A, A) are tied: by a source, the errors of a cell, or what fixes the frame."""
     own = measured.pointing >= 0
     acquisition = measured.acquisitions[measured.pointing[own]]
-    n, n_sources = int(measured.acquisitions.max()) + 1, int(measured.source.max()) + 1
+    n, n_sources = measured.n_acquisitions, int(measured.source.max()) + 1
     seen = sparse.csr_matrix((np.ones(len(acquisition)), (measured.source[own], acquisition)), (n_sources, n))
     cell = cells_of(measured)
     there = sparse.csr_matrix((np.ones(len(cell)), (cell, measured.source)), (cell.max() + 1, n_sources))
@@ -190,6 +197,6 @@ def _tied(measured: Measurements) -> sparse.csr_matrix:
 def _places(measured: Measurements) -> NDArray[np.float64]:
     """Return where each acquisition is, (A, 2), arcsec."""
     own = measured.pointing >= 0
-    acquisition, n = measured.acquisitions[measured.pointing[own]], int(measured.acquisitions.max()) + 1
+    acquisition, n = measured.acquisitions[measured.pointing[own]], measured.n_acquisitions
     count = np.maximum(np.bincount(acquisition, minlength=n), 1)
     return np.column_stack([np.bincount(acquisition, axis, n) / count for axis in measured.xy[own].T])

@@ -55,7 +55,7 @@ class SharedPrior:
         return own, np.asarray(total + self.shared_weight / self.shared**2)
 
     def precision_entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Return the inverse covariance (N, N), the acquisitions' parts eliminated: rows, columns and elements.
+        """Return rows, columns and elements of the inverse covariance (N, N), acquisitions eliminated.
 
         Which elements there are does not depend on the weights.
         """
@@ -131,7 +131,7 @@ class PointingPrior:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Return the inverse covariance of the parameters (shifts x, shifts y, each term of all groups).
 
-        That is the rows, the columns and the elements themselves, of which there are the same for all weights.
+        That is rows, columns and elements; which there are does not depend on the weights.
         """
         found = []
         for one, place in self._parts(n_terms):
