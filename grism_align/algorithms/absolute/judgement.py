@@ -8,11 +8,9 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import positions_at
 from grism_align.algorithms.absolute.frame_tie import require_right_epoch
+from grism_align.algorithms.fitting.design import REFERENCE
 from grism_align.algorithms.fitting.fit import axis_means, axis_rms, leverage, weighted_rms
-from grism_align.algorithms.fitting.joint import (
-    LEAST_WEIGHT,
-    REFERENCE,
-)
+from grism_align.algorithms.fitting.joint import LEAST_WEIGHT
 from grism_align.algorithms.matching.chance import PairedLists, Targets, false_match_probability
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.failure import AcquisitionsDisagree, ChanceMatch, TooFewStarsKept

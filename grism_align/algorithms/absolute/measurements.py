@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import covariance_at, positions_at
-from grism_align.algorithms.fitting.joint import (
-    REFERENCE,
-    Measurements,
-)
+from grism_align.algorithms.fitting.design import REFERENCE
+from grism_align.algorithms.fitting.joint import Measurements
 from grism_align.values.sphere import (
     ARCSEC_PER_RADIAN,
     sky_to_vector,

@@ -162,7 +162,7 @@ class NormalEquations:
 
 def _diagonal(pairs: NDArray[np.int64], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     same = pairs[0] == pairs[1]
-    return np.bincount(pairs[0, same], values[same], size)
+    return np.asarray(np.bincount(pairs[0, same], values[same], size), dtype=np.float64)
 
 
 def _frame_constraints(

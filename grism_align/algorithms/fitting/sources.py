@@ -169,7 +169,7 @@ class SourceUnknowns:
 
     def _summed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum values (2 M,) by source and axis: (2 S,)."""
-        return np.bincount(self._where, values, 2 * self._n)
+        return np.asarray(np.bincount(self._where, values, 2 * self._n), dtype=np.float64)
 
     def _unknown(self, lever: NDArray[np.float64], precision: NDArray[np.float64]) -> SourceUnknown:
         weighted = self._all_weights * lever

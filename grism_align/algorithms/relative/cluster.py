@@ -201,8 +201,8 @@ def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluste
         for number in merging.pop(b).members:
             home[number] = a
     clusters = [one.cluster() for one in merging.values()]
-    alone = {next(iter(one.members)) for one in clusters if len(one.members) == 1}
-    return clusters, {number: remark for number, remark in remarks.items() if number in alone}
+    lone = {next(iter(one.members)) for one in clusters if len(one.members) == 1}
+    return clusters, {number: remark for number, remark in remarks.items() if number in lone}
 
 
 def neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) -> list[tuple[int, int]]:
@@ -259,8 +259,8 @@ def _matched(first: Merging, second: Merging, field: NetworkInput, settings: Mat
     chosen = second.confirmed(theirs), first.confirmed(mine)
 
     def match(rows: tuple[NDArray[np.int64], NDArray[np.int64]]) -> ListMatch:
-        lists = (one.sources.seen(own).positions for one, own in zip((second, first), rows, strict=True))
-        return match_lists(*lists, field.plane, settings)
+        own, onto = (one.sources.seen(r).positions for one, r in zip((second, first), rows, strict=True))
+        return match_lists(own, onto, field.plane, settings)
 
     try:
         return match(chosen)

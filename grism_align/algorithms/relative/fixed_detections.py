@@ -145,7 +145,9 @@ def _field(
     labels: dict[tuple[str, str, str], int] = {}
     acquisition = [labels.setdefault(acquisition_of(exposure), len(labels)) for exposure in exposures]
     scale = np.array([exposure.pixel_scale for exposure in exposures])
-    return _Field(exposures, number, detector, pixel, sky, np.array(acquisition), scale, errors)
+    return _Field(
+        exposures, number, detector, pixel, sky, np.array(acquisition, dtype=np.int64), scale, errors
+    )
 
 
 def _together(field: _Field, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -104,8 +104,8 @@ def prior_only(
         keys = [e.key for e in members]
         if known.fits[keys[0]].is_aligned or any(is_trailed(catalogs[key]) for key in keys):
             continue
-        own = dict.fromkeys((e.group, e.mount) for e in members)
-        others = {id(each): each for name in own for each in acquisitions[name]}
+        names = dict.fromkeys((e.group, e.mount) for e in members)
+        others = {id(each): each for name in names for each in acquisitions[name]}
         lent = _lent_corrections(members, list(others.values()), known)
         if not lent:
             continue

@@ -21,7 +21,7 @@ PLANE = TangentPlane(150.0, 2.2)
 
 
 def scattered(rng, n_bodies, n_unknowns, *, n_last=0):
-    """Bodies in a square of which those next to each other are tied, and to what body each unknown belongs."""
+    """Bodies in a square of which neighbours are tied, and to what body each unknown belongs."""
     place = rng.uniform(0, np.sqrt(n_bodies), (n_bodies, 2))
     near = np.hypot(*(place[:, None] - place).T) < 1.2
     owner = np.concatenate([rng.integers(0, n_bodies, n_unknowns), np.full(n_last, -1)])
