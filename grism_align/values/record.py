@@ -57,6 +57,11 @@ class Activity:
     remarks: tuple[Remark, ...] = recorded(
         "What there is to know of the alignment as a whole, not of one exposure.", default=()
     )
+    n_kept: int = recorded(
+        "Measurements that were not made but taken over from an earlier run of the same pixels with the same "
+        "parameters.",
+        default=0,
+    )
 
 
 @declared()
