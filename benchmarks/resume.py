@@ -7,8 +7,8 @@
 Exposures of Case A are simulated. Each run is a process that is forked when all has been imported, with a
 cache of its own. The first run is left in peace: it tells the time of each measurement, in order. Then runs
 are killed at random moments and started again with the same cache; they must write what a run with an empty
-cache writes, bit for bit but for times and for how much was taken over. *Cost* is the CPU time of the second run in
-units of what was missing: that of the run in peace less that of what the killed one had measured and kept.
+cache writes, bit for bit but for times and for how much was taken over. *Cost* is the CPU time of the second
+run in units of what was missing: that of the run in peace less that of what the killed one had kept.
 
 For the visit, ten visits are run, and the same ten with one more into the same folder. CPU times are those of
 that run, of the new visit alone and of all eleven from the beginning.
