@@ -11,7 +11,7 @@ root_doc = "index"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings have types, with shapes and units
 napoleon_use_rtype = False
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
 # the page that is a notebook is run by each build
 nb_execution_mode = "force"
