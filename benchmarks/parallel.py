@@ -52,7 +52,14 @@ class Turn:
 
 def run(source: Path, out: Path, nproc: int, options: list[str]) -> Turn:
     """Run the pipeline in a process of its own."""
-    command = ["grism_align_pipeline", str(source), f"--output_dir={out}", f"--nproc={nproc}", *options]
+    command = [
+        "grism_align_pipeline",
+        str(source),
+        f"--output_dir={out}",
+        f"--nproc={nproc}",
+        "--resume=false",
+        *options,
+    ]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     python = [sys.executable, "-c", _RUN]
