@@ -74,6 +74,14 @@ def _mosaics_on_request():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_core():
+    """Have steps start processes where a test asks for them, as tests of others run at the same time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grism_align.workflows.workload.usable_cores", lambda: 1)
+        yield
+
+
 @pytest.fixture
 def mosaics_by_default(monkeypatch):
     """The pipeline as users have it."""

@@ -51,7 +51,7 @@ class GrismWCSPropagateStep(GrismAlignStep):
             self.settings(TraceSettings),
             self.settings(MotionSettings),
         )
-        found = propagate_corrections(exposures, choices, self.executor)
+        found = propagate_corrections(exposures, choices, self.runner)
         if found.note:
             logger.info("%s: %s", self.step_name, found.note)
         return self.done(

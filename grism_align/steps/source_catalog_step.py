@@ -29,7 +29,7 @@ class SourceCatalogStep(GrismAlignStep):
         from grism_align.workflows.measure import measure_exposures
 
         settings = self.settings_by_instrument(DetectionSettings, exposures)
-        measured = measure_exposures(exposures, settings, self.executor)
+        measured = measure_exposures(exposures, settings, self.runner)
         counts: Counter[str] = Counter()
         for catalog in measured.catalogs.values():
             counts.update(catalog.table.meta["counts"])
