@@ -286,7 +286,7 @@ def _named(parts: Iterable[list[Sighting]]) -> list[SkyField]:
 
 def _place(ra: float, dec: float) -> str:
     """Return a place as ``j033212-274812``: hours, minutes, seconds; degrees, arcmin, arcsec."""
-    time, arc = int(ra * 240) % 86400, int(abs(dec) * 3600)
+    time, arc = round(ra * 240) % 86400, round(abs(dec) * 3600)
     east = f"{time // 3600:02d}{time // 60 % 60:02d}{time % 60:02d}"
     north = f"{arc // 3600:02d}{arc // 60 % 60:02d}{arc % 60:02d}"
     return f"j{east}{'-' if dec < 0 else '+'}{north}"

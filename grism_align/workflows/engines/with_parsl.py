@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _NAME = "parsl"
 _ATTEMPTS = 4
+# Threads of parsl's own.
+_INTERNAL = "_parsl_internal"
 
 
 class _Pool(Executor):
@@ -41,7 +43,8 @@ class _Pool(Executor):
 
     def count(self) -> int:
         """Return how many workers the executors say they have; more may come as there is work."""
-        return sum(_workers_of(one) for one in self._kernel.executors.values())
+        executors = self._kernel.executors.items()
+        return sum(_workers_of(one) for label, one in executors if label != _INTERNAL)
 
 
 def _pass_on(done: Future[Any], made: Future[Any]) -> None:
