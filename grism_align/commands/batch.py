@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,6 +75,8 @@ class FieldJob:
         Stands for all that they follow from.
     is_heard : bool
         Whether what it says on the way is shown.
+    home : Path
+        The folder that relative names are of.
     """
 
     request: Request
@@ -82,6 +84,7 @@ class FieldJob:
     product: str
     key: str
     is_heard: bool
+    home: Path
 
     @property
     def folder(self) -> Path:
@@ -143,7 +146,7 @@ def _jobs(options: argparse.Namespace) -> tuple[list[FieldJob], list[FieldOutcom
         key = key_of(association, assignments, parameters, options.exclude)
         path = str(Path(name).absolute())
         request = Request((path,), home / product, assignments, parameters, tuple(options.exclude))
-        jobs[product] = FieldJob(request, tuple(options.words), product, key, options.verbose)
+        jobs[product] = FieldJob(request, tuple(options.words), product, key, options.verbose, Path.cwd())
     return list(jobs.values()), unreadable
 
 
@@ -211,7 +214,7 @@ def run_field(job: FieldJob) -> FieldOutcome:
     from grism_align.workflows.batch import outcome_of
 
     began = time.monotonic()
-    with _unheard(job.is_heard):
+    with _unheard(job.is_heard), chdir(job.home):
         try:
             job.state.unlink(missing_ok=True)
             done = run(job.request, Saying(job.words, is_quiet=True))

@@ -139,7 +139,9 @@ def test_associations_that_can_not_be_read(associations, done, tmp_path, capsys)
 
 
 def test_a_worker_that_dies_is_the_end_of_its_field(associations, tmp_path):
-    job = batch.FieldJob(batch.Request((str(associations[0]),), tmp_path / "a"), (), "a", "key", False)
+    job = batch.FieldJob(
+        batch.Request((str(associations[0]),), tmp_path / "a"), (), "a", "key", False, tmp_path
+    )
     found = batch._lost({"a": job}, WorkerError("Aligning a", "it was ended by SIGKILL"))
     assert (found.product, found.code) == ("a", ExitCode.ERROR)
     assert "SIGKILL" in found.told
