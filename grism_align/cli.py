@@ -19,6 +19,7 @@ from grism_align.commands.console import Loudness, told_on_terminal
 from grism_align.commands.demo import add_demo
 from grism_align.commands.fetch_catalog import add_fetch_catalog
 from grism_align.commands.grizli_visits import add_grizli_visits
+from grism_align.commands.inspect import add_inspect
 from grism_align.commands.parameters import add_parameters
 from grism_align.commands.parser import Parser, add_messages
 from grism_align.commands.report import add_report
@@ -43,6 +44,7 @@ _COMMANDS = (
     add_parameters,
     add_table,
     add_report,
+    add_inspect,
     add_apply,
     add_shift,
     add_undo,

@@ -42,7 +42,7 @@ def binned(image: NDArray[np.floating], weight: NDArray[np.floating]) -> NDArray
     return out
 
 
-def stretched(image: NDArray[np.float64]) -> NDArray[np.uint8]:
+def stretched(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return an image in grey, such that both noise and stars are seen; black where it is NaN.
 
     Parameters

@@ -36,6 +36,8 @@ _LEFT = 0.05
 _BELIEVED = 60.0
 # What distortions of a filter and a grism differ by at most, with a margin; arcsec.
 _LARGEST_DISTORTION = 0.02
+# Pairs of a kind that are compared with each other.
+_MOST_VOTERS = 500
 # Points of a chip, a side; from the reference pixel, to take derivatives, pixels.
 _GRID, _STEP = 5, 10.0
 
@@ -150,10 +152,6 @@ class _Difference:
         matrix = self.matrix @ np.linalg.inv(usual.matrix)
         return replace(self, matrix=matrix, shift=self.shift - usual.shift)
 
-    def gap(self, other: _Difference) -> float:
-        """Return by how much two pairs differ otherwise, arcsec."""
-        return self.beyond(other).size
-
 
 _NONE = _Difference(np.eye(2), np.zeros(2), 0.0, 0.0)
 
@@ -173,6 +171,7 @@ class WcsAgreement:
             difference = _difference(pair)
             if difference is not None:
                 self._known.setdefault(pair.kind, []).append(difference)
+        self._usual: dict[tuple[object, ...], tuple[_Difference, float]] = {}
 
     def disagreement(self, pair: WcsPair, plane: TangentPlane) -> Disagreement | None:
         """Tell how the two WCSs of a pair contradict each other.
@@ -194,7 +193,9 @@ class WcsAgreement:
             return None
         alike = self._known.get(pair.kind, [difference])
         limit = max(one.original.error for one in (pair.grism, pair.direct) if one.original)
-        usual, doubt = _usual(alike, limit)
+        usual, doubt = self._usual.get(pair.kind) or _usual(alike, limit)
+        if pair.kind in self._known:
+            self._usual[pair.kind] = usual, doubt
         beyond = difference.beyond(usual)
         known = 0.5 * limit
         if len(alike) > 1 and usual is not _NONE:
@@ -211,14 +212,27 @@ def _usual(alike: Sequence[_Difference], most: float) -> tuple[_Difference, floa
 
     With it comes how far the other is away, arcsec, if that is no clear choice.
     """
-    votes = [sum(one.gap(other) < _AMONG_PAIRS for other in alike) for one in alike]
+    alike = alike[:: -(-len(alike) // _MOST_VOTERS)]
+    gaps = _gaps(alike)
+    votes = (gaps < _AMONG_PAIRS).sum(axis=1).tolist()
     order = sorted(range(len(alike)), key=lambda at: (-votes[at], alike[at].size))
     best = alike[order[0]]
     if not best.size < most:
         return _NONE, 0.0
-    tied = [alike[at] for at in order if votes[at] == votes[order[0]] and alike[at].size < most]
-    doubt = max(one.gap(best) for one in tied)
+    tied = [at for at in order if votes[at] == votes[order[0]] and alike[at].size < most]
+    doubt = float(gaps[tied, order[0]].max())
     return best, doubt if doubt > _AMONG_PAIRS else 0.0
+
+
+def _gaps(alike: Sequence[_Difference]) -> NDArray[np.float64]:
+    """Return by how much each is beyond each other one, (N, N) arcsec."""
+    matrix, shift = np.array([one.matrix for one in alike]), np.array([one.shift for one in alike])
+    reach = np.array([one.reach for one in alike])
+    (a, b), (c, d) = np.moveaxis(matrix[:, None] @ np.linalg.inv(matrix) - np.eye(2), (2, 3), (0, 1))
+    turned = 0.5 * (np.hypot(a + d, b - c) + np.hypot(a - d, b + c))  # the larger singular value
+    with np.errstate(invalid="ignore"):  # a WCS that has no place for the pixel is infinitely far off
+        moved = np.hypot(*np.moveaxis(shift[:, None] - shift, 2, 0))
+    return np.asarray(moved + reach[:, None] * turned)
 
 
 def _difference(pair: WcsPair) -> _Difference | None:

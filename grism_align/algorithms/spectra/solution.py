@@ -23,6 +23,8 @@ _LARGEST = 0.5  # pixels, of a step
 _SCATTER = np.array([0.01, 0.003])
 # What all spectra of an exposure have in common beyond that, as they are sampled at one phase of the pixels.
 _SAMPLING = np.array([0.01, 0.004])
+# What a spectrum moves along by itself, in what it moves across.
+_ALONG = 2.0
 # A spectrum's variance is as much larger as its own pulls say, and as many more of one, to this power: what
 # is far off has less weight than Student's distribution leaves it.
 _PRIOR_PULLS, _POWER = 3.0, 1.5
@@ -73,22 +75,27 @@ def solve(
     -----
     A spectrum's own offsets scatter a little beyond its noise, so a few bright ones don't decide. Beyond that
     its variance is larger by what its own pulls say, as of Student's distribution: neighbours and extended
-    sources do much to some, and nothing to most. Errors are those of the jackknife (Tukey 1958; MacKinnon &
-    White 1985, J. Econometrics 29, 305): by how much the solution moves without each of the spectra. The
-    scatter of their scores alone says too little where few decide, as they draw the solution to themselves.
+    sources do much to some, and nothing to most. What moves a spectrum by itself, such as a zeroth order of
+    another source that crosses it, shows first across the dispersion, and is expected along it too. Errors
+    are those of the jackknife (Tukey 1958; MacKinnon & White 1985, J. Econometrics 29, 305): by how much the
+    solution moves without each of the spectra. The scatter of their scores alone says too little where few
+    decide, as they draw the solution to themselves.
     """
     variance = np.array([fit.variance for fit in fits])
     information = np.array(
         [each if noise is None else each - noise for each, noise in zip(variance, own, strict=True)]
     )
     precision = np.asarray(np.linalg.inv(expected.covariance), dtype=np.float64)
-    scores = _Scores(np.array([fit.gradient for fit in fits]), variance, information, precision)
+    gradient = np.array([fit.gradient for fit in fits])
+    scores = _Scores(gradient, variance, information, precision, np.zeros(len(fits)))
     excess = np.ones((len(fits), 2))
     for _ in range(_ITERATIONS):
         normal, right = scores.normal_equations(excess)
         right[-2:] -= precision @ (stretch - expected.mean)
         step = np.linalg.solve(normal, right)
         rest = scores.less(step)
+        by_itself = _ALONG**2 * _own_variance(rest)
+        scores, rest = (replace(each, own=by_itself) for each in (scores, rest))
         pulls = [_pulls(rest, axis) for axis in range(2)]
         excess = np.maximum(1.0, (np.transpose(pulls) + _PRIOR_PULLS) / (1.0 + _PRIOR_PULLS)) ** _POWER
     moved = np.clip(step[:-2].reshape(-1, 2), -_LARGEST, _LARGEST)
@@ -100,13 +107,15 @@ def solve(
 class _Scores:
     """Gradients of S spectra, (S, P), their variances and information, (S, P, P).
 
-    Of two offsets for each exposure, and the stretch, whose `precision` beforehand is (2, 2).
+    Of two offsets for each exposure, and the stretch, whose `precision` beforehand is (2, 2). `own` (S,),
+    pixels^2: by how much each spectrum scatters along the dispersion by itself.
     """
 
     gradient: NDArray[np.float64]
     variance: NDArray[np.float64]
     information: NDArray[np.float64]
     precision: NDArray[np.float64]
+    own: NDArray[np.float64]
 
     @property
     def size(self) -> int:
@@ -119,8 +128,10 @@ class _Scores:
 
     def total(self, excess: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variances of the gradients with what spectra scatter by; regular, (S, P, P)."""
-        own = np.zeros((self.size + 2, self.size + 2))
-        own[:-2, :-2] = _scatter(self.size // 2, _SCATTER)
+        own = np.zeros((len(self.own), self.size + 2, self.size + 2))
+        own[:, :-2, :-2] = _scatter(self.size // 2, _SCATTER)
+        along = np.arange(0, self.size, 2)
+        own[:, along, along] += self.own[:, None]
         total = self.variance + self.information @ own @ self.information
         factor = np.sqrt(_by_parameter(excess, self.size // 2))
         return np.asarray(factor[:, :, None] * _regular(total) * factor[:, None, :])
@@ -178,13 +189,32 @@ def _pulls(scores: _Scores, axis: int) -> NDArray[np.float64]:
     rows = np.arange(axis, scores.size, 2)
     block = np.ix_(np.arange(len(scores.gradient)), rows, rows)
     variance, information = scores.variance[block], scores.information[block]
-    own = _scatter(len(rows), _SCATTER[axis : axis + 1])
+    own = _scatter(len(rows), _SCATTER[axis : axis + 1]) + (1 - axis) * _diagonal(scores.own, len(rows))
     total = _regular(variance + information @ own @ information)
     inverse = np.linalg.pinv(total, rcond=1e-6, hermitian=True)
     gradient = scores.gradient[:, rows]
     square = np.einsum("si,sij,sj->s", gradient, inverse, gradient)
     seen = (np.einsum("sii->si", variance) > 0).sum(axis=1)
     return np.asarray(square / np.maximum(seen - 1, 1))
+
+
+def _own_variance(scores: _Scores) -> NDArray[np.float64]:
+    """Return by how much spectra scatter across the dispersion beyond their noise, (S,) pixels^2."""
+    rows = np.arange(1, scores.size, 2)
+    block = np.ix_(np.arange(len(scores.gradient)), rows, rows)
+    variance, information = scores.variance[block], scores.information[block]
+    seen = (np.einsum("sii->si", variance) > 0).astype(float)
+    n = np.maximum(seen.sum(axis=1), 2.0)
+    contrast = _diagonal(1.0, len(rows)) * seen[:, None] - seen[:, :, None] * seen[:, None] / n[:, None, None]
+    inverse = np.linalg.pinv(contrast @ information @ contrast, rcond=1e-3, hermitian=True)
+    offset = np.einsum("sij,sj->si", inverse, scores.gradient[:, rows])
+    noise = np.einsum("sij,sjk,sik->s", inverse, variance, inverse, optimize=True)
+    return np.asarray(np.clip((offset**2).sum(axis=1) - noise, 0.0, None) / (n - 1.0))
+
+
+def _diagonal(values: NDArray[np.float64] | float, n: int) -> NDArray[np.float64]:
+    """Return (..., n, n) matrices with the same value all along the diagonal."""
+    return np.asarray(np.multiply.outer(values, np.eye(n)))
 
 
 def _covariance(scores: _Scores, excess: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -137,13 +137,13 @@ class _State:
 
 @dataclass(frozen=True, eq=False)
 class _Solved:
-    """Parameters (p,), group offsets (G,), residuals (M,), inverse normal matrix, and weighted designs."""
+    """Parameters (p,), residuals (M,), inverse normal matrix, weights (M,) and those of whole groups (G,)."""
 
     parameters: NDArray[np.float64]
-    offsets: NDArray[np.float64]
     residual: NDArray[np.float64]
     inverse: NDArray[np.float64]
     weight: NDArray[np.float64]
+    own: NDArray[np.float64]
 
 
 def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") -> TraceOffsets:
@@ -171,8 +171,9 @@ def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") 
     exposures of a visit: it holds the error of the source's position, its shape and lasting contamination,
     and is a random variable whose scatter the data give. So exposures of a visit are compared source by
     source, at the noise of the pixels, and visits, or an exposure and a configuration, by means over sources.
-    Biweights deal with outliers of both kinds. Errors are those of sums over sources, whatever correlates
-    within one (Liang & Zeger 1986, Biometrika 73, 13), where there are enough.
+    Biweights deal with outliers of both kinds. Errors are those of the jackknife over sources, whatever
+    correlates within one (Tukey 1958; Bell & McCaffrey 2002, Survey Methodology 28, 169), where there are
+    enough: sums of scores say too little where few sources decide.
     """
     seen = np.isin(np.arange(n_exposures), measured.exposure)
     nan = np.full(n_exposures, np.nan)
@@ -285,7 +286,7 @@ def _solve(measured: TraceMeasurements, system: _System, state: _State) -> _Solv
     parameters = inverse @ right
     offsets = (data - by_group @ parameters) / own
     residual = measured.height - system.design @ parameters - offsets[system.group]
-    return _Solved(parameters, offsets, residual, inverse, weight)
+    return _Solved(parameters, residual, inverse, weight, own)
 
 
 def _biweight(pull: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -328,18 +329,27 @@ def _group_means(
 
 
 def _covariance(system: _System, solved: _Solved) -> NDArray[np.float64]:
-    """Return the covariance of the parameters, from the sums of their scores over sources."""
+    """Return the covariance of the parameters: how they move without each source, and what holds them."""
     clusters, cluster = np.unique(system.cluster, return_inverse=True)
-    n = len(clusters)
-    if n < _FEWEST_CLUSTERS:
+    if len(clusters) < _FEWEST_CLUSTERS:
         return _BIWEIGHT_VARIANCE * solved.inverse
-    scores = np.zeros((n, system.design.shape[1]))
-    np.add.at(scores, cluster.reshape(-1), (solved.weight * solved.residual)[:, None] * system.design)
-    # Sources that the other parameters take up say nothing of the scatter.
-    taken = float((1.0 - system.prior * np.diag(solved.inverse))[system.prior > _FREE**-2].sum())
-    meat = n / max(n - 1.0 - taken, 1.0) * scores.T @ scores
-    robust = solved.inverse @ meat @ solved.inverse
-    return _BIWEIGHT_VARIANCE * np.asarray(_no_smaller(robust, solved.inverse), dtype=np.float64)
+    normal = np.asarray(np.linalg.inv(solved.inverse), dtype=np.float64)
+    moved = np.array([_moved_without(cluster == own, system, solved, normal) for own in range(len(clusters))])
+    held = solved.inverse @ (system.prior[:, None] * solved.inverse)
+    robust = _BIWEIGHT_VARIANCE * moved.T @ moved + held
+    return np.asarray(_no_smaller(robust, _BIWEIGHT_VARIANCE * solved.inverse), dtype=np.float64)
+
+
+def _moved_without(
+    rows: NDArray[np.bool_], system: _System, solved: _Solved, normal: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return by how much the parameters move without some whole groups of measurements, weights kept."""
+    design, weight, group = system.design[rows], solved.weight[rows], system.group[rows]
+    of_group = (group[:, None] == np.unique(group)).astype(float)
+    weighted = weight[:, None] * design
+    by_group = of_group.T @ weighted
+    own = design.T @ weighted - by_group.T @ (by_group / solved.own[np.unique(group)][:, None])
+    return np.asarray(np.linalg.solve(normal - own, weighted.T @ solved.residual[rows]))
 
 
 def _no_smaller(covariance: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:

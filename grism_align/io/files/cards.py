@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from functools import cache
 from math import inf, isfinite, nan
@@ -22,10 +23,22 @@ _NO_VALUE = frozenset({"", "N/A", "NONE", "UNKNOWN", "INDEF"})
 _PRIMARY = "the primary header"
 _SHOWN = 30
 _UNPRINTABLE = "?"
+# What the standard has; its numbers are finite.
+_TEXT, _LOGICAL, _COMMENT = rb"'(?:[ -&(-~]|'')*'", rb"[TF]", rb" *(?:/[ -~]*)?"
+_NUMBER = rb"[+-]?(?:\d{1,18}|(?:\d{1,30}\.\d{0,30}|\.\d{1,30})(?:[ED](?:-\d{1,3}|\+?\d{1,2}))?)"
+_PLAIN = re.compile(
+    rb"(?:COMMENT |HISTORY | {8}|END {5})[ -~]{72}|"
+    rb"[A-Z0-9_-]{1,8} *(?<=^.{8})= *(?:%b)?%b" % (b"|".join((_TEXT, _LOGICAL, _NUMBER)), _COMMENT)
+)
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+
+def is_plain(card: bytes) -> bool:
+    """Tell whether a card, 80 bytes, is written as the standard says, and so needs no mending."""
+    return _PLAIN.fullmatch(card) is not None
 
 
 def mend(header: fits.Header) -> None:

@@ -17,7 +17,7 @@ from grism_align.io.files.structure import check_structure, read_header
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 
@@ -35,8 +35,8 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(plain_stream(path))
-            hdus = stack.enter_context(_whole(stream))
+            stream, plain = stack.enter_context(_checked_stream(path))
+            hdus = stack.enter_context(_whole(stream, plain))
         except FileNotFoundError:
             raise InputError(path, "no such file", "Check the path, or fetch the file again") from None
         except InputError:
@@ -59,17 +59,24 @@ def plain_stream(path: Path) -> Iterator[IO[bytes]]:
     OSError
         If it can't be opened.
     """
+    with _checked_stream(path) as (stream, _):
+        yield stream
+
+
+@contextmanager
+def _checked_stream(path: Path) -> Iterator[tuple[IO[bytes], frozenset[int]]]:
+    """Open a file as `plain_stream` does, and tell the extensions whose cards need no mending."""
     with path.open("rb") as stream:
         is_packed = stream.read(2) == GZIP
-        plain = _unpacked_whole(path) if is_packed else stream
-        plain.seek(0)
+        content = _unpacked_whole(path) if is_packed else stream
+        content.seek(0)
         # of anything else astropy tries whether it is packed in some other way
-        if plain.read(len(_START)) != _START:
+        if content.read(len(_START)) != _START:
             msg = "it doesn't begin as FITS files do"
             raise OSError(msg)
-        check_structure(path, plain)
-        plain.seek(0)
-        yield plain
+        plain = check_structure(path, content)
+        content.seek(0)
+        yield content, plain
 
 
 def _unpacked_whole(path: Path) -> IO[bytes]:
@@ -81,7 +88,7 @@ def _unpacked_whole(path: Path) -> IO[bytes]:
         raise
 
 
-def _whole(stream: IO[bytes]) -> fits.HDUList:
+def _whole(stream: IO[bytes], plain: Collection[int]) -> fits.HDUList:
     """All headers of a file; astropy only warns of one that ends too early."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fits.verify.VerifyWarning)
@@ -93,7 +100,8 @@ def _whole(stream: IO[bytes]) -> fits.HDUList:
             if not hasattr(hdu, "fileinfo"):
                 msg = f"extension {number} is of no known kind (XTENSION)"
                 raise ValueError(msg)
-            mend(hdu.header)
+            if number not in plain:
+                mend(hdu.header)
     return hdus
 
 

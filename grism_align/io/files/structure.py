@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import io
 import re
-from itertools import count
 from math import prod
 from typing import IO, TYPE_CHECKING
 
 from astropy.io import fits
 
 from grism_align.io.files.bounded import MOST_EXPOSURE
-from grism_align.io.files.cards import Bounds, Cards, mend
+from grism_align.io.files.cards import Bounds, Cards, is_plain, mend
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _STRUCTURAL = re.compile(r"Z?BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|EXTVER|TFIELDS|ZTILE\d+")
-_BLOCK = 2880
+# How the cards of these begin, however they are written.
+_LIKE_STRUCTURAL = re.compile(
+    rb"\s*(?:HIERARCH|Z?BITPIX|Z?NAXIS|PCOUNT|GCOUNT|EXTNAME|EXTVER|TFIELDS|ZTILE)", re.IGNORECASE
+)
+_BLOCK, _CARD = 2880, 80
 _TYPES = (8, 16, 32, 64, -32, -64)
 # of the FITS standard
 _MOST_AXES = Bounds(0, 999)
@@ -33,7 +37,7 @@ _MOST_BLOCKS, _MOST_EXTENSIONS = 1000, 2000
 _END = re.compile(rb"END {77}")
 
 
-def check_structure(path: Path, stream: IO[bytes]) -> None:
+def check_structure(path: Path, stream: IO[bytes]) -> frozenset[int]:
     """Refuse a file whose structural keywords are out of range.
 
     What is no FITS file, or ends too early, passes.
@@ -45,25 +49,36 @@ def check_structure(path: Path, stream: IO[bytes]) -> None:
     stream : file
         The same, not compressed, open at its start.
 
+    Returns
+    -------
+    frozenset of int
+        Extensions all of whose cards are as the standard says.
+
     Raises
     ------
     InputError
         Naming extension and keyword.
     """
+    plain = set()
     end = stream.seek(0, 2)
-    place = stream.seek(0)
-    for number in count():
-        if place >= end:
-            return
+    place = number = 0
+    while place < end:
         stream.seek(place)
         where = f"the header of extension {number}" if number else "the primary header"
         if number > _MOST_EXTENSIONS:
             raise InputError(path, f"more than {_MOST_EXTENSIONS} extensions", "Fetch the file again")
         try:
-            header = read_header(path, stream, where)
-        except (OSError, EOFError):
-            return
-        place = stream.tell() + _span(_structural(path, header, where))
+            raw = _raw_header(path, stream, where)
+        except OSError:
+            break
+        if len(raw) % _BLOCK:
+            break
+        cards = [raw[at : at + _CARD] for at in range(0, len(raw), _CARD)]
+        place = stream.tell() + _span(_structural(path, cards, where))
+        if all(map(is_plain, cards)):
+            plain.add(number)
+        number += 1
+    return frozenset(plain)
 
 
 def read_header(path: Path, stream: IO[bytes], where: str) -> fits.Header:
@@ -85,18 +100,24 @@ def read_header(path: Path, stream: IO[bytes], where: str) -> fits.Header:
     OSError, EOFError
         If it is none.
     """
+    return fits.Header.fromfile(io.BytesIO(_raw_header(path, stream, where)))
+
+
+def _raw_header(path: Path, stream: IO[bytes], where: str) -> bytes:
     blocks = []
     for _ in range(_MOST_BLOCKS):
         blocks.append(stream.read(_BLOCK))
-        if len(blocks[-1]) < _BLOCK or any(_END.match(blocks[-1], at) for at in range(0, _BLOCK, 80)):
-            return fits.Header.fromfile(io.BytesIO(b"".join(blocks)))
+        if len(blocks[-1]) < _BLOCK or any(_END.match(blocks[-1], at) for at in range(0, _BLOCK, _CARD)):
+            return b"".join(blocks)
         if len(blocks) == 1 and blocks[0][:6] not in (b"SIMPLE", b"XTENSI"):
             msg = "no header"
             raise OSError(msg)
     raise InputError(path, f"{where} has no END among {_MOST_BLOCKS * 36} cards", "Fetch the file again")
 
 
-def _structural(path: Path, header: fits.Header, where: str) -> Cards:
+def _structural(path: Path, cards: Sequence[bytes], where: str) -> Cards:
+    like = [card for card in cards if _LIKE_STRUCTURAL.match(card)]
+    header = fits.Header.fromstring(b"".join(like))
     only = fits.Header(card for card in header.cards if _STRUCTURAL.fullmatch(card.keyword))
     mend(only)
     return Cards(path, only, where)

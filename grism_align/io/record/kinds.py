@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grism_align.io.files.builtin import to_builtin
 from grism_align.io.record.agreement import agree
@@ -25,9 +26,6 @@ from grism_align.values.transform import LinearTransform, TangentPlane
 _ARRAY = "tag:stsci.edu:asdf/core/ndarray-1.*"
 _MODEL = "tag:stsci.edu:asdf/transform/compose-1.*"
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Schema = dict[str, Any]
 
@@ -344,6 +342,10 @@ def part_of(cls: type) -> _Part:
     return made(cls, tuple((one, kind_of(one)) for one in declarations_of(cls)))
 
 
+# From numpy 2.5 on an alias of its own, on Python 3.12 and later; before, the class of arrays.
+_NDARRAY = typing.get_origin(NDArray[Any])
+
+
 def kind_of(one: Declaration) -> Kind:
     """Return the kind of a field.
 
@@ -367,11 +369,12 @@ def _kind(hint: Any, shape: Shape = ()) -> Kind:
     if origin in (typing.Union, types.UnionType):
         [inner] = [one for one in arguments if one is not type(None)]
         return _Optional(_kind(inner, shape))
-    if origin is np.ndarray:
+    if origin in (np.ndarray, _NDARRAY):
         numbers = tuple(one for one in shape if isinstance(one, int))
         if len(numbers) == len(shape):
             return _Matrix(numbers)
-        return _Array(shape, typing.get_args(arguments[1])[0])
+        # of an array shape and dtype are told, of the alias the numbers' type alone
+        return _Array(shape, typing.get_args(arguments[1])[0] if origin is np.ndarray else arguments[0])
     if origin is tuple:
         return _List(_kind(arguments[0]), None if arguments[-1] is ... else len(arguments))
     if origin is Mapping:

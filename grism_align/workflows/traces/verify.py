@@ -191,7 +191,7 @@ def verified_with(verification: TraceVerification, survey: Survey) -> TraceVerif
 
 def _configurations(survey: Survey, members: Sequence[Exposure]) -> list[TraceModel]:
     """Return the configurations that are used for a grism: none where one of its chips has none."""
-    named = _named_models(survey, members)
+    named = named_models(survey, members)
     used = (model_for(survey.models, members[0].filter, chip) for chip in named)
     return [model for model in used if model is not None] if all(named.values()) else []
 
@@ -268,7 +268,7 @@ def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMe
 
 def _models_of(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
     """Return a grism's models by chip: from configurations, else found on the first exposures."""
-    named = _named_models(survey, members)
+    named = named_models(survey, members)
     if all(named.values()):
         return {chip: model for chip, model in named.items() if model is not None}
     models: dict[int, TraceModel] = {}
@@ -287,8 +287,8 @@ def _models_of(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceMo
     return models
 
 
-def _named_models(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
-    """Return a grism's models by chip, as far as there are configurations."""
+def named_models(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel | None]:
+    """Return a grism's models by chip; None where there is no configuration."""
     chips = {chip.window.chip: chip for exposure in members for chip in exposure.chips}
     named = {number: model_for(survey.models, members[0].filter, number) for number in sorted(chips)}
     return {number: model and _turned(model, chips[number]) for number, model in named.items()}

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from grism_align.algorithms.spectra.offsets import measure_offsets
 from grism_align.algorithms.spectra.shifts import ExpectedStretch
@@ -108,6 +109,30 @@ def test_cosmic_rays_and_bad_pixels_do_no_harm():
     found = measure_offsets(hit, STILL[:3], UNCALIBRATED, rng)
     assert (errors(found) < [0.04, 0.015]).all()
     assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
+
+
+def test_zeroth_orders_of_others_that_move_by_themselves_do_no_harm():
+    """Many times as bright as the spectrum that they cross, they would decide alone."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        true = rng.normal(0, 0.15, (4, 2))
+        parts = spectra(rng, true, n=20, lines=0.2)
+        moving = np.column_stack([rng.normal(0, 0.3, 4), np.zeros(4)])
+        crossed = [with_point(each, true + moving, 9000.0, rng.uniform(10, 60)) for each in parts[:3]]
+        found = measure_offsets([*crossed, *parts[3:]], STILL, UNCALIBRATED, rng)
+        assert (np.abs(found.offset - centred(true)) < 4 * errors(found)).all()
+
+
+def with_point(spectrum, offsets, flux, place):
+    """Return a spectrum with the point of another source in it, in a PSF narrower than a pixel."""
+    cutouts = []
+    for cutout in spectrum.cutouts:
+        dx, dy = offsets[cutout.exposure]
+        distances = cutout.across - dy - 0.7, cutout.along - dx - place
+        rows, columns = (norm.cdf(x + 0.5, scale=0.35) - norm.cdf(x - 0.5, scale=0.35) for x in distances)
+        data = cutout.data + np.where(cutout.weight > 0, flux * rows * columns, 0.0)
+        cutouts.append(replace(cutout, data=data))
+    return replace(spectrum, cutouts=tuple(cutouts))
 
 
 def test_an_exposure_that_shows_other_things_is_told_by_its_strength():

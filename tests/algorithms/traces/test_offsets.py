@@ -166,3 +166,23 @@ def test_heights_without_any_scatter_have_errors_all_the_same():
     contrast = np.array([-1.0, 1.0])
     expected = ERROR * np.sqrt(2 / 180)
     assert np.sqrt(contrast @ found.covariance @ contrast) == pytest.approx(expected, rel=0.5)
+
+
+def test_the_slope_of_traces_has_a_true_error_where_few_sources_decide():
+    pulls = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n_sources, n_pieces = 9, 6
+        s, p = (a.ravel() for a in np.meshgrid(np.arange(n_sources), np.arange(n_pieces)))
+        place = rng.uniform(-0.9, 0.9, (n_sources, 2))[s]
+        # the brightest are measured a hundred times as well as the faintest; all are off by as much
+        error = np.geomspace(0.002, 0.2, n_sources)[s]
+        off = 0.1 * rng.standard_normal(n_sources)[s]
+        slope = rng.normal(0, 0.3, 2)
+        height = place @ slope + off + error * rng.standard_normal(len(s))
+        zero = np.zeros(len(s), int)
+        field = np.column_stack([place, 2 * (p + 0.5) / n_pieces - 1])
+        found = fit_offsets(TraceMeasurements(height, error, zero, s, p, zero, zero, field), 1, "free")
+        pulls.append((found.gradient - slope) / np.sqrt(np.diag(found.gradient_covariance)))
+    assert np.sqrt(np.mean(np.square(pulls))) < 1.3
+    assert np.abs(pulls).max() < 5

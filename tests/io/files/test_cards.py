@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from grism_align.io.files.cards import Bounds, Cards, mend
+from grism_align.io.files.cards import Bounds, Cards, is_plain, mend
 from grism_align.io.files.fits import open_fits
 from grism_align.values.errors import InputError
 
@@ -86,3 +88,41 @@ def test_mending_leaves_what_can_be_parsed(tmp_path):
     header = fits.Header(map(fits.Card.fromstring, images))
     mend(header)
     assert (header["GAIN"], header["TEMP"]) == (1.5, "INDEF")
+
+
+_VALUES = st.one_of(
+    st.integers(-(10**17), 10**17),
+    st.floats(-1e90, 1e90),
+    st.booleans(),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
+    st.just(fits.card.UNDEFINED),
+)
+
+
+@given(value=_VALUES, comment=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=15))
+def test_what_astropy_writes_is_plain(value, comment):
+    card = fits.Card("KEYWORD", value, comment)
+    assert is_plain(str(card).encode())
+
+
+_WRITTEN = st.from_regex(
+    r"('([ -&(-~]|''){0,20}'|[TF]|[+-]?(\d{1,18}|(\d{1,30}\.\d{0,30}|\.\d{1,30})(E-?\d{1,2})?))?"
+    r" *(/[ -~]*)?",
+    fullmatch=True,
+)
+
+
+@given(_WRITTEN, st.integers(0, 4))
+def test_plain_cards_can_be_read_and_set(written, indent):
+    image = f"KEYWORD = {'':{indent}}{written}"[:80].ljust(80)
+    assume(is_plain(image.encode()))
+    card = fits.Card.fromstring(image)
+    card.value = card.value
+    assert card.keyword == "KEYWORD"
+
+
+@pytest.mark.parametrize(
+    "value", ["NaN", "INDEF", "1e999", "'no end", "1 2", ".", "+", "1.5e3", "0x10", "'a' b", "\u00e9"]
+)
+def test_what_is_not_plain(value):
+    assert not is_plain(f"KEYWORD = {value:>20}".ljust(80).encode("latin-1"))

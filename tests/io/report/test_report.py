@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -37,6 +34,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.trace import SpectralCheck, SpectrumPiece, TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.user_shifts import REFERENCE
+from tests.support.browser import browse, needs_chromium
 from tests.support.reports import (
     ODD,
     PLANE,
@@ -51,12 +49,8 @@ from tests.support.reports import (
 )
 from tests.support.residuals import star_residuals
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 VOID = {"meta", "link", "img", "input", "br"}
 SECTIONS = ["summary", "exposures", "residuals", "sky", "time", "catalog", "cuts", "settings", "software"]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Page(HTMLParser):
@@ -471,34 +465,13 @@ addEventListener("load", () => {
 """
 
 
-def _browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--enable-logging=stderr",
-        f"--user-data-dir={folder / 'browser'}",
-        *arguments,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-
-
 @needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_in_a_browser(tmp_path, html, scheme):
     path = tmp_path / "probed.html"
     path.write_text(html.replace("</body>", _PROBE + "</body>"), encoding="utf-8")
     dark = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
-    found = _browse(tmp_path, "--window-size=500,900", dark, "--dump-dom", path.as_uri())
+    found = browse(tmp_path, "--window-size=500,900", dark, "--dump-dom", path.as_uri())
     assert "CONSOLE" not in found.stderr
     text = re.search(r'<pre id="seen">(.*?)</pre>', found.stdout, re.DOTALL)
     seen = json.loads(text[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
@@ -521,7 +494,7 @@ def test_page_in_a_browser(tmp_path, html, scheme):
 def test_page_on_paper(tmp_path, html):
     page, paper = tmp_path / "report.html", tmp_path / "report.pdf"
     page.write_text(html, encoding="utf-8")
-    _browse(tmp_path, f"--print-to-pdf={paper}", page.as_uri())
+    browse(tmp_path, f"--print-to-pdf={paper}", page.as_uri())
     content = paper.read_bytes()
     assert content.startswith(b"%PDF-")
     assert 1 < len(re.findall(rb"/Type\s*/Page\b", content)) < 20

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grism_align.io.pictures import jpeg
 from grism_align.io.report.formatting import count
 
 if TYPE_CHECKING:
@@ -67,8 +67,4 @@ def mosaic_pictures(contents: Contents) -> list[Picture]:
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(picture[::-1]).save(stream, "JPEG", quality=_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(picture[::-1], _QUALITY)).decode()

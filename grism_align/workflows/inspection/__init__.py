@@ -1,0 +1,1 @@
+"""Exposures of a run pictured, with what was found on them."""
