@@ -14,6 +14,7 @@ from grism_align.io.catalogs.text_tables import decoded, read_ecsv, read_text_ta
 from grism_align.io.catalogs.votables import parse_votable, votable_to_table
 from grism_align.io.files.bounded import GZIP, MOST_CATALOG, MOST_ROWS, read_whole
 from grism_align.io.files.fits import plain_stream
+from grism_align.io.files.tables import FOR_PARQUET
 from grism_align.io.files.yaml_bounds import check_yaml
 from grism_align.values.errors import InputError
 
@@ -72,7 +73,7 @@ def read_table(path: Path) -> Table:
         raise
     except ImportError as error:
         problem = f"{kind} can't be read here ({error})"
-        raise InputError(path, problem, "Install pyarrow, or give another format") from error
+        raise InputError(path, problem, f"{FOR_PARQUET}, or give another format") from error
     except Exception as error:
         # there are as many ways to fail as libraries
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

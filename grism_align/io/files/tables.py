@@ -26,6 +26,9 @@ FORMS = {
     ".html": "ascii.html",
 }
 
+#: What to do where libraries are missing.
+FOR_PARQUET = "Install grism_align[parquet]"
+
 
 def write_table(table: Table, path: Path) -> None:
     """Write a table; the file is the old one or the whole new one.
@@ -40,11 +43,15 @@ def write_table(table: Table, path: Path) -> None:
     Raises
     ------
     OutputError
-        If nobody knows the ending.
+        If nobody knows the ending, or the libraries for it are missing.
     """
     form = FORMS.get(path.suffix.lower())
     if form is None:
         remedy = f"Give a name that ends with {', '.join(FORMS)}"
         raise OutputError(path, f"no form of tables{did_you_mean(path.suffix, FORMS)}", remedy)
     with atomic_path(path) as temporary:
-        table.write(temporary, format=form, overwrite=True)
+        try:
+            table.write(temporary, format=form, overwrite=True)
+        except ImportError as error:
+            remedy = f"{FOR_PARQUET}, or give another ending"
+            raise OutputError(path, f"{form} can't be written here ({error})", remedy) from error
