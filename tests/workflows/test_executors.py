@@ -145,6 +145,19 @@ def test_work_of_lost_workers_is_done_again(caplog):
     assert caplog.messages == 2 * ["Squaring n0: its worker was lost (no heartbeat); it is done again"]
 
 
+def test_work_that_an_engine_takes_back_is_lost():
+    """As dask does when its scheduler has ended."""
+
+    class Ending(_Counting):
+        def submit(self, function, *args):
+            future = Future()
+            future.cancel()
+            return future
+
+    with pytest.raises(WorkerError, match=r"Squaring n0: .*CancelledError"):
+        list(FuturesExecutor(Ending(), 2, quiet).map(jobs.square, numbered(2), "Squaring"))
+
+
 def test_work_that_is_lost_each_time_is_named():
     executor = FuturesExecutor(_Losing(3), 1, quiet, (TimeoutError,), attempts=3)
     with pytest.raises(WorkerError, match=r"Squaring n0: .*no heartbeat"):

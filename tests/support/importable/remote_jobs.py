@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import warnings
+from pathlib import Path
 
 from grism_align.values.errors import ChangedError, InputError
+from grism_align.workflows.measure import _measured
 
 logger = logging.getLogger("grism_align.remote_jobs")
 
@@ -79,6 +81,12 @@ def die_once(path):
         path.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return path.name
+
+
+def measure_or_die(exposure, settings):
+    """Measure an exposure as a run does, but end the process at the first time."""
+    die_once(Path(exposure.source).parent / "died")
+    return _measured(exposure, settings)
 
 
 def hang(item):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ from importlib.metadata import EntryPoint
 import pytest
 import remote_jobs as jobs
 
-from grism_align.values.errors import ExecutorError, SettingsError, WorkerError
+from grism_align.steps.source_catalog_step import SourceCatalogStep
+from grism_align.values.errors import ExecutorError, SettingsError
 from grism_align.values.executor import Workers
 from grism_align.values.settings import ExecutionSettings
 from grism_align.workflows import engines
 from grism_align.workflows.executors import executor_for
+from tests.support.outputs import contents
 
 
 @contextmanager
@@ -85,7 +88,11 @@ def cluster():
     """A scheduler, and two workers that are processes, each watched by one that starts it again."""
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0, silence_logs=50
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        memory_limit=0,
+        silence_logs=50,
     ) as made:
         yield made
 
@@ -115,6 +122,21 @@ def test_a_worker_of_dask_that_is_killed(dask, tmp_path):
     assert list(dask.map(jobs.die_once, paths, "Dying")) == ["0", "1", "2", "3"]
 
 
+def test_the_same_files_when_a_worker_is_killed(cluster, truths, tmp_path, monkeypatch):
+    """Of a step, with its worker killed while it measures."""
+    for path in truths["wfc3_ir"].paths:
+        shutil.copy(path, tmp_path / path.name)
+    files = [str(tmp_path / path.name) for path in truths["wfc3_ir"].paths]
+    given = {"output_dir": str(tmp_path / "out"), "configure_log": False}
+    SourceCatalogStep.call(files, **given)
+    serial = contents(tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "serial")
+    monkeypatch.setattr("grism_align.workflows.measure._measured", jobs.measure_or_die)
+    SourceCatalogStep.call(files, executor="dask", dask_address=cluster.scheduler_address, **given)
+    assert (tmp_path / "died").exists()
+    assert contents(tmp_path / "out") == serial
+
+
 def test_the_client_that_there_is(cluster):
     from distributed import Client
 
@@ -131,18 +153,3 @@ def test_no_scheduler(monkeypatch, tmp_path):
     settings = ExecutionSettings(executor="dask", dask_address=str(tmp_path / "none.json"))
     with pytest.raises(ExecutorError, match="no scheduler has written"), executor_for(settings):
         pass
-
-
-def test_a_scheduler_that_ends(tmp_path):
-    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
-        ) as made,
-        executor_for(ExecutionSettings(executor="dask", dask_address=made.scheduler_address)) as executor,
-    ):
-        results = executor.map(jobs.square, numbered(9), "Squaring")
-        assert next(results) == 0
-        made.close()
-        with pytest.raises(WorkerError):
-            list(results)
