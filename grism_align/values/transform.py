@@ -186,11 +186,12 @@ class LinearTransform:
         if not self.plane.coincides(other.plane):
             msg = f"a transform of {self.plane} can't be followed by one of {other.plane}"
             raise PlaneMismatchError(msg)
+        matrix, shift = other.matrix @ self.matrix, other.matrix @ self.shift + other.shift
+        if not (self.covariance.any() or other.covariance.any()):
+            return LinearTransform(matrix, shift, self.plane)
         before, after = _composition_jacobians(self, other)
         covariance = before @ self.covariance @ before.T + after @ other.covariance @ after.T
-        return LinearTransform(
-            other.matrix @ self.matrix, other.matrix @ self.shift + other.shift, self.plane, covariance
-        )
+        return LinearTransform(matrix, shift, self.plane, covariance)
 
     def inverted(self) -> LinearTransform:
         """Return the map that undoes this one.

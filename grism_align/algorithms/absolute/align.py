@@ -176,9 +176,16 @@ def _require_some(
 def _frames(exposures: ExposureSet) -> list[_Frame]:
     """Find the relative frames that have both sources and exposures: that of a failed exposure has none."""
     frames = []
-    for number in sorted({source.frame for source in exposures.sources}):
-        sources = [source for source in exposures.sources if source.frame == number]
-        members = [e for e in exposures.direct if _is_member(exposures.relative.fits.get(e.key), number)]
+    by_frame: dict[int, list[SkySource]] = {}
+    for source in exposures.sources:
+        by_frame.setdefault(source.frame, []).append(source)
+    of_frame: dict[int, list[Exposure]] = {}
+    for exposure in exposures.direct:
+        fit = exposures.relative.fits.get(exposure.key)
+        if fit is not None and fit.is_aligned:
+            of_frame.setdefault(fit.frame, []).append(exposure)
+    for number, sources in sorted(by_frame.items()):
+        members = of_frame.get(number, [])
         if not members:
             continue
         plane = exposures.relative.plane
@@ -186,10 +193,6 @@ def _frames(exposures: ExposureSet) -> list[_Frame]:
         geometry = exposures.relative[members[0].key].geometry
         frames.append(_Frame(number, members, sources, measured, plane, geometry))
     return frames
-
-
-def _is_member(fit: ExposureFit | None, number: int) -> bool:
-    return fit is not None and fit.is_aligned and fit.frame == number
 
 
 def _rigid_fits(

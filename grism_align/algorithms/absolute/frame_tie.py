@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import errors_at, positions_at
 from grism_align.algorithms.fitting.fit import LinearFit, fit_linear
-from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
+from grism_align.algorithms.matching.chance import PairedLists, Targets, false_match_probability
 from grism_align.algorithms.matching.match import LEAST_RADIUS, match_lists, mutual_nearest
 from grism_align.algorithms.relative.model import AUTO
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
@@ -203,7 +203,7 @@ def _judged(
     aligned[pairs[:, 0]] += reference.xy[pairs[:, 1]] - own_epoch
     paired = pairs[pairs_apart < tie.radius, 0]
     n_used = min(tie.fit.n_used, len(paired))
-    lists = PairedLists(aligned, reference.xy, paired, n_used, tie.radius)
+    lists = PairedLists(aligned, Targets(reference.xy), paired, n_used, tie.radius)
     probability = min(1.0, tries * false_match_probability(lists, match, with_roll=True))
     if probability > match.max_false_match:
         raise UnreliableMatchError(ChanceMatch(n_used, probability, match.max_false_match))

@@ -9,6 +9,10 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import positions_at
 from grism_align.algorithms.matching.match import LEAST_RADIUS, mutual_nearest
+from grism_align.algorithms.relative.united import Tiles, box_of
+
+# Of the nearest star, arcsec, both ways.
+_PARALLAX = 2.0
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +106,8 @@ def identified(
     list of (M,) ndarray of int
         Rows, -1 for none; no row twice in an exposure.
     """
-    found = [_nearest(one, catalog, plane, radius) for one in sources]
+    stars = _Stars(catalog, plane, sources)
+    found = [stars.nearest(one, radius) for one in sources]
     row_of = _by_majority(sources, found)
     rows = []
     for one, near in zip(sources, found, strict=True):
@@ -112,13 +117,31 @@ def identified(
     return rows
 
 
-def _nearest(
-    one: MeasuredSources, catalog: ReferenceCatalog, plane: TangentPlane, radius: float
-) -> NDArray[np.int64]:
-    pairs = mutual_nearest(one.xy, plane.to_plane(positions_at(catalog, one.time)), radius)
-    row = np.full(len(one), -1, dtype=np.int64)
-    row[pairs[:, 0]] = pairs[:, 1]
-    return row
+class _Stars:
+    """The stars of a catalog, by where they are at the times of some exposures."""
+
+    def __init__(
+        self, catalog: ReferenceCatalog, plane: TangentPlane, sources: Sequence[MeasuredSources]
+    ) -> None:
+        self._catalog, self._plane = catalog, plane
+        times = [one.time for one in sources]
+        first, last = (plane.to_plane(positions_at(catalog, year)) for year in (min(times), max(times)))
+        self._tiles = Tiles.for_list(next((one.xy for one in sources if len(one)), first))
+        self._tiles.put(np.arange(len(catalog)), first)
+        # In between they go nearly straight on, but for their parallax.
+        moved = np.hypot(*(last - first).T)
+        self._moved = _PARALLAX + float(np.max(moved[np.isfinite(moved)], initial=0.0))
+
+    def nearest(self, one: MeasuredSources, radius: float) -> NDArray[np.int64]:
+        """Return the row (M,) of the star that each source of an exposure is, -1 for none."""
+        row = np.full(len(one), -1, dtype=np.int64)
+        box = box_of(one.xy, radius + self._moved)
+        near = self._tiles.near(*box) if box is not None else row[:0]
+        if len(near):
+            there = self._plane.to_plane(positions_at(self._catalog[near], one.time))
+            pairs = mutual_nearest(one.xy, there, radius)
+            row[pairs[:, 0]] = near[pairs[:, 1]]
+        return row
 
 
 def _by_majority(sources: Sequence[MeasuredSources], found: Sequence[NDArray[np.int64]]) -> dict[int, int]:

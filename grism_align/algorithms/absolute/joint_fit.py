@@ -17,7 +17,7 @@ from grism_align.algorithms.absolute.measurements import (
     tie_frame,
     turns,
 )
-from grism_align.algorithms.fitting.corrections import followed, pointing_prior
+from grism_align.algorithms.fitting.corrections import followed, pointing_prior, with_errors
 from grism_align.algorithms.fitting.joint import N_TERMS_OF, solve_joint
 from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.relative.model import with_rolls
@@ -115,7 +115,7 @@ def _solved(
     prior = pointing_prior(settings.pointing, tied.measured, before)
     solution = solve_joint(tied.measured, geometry, settings.match.clip, prior, tied.scatter)
     steps = {}
-    found_steps = followed(tied.measured, solution, plane)
+    found_steps = with_errors(followed(tied.measured, solution, plane), tied.measured, solution)
     for (name, one), group, step in zip(first.items(), tied.measured.group, found_steps, strict=True):
         kept = _frame_terms(frames[one.frame].tie, solution.center[group], N_TERMS_OF[geometry])
         steps[name] = replace(step, covariance=step.covariance + kept)

@@ -8,12 +8,10 @@ import numpy as np
 
 from grism_align.algorithms.absolute.epoch import positions_at
 from grism_align.algorithms.absolute.frame_tie import require_right_epoch
+from grism_align.algorithms.fitting.design import REFERENCE
 from grism_align.algorithms.fitting.fit import axis_means, axis_rms, leverage, weighted_rms
-from grism_align.algorithms.fitting.joint import (
-    LEAST_WEIGHT,
-    REFERENCE,
-)
-from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
+from grism_align.algorithms.fitting.joint import LEAST_WEIGHT
+from grism_align.algorithms.matching.chance import PairedLists, Targets, false_match_probability
 from grism_align.values.errors import AlignmentError, TooFewMatchesError, UnreliableMatchError
 from grism_align.values.failure import AcquisitionsDisagree, ChanceMatch, TooFewStarsKept
 from grism_align.values.solution import ExposureFit, FitStatus, Residuals
@@ -54,6 +52,9 @@ class Verdict:
         used = (solution.weight[rows] > 0) & (alone > 1e-6 * total)
         self._solved, self._catalog, self._plane, self._match = solved, catalog, plane, match
         self._rows = np.flatnonzero(rows)
+        self._star = np.full(len(solution.source_xy), -1)
+        self._star[measured.source[self._rows]] = np.arange(len(self._rows))
+        self._by_key = _rows_by_key(solved.tied.key)
         self._residual = -solution.residual[rows] * (total / alone)[:, None]
         self._weight = np.where(used, solution.weight[rows], 0.0)
         self._expected = measured.error[rows] ** 2 + 1.0 / alone
@@ -109,16 +110,20 @@ class Verdict:
         first = first[(number[first] >= 0) & ~np.isin(number[first], theirs)]
         rest = np.concatenate([one.xy for one in sources])[first]
         lists = PairedLists(
-            np.concatenate([placed, rest]), reference, np.arange(len(used)), len(used), frame.tie.radius
+            np.concatenate([placed, rest]),
+            Targets(reference),
+            np.arange(len(used)),
+            len(used),
+            frame.tie.radius,
         )
         return false_match_probability(lists, self._match, with_roll=True)
 
     def fit(self, key: str) -> ExposureFit:
         """Tell of one exposure's fit by its own measurements of reference stars; without a transform."""
         measured, solution, tied = self._solved.tied.measured, self._solved.solution, self._solved.tied
-        row_of = np.full(len(solution.source_xy), -1)
-        row_of[measured.source[self._rows]] = np.arange(len(self._rows))
-        at = np.flatnonzero((tied.key == key) & (row_of[measured.source] >= 0))
+        row_of = self._star
+        own = self._by_key.get(key, np.zeros(0, np.int64))
+        at = own[row_of[measured.source[own]] >= 0]
         star = row_of[measured.source[at]]
         residual = solution.residual[at] - solution.residual[self._rows[star]]
         weight = np.where(self._weight[star] > 0, solution.weight[at], 0.0)
@@ -139,3 +144,11 @@ class Verdict:
             leverage=leverage(np.where(used, given**-2.0, 0.0)),
             residuals=Residuals(tied.number[at], names, 1e3 * residual, weight, 1e3 * given),
         )
+
+
+def _rows_by_key(key: NDArray[np.str_]) -> dict[str, NDArray[np.int64]]:
+    """Return the measurements of each exposure."""
+    names, number = np.unique(key, return_inverse=True)
+    order = np.argsort(number.ravel(), kind="stable")
+    ends = np.searchsorted(number.ravel()[order], np.arange(1, len(names)))
+    return dict(zip(names.tolist(), np.split(order, ends), strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.matching.match import mutual_nearest
 from grism_align.algorithms.measuring.positions import source_positions
+from grism_align.algorithms.relative.united import Tiles, box_of
 from grism_align.values.catalog import UNRELIABLE, SourceFlag
 from grism_align.values.solution import FitStatus
 
@@ -98,6 +99,8 @@ def measured_sources(
     lone = [source for source in sources if source.number not in matched]
     lone_xy = relative.plane.to_plane(np.array([(one.ra, one.dec) for one in lone]).reshape(-1, 2))
     lone_number = np.array([one.number for one in lone], dtype=np.int64)
+    tiles = Tiles.for_list(lone_xy)
+    tiles.put(np.arange(len(lone)), lone_xy)
     found = []
     for exposure in exposures:
         fit, catalog = relative[exposure.key], catalogs.get(exposure.key)
@@ -107,8 +110,11 @@ def measured_sources(
         if one is None:
             return None
         unmatched = np.flatnonzero(~one.matched)
-        pairs = mutual_nearest(one.xy[unmatched], lone_xy, SAME_PLACE)
-        one.number[unmatched[pairs[:, 0]]] = lone_number[pairs[:, 1]]
+        box = box_of(one.xy[unmatched], SAME_PLACE)
+        if box is not None:
+            near = tiles.near(*box)
+            pairs = mutual_nearest(one.xy[unmatched], lone_xy[near], SAME_PLACE)
+            one.number[unmatched[pairs[:, 0]]] = lone_number[near[pairs[:, 1]]]
         found.append(one)
     return found
 

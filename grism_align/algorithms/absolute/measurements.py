@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import covariance_at, positions_at
-from grism_align.algorithms.fitting.joint import (
-    REFERENCE,
-    Measurements,
-)
+from grism_align.algorithms.fitting.design import REFERENCE
+from grism_align.algorithms.fitting.joint import Measurements
 from grism_align.values.sphere import (
     ARCSEC_PER_RADIAN,
     sky_to_vector,
@@ -129,8 +128,16 @@ class Solved:
 
     def step(self, pointing: str) -> LinearTransform | None:
         """Return the step of a pointing, else that of another of its acquisition."""
-        others = (other for other in self.steps if self.groups[other] == self.groups[pointing])
-        return self.steps.get(pointing if pointing in self.steps else next(others, ""))
+        own = self.steps.get(pointing)
+        return self._of_groups.get(self.groups[pointing]) if own is None else own
+
+    @cached_property
+    def _of_groups(self) -> dict[int, LinearTransform]:
+        """The step of the first pointing of each group that has one."""
+        found: dict[int, LinearTransform] = {}
+        for name, step in self.steps.items():
+            found.setdefault(self.groups[name], step)
+        return found
 
 
 def tie_frame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +71,7 @@ def term_errors(errors: PointingSettings) -> tuple[list[float], list[float]]:
 
 
 def followed(measured: Measurements, solution: JointSolution, plane: TangentPlane) -> list[LinearTransform]:
-    """Return what a joint solution adds to the correction of each pointing, with the covariance of the total.
+    """Return what a joint solution adds to the correction of each pointing, without its errors.
 
     Parameters
     ----------
@@ -81,14 +82,31 @@ def followed(measured: Measurements, solution: JointSolution, plane: TangentPlan
     plane : TangentPlane
         The common plane.
     """
-    matrices = solution.matrices()
-    steps = []
-    for index, group in enumerate(measured.group):
-        center, matrix = solution.center[group], matrices[group]
-        shift = solution.shift[index] + center - matrix @ center
-        covariance = _linear_covariance(solution.covariance[index], center)
-        steps.append(LinearTransform(matrix, shift, plane, covariance))
-    return steps
+    matrices = solution.matrices()[measured.group]
+    center = solution.center[measured.group]
+    shifts = solution.shift + center - np.einsum("eij,ej->ei", matrices, center)
+    return [LinearTransform(matrix, shift, plane) for matrix, shift in zip(matrices, shifts, strict=True)]
+
+
+def with_errors(
+    transforms: Sequence[LinearTransform], measured: Measurements, solution: JointSolution
+) -> list[LinearTransform]:
+    """Return corrections with the covariances that a joint solution tells: each solution is of the whole.
+
+    Parameters
+    ----------
+    transforms : sequence of LinearTransform
+        Of the E pointings.
+    measured : Measurements
+        What was solved.
+    solution : JointSolution
+        Its solution.
+    """
+    own = zip(transforms, solution.covariance, solution.center[measured.group], strict=True)
+    return [
+        replace(transform, covariance=_linear_covariance(covariance, center))
+        for transform, covariance, center in own
+    ]
 
 
 def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,26 +15,25 @@ _MEDIAN_CHI2 = 0.4549
 _BISECTIONS = 16
 
 
-def _error_factor(residual: NDArray[np.float64], error: NDArray[np.float64]) -> float:
-    """Return what the errors have to be multiplied by to give residuals of unit width where it matters.
+def _are_too_small(square: NDArray[np.float64], variance: NDArray[np.float64]) -> bool:
+    """Tell whether errors are too small where it matters.
 
     Parameters
     ----------
-    residual : (N, 2) ndarray
-        Residuals of the two axes, each freed from what its own measurement took up of the fit.
-    error : (N,) ndarray
-        Errors of one axis, same unit.
+    square : (N, 2) ndarray
+        Squared residuals of the two axes, each freed from what its own measurement took up of the fit.
+    variance : (N,) ndarray
+        Squared errors of one axis, same unit.
 
     Returns
     -------
-    float
-        From the weighted median of the squared normalised residuals, as in `estimate_floor`.
+    bool
+        Whether the weighted median of the squared normalised residuals is above that of a chi-square
+        distribution, as in `estimate_floor`: less than half of the weight lies below. That takes no sorting.
     """
-    weight = error**-2.0
-    chi2 = (residual**2 * weight[:, None]).ravel()
-    order = np.argsort(chi2)
-    share = np.cumsum(np.repeat(weight, 2)[order])
-    return float(np.sqrt(chi2[order][np.searchsorted(share, 0.5 * share[-1])] / _MEDIAN_CHI2))
+    weight = 1.0 / variance
+    below = (square <= (_MEDIAN_CHI2 * variance)[:, None]).sum(axis=1)
+    return bool(weight @ below < weight.sum())
 
 
 def estimate_floor(residual: NDArray[np.float64], error: NDArray[np.float64], least: float) -> float:
@@ -60,11 +59,12 @@ def estimate_floor(residual: NDArray[np.float64], error: NDArray[np.float64], le
     where their errors are too small by a tenth only, it asks for a floor of half their error, which would
     rob the few bright ones, who make the fit, of nearly all their weight.
     """
-    if len(residual) < 3 or _error_factor(residual, np.hypot(error, least)) <= 1:
+    square, variance = residual**2, error**2
+    if len(residual) < 3 or not _are_too_small(square, variance + least**2):
         return least
     # No floor is larger than what it takes without any other error.
     low, high = least, max(least, float(np.abs(residual).max()) / np.sqrt(_MEDIAN_CHI2))
     for _ in range(_BISECTIONS):
         middle = np.sqrt(max(low, 1e-3 * high) * high)
-        low, high = (middle, high) if _error_factor(residual, np.hypot(error, middle)) > 1 else (low, middle)
+        low, high = (middle, high) if _are_too_small(square, variance + middle**2) else (low, middle)
     return float(np.sqrt(low * high)) if low > 0 else float(high)

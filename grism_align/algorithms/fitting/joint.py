@@ -11,25 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
+from grism_align.algorithms.fitting.design import REFERENCE, Design
+from grism_align.algorithms.fitting.errors import JointErrors
 from grism_align.algorithms.fitting.fit import biweight_response, robust_weights, variance_factor
 from grism_align.algorithms.fitting.floor import estimate_floor
-from grism_align.algorithms.fitting.normal import NormalEquations, constrained, normal_equations
-from grism_align.algorithms.fitting.prior import GENERATORS, N_TERMS, prior_normal, prior_reweighted
+from grism_align.algorithms.fitting.normal import NormalEquations, NormalSystem
+from grism_align.algorithms.fitting.prior import GENERATORS, prior_reweighted
 from grism_align.algorithms.fitting.sources import FittedSources, SourceMotions, SourceUnknowns, first_motions
-from grism_align.algorithms.fitting.systematics import WeightedFit, shared_errors
+from grism_align.algorithms.fitting.systematics import WeightedFit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from grism_align.algorithms.fitting.prior import PointingPrior
 
-
-#: In place of a pointing's number: a measurement by the reference catalog, which is not corrected.
-REFERENCE = -1
 
 #: Robust weight of a clipped measurement: it tells nothing, but a source that has no other keeps a position.
 LEAST_WEIGHT = 1e-10
@@ -94,6 +90,11 @@ class Measurements:
         return self.group if self.acquisition is None else self.acquisition
 
     @property
+    def n_acquisitions(self) -> int:
+        """Number of acquisitions."""
+        return int(self.acquisitions.max()) + 1
+
+    @property
     def n_pointings(self) -> int:
         """Number of pointings."""
         return len(self.group)
@@ -117,12 +118,8 @@ class JointSolution:
         where the geometry leaves them out.
     center : (G, 2) ndarray, arcsec
         The groups' centres.
-    covariance : (E, 6, 6) ndarray
-        Of each pointing's (shift x, shift y, roll, scale, shears).
-    term_covariance : (G, 4, G, 4) ndarray
-        Of the terms.
-    systematic : float, arcsec
-        Error of one axis that neighbouring measurements share; in the covariances.
+    errors : JointErrors
+        Covariances.
     residual : (M, 2) ndarray, arcsec
         Corrected position minus the source's.
     weight : (M,) ndarray
@@ -140,15 +137,28 @@ class JointSolution:
     shift: NDArray[np.float64]
     terms: NDArray[np.float64]
     center: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    term_covariance: NDArray[np.float64]
-    systematic: float
+    errors: JointErrors
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     scatter: NDArray[np.float64]
     source_xy: NDArray[np.float64]
     source_error: NDArray[np.float64]
     motions: SourceMotions | None = None
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Of each pointing's (shift x, shift y, roll, scale, shears), (E, 6, 6)."""
+        return self.errors.covariance
+
+    @property
+    def term_covariance(self) -> NDArray[np.float64]:
+        """Of the terms of all groups, (G, 4, G, 4)."""
+        return self.errors.term_covariance
+
+    @property
+    def systematic(self) -> float:
+        """Error of one axis that neighbouring measurements share, arcsec; in the covariances."""
+        return self.errors.systematic
 
     def matrices(self) -> NDArray[np.float64]:
         """Return the linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
@@ -189,7 +199,7 @@ def solve_joint(
     2000, "Bundle adjustment", section 6.1). The prior's inverse covariance is added to N.
     """
     n_terms = N_TERMS_OF[geometry]
-    problem = _Problem(measured, group_centers(measured), n_terms)
+    problem = _Problem(measured, group_centers(measured), n_terms, prior)
     scatter = np.zeros(int(measured.noise_class.max()) + 1) if start is None else start
     weight = np.ones(len(measured.source))
     motions = first_motions(measured)
@@ -218,18 +228,15 @@ def solve_joint(
     factor = variance_factor(pull, honest, _expected_squares(measured, honest, motions), weight, clip)
     final = np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance
     solved = problem.solve(final, prior, motions)
-    shift, terms = _unpacked(measured, solved.parameters, n_terms)
-    covariance = solved.covariance()
-    fit = WeightedFit(problem.design, final, solved.residual, covariance, biweight_response(clip), motions)
-    systematics = shared_errors(measured, fit)
-    covariance = covariance + systematics.covariance
+    shift, terms = problem.design.unpacked(solved.parameters)
+    fit = WeightedFit(
+        measured, problem.design.matrix, solved.unknowns, solved.residual, biweight_response(clip)
+    )
     return JointSolution(
         shift=shift,
         terms=terms,
         center=problem.center,
-        covariance=_pointing_covariances(covariance, measured.group, n_terms),
-        term_covariance=_term_covariance(covariance, len(terms), n_terms),
-        systematic=systematics.error,
+        errors=JointErrors(solved.equations, problem.design, fit),
         residual=solved.residual,
         weight=weight,
         scatter=scatter,
@@ -255,38 +262,40 @@ def _errors_of_sources(measured: Measurements, weight: NDArray[np.float64], n: i
 
 @dataclass(frozen=True, eq=False)
 class _WeightedSolution:
-    """The solution for given weights; its covariance when asked for."""
+    """The solution for given weights."""
 
     parameters: NDArray[np.float64]
     residual: NDArray[np.float64]
     sources: FittedSources
-    covariance: Callable[[], NDArray[np.float64]]
+    unknowns: SourceUnknowns
+    equations: NormalEquations
 
 
 class _Problem:
     """What is the same for all weights."""
 
-    def __init__(self, measured: Measurements, center: NDArray[np.float64], n_terms: int) -> None:
+    def __init__(
+        self,
+        measured: Measurements,
+        center: NDArray[np.float64],
+        n_terms: int,
+        prior: PointingPrior | None,
+    ) -> None:
         self.measured = measured
         self.center = center
-        self._n_terms = n_terms
-        self.design = _design(measured, center, n_terms)
-        self._frame = _frame_constraints(measured, n_terms)
+        self.design = Design(measured, center, n_terms)
+        self._system = NormalSystem(measured, self.design, prior)
 
     def solve(
         self, weight: NDArray[np.float64], prior: PointingPrior | None, motions: SourceMotions | None
     ) -> _WeightedSolution:
         """Solve for given weights of x and y, (M, 2), arcsec^-2."""
-        measured = self.measured
-        unknowns = SourceUnknowns(measured, weight, motions)
-        system = normal_equations(measured.xy, self.design, unknowns)
-        if prior is not None:
-            normal, right = prior_normal(prior, self._n_terms, is_unanchored=measured.is_unanchored)
-            system = NormalEquations(system.matrix + normal, system.right + right)
-        parameters, covariance = constrained(system, self._frame)
-        corrected = measured.xy + (self.design @ parameters).reshape(2, -1).T
+        unknowns = SourceUnknowns(self.measured, weight, motions)
+        equations = self._system.equations(unknowns, prior)
+        parameters = equations.parameters()
+        corrected = self.measured.xy + (self.design.matrix @ parameters).reshape(2, -1).T
         sources = unknowns.fitted(corrected)
-        return _WeightedSolution(parameters, corrected - sources.at, sources, covariance)
+        return _WeightedSolution(parameters, corrected - sources.at, sources, unknowns, equations)
 
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:
@@ -348,64 +357,3 @@ def _class_scatter(
         if own.sum() >= _FEWEST_OF_CLASS:
             scatter[number] = estimate_floor(residual[own], measured.error[own], 0.0)
     return scatter
-
-
-def _design(measured: Measurements, center: NDArray[np.float64], n_terms: int) -> sparse.csr_matrix:
-    """Return derivatives of all x, then of all y, by (shifts x, shifts y, then each term of all groups)."""
-    m, e, g = len(measured.source), measured.n_pointings, len(center)
-    rows = np.flatnonzero(measured.pointing != REFERENCE)
-    pointing = measured.pointing[rows]
-    group = measured.group[pointing]
-    arm = measured.xy[rows] - center[group]
-    ones = np.ones(len(rows))
-    entries = [(rows, pointing, ones), (m + rows, e + pointing, ones)]
-    for term, matrix in enumerate(GENERATORS[:n_terms]):
-        column = 2 * e + term * g + group
-        entries += [(rows, column, arm @ matrix[0]), (m + rows, column, arm @ matrix[1])]
-    i, j, values = (np.concatenate(part) for part in zip(*entries, strict=True))
-    return sparse.csr_matrix((values, (i, j)), shape=(2 * m, 2 * e + n_terms * g))
-
-
-def _frame_constraints(measured: Measurements, n_terms: int) -> NDArray[np.float64]:
-    """Return rows whose products with the parameters are zero: what no measurement can tell."""
-    e, g = measured.n_pointings, int(measured.group.max()) + 1
-    size = 2 * e + n_terms * g
-    if not measured.is_unanchored:
-        return np.zeros((0, size))
-    fixed_groups = np.zeros(g)
-    fixed_groups[measured.group[measured.fixed]] = 1.0
-    rows = np.zeros((2 + n_terms, size))
-    for axis in (0, 1):
-        rows[axis, axis * e : (axis + 1) * e] = measured.fixed / measured.fixed.sum()
-    for term in range(n_terms):
-        rows[2 + term, 2 * e + term * g : 2 * e + (term + 1) * g] = fixed_groups / fixed_groups.sum()
-    return rows
-
-
-def _unpacked(
-    measured: Measurements, parameters: NDArray[np.float64], n_terms: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the shifts (E, 2) and terms (G, 4) of the parameters."""
-    e, g = measured.n_pointings, int(measured.group.max()) + 1
-    terms = np.zeros((g, N_TERMS))
-    terms[:, :n_terms] = parameters[2 * e :].reshape(n_terms, g).T
-    return parameters[: 2 * e].reshape(2, e).T, terms
-
-
-def _pointing_covariances(
-    covariance: NDArray[np.float64], group: NDArray[np.int64], n_terms: int
-) -> NDArray[np.float64]:
-    e, g = len(group), int(group.max()) + 1
-    index = [np.arange(e), e + np.arange(e)] + [2 * e + term * g + group for term in range(n_terms)]
-    picked = np.column_stack(index)
-    out = np.zeros((e, 2 + N_TERMS, 2 + N_TERMS))
-    out[:, : 2 + n_terms, : 2 + n_terms] = covariance[picked[:, :, None], picked[:, None, :]]
-    return out
-
-
-def _term_covariance(covariance: NDArray[np.float64], n_groups: int, n_terms: int) -> NDArray[np.float64]:
-    first = len(covariance) - n_terms * n_groups
-    own = covariance[first:, first:].reshape(n_terms, n_groups, n_terms, n_groups)
-    out = np.zeros((n_groups, N_TERMS, n_groups, N_TERMS))
-    out[:, :n_terms, :, :n_terms] = own.transpose(1, 0, 3, 2)
-    return out

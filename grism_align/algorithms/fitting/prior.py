@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import block_diag
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,14 +54,29 @@ class SharedPrior:
         total = np.bincount(self.acquisition, own, len(self.shared_weight))
         return own, np.asarray(total + self.shared_weight / self.shared**2)
 
-    def precision(self) -> NDArray[np.float64]:
-        """Return the inverse covariance (N, N), the acquisitions' parts eliminated."""
+    def precision_entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Return rows, columns and elements of the inverse covariance (N, N), acquisitions eliminated.
+
+        Which elements there are does not depend on the weights.
+        """
         own, total = self._precisions()
-        out = np.diag(own)
-        for number in range(len(total)):
-            rows = np.flatnonzero(self.acquisition == number)
-            out[np.ix_(rows, rows)] -= np.outer(own[rows], own[rows]) / total[number]
-        return out
+        order = np.argsort(self.acquisition, kind="stable")
+        number = np.bincount(self.acquisition, minlength=len(total))
+        # each value with all of its acquisition
+        times = number[self.acquisition[order]]
+        first = np.repeat((np.cumsum(number) - number)[self.acquisition[order]], times)
+        step = np.arange(len(first)) - np.repeat(np.cumsum(times) - times, times)
+        i, j = np.repeat(order, times), order[first + step]
+        elements = -own[i] * own[j] / total[self.acquisition[i]]
+        elements[i == j] += own[i[i == j]]
+        return i, j, elements
+
+    def weighed(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the inverse covariance (N, N) times columns (N, K)."""
+        own, total = self._precisions()
+        sums = [np.bincount(self.acquisition, own * c, len(total)) / total for c in columns.T]
+        mean = np.array(sums).reshape(-1, len(total)).T[self.acquisition]
+        return np.asarray(own[:, None] * (columns - mean))
 
     def reweighted(self, values: NDArray[np.float64]) -> SharedPrior:
         """Return it with Cauchy's weights, which never vanish, for values (N, axes)."""
@@ -104,10 +118,31 @@ class PointingPrior:
     of_shifts: SharedPrior
     of_terms: tuple[SharedPrior, ...]
 
-    def precision(self, n_terms: int) -> NDArray[np.float64]:
-        """Return the inverse covariance of the parameters (shifts x, shifts y, each term of all groups)."""
-        shifts = self.of_shifts.precision()
-        return np.asarray(block_diag(shifts, shifts, *(one.precision() for one in self.of_terms[:n_terms])))
+    def _parts(self, n_terms: int) -> list[tuple[SharedPrior, slice]]:
+        """Return the priors of the shifts x, the shifts y and each term, with their places."""
+        e, g = len(self.group), len(self.center)
+        shifts = [(self.of_shifts, slice(axis * e, (axis + 1) * e)) for axis in (0, 1)]
+        firsts = [2 * e + term * g for term in range(n_terms)]
+        terms = zip(self.of_terms[:n_terms], firsts, strict=True)
+        return shifts + [(one, slice(first, first + g)) for one, first in terms]
+
+    def precision_entries(
+        self, n_terms: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Return the inverse covariance of the parameters (shifts x, shifts y, each term of all groups).
+
+        That is rows, columns and elements; which there are does not depend on the weights.
+        """
+        found = []
+        for one, place in self._parts(n_terms):
+            i, j, elements = one.precision_entries()
+            found.append((place.start + i, place.start + j, elements))
+        i, j, elements = (np.concatenate(part) for part in zip(*found, strict=True))
+        return i, j, elements
+
+    def weighed(self, columns: NDArray[np.float64], n_terms: int) -> NDArray[np.float64]:
+        """Return the inverse covariance times columns (P, K)."""
+        return np.concatenate([one.weighed(columns[place]) for one, place in self._parts(n_terms)])
 
     def so_far(self, n_terms: int) -> NDArray[np.float64]:
         """Return the corrections so far in the order of the parameters."""
@@ -136,29 +171,6 @@ GENERATORS = np.array(
 )
 
 
-def prior_normal(
-    prior: PointingPrior, n_terms: int, *, is_unanchored: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the prior's normal matrix and right side for what is added to the corrections so far.
-
-    Parameters
-    ----------
-    prior : PointingPrior
-        The prior.
-    n_terms : int
-        Terms that are fitted.
-    is_unanchored : bool
-        Whether a common move of all pointings is unknown, as it is where pointings fix the frame: their
-        own pointing errors then are those of all. The prior is made blind to it.
-    """
-    matrix = prior.precision(n_terms)
-    if is_unanchored:
-        moves = prior.common_moves(n_terms)
-        weighed = matrix @ moves
-        matrix = matrix - weighed @ np.linalg.pinv(moves.T @ weighed, hermitian=True) @ weighed.T
-    return matrix, -matrix @ prior.so_far(n_terms)
-
-
 def prior_reweighted(
     prior: PointingPrior, parameters: NDArray[np.float64], n_terms: int, *, is_unanchored: bool
 ) -> PointingPrior:
@@ -170,14 +182,17 @@ def prior_reweighted(
         The prior.
     parameters : ndarray
         What the solution adds to the corrections so far.
-    n_terms, is_unanchored
-        As for `prior_normal`.
+    n_terms : int
+        Terms that are fitted.
+    is_unanchored : bool
+        Whether a common move of all pointings is unknown, as it is where pointings fix the frame: their
+        own pointing errors then are those of all. The prior is blind to it.
     """
     e, g = len(prior.group), len(prior.center)
     total = prior.so_far(n_terms) + parameters
     if is_unanchored:
-        moves, weight = prior.common_moves(n_terms), prior.precision(n_terms)
-        weighed = weight @ moves
+        moves = prior.common_moves(n_terms)
+        weighed = prior.weighed(moves, n_terms)
         total = total - moves @ (np.linalg.pinv(moves.T @ weighed, hermitian=True) @ (weighed.T @ total))
     terms = total[2 * e :].reshape(n_terms, g)
     return replace(

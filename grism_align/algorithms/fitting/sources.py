@@ -111,21 +111,21 @@ class FittedSources:
 
 
 @dataclass(frozen=True, eq=False)
-class _Unknown:
+class SourceUnknown:
     """One unknown of each source and axis, 2 S in all, independent of the others for given weights.
 
     Parameters
     ----------
     lever : (2 M,) ndarray
         Derivatives of the measurements by it.
-    weighted : (2 S, 2 M) sparse matrix
+    weighted : (2 M,) ndarray
         The same times the weights.
     inverse : (2 S,) ndarray
         Its variance.
     """
 
     lever: NDArray[np.float64]
-    weighted: sparse.csr_matrix
+    weighted: NDArray[np.float64]
     inverse: NDArray[np.float64]
 
 
@@ -140,6 +140,13 @@ class SourceUnknowns:
         Weights of x and y.
     motions : SourceMotions or None
         What is expected of motions; None where none are fitted.
+
+    Attributes
+    ----------
+    each : list of SourceUnknown
+        The unknowns.
+    weight : (M, 2) ndarray, arcsec^-2
+        As given.
     """
 
     def __init__(
@@ -147,41 +154,54 @@ class SourceUnknowns:
     ) -> None:
         self._n = int(measured.source.max()) + 1
         self._where = np.concatenate([measured.source, self._n + measured.source])
-        self.weight = weight.T.ravel()
-        place = self._unknown(np.ones(len(self.weight)), np.zeros(2 * self._n))
-        self._unknowns = [place]
+        self.weight = weight
+        self._all_weights = weight.T.ravel()
+        place = self._unknown(np.ones(len(self._where)), np.zeros(2 * self._n))
+        self.each = [place]
         self._information = np.zeros(2 * self._n)
         if motions is not None:
             epoch = np.tile(motions.epoch, 2)
             # from the mean epoch of each, where its place and its motion are independent
-            lever = epoch - (place.inverse * (place.weighted @ epoch))[self._where]
+            lever = epoch - (place.inverse * self._summed(place.weighted * epoch))[self._where]
             motion = self._unknown(lever, np.tile(motions.precision, 2))
-            self._information = motion.weighted @ lever
-            self._unknowns.append(motion)
+            self._information = self._summed(motion.weighted * lever)
+            self.each.append(motion)
 
-    def _unknown(self, lever: NDArray[np.float64], precision: NDArray[np.float64]) -> _Unknown:
-        m = len(self.weight)
-        weighted = sparse.csr_matrix((self.weight * lever, (self._where, np.arange(m))), (2 * self._n, m))
-        total = weighted @ lever + precision
-        return _Unknown(lever, weighted, 1.0 / np.where(total > 0, total, 1.0))
+    def _summed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum values (2 M,) by source and axis: (2 S,)."""
+        return np.asarray(np.bincount(self._where, values, 2 * self._n), dtype=np.float64)
 
-    def taken_off(self, columns: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return weighted columns (2 M, P) less what the unknowns take of them."""
-        left = sparse.diags(self.weight) @ columns
-        for own in self._unknowns:
-            left = left - own.weighted.T @ (sparse.diags(own.inverse) @ (own.weighted @ columns))
+    def _unknown(self, lever: NDArray[np.float64], precision: NDArray[np.float64]) -> SourceUnknown:
+        weighted = self._all_weights * lever
+        total = self._summed(weighted * lever) + precision
+        return SourceUnknown(lever, weighted, 1.0 / np.where(total > 0, total, 1.0))
+
+    def left_of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return weighted values (2 M,) less what the unknowns take of them."""
+        left = self._all_weights * values
+        for own in self.each:
+            left -= own.weighted * (own.inverse * self._summed(own.weighted * values))[self._where]
         return left
+
+    def moments(self, first: sparse.csr_matrix, second: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return weighted products (A, B) of columns (2 M, A) and (2 M, B), less what the unknowns take."""
+        out = first.T @ (sparse.diags(self._all_weights) @ second)
+        rows = np.arange(len(self._where))
+        for own in self.each:
+            sums = sparse.csr_matrix((own.weighted, (self._where, rows)), (2 * self._n, len(rows)))
+            out = out - (sums @ first).T @ (sparse.diags(own.inverse) @ (sums @ second))
+        return out.tocsr()
 
     def fitted(self, corrected: NDArray[np.float64]) -> FittedSources:
         """Fit the sources to corrected positions (M, 2), arcsec."""
         observed = corrected.T.ravel()
-        values = [own.inverse * (own.weighted @ observed) for own in self._unknowns]
-        at = sum(own.lever * value[self._where] for own, value in zip(self._unknowns, values, strict=True))
+        values = [own.inverse * self._summed(own.weighted * observed) for own in self.each]
+        at = sum(own.lever * value[self._where] for own, value in zip(self.each, values, strict=True))
         motion = values[1] if len(values) > 1 else np.zeros_like(values[0])
         pairs = (part.reshape(2, -1).T for part in (values[0], np.asarray(at), motion, self._information))
         return FittedSources(*pairs)
 
     def shares(self) -> NDArray[np.float64]:
         """Return what share of each measurement's variance the unknowns take up, (M, 2)."""
-        taken = sum(own.lever**2 * own.inverse[self._where] for own in self._unknowns)
-        return np.asarray(self.weight * taken).reshape(2, -1).T
+        taken = sum(own.lever**2 * own.inverse[self._where] for own in self.each)
+        return np.asarray(self._all_weights * taken).reshape(2, -1).T

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from grism_align.algorithms.fitting.sources import SourceUnknowns
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.algorithms.fitting.joint import Measurements
-    from grism_align.algorithms.fitting.sources import SourceMotions
+    from grism_align.algorithms.fitting.sources import SourceUnknowns
 
 # Cells along a side of what a pointing measured.
 _CELLS = 4
@@ -28,57 +26,41 @@ class WeightedFit:
 
     Parameters
     ----------
+    measured : Measurements
+        M measurements; those by a reference catalog are an acquisition of their own.
     design : (2 M, P) sparse matrix
         Derivatives of all x, then of all y, by the parameters.
-    weight : (M, 2) ndarray, arcsec^-2
-        Weights of x and y, by which `covariance` is true.
+    sources : SourceUnknowns
+        The sources' unknowns, and the weights.
     residual : (M, 2) ndarray, arcsec
         Residuals.
-    covariance : (P, P) ndarray
-        Of the parameters.
     response : float
         Of the derivative of a weighted residual by the residual, in its weight; below one where it is robust.
-    motions : SourceMotions or None
-        What is expected of the sources' motions, where these are among the unknowns.
     """
 
+    measured: Measurements
     design: sparse.csr_matrix
-    weight: NDArray[np.float64]
+    sources: SourceUnknowns
     residual: NDArray[np.float64]
-    covariance: NDArray[np.float64]
     response: float
-    motions: SourceMotions | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Systematics:
-    """What errors that are common to a cell add.
+class CellMoments:
+    """What errors that are common to a cell, a quarter of a side in one acquisition, do to a solution.
 
     Parameters
     ----------
-    error : float, arcsec
-        Standard deviation of one axis, beyond what independent errors explain.
-    covariance : (P, P) ndarray
-        Of the parameters, what it adds.
-    """
-
-    error: float
-    covariance: NDArray[np.float64]
-
-
-def shared_errors(measured: Measurements, fit: WeightedFit) -> Systematics:
-    """Find the error that the measurements of one acquisition share within a cell, a quarter of a side.
-
-    Parameters
-    ----------
-    measured : Measurements
-        M measurements; those by a reference catalog are an acquisition of their own.
-    fit : WeightedFit
-        Their solution.
-
-    Returns
-    -------
-    Systematics
+    by_cell : (P, C) sparse matrix
+        What each cell's error adds to the right sides of the normal equations.
+    squares : float
+        Sum of the squares of K, the cells' normal matrix without the parameters.
+    trace : float
+        The trace of K.
+    found : float
+        Sum of the squares of the cells' weighted residuals.
+    total : float
+        Sum of all weights.
 
     Notes
     -----
@@ -87,30 +69,67 @@ def shared_errors(measured: Measurements, fit: WeightedFit) -> Systematics:
     E|Z|^2 = tr K + s^2 tr K^2 if each cell is off by an error of s. Dithers of one acquisition share it, so
     their differences do not have it.
     """
-    weight = fit.weight.T.ravel()
-    cells = _cells(measured)
-    weighted = sparse.diags(weight) @ cells
+
+    by_cell: sparse.csr_matrix
+    squares: float
+    trace: float
+    found: float
+    total: float
+
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing compares different cells."""
+        return self.trace < _NONE * self.total
+
+    def variance(self, taken: float) -> float:
+        """Return the variance of one axis, beyond what independent errors explain, arcsec^2.
+
+        Parameters
+        ----------
+        taken : float
+            Trace of what the parameters take up: of the covariance times `by_cell` times its transpose.
+        """
+        expected = self.trace - taken
+        # The parameters take up the same share of errors as of noise.
+        squares = self.squares * expected / max(self.trace, 1e-300)
+        beyond = self.found - expected
+        # Less than its own error may be chance.
+        return beyond / squares if beyond > np.sqrt(2.0 * squares) else 0.0
+
+
+def cell_moments(fit: WeightedFit) -> CellMoments:
+    """Return what the residuals of a solution, and its weights, are like by cell.
+
+    Parameters
+    ----------
+    fit : WeightedFit
+        The solution.
+    """
+    cell = cells_of(fit.measured)
+    m, c = len(cell), int(cell.max()) + 1
+    columns = np.concatenate([cell, c + cell])
+    cells = sparse.csr_matrix((np.ones(2 * m), (np.arange(2 * m), columns)), shape=(2 * m, 2 * c))
+    weight = fit.sources.weight.T.ravel()
     # What is left of the weights once the sources have taken theirs.
-    left = SourceUnknowns(measured, fit.weight, fit.motions).taken_off(cells)
-    by_cell = fit.design.T @ left
-    moments, of_parameters = cells.T @ left, by_cell @ by_cell.T
-    before = float(moments.diagonal().sum())
-    if before < _NONE * weight.sum():
-        return Systematics(0.0, np.zeros_like(fit.covariance))
-    expected = before - float(of_parameters.multiply(fit.covariance).sum())
-    sums = weighted.T @ fit.residual.T.ravel() / fit.response
-    # The parameters take up the same share of errors as of noise.
-    squares = float(moments.power(2).sum()) * expected / max(before, 1e-300)
-    beyond = float(sums @ sums) - expected
-    # Less than its own error may be chance.
-    if beyond <= np.sqrt(2.0 * squares):
-        return Systematics(0.0, np.zeros_like(fit.covariance))
-    variance = beyond / squares
-    return Systematics(float(np.sqrt(variance)), variance * fit.covariance @ (of_parameters @ fit.covariance))
+    moments = fit.sources.moments(cells, cells)
+    sums = np.bincount(columns, weight * fit.residual.T.ravel(), 2 * c) / fit.response
+    return CellMoments(
+        by_cell=fit.sources.moments(fit.design, cells),
+        squares=float(moments.power(2).sum()),
+        trace=float(moments.diagonal().sum()),
+        found=float(sums @ sums),
+        total=float(weight.sum()),
+    )
 
 
-def _cells(measured: Measurements) -> sparse.csr_matrix:
-    """Tell the cell of each x and each y, (2 M, C)."""
+def cells_of(measured: Measurements) -> NDArray[np.int64]:
+    """Tell the cell of each measurement, (M,): a quarter of a side, in one acquisition or the catalog.
+
+    Parameters
+    ----------
+    measured : Measurements
+        M measurements.
+    """
     own = measured.pointing >= 0
     pointing, xy = measured.pointing[own], measured.xy[own]
     count = np.maximum(np.bincount(pointing, minlength=measured.n_pointings), 1)
@@ -119,9 +138,7 @@ def _cells(measured: Measurements) -> sparse.csr_matrix:
     arm[own] -= center[pointing]
     spread = np.quantile(np.abs(arm[own]), 0.95)
     place = np.floor(_CELLS / 2 * arm / max(spread, 1e-300)).astype(np.int64)
-    acquisition = np.where(own, measured.acquisitions[measured.pointing], -1)
-    _, cell = np.unique(np.column_stack([acquisition, place]), axis=0, return_inverse=True)
-    cell = cell.ravel()
-    m, c = len(cell), int(cell.max()) + 1
-    columns = np.concatenate([cell, c + cell])
-    return sparse.csr_matrix((np.ones(2 * m), (np.arange(2 * m), columns)), shape=(2 * m, 2 * c))
+    acquisition = np.where(own, measured.acquisitions[measured.pointing], -1) + 1
+    place -= place.min(axis=0)
+    number = np.ravel_multi_index((acquisition, *place.T), (acquisition.max() + 1, *(place.max(axis=0) + 1)))
+    return np.unique(number, return_inverse=True)[1].ravel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +26,47 @@ _MOST_EVIDENCE = 690.0
 
 
 @dataclass(frozen=True, eq=False)
+class Targets:
+    """A list of positions among which others look for partners.
+
+    Parameters
+    ----------
+    xy : (M, 2) ndarray, arcsec
+        The positions.
+    """
+
+    xy: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """Tells which are next to a place."""
+        return cKDTree(self.xy)
+
+    @cached_property
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper corner of the box around them, arcsec."""
+        return self.xy.min(axis=0), self.xy.max(axis=0)
+
+    @property
+    def density(self) -> float:
+        """Their mean density in it, arcsec^-2."""
+        low, high = self.box
+        return len(self) / float(np.prod(np.maximum(high - low, 1.0)))
+
+
+@dataclass(frozen=True, eq=False)
 class PairedLists:
     """Two lists of positions that lie on each other, and the pairs among them.
 
     Parameters
     ----------
-    first, second : (N, 2) ndarray, (M, 2) ndarray, arcsec
-        The positions, the first list moved onto the second.
+    first : (N, 2) ndarray, arcsec
+        Positions, moved onto the second list.
+    second : Targets
+        The second list.
     paired : (K,) ndarray of int
         Rows of the first list that have a partner.
     n_used : int
@@ -41,15 +76,15 @@ class PairedLists:
     """
 
     first: NDArray[np.float64]
-    second: NDArray[np.float64]
+    second: Targets
     paired: NDArray[np.int64]
     n_used: int
     radius: float
 
     def swapped(self) -> PairedLists:
         """Return the second list first, with the rows of the partners."""
-        _, partner = cKDTree(self.second).query(self.first[self.paired])
-        return replace(self, first=self.second, second=self.first, paired=np.unique(partner))
+        _, partner = self.second.tree.query(self.first[self.paired])
+        return replace(self, first=self.second.xy, second=Targets(self.first), paired=np.unique(partner))
 
 
 @dataclass(frozen=True)
@@ -129,8 +164,9 @@ def _evidence_of_first(lists: PairedLists, opening: Opening) -> float:
     used = np.argsort(distance, kind="stable")[: lists.n_used]
     spread = float(np.clip(np.sqrt((distance[used] ** 2).mean() / 2), _LEAST_SCATTER, lists.radius))
     ratio = np.exp(-0.5 * (distance[used] / spread) ** 2) / (2 * np.pi * spread**2 * density[used])
-    low, high = lists.second.min(axis=0) - lists.radius, lists.second.max(axis=0) + lists.radius
-    inside = int(((lists.first >= low) & (lists.first <= high)).all(axis=1).sum())
+    low, high = lists.second.box
+    reached = (lists.first >= low - lists.radius) & (lists.first <= high + lists.radius)
+    inside = int(reached.all(axis=1).sum())
     gain = np.log1p(_SHARES * (ratio[:, None] - 1)).sum(axis=0)
     gain += max(inside - len(used), 0) * np.log1p(-_SHARES)
     evidence = float(gain.max() + np.log(np.exp(gain - gain.max()).mean()))
@@ -138,7 +174,7 @@ def _evidence_of_first(lists: PairedLists, opening: Opening) -> float:
 
 
 def _surroundings(
-    near: NDArray[np.float64], targets: NDArray[np.float64]
+    near: NDArray[np.float64], targets: Targets
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the distance (arcsec) of each partner, and the density of other targets around it (arcsec^-2).
 
@@ -146,11 +182,10 @@ def _surroundings(
     sources that cluster, on whatever scale, find partners easily and count for what they are.
     """
     number = min(_NEIGHBOURS + 1, len(targets))
-    distance, _ = cKDTree(targets).query(near, k=np.arange(1, number + 1))
+    distance, _ = targets.tree.query(near, k=np.arange(1, number + 1))
     with np.errstate(divide="ignore"):
         local = np.arange(1, number) / (np.pi * distance[:, 1:] ** 2)
-    area = float(np.prod(np.maximum(np.ptp(targets, axis=0), 1.0)))
-    return distance[:, 0], np.maximum(local.max(axis=1, initial=0.0), len(targets) / area)
+    return distance[:, 0], np.maximum(local.max(axis=1, initial=0.0), targets.density)
 
 
 def _log_precision(arms: NDArray[np.float64], spread: float, opening: Opening) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.fitting.fit import weighted_transform
-from grism_align.algorithms.matching.chance import Opening, PairedLists, chance_of, log_evidence
+from grism_align.algorithms.matching.chance import Opening, PairedLists, Targets, chance_of, log_evidence
 from grism_align.algorithms.matching.motion import rigid_motion, robust_motion_weights
 from grism_align.algorithms.matching.vote import Candidate, poisson_surprise, vote_by_offsets, vote_by_pairs
 from grism_align.values.errors import (
@@ -123,8 +123,8 @@ class _Look:
         The brightest first.
     rows : (ndarray of int, ndarray of int)
         Their rows in the lists.
-    tree : cKDTree
-        Of `b`.
+    targets : Targets
+        The positions of `b`.
     rate : float
         Chance partners of all of `a`, for the square of a radius, arcsec^-2.
     """
@@ -132,7 +132,7 @@ class _Look:
     a: PlaneList
     b: PlaneList
     rows: tuple[NDArray[np.int64], NDArray[np.int64]]
-    tree: cKDTree
+    targets: Targets
     rate: float
 
     @classmethod
@@ -142,7 +142,7 @@ class _Look:
         b = second.brightest(brightest[1], _within_reach(second.xy, first.xy, margin))
         xy = second.xy[b]
         area = float(np.prod(np.maximum(np.ptp(xy, axis=0), 1.0))) if len(b) else 1.0
-        return cls(first.rows(a), second.rows(b), (a, b), cKDTree(xy), np.pi * len(a) * len(b) / area)
+        return cls(first.rows(a), second.rows(b), (a, b), Targets(xy), np.pi * len(a) * len(b) / area)
 
     def __len__(self) -> int:
         return min(len(self.a), len(self.b))
@@ -264,19 +264,25 @@ def _searches(task: _Task, wide: _Look) -> Iterator[tuple[_Look, list[Candidate]
 def _widest(task: _Task) -> _Look:
     """Look at all that may have a partner, wherever the search ends."""
     settings = task.settings
-    half = [
-        0.5 * float(np.hypot(*np.ptp(xy, axis=0))) if len(xy) else 0.0
-        for xy in (_known(each) for each in (task.first, task.second))
-    ]
-    # A turned list reaches as far out as its corners.
-    turned = min(half) * min(2 * np.sin(np.radians(settings.max_roll) / 2), 1.0)
-    margin, most = settings.search_radius + turned, settings.brightest
+    margin = min(farthest_partner(each.xy, settings) for each in (task.first, task.second))
+    most = settings.brightest
     return _Look.at(task.first, task.second, margin, (most, 2 * most))
 
 
-def _known(sources: PlaneList) -> NDArray[np.float64]:
-    """Return the positions that are finite."""
-    return sources.xy[np.isfinite(sources.xy).all(axis=1)]
+def farthest_partner(xy: NDArray[np.float64], settings: MatchSettings) -> float:
+    """Return how far outside the box around a list its sources may have partners in another one, arcsec.
+
+    Parameters
+    ----------
+    xy : (N, 2) ndarray, arcsec
+        The smaller list.
+    settings : MatchSettings
+        What offsets and rolls are open.
+    """
+    known = xy[np.isfinite(xy).all(axis=1)]
+    half = 0.5 * float(np.hypot(*np.ptp(known, axis=0))) if len(known) else 0.0
+    # A turned list reaches as far out as its corners.
+    return settings.search_radius + half * min(2 * float(np.sin(np.radians(settings.max_roll) / 2)), 1.0)
 
 
 def _rivals(wide: _Look, best: _Trial, settings: MatchSettings) -> list[Candidate]:
@@ -324,7 +330,7 @@ def _started(look: _Look, candidate: Candidate, radius: float) -> _Trial:
 
 def _claimed(trial: _Trial, radius: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return pairs of rows within a radius, each source in one; and their distances, rising."""
-    distance, partner = trial.look.tree.query(trial.moved, distance_upper_bound=radius)
+    distance, partner = trial.look.targets.tree.query(trial.moved, distance_upper_bound=radius)
     order = np.argsort(distance, kind="stable")[: np.count_nonzero(distance < np.inf)]
     wanted = partner[order]
     owner = np.empty(len(trial.look.b), dtype=np.int64)
@@ -374,7 +380,7 @@ def _weighed(trial: _Trial, settings: MatchSettings, *, either: bool = False) ->
         if offset <= far <= reach and roll <= turned <= most:
             opening = Opening(far, turned)
             break
-    lists = PairedLists(trial.moved, trial.look.b.xy, trial.pairs[:, 0], len(trial.pairs), trial.radius)
+    lists = PairedLists(trial.moved, trial.look.targets, trial.pairs[:, 0], len(trial.pairs), trial.radius)
     evidence = log_evidence(lists, opening, either=either)
     return replace(trial, evidence=evidence - float(np.log(_TESTS)))
 

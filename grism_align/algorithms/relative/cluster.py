@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from grism_align.algorithms.matching.match import match_lists, mutual_nearest
+from grism_align.algorithms.matching.match import farthest_partner, match_lists
 from grism_align.algorithms.relative.dithers import MatchDoubts, believed_shift
+from grism_align.algorithms.relative.united import SeenSources, Tiles, box_of, united_growing
 from grism_align.values.errors import AlignmentError
-from grism_align.values.plane_list import PlaneList
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,64 +29,6 @@ if TYPE_CHECKING:
 ENOUGH_CONFIRMED = 20
 # So near to the edge of a chip, in arcsec, an exposure may miss a source.
 _EDGE = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class SeenSources:
-    """Sources and how many exposures saw each.
-
-    Parameters
-    ----------
-    positions : PlaneList
-        N sources.
-    count : (N,) ndarray of int
-        Exposures that saw each.
-    """
-
-    positions: PlaneList
-    count: NDArray[np.int64]
-
-    @classmethod
-    def by_one(cls, own: PlaneList) -> SeenSources:
-        """Take the sources of one exposure."""
-        return cls(own, np.ones(len(own), np.int64))
-
-    def moved(self, transform: LinearTransform) -> SeenSources:
-        """Move the positions."""
-        return replace(self, positions=self.positions.moved(transform))
-
-    def joined(self, other: SeenSources, radius: float) -> SeenSources:
-        """Unite two lists; sources that coincide become one, at the weighted mean position."""
-        a, b = self.positions, other.positions
-        i, j = mutual_nearest(a.xy, b.xy, radius).T
-        wa, wb = a.error[i] ** -2.0, b.error[j] ** -2.0
-        share = wb / (wa + wb)
-        xy, error, mag, epoch = (array.copy() for array in (a.xy, a.error, a.mag, a.epoch))
-        count = self.count.copy()
-        xy[i] += share[:, None] * (b.xy[j] - a.xy[i])
-        epoch[i] += share * (b.epoch[j] - a.epoch[i])
-        error[i] = (wa + wb) ** -0.5
-        mag[i] = np.fmin(mag[i], b.mag[j])
-        count[i] += other.count[j]
-        alone = np.setdiff1d(np.arange(len(b)), j)
-        merged = PlaneList.joined([PlaneList(xy, error, mag, epoch), b.rows(alone)])
-        return SeenSources(merged, np.concatenate([count, other.count[alone]]))
-
-
-def united(lists: Iterable[PlaneList], radius: float) -> SeenSources:
-    """Unite the sources of several exposures.
-
-    Parameters
-    ----------
-    lists : iterable of PlaneList
-        At least one.
-    radius : float, arcsec
-        Within which two sources are one.
-    """
-    first, *others = (SeenSources.by_one(own) for own in lists)
-    for own in others:
-        first = first.joined(own, radius)
-    return first
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,34 +46,115 @@ class Cluster:
     members: dict[int, LinearTransform]
     seen: SeenSources
 
-    def confirmed(self, pointings: Sequence[PointingSources]) -> PlaneList:
-        """Choose the sources worth matching.
+    def part(self, numbers: Iterable[int]) -> Cluster:
+        """Keep some of the pointings, on the same frame."""
+        return Cluster({n: self.members[n] for n in numbers}, self.seen)
+
+
+class Merging:
+    """Pointings that are being merged onto one frame.
+
+    Parameters
+    ----------
+    number : int
+        The first pointing, which has the frame.
+    field : NetworkInput
+        All pointings.
+    radius : float, arcsec
+        Within which two sources are one.
+    """
+
+    def __init__(self, number: int, field: NetworkInput, radius: float) -> None:
+        self._field, self._radius = field, radius
+        first = field.pointings[number]
+        self.members = {number: LinearTransform.identity(field.plane)}
+        self.sources = united_growing(first.lists, radius)
+        self.acquisitions: dict[Hashable, list[int]] = {first.acquisition: [number]}
+        # Members by where their sources are, and how far the widest of them reaches.
+        self._places = Tiles.for_list(first.sources.xy)
+        self._reach = 0.0
+        self._place([number])
+
+    def _place(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            pointing = self._field.pointings[number]
+            if len(pointing.sources) == 0:
+                continue
+            corners = [footprint.corners for footprint in pointing.footprints]
+            self._reach = max(
+                self._reach, pointing.reach, *(_distance(own, pointing.center) for own in corners)
+            )
+            center = self.members[number].apply(pointing.center)
+            self._places.put(np.array([number]), center[None])
+
+    def near(self, xy: NDArray[np.float64], margin: float) -> list[int]:
+        """Return the members that look at what is within a margin of a box around positions, or more."""
+        box = box_of(xy, margin + self._reach)
+        return [] if box is None else self._places.near(*box).tolist()
+
+    def confirmed(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Choose the sources worth matching among some rows.
 
         Those are left out that one exposure saw, and another one that looked there did not, where enough
         were seen twice. In the overlap with other fields, one exposure alone may have looked.
 
         Parameters
         ----------
-        pointings : sequence of PointingSources
-            All pointings.
+        rows : (N,) ndarray of int
+            Rows of the sources.
         """
-        positions, twice = self.seen.positions, self.seen.count > 1
-        if twice.sum() < ENOUGH_CONFIRMED:
-            return positions
-        looked = np.zeros(len(positions), dtype=np.int64)
-        for number, transform in self.members.items():
-            for footprint in pointings[number].footprints:
-                looked += footprint.moved(transform).holds(positions.xy, _EDGE)
-        return positions.rows(np.flatnonzero(twice | (looked < 2)))
+        if self.sources.n_twice < ENOUGH_CONFIRMED:
+            return rows
+        seen = self.sources.seen(rows)
+        once = np.flatnonzero(seen.count < 2)
+        xy = seen.positions.xy[once]
+        looked = np.zeros(len(once), dtype=np.int64)
+        for number in self.near(xy, _EDGE):
+            for footprint in self._field.pointings[number].footprints:
+                looked += footprint.moved(self.members[number]).holds(xy, _EDGE)
+        return np.asarray(np.delete(rows, once[looked > 1]))
 
-    def part(self, numbers: Iterable[int]) -> Cluster:
-        """Keep some of the pointings, on the same frame."""
-        return Cluster({n: self.members[n] for n in numbers}, self.seen)
+    def take(self, other: Merging, transform: LinearTransform, n_matched: int) -> None:
+        """Take in what a transform brings onto this frame.
 
-    def moved(self, transform: LinearTransform) -> Cluster:
-        """Move the frame."""
-        members = {number: before.then(transform) for number, before in self.members.items()}
-        return Cluster(members, self.seen.moved(transform))
+        Parameters
+        ----------
+        other : Merging
+            Other pointings.
+        transform : LinearTransform
+            From their frame.
+        n_matched : int
+            Sources that say so.
+
+        Raises
+        ------
+        ImplausibleMatchError
+            If the pointing does not allow it.
+        """
+        # Errors of rough corrections are of no account.
+        transform = replace(transform, covariance=np.zeros((6, 6)))
+        theirs = other.sources.seen().moved(transform)
+        same = self.sources.same(theirs.positions, self._radius)
+        once = (theirs.count[same[:, 1]] == 1) & (self.sources.seen(same[:, 0]).count == 1)
+        moved = {number: before.then(transform) for number, before in other.members.items()}
+        doubts = MatchDoubts(self._field, n_matched, seen_once=bool(2 * once.sum() > len(same)))
+        alike = {n for name in other.acquisitions for n in self.acquisitions.get(name, ())}
+        # What is fixed to the pixels of two exposures brings them to one place.
+        alike.update(self.near(theirs.positions.xy, 0.0) if doubts.seen_once else ())
+        doubts.check({n: self.members[n] for n in sorted(alike)}, moved)
+        self.sources.join(theirs, same)
+        self.members.update(moved)
+        for name, numbers in other.acquisitions.items():
+            self.acquisitions.setdefault(name, []).extend(numbers)
+        self._place(list(moved))
+
+    def cluster(self) -> Cluster:
+        """Return what was merged."""
+        return Cluster(self.members, self.sources.seen())
+
+
+def _distance(xy: NDArray[np.float64], center: NDArray[np.float64]) -> float:
+    return float(np.hypot(*(xy - center).T).max())
 
 
 def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluster], dict[int, Remark]]:
@@ -152,55 +175,62 @@ def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluste
     clusters : list of Cluster
         Every pointing is in one.
     remarks : dict of int to Remark
-        Why the last attempt to match a pointing failed.
+        For pointings that are alone, why the last attempt to match them failed.
     """
-    pointings, plane = field.pointings, field.plane
-    clusters = {
-        number: Cluster({number: LinearTransform.identity(plane)}, united(one.lists, settings.tolerance))
-        for number, one in enumerate(pointings)
-    }
+    pointings = field.pointings
+    merging = {number: Merging(number, field, settings.tolerance) for number in range(len(pointings))}
     home = list(range(len(pointings)))
     remarks: dict[int, Remark] = {}
     tried: set[tuple[int, int, int, int]] = set()
-    for i, j in _neighbours(pointings, settings):
+    for i, j in neighbours(pointings, settings):
+        if home[i] == home[j]:
+            continue
         # The smaller moves: it is less to move.
-        b, a = sorted((home[i], home[j]), key=lambda number: len(clusters[number].members))
-        attempt = (a, len(clusters[a].members), b, len(clusters[b].members))
-        if a == b or attempt in tried:
+        b, a = sorted((home[i], home[j]), key=lambda number: len(merging[number].members))
+        first, second = merging[a], merging[b]
+        attempt = (a, len(first.members), b, len(second.members))
+        if attempt in tried:
             continue
         tried.add(attempt)
         try:
-            joined = _joined(clusters[a], clusters[b], field, settings)
+            _join(first, second, field, settings)
         except AlignmentError as error:
-            remarks.update(dict.fromkeys([*clusters[a].members, *clusters[b].members], error.remark))
+            alone = [next(iter(one.members)) for one in (first, second) if len(one.members) == 1]
+            remarks.update(dict.fromkeys(alone, error.remark))
             continue
-        clusters[a] = joined
-        for number in clusters.pop(b).members:
+        for number in merging.pop(b).members:
             home[number] = a
-    return list(clusters.values()), remarks
+    clusters = [one.cluster() for one in merging.values()]
+    lone = {next(iter(one.members)) for one in clusters if len(one.members) == 1}
+    return clusters, {number: remark for number, remark in remarks.items() if number in lone}
 
 
-def _neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) -> list[tuple[int, int]]:
-    """Find pairs of pointings whose sources may overlap, the best first."""
-    filled = [number for number, one in enumerate(pointings) if len(one.sources)]
+def neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) -> list[tuple[int, int]]:
+    """Find pairs of pointings whose sources may overlap, the best first.
+
+    Parameters
+    ----------
+    pointings : sequence of PointingSources
+        What was measured.
+    settings : MatchSettings
+        How far to search.
+    """
+    filled = np.array([number for number, one in enumerate(pointings) if len(one.sources)], dtype=np.int64)
     if len(filled) < 2:
         return []
     centers = np.array([pointings[n].center for n in filled])
-    reach = [
-        float(np.hypot(*(pointings[n].sources.xy - c).T).max()) for n, c in zip(filled, centers, strict=True)
-    ]
-    pairs = cKDTree(centers).query_pairs(2 * max(reach) + settings.search_radius)
-
-    def rank(pair: tuple[int, int]) -> tuple[bool, float]:
-        i, j = pair
-        apart = float(np.hypot(*(centers[i] - centers[j])))
-        return pointings[filled[i]].visit != pointings[filled[j]].visit, apart
-
-    return [(filled[i], filled[j]) for i, j in sorted(pairs, key=rank)]
+    reach = max(pointings[n].reach for n in filled)
+    pairs = cKDTree(centers).query_pairs(2 * reach + settings.search_radius, output_type="ndarray")
+    pairs = pairs[np.lexsort(pairs.T[::-1])]
+    _, visit = np.unique([pointings[n].visit for n in filled], return_inverse=True)
+    i, j = pairs.T
+    apart = np.hypot(*(centers[i] - centers[j]).T)
+    order = np.lexsort([apart, visit.ravel()[i] != visit.ravel()[j]])
+    return list(map(tuple, filled[pairs[order]].tolist()))
 
 
-def _joined(first: Cluster, second: Cluster, field: NetworkInput, settings: MatchSettings) -> Cluster:
-    """Bring both clusters onto the frame of the first."""
+def _join(first: Merging, second: Merging, field: NetworkInput, settings: MatchSettings) -> None:
+    """Bring all pointings onto the frame of the first."""
     near = _near(first, second, field, settings)
     try:
         match = _matched(first, second, field, near)
@@ -208,32 +238,33 @@ def _joined(first: Cluster, second: Cluster, field: NetworkInput, settings: Matc
         if near is settings:
             raise
         match = _matched(first, second, field, settings)
-    moved = second.moved(match.transform)
-    seen = first.seen.joined(moved.seen, settings.tolerance)
-    more = seen.count[: len(first.seen.count)] - first.seen.count
-    once = (more == 1) & (first.seen.count == 1)
-    seen_once = bool(2 * once.sum() > (more > 0).sum())
-    doubts = MatchDoubts(field, len(match.pairs), seen_once=seen_once)
-    doubts.check(first.members, moved.members)
-    return Cluster({**first.members, **moved.members}, seen)
+    first.take(second, match.transform, len(match.pairs))
 
 
-def _near(first: Cluster, second: Cluster, field: NetworkInput, settings: MatchSettings) -> MatchSettings:
-    """Look no farther than dithers can err, where the clusters have a guide-star acquisition in common."""
-    one, other = ({field.pointings[n].acquisition for n in each.members} for each in (first, second))
+def _near(first: Merging, second: Merging, field: NetworkInput, settings: MatchSettings) -> MatchSettings:
+    """Look no farther than dithers can err, where both have a guide-star acquisition in common."""
     limit = believed_shift(field.errors)
-    if one.isdisjoint(other) or limit >= settings.search_radius:
+    if first.acquisitions.keys().isdisjoint(second.acquisitions) or limit >= settings.search_radius:
         return settings
     return replace(settings, search_radius=limit)
 
 
-def _matched(first: Cluster, second: Cluster, field: NetworkInput, settings: MatchSettings) -> ListMatch:
-    """Match the confirmed sources of two clusters, or all if these don't match."""
-    chosen = second.confirmed(field.pointings), first.confirmed(field.pointings)
-    every = second.seen.positions, first.seen.positions
+def _matched(first: Merging, second: Merging, field: NetworkInput, settings: MatchSettings) -> ListMatch:
+    """Match the confirmed sources of two lists, or all if these don't match."""
+    theirs = np.arange(len(second.sources))
+    xy = second.sources.seen().positions.xy
+    # Nothing farther away is looked at.
+    mine = first.sources.near(xy, farthest_partner(xy, settings))
+    every = theirs, mine
+    chosen = second.confirmed(theirs), first.confirmed(mine)
+
+    def match(rows: tuple[NDArray[np.int64], NDArray[np.int64]]) -> ListMatch:
+        own, onto = (one.sources.seen(r).positions for one, r in zip((second, first), rows, strict=True))
+        return match_lists(own, onto, field.plane, settings)
+
     try:
-        return match_lists(*chosen, field.plane, settings)
+        return match(chosen)
     except AlignmentError:
-        if chosen == every:
+        if all(map(np.array_equal, chosen, every)):
             raise
-        return match_lists(*every, field.plane, settings)
+        return match(every)

@@ -40,6 +40,8 @@ _SEEN_SHARE = 0.5
 _MOSTLY = 0.5
 # Largest roll, deg, between WCSs of two acquisitions; error of a detection, arcsec.
 _LARGEST_ROLL, _ERROR = 0.5, 0.02
+# Exposures that are compared with each other at most: with the square of their number grows what it takes.
+_MOST_COMPARED = 400
 # Detections are not looked for nearer to the edge of a chip, in pixels.
 _EDGE = 5.0
 
@@ -60,10 +62,12 @@ class _Field:
         Where it lies there, in pixels of the whole detector.
     sky : (N, 3) ndarray
         Where the a priori WCS puts it, as a unit vector.
-    same : (E, E) ndarray of bool
-        Whether two exposures are of one acquisition.
-    apart : (E, E) ndarray, arcsec
-        How far they must be apart to be surely dithered.
+    acquisition : (E,) ndarray of int
+        Guide-star acquisition of each exposure.
+    scale : (E,) ndarray, arcsec
+        Side of a pixel of each.
+    errors : PointingSettings
+        How well dithers are known.
     """
 
     exposures: Sequence[Exposure]
@@ -71,8 +75,22 @@ class _Field:
     detector: NDArray[np.int64]
     pixel: NDArray[np.float64]
     sky: NDArray[np.float64]
-    same: NDArray[np.bool_]
-    apart: NDArray[np.float64]
+    acquisition: NDArray[np.int64]
+    scale: NDArray[np.float64]
+    errors: PointingSettings
+
+    def same(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell whether exposures are of one acquisition."""
+        return np.asarray(self.acquisition[i] == self.acquisition[j])
+
+    def apart(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how far exposures must be apart to be surely dithered, arcsec."""
+        return least_dither(self.same(i, j), self.scale[i], self.errors)
+
+    def rows_of(self, exposure: int) -> slice:
+        """Return the detections of an exposure."""
+        low, high = np.searchsorted(self.number, [exposure, exposure + 1])
+        return slice(int(low), int(high))
 
 
 def flag_fixed_detections(
@@ -101,11 +119,12 @@ def flag_fixed_detections(
     field = _field(exposures, catalogs, errors)
     fixed = np.zeros(len(field.number), dtype=bool)
     for detector in range(field.detector.max(initial=-1) + 1):
-        rows = np.flatnonzero(field.detector == detector)
-        fixed[rows[_in_place(field, rows)]] = True
+        of_detector = np.flatnonzero(field.detector == detector)
+        for rows in _together(field, of_detector):
+            fixed[rows[_in_place(field, rows)]] = True
     rows = np.flatnonzero(fixed)
     fixed[rows[_seen_on_sky(field, rows)]] = False
-    return {e.key: _flagged(catalogs[e.key], fixed[field.number == n]) for n, e in enumerate(exposures)}
+    return {e.key: _flagged(catalogs[e.key], fixed[field.rows_of(n)]) for n, e in enumerate(exposures)}
 
 
 def _field(
@@ -123,12 +142,19 @@ def _field(
             detector[start + rows] = detectors.setdefault(name, len(detectors))
             pixel[start + rows] = chip.window.to_chip(catalog.xy[rows])
             sky[start + rows] = sky_to_vector(chip.wcs.to_sky(catalog.xy[rows]))
-    labels = [acquisition_of(exposure) for exposure in exposures]
-    acquisition = np.array([labels.index(label) for label in labels])
-    same = acquisition[:, None] == acquisition
+    labels: dict[tuple[str, str, str], int] = {}
+    acquisition = [labels.setdefault(acquisition_of(exposure), len(labels)) for exposure in exposures]
     scale = np.array([exposure.pixel_scale for exposure in exposures])
-    apart = least_dither(same, scale[:, None], errors)
-    return _Field(exposures, number, detector, pixel, sky, same, apart)
+    return _Field(
+        exposures, number, detector, pixel, sky, np.array(acquisition, dtype=np.int64), scale, errors
+    )
+
+
+def _together(field: _Field, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Part the detections of one detector where its exposures are too many to be compared with each other."""
+    exposures = np.unique(field.number[rows])
+    parts = np.array_split(exposures, -(-len(exposures) // _MOST_COMPARED)) if len(exposures) else []
+    return np.split(rows, np.searchsorted(field.number[rows], [part[0] for part in parts[1:]]))
 
 
 def _in_place(field: _Field, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -158,14 +184,14 @@ def _dithered_pairs(field: _Field, rows: NDArray[np.int64], pairs: NDArray[np.in
     a, b = rows[pairs].T
     i, j = field.number[a], field.number[b]
     moved = ARCSEC_PER_RADIAN * np.linalg.norm(field.sky[a] - field.sky[b], axis=1)
-    pairs = pairs[(i != j) & (moved > field.apart[i, j])]
+    pairs = pairs[(i != j) & (moved > field.apart(i, j))]
     couples, which, shared = np.unique(
         np.sort(field.number[rows[pairs]], axis=1), axis=0, return_inverse=True, return_counts=True
     )
     length = np.bincount(field.number[rows], minlength=len(field.exposures))
     mostly = shared > _MOSTLY * length[couples].min(axis=1)
     kept = np.ones(len(pairs), dtype=bool)
-    for couple in np.flatnonzero(mostly & ~field.same[tuple(couples.T)]):
+    for couple in np.flatnonzero(mostly & ~field.same(*couples.T)):
         own = which.ravel() == couple
         kept &= ~own | _moved_apart(field, rows, rows[pairs[own]])
     return np.asarray(pairs[kept])
@@ -179,7 +205,7 @@ def _moved_apart(field: _Field, rows: NDArray[np.int64], shared: NDArray[np.int6
     numbers = field.number[shared[0]]
     first, second = (np.setdiff1d(rows[field.number[rows] == number], shared) for number in numbers)
     plane = TangentPlane(*mean_direction(vector_to_sky(field.sky[shared.ravel()])))
-    near = MatchSettings(search_radius=float(field.apart[tuple(numbers)]), max_roll=_LARGEST_ROLL)
+    near = MatchSettings(search_radius=float(field.apart(*numbers)), max_roll=_LARGEST_ROLL)
     try:
         match_lists(_on_plane(field, first, plane), _on_plane(field, second, plane), plane, near)
     except AlignmentError:
@@ -197,13 +223,17 @@ def _on_plane(field: _Field, rows: NDArray[np.int64], plane: TangentPlane) -> Pl
 def _seen_on_sky(field: _Field, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell of some detections whether the other exposures of their acquisition see them on the sky."""
     possible, seen = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
-    for number in np.unique(field.number[rows]):
-        own = np.flatnonzero(field.number[rows] == number)
-        for other in np.flatnonzero(field.same[number]):
-            looks = _looks_there(field, rows[own], int(other))
-            there = cKDTree(field.sky[(field.number == other) & (field.detector >= 0)])
-            reach = field.apart[number, other] / ARCSEC_PER_RADIAN
-            near = np.isfinite(there.query(field.sky[rows[own]], distance_upper_bound=reach)[0])
+    members = [np.flatnonzero(field.acquisition == n) for n in range(field.acquisition.max(initial=-1) + 1)]
+    trees: dict[int, cKDTree] = {}
+    for number in np.unique(field.number[rows]).tolist():
+        own = np.arange(*np.searchsorted(field.number[rows], [number, number + 1]))
+        for other in members[field.acquisition[number]].tolist():
+            looks = _looks_there(field, rows[own], other)
+            if other not in trees:
+                there = field.rows_of(other)
+                trees[other] = cKDTree(field.sky[there][field.detector[there] >= 0])
+            reach = float(field.apart(np.array(number), np.array(other))) / ARCSEC_PER_RADIAN
+            near = np.isfinite(trees[other].query(field.sky[rows[own]], distance_upper_bound=reach)[0])
             possible[own] += looks
             seen[own] += looks & near
     return (seen > 0) & (seen >= _SEEN_SHARE * possible)
@@ -217,7 +247,7 @@ def _looks_there(field: _Field, rows: NDArray[np.int64], other: int) -> NDArray[
         moved = np.hypot(*(chip.window.to_chip(xy) - field.pixel[rows]).T) * chip.wcs.pixel_scale
         ny, nx = chip.shape
         inside = ((xy >= _EDGE) & (xy < np.array([nx, ny]) - _EDGE)).all(axis=1)
-        looks |= inside & (moved > field.apart[field.number[rows], other])
+        looks |= inside & (moved > field.apart(field.number[rows], np.array(other)))
     return looks
 
 

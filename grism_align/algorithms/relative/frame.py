@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.fitting.corrections import followed, pointing_prior
+from grism_align.algorithms.fitting.corrections import followed, pointing_prior, with_errors
 from grism_align.algorithms.fitting.fit import leverage
 from grism_align.algorithms.fitting.joint import JointSolution, Measurements, redundancy, solve_joint
-from grism_align.algorithms.matching.chance import PairedLists, false_match_probability
+from grism_align.algorithms.matching.chance import PairedLists, Targets, false_match_probability
 from grism_align.algorithms.matching.match import mutual_nearest
-from grism_align.algorithms.relative.cluster import SeenSources, united
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.relative.model import (
     FrameModel,
@@ -21,6 +20,7 @@ from grism_align.algorithms.relative.model import (
     first_model,
     with_rolls,
 )
+from grism_align.algorithms.relative.united import SeenSources, Tiles, box_of, united
 from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
@@ -160,8 +160,15 @@ def joint_frame(
     if not model.fits_like(task.model):
         known, solved = _reassigned(replace(task, model=model), known, solved)
     judge = _Judge(solved, match)
+    transforms = dict(
+        zip(
+            numbers,
+            with_errors(list(solved.transforms.values()), solved.measured, solved.solution),
+            strict=True,
+        )
+    )
     members = {
-        number: judge.member(field.pointings[number].sources, index, solved.transforms[number])
+        number: judge.member(field.pointings[number].sources, index, transforms[number])
         for index, number in enumerate(numbers)
     }
     seen = replace(known.seen, positions=_frame_sources(known.seen.positions, solved))
@@ -198,7 +205,7 @@ def _solved(
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
     solution = solve_joint(measured, task.model.geometry, match.clip, prior)
     steps = followed(measured, solution, task.field.plane)
-    total = {n: _stepped(t, step) for (n, t), step in zip(transforms.items(), steps, strict=True)}
+    total = {n: t.then(step) for (n, t), step in zip(transforms.items(), steps, strict=True)}
     typical = float(np.median(np.hypot(measured.error, solution.scatter[measured.noise_class])))
     radius = float(np.clip(match.clip * 2 * typical, _LEAST_RADIUS, radius))
     return _Solved(measured, rows, sources, solution, total, radius)
@@ -249,11 +256,16 @@ def _assigned(
     field: NetworkInput, transforms: Mapping[int, LinearTransform], sources: PlaneList, radius: float
 ) -> _Associated:
     """Tell which source each row of each list is; no source is two rows of one exposure."""
+    tiles = Tiles.for_list(next(field.pointings[n].sources.xy for n in transforms))
+    tiles.put(np.arange(len(sources)), sources.xy)
 
     def nearest(own: PlaneList, transform: LinearTransform) -> NDArray[np.int64]:
-        row, source = mutual_nearest(transform.apply(own.xy), sources.xy, radius).T
-        found = np.full(len(own), -1, dtype=np.int64)
-        found[row] = source
+        found, xy = np.full(len(own), -1, dtype=np.int64), transform.apply(own.xy)
+        box = box_of(xy, radius)
+        if box is not None:
+            near = tiles.near(*box)
+            row, source = mutual_nearest(xy, sources.xy[near], radius).T
+            found[row] = near[source]
         return found
 
     assigned = {
@@ -303,12 +315,6 @@ def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
     return np.asarray(np.maximum(error, (others * most / (1.0 - most)) ** -0.5))
 
 
-def _stepped(before: LinearTransform, step: LinearTransform) -> LinearTransform:
-    """Let a transform be followed by another, with the covariance of that: each solution is of the whole."""
-    total = before.then(step)
-    return replace(total, covariance=step.covariance)
-
-
 class _Judge:
     """Tells the quality of each pointing's fit; what all of them need is computed once."""
 
@@ -319,6 +325,7 @@ class _Judge:
         left = redundancy(measured, self._weight, solution.motions)
         self._chi2 = (solution.residual / (left * measured.error)[:, None]) ** 2
         self._order = np.argsort(measured.pointing, kind="stable")
+        self._targets = Targets(solution.source_xy)
         self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))
 
     def member(self, own: PlaneList, index: int, transform: LinearTransform) -> MemberFit:
@@ -345,7 +352,7 @@ class _Judge:
         kept = np.delete(np.arange(len(moved)), repeated)
         lists = PairedLists(
             moved.xy[kept],
-            self._solved.solution.source_xy,
+            self._targets,
             np.searchsorted(kept, np.sort(fit.rows[first])),
             fit.n_sources_used,
             self._solved.radius,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.relative.cluster import SeenSources
     from grism_align.algorithms.relative.model import FrameModel
+    from grism_align.algorithms.relative.united import SeenSources
     from grism_align.values.failure import Remark
     from grism_align.values.settings import PointingSettings
     from grism_align.values.transform import LinearTransform, TangentPlane
@@ -98,15 +98,20 @@ class PointingSources:
         """The instrument that measured each source, (N,)."""
         return np.repeat(self.instruments, [len(own) for own in self.lists])
 
-    @property
+    @cached_property
     def epoch(self) -> float:
         """Mean epoch of what was measured, Julian year."""
         return float(self.sources.epoch.mean())
 
-    @property
+    @cached_property
     def center(self) -> NDArray[np.float64]:
         """Mean position of the sources, (2,) arcsec."""
         return np.asarray(self.sources.xy.mean(axis=0))
+
+    @cached_property
+    def reach(self) -> float:
+        """Distance of the farthest source from there, arcsec."""
+        return float(np.hypot(*(self.sources.xy - self.center).T).max())
 
 
 @dataclass(frozen=True, eq=False)

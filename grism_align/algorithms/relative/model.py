@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.fitting.corrections import pointing_prior, term_errors
 from grism_align.algorithms.fitting.evidence import log_bayes_factor
-from grism_align.algorithms.fitting.joint import N_TERMS_OF, solve_joint
+from grism_align.algorithms.fitting.joint import N_TERMS_OF, group_centers, solve_joint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 # Terms that are to be judged are left free: expected within so many times their usual errors.
 _FREE = 100.0
+# Acquisitions that are judged together: with their number to the power of three grows what it takes.
+_MOST_TOGETHER = 128
 # Fewest sources that several exposures saw and that tell whether their rolls differ.
 _FEWEST = 6
 
@@ -125,12 +127,12 @@ def _roll_evidence(question: ModelQuestion) -> dict[int, float]:
     """
     found = {}
     own, _ = term_errors(question.errors)
-    for number in range(int(question.measured.acquisitions.max()) + 1):
-        part = _part(question, number)
+    for number, part in enumerate(_parts(question, np.arange(question.measured.n_acquisitions))):
         if part is None:
             continue
-        solution = _freely_solved(part, "rshift")
         n = part.measured.n_pointings - 1
+        each = replace(part.measured, group=np.arange(n + 1), fixed=np.arange(n + 1) == 0)
+        solution = _freely_solved(replace(part, measured=each), "rshift")
         found[number] = log_bayes_factor(
             solution.terms[1:, 0],
             solution.term_covariance[1:, 0, 1:, 0],
@@ -141,7 +143,40 @@ def _roll_evidence(question: ModelQuestion) -> dict[int, float]:
 
 
 def _geometry_evidence(question: ModelQuestion, turns: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the evidence for scales, and for scales and shears, that differ between acquisitions."""
+    """Return the evidence for scales, and for scales and shears, that differ between acquisitions.
+
+    That of a large frame is the sum of what its parts say, each of acquisitions that are next to each other.
+    """
+    label = _neighbourhoods(question.measured)
+    parts = [question] if not label.any() else _parts(question, label)
+    found = [
+        _evidence_of_part(part, turns[label == number])
+        for number, part in enumerate(parts)
+        if part is not None
+    ]
+    scale, shear = np.array(found).reshape(-1, 2).sum(axis=0)
+    return float(scale), float(shear)
+
+
+def _neighbourhoods(measured: Measurements) -> NDArray[np.int64]:
+    """Label acquisitions (A,) by where they are, where they are too many to be judged together."""
+    center = group_centers(replace(measured, group=measured.acquisitions))
+    label, left = np.zeros(len(center), dtype=np.int64), [np.arange(len(center))]
+    number = 0
+    while left:
+        own = left.pop()
+        if len(own) <= _MOST_TOGETHER:
+            label[own] = number
+            number += 1
+            continue
+        axis = int(np.argmax(np.ptp(center[own], axis=0)))
+        ordered = own[np.argsort(center[own, axis], kind="stable")]
+        left += [ordered[: len(own) // 2], ordered[len(own) // 2 :]]
+    return label
+
+
+def _evidence_of_part(question: ModelQuestion, turns: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the evidence of acquisitions that are judged together."""
     measured = with_rolls(question.measured, turns)
     solution = _freely_solved(replace(question, measured=measured), "general")
     _, first = np.unique(measured.group, return_index=True)
@@ -180,30 +215,46 @@ def with_rolls(measured: Measurements, turns: NDArray[np.bool_]) -> Measurements
     return replace(measured, group=group.ravel(), acquisition=acquisition)
 
 
-def _part(question: ModelQuestion, acquisition: int) -> ModelQuestion | None:
-    """Return what one acquisition measured twice, each pointing with its roll; None where that is nothing."""
+def _parts(question: ModelQuestion, label: NDArray[np.int64]) -> list[ModelQuestion | None]:
+    """Return what the acquisitions of each label, (A,), measured twice; None where that is nothing."""
     measured = question.measured
-    members = np.flatnonzero(measured.acquisitions == acquisition)
-    rows = np.flatnonzero(np.isin(measured.pointing, members))
-    seen = np.unique(np.column_stack([measured.source, measured.pointing])[rows], axis=0)[:, 0]
-    twice = np.bincount(seen, minlength=int(measured.source.max()) + 1) > 1
-    if len(members) < 2 or twice.sum() < _FEWEST:
+    of_pointing = label[measured.acquisitions]
+    grouped = []
+    for one in (of_pointing, of_pointing[measured.pointing]):
+        order = np.argsort(one, kind="stable")
+        grouped.append(np.split(order, np.searchsorted(one[order], np.arange(1, label.max() + 1))))
+    return [_part(question, members, rows) for members, rows in zip(*grouped, strict=True)]
+
+
+def _part(
+    question: ModelQuestion, members: NDArray[np.int64], rows: NDArray[np.int64]
+) -> ModelQuestion | None:
+    """Return what some pointings measured twice, by its rows; None where that is nothing, or one pointing."""
+    measured = question.measured
+    seen = np.unique(np.column_stack([measured.source[rows], measured.pointing[rows]]), axis=0)[:, 0]
+    sources, times = np.unique(seen, return_counts=True)
+    if len(members) < 2 or (times > 1).sum() < _FEWEST:
         return None
-    rows = rows[twice[measured.source[rows]]]
-    n = len(members)
+    rows = rows[np.isin(measured.source[rows], sources[times > 1])]
+    fixed = measured.fixed[members]
     part = replace(
         measured,
         pointing=np.searchsorted(members, measured.pointing[rows]),
-        source=np.unique(measured.source[rows], return_inverse=True)[1].ravel(),
+        source=_numbered(measured.source[rows]),
         xy=measured.xy[rows],
         error=measured.error[rows],
-        noise_class=np.unique(measured.noise_class[rows], return_inverse=True)[1].ravel(),
-        group=np.arange(n),
-        fixed=np.arange(n) == 0,
-        acquisition=np.zeros(n, dtype=np.int64),
+        noise_class=_numbered(measured.noise_class[rows]),
+        group=_numbered(measured.group[members]),
+        fixed=fixed if fixed.any() else np.arange(len(members)) == 0,
+        acquisition=_numbered(measured.acquisitions[members]),
         epoch=None if measured.epoch is None else measured.epoch[members],
     )
     return replace(question, measured=part, transforms=[question.transforms[n] for n in members.tolist()])
+
+
+def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give labels numbers from zero, in their order."""
+    return np.unique(labels, return_inverse=True)[1].ravel()
 
 
 def _freely_solved(question: ModelQuestion, geometry: str) -> JointSolution:

@@ -78,10 +78,23 @@ def _solved_frames(
             first, *others = (f for part in parts for f in _solved_frames(field, part, relative, match))
             return [replace(first, rejected=rejected | first.rejected), *others]
         # Of two that contradict each other the one that fixes the frame stays.
-        worst = max(bad, key=lambda n: bad[n][0] * (_BENEFIT_OF_FIXED if n in fixed else 1.0))
-        rejected[worst] = bad[worst][1]
-        cluster = cluster.part(n for n in numbers if n != worst)
+        beyond = {n: far * (_BENEFIT_OF_FIXED if n in fixed else 1.0) for n, (far, _) in bad.items()}
+        worst = _worst(frame, beyond)
+        rejected |= {n: bad[n][1] for n in worst}
+        cluster = cluster.part(n for n in numbers if n not in worst)
     return [replace(single_frame(field, next(iter(cluster.members)), relative), rejected=rejected)]
+
+
+def _worst(frame: AlignedFrame, beyond: Mapping[int, float]) -> set[int]:
+    """Choose pointings to leave out: those that have no source in common with one that is worse."""
+    seen: set[int] = set()
+    chosen = set()
+    for number in sorted(beyond, key=lambda n: -beyond[n]):
+        own = set(frame.members[number].sources.tolist())
+        if own.isdisjoint(seen):
+            chosen.add(number)
+        seen |= own
+    return chosen
 
 
 def _tied_parts(field: NetworkInput, cluster: Cluster, frame: AlignedFrame, least: int) -> list[Cluster]:

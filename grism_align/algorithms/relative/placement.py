@@ -7,17 +7,20 @@ same amount in all pointings.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import sparse
 
+from grism_align.algorithms.fitting.assembly import Entries
+from grism_align.algorithms.fitting.dissection import dissected
+from grism_align.algorithms.fitting.elimination import Elimination
 from grism_align.algorithms.propagation.poses import Detector, detector_of, field_axes
 from grism_align.values.failure import OutOfPlace
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from grism_align.values.solution import AlignmentSolution, ExposureFit
 
 
+_Name = TypeVar("_Name")
 # Errors of the pointings here, arcsec: as good as unknown.
 _FREE = 1.0
 # Places that are wrong by more than this many of their errors count ever less in the prior.
@@ -141,18 +145,16 @@ def _solved(
     problem: _Problem, error: float, taken: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the offsets (2D,), arcsec, and their covariance, from those that were taken (2D,)."""
-    normal, right = problem.normal_equations()
-    first = 2 * problem.n_pointings
+    # Shifts are what they are whatever offsets are: they are eliminated once.
+    normal, right = problem.without_shifts()
     offset, covariance = taken, np.zeros_like(normal)
     for _ in range(_TURNS):
         square = (offset.reshape(-1, 2) ** 2).mean(axis=1)
         # Cauchy's weights: some places are wrong for once
         precision = np.repeat(error**-2.0 / (1.0 + square / (_USUAL * error) ** 2), 2)
-        prior = np.concatenate([np.full(first, _FREE**-2.0), precision])
-        covariance = np.linalg.inv(normal + np.diag(prior)).astype(np.float64)
-        expected = np.concatenate([np.zeros(first), -precision * taken])
-        offset = taken + (covariance @ (right + expected))[first:]
-    return offset, covariance[first:, first:]
+        covariance = np.linalg.inv(normal + np.diag(precision)).astype(np.float64)
+        offset = taken + covariance @ (right - precision * taken)
+    return offset, covariance
 
 
 def _from_the_mean(mounts: Sequence[str]) -> NDArray[np.float64]:
@@ -173,26 +175,49 @@ def _share_pointings(exposures: Sequence[Exposure]) -> bool:
     return any(len(detectors) > 1 for detectors in found.values())
 
 
+def _places(names: Iterable[_Name]) -> dict[_Name, int]:
+    """Give names numbers, in the order in which they come first."""
+    return {name: number for number, name in enumerate(dict.fromkeys(names))}
+
+
 class _Problem:
     """The residuals of all exposures, and what they depend on."""
 
     def __init__(
         self, exposures: Sequence[Exposure], detectors: Sequence[Detector], solution: AlignmentSolution
     ) -> None:
-        pointings = list(dict.fromkeys(each.pointing for each in exposures))
+        pointings = _places(each.pointing for each in exposures)
+        places = _places(detectors)
         self.n_pointings = len(pointings)
         self.size = 2 * (len(pointings) + len(detectors))
+        self._where = np.zeros((len(pointings), 2))
+        for each in exposures:
+            self._where[pointings[each.pointing]] = solution.plane.to_plane([each.plane.ra, each.plane.dec])
         self._parts = [
             _Part(
-                pointings.index(each.pointing),
-                len(pointings) + detectors.index(detector_of(each)),
+                pointings[each.pointing],
+                len(pointings) + places[detector_of(each)],
                 field_axes(each, solution.plane),
                 solution[each.key],
             )
             for each in exposures
         ]
 
-    def normal_equations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def without_shifts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return normal matrix (2D, 2D) and right side of the offsets, shifts and sources eliminated."""
+        normal, right = self._normal_equations()
+        n = 2 * self.n_pointings
+        own = (normal[:n, :n] + _FREE**-2.0 * sparse.eye(n)).tocoo()
+        i, j = own.row // 2, own.col // 2
+        tied = sparse.csr_matrix((np.ones(len(i)), (i, j)), shape=(self.n_pointings,) * 2)
+        dissection = dissected(tied, self._where, np.repeat(np.arange(self.n_pointings), 2))
+        entries = Entries(np.array([own.row, own.col]), dissection)
+        shifts = Elimination(dissection, entries.of(own.data, np.ones(n)))
+        beside = normal[:n, n:].toarray()
+        taken = beside.T @ shifts.solve(np.column_stack([beside, right[:n]]))
+        return normal[n:, n:].toarray() - taken[:, :-1], right[n:] - taken[:, -1]
+
+    def _normal_equations(self) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
         """Return the normal matrix of shifts and offsets and its right side, the sources eliminated."""
         weight = np.concatenate([part.weight for part in self._parts])
         residual = np.concatenate([part.residual for part in self._parts])
@@ -201,17 +226,17 @@ class _Problem:
         rows = np.arange(len(source))
         to_source = sparse.csr_matrix((weight, (source, rows)))
         total = np.maximum(np.asarray(to_source.sum(axis=1)).ravel(), np.finfo(float).tiny)
-        normal, right = np.zeros((self.size, self.size)), np.zeros(self.size)
+        normal, right = sparse.csr_matrix((self.size, self.size)), np.zeros(self.size)
         for axis in (0, 1):
             design = self._design(axis, len(source))
             weighted = design.multiply(weight[:, None]).tocsr()
             of_sources = to_source @ design
             scaled = of_sources.multiply(1.0 / total[:, None]).tocsr()
-            normal += (design.T @ weighted - of_sources.T @ scaled).toarray()
+            normal = normal + design.T @ weighted - of_sources.T @ scaled
             # what the sources' means leave of the residuals
             left = residual[:, axis] - (to_source @ residual[:, axis] / total)[source]
             right -= weighted.T @ left
-        return normal, right
+        return normal.tocsr(), right
 
     def _design(self, axis: int, n: int) -> sparse.csr_matrix:
         """Return derivatives of the residuals on one axis, (n, size)."""

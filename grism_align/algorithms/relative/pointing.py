@@ -95,16 +95,23 @@ def prior_only(
     """
     found: dict[str, ExposureFit] = {}
     pointings = by_pointing(exposures)
+    acquisitions: dict[tuple[str, str], list[Sequence[Exposure]]] = {}
+    for members in pointings:
+        for own in {(e.group, e.mount) for e in members}:
+            acquisitions.setdefault(own, []).append(members)
+    by_key = {e.key: e for e in exposures}
     for members in pointings:
         keys = [e.key for e in members]
         if known.fits[keys[0]].is_aligned or any(is_trailed(catalogs[key]) for key in keys):
             continue
-        lent = _lent_corrections(members, pointings, known)
+        names = dict.fromkeys((e.group, e.mount) for e in members)
+        others = {id(each): each for name in names for each in acquisitions[name]}
+        lent = _lent_corrections(members, list(others.values()), known)
         if not lent:
             continue
         first = known.fits[min(lent, key=lambda key: known.fits[key].frame)]
         lent = {key: each for key, each in lent.items() if known.fits[key].frame == first.frame}
-        drift = _drift(members[0], [e for e in exposures if e.key in lent], errors)
+        drift = _drift(members[0], [by_key[key] for key in lent], errors)
         transform, error = _mean_correction(members[0].plane, list(lent.values()), errors, drift)
         transform = with_propagation_error(
             transform,

@@ -173,14 +173,15 @@ def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit
     """Return the fits of all exposures, and what the user should know."""
     fits: dict[str, ExposureFit] = {}
     remarks: list[Remark] = []
+    first = 0
     for number, frame in enumerate(tied.frames):
         cause = tied.lone.get(next(iter(frame.members))) if len(frame.members) == 1 else None
         note = () if cause else _frame_note(tied.field, tied.frames, number)
         found = _frame_fits(tied.field, tied.bright, frame, note, cause)
-        first = sum(len(before.seen.count) for before in tied.frames[:number])
         for key, fit in found.items():
             numbered = _numbered_through(fit.residuals, first)
             fits[key] = replace(fit, frame=number, residuals=numbered)
+        first += len(frame.seen.count)
         remarks += [*note, *([] if relative.reference else _displaced(tied.field, frame))]
     return fits, remarks
 

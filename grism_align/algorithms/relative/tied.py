@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.dithers import acquisition_of
@@ -105,13 +105,24 @@ class Tied:
 
     def looks_divided(self) -> bool:
         """Tell whether parts see one place of the sky, as far as the pointing is known."""
-        reach = -_POINTING_SIGMAS * self.field.errors.visit_error
-        return any(
-            footprint.holds(self.field.pointings[n].sources.xy, reach).any()
-            for part, other in permutations(self.parts, 2)
-            for n, m in product(part, other)
-            for footprint in self.field.pointings[m].footprints
-        )
+        margin = -_POINTING_SIGMAS * self.field.errors.visit_error
+        pointings = self.field.pointings
+        part = {n: number for number, own in enumerate(self.parts) for n in own}
+        filled = [n for n in part if len(pointings[n].sources)]
+        if len(set(part.values())) < 2 or not filled:
+            return False
+        centers = np.array([pointings[n].center for n in filled])
+        tree = cKDTree(centers)
+        widest = max(pointings[n].reach for n in filled)
+        for m, other in part.items():
+            for footprint in pointings[m].footprints:
+                middle = footprint.corners.mean(axis=0)
+                reach = float(np.hypot(*(footprint.corners - middle).T).max())
+                near = tree.query_ball_point(middle, reach + widest - 2.0 * margin)
+                apart = (filled[k] for k in near if part[filled[k]] != other)
+                if any(footprint.holds(pointings[n].sources.xy, margin).any() for n in apart):
+                    return True
+        return False
 
 
 def tied_as_far_as_possible(usable: Usable, match: MatchSettings) -> Tied:

@@ -56,7 +56,10 @@ def zero_of(shifts: NDArray[np.float64], visits: Sequence[str], error: float) ->
         the first that agrees with most of its own visit.
     """
     names = list(dict.fromkeys(visits))
-    rows = [np.flatnonzero(np.array(visits) == name) for name in names]
+    number = {name: n for n, name in enumerate(names)}
+    visit = np.array([number[name] for name in visits])
+    order = np.argsort(visit, kind="stable")
+    rows = np.split(order, np.searchsorted(visit[order], np.arange(1, len(names))))
     medians = np.array([np.median(shifts[own], axis=0) for own in rows])
     center = np.median(medians, axis=0)
     away = np.hypot(*(medians - center).T)

@@ -6,6 +6,7 @@ import pytest
 from grism_align.algorithms.matching.chance import (
     Opening,
     PairedLists,
+    Targets,
     chance_of,
     false_match_probability,
     log_evidence,
@@ -28,7 +29,7 @@ def aligned(rng, common, others=0, noise=0.01, side=120.0):
 
 def probability(lists, paired, settings=SETTINGS, *, with_roll=True):
     return false_match_probability(
-        PairedLists(*lists, paired, len(paired), 0.1), settings, with_roll=with_roll
+        PairedLists(lists[0], Targets(lists[1]), paired, len(paired), 0.1), settings, with_roll=with_roll
     )
 
 
@@ -40,7 +41,9 @@ def test_the_likelihood_ratio_of_lists_without_common_sources_has_mean_one_at_mo
         a, b = rng.uniform(0, 20, (30, 2)), rng.uniform(0, 20, (40, 2))
         paired = mutual_nearest(a, b, 0.3)[:, 0]
         # an opening as small as the fit is precise leaves the likelihood ratio alone
-        ratios.append(np.exp(log_evidence(PairedLists(a, b, paired, len(paired), 0.3), Opening(1e-9, 0.0))))
+        ratios.append(
+            np.exp(log_evidence(PairedLists(a, Targets(b), paired, len(paired), 0.3), Opening(1e-9, 0.0)))
+        )
     assert np.mean(ratios) < 1.0 + 3 * np.std(ratios) / np.sqrt(len(ratios))
     assert np.mean(np.array(ratios) > 100) < 0.01
 
@@ -86,7 +89,11 @@ def test_a_rival_has_the_larger_evidence_of_the_two_lists():
     back = mutual_nearest(twice, a, 0.1)[:, 0]
 
     def evidence(lists, rows, *, either):
-        return log_evidence(PairedLists(*lists, rows, len(rows), 0.1), Opening(120.0, 180.0), either=either)
+        return log_evidence(
+            PairedLists(lists[0], Targets(lists[1]), rows, len(rows), 0.1),
+            Opening(120.0, 180.0),
+            either=either,
+        )
 
     # the shorter list asks, among sources that all have a companion
     assert evidence((a, twice), paired, either=True) > evidence((a, twice), paired, either=False) + 20
@@ -98,7 +105,12 @@ def test_nothing_matched_is_chance():
     lists, paired = aligned(np.random.default_rng(86), 5)
     assert probability(lists, paired[:0]) == 1
     assert probability((lists[0], lists[1][:0]), paired) == 1
-    assert false_match_probability(PairedLists(*lists, paired, 0, 0.1), SETTINGS, with_roll=False) == 1
+    assert (
+        false_match_probability(
+            PairedLists(lists[0], Targets(lists[1]), paired, 0, 0.1), SETTINGS, with_roll=False
+        )
+        == 1
+    )
 
 
 def test_probabilities_never_vanish():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grism_align.algorithms.relative.cluster import merge_all
+from grism_align.algorithms.relative.cluster import Merging, merge_all
 from grism_align.algorithms.relative.members import Footprint, NetworkInput, PointingSources
 from grism_align.values.failure import FarFromDither, SamePixels
 from grism_align.values.settings import MatchSettings, PointingSettings
@@ -67,8 +67,11 @@ def test_tiles_of_a_mosaic_are_tied(tiles, overlap):
 def test_what_others_looked_for_and_did_not_see_is_left_out():
     rng = np.random.default_rng(22)
     pointings, _ = mosaic(rng, (1, 1), 0.0, spurious=100)
-    (cluster,), _ = merge_all(pointings, MatchSettings(brightest=1000))
-    kept = cluster.confirmed(pointings.pointings)
+    settings = MatchSettings(brightest=1000)
+    (cluster,), _ = merge_all(pointings, settings)
+    first, second = (Merging(n, pointings, settings.tolerance) for n in (0, 1))
+    first.take(second, cluster.members[1].then(cluster.members[0].inverted()), 10)
+    kept = first.confirmed(np.arange(len(first.sources)))
     twice = int((cluster.seen.count == 2).sum())
     # 7" on two sides of each of the two, and 1" within the edges
     margin = 2 * (1 - ((SIDE - 9.0) / SIDE) ** 2)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.relative import network as network_module
-from grism_align.algorithms.relative.cluster import Cluster, SeenSources, merge_all
+from grism_align.algorithms.relative.cluster import Cluster, merge_all
 from grism_align.algorithms.relative.members import Footprint, NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
+from grism_align.algorithms.relative.united import SeenSources, UnitedSources
 from grism_align.values.failure import ChanceMatch, LargeRms, TooFewMatches, TooFewPossible
 from grism_align.values.plane_list import PlaneList
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
@@ -72,7 +73,7 @@ def test_all_exposures_are_merged():
         )
     assert cluster.seen.count.max() == 4
     assert len(cluster.seen.count) == len(cluster.seen.positions)
-    assert (cluster.confirmed(pointings(lists)).error < NOISE).all()
+    assert (cluster.seen.positions.error[cluster.seen.count > 1] < NOISE).all()
 
 
 def test_what_overlaps_nothing_stays_alone():
@@ -104,10 +105,16 @@ def test_a_chain_is_tied_by_its_middle():
     assert [sorted(c.members) for c in clusters] == [[0, 1, 2]]
 
 
+def joined(first, second, radius):
+    out = UnitedSources(first)
+    out.join(second, out.same(second.positions, radius))
+    return out.seen()
+
+
 def test_merged_sources():
     a = plane_list([[0.0, 0.0], [10.0, 0.0]], [20.0, np.nan], 0.01, 2010.0)
     b = plane_list([[10.0, 0.03], [50.0, 0.0]], [19.0, 18.0], 0.02, 2020.0)
-    both = SeenSources(a, np.array([1, 3])).joined(SeenSources(b, np.array([2, 1])), 0.3)
+    both = joined(SeenSources(a, np.array([1, 3])), SeenSources(b, np.array([2, 1])), 0.3)
     merged, count = both.positions, both.count
     np.testing.assert_allclose(merged.xy, [[0, 0], [10, 0.03 * 0.2], [50, 0]])
     np.testing.assert_allclose(merged.error, [0.01, (1e4 + 2500) ** -0.5, 0.02])
@@ -115,16 +122,8 @@ def test_merged_sources():
     np.testing.assert_array_equal(merged.mag, [20, 19, 18])
     np.testing.assert_array_equal(count, [1, 5, 1])
     np.testing.assert_array_equal(a.xy, [[0, 0], [10, 0]])
-    apart = SeenSources.by_one(a).joined(SeenSources.by_one(b), 0.01)
+    apart = joined(SeenSources.by_one(a), SeenSources.by_one(b), 0.01)
     assert len(apart.positions) == len(apart.count) == 4
-
-
-def test_a_cluster_moves_as_a_whole():
-    own = plane_list([[0.0, 0.0]], [20.0])
-    cluster = Cluster({3: error((1.0, 0.0))}, SeenSources.by_one(own)).moved(error((0.0, 2.0)))
-    np.testing.assert_allclose(cluster.members[3].shift, [1, 2])
-    np.testing.assert_allclose(cluster.seen.positions.xy, [[0, 2]])
-    assert cluster.confirmed(pointings([own] * 4)) is cluster.seen.positions
 
 
 @pytest.mark.parametrize("geometry", ["shift", "rshift", "rscale"])

@@ -1,14 +1,19 @@
 """How the alignment of many exposures scales: seconds and memory of the joint solution and of the whole.
 
-    python benchmarks/joint.py                       # 125, 250, 500 and 1000 exposures of 200 sources
-    python benchmarks/joint.py --exposures 80        # one small size
-    python benchmarks/joint.py --profile             # and where the time goes, by function
+    python benchmarks/scale.py                               # 1000, 3000 and 10 000 exposures of 200 sources
+    python benchmarks/scale.py --exposures 80 --layout deep  # one small size
+    python benchmarks/scale.py --profile                     # and where the time goes, by function
 
-A survey is made of lists of positions: visits of eight exposures with small dithers and one pointing error
-(0.5") each, spread over a field in which each visit overlaps a few others. Two things are timed:
+Lists of positions are made, visits of eight exposures with small dithers and one pointing error (0.5") each,
+in two layouts:
 
-* joint solution: `solve_joint` alone, with a prior on the pointing, on measurements whose association is
-  known: 1000 exposures are 2125 unknowns;
+* survey: the visits are spread over a field in which each of them overlaps a few others;
+* deep: the same, and 500 of the exposures look at one place of it.
+
+Two things are timed:
+
+* joint solution: `solve_joint` alone with its covariances, with a prior on the pointing, on measurements
+  whose association is known: 1000 exposures are 2125 unknowns;
 * network: `align_network`, that is matching, merging, association and four joint solutions.
 
 Each row runs in a process of its own, so that its peak memory (all of the process, Python and its packages
@@ -26,13 +31,14 @@ import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.fitting.corrections import pointing_prior
 from grism_align.algorithms.fitting.joint import Measurements, solve_joint
-from grism_align.algorithms.relative.frame import pointing_prior
 from grism_align.algorithms.relative.members import NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.values.plane_list import PlaneList
@@ -52,6 +58,8 @@ _POINTING = PointingSettings()
 # Error of a centroid, arcsec.
 _NOISE = 0.005
 _MISSED = 0.1
+# Exposures of the deep field at one place.
+_DEEP = 500
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Survey:
     truth: NDArray[np.float64]
 
 
-def survey(n_exposures: int, n_sources: int, rng: np.random.Generator) -> Survey:
+def survey(n_exposures: int, n_sources: int, rng: np.random.Generator, n_deep: int = 0) -> Survey:
     """Visits at random places of a square that grows with their number.
 
     Parameters
@@ -87,6 +95,8 @@ def survey(n_exposures: int, n_sources: int, rng: np.random.Generator) -> Survey
         Sources that an exposure sees on average.
     rng : Generator
         Source of randomness.
+    n_deep : int
+        Exposures that look at one place.
     """
     n_visits = -(-n_exposures // _PER_VISIT)
     half = 0.5 * _SPACING * np.sqrt(n_visits)
@@ -95,12 +105,16 @@ def survey(n_exposures: int, n_sources: int, rng: np.random.Generator) -> Survey
     xy, mag = rng.uniform(-reach, reach, (n_stars, 2)), rng.uniform(18, 25, n_stars)
     visit = np.arange(n_exposures) // _PER_VISIT
     places = rng.uniform(-half, half, (n_visits, 2))
+    places[: n_deep // _PER_VISIT] = 0.0
     offset = rng.normal(0, _POINTING.visit_error, (n_visits, 2))
     error = offset[visit] + rng.normal(0, _POINTING.dither_error, (n_exposures, 2))
     lists, stars = [], []
+    order = np.argsort(xy[:, 0])
     for v, own in zip(visit, error, strict=True):
-        away = np.abs(xy - places[v] - rng.uniform(-_DITHER, _DITHER, 2)).max(axis=1)
-        rows = np.flatnonzero((away < _HALF_SIDE) & (rng.uniform(size=n_stars) > _MISSED))
+        center = places[v] + rng.uniform(-_DITHER, _DITHER, 2)
+        near = order[slice(*np.searchsorted(xy[order, 0], center[0] + np.array([-_HALF_SIDE, _HALF_SIDE])))]
+        away = np.abs(xy[near] - center).max(axis=1)
+        rows = np.sort(near[(away < _HALF_SIDE) & (rng.uniform(size=len(near)) > _MISSED)])
         seen = xy[rows] + own + rng.normal(0, _NOISE, (len(rows), 2))
         n = len(rows)
         lists.append(PlaneList(seen, np.full(n, _NOISE), mag[rows], np.full(n, 2015.0)))
@@ -170,12 +184,27 @@ def network(made: Survey) -> tuple[Callable[[], float], int]:
 
 
 _WHAT = {"joint solution": joint_only, "network": network}
+_LAYOUTS = {"survey": 0, "deep": _DEEP}
 
 
-def row(what: str, n_exposures: int, n_sources: int, seed: int, profiled: int) -> str:
+@dataclass(frozen=True)
+class Job:
+    """One row of the table."""
+
+    what: str
+    layout: str
+    n_exposures: int
+    n_sources: int
+    seed: int
+    profiled: int
+
+
+def row(job: Job) -> str:
     """One row of the table, from a process of its own; a profile is printed on the way."""
-    run, n_measured = _WHAT[what](survey(n_exposures, n_sources, np.random.default_rng(seed)))
-    profile = cProfile.Profile()
+    n_deep, profiled = _LAYOUTS[job.layout], job.profiled
+    made = survey(job.n_exposures, job.n_sources, np.random.default_rng(job.seed), n_deep)
+    run, n_measured = _WHAT[job.what](made)
+    profile = cProfile.Profile(time.process_time)
     start, busy = time.perf_counter(), time.process_time()
     width = profile.runcall(run) if profiled else run()
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
@@ -183,8 +212,8 @@ def row(what: str, n_exposures: int, n_sources: int, seed: int, profiled: int) -
     if profiled:
         pstats.Stats(profile).sort_stats("cumulative").print_stats("grism_align", profiled)
         pstats.Stats(profile).sort_stats("tottime").print_stats(profiled)
-    counts = f"{n_exposures} | {n_measured}"
-    return f"| {what} | {counts} | {seconds:.1f} | {busy:.1f} | {megabytes:.0f} | {width:.2f} |"
+    counts = f"{job.layout} | {job.n_exposures} | {n_measured}"
+    return f"| {job.what} | {counts} | {seconds:.1f} | {busy:.1f} | {megabytes:.0f} | {width:.2f} |"
 
 
 def main() -> None:
@@ -192,19 +221,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--exposures", type=int, nargs="+", default=[125, 250, 500, 1000])
+    parser.add_argument("--exposures", type=int, nargs="+", default=[1000, 3000, 10000])
     parser.add_argument("--sources", type=int, default=200, help="of an exposure (default 200)")
+    parser.add_argument("--layout", choices=sorted(_LAYOUTS), help="one of the two only")
     parser.add_argument("--only", choices=sorted(_WHAT), help="time one of the two only")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--profile", type=int, nargs="?", const=25, default=0, help="lines of a profile")
     options = parser.parse_args()
-    print("| what | exposures | measurements | s | CPU s | peak MB | width of the pulls |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    for what in [options.only] if options.only else _WHAT:
-        for n_exposures in options.exposures:
-            with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                job = process.submit(row, what, n_exposures, options.sources, options.seed, options.profile)
-                print(job.result(), flush=True)
+    print("| what | layout | exposures | measurements | s | CPU s | peak MB | width of the pulls |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    layouts = [options.layout] if options.layout else list(_LAYOUTS)
+    for what, layout, number in product(
+        [options.only] if options.only else _WHAT, layouts, options.exposures
+    ):
+        job = Job(what, layout, number, options.sources, options.seed, options.profile)
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            print(process.submit(row, job).result(), flush=True)
 
 
 if __name__ == "__main__":
