@@ -108,8 +108,11 @@ def add_choices(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--parameters", type=Path, metavar="FILE", help="parameters in TOML or ASDF")
     group.add_argument("-j", "--nproc", metavar="N", help="processes (default: as many as are worth it)")
-    group.add_argument("--executor", metavar="NAME", help="who works: processes, dask, parsl or mpi")
-    group.add_argument("--dask-address", metavar="URL", help="scheduler of dask, tcp://HOST:PORT")
+    group.add_argument(
+        "--executor", metavar="NAME", help="processes, dask (--dask-address URL), parsl or mpi"
+    )
+    # told with the option above, as help is one screenful
+    group.add_argument("--dask-address", metavar="URL", help=argparse.SUPPRESS)
 
 
 def add_products(group: argparse._ArgumentGroup) -> None:
