@@ -52,7 +52,7 @@ def run_ours(raw: Path, output: Path, settings: dict[str, Any]) -> None:
     """grism_align with its defaults; grism exposures are corrected besides."""
     from grism_align.steps.pipeline import GrismAlignPipeline
 
-    GrismAlignPipeline.call(str(raw), output_dir=str(output), **settings)
+    GrismAlignPipeline.call(str(raw), output_dir=str(output), resume=False, **settings)
 
 
 def run_tweakwcs(raw: Path, output: Path, settings: dict[str, Any]) -> None:

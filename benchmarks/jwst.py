@@ -64,7 +64,7 @@ def run(*command: str) -> Turn:
 
 def run_ours(source: Path, out: Path) -> Turn:
     """Align images and spectra with grism_align."""
-    return run(_STRUN, "grism_align_pipeline", str(source), f"--output_dir={out}")
+    return run(_STRUN, "grism_align_pipeline", str(source), f"--output_dir={out}", "--resume=false")
 
 
 def run_tweakreg(source: Path, out: Path) -> Turn:

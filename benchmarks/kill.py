@@ -163,7 +163,9 @@ class Job:
 
         where = {"in_place": True} if self.output is None else {"output_dir": str(self.output)}
         steps = {"visit_mosaic": {"skip": self.kind != "mosaics", "scale": 0.1}}
-        GrismAlignPipeline.call(str(self.folder), configure_log=False, nproc=self.nproc, steps=steps, **where)
+        GrismAlignPipeline.call(
+            str(self.folder), configure_log=False, resume=False, nproc=self.nproc, steps=steps, **where
+        )
 
 
 def _corrected(loaded: ExposureSet, by: float) -> ExposureSet:

@@ -60,7 +60,7 @@ class Turn:
 
 def run(source: Path, out: Path, options: list[str]) -> Turn:
     """Run the pipeline in a process of its own."""
-    command = ["grism_align_pipeline", str(source), f"--output_dir={out}", *options]
+    command = ["grism_align_pipeline", str(source), f"--output_dir={out}", "--resume=false", *options]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     python = [sys.executable, "-c", _RUN]

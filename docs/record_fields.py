@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from parameters import keep
 
-from grism_align.values import catalog, mosaic, record, solution, trace, transform
+from grism_align.values import catalog, mosaic, moved, record, solution, trace, transform
 from grism_align.values.declaration import declarations_of
 from grism_align.values.failure import FailureCode
 from grism_align.values.tables import TABLES, results_table
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from grism_align.values.declaration import Declaration
 
 _BLOCK = re.compile(r"(<!-- record: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-_MODULES = (catalog, mosaic, record, solution, trace, transform)
+_MODULES = (catalog, mosaic, moved, record, solution, trace, transform)
 
 
 def table(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from grism_align.io.measurements import store
 from grism_align.io.missions.registry import GROUP, missions
 from grism_align.simulation import Truth, case_a, simulate
 from grism_align.steps.pipeline import GrismAlignPipeline
@@ -16,6 +17,8 @@ from tests.support.fields import SMALL
 
 #: Rooms whose tests take longest, which come first: at the end no process has much left when another is done.
 _LONG = ("steps", "commands", "workflows", "simulation", "algorithms", "io")
+
+_MEASUREMENT_STORE = store.measurement_store
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
@@ -80,6 +83,23 @@ def _one_core():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grism_align.workflows.workload.usable_cores", lambda: 1)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_kept(tmp_path_factory):
+    """Have each test measure anew, and none come near the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRISM_ALIGN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(store, "measurement_store", lambda most: None)
+        yield
+
+
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    """The folder of measurements that are kept, as users have it."""
+    monkeypatch.setenv("GRISM_ALIGN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "measurement_store", _MEASUREMENT_STORE)
+    return tmp_path / "cache" / "measurements"
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ def add_choices(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-c", "--catalog", metavar="NAME", help="GAIADR3, another service, auto, or a file")
     group.add_argument("--offline", action="store_true", help="ask no service: use files and the cache")
     group.add_argument("--reference", metavar="NAME", help="exposure that keeps its WCS, or visit")
+    group.add_argument("--fresh", action="store_true", help="measure anew what an earlier run has measured")
     group.add_argument("--no-mosaics", action="store_true", help="leave out the mosaics of visits")
     group.add_argument(
         "--set",
@@ -170,6 +171,7 @@ def assignments_of(options: argparse.Namespace) -> tuple[str, ...]:
     values: dict[str, Any] = {full: getattr(options, name) for name, full in _OF_STEPS.items()}
     values |= {name: getattr(options, name, None) for name in _OF_PIPELINE}
     values |= {"report": "false" if options.no_report else None}
+    values |= {"resume": "false" if options.fresh else None}
     values |= {"visit_mosaic.skip": "true" if options.no_mosaics else None}
     given = (f"{name}={value}" for name, value in values.items() if value not in {None, False})
     return (*options.set, *given)

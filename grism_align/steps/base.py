@@ -21,8 +21,9 @@ from grism_align.values.addresses import LOGINS, has_login, without_login
 from grism_align.values.errors import GrismAlignError, InputError, SettingsError
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import Activity
-from grism_align.values.settings import ExecutionSettings, FailureSettings, Settings
+from grism_align.values.settings import ExecutionSettings, FailureSettings, KeepingSettings, Settings
 from grism_align.workflows.executors import SerialExecutor, executor_for
+from grism_align.workflows.keeping import KeepingExecutor
 from grism_align.workflows.results.destination import new_folder
 from grism_align.workflows.telling import figures_of
 from grism_align.workflows.workload import workload_of
@@ -30,6 +31,7 @@ from grism_align.workflows.workload import workload_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from grism_align.io.measurements.store import MeasurementStore
     from grism_align.io.models.open_models import Models
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.executor import Executor
@@ -50,7 +52,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     models: one, a list or a container of them, or a library. What comes in as models goes out as models.
     """
 
-    spec = spec_of(ExecutionSettings, FailureSettings)
+    spec = spec_of(ExecutionSettings, KeepingSettings, FailureSettings)
 
     groups: ClassVar[tuple[type[Settings], ...]] = ()
 
@@ -63,6 +65,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
     #: Who does the work on many exposures: the pipeline's, unless the step has its own parameters of it.
     runner: Executor = SerialExecutor()
+    #: Where measurements are kept: the pipeline's, unless the step is not to resume; None for nowhere.
+    store: MeasurementStore | None = None
 
     @classmethod
     def call(cls, *args: Any, **kwargs: Any) -> Any:
@@ -144,6 +148,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         self._models = _models_in(inputs)
         with new_folder(self.output_dir), ExitStack() as self._held:
             self.runner = SerialExecutor()
+            self.store = self._chosen_store()
             result = super().run(*inputs)
             # that knows the files as they are
             result = self._written or result
@@ -172,6 +177,21 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     def steps_done(self) -> tuple[str, ...]:
         """Return the names of the steps that are done."""
         return (str(self.step_name),)
+
+    def _chosen_store(self) -> MeasurementStore | None:
+        settings = self.settings(KeepingSettings)
+        if not settings.resume:
+            return None
+        if not self.is_outermost:
+            store: MeasurementStore | None = self.parent.store
+            return store
+        from grism_align.io.measurements.store import measurement_store
+
+        return measurement_store(int(settings.cache_size * 1e9))
+
+    def keeping_executor(self) -> KeepingExecutor:
+        """Return who does the step's work, and takes over what an earlier run has measured."""
+        return KeepingExecutor(self.runner, self.store)
 
     def set_primary_input(self, obj: Any, exclusive: bool = True) -> None:
         """Remember the input's name, and not its folder, where stpipe would look for all others.
@@ -362,10 +382,11 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         note: str = "",
         counts: Mapping[str, int] | None = None,
         remarks: tuple[Remark, ...] = (),
+        n_kept: int = 0,
         **changes: Any,
     ) -> ExposureSet:
         """Return the set with what the step found and the step on record."""
-        activity = replace(self.activity("done", note, counts), remarks=remarks)
+        activity = replace(self.activity("done", note, counts), remarks=remarks, n_kept=n_kept)
         return exposures.with_activity(activity, **changes)
 
     def skipped(self, exposures: ExposureSet, reason: str) -> ExposureSet:

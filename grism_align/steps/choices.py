@@ -13,6 +13,7 @@ from grism_align.values.errors import InputError, SettingsError, UnknownParamete
 from grism_align.values.settings import (
     ExecutionSettings,
     FailureSettings,
+    KeepingSettings,
     OutputSettings,
     Parameter,
     parameters_of,
@@ -105,7 +106,8 @@ def full_name(step: str, name: str) -> str:
 
 def known_parameters() -> dict[str, dict[str, Parameter]]:
     """Return all parameters by step and name; those of the pipeline itself, which have no step, first."""
-    own = (*parameters_of(OutputSettings), *parameters_of(ExecutionSettings), *parameters_of(FailureSettings))
+    groups = (OutputSettings, ExecutionSettings, KeepingSettings, FailureSettings)
+    own = (one for group in groups for one in parameters_of(group))
     found = {PIPELINE: {one.name: one for one in own}}
     defaults = GrismAlignPipeline.load_spec_file()["steps"]
     for step, form in GrismAlignPipeline.step_defs.items():

@@ -51,13 +51,15 @@ class GrismWCSPropagateStep(GrismAlignStep):
             self.settings(TraceSettings),
             self.settings(MotionSettings),
         )
-        found = propagate_corrections(exposures, choices, self.runner)
+        executor = self.keeping_executor()
+        found = propagate_corrections(exposures, choices, executor)
         if found.note:
             logger.info("%s: %s", self.step_name, found.note)
         return self.done(
             exposures,
             found.note,
             found.counts,
+            n_kept=executor.n_kept,
             grism=found.solution,
             traces=found.traces,
             spectra=found.spectra,

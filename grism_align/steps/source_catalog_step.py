@@ -29,11 +29,12 @@ class SourceCatalogStep(GrismAlignStep):
         from grism_align.workflows.measure import measure_exposures
 
         settings = self.settings_by_instrument(DetectionSettings, exposures)
-        measured = measure_exposures(exposures, settings, self.runner)
+        executor = self.keeping_executor()
+        measured = measure_exposures(exposures, settings, executor)
         counts: Counter[str] = Counter()
         for catalog in measured.catalogs.values():
             counts.update(catalog.table.meta["counts"])
-        return self.done(measured, _what_differs(settings), dict(counts))
+        return self.done(measured, _what_differs(settings), dict(counts), n_kept=executor.n_kept)
 
 
 def _what_differs(settings: Mapping[str, DetectionSettings]) -> str:

@@ -16,6 +16,7 @@ from grism_align.values.declaration import declared, derived, recorded
 from grism_align.values.exposure import ExposureKind
 from grism_align.values.failure import Remark
 from grism_align.values.mosaic import MosaicProduct
+from grism_align.values.moved import Moved
 from grism_align.values.solution import ExposureFit
 from grism_align.values.sphere import separation
 from grism_align.values.trace import SpectralCheck, TraceCheck
@@ -56,6 +57,11 @@ class Activity:
     )
     remarks: tuple[Remark, ...] = recorded(
         "What there is to know of the alignment as a whole, not of one exposure.", default=()
+    )
+    n_kept: int = recorded(
+        "Measurements that were not made but taken over from an earlier run of the same pixels with the same "
+        "parameters.",
+        default=0,
     )
 
 
@@ -384,6 +390,11 @@ class Record:
     mosaics: tuple[MosaicProduct, ...] = recorded("The mosaics that were made with these corrections.")
     exposures: Mapping[str, ExposureRecord] = recorded("By root name.")
     left_out: tuple[LeftOut, ...] = recorded("Files that were given and can't be used.", default=())
+    moved: Moved | None = recorded(
+        "How far exposures have moved since an earlier run of the same steps, which this one goes on from or "
+        "replaces; null without one.",
+        default=None,
+    )
 
     @property
     def is_start(self) -> bool:

@@ -148,6 +148,20 @@ class ExecutionSettings(Settings):
 
 
 @dataclass(frozen=True)
+class KeepingSettings(Settings):
+    """What is taken over from earlier runs."""
+
+    resume: bool = _parameter(
+        True,
+        "Take over measurements that an earlier run, finished or not, made of the same pixels with the same "
+        "parameters; else measure anew",
+    )
+    cache_size: float = _parameter(
+        2.0, "Room for kept measurements; the longest unused make room; zero keeps none", "GB", (0.0, 1e4)
+    )
+
+
+@dataclass(frozen=True)
 class FailureSettings(Settings):
     """What ends a run."""
 

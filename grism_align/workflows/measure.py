@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.measuring.measure import measure_exposure
+from grism_align.values.catalog import SourceCatalog
 from grism_align.values.errors import InputError
 from grism_align.values.failure import text_of
 from grism_align.values.words import FOR_FILE
+from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.left_out import without_unreadable
 from grism_align.workflows.pixels import read_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from grism_align.values.catalog import SourceCatalog
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -51,9 +51,8 @@ def measure_exposures(
     InputError
         If the pixels of an exposure can't be read, and it is not left out.
     """
-    by_key = {exposure.key: exposure for exposure in exposures.direct}
-    measured = executor.map(partial(_measured, settings=settings), by_key, "Measuring")
-    found = dict(zip(by_key, measured, strict=True))
+    jobs = {each.key: _Job(each, settings[each.instrument]) for each in exposures.direct}
+    found = dict(zip(jobs, executor.map(_MEASUREMENT, jobs, "Measuring"), strict=True))
     unreadable = {key: each for key, each in found.items() if isinstance(each, InputError)}
     catalogs = {key: each for key, each in found.items() if not isinstance(each, InputError)}
     for key, catalog in catalogs.items():
@@ -62,10 +61,29 @@ def measure_exposures(
     return replace(without_unreadable(exposures, unreadable), catalogs=catalogs)
 
 
-def _measured(exposure: Exposure, settings: Mapping[str, DetectionSettings]) -> SourceCatalog | InputError:
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """An exposure, and how it is measured."""
+
+    exposure: Exposure
+    settings: DetectionSettings
+
+
+def _measured(job: _Job) -> SourceCatalog | InputError:
+    exposure = job.exposure
     try:
-        catalog = measure_exposure(exposure, read_pixels(exposure), settings[exposure.instrument])
+        catalog = measure_exposure(exposure, read_pixels(exposure), job.settings)
     except InputError as error:
         return error
     logger.info("%s: %d sources", exposure.key, len(catalog), extra=FOR_FILE)
     return catalog
+
+
+def _about(job: _Job) -> object:
+    """Return what a catalog follows from: wherever an exposure points, it has the same pixels."""
+    exposure = job.exposure
+    chips = tuple((chip.number, chip.shape) for chip in exposure.chips)
+    return exposure.source, exposure.key, exposure.instrument, exposure.filter, chips, job.settings
+
+
+_MEASUREMENT = Measurement("sources", _measured, (SourceCatalog,), _about)

@@ -30,8 +30,12 @@ def figures_of(step: str, exposures: ExposureSet) -> str:
     exposures : ExposureSet
         With what it found.
     """
-    done = [one.step for one in exposures.activities if one.outcome == "done"]
-    return "; ".join(_TOLD[step](exposures)) if step in done and step in _TOLD else ""
+    done = {one.step: one for one in exposures.activities if one.outcome == "done"}
+    if step not in done or step not in _TOLD:
+        return ""
+    n_kept = done[step].n_kept
+    taken_over = [f"{_count(n_kept, 'measurement')} of an earlier run taken over"] if n_kept else []
+    return "; ".join([*_TOLD[step](exposures), *taken_over])
 
 
 def _of_sources(exposures: ExposureSet) -> Iterator[str]:

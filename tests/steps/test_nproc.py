@@ -79,7 +79,7 @@ def test_a_step_has_its_own(field_a, tmp_path, monkeypatch):
 
 def test_a_process_that_dies_costs_the_run_and_no_file(field_a, tmp_path, monkeypatch):
     """It names the exposure that it was at."""
-    monkeypatch.setattr("grism_align.workflows.measure._measured", remote_jobs.be_killed)
+    monkeypatch.setattr("grism_align.workflows.measure._MEASUREMENT", remote_jobs.be_killed)
     out = tmp_path / "out"
     with pytest.raises(WorkerError, match=f"Measuring {field_a.truth.paths[0].name[:9]}: .*SIGKILL"):
         SourceCatalogStep.call(str(field_a.association), output_dir=str(out), nproc=2, configure_log=False)

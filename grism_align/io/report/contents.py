@@ -278,6 +278,11 @@ class Contents:
         return f"This page is out of date. {of}" if self.changed else ""
 
     @property
+    def n_kept(self) -> int:
+        """How many measurements are those of an earlier run."""
+        return sum(activity.n_kept for activity in self.record.activities)
+
+    @property
     def is_given(self) -> bool:
         """Whether the corrections are the user's own, and nothing was measured."""
         return self.record.references.absolute == USER

@@ -14,6 +14,7 @@ from grism_align.values.failure import (
     OfDirect,
     ReferenceAlone,
     Remark,
+    Unguided,
     advice_on,
     text_of,
 )
@@ -87,6 +88,7 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _failures,
         _priors,
         _substitutes,
+        _unguided,
         _grism_errors,
         _ties,
         _frames,
@@ -182,11 +184,32 @@ def _own_remarks(entry: Entry) -> tuple[Remark, ...]:
         if isinstance(remark, OfDirect):
             left = tuple(one for one in remark.remarks if one.code not in _SAID_ONCE)
             found += [OfDirect(remark.exposure, left)] if left else []
-        elif remark.code is not FailureCode.SHIFT_ERROR and not (
+        elif remark.code not in {FailureCode.SHIFT_ERROR, FailureCode.UNGUIDED} and not (
             remark.code is FailureCode.SPECTRA_OFF and _is_off(entry)
         ):
             found.append(remark)
     return tuple(found)
+
+
+def _unguided(contents: Contents) -> Iterator[QualityWarning]:
+    """Tell once of all exposures that gyros held, and how good grism exposures of each acquisition are."""
+    found: dict[str, dict[str, list[Unguided]]] = {}
+    for entry in contents.grisms:
+        for remark in entry.remarks if entry.status is not FitStatus.FAILED else ():
+            if isinstance(remark, Unguided):
+                found.setdefault(remark.guiding, {}).setdefault(entry.record.group, []).append(remark)
+    for guiding, groups in found.items():
+        told = [remark for remarks in groups.values() for remark in remarks]
+        keys = tuple(dict.fromkeys(key for remark in told for key in remark.exposures))
+        errors = [
+            f"{fixed(max(each.error for each in remarks), 0)} mas ({group})"
+            for group, remarks in groups.items()
+        ]
+        text = (
+            f"{count(len(keys), 'exposure')} guided on {guiding}: the pointing drifts, error of grism "
+            f"exposures by acquisition at most {listed(errors)}"
+        )
+        yield QualityWarning(text, FailureCode.UNGUIDED.advice, exposures=keys)
 
 
 def _is_off(entry: Entry) -> bool:

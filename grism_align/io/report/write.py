@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from grism_align.values.record import Record
 
 
+# Exposures that are listed with how far they moved since the run before.
+_MOST_MOVED = 20
+
+
 def report_path(provenance: Path | str) -> Path:
     """Where the report of a record is, if it is beside it: ``PRODUCT_report.html``."""
     path = Path(provenance)
@@ -106,6 +110,7 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         columns=COLUMNS,
         rows=exposure_rows(contents),
         svg=Plotter().svg,
+        most_moved=_MOST_MOVED,
         blink=blink_of(contents),
         scatter=relative_summary(contents),
         relative_trends=trend_plots(contents, "relative"),

@@ -123,7 +123,7 @@ def _models(exposure: Exposure, view: ViewJob) -> tuple[Mapping[int, TraceModel]
 def _on_chip(chip: Chip, model: TraceModel, job: TraceJob, plane: TangentPlane) -> TraceMarks:
     sources, moved = job.sources, job.transform.inverted().apply_to_sky(job.sources.sky)
     after, before = chip.wcs.to_pixel(moved), chip.wcs.to_pixel(sources.sky)
-    lines = [_points(chip, model, xy, job.band) for xy in (after, before)]
+    lines = [trace_points(chip, model, xy, job.band) for xy in (after, before)]
     with np.errstate(invalid="ignore"):
         is_on = ((lines[0] > -0.5) & (lines[0] < np.array(chip.shape[::-1]) - 0.5)).all(axis=2)
     rows = np.flatnonzero(is_on.sum(axis=1) > 1)[:MOST_TRACES]
@@ -132,8 +132,24 @@ def _on_chip(chip: Chip, model: TraceModel, job: TraceJob, plane: TangentPlane) 
     return TraceMarks(sources.number[rows], number, after[rows], sources.mag[rows], there, earlier, "")
 
 
-def _points(chip: Chip, model: TraceModel, xy: Floats, band: str) -> Floats:
-    """Points (N, K, 2) of traces, pixels of the chip."""
+def trace_points(chip: Chip, model: TraceModel, xy: Floats, band: str) -> Floats:
+    """Return points of traces, the first and the last among them.
+
+    Parameters
+    ----------
+    chip : Chip
+        Of a grism exposure.
+    model : TraceModel
+        With the dispersion along rows; of a chip that has it along columns, by pixels with these as rows.
+    xy : (N, 2) ndarray, zero-based pixels
+        Where the sources would be without the grism.
+    band : str
+        The filter that positions were measured in.
+
+    Returns
+    -------
+    (N, POINTS, 2) ndarray, zero-based pixels
+    """
     if chip.along_columns:
         dy, dx = chip.window.transposed().offsets(model, xy[:, ::-1], band)
     else:

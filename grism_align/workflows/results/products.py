@@ -15,6 +15,7 @@ from grism_align.io.catalogs.reference import write_reference_catalog
 from grism_align.io.files.tables import write_table
 from grism_align.io.missions import file_source
 from grism_align.workflows.associate import build_association
+from grism_align.workflows.results.moved import moved_since, record_before
 from grism_align.workflows.results.optional_products import (
     figures_of,
     page_of,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
-    from grism_align.values.record import FilePair, Record, ReferenceRecord, StarStamps
+    from grism_align.values.record import EarlierRecord, FilePair, Record, ReferenceRecord, StarStamps
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.results.destination import Destination
 
@@ -59,6 +60,8 @@ class Findings:
         The file of that catalog, if it is still beside that record.
     stamps : StarStamps or None
         Pictures of stars before and after.
+    before : EarlierRecord or None
+        The record of the run before, which this one goes on from or replaces.
     """
 
     exposures: ExposureSet
@@ -67,6 +70,7 @@ class Findings:
     earlier: ReferenceRecord | None
     earlier_file: Path | None
     stamps: StarStamps | None
+    before: EarlierRecord | None
 
     @property
     def reference_name(self) -> str | None:
@@ -77,7 +81,11 @@ class Findings:
     def record(self, files: Mapping[str, FilePair]) -> Record:
         """Put it all on record, with the files of every exposure by key."""
         aligned = aligned_sources(self.sources, self.destination.sources(self.exposures.product).name)
-        return make_record(self.exposures, files, aligned, self._reference(), self.stamps)
+        record = make_record(self.exposures, files, aligned, self._reference(), self.stamps)
+        moved = moved_since(self.before, record)
+        if moved is not None:
+            logger.info("%s", moved)
+        return replace(record, moved=moved)
 
     def _reference(self) -> ReferenceRecord | None:
         catalog, file = self.exposures.reference_catalog, self.reference_name
@@ -128,6 +136,7 @@ def findings_of(exposures: ExposureSet, destination: Destination, executor: Exec
         earlier,
         _beside(Path(exposures.record.path), earlier) if exposures.record and earlier else None,
         pictures_of(exposures, sources, executor) if destination.with_report else None,
+        record_before(exposures, destination),
     )
 
 

@@ -27,7 +27,8 @@ from grism_align.algorithms.spectra.pieces import telling_pieces
 from grism_align.values.failure import SpectraMissing
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.sphere import ARCSEC_PER_RADIAN
-from grism_align.values.trace import SpectralCheck
+from grism_align.values.trace import SpectralCheck, SpectrumPiece
+from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.traces.cutting import cut_near
 from grism_align.workflows.traces.verify import known_trace
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.settings import GrismSettings
     from grism_align.values.solution import ExposureFit
-    from grism_align.values.trace import SpectrumPiece
     from grism_align.values.transform import LinearTransform
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
@@ -130,7 +130,7 @@ def correct_by_spectra(
     """
     by_grism = [list(_groups(survey, found)) for found in grisms]
     named = {", ".join(group.keys): group for groups in by_grism for group in groups}
-    measured = iter(executor.map(_measured, named, "Measuring the spectra of"))
+    measured = iter(executor.map(_MEASUREMENT, named, "Measuring the spectra of"))
     variances = own_variances(survey.exposures.direct, survey.exposures.relative)
     radius = settings.propagation.pairing_radius
     told = []
@@ -215,6 +215,9 @@ def _measured(group: _Group) -> _Measured | None:
     pieces = telling_pieces(cut.spectra, offsets.offset)
     total = offsets.offset + moved - moved.mean(axis=0)
     return _Measured(replace(offsets, offset=total), cut.places, pieces)
+
+
+_MEASUREMENT = Measurement("spectra", _measured, (_Measured, SpectralOffsets, SpectrumPiece))
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from grism_align.io.grism_configs import model_for, read_trace_configs
 from grism_align.io.missions import facts_of
 from grism_align.values.settings import DetectionSettings
 from grism_align.values.trace import TraceCheck
+from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.pixels import read_pixels
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Execu
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
     jobs = {e.key: survey.job(e, models) for e in members}
-    measured = executor.map(_measure_exposure, jobs, "Verifying") if models else repeat(_NOTHING)
+    measured = executor.map(_MEASUREMENT, jobs, "Verifying") if models else repeat(_NOTHING)
     for exposure, (found, why) in zip(members, measured, strict=False):
         numbers = (numbered[exposure.key], visits[exposure.visit])
         parts += [_numbered(part, *numbers) for part in found]
@@ -318,6 +319,9 @@ def _measure_exposure(job: ViewJob) -> tuple[list[TraceMeasurements], str]:
                 source = found.source + _FRAME * job.fit.frame
                 parts.append(replace(found, source=source, chip=chip * ones))
     return parts, "; ".join(dict.fromkeys(reasons))
+
+
+_MEASUREMENT = Measurement("traces", _measure_exposure, (TraceMeasurements,))
 
 
 def views(job: ViewJob) -> Iterator[tuple[GrismImage, ChipView]]:

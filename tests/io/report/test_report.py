@@ -27,6 +27,7 @@ from grism_align.values.failure import (
     TooFewMatches,
     TooFewSources,
     Trailed,
+    Unguided,
 )
 from grism_align.values.record import Activity
 from grism_align.values.settings import ServiceSettings
@@ -731,3 +732,19 @@ def test_what_does_not_fit_on_paper_is_on_screen_only(html):
     assert heads == ["false match", "start (UTC)"]
     assert html.count('class="number screen">') == 1 + 8
     assert html.count('class="date screen">') == 8
+
+
+def test_what_guided_is_said_once_for_all_exposures_of_an_acquisition():
+    exposures = field()
+    tree = record(exposures)
+    pairs = list(zip(exposures.grisms, exposures.direct, strict=True))
+    for at, (grism, direct) in enumerate(pairs):
+        remark = Unguided((direct.key, grism.key), "one guide star", 4.0 + at)
+        tree = refitted(tree, grism.key, "grism", remarks=(remark,))
+    told = [one for one in quality_warnings(Contents(tree)) if "guided" in one.text]
+    assert len(told) == 1
+    assert told[0].text == (
+        "8 exposures guided on one guide star: the pointing drifts, error of grism exposures by acquisition "
+        "at most 5 mas (i00v00), 7 mas (i01v01)"
+    )
+    assert set(told[0].exposures) == set(tree.exposures)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import gzip
 import io
 import logging
-import os
 import re
-import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.catalogs.services.cones import CENTRE_DECIMALS
 from grism_align.io.catalogs.text_tables import read_ecsv
 from grism_align.io.files.bounded import MOST_CATALOG, read_whole
 from grism_align.io.files.staging import atomic_path
+from grism_align.io.files.user_cache import user_cache
 from grism_align.values.region import Cone
 from grism_align.values.sphere import separation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astropy.table import Table
 
     from grism_align.io.catalogs.services.definitions import Service
@@ -55,14 +55,7 @@ class CacheEntry:
 
 def cache_folder(settings: ServiceSettings) -> Path:
     """Return where answers are kept: as set, else ``$GRISM_ALIGN_CACHE``, else in the user's cache folder."""
-    chosen = settings.cache_dir or os.environ.get("GRISM_ALIGN_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "grism_align"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "grism_align"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grism_align"
+    return user_cache(settings.cache_dir)
 
 
 class Cache:
