@@ -12,6 +12,7 @@ from grism_align import __version__
 from grism_align.commands.align import add_align, add_plan
 from grism_align.commands.apply_shift_undo import add_apply, add_shift, add_undo
 from grism_align.commands.associate import add_associate
+from grism_align.commands.batch import add_batch
 from grism_align.commands.check import add_check
 from grism_align.commands.completion import add_completion
 from grism_align.commands.console import Loudness, told_on_terminal
@@ -38,6 +39,7 @@ _COMMANDS = (
     add_plan,
     add_check,
     add_associate,
+    add_batch,
     add_fetch_catalog,
     add_parameters,
     add_table,

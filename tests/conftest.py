@@ -78,6 +78,14 @@ def _mosaics_on_request():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _one_core():
+    """Have steps start processes where a test asks for them, as tests of others run at the same time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grism_align.workflows.workload.usable_cores", lambda: 1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _nothing_is_kept(tmp_path_factory):
     """Have each test measure anew, and none come near the user's own cache."""
     with pytest.MonkeyPatch.context() as patch:

@@ -28,7 +28,18 @@ _OF_STEPS = {
     "offline": "absolute_align.offline",
     "reference": "relative_align.reference",
 }
-_OF_PIPELINE = ("headerlets", "regions", "csv", "figures", "nproc", "fail_on", "bad_input", "in_place")
+_OF_PIPELINE = (
+    "headerlets",
+    "regions",
+    "csv",
+    "figures",
+    "nproc",
+    "executor",
+    "dask_address",
+    "fail_on",
+    "bad_input",
+    "in_place",
+)
 
 
 def add_align(subparsers: Subparsers) -> None:
@@ -78,11 +89,12 @@ def _add_options(parser: argparse.ArgumentParser, does: Callable[[argparse.Names
         help="leave out this exposure or 'wild*card'",
     )
     inputs.add_argument("--product", metavar="NAME", help="what results are called (default: by the input)")
-    _add_choices(parser.add_argument_group("what is done"))
-    _add_products(parser.add_argument_group("what is written"))
+    add_choices(parser.add_argument_group("what is done"))
+    add_products(parser.add_argument_group("what is written"))
 
 
-def _add_choices(group: argparse._ArgumentGroup) -> None:
+def add_choices(group: argparse._ArgumentGroup) -> None:
+    """Add what is done, as options."""
     group.add_argument("-c", "--catalog", metavar="NAME", help="GAIADR3, another service, auto, or a file")
     group.add_argument("--offline", action="store_true", help="ask no service: use files and the cache")
     group.add_argument("--reference", metavar="NAME", help="exposure that keeps its WCS, or visit")
@@ -96,10 +108,16 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
         help="any other: see grism-align parameters",
     )
     group.add_argument("--parameters", type=Path, metavar="FILE", help="parameters in TOML or ASDF")
-    group.add_argument("-j", "--nproc", metavar="N", help="processes (default 1; 0: one for each core)")
+    group.add_argument("-j", "--nproc", metavar="N", help="processes (default: as many as are worth it)")
+    group.add_argument(
+        "--executor", metavar="NAME", help="processes, dask (--dask-address URL), parsl or mpi"
+    )
+    # told with the option above, as help is one screenful
+    group.add_argument("--dask-address", metavar="URL", help=argparse.SUPPRESS)
 
 
-def _add_products(group: argparse._ArgumentGroup) -> None:
+def add_products(group: argparse._ArgumentGroup) -> None:
+    """Add what is written, as options."""
     group.add_argument("--headerlets", choices=_HEADERLETS, metavar="HOW", help="none, file or attach")
     group.add_argument("--regions", action="store_true", help="DS9 regions of the sources")
     group.add_argument("--csv", action="store_true", help="tables as CSV, too")
@@ -131,22 +149,29 @@ def _plan(options: argparse.Namespace) -> ExitCode:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    """Return what is asked for; options go before ``--set``."""
+    """Return what is asked for."""
     return Request(
         files=tuple(options.files),
         folder=options.output_dir and options.output_dir.expanduser(),
-        assignments=(*options.set, *_of_options(options)),
+        assignments=assignments_of(options),
         parameters=options.parameters and options.parameters.expanduser(),
         exclude=tuple(options.exclude),
         product=options.product,
     )
 
 
-def _of_options(options: argparse.Namespace) -> list[str]:
-    """Return the options as assignments."""
+def assignments_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return what was chosen as assignments; options go before ``--set``.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With what `add_choices` and `add_products` added.
+    """
     values: dict[str, Any] = {full: getattr(options, name) for name, full in _OF_STEPS.items()}
-    values |= {name: getattr(options, name) for name in _OF_PIPELINE}
+    values |= {name: getattr(options, name, None) for name in _OF_PIPELINE}
     values |= {"report": "false" if options.no_report else None}
     values |= {"resume": "false" if options.fresh else None}
     values |= {"visit_mosaic.skip": "true" if options.no_mosaics else None}
-    return [f"{name}={value}" for name, value in values.items() if value not in {None, False}]
+    given = (f"{name}={value}" for name, value in values.items() if value not in {None, False})
+    return (*options.set, *given)

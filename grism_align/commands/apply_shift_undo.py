@@ -15,6 +15,7 @@ from grism_align.commands.corrected_files import (
     executor_of,
     print_written,
 )
+from grism_align.commands.execution import execution_of
 from grism_align.io.files.sources import path_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _apply(options: argparse.Namespace) -> ExitCode:
         bad_input=options.bad_input,
     )
     destination = destination_of(options, plan.exposures)
-    with executor_of(options) as executor:
+    with executor_of(options, plan.exposures) as executor:
         write_reapplication(plan, destination, executor)
     is_users = plan.exposures.absolute.reference == REFERENCE
     is_wide = options.verbose
@@ -112,7 +113,7 @@ def _shift(options: argparse.Namespace) -> ExitCode:
         bad_input=options.bad_input,
     )
     destination = destination_of(options, plan.exposures)
-    with executor_of(options) as executor:
+    with executor_of(options, plan.exposures) as executor:
         exposures = write_shifts(plan, destination, executor)
     print(_shift_text(exposures))
     if plan.kept:
@@ -153,11 +154,13 @@ def add_undo(subparsers: Subparsers) -> None:
 
 def _undo(options: argparse.Namespace) -> None:
     from grism_align.io.associations import read_association
+    from grism_align.workflows.executors import executor_for
     from grism_align.workflows.undo import undo_files
+    from grism_align.workflows.workload import writing_of
 
     check_destination_given(options)
     paths = [path_of(member.source) for member in read_association(options.files).exposures]
-    with executor_of(options) as executor:
+    with executor_for(execution_of(options), writing_of(paths)) as executor:
         undone = undo_files(paths, options.output_dir, in_place=options.in_place, executor=executor)
     rows = [("file", "undone", "back to")]
     print(in_columns([*rows, *((one.source.name, one.undone, one.restored) for one in undone)]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.commands.execution import add_execution, execution_of
 from grism_align.values.errors import SettingsError
-from grism_align.values.settings import ExecutionSettings, parameters_of
 
 if TYPE_CHECKING:
     import argparse
@@ -27,8 +27,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--in-place", action="store_true", help="replace the files; each is the old or the new"
     )
-    [nproc] = parameters_of(ExecutionSettings)
-    parser.add_argument("--nproc", type=int, metavar="N", help=nproc.help)
+    add_execution(parser)
 
 
 def add_headerlets(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +47,12 @@ def check_destination_given(options: argparse.Namespace) -> None:
         raise SettingsError(name, None, allowed)
 
 
-def executor_of(options: argparse.Namespace) -> AbstractContextManager[Executor]:
-    """Return who writes the exposures."""
+def executor_of(options: argparse.Namespace, exposures: ExposureSet) -> AbstractContextManager[Executor]:
+    """Return who writes exposures."""
     from grism_align.workflows.executors import executor_for
+    from grism_align.workflows.workload import workload_of
 
-    return executor_for(ExecutionSettings(options.nproc))
+    return executor_for(execution_of(options), workload_of(exposures))
 
 
 def destination_of(options: argparse.Namespace, exposures: ExposureSet) -> Destination:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.commands.execution import add_execution, execution_of
 from grism_align.values.errors import InputError, OutputError, SettingsError
-from grism_align.values.settings import ExecutionSettings, parameters_of
 
 if TYPE_CHECKING:
     import argparse
@@ -49,8 +49,7 @@ def add_inspect(subparsers: Subparsers) -> None:
         metavar="SIZE",
         help="of the page, at most; pictures are reduced to that (default %(default)g)",
     )
-    [nproc] = parameters_of(ExecutionSettings)
-    parser.add_argument("--nproc", type=int, metavar="N", help=nproc.help)
+    add_execution(parser)
     parser.set_defaults(run=_inspect)
 
 
@@ -60,6 +59,7 @@ def _inspect(options: argparse.Namespace) -> None:
     from grism_align.workflows.executors import executor_for
     from grism_align.workflows.inspection.make import inspect_results
     from grism_align.workflows.load import load
+    from grism_align.workflows.workload import workload_of
 
     record = _record(options.results.expanduser())
     target = inspection_path(record) if options.output is None else options.output.expanduser()
@@ -71,7 +71,7 @@ def _inspect(options: argparse.Namespace) -> None:
         name = "megabytes"
         raise SettingsError(name, options.megabytes, "must be more than nothing")
     exposures = load(_association(record), bad_input="refuse")
-    with claimed([target]), executor_for(ExecutionSettings(options.nproc)) as executor:
+    with claimed([target]), executor_for(execution_of(options), workload_of(exposures)) as executor:
         page = inspect_results(exposures, executor, options.only, options.megabytes)
         print(write_inspection(page, target))
 

@@ -104,6 +104,7 @@ class Finished:
 
     result: ExposureSet
     code: ExitCode
+    destination: Destination
 
 
 def plan(request: Request) -> Planned:
@@ -121,14 +122,12 @@ def plan(request: Request) -> Planned:
     """
     from grism_align.commands.plan import steps_of
     from grism_align.values.settings import MosaicSettings
-    from grism_align.workflows.executors import process_count
     from grism_align.workflows.plan import plan_run
 
     ready = _prepared(request)
-    nproc = process_count(ready.pipeline.nproc)
     steps, step = steps_of(ready.pipeline), ready.pipeline.visit_mosaic
     mosaics = None if step.skip else step.settings(MosaicSettings)
-    return Planned(ready, plan_run(ready.exposures, ready.destination, steps, nproc, mosaics))
+    return Planned(ready, plan_run(ready.exposures, ready.destination, steps, ready.pipeline.nproc, mosaics))
 
 
 def run(request: Request, saying: Saying) -> Finished:
@@ -169,7 +168,7 @@ def _run(ready: Prepared, log: LogFile) -> Finished:
             logger.info("%s", line)
         pipeline.tells_result = False
         result = pipeline.run(exposures)
-    return Finished(result, pipeline.ended_with)
+    return Finished(result, pipeline.ended_with, ready.destination)
 
 
 def _print_result(result: ExposureSet, *, is_wide: bool) -> None:

@@ -112,7 +112,7 @@ def _set(options: argparse.Namespace) -> None:
     check_destination_given(options)
     planned = plan_choice(options.name, options.files, bad_input=options.bad_input)
     destination = destination_of(options, planned)
-    with executor_of(options) as executor:
+    with executor_of(options, planned) as executor:
         exposures = write_given(planned, destination, executor)
     rows = [("exposure", "kind", "filter", "from", "E [mas]", "N [mas]", "roll [deg]")]
     for each in exposures.exposures:

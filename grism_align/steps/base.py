@@ -26,6 +26,7 @@ from grism_align.workflows.executors import SerialExecutor, executor_for
 from grism_align.workflows.keeping import KeepingExecutor
 from grism_align.workflows.results.destination import new_folder
 from grism_align.workflows.telling import figures_of
+from grism_align.workflows.workload import workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,8 +63,8 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
     #: The open models that came in, and go out.
     _models: Models | None = None
 
-    #: Who does the work on many exposures: the pipeline's, unless the step has its own `nproc`.
-    executor: Executor = SerialExecutor()
+    #: Who does the work on many exposures: the pipeline's, unless the step has its own parameters of it.
+    runner: Executor = SerialExecutor()
     #: Where measurements are kept: the pipeline's, unless the step is not to resume; None for nowhere.
     store: MeasurementStore | None = None
 
@@ -146,7 +147,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         self._written = None
         self._models = _models_in(inputs)
         with new_folder(self.output_dir), ExitStack() as self._held:
-            self.executor = self._chosen_executor(inputs, self._held)
+            self.runner = SerialExecutor()
             self.store = self._chosen_store()
             result = super().run(*inputs)
             # that knows the files as they are
@@ -160,16 +161,22 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             sys.exit(self.ended_with)
         return result
 
-    def _chosen_executor(self, inputs: tuple[Any, ...], held: ExitStack) -> Executor:
+    def _chosen_runner(self, exposures: ExposureSet, held: ExitStack) -> Executor:
         settings = self.settings(ExecutionSettings)
-        if _in_memory(inputs):
-            if settings.nproc not in (None, 1):
+        is_own = settings != ExecutionSettings()
+        if any(isinstance(one.source, ModelSource) for one in exposures.exposures):
+            if is_own and settings.nproc != 1:
                 logger.info("%s: open models are worked on in one process, whatever nproc", self.name)
             return SerialExecutor()
-        if self.is_outermost or settings.nproc is not None:
-            return held.enter_context(executor_for(settings))
-        executor: Executor = self.parent.executor
-        return executor
+        if self.is_outermost or is_own:
+            workload = workload_of(exposures, self.steps_done())
+            return held.enter_context(executor_for(settings, workload))
+        runner: Executor = self.parent.runner
+        return runner
+
+    def steps_done(self) -> tuple[str, ...]:
+        """Return the names of the steps that are done."""
+        return (str(self.step_name),)
 
     def _chosen_store(self) -> MeasurementStore | None:
         settings = self.settings(KeepingSettings)
@@ -184,7 +191,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
 
     def keeping_executor(self) -> KeepingExecutor:
         """Return who does the step's work, and takes over what an earlier run has measured."""
-        return KeepingExecutor(self.executor, self.store)
+        return KeepingExecutor(self.runner, self.store)
 
     def set_primary_input(self, obj: Any, exclusive: bool = True) -> None:
         """Remember the input's name, and not its folder, where stpipe would look for all others.
@@ -232,7 +239,10 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             If an input can't be used, a parameter is wrong or an output would replace an input.
         """
         is_ready = self._ready is not None and len(inputs) == 1 and inputs[0] is self._ready
-        result = self.work(inputs[0] if is_ready else self.prepared(*inputs))
+        exposures = inputs[0] if is_ready else self.prepared(*inputs)
+        if self._held is not None:
+            self.runner = self._chosen_runner(exposures, self._held)
+        result = self.work(exposures)
         figures = figures_of(str(self.step_name), result)
         if figures:
             logger.info("%s: %s", self.step_name, figures)
@@ -402,13 +412,6 @@ def _models_in(inputs: Sequence[Any]) -> Models | None:
     """Return the open models that a step is given; None for files, and for what another step returned."""
     given = inputs[0] if len(inputs) == 1 else list(inputs)
     return None if isinstance(given, ExposureSet) else models_of(given)
-
-
-def _in_memory(inputs: Sequence[Any]) -> bool:
-    """Tell whether exposures are open models, also where another step has read them."""
-    if len(inputs) == 1 and isinstance(inputs[0], ExposureSet):
-        return any(isinstance(one.source, ModelSource) for one in inputs[0].exposures)
-    return _models_in(inputs) is not None
 
 
 @contextmanager

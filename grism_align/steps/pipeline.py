@@ -55,6 +55,10 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
         for name in self.step_defs:
             getattr(self, name).adopt_parameters(exposures)
 
+    def steps_done(self) -> tuple[str, ...]:
+        """Return the names of the steps that are not skipped."""
+        return tuple(name for name in self.step_defs if not getattr(self, name).skip)
+
     def input_files(self) -> tuple[Path, ...]:
         """Files besides the exposures that the steps read."""
         steps = (getattr(self, name) for name in self.step_defs)

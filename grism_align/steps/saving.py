@@ -39,7 +39,7 @@ class SavingStep(Step):
     """
 
     #: Who writes the exposures.
-    executor: Executor
+    runner: Executor
     _held: ExitStack | None = None
     _written: ExposureSet | None = None
 
@@ -95,7 +95,7 @@ class SavingStep(Step):
             from grism_align.workflows.results.write import write_results
 
             destination = self.destination(result)
-            self._written = write_results(result, destination, self.executor)
+            self._written = write_results(result, destination, self.runner)
             where = None if self.tells_result else FOR_FILE
             logger.info("Results are in %s", destination.folder, extra=where)
             if destination.with_report:

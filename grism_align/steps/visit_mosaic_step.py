@@ -60,7 +60,7 @@ class VisitMosaicStep(GrismAlignStep):
 
         by_instrument = self.settings_by_instrument(MosaicSettings, exposures)
         good_bits = {name: settings.good_bits for name, settings in by_instrument.items()}
-        made = make_mosaics(exposures, self.settings(MosaicSettings), good_bits, folder, self.executor)
+        made = make_mosaics(exposures, self.settings(MosaicSettings), good_bits, folder, self.runner)
         note = ", ".join(mosaic.plan.name for mosaic in made.products)
         return self.done(exposures, note, made.counts, mosaics=made.products, cosmic_rays=made.cosmic_rays)
 

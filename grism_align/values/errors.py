@@ -40,7 +40,43 @@ class WorkerError(GrismAlignError):
 
     def __init__(self, what: str, how: str) -> None:
         self.what = what
-        super().__init__(f"{what}: the process that did it died ({how}). Run again with a smaller nproc.")
+        remedy = "Run again with a smaller nproc, or with more memory for each"
+        super().__init__(f"{what}: the process that did it died ({how}). {remedy}.")
+
+
+class ExecutorError(GrismAlignError):
+    """An executor that can't be used.
+
+    Parameters
+    ----------
+    name : str
+        The executor.
+    problem : str
+        What is wrong.
+    remedy : str
+        What the user can do.
+    """
+
+    def __init__(self, name: str, problem: str, remedy: str) -> None:
+        self.name = name
+        super().__init__(f"executor {name}: {without_login(problem)}. {remedy}.")
+
+
+class VersionsError(GrismAlignError):
+    """A worker with other versions of the software, whose results would be others.
+
+    Parameters
+    ----------
+    host : str
+        Where it works.
+    differences : sequence of str
+        What is another there, as in ``numpy 2.0.1 instead of 2.1.0``.
+    """
+
+    def __init__(self, host: str, differences: Sequence[str]) -> None:
+        self.host, self.differences = host, tuple(differences)
+        remedy = "Start workers in the same environment as the run"
+        super().__init__(f"a worker on {host} has {', '.join(differences)}. {remedy}.")
 
 
 class InputError(GrismAlignError):

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+    from grism_align.values.errors import WorkerError
+    from grism_align.values.settings import ExecutionSettings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,7 +24,11 @@ class Executor(Protocol):
     """Does one kind of work on many things."""
 
     def map(
-        self, function: Callable[[Item], Result], items: Mapping[str, Item], label: str
+        self,
+        function: Callable[[Item], Result],
+        items: Mapping[str, Item],
+        label: str,
+        instead: Callable[[WorkerError], Result] | None = None,
     ) -> Iterator[Result]:
         """Apply a function to all items.
 
@@ -26,8 +38,11 @@ class Executor(Protocol):
             Defined at the top level of a module, as its name may be sent to another process.
         items : mapping of str to object
             What it takes, by the name that progress and errors call it; small, as it may be sent as well.
+            It may be given an item again, where a worker was lost.
         label : str
             What is done, such as ``Writing``.
+        instead : callable, optional
+            Makes what is yielded for an item whose worker died, of the error, which is raised otherwise.
 
         Yields
         ------
@@ -35,3 +50,32 @@ class Executor(Protocol):
             What the function returns, in the order of the items. Few are held at a time.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Workers:
+    """What an engine offers: who does the work, in the manner of `concurrent.futures`.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.Executor
+        Who does it, where this package is installed and files have the same names. Of its methods ``submit``
+        and ``shutdown`` are called.
+    count : callable
+        Returns how many of them there are at the moment; it may change.
+    lost : tuple of type, optional
+        Exceptions of a future, besides `concurrent.futures.BrokenExecutor`, that mean that the worker is
+        gone, and not that the work failed.
+    attempts : int, optional
+        Times that work is given to a worker, before a lost one ends the run. One for an engine that gives it
+        to another by itself.
+    """
+
+    pool: concurrent.futures.Executor
+    count: Callable[[], int]
+    lost: tuple[type[BaseException], ...] = ()
+    attempts: int = 1
+
+
+#: What an entry point of the group ``grism_align.executors`` leads to.
+Engine = Callable[["ExecutionSettings"], AbstractContextManager[Workers]]

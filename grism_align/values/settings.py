@@ -123,13 +123,27 @@ class Settings:
 
 @dataclass(frozen=True)
 class ExecutionSettings(Settings):
-    """How much is done at the same time."""
+    """Who works on exposures, and on how many at the same time."""
 
     nproc: int | None = _parameter(
         None,
-        "Processes that work on exposures at the same time, 0 for one a core; default: the pipeline's, or 1",
+        "Processes that work at the same time, 0 for one a core; default: the pipeline's, or as many as "
+        "cores, exposures and memory allow, and one where the work is done in seconds",
         "",
         (0, None),
+    )
+    executor: str | None = _parameter(
+        None,
+        "Who works: processes of this machine, or workers of dask, parsl or mpi; default: the pipeline's, or "
+        "processes",
+    )
+    dask_address: str | None = _parameter(
+        None,
+        "Scheduler of dask, tcp://HOST:PORT or the file that it wrote; default: the client that there is, or "
+        "$DASK_SCHEDULER_ADDRESS",
+    )
+    executor_config: str | None = _parameter(
+        None, "What an executor is set up with; of parsl a Python file that defines its config"
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from grism_align.io.measurements.store import MeasurementStore
+    from grism_align.values.errors import WorkerError
     from grism_align.values.executor import Executor
 
 
@@ -80,11 +81,15 @@ class KeepingExecutor:
         self.n_kept = 0
 
     def map(
-        self, function: Callable[[Item], Result], items: Mapping[str, Item], label: str
+        self,
+        function: Callable[[Item], Result],
+        items: Mapping[str, Item],
+        label: str,
+        instead: Callable[[WorkerError], Result] | None = None,
     ) -> Iterator[Result]:
         """Apply a function to all items, as `grism_align.values.executor.Executor` says."""
         if self.store is None or not isinstance(function, Measurement):
-            yield from self.executor.map(function, items, label)
+            yield from self.executor.map(function, items, label, instead)
             return
         problems: Counter[str] = Counter()
         for outcome in self.executor.map(_Kept(function, self.store), items, label):

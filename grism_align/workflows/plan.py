@@ -7,26 +7,23 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.mosaics.grid import plan_mosaics
-from grism_align.io.files.sources import path_of
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.check import FieldCheck, check_field
 from grism_align.workflows.mosaics.checks import SUFFIXES
 from grism_align.workflows.results.earlier_records import with_free_product
+from grism_align.workflows.workload import process_count, size_of, workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import MosaicSettings
     from grism_align.workflows.results.destination import Destination
 
-# Seconds of one core of a machine of 2024: to start and to report, for a million pixels of a direct exposure,
-# for a grism exposure whose spectra are measured and for a million of its pixels, and to write a megabyte.
-_START, _MEASURE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 6.0, 0.5, 0.9, 0.2, 0.012
-# Bytes: of Python and the packages, and for each pixel of the largest exposure.
-_PROGRAM, _PER_PIXEL = 180e6, 40
+# Seconds of one core of a machine of 2024 to start and to report.
+_START = 6.0
+# Bytes.
 _REPORT, _PER_EXPOSURE = 0.7e6, 0.15e6
 # Of a mosaic: bytes of a pixel, in all its files, and seconds of a million.
 _PER_MOSAIC_PIXEL, _DRIZZLE = 12, 0.3
@@ -68,7 +65,7 @@ def plan_run(
     exposures: ExposureSet,
     destination: Destination,
     steps: Collection[str],
-    nproc: int,
+    nproc: int | None,
     mosaics: MosaicSettings | None = None,
 ) -> RunPlan:
     """Look ahead at a run of the pipeline.
@@ -81,8 +78,8 @@ def plan_run(
         Where results would go.
     steps : collection of str
         Steps that would run.
-    nproc : int
-        Processes that would work.
+    nproc : int or None
+        Processes that would work, as in `ExecutionSettings`.
     mosaics : MosaicSettings, optional
         What mosaics are made with, if any are.
     """
@@ -91,8 +88,9 @@ def plan_run(
     products = destination.products(exposures)
     if "absolute_align" not in steps:
         products = tuple(path for path in products if path != destination.reference(exposures.product))
-    size = float(sum(path_of(each.source).stat().st_size for each in exposures.exposures))
-    size += _REPORT + _PER_EXPOSURE * len(exposures.exposures)
+    workload = workload_of(exposures, steps)
+    n = process_count(nproc, workload)
+    size = size_of(exposures) + _REPORT + _PER_EXPOSURE * len(exposures.exposures)
     drizzled = plan_mosaics(exposures.direct, exposures.product, mosaics) if mosaics else []
     n_pixels = sum(one.grid.shape[0] * one.grid.shape[1] for one in drizzled)
     products += tuple(destination.folder / f"{one.name}_{suffix}" for one in drizzled for suffix in SUFFIXES)
@@ -103,20 +101,9 @@ def plan_run(
         products,
         tuple(path for path in (*written, *products) if path.exists()),
         size + _PER_MOSAIC_PIXEL * n_pixels,
-        _seconds(exposures, steps, size, nproc) + _DRIZZLE * n_pixels / 1e6 / min(nproc, len(drizzled) or 1),
-        _PROGRAM + _PER_PIXEL * max(map(_pixels, exposures.exposures)),
+        _START + workload.seconds / n + _DRIZZLE * n_pixels / 1e6 / min(n, len(drizzled) or 1),
+        workload.memory,
     )
-
-
-def _pixels(exposure: Exposure) -> int:
-    return sum(chip.shape[0] * chip.shape[1] for chip in exposure.chips)
-
-
-def _seconds(exposures: ExposureSet, steps: Collection[str], size: float, nproc: int) -> float:
-    measured = exposures.direct if "source_catalog" in steps else ()
-    seen = exposures.grisms if "grism_wcs_propagate" in steps else ()
-    work = _MEASURE * sum(map(_pixels, measured)) + _SPECTRA_PIXELS * sum(map(_pixels, seen)) + _WRITE * size
-    return _START + (_SPECTRA * len(seen) + work / 1e6) / nproc
 
 
 def _alone(exposures: ExposureSet) -> tuple[str, ...]:

@@ -9,15 +9,20 @@ import struct
 import subprocess
 import sys
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any
 
+from grism_align.values.executor import Workers
 from grism_align.workflows.tasks import sendable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
+
+    from grism_align.values.settings import ExecutionSettings
 
 
 _START = "import sys; sys.path[:] = {path!r}; from grism_align.workflows.workers import serve; serve()"
@@ -147,9 +152,33 @@ def _read(stream: IO[bytes], length: int) -> bytes:
     return content
 
 
+@contextmanager
+def open_processes(settings: ExecutionSettings) -> Iterator[Workers]:
+    """Yield processes of this machine: the engine that is there without being asked for.
+
+    Parameters
+    ----------
+    settings : ExecutionSettings
+        How many processes.
+    """
+    n = settings.nproc or usable_cores()
+    with WorkerPool(n) as pool:
+        yield Workers(pool, lambda: n)
+
+
 def usable_cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(cores, _share_of_cores() or cores), 1)
+
+
+def _share_of_cores() -> int | None:
+    """Return how many cores a container may keep busy; None where that is not limited."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return int(quota) // int(period) if quota.isdigit() else None
 
 
 def serve() -> None:

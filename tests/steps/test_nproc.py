@@ -60,9 +60,9 @@ def test_in_place(field_a, tmp_path):
 def test_a_step_has_its_own(field_a, tmp_path, monkeypatch):
     asked = []
 
-    def counted(settings):
+    def counted(settings, workload):
         asked.append(settings)
-        return original(settings)
+        return original(settings, workload)
 
     original = executors.executor_for
     monkeypatch.setattr("grism_align.steps.base.executor_for", counted)

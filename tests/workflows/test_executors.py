@@ -9,17 +9,18 @@ import pickle
 import signal
 import subprocess
 import sys
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 import remote_jobs as jobs
 
 from grism_align.values import errors
-from grism_align.values.errors import GrismAlignError, InputError, WorkerError
+from grism_align.values.errors import GrismAlignError, InputError, VersionsError, WorkerError
 from grism_align.values.settings import ExecutionSettings
 from grism_align.workflows import workers
 from grism_align.workflows.executors import FuturesExecutor, SerialExecutor, executor_for
-from grism_align.workflows.tasks import Task, run_task
+from grism_align.workflows.tasks import Task, host_name, run_sent, run_task
+from grism_align.workflows.versions import versions_here
 
 
 def quiet(names, label):
@@ -105,18 +106,96 @@ def test_with_one_process_nothing_is_started(nproc, monkeypatch):
 
 
 def test_as_many_processes_as_were_asked_for(monkeypatch):
-    monkeypatch.setattr("grism_align.workflows.executors.usable_cores", lambda: 3)
+    monkeypatch.setattr("grism_align.workflows.workload.usable_cores", lambda: 3)
     monkeypatch.setattr(workers, "_Worker", lambda: None)
     monkeypatch.setattr(workers.WorkerPool, "shutdown", lambda self, wait: None)
     for nproc, n in ((0, 3), (5, 5)):
         with executor_for(ExecutionSettings(nproc)) as executor:
             assert executor.pool._max_workers == n
-            assert executor.ahead == 2 * n
+            assert executor.ahead() == 2 * n
     assert workers.usable_cores() >= 1
 
 
 def test_numerical_libraries_have_one_thread(executor, monkeypatch):
     assert list(executor.map(jobs.threads, numbered(2), "Asking")) == 2 * [["1", "1", "1"]]
+
+
+# --- workers that are lost, and workers that are not as here ---
+
+
+class _Losing(_Counting):
+    """A pool whose workers are lost a few times."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def submit(self, function, *args):
+        if self.submitted >= self.times:
+            return super().submit(function, *args)
+        self.submitted += 1
+        future = Future()
+        future.set_exception(TimeoutError("no heartbeat"))
+        return future
+
+
+def test_work_of_lost_workers_is_done_again(caplog):
+    executor = FuturesExecutor(_Losing(2), 1, quiet, (TimeoutError,), attempts=3)
+    assert list(executor.map(jobs.square, numbered(2), "Squaring")) == [0, 1]
+    assert caplog.messages == 2 * ["Squaring n0: its worker was lost (no heartbeat); it is done again"]
+
+
+def test_work_that_an_engine_takes_back_is_lost():
+    """As dask does when its scheduler has ended."""
+
+    class Ending(_Counting):
+        def submit(self, function, *args):
+            future = Future()
+            future.cancel()
+            return future
+
+    with pytest.raises(WorkerError, match=r"Squaring n0: .*CancelledError"):
+        list(FuturesExecutor(Ending(), 2, quiet).map(jobs.square, numbered(2), "Squaring"))
+
+
+def test_work_that_is_lost_each_time_is_named():
+    executor = FuturesExecutor(_Losing(3), 1, quiet, (TimeoutError,), attempts=3)
+    with pytest.raises(WorkerError, match=r"Squaring n0: .*no heartbeat"):
+        list(executor.map(jobs.square, numbered(2), "Squaring"))
+
+
+def test_others_go_on_where_something_can_stand_for_what_was_lost():
+    executor = FuturesExecutor(_Losing(1), 2, quiet, (TimeoutError,))
+    found = executor.map(jobs.square, numbered(3), "Squaring", instead=lambda error: error.what)
+    assert list(found) == ["Squaring n0", 1, 4]
+
+
+def test_a_pool_that_takes_nothing_more_is_a_lost_worker():
+    class Broken(_Counting):
+        def submit(self, function, *args):
+            raise BrokenExecutor("it is broken")
+
+    with pytest.raises(WorkerError, match="it is broken"):
+        list(FuturesExecutor(Broken(), 2, quiet).map(jobs.square, numbered(1), "Squaring"))
+
+
+def test_workers_with_other_versions_do_nothing():
+    wanted = {**versions_here(), "numpy": "1.0", "python": "2.7"}
+    refused = run_sent(wanted, b"not read")
+    with pytest.raises(VersionsError, match=r"numpy .* instead of 1.0") as caught:
+        refused.given_back()
+    assert len(caught.value.differences) == 2
+    assert "python" in str(caught.value)
+
+
+def test_files_that_another_machine_does_not_see(tmp_path):
+    """As a worker on another one has them, but here."""
+    for function, item in ((jobs.open_it, tmp_path / "none"), (jobs.find_changed, str(tmp_path / "none"))):
+        unseen = run_task(Task(function, item, "Reading", logging.INFO, "elsewhere", "there"))
+        assert isinstance(unseen.error, InputError)
+        assert "which works for there, does not see it" in str(unseen.error)
+        here = run_task(Task(function, item, "Reading", logging.INFO, "elsewhere", host_name()))
+        assert not isinstance(here.error, InputError)
 
 
 # --- what is said on the way ---
@@ -145,13 +224,13 @@ def test_loggers_that_want_less_are_told_less(executor, caplog):
 def test_what_is_said_in_a_process_is_kept_for_the_one_that_asked(caplog):
     """As a worker does it, but here."""
     before = logging.getLogger().level
-    outcome = run_task(Task(jobs.talk, 7, "Talking n7", logging.INFO, home=-1))
+    outcome = run_task(Task(jobs.talk, 7, "Talking n7", logging.INFO, "elsewhere", "there"))
     assert (outcome.value, outcome.error, logging.getLogger().level) == (7, None, before)
     assert [record.getMessage() for record in outcome.records] == ["looked at 7"]
     assert [one[0] for one in outcome.warned] == ["beware of 7"]
-    failed = run_task(Task(jobs.fail_oddly, 7, "Failing n7", logging.INFO, home=-1))
+    failed = run_task(Task(jobs.fail_oddly, 7, "Failing n7", logging.INFO, "elsewhere", "there"))
     assert isinstance(failed.error, RuntimeError)
-    refused = run_task(Task(jobs.refuse, 2, "Reading n2", logging.INFO, home=-1))
+    refused = run_task(Task(jobs.refuse, 2, "Reading n2", logging.INFO, "elsewhere", "there"))
     assert isinstance(refused.error, InputError)
     with pytest.raises(InputError, match="it is odd"):
         refused.given_back()
@@ -246,7 +325,8 @@ def test_what_is_not_asked_for_is_not_done(executor):
 _PARENT = """
 import sys
 import remote_jobs as jobs
-from grism_align.workflows.tasks import Task, run_task
+from grism_align.workflows.tasks import Task, host_name, run_sent, run_task
+from grism_align.workflows.versions import versions_here
 from grism_align.workflows.executors import FuturesExecutor
 from grism_align.workflows.workers import WorkerPool
 

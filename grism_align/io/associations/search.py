@@ -59,6 +59,20 @@ def best_exposures(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(path for _, (_, _, path) in sorted(best.items()))
 
 
+def exposures_below(folder: Path) -> tuple[Path, ...]:
+    """Return the exposures of a folder and of all below, by name; where one has several files, the best.
+
+    Results of earlier runs are passed over.
+
+    Raises
+    ------
+    AssociationError
+        If there is none.
+    """
+    found = best_exposures(_files_below(folder))
+    return found or exposures_in(folder)
+
+
 def is_pattern(text: str | os.PathLike[str]) -> bool:
     """Tell whether a name has wildcards, and is not that of a file that has them in its name."""
     return has_magic(os.fspath(text)) and not exists(Path(text))

@@ -80,13 +80,15 @@ class HiddenFolder:
     Parameters
     ----------
     parent : Path
-        Where. Leftovers in it are removed.
+        Where. Leftovers in it are removed, unless it is hidden itself and goes with all that is in it: then
+        others may work in it, on machines whose locks are not seen here.
     kin : HiddenFolder, optional
         Another of the same run; one lock then does for both, where links can be made.
     """
 
     def __init__(self, parent: Path, kin: HiddenFolder | None = None) -> None:
-        remove_leftovers([parent])
+        if not is_hidden(parent):
+            remove_leftovers([parent])
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=MARK, dir=parent))
             try:
@@ -161,6 +163,11 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
         yield folder.path
     finally:
         folder.remove()
+
+
+def is_hidden(folder: Path) -> bool:
+    """Tell whether a folder is a hidden one, or in one."""
+    return any(_NAME.fullmatch(part) for part in folder.parts)
 
 
 def owners(parent: Path) -> Iterator[tuple[Path, Owner]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from grism_align.io.files.hidden import MARK, HiddenFolder, hidden_folder
+from grism_align.io.files.hidden import MARK, HiddenFolder, hidden_folder, is_hidden
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
@@ -200,7 +200,9 @@ def atomic_path(final: Path, mode: int | None = None) -> Iterator[Path]:
     """
     if final.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
-    final.parent.mkdir(parents=True, exist_ok=True)
+    if not is_hidden(final.parent):
+        # a hidden one that is gone was removed, with all that was meant for it, by the run that it was of
+        final.parent.mkdir(parents=True, exist_ok=True)
     with _named_as(final), hidden_folder(final.parent) as folder:
         temporary = folder / final.name
         temporary.touch()

@@ -101,7 +101,7 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
     """
     contents = Contents(record, changed)
     warnings = quality_warnings(contents)
-    return _template().render(
+    return template("page.html").render(
         record=record,
         version=VERSION,
         contents=contents,
@@ -125,25 +125,39 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         spectra_columns=SPECTRA_COLUMNS,
         cuts=step_cuts(contents),
         settings=changed_settings(contents),
-        style=_resource("page.css"),
-        script=_resource("page.js"),
+        style=resource("page.css"),
+        script=resource("page.js"),
     )
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """Return the text of a file that pages are made of.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    """
     return resources.files("grism_align.io.report").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """Return the template of a page.
+
+    Parameters
+    ----------
+    name : str
+        Of its file.
+    """
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
+        loader=jinja2.FunctionLoader(resource),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["probability"] = probability
-    return environment.get_template("page.html")
+    return environment.get_template(name)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from grism_align.io.catalogs.sources import write_source_catalog
 from grism_align.io.files.sources import file_of
 from grism_align.io.missions import file_sum, flag_cosmic_rays, solution_name, write_exposure
+from grism_align.values.errors import OutputError
 from grism_align.values.mission import HeaderletWanted, WcsLabel
 from grism_align.values.record import CHOICE, FilePair, FileRecord
 from grism_align.workflows.results.detections import with_sky
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from grism_align.io.files.staging import Staging
     from grism_align.values.catalog import SourceCatalog
@@ -105,6 +106,8 @@ def write_exposures(
     ------
     InputError
         If one can't be read.
+    OutputError
+        If one that another machine wrote is not here.
     OSError
         If one can't be written.
     """
@@ -127,9 +130,21 @@ def write_exposures(
     for label in dict.fromkeys(job.label for job in jobs.values()):
         alike = {key: job for key, job in jobs.items() if job.label == label}
         written.update(zip(alike, executor.map(_write, alike, label), strict=True))
+    _check_written(jobs.values(), out)
     return {
         exposure.key: _files(exposure, destination, written[exposure.key]) for exposure in exposures.exposures
     }
+
+
+def _check_written(jobs: Iterable[_Job], out: Staging) -> None:
+    """Refuse to go on where workers on other machines have written to a folder of theirs."""
+    for job in jobs:
+        paths = (*((job.correction.path,) if job.correction else ()), *job.catalog_paths)
+        for path in paths:
+            if not path.exists():
+                problem = "it was written by a worker, and is not here"
+                remedy = "Workers on other machines must see the folder of the results under the same name"
+                raise OutputError(out.folder / path.name, problem, remedy)
 
 
 def _write(job: _Job) -> tuple[str, str | None]:

@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import warnings
+from pathlib import Path
 
-from grism_align.values.errors import InputError
+from grism_align.values.errors import ChangedError, InputError
+from grism_align.workflows.measure import _measured
 
 logger = logging.getLogger("grism_align.remote_jobs")
 
@@ -63,6 +65,28 @@ def leave(number):
 def threads(item):
     """Threads that numerical libraries may have here."""
     return [os.environ[name] for name in _THREADS]
+
+
+def open_it(path):
+    return path.read_text()
+
+
+def find_changed(path):
+    raise ChangedError(path)
+
+
+def die_once(path):
+    """End the process, unless another has done so before."""
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path.name
+
+
+def measure_or_die(exposure, settings):
+    """Measure an exposure as a run does, but end the process at the first time."""
+    die_once(Path(exposure.source).parent / "died")
+    return _measured(exposure, settings)
 
 
 def hang(item):
