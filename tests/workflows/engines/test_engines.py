@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import pytest
 import remote_jobs as jobs
@@ -153,3 +155,107 @@ def test_no_scheduler(monkeypatch, tmp_path):
     settings = ExecutionSettings(executor="dask", dask_address=str(tmp_path / "none.json"))
     with pytest.raises(ExecutorError, match="no scheduler has written"), executor_for(settings):
         pass
+
+
+# --- parsl and MPI, which are large: in their place, what of them is called ---
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Have a package installed, its modules by name with what they hold."""
+
+    def install(**modules):
+        for name, content in modules.items():
+            module = types.ModuleType(name.replace("__", "."))
+            vars(module).update(content)
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    return install
+
+
+@pytest.fixture
+def parsl(installed):
+    """Two workers that are threads; `loaded` and `cleaned_up` are told."""
+    threads = ThreadPoolExecutor(2)
+    told = SimpleNamespace(loaded=[], n_cleaned_up=0)
+
+    class NoKernelError(Exception):
+        pass
+
+    class Kernel:
+        def __init__(self):
+            internal = SimpleNamespace(max_threads=1)
+            self.executors = {"work": SimpleNamespace(connected_workers=2), "_parsl_internal": internal}
+
+        def cleanup(self):
+            told.n_cleaned_up += 1
+
+    def load(config):
+        told.loaded.append(config)
+        return Kernel()
+
+    def no_kernel():
+        raise NoKernelError
+
+    def app(function, data_flow_kernel):
+        return lambda *args: threads.submit(function, *args)
+
+    lost = {name: type(name, (Exception,), {}) for name in ("ManagerLost", "WorkerLost")}
+    installed(
+        parsl={"load": load, "dfk": no_kernel, "clear": lambda: None},
+        parsl__errors={"NoDataFlowKernelError": NoKernelError},
+        parsl__executors={},
+        parsl__executors__high_throughput={},
+        parsl__executors__high_throughput__errors=lost,
+        parsl__app={},
+        parsl__app__python={"PythonApp": app},
+    )
+    told.kernel = Kernel
+    yield told
+    threads.shutdown()
+
+
+def test_workers_of_parsl(parsl, tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text("config = 'two nodes'")
+    with executor_for(ExecutionSettings(executor="parsl", executor_config=str(path))) as executor:
+        assert executor.ahead() == 4
+        assert list(executor.map(jobs.square, numbered(5), "Squaring")) == [0, 1, 4, 9, 16]
+        with pytest.raises(Exception, match="file2: it is odd"):
+            list(executor.map(jobs.refuse, numbered(4), "Reading"))
+    assert (parsl.loaded, parsl.n_cleaned_up) == (["two nodes"], 1)
+
+
+def test_what_of_parsl_is_loaded_stays(parsl, monkeypatch):
+    monkeypatch.setattr(sys.modules["parsl"], "dfk", parsl.kernel)
+    with executor_for(ExecutionSettings(executor="parsl")) as executor:
+        assert list(executor.map(jobs.square, numbered(2), "Squaring")) == [0, 1]
+    assert (parsl.loaded, parsl.n_cleaned_up) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "no configuration is loaded"), ("", "defines no config"), ("1 / 0", "ZeroDivisionError")],
+)
+@pytest.mark.usefixtures("parsl")
+def test_without_a_configuration_of_parsl(content, problem, tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(content or "")
+    settings = ExecutionSettings(executor="parsl", executor_config=None if content is None else str(path))
+    with pytest.raises(ExecutorError, match=problem), executor_for(settings):
+        pass
+
+
+@pytest.mark.parametrize("n", [0, 2])
+def test_processes_of_mpi(n, installed):
+    class MPIPoolExecutor(ThreadPoolExecutor):
+        num_workers = n
+
+    installed(mpi4py={}, mpi4py__futures={"MPIPoolExecutor": MPIPoolExecutor})
+    settings = ExecutionSettings(executor="mpi")
+    if not n:
+        with pytest.raises(ExecutorError, match="no process beside this one"), executor_for(settings):
+            pass
+        return
+    with executor_for(settings) as executor:
+        assert list(executor.map(jobs.square, numbered(5), "Squaring")) == [0, 1, 4, 9, 16]
