@@ -77,7 +77,7 @@ def _add_options(parser: argparse.ArgumentParser, does: Callable[[argparse.Names
     parser.set_defaults(run=does, usual=logging.INFO)
     inputs = parser.add_argument_group("input and output")
     inputs.add_argument(
-        "files", nargs="+", metavar="INPUT", help="exposures, folders, 'wild*cards', lists, associations"
+        "files", nargs="+", metavar="INPUT", help="exposures, folders, wild*cards, lists, associations"
     )
     inputs.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help="where results go")
     inputs.add_argument("--in-place", action="store_true", help="replace the input files instead")

@@ -145,16 +145,16 @@ addEventListener("load", () => setTimeout(() => {
   seen.lit = pixels.some((value, at) => at % 4 === 0 && value > 100);
   press("n"); seen.next = text("measurement");
   press("]");
-  requestAnimationFrame(() => {
+  setTimeout(() => {
     press("c");
-    requestAnimationFrame(() => requestAnimationFrame(() => {
+    setTimeout(() => {
       seen.shown = text("shown");
       seen.wider = document.documentElement.scrollWidth - innerWidth;
       seen.requests = performance.getEntriesByType("resource").map((one) => one.name)
         .filter((name) => !name.startsWith("data:"));
       document.getElementById("seen").textContent = btoa(unescape(encodeURIComponent(JSON.stringify(seen))));
-    }));
-  });
+    }, 500);
+  }, 500);
 }, 300));
 </script></body>"""
 

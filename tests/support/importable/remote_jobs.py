@@ -83,10 +83,10 @@ def die_once(path):
     return path.name
 
 
-def measure_or_die(exposure, settings):
+def measure_or_die(job):
     """Measure an exposure as a run does, but end the process at the first time."""
-    die_once(Path(exposure.source).parent / "died")
-    return _measured(exposure, settings)
+    die_once(Path(job.exposure.source).parent / "died")
+    return _measured(job)
 
 
 def hang(item):

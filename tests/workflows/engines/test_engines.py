@@ -133,7 +133,7 @@ def test_the_same_files_when_a_worker_is_killed(cluster, truths, tmp_path, monke
     SourceCatalogStep.call(files, **given)
     serial = contents(tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / "serial")
-    monkeypatch.setattr("grism_align.workflows.measure._measured", jobs.measure_or_die)
+    monkeypatch.setattr("grism_align.workflows.measure._MEASUREMENT", jobs.measure_or_die)
     SourceCatalogStep.call(files, executor="dask", dask_address=cluster.scheduler_address, **given)
     assert (tmp_path / "died").exists()
     assert contents(tmp_path / "out") == serial
