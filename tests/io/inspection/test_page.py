@@ -130,6 +130,8 @@ def test_the_file(tmp_path):
         write_inspection(inspection(exposure("first")), tmp_path / "file" / "a.html")
 
 
+# a browser without a screen need not draw any frame in the time that it is given
+_FRAMES = "<script>requestAnimationFrame = (draw) => setTimeout(draw, 16);</script>"
 _PROBE = """<pre id="seen"></pre><script>
 addEventListener("load", () => setTimeout(() => {
   const view = document.getElementById("marks"), box = view.getBoundingClientRect();
@@ -162,7 +164,8 @@ addEventListener("load", () => setTimeout(() => {
 @needs_chromium
 def test_the_page_in_a_browser(tmp_path, page):
     path = tmp_path / "probed.html"
-    path.write_text(page.replace("</body>", _PROBE), encoding="utf-8")
+    probed = page.replace("<head>", f"<head>{_FRAMES}", 1).replace("</body>", _PROBE)
+    path.write_text(probed, encoding="utf-8")
     found = browse(
         tmp_path, "--window-size=500,900", "--virtual-time-budget=5000", "--dump-dom", path.as_uri()
     )
