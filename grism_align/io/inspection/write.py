@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-from functools import cache, partial
-from importlib import resources
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.staging import atomic_path
 from grism_align.io.inspection.data import data_of
-from grism_align.values.errors import OutputError
+from grism_align.io.pages import PageFiles, beside, write_page
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from pathlib import Path
 
     from grism_align.values.inspection import Inspection
 
+_FILES = PageFiles("grism_align.io.inspection")
 _SCRIPTS = ("page_sky.js", "page_marks.js", "page.js")
 
 
 def inspection_path(provenance: Path | str) -> Path:
     """Where the inspection page of a record is, if it is beside it: ``PRODUCT_inspect.html``."""
-    path = Path(provenance)
-    return path.with_name(path.stem.removesuffix("_provenance") + "_inspect.html")
+    return beside(provenance, "inspect.html")
 
 
 def write_inspection(inspection: Inspection, target: Path) -> Path:
@@ -46,13 +43,7 @@ def write_inspection(inspection: Inspection, target: Path) -> Path:
     OutputError
         If it can't be written.
     """
-    page = page_of(inspection)
-    try:
-        with atomic_path(target) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(target, f"can't be written ({error})", "Give another file") from error
-    return target
+    return write_page(page_of(inspection), target)
 
 
 def page_of(inspection: Inspection) -> str:
@@ -67,30 +58,12 @@ def page_of(inspection: Inspection) -> str:
 
     chips = [chip for exposure in inspection.exposures for chip in exposure.chips]
     dumps = partial(json.dumps, separators=(",", ":"), allow_nan=False)
-    return _template().render(
+    return _FILES.template("page.html").render(
         inspection=inspection,
         data=htmlsafe_json_dumps(data_of(inspection), dumps=dumps),
         most_reduced=max((chip.reduced for chip in chips), default=1),
         n_reduced=sum(chip.reduced > 1 for chip in chips),
         n_chips=len(chips),
-        style=_resource("page.css"),
-        script="\n".join(map(_resource, _SCRIPTS)),
+        style=_FILES.text("page.css"),
+        script="\n".join(map(_FILES.text, _SCRIPTS)),
     )
-
-
-def _resource(name: str) -> str:
-    return resources.files("grism_align.io.inspection").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> Template:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html")

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from grism_align import __version__
-from grism_align.io.files.staging import atomic_path
-from grism_align.io.report.write import resource, template
+from grism_align.io.pages import write_page
+from grism_align.io.report.write import FILES
 from grism_align.values.batch import problems_first
-from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,22 +46,15 @@ def write_batch_page(outcomes: Sequence[FieldOutcome], path: Path, made: str) ->
     """
     rows = [_row(one, path.parent) for one in problems_first(list(outcomes))]
     states = Counter(one.state for one in outcomes)
-    page = template("page.batch.html").render(
+    page = FILES.template("page.batch.html").render(
         version=__version__,
         made=made,
         rows=rows,
-        counts=[
-            (name, states[name]) for name in ("failed", "mistake", "reservations", "done") if states[name]
-        ],
+        counts=[(name, states[name]) for name in _STATES if states[name]],
         n_exposures=sum(one.n_direct + one.n_grism for one in outcomes),
-        style=resource("page.css"),
+        style=FILES.text("page.css"),
     )
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(path, f"can't be written ({error})", "Give another folder") from error
-    return path
+    return write_page(page, path, "Give another folder")
 
 
 def _row(one: FieldOutcome, home: Path) -> dict[str, str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grism_align.io.files.staging import atomic_path
+from grism_align.io.pages import PageFiles, beside, write_page
 from grism_align.io.record.changed import changed_exposures
 from grism_align.io.record.file import read_record
 from grism_align.io.record.migrations import VERSION
@@ -32,22 +30,20 @@ from grism_align.io.report.settings_rows import changed_settings
 from grism_align.io.report.spectra import COLUMNS as SPECTRA_COLUMNS
 from grism_align.io.report.spectra import spectra_of
 from grism_align.io.report.summary import summary_of
-from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from grism_align.values.record import Record
 
 
+#: What the pages of this package are made of.
+FILES = PageFiles("grism_align.io.report", {"probability": probability})
 # Exposures that are listed with how far they moved since the run before.
 _MOST_MOVED = 20
 
 
 def report_path(provenance: Path | str) -> Path:
     """Where the report of a record is, if it is beside it: ``PRODUCT_report.html``."""
-    path = Path(provenance)
-    return path.with_name(path.stem.removesuffix("_provenance") + "_report.html")
+    return beside(provenance, "report.html")
 
 
 def write_report(record: Record | Path | str, destination: Path | str | None = None) -> Path:
@@ -81,12 +77,7 @@ def write_report(record: Record | Path | str, destination: Path | str | None = N
         raise ValueError(msg)
     else:
         target, page = Path(destination), report_html(record)
-    try:
-        with atomic_path(target) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(target, f"can't be written ({error})", "Give another file") from error
-    return target
+    return write_page(page, target)
 
 
 def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
@@ -101,7 +92,7 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
     """
     contents = Contents(record, changed)
     warnings = quality_warnings(contents)
-    return template("page.html").render(
+    return FILES.template("page.html").render(
         record=record,
         version=VERSION,
         contents=contents,
@@ -125,39 +116,6 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         spectra_columns=SPECTRA_COLUMNS,
         cuts=step_cuts(contents),
         settings=changed_settings(contents),
-        style=resource("page.css"),
-        script=resource("page.js"),
+        style=FILES.text("page.css"),
+        script=FILES.text("page.js"),
     )
-
-
-def resource(name: str) -> str:
-    """Return the text of a file that pages are made of.
-
-    Parameters
-    ----------
-    name : str
-        Of the file.
-    """
-    return resources.files("grism_align.io.report").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def template(name: str) -> Template:
-    """Return the template of a page.
-
-    Parameters
-    ----------
-    name : str
-        Of its file.
-    """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(resource),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["probability"] = probability
-    return environment.get_template(name)
