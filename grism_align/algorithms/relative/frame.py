@@ -200,7 +200,14 @@ def _asked(task: _Task, known: _Associated, solved: _Solved, relative: RelativeS
     groups = [task.field.pointings[n].roll_group for n in solved.transforms]
     names, acquisition = np.unique(groups, return_inverse=True)
     measured = replace(measured, group=acquisition.ravel(), acquisition=None)
-    question = ModelQuestion(measured, list(solved.transforms.values()), task.field.errors, task.match.clip)
+    question = ModelQuestion(
+        measured=measured,
+        transforms=list(solved.transforms.values()),
+        errors=task.field.errors,
+        clip=task.match.clip,
+        weight=solved.solution.weight,
+        scatter=solved.solution.scatter,
+    )
     return chosen_model(question, names, relative)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from grism_align.algorithms.fitting.corrections import pointing_prior, term_errors
 from grism_align.algorithms.fitting.evidence import log_bayes_factor
-from grism_align.algorithms.fitting.joint import N_TERMS_OF, group_centers, solve_joint
+from grism_align.algorithms.fitting.first_look import rolls_at_weights
+from grism_align.algorithms.fitting.joint import N_TERMS_OF, Start, group_centers, solve_joint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,12 +73,18 @@ class ModelQuestion:
         What is expected.
     clip : float
         As for `solve_joint`.
+    weight : (M,) ndarray
+        Robust weights of the solution so far.
+    scatter : (K,) ndarray, arcsec
+        Scatter of each noise class there.
     """
 
     measured: Measurements
     transforms: Sequence[LinearTransform]
     errors: PointingSettings
     clip: float
+    weight: NDArray[np.float64]
+    scatter: NDArray[np.float64]
 
 
 def first_model(relative: RelativeSettings, acquisitions: Sequence[int]) -> FrameModel:
@@ -130,15 +137,17 @@ def _roll_evidence(question: ModelQuestion) -> dict[int, float]:
     for number, part in enumerate(_parts(question, np.arange(question.measured.n_acquisitions))):
         if part is None:
             continue
-        n = part.measured.n_pointings - 1
-        each = replace(part.measured, group=np.arange(n + 1), fixed=np.arange(n + 1) == 0)
-        solution = _freely_solved(replace(part, measured=each), "rshift")
-        found[number] = log_bayes_factor(
-            solution.terms[1:, 0],
-            solution.term_covariance[1:, 0, 1:, 0],
-            # Differences from the first one.
-            own[0] ** 2 * (np.eye(n) + 1.0),
-        )
+        n = part.measured.n_pointings
+        part = replace(part, measured=replace(part.measured, group=np.arange(n), fixed=np.arange(n) == 0))
+        # Differences from the first one.
+        expected = own[0] ** 2 * (np.eye(n - 1) + 1.0)
+        seen = rolls_at_weights(part.measured, part.weight, part.scatter, part.clip)
+        found[number] = np.inf if seen is None else log_bayes_factor(*seen, expected)
+        # What speaks for them at first sight is looked at with weights that follow them.
+        if found[number] > 0:
+            solution = _freely_solved(part, "rshift")
+            covariance = solution.term_covariance[1:, 0, 1:, 0]
+            found[number] = log_bayes_factor(solution.terms[1:, 0], covariance, expected)
     return found
 
 
@@ -178,7 +187,7 @@ def _neighbourhoods(measured: Measurements) -> NDArray[np.int64]:
 def _evidence_of_part(question: ModelQuestion, turns: NDArray[np.bool_]) -> tuple[float, float]:
     """Return the evidence of acquisitions that are judged together."""
     measured = with_rolls(question.measured, turns)
-    solution = _freely_solved(replace(question, measured=measured), "general")
+    solution = _freely_solved(replace(question, measured=measured), "general", Start(question.scatter, question.weight))
     _, first = np.unique(measured.group, return_index=True)
     acquisition = measured.acquisitions[first]
     fixed = np.zeros(len(first))
@@ -236,20 +245,26 @@ def _part(
     if len(members) < 2 or (times > 1).sum() < _FEWEST:
         return None
     rows = rows[np.isin(measured.source[rows], sources[times > 1])]
-    fixed = measured.fixed[members]
+    fixed, classes = measured.fixed[members], measured.noise_class[rows]
     part = replace(
         measured,
         pointing=np.searchsorted(members, measured.pointing[rows]),
         source=_numbered(measured.source[rows]),
         xy=measured.xy[rows],
         error=measured.error[rows],
-        noise_class=_numbered(measured.noise_class[rows]),
+        noise_class=_numbered(classes),
         group=_numbered(measured.group[members]),
         fixed=fixed if fixed.any() else np.arange(len(members)) == 0,
         acquisition=_numbered(measured.acquisitions[members]),
         epoch=None if measured.epoch is None else measured.epoch[members],
     )
-    return replace(question, measured=part, transforms=[question.transforms[n] for n in members.tolist()])
+    return replace(
+        question,
+        measured=part,
+        transforms=[question.transforms[n] for n in members.tolist()],
+        weight=question.weight[rows],
+        scatter=question.scatter[np.unique(classes)],
+    )
 
 
 def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,8 +272,8 @@ def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(labels, return_inverse=True)[1].ravel()
 
 
-def _freely_solved(question: ModelQuestion, geometry: str) -> JointSolution:
+def _freely_solved(question: ModelQuestion, geometry: str, start: Start | None = None) -> JointSolution:
     """Solve with terms that nothing is known of beforehand."""
     prior = pointing_prior(question.errors, question.measured, question.transforms)
     free = tuple(replace(one, own=_FREE * one.own, shared=_FREE * one.shared) for one in prior.of_terms)
-    return solve_joint(question.measured, geometry, question.clip, replace(prior, of_terms=free))
+    return solve_joint(question.measured, geometry, question.clip, replace(prior, of_terms=free), start)
