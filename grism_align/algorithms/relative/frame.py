@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from grism_align.algorithms.fitting.corrections import followed, pointing_prior,
 from grism_align.algorithms.fitting.fit import leverage
 from grism_align.algorithms.fitting.joint import JointSolution, Measurements, Start, redundancy, solve_joint
 from grism_align.algorithms.matching.chance import PairedLists, Targets, false_match_probability
-from grism_align.algorithms.matching.match import mutual_nearest
+from grism_align.algorithms.matching.match import mutual_nearest_in_each
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.relative.model import (
     FrameModel,
@@ -20,7 +21,7 @@ from grism_align.algorithms.relative.model import (
     first_model,
     with_rolls,
 )
-from grism_align.algorithms.relative.united import SeenSources, Tiles, box_of, united
+from grism_align.algorithms.relative.united import SeenSources, united
 from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
@@ -67,10 +68,17 @@ class _Associated:
     seen: SeenSources
     assigned: Mapping[int, NDArray[np.int64]]
 
+    @cached_property
     def is_shared(self) -> NDArray[np.bool_]:
         """Tell of each source whether several pointings saw it, (S,)."""
-        by_pointing = [np.unique(own[own >= 0]) for own in self.assigned.values()]
-        return np.bincount(np.concatenate(by_pointing), minlength=len(self.seen.count)) > 1
+        n, lengths = len(self.seen.count), [len(own) for own in self.assigned.values()]
+        source = np.concatenate(list(self.assigned.values()))
+        pointing = np.repeat(np.arange(len(lengths)), lengths)
+        first, last = np.full(n + 1, len(lengths)), np.full(n + 1, -1)
+        # Rows without a source, of number -1, are counted in the last place.
+        np.minimum.at(first, source, pointing)
+        np.maximum.at(last, source, pointing)
+        return first[:n] < last[:n]
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +231,7 @@ def _solved(
     Weights begin as those of the solution before, and change by no more than a tolerance in the end.
     """
     match = task.match
-    if not known.is_shared().any():
+    if not known.is_shared.any():
         raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(task, transforms, known)
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
@@ -290,22 +298,10 @@ def _assigned(
     field: NetworkInput, transforms: Mapping[int, LinearTransform], sources: PlaneList, radius: float
 ) -> _Associated:
     """Tell which source each row of each list is; no source is two rows of one exposure."""
-    tiles = Tiles.for_list(next(field.pointings[n].sources.xy for n in transforms))
-    tiles.put(np.arange(len(sources)), sources.xy)
-
-    def nearest(own: PlaneList, transform: LinearTransform) -> NDArray[np.int64]:
-        found, xy = np.full(len(own), -1, dtype=np.int64), transform.apply(own.xy)
-        box = box_of(xy, radius)
-        if box is not None:
-            near = tiles.near(*box)
-            row, source = mutual_nearest(xy, sources.xy[near], radius).T
-            found[row] = near[source]
-        return found
-
-    assigned = {
-        n: np.concatenate([nearest(own, transform) for own in field.pointings[n].lists])
-        for n, transform in transforms.items()
-    }
+    pointings = {n: field.pointings[n] for n in transforms}
+    moved = [transforms[n].apply(own.xy) for n, one in pointings.items() for own in one.lists]
+    nearest = iter(mutual_nearest_in_each(moved, sources.xy, radius))
+    assigned = {n: np.concatenate([next(nearest) for _ in one.lists]) for n, one in pointings.items()}
     seen = np.concatenate([own[own >= 0] for own in assigned.values()])
     return _Associated(SeenSources(sources, np.bincount(seen, minlength=len(sources))), assigned)
 
@@ -314,7 +310,7 @@ def _measurements(
     task: _Task, transforms: Mapping[int, LinearTransform], known: _Associated
 ) -> tuple[Measurements, NDArray[np.int64], NDArray[np.int64]]:
     """Collect measurements of shared sources; and each one's row in its list and source in the frame."""
-    numbers, is_shared = list(transforms), known.is_shared()
+    numbers, is_shared = list(transforms), known.is_shared
     rows = [np.flatnonzero((own >= 0) & is_shared[own]) for own in known.assigned.values()]
     pointings = [task.field.pointings[n] for n in numbers]
     lists = [one.sources.rows(r) for one, r in zip(pointings, rows, strict=True)]
