@@ -29,6 +29,8 @@ _FREE = 100.0
 _MOST_TOGETHER = 128
 # Fewest sources that several exposures saw and that tell whether their rolls differ.
 _FEWEST = 6
+# Largest change of a weight in the last iteration of a solution that is to give a first impression.
+_ROUGHLY = 3e-2
 
 
 @dataclass(frozen=True)
@@ -158,13 +160,18 @@ def _geometry_evidence(question: ModelQuestion, turns: NDArray[np.bool_]) -> tup
     """
     label = _neighbourhoods(question.measured)
     parts = [question] if not label.any() else _parts(question, label)
-    found = [
-        _evidence_of_part(part, turns[label == number])
-        for number, part in enumerate(parts)
-        if part is not None
-    ]
-    scale, shear = np.array(found).reshape(-1, 2).sum(axis=0)
-    return float(scale), float(shear)
+    scale, shear = 0.0, 0.0
+    # What speaks for them at first sight is looked at with weights that follow them.
+    for roughly in (True, False):
+        found = [
+            _evidence_of_part(part, turns[label == number], roughly=roughly)
+            for number, part in enumerate(parts)
+            if part is not None
+        ]
+        scale, shear = np.array(found).reshape(-1, 2).sum(axis=0).tolist()
+        if max(scale, shear) <= 0:
+            break
+    return scale, shear
 
 
 def _neighbourhoods(measured: Measurements) -> NDArray[np.int64]:
@@ -184,10 +191,12 @@ def _neighbourhoods(measured: Measurements) -> NDArray[np.int64]:
     return label
 
 
-def _evidence_of_part(question: ModelQuestion, turns: NDArray[np.bool_]) -> tuple[float, float]:
+def _evidence_of_part(
+    question: ModelQuestion, turns: NDArray[np.bool_], *, roughly: bool
+) -> tuple[float, float]:
     """Return the evidence of acquisitions that are judged together."""
     measured = with_rolls(question.measured, turns)
-    solution = _freely_solved(replace(question, measured=measured), "general", Start(question.scatter, question.weight))
+    solution = _freely_solved(replace(question, measured=measured), "general", roughly=roughly)
     _, first = np.unique(measured.group, return_index=True)
     acquisition = measured.acquisitions[first]
     fixed = np.zeros(len(first))
@@ -272,8 +281,12 @@ def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(labels, return_inverse=True)[1].ravel()
 
 
-def _freely_solved(question: ModelQuestion, geometry: str, start: Start | None = None) -> JointSolution:
-    """Solve with terms that nothing is known of beforehand."""
+def _freely_solved(question: ModelQuestion, geometry: str, *, roughly: bool = False) -> JointSolution:
+    """Solve with terms that nothing is known of beforehand; roughly: from the weights so far."""
     prior = pointing_prior(question.errors, question.measured, question.transforms)
     free = tuple(replace(one, own=_FREE * one.own, shared=_FREE * one.shared) for one in prior.of_terms)
-    return solve_joint(question.measured, geometry, question.clip, replace(prior, of_terms=free), start)
+    prior = replace(prior, of_terms=free)
+    if not roughly:
+        return solve_joint(question.measured, geometry, question.clip, prior)
+    start = Start(question.scatter, question.weight)
+    return solve_joint(question.measured, geometry, question.clip, prior, start, _ROUGHLY)
