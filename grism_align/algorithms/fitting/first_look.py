@@ -1,4 +1,4 @@
-"""A first look at what a pointing's own terms would be: one step from the weights of a solution at hand."""
+"""A first look at the rolls that pointings would have of their own, from the weights of a solution at hand."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A pointing whose measurements have less than this weight on average may fit otherwise than it did.
 _LEAST_MEAN_WEIGHT = 0.5
+# The second step is with the weights that the first one tells: evidence then is good to half a unit.
 _STEPS = 2
 
 
@@ -26,6 +27,8 @@ def rolls_at_weights(
     measured: Measurements, weight: NDArray[np.float64], scatter: NDArray[np.float64], clip: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return the rolls that pointings would have against the first one, if each had its own.
+
+    The equations are linear and dense, without a prior, for few pointings.
 
     Parameters
     ----------
@@ -65,9 +68,7 @@ def rolls_at_weights(
         found = -cho_solve(factor, matrix.T @ sources.left_of(observed))
         corrected = measured.xy + (matrix @ found).reshape(2, -1).T
         residual, left = corrected - sources.fitted(corrected).at, redundancy(measured, total)[:, None]
-        used, weight = weight, robust_weights(
-            np.sqrt(((residual / left) ** 2 / variance).sum(axis=1)), clip
-        )
+        used, weight = weight, robust_weights(np.sqrt(((residual / left) ** 2 / variance).sum(axis=1)), clip)
     scale = variance_factor(residual, total, left[:, 0] ** 2, used, clip)
     rolls = slice(2 * n - 2, None)
     return found[rolls], scale * cho_solve(factor, np.eye(len(free)))[rolls, rolls]

@@ -175,8 +175,8 @@ class Start:
     scatter : (K,) ndarray, arcsec
         First guess of the scatter of each class, which a class with few measurements keeps.
     weight : (M,) ndarray, or None
-        First guess of the robust weights, by a solution that is close; None for ones. Where motions of sources
-        are fitted it is of no account: these are to be learned with the weights.
+        First guess of the robust weights, by a solution that is close; None for ones. Of no account where
+        motions of sources are fitted: these are learned together with the weights.
     """
 
     scatter: NDArray[np.float64]
@@ -250,7 +250,7 @@ def solve_joint(
 
 @dataclass(frozen=True, eq=False)
 class _Weighing:
-    """What measurements, prior and motions weigh once it no longer changes, and the residuals (M, 2), arcsec."""
+    """What measurements, prior and motions weigh once that no longer changes, and the residuals."""
 
     weight: NDArray[np.float64]
     scatter: NDArray[np.float64]

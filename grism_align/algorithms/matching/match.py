@@ -99,7 +99,7 @@ def mutual_nearest(
 def mutual_nearest_in_each(
     lists: Sequence[NDArray[np.float64]], others: NDArray[np.float64], radius: float
 ) -> list[NDArray[np.int64]]:
-    """Return, for each row of each list, the row of others that `mutual_nearest` pairs it with; -1 for none."""
+    """Return the row of others that `mutual_nearest` pairs each row of each list with; -1 for none."""
     xy, number = np.concatenate(lists), np.repeat(np.arange(len(lists)), list(map(len, lists)))
     known, targets = (np.flatnonzero(np.isfinite(each).all(axis=1)) for each in (xy, others))
     pairs = np.full(len(xy), -1, dtype=np.int64)

@@ -15,7 +15,7 @@ from grism_align.values.errors import AlignmentError
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ENOUGH_CONFIRMED = 20
 # So near to the edge of a chip, in arcsec, an exposure may miss a source.
 _EDGE = 1.0
+# Pairs of pointings that are looked at together: most of them are of one cluster before long.
+_PAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,27 +72,29 @@ class Merging:
         self.members = {number: LinearTransform.identity(field.plane)}
         self.sources = united_growing(first.lists, radius)
         self.acquisitions: dict[Hashable, list[int]] = {first.acquisition: [number]}
-        # Members by where their sources are, and how far the widest of them reaches.
+        # Members with sources, where these are, and how far the widest of them reaches.
+        self._placed: list[int] = []
         self._places = Tiles.for_list(first.sources.xy)
         self._reach = 0.0
         self._place([number])
 
     def _place(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
+        filled = [number for number in numbers if len(self._field.pointings[number].sources)]
+        centers = []
+        for number in filled:
             pointing = self._field.pointings[number]
-            if len(pointing.sources) == 0:
-                continue
             corners = [footprint.corners for footprint in pointing.footprints]
             self._reach = max(
                 self._reach, pointing.reach, *(_distance(own, pointing.center) for own in corners)
             )
-            center = self.members[number].apply(pointing.center)
-            self._places.put(np.array([number]), center[None])
+            centers.append(self.members[number].apply(pointing.center))
+        self._places.put(len(self._placed) + np.arange(len(filled)), np.reshape(centers, (-1, 2)))
+        self._placed += filled
 
     def near(self, xy: NDArray[np.float64], margin: float) -> list[int]:
         """Return the members that look at what is within a margin of a box around positions, or more."""
         box = box_of(xy, margin + self._reach)
-        return [] if box is None else self._places.near(*box).tolist()
+        return [] if box is None else [self._placed[place] for place in self._places.near(*box)]
 
     def confirmed(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Choose the sources worth matching among some rows.
@@ -177,16 +181,16 @@ def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluste
     remarks : dict of int to Remark
         For pointings that are alone, why the last attempt to match them failed.
     """
-    pointings = field.pointings
-    merging = {number: Merging(number, field, settings.tolerance) for number in range(len(pointings))}
-    home = list(range(len(pointings)))
+    merging: dict[int, Merging] = {}
+    home = np.arange(len(field.pointings))
     remarks: dict[int, Remark] = {}
     tried: set[tuple[int, int, int, int]] = set()
-    for i, j in neighbours(pointings, settings):
-        if home[i] == home[j]:
-            continue
+    for i, j in _apart(home, neighbours(field.pointings, settings)):
+        # Of those that are not yet needed, sources and places would fill the memory.
+        for number in {i, j} - merging.keys():
+            merging[number] = Merging(number, field, settings.tolerance)
         # The smaller moves: it is less to move.
-        b, a = sorted((home[i], home[j]), key=lambda number: len(merging[number].members))
+        b, a = sorted((i, j), key=lambda number: len(merging[number].members))
         first, second = merging[a], merging[b]
         attempt = (a, len(first.members), b, len(second.members))
         if attempt in tried:
@@ -198,15 +202,25 @@ def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluste
             alone = [next(iter(one.members)) for one in (first, second) if len(one.members) == 1]
             remarks.update(dict.fromkeys(alone, error.remark))
             continue
-        for number in merging.pop(b).members:
-            home[number] = a
-    clusters = [one.cluster() for one in merging.values()]
+        home[list(merging.pop(b).members)] = a
+    left = np.unique(home).tolist()
+    clusters = [(merging.get(n) or Merging(n, field, settings.tolerance)).cluster() for n in left]
     lone = {next(iter(one.members)) for one in clusters if len(one.members) == 1}
     return clusters, {number: remark for number, remark in remarks.items() if number in lone}
 
 
-def neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) -> list[tuple[int, int]]:
-    """Find pairs of pointings whose sources may overlap, the best first.
+def _apart(home: NDArray[np.int64], pairs: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield the homes of pairs (K, 2) that are not at one, as they are when it is their turn."""
+    for first in range(0, len(pairs), _PAIRS):
+        i, j = pairs[first : first + _PAIRS].T
+        apart = home[i] != home[j]
+        for m, n in zip(i[apart].tolist(), j[apart].tolist(), strict=True):
+            if home[m] != home[n]:
+                yield int(home[m]), int(home[n])
+
+
+def neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) -> NDArray[np.int64]:
+    """Find pairs (K, 2) of pointings whose sources may overlap, the best first.
 
     Parameters
     ----------
@@ -217,7 +231,7 @@ def neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) ->
     """
     filled = np.array([number for number, one in enumerate(pointings) if len(one.sources)], dtype=np.int64)
     if len(filled) < 2:
-        return []
+        return np.zeros((0, 2), dtype=np.int64)
     centers = np.array([pointings[n].center for n in filled])
     reach = max(pointings[n].reach for n in filled)
     pairs = cKDTree(centers).query_pairs(2 * reach + settings.search_radius, output_type="ndarray")
@@ -226,7 +240,7 @@ def neighbours(pointings: Sequence[PointingSources], settings: MatchSettings) ->
     i, j = pairs.T
     apart = np.hypot(*(centers[i] - centers[j]).T)
     order = np.lexsort([apart, visit.ravel()[i] != visit.ravel()[j]])
-    return list(map(tuple, filled[pairs[order]].tolist()))
+    return np.asarray(filled[pairs[order]])
 
 
 def _join(first: Merging, second: Merging, field: NetworkInput, settings: MatchSettings) -> None:

@@ -140,14 +140,14 @@ def _roll_evidence(question: ModelQuestion) -> dict[int, float]:
         if part is None:
             continue
         n = part.measured.n_pointings
-        part = replace(part, measured=replace(part.measured, group=np.arange(n), fixed=np.arange(n) == 0))
+        each = replace(part.measured, group=np.arange(n), fixed=np.arange(n) == 0)
         # Differences from the first one.
         expected = own[0] ** 2 * (np.eye(n - 1) + 1.0)
-        seen = rolls_at_weights(part.measured, part.weight, part.scatter, part.clip)
+        seen = rolls_at_weights(each, part.weight, part.scatter, part.clip)
         found[number] = np.inf if seen is None else log_bayes_factor(*seen, expected)
         # What speaks for them at first sight is looked at with weights that follow them.
         if found[number] > 0:
-            solution = _freely_solved(part, "rshift")
+            solution = _freely_solved(replace(part, measured=each), "rshift")
             covariance = solution.term_covariance[1:, 0, 1:, 0]
             found[number] = log_bayes_factor(solution.terms[1:, 0], covariance, expected)
     return found
