@@ -1,4 +1,4 @@
-"""A first look at the rolls that pointings would have of their own, from the weights of a solution at hand."""
+"""A first look at the rolls that pointings would have of their own, from the weights of a solution."""
 
 from __future__ import annotations
 
