@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.matching.match import ListMatch
     from grism_align.algorithms.relative.members import NetworkInput, PointingSources
+    from grism_align.values.executor import Executor
     from grism_align.values.failure import Remark
     from grism_align.values.settings import MatchSettings
 
@@ -31,6 +33,8 @@ ENOUGH_CONFIRMED = 20
 _EDGE = 1.0
 # Pairs of pointings that are looked at together: most of them are of one cluster before long.
 _PAIRS = 4096
+# From so many pointings on, visits are merged by whoever does the work on many exposures.
+_MANY = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +156,15 @@ class Merging:
             self.acquisitions.setdefault(name, []).extend(numbers)
         self._place(list(moved))
 
+    def in_field(self, field: NetworkInput, numbers: Sequence[int]) -> Merging:
+        """Return the same as pointings of a larger field, which has them by other numbers."""
+        out = copy(self)
+        out._field = field
+        out.members = {numbers[n]: transform for n, transform in self.members.items()}
+        out.acquisitions = {name: [numbers[n] for n in own] for name, own in self.acquisitions.items()}
+        out._placed = [numbers[n] for n in self._placed]
+        return out
+
     def cluster(self) -> Cluster:
         """Return what was merged."""
         return Cluster(self.members, self.sources.seen())
@@ -161,7 +174,9 @@ def _distance(xy: NDArray[np.float64], center: NDArray[np.float64]) -> float:
     return float(np.hypot(*(xy - center).T).max())
 
 
-def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluster], dict[int, Remark]]:
+def merge_all(
+    field: NetworkInput, settings: MatchSettings, executor: Executor | None = None
+) -> tuple[list[Cluster], dict[int, Remark]]:
     """Merge pointings into as few frames as matches allow.
 
     Pairs of one visit come first, since their pointing agrees best; among equals, those nearest on the
@@ -173,6 +188,8 @@ def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluste
         The pointings, with what was measured at a priori positions.
     settings : MatchSettings
         The parameters.
+    executor : Executor, optional
+        Who merges the pointings of each visit, where they are many.
 
     Returns
     -------
@@ -181,32 +198,103 @@ def merge_all(field: NetworkInput, settings: MatchSettings) -> tuple[list[Cluste
     remarks : dict of int to Remark
         For pointings that are alone, why the last attempt to match them failed.
     """
-    merging: dict[int, Merging] = {}
-    home = np.arange(len(field.pointings))
-    remarks: dict[int, Remark] = {}
-    tried: set[tuple[int, int, int, int]] = set()
-    for i, j in _apart(home, neighbours(field.pointings, settings)):
-        # Of those that are not yet needed, sources and places would fill the memory.
-        for number in {i, j} - merging.keys():
-            merging[number] = Merging(number, field, settings.tolerance)
-        # The smaller moves: it is less to move.
-        b, a = sorted((i, j), key=lambda number: len(merging[number].members))
-        first, second = merging[a], merging[b]
-        attempt = (a, len(first.members), b, len(second.members))
-        if attempt in tried:
-            continue
-        tried.add(attempt)
-        try:
-            _join(first, second, field, settings)
-        except AlignmentError as error:
-            alone = [next(iter(one.members)) for one in (first, second) if len(one.members) == 1]
-            remarks.update(dict.fromkeys(alone, error.remark))
-            continue
-        home[list(merging.pop(b).members)] = a
-    left = np.unique(home).tolist()
-    clusters = [(merging.get(n) or Merging(n, field, settings.tolerance)).cluster() for n in left]
-    lone = {next(iter(one.members)) for one in clusters if len(one.members) == 1}
-    return clusters, {number: remark for number, remark in remarks.items() if number in lone}
+    merger, pairs = _Merger(field, settings), neighbours(field.pointings, settings)
+    visit = np.unique([one.visit for one in field.pointings], return_inverse=True)[1].ravel()
+    within = visit[pairs[:, 0]] == visit[pairs[:, 1]]
+    jobs = _visits(field, settings, pairs[within])
+    elsewhere = executor if len(field.pointings) >= _MANY else None
+    merged = (
+        elsewhere.map(_visit_merged, jobs, "Matching") if elsewhere else map(_visit_merged, jobs.values())
+    )
+    for job, own in zip(jobs.values(), merged, strict=True):
+        merger.take(own, job.numbers)
+    merger.merge(pairs[~within])
+    return merger.clusters()
+
+
+@dataclass(frozen=True, eq=False)
+class _Visit:
+    """A visit's pointings as a field, their numbers in the whole one, and pairs (K, 2) of them here."""
+
+    field: NetworkInput
+    settings: MatchSettings
+    numbers: list[int]
+    pairs: NDArray[np.int64]
+
+
+def _visits(field: NetworkInput, settings: MatchSettings, pairs: NDArray[np.int64]) -> dict[str, _Visit]:
+    """Return the visits of which some pairs are, by name."""
+    visits = {}
+    name = np.array([field.pointings[n].visit for n in pairs[:, 0].tolist()])
+    for one in np.unique(name):
+        own = pairs[name == one]
+        numbers = np.unique(own)
+        part = replace(field, pointings=[field.pointings[n] for n in numbers])
+        visits[str(one)] = _Visit(part, settings, numbers.tolist(), np.searchsorted(numbers, own))
+    return visits
+
+
+def _visit_merged(visit: _Visit) -> _Merger:
+    merger = _Merger(visit.field, visit.settings)
+    merger.merge(visit.pairs)
+    return merger
+
+
+class _Merger:
+    """Pointings that are being merged onto as few frames as matches allow.
+
+    Parameters
+    ----------
+    field : NetworkInput
+        The pointings.
+    settings : MatchSettings
+        The parameters.
+    """
+
+    def __init__(self, field: NetworkInput, settings: MatchSettings) -> None:
+        self._field, self._settings = field, settings
+        # Those that were not yet needed are not there: their sources and places would fill the memory.
+        self._merging: dict[int, Merging] = {}
+        self._home = np.arange(len(field.pointings))
+        self._remarks: dict[int, Remark] = {}
+
+    def _at(self, number: int) -> Merging:
+        if number not in self._merging:
+            self._merging[number] = Merging(number, self._field, self._settings.tolerance)
+        return self._merging[number]
+
+    def take(self, part: _Merger, numbers: Sequence[int]) -> None:
+        """Take over what was merged of a part of the field, whose pointings have these numbers here."""
+        for number, one in part._merging.items():
+            own = one.in_field(self._field, numbers)
+            self._merging[numbers[number]] = own
+            self._home[list(own.members)] = numbers[number]
+        self._remarks |= {numbers[number]: remark for number, remark in part._remarks.items()}
+
+    def merge(self, pairs: NDArray[np.int64]) -> None:
+        """Merge what pairs (K, 2) of pointings tie, one after the other."""
+        tried: set[tuple[int, int, int, int]] = set()
+        for i, j in _apart(self._home, pairs):
+            # The smaller moves: it is less to move.
+            b, a = sorted((i, j), key=lambda number: len(self._at(number).members))
+            first, second = self._at(a), self._at(b)
+            attempt = (a, len(first.members), b, len(second.members))
+            if attempt in tried:
+                continue
+            tried.add(attempt)
+            try:
+                _join(first, second, self._field, self._settings)
+            except AlignmentError as error:
+                alone = [next(iter(one.members)) for one in (first, second) if len(one.members) == 1]
+                self._remarks.update(dict.fromkeys(alone, error.remark))
+                continue
+            self._home[list(self._merging.pop(b).members)] = a
+
+    def clusters(self) -> tuple[list[Cluster], dict[int, Remark]]:
+        """Return what was merged, and why those that are alone match no other."""
+        clusters = [self._at(number).cluster() for number in np.unique(self._home).tolist()]
+        lone = {next(iter(one.members)) for one in clusters if len(one.members) == 1}
+        return clusters, {number: remark for number, remark in self._remarks.items() if number in lone}
 
 
 def _apart(home: NDArray[np.int64], pairs: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
