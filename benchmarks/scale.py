@@ -15,14 +15,14 @@ Two things are timed:
 
 * joint solution: `solve_joint` alone with its covariances, with a prior on the pointing, on measurements
   whose association is known: 1000 exposures are 2125 unknowns;
-* network: `align_network`, that is matching, merging, association and four joint solutions; visits are matched
-  by as many processes as are asked for.
+* network: `align_network`, that is matching, merging, association and four joint solutions; visits are
+  matched by as many processes as are asked for.
 
-Each row runs in a process of its own, so that its peak memory (all of the process, Python and its packages
-included, and of those that it starts) is its own. CPU time is that of all of them, their start included, which
-the elapsed time leaves out. The width of the pulls is the rms of the errors of the exposures' shifts, in units
-of the errors that the solution claims. All share the error of the first exposure, whose shift and roll are the
-frame, so one survey's width scatters by a third about one.
+Each row runs in a process of its own, so that its peak memory (all of the process, Python and its
+packages included, and of those that it starts) is its own. CPU time is that of all of them, their start
+included, which the elapsed time leaves out. The width of the pulls is the rms of the errors of the
+exposures' shifts, in units of the errors that the solution claims. All share the error of the first
+exposure, whose shift and roll are the frame, so one survey's width scatters by a third about one.
 """
 
 from __future__ import annotations
