@@ -118,8 +118,8 @@ class JointSolution:
         where the geometry leaves them out.
     center : (G, 2) ndarray, arcsec
         The groups' centres.
-    errors : JointErrors
-        Covariances.
+    errors : JointErrors or None
+        Covariances; None where nobody asks for them.
     residual : (M, 2) ndarray, arcsec
         Corrected position minus the source's.
     weight : (M,) ndarray
@@ -137,7 +137,7 @@ class JointSolution:
     shift: NDArray[np.float64]
     terms: NDArray[np.float64]
     center: NDArray[np.float64]
-    errors: JointErrors
+    errors: JointErrors | None
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     scatter: NDArray[np.float64]
@@ -148,17 +148,24 @@ class JointSolution:
     @property
     def covariance(self) -> NDArray[np.float64]:
         """Of each pointing's (shift x, shift y, roll, scale, shears), (E, 6, 6)."""
-        return self.errors.covariance
+        return self._errors.covariance
 
     @property
     def term_covariance(self) -> NDArray[np.float64]:
         """Of the terms of all groups, (G, 4, G, 4)."""
-        return self.errors.term_covariance
+        return self._errors.term_covariance
 
     @property
     def systematic(self) -> float:
         """Error of one axis that neighbouring measurements share, arcsec; in the covariances."""
-        return self.errors.systematic
+        return self._errors.systematic
+
+    @property
+    def _errors(self) -> JointErrors:
+        if self.errors is None:
+            msg = "the errors of this solution were given up"
+            raise ValueError(msg)
+        return self.errors
 
     def matrices(self) -> NDArray[np.float64]:
         """Return the linear map of each group, (G, 2, 2); a roll keeps distances exactly."""

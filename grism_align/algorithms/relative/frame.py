@@ -241,6 +241,9 @@ def _solved(
         radius = before.radius
         start = Start(before.solution.scatter, before.weights_of(measured.pointing, rows))
     solution = solve_joint(measured, task.model.geometry, match.clip, prior, start, tolerance)
+    if tolerance > _SETTLED:
+        # Another follows, and the equations that errors come from are large.
+        solution = replace(solution, errors=None)
     steps = followed(measured, solution, task.field.plane)
     total = {n: t.then(step) for (n, t), step in zip(transforms.items(), steps, strict=True)}
     typical = float(np.median(np.hypot(measured.error, solution.scatter[measured.noise_class])))

@@ -13,7 +13,7 @@ from grism_align.algorithms.fitting.first_look import rolls_at_weights
 from grism_align.algorithms.fitting.joint import N_TERMS_OF, Start, group_centers, solve_joint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -159,13 +159,12 @@ def _geometry_evidence(question: ModelQuestion, turns: NDArray[np.bool_]) -> tup
     That of a large frame is the sum of what its parts say, each of acquisitions that are next to each other.
     """
     label = _neighbourhoods(question.measured)
-    parts = [question] if not label.any() else _parts(question, label)
     scale, shear = 0.0, 0.0
     # What speaks for them at first sight is looked at with weights that follow them.
     for roughly in (True, False):
         found = [
             _evidence_of_part(part, turns[label == number], roughly=roughly)
-            for number, part in enumerate(parts)
+            for number, part in enumerate(_parts(question, label) if label.any() else [question])
             if part is not None
         ]
         scale, shear = np.array(found).reshape(-1, 2).sum(axis=0).tolist()
@@ -233,15 +232,16 @@ def with_rolls(measured: Measurements, turns: NDArray[np.bool_]) -> Measurements
     return replace(measured, group=group.ravel(), acquisition=acquisition)
 
 
-def _parts(question: ModelQuestion, label: NDArray[np.int64]) -> list[ModelQuestion | None]:
-    """Return what the acquisitions of each label, (A,), measured twice; None where that is nothing."""
+def _parts(question: ModelQuestion, label: NDArray[np.int64]) -> Iterator[ModelQuestion | None]:
+    """Yield what the acquisitions of each label, (A,), measured twice; None where that is nothing."""
     measured = question.measured
     of_pointing = label[measured.acquisitions]
     grouped = []
     for one in (of_pointing, of_pointing[measured.pointing]):
         order = np.argsort(one, kind="stable")
         grouped.append(np.split(order, np.searchsorted(one[order], np.arange(1, label.max() + 1))))
-    return [_part(question, members, rows) for members, rows in zip(*grouped, strict=True)]
+    for members, rows in zip(*grouped, strict=True):
+        yield _part(question, members, rows)
 
 
 def _part(

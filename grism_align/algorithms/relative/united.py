@@ -173,7 +173,9 @@ class UnitedSources:
         self._count[i] += other.count[j]
         self.n_twice += int(((before < 2) & (self._count[i] > 1)).sum())
         self._tiles.put(i, self._numbers[:2, i].T)
-        self._append(other.rows(np.setdiff1d(np.arange(len(theirs)), j)))
+        is_new = np.ones(len(theirs), dtype=bool)
+        is_new[j] = False
+        self._append(other.rows(np.flatnonzero(is_new)))
 
     def _append(self, more: SeenSources) -> None:
         positions, end = more.positions, self._n + len(more.count)
