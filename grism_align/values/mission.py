@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.association import Association
+    from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.mosaic import ChipMask
     from grism_align.values.solution import ExposureFit
@@ -233,6 +234,10 @@ class Mission(Protocol):
 
     def pixels(self, exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
         """Yield the arrays of an exposure, one chip at a time."""
+        ...
+
+    def source_catalog(self, exposure: Exposure) -> SourceCatalog | None:
+        """Return the sources that the mission's pipeline found in a direct exposure, where that says so."""
         ...
 
     def keywords(self, exposure: Exposure) -> Mapping[str, Keyword]:
