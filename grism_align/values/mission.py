@@ -31,6 +31,11 @@ class PipelineFacts:
 
     Parameters
     ----------
+    mosaics : (str, str)
+        ``asn_type`` and ``asn_rule`` of the images that are combined to a mosaic.
+    spectra : (str, str) or None
+        The same of a dispersed exposure, from which spectra are extracted by the mosaic; None where there is
+        no pipeline for that.
     raw_endings : tuple of str
         How names of exposures end that a pipeline is given.
     processed : mapping of str to tuple of str
@@ -43,11 +48,13 @@ class PipelineFacts:
         How many letters of an exposure's name are its visit's.
     """
 
-    raw_endings: tuple[str, ...]
-    processed: Mapping[str, tuple[str, ...]]
-    combining: tuple[str, ...]
-    mosaic_endings: tuple[str, ...]
-    visit_letters: int
+    mosaics: tuple[str, str]
+    spectra: tuple[str, str] | None
+    raw_endings: tuple[str, ...] = ()
+    processed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    combining: tuple[str, ...] = ()
+    mosaic_endings: tuple[str, ...] = ()
+    visit_letters: int = 0
 
 
 @dataclass(frozen=True)
