@@ -50,9 +50,9 @@ class Found:
     @property
     def false_match_probability(self) -> float:
         """Probability that chance makes as high a peak somewhere."""
-        from scipy.stats import norm
+        from scipy.special import ndtr
 
-        return float(min(self.n_lags * norm.sf(self.height), 1.0))
+        return float(min(self.n_lags * ndtr(-self.height), 1.0))
 
 
 def predicted_light(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, solved
+from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, inner_product, solved
 from grism_align.algorithms.spectra.shifts import FAR_APART
 
 if TYPE_CHECKING:
@@ -381,8 +381,9 @@ def _likelihood(
         for row, each in zip(rows, weighted, strict=True):
             one.project(each, effects[row])
         residuals.append(residual)
-    flat = effects.reshape(n, -1)
-    variance -= flat @ solved(factor, flat.T)
+    seen_in = np.unique([one.exposure for one in sampled])
+    rows = (_N_EACH * seen_in[:, None] + np.arange(_N_EACH)).ravel()
+    variance[np.ix_(rows, rows)] -= inner_product(factor, effects[rows].reshape(len(rows), -1))
     return *_without_levels(gradient, variance), residuals
 
 

@@ -308,13 +308,13 @@ def _system(measured: TraceMeasurements, n_exposures: int, with_field: bool) -> 
 
 def _is_calibrated(system: _System, solved: _Solved) -> bool:
     """Return whether the data agree with a field without any further terms."""
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     found = solved.parameters[system.is_field]
     covariance = _covariance(system, solved)[np.ix_(system.is_field, system.is_field)]
     covariance = covariance + _CALIBRATED**2 * np.eye(len(found))
     distance = float(found @ np.linalg.solve(covariance, found))
-    return bool(chi2.sf(distance, len(found)) > _UNLIKELY)
+    return bool(chdtrc(len(found), distance) > _UNLIKELY)
 
 
 def _iterated(measured: TraceMeasurements, system: _System) -> tuple[_State, _Solved]:
