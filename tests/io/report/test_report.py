@@ -408,9 +408,9 @@ def test_many_exposures_are_paged_with_problems_first(paged):
     assert len(told["rows"]) == 24
     assert all(len(row) == 1 + len(told["kinds"]) for row in told["rows"])
     page = Page(html)
-    assert "Of 24 exposures, the first 10" in page.text
+    assert "24 exposures in pages of 10, those with problems first" in page.text
     assert "Of 6 visits, the 2 whose exposures differ most, those with failures first" in page.text
-    assert "Of 24 exposures" not in Page(report_html(record(field(n_visits=5)))).text
+    assert "in pages of" not in Page(report_html(record(field(n_visits=5)))).text
 
 
 _PAGED_PROBE = """
