@@ -265,9 +265,13 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         GrismAlignError
             As `process` does.
         """
+        from grism_align.workflows.load import with_pipeline_catalogs
+
         with _said_where_from(self.config_file):
             self.check()
             exposures = self._opened(inputs)
+            if self.takes_catalogs:
+                exposures = with_pipeline_catalogs(exposures)
             self.check_input(exposures)
         if self.saves:
             from grism_align.workflows.results.checks import check_destination
@@ -278,6 +282,11 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
             gc.freeze()
         self._ready = exposures
         return exposures
+
+    @property
+    def takes_catalogs(self) -> bool:
+        """Whether sources are those that telescopes' pipelines found, where an exposure has no others."""
+        return False
 
     def check(self) -> None:
         """Raise, before any work, what is wrong with the parameters."""

@@ -32,6 +32,11 @@ class GrismAlignPipeline(GrismAlignStep, Pipeline):
         "grism_wcs_propagate": GrismWCSPropagateStep,
     }
 
+    @property
+    def takes_catalogs(self) -> bool:
+        """Whether sources are those that telescopes' pipelines found, where an exposure has no others."""
+        return bool(self.source_catalog.skip)
+
     def check(self) -> None:
         """Check every step's parameters before the first step runs."""
         for name in self.step_defs:

@@ -39,6 +39,11 @@ class RelativeAlignStep(GrismAlignStep):
     )
     spec = spec_of(*groups)
 
+    @property
+    def takes_catalogs(self) -> bool:
+        """Whether sources are those that telescopes' pipelines found, where an exposure has no others."""
+        return True
+
     def check_input(self, exposures: ExposureSet) -> None:
         """Refuse a reference that is not among the direct exposures or their visits."""
         from grism_align.algorithms.relative.relative import reference_exposures

@@ -203,6 +203,15 @@ class FailureCode(Enum):
         "its spectra are {strength:.2f} times as strong as in the other exposures, and not used",
         "Look at the file: it is trailed, empty, of another field or of another grism than its headers say",
     )
+    NOT_FOUND_BY_SPECTRA = (
+        "nor do spectra of other visits find it within {radius:g} arcsec: {why}",
+        "If it may be farther off, give a larger spectra_search_radius of grism_wcs_propagate",
+    )
+    BY_SPECTRA = (
+        "no direct exposure governs it; found {shift:.2f} arcsec from where its headers have it, by {n} "
+        "spectra that {exposures} exposures of other visits have",
+        _NOTHING,
+    )
     REBASED = ("carried over from the input WCS on record", _NOTHING)
 
     @property
@@ -750,6 +759,21 @@ class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
     """A grism exposure whose spectra are not those of the other exposures, as strong as these."""
 
     strength: float
+
+
+class NotFoundBySpectra(Remark, code=FailureCode.NOT_FOUND_BY_SPECTRA):
+    """A grism exposure without a direct one, which spectra don't find within a radius, arcsec, either."""
+
+    radius: float
+    why: str
+
+
+class BySpectra(Remark, code=FailureCode.BY_SPECTRA):
+    """A grism exposure that n spectra alone put on the sky; shift in arcsec."""
+
+    n: int
+    exposures: int
+    shift: float
 
 
 class Rebased(Remark, code=FailureCode.REBASED):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grism_align.values.association import Association
+    from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.mosaic import ChipMask
     from grism_align.values.solution import ExposureFit
@@ -30,6 +31,11 @@ class PipelineFacts:
 
     Parameters
     ----------
+    mosaics : (str, str)
+        ``asn_type`` and ``asn_rule`` of the images that are combined to a mosaic.
+    spectra : (str, str) or None
+        The same of a dispersed exposure, from which spectra are extracted by the mosaic; None where there is
+        no pipeline for that.
     raw_endings : tuple of str
         How names of exposures end that a pipeline is given.
     processed : mapping of str to tuple of str
@@ -42,11 +48,13 @@ class PipelineFacts:
         How many letters of an exposure's name are its visit's.
     """
 
-    raw_endings: tuple[str, ...]
-    processed: Mapping[str, tuple[str, ...]]
-    combining: tuple[str, ...]
-    mosaic_endings: tuple[str, ...]
-    visit_letters: int
+    mosaics: tuple[str, str]
+    spectra: tuple[str, str] | None
+    raw_endings: tuple[str, ...] = ()
+    processed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    combining: tuple[str, ...] = ()
+    mosaic_endings: tuple[str, ...] = ()
+    visit_letters: int = 0
 
 
 @dataclass(frozen=True)
@@ -233,6 +241,10 @@ class Mission(Protocol):
 
     def pixels(self, exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
         """Yield the arrays of an exposure, one chip at a time."""
+        ...
+
+    def source_catalog(self, exposure: Exposure) -> SourceCatalog | None:
+        """Return the sources that the mission's pipeline found in a direct exposure, where that says so."""
         ...
 
     def keywords(self, exposure: Exposure) -> Mapping[str, Keyword]:

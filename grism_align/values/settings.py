@@ -569,6 +569,13 @@ class TraceSettings(Settings):
     spectra_sources: int = _parameter(
         120, "Sources whose spectra are compared between exposures, the brightest first", "", (5, 1000)
     )
+    spectra_search_radius: float = _parameter(
+        10.0,
+        "How far grism exposures that no direct exposure governs may be off, to be found by the spectra of "
+        "other visits; 0 looks for none",
+        "arcsec",
+        (0.0, 60.0),
+    )
     trace_sources: int = _parameter(
         60, "Sources whose traces are measured in each exposure, the brightest first", "", (5, 1000)
     )

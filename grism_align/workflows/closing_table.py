@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.failure import FailureCode
     from grism_align.values.field import ExposureSet
+    from grism_align.values.solution import ExposureFit
 
 #: Columns of a terminal that lines fit into; long names of exposures apart.
 WIDTH = 80
@@ -86,7 +87,7 @@ def _row(exposures: ExposureSet, exposure: Exposure, name: str) -> tuple[str, ..
     fit = exposures.fit(exposure.key)
     if not fit.is_fitted:
         return (name, exposure.filter, *["-"] * 4, fit.status.value)
-    by = _corrected_by(exposures, exposure, fit.governors)
+    by = _corrected_by(exposures, exposure, fit)
     if fit.transform is None:
         return (name, exposure.filter, by, *["-"] * 3, fit.status.value)
     there = fit.transform.at(exposure.plane)
@@ -98,14 +99,16 @@ def _row(exposures: ExposureSet, exposure: Exposure, name: str) -> tuple[str, ..
     return (name, exposure.filter, by, *moved, fit.status.value)
 
 
-def _corrected_by(exposures: ExposureSet, exposure: Exposure, governors: Sequence[str]) -> str:
-    own = exposures.relative.fits.get(exposure.key)
+def _corrected_by(exposures: ExposureSet, exposure: Exposure, fit: ExposureFit) -> str:
+    own, governors = exposures.relative.fits.get(exposure.key), fit.governors
     if exposure.is_direct:
         return f"{own.n_matched} matches" if own and own.n_matched else "-"
     if len(governors) == 1:
         governor = exposures[governors[0]] if governors[0] in exposures.total else None
         return _short(governor, exposures.exposures) if governor else governors[0]
-    return f"{len(governors)} exposures" if governors else "-"
+    if governors:
+        return f"{len(governors)} exposures"
+    return f"{fit.n_used} spectra" if fit.n_used else "-"
 
 
 def _below(exposures: ExposureSet) -> Iterator[str]:

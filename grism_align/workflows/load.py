@@ -20,7 +20,13 @@ from grism_align.io.associations import (
 )
 from grism_align.io.files.names import safe_name
 from grism_align.io.files.sources import path_of
-from grism_align.io.missions import file_source, identified, read_exposure, read_instrument
+from grism_align.io.missions import (
+    file_source,
+    identified,
+    read_exposure,
+    read_instrument,
+    read_source_catalog,
+)
 from grism_align.io.models.open_models import Models, models_of
 from grism_align.values.association import Member
 from grism_align.values.errors import AssociationError, GrismAlignError, InputError, LendingError
@@ -177,14 +183,35 @@ def _check_unique(exposures: Sequence[Exposure], label: str) -> None:
 
 
 def _with_catalogs(loaded: ExposureSet, exposures: Sequence[Exposure]) -> ExposureSet:
-    from grism_align.io.catalogs.sources import read_source_catalog
+    from grism_align.io.catalogs.sources import read_source_catalog as read_catalog_file
 
     catalogs = {}
     for exposure, member in zip(exposures, loaded.association.exposures, strict=True):
         if member.catalog and exposure.is_direct:
-            catalogs[exposure.key] = read_source_catalog(member.catalog)
+            catalogs[exposure.key] = read_catalog_file(member.catalog)
             _check_chips(exposure, catalogs[exposure.key], member.catalog)
     return replace(loaded, catalogs=catalogs)
+
+
+def with_pipeline_catalogs(exposures: ExposureSet) -> ExposureSet:
+    """Return the set with the sources that a telescope's pipeline found, of images without a catalog.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        Of which direct exposures may name such a catalog, or have one in memory.
+
+    Raises
+    ------
+    InputError
+        If one can't be used.
+    """
+    missing = [one for one in exposures.direct if one.key not in exposures.catalogs]
+    found = {one.key: read_source_catalog(one) for one in missing}
+    taken = {key: catalog for key, catalog in found.items() if catalog is not None}
+    if taken:
+        logger.info("%d source catalogs of the telescope's pipeline are taken", len(taken))
+    return replace(exposures, catalogs={**exposures.catalogs, **taken})
 
 
 def _check_chips(exposure: Exposure, catalog: SourceCatalog, path: str) -> None:

@@ -22,6 +22,7 @@ from grism_align.values.settings import (
 )
 from grism_align.values.solution import AlignmentSolution
 from grism_align.workflows.moving import left_out
+from grism_align.workflows.traces.grism_only import find_by_spectra
 from grism_align.workflows.traces.spectra import correct_by_spectra
 from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 
@@ -159,11 +160,17 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     """Correct grism exposures by their spectra, and verify that on the traces."""
     found = verify_traces(survey, executor)
     outcome = correct_by_spectra(survey, found.grisms, settings, executor)
-    found = verified_with(found, replace(survey, solution=outcome.solution))
+    corrected = replace(survey, solution=outcome.solution)
+    fits = find_by_spectra(corrected, found.grisms, executor)
+    solution = AlignmentSolution({**outcome.solution.fits, **fits}, outcome.solution.reference)
+    if any(fit.is_aligned for fit in fits.values()):
+        found = verify_traces(replace(survey, solution=solution), executor)
+    else:
+        found = verified_with(found, corrected)
     significance = survey.settings.trace_significance
     _tell_of_corrections(outcome.checks)
     _tell_of_traces(found, common_offsets(found, significance))
-    solution = with_disagreements(outcome.solution, found, significance)
+    solution = with_disagreements(solution, found, significance)
     return PropagationOutcome(solution, found.checks, outcome.checks)
 
 

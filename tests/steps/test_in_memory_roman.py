@@ -20,7 +20,7 @@ pytest.importorskip("roman_datamodels", reason="needs roman_datamodels")
 pytest.importorskip("romancal", reason="needs romancal's libraries of models")
 from roman_datamodels import datamodels as rdm
 from romancal.datamodels import ModelLibrary
-from romancal.resample import ResampleStep
+from romancal.pipeline import MosaicPipeline
 from romancal.stpipe import RomanPipeline
 from romancal.tweakreg import TweakRegStep
 
@@ -232,9 +232,17 @@ def test_tweakreg_refines_what_was_written(field, products, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_resample_takes_what_was_written(products):
-    with ExitStack() as held:
-        models = [held.enter_context(rdm.open(path)) for path in products]
-        first = [model for model in models if "wfi01" in str(model.meta.filename)]
-        mosaic = ResampleStep.call(ModelLibrary(first), resample_on_skycell=False)
-        assert np.isfinite(mosaic.data).any()
+def test_the_mosaic_pipeline_goes_on_from_the_association_that_is_written(products, aligned_folder):
+    [path] = aligned_folder.glob("*_roman_wfi_f158_image_asn.json")
+    content = json.loads(path.read_text())
+    [product] = content["products"]
+    assert sorted(one["expname"] for one in product["members"]) == sorted(one.name for one in products)
+    # a mosaic of one detector: between the two are thousands of empty pixels
+    product["members"] = [one for one in product["members"] if "wfi01" in one["expname"]]
+    one_detector = aligned_folder / "one_asn.json"
+    one_detector.write_text(json.dumps(content))
+    mosaic, *_ = MosaicPipeline.call(
+        str(one_detector), resample_on_skycell=False, steps={"source_catalog": {"skip": True}}
+    )
+    assert np.isfinite(mosaic.data).any()
+    assert mosaic.meta.filename.startswith(product["name"])

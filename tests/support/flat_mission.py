@@ -115,6 +115,9 @@ class _Flat:
         arrays = np.load(exposure.source.path)
         yield exposure.chips[0], ChipPixels(arrays["sci"], arrays["err"], arrays["dq"])
 
+    def source_catalog(self, exposure):
+        return None
+
     def keywords(self, exposure):
         return {"TELESCOP": ("FLAT", "telescope"), "TARGNAME": (exposure.target, "target")}
 

@@ -70,4 +70,4 @@ def _spectrum(number, rng, offsets, strength, has_line):
                 exposure, np.where(near, data, 0.0), weight, along, across, np.full(LENGTH, _SLOPE)
             )
         )
-    return Spectrum(number, 1, tuple(cutouts), FIRST, LENGTH)
+    return Spectrum(number, 1, tuple(cutouts), FIRST, LENGTH, np.zeros(2))

@@ -299,10 +299,10 @@ def _fit_pairs(
 
 def _scale_is_significant(fit: LinearFit) -> bool:
     """Tell whether a scale is one that chance does not make; few stars tell its error badly."""
-    from scipy.stats import norm, t
+    from scipy.special import ndtr, stdtrit
 
     scale_error = float(np.sqrt(fit.transform.covariance[2, 2]))
-    limit = t.ppf(norm.cdf(_SIGNIFICANT), max(2 * fit.n_used - 4, 1))
+    limit = stdtrit(max(2 * fit.n_used - 4, 1), ndtr(_SIGNIFICANT))
     return bool(abs(fit.transform.scale - 1.0) > limit * scale_error)
 
 

@@ -49,3 +49,27 @@ def solved(factor: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
     from scipy.linalg import cho_solve_banded
 
     return np.asarray(cho_solve_banded((factor, True), right, check_finite=False))
+
+
+def inner_product(factor: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the products of vectors by the inverse of a matrix, v_i' A^-1 v_j.
+
+    Parameters
+    ----------
+    factor : ndarray
+        Of `factorised`.
+    vectors : (k, n * m) ndarray
+        Rows.
+
+    Returns
+    -------
+    (k, k) ndarray
+
+    Notes
+    -----
+    With the factor L they are the products of L^-1 v: one substitution takes the place of two.
+    """
+    from scipy.linalg.lapack import dtbtrs
+
+    half, _ = dtbtrs(factor, vectors.T, uplo="L")
+    return np.asarray(half.T @ half)

@@ -84,15 +84,7 @@ def cut_spectra(
     level, _ = clipped_level(image.data[thin][image.good[thin]])
     level = level if np.isfinite(level) else 0.0
     is_taken = np.zeros(image.data.shape, dtype=bool)
-    rows = np.flatnonzero(np.isfinite(view.xy).all(axis=1))
-    places = view.xy[rows]
-    traces = zip(
-        *view.window.offsets(model, places, view.band), view.window.ahead(model, places), strict=True
-    )
-    for row, trace in zip(rows.tolist(), traces, strict=True):
-        place = _placed(image.data.shape, view.xy[row], trace, span)
-        if place is None:
-            continue
+    for row, place in places_of_spectra(view, model, span):
         is_free = ~is_taken[place.part]
         is_taken[place.part] |= place.near
         usable = image.good[place.part] & (image.variance[place.part] > 0) & place.near & is_free
@@ -100,9 +92,42 @@ def cut_spectra(
             yield CutSource(row, _as_rates(image, place, usable, (level, scale), number), view.xy[row])
 
 
+def places_of_spectra(
+    view: ChipView, model: TraceModel, span: SpectralRange
+) -> Iterator[tuple[int, SpectrumPlace]]:
+    """Yield the rows of the sources whose spectra lie on a chip, and where these lie, the brightest first.
+
+    Parameters
+    ----------
+    view, model, span
+        As for `cut_spectra`.
+    """
+    rows = np.flatnonzero(np.isfinite(view.xy).all(axis=1))
+    places = view.xy[rows]
+    traces = zip(
+        *view.window.offsets(model, places, view.band), view.window.ahead(model, places), strict=True
+    )
+    for row, trace in zip(rows.tolist(), traces, strict=True):
+        place = _placed(view.shape, view.xy[row], trace, span)
+        if place is not None:
+            yield row, place
+
+
 @dataclass(frozen=True, eq=False)
-class _Place:
-    """Which part of a chip a spectrum lies on: `near` (R, C) its trace; the rest as in `SpectrumCutout`."""
+class SpectrumPlace:
+    """Where a spectrum lies on a chip, R rows of C columns of it.
+
+    Parameters
+    ----------
+    part : (rows, columns)
+        Slices of the chip.
+    near : (R, C) ndarray of bool
+        Pixels near the trace.
+    along, across, slope
+        As of `SpectrumCutout`.
+    is_whole : bool
+        Whether no row of it is off the chip.
+    """
 
     part: tuple[slice, slice]
     near: NDArray[np.bool_]
@@ -113,11 +138,11 @@ class _Place:
 
 
 def _placed(
-    shape: tuple[int, ...],
+    shape: tuple[int, int],
     place: NDArray[np.float64],
     trace: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     span: SpectralRange,
-) -> _Place | None:
+) -> SpectrumPlace | None:
     """Tell where a spectrum lies; None where too little of it is on the chip.
 
     `trace` (K,): offsets along and across the dispersion, and what light is ahead by.
@@ -137,11 +162,11 @@ def _placed(
         return None
     across = rows[:, None] - place[1] - height
     part = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    return _Place(part, np.abs(across) <= HALF_WIDTH, along, across, np.gradient(height), is_whole)
+    return SpectrumPlace(part, np.abs(across) <= HALF_WIDTH, along, across, np.gradient(height), is_whole)
 
 
 def _as_rates(
-    image: GrismImage, place: _Place, usable: NDArray[np.bool_], unit: tuple[float, float], number: int
+    image: GrismImage, place: SpectrumPlace, usable: NDArray[np.bool_], unit: tuple[float, float], number: int
 ) -> SpectrumCutout:
     """Return the pixels less the level of the sky, times a factor."""
     level, scale = unit

@@ -67,8 +67,11 @@ class OtherLight:
         for span, width in ((self.order, _WIDTH), (self.zeroth, _ZEROTH_WIDTH)):
             if span is None:
                 continue
-            reach = (mean[:, 0] + span[1] > self.order[0]) & (mean[:, 0] + span[0] < self.order[1])
-            near = np.flatnonzero(reach & (np.abs(mean[:, 1]) < _FAR) & (np.arange(len(mean)) != row))
+            x, y = apart[..., 0], np.abs(apart[..., 1])
+            beside = (x + span[1] > self.order[0]) & (x + span[0] < self.order[1]) & (y < _FAR)
+            near = np.flatnonzero(
+                beside.any(axis=0) & np.isfinite(mean[:, 0]) & (np.arange(len(mean)) != row)
+            )
             found = [
                 _lessened(
                     each, apart[number, near], np.minimum(moved[number, near], 1.0) * ratio[near], span, width
@@ -76,6 +79,22 @@ class OtherLight:
                 for number, each in enumerate(found)
             ]
         return tuple(found)
+
+    def lessened_by_all(self, cutout: SpectrumCutout, row: int) -> SpectrumCutout:
+        """Lower the weight of pixels in which the light of others is, here or in what it is compared with.
+
+        Parameters
+        ----------
+        cutout : SpectrumCutout
+            Of the spectrum, in the second of two exposures; the first is that with which it is compared.
+        row : int
+            Number of its source.
+        """
+        both = self.lessened([replace(cutout, exposure=number) for number in range(2)], row)
+        usable = cutout.weight > 0
+        variance, *others = (1.0 / np.where(usable, each.weight, np.inf) for each in (cutout, *both))
+        total = sum(others) - variance
+        return replace(cutout, weight=np.where(usable, 1.0 / np.where(usable, total, 1.0), 0.0))
 
 
 def _lessened(

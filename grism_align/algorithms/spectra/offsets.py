@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.spectra.references import ReferenceSpectrum
 from grism_align.algorithms.spectra.shifts import FARTHEST, SpectralShifts
 from grism_align.algorithms.spectra.solution import Solved, solve
 from grism_align.algorithms.spectra.template import (
@@ -55,6 +56,8 @@ class Spectrum:
         From the place of a source to where spectra of the order begin.
     length : int, pixels
         Of spectra of the order.
+    place : (2,) ndarray, zero-based pixels
+        Mean of the places of the source in these exposures.
     """
 
     source: int
@@ -62,6 +65,7 @@ class Spectrum:
     cutouts: tuple[SpectrumCutout, ...]
     first: float
     length: int
+    place: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +123,69 @@ def measure_offsets(
     tracked = [_tracked(each) for each in spectra if len(each.cutouts) > 1]
     if not tracked:
         return None
-    bends = {each.order: np.full(_n_knots(each), _BEND) for each in spectra}
+    return _result(_solved(tracked, places, expected, rng))
+
+
+def reference_spectra(
+    spectra: Sequence[Spectrum],
+    places: NDArray[np.float64],
+    expected: ExpectedStretch,
+    rng: np.random.Generator,
+) -> list[ReferenceSpectrum]:
+    """Return the templates of spectra, by which those of exposures of other visits are found.
+
+    Parameters
+    ----------
+    spectra, places, expected, rng
+        As for `measure_offsets`.
+
+    Returns
+    -------
+    list of ReferenceSpectrum
+        Of the spectra that two exposures or more have, and that tell most.
+    """
+    tracked = [_tracked(each) for each in spectra if len(each.cutouts) > 1]
+    if not tracked:
+        return []
+    solution = _solved(tracked, places, expected, rng)
+    fitted = dict(zip((each.name for each in solution.used), solution.fits, strict=True))
+    for each in tracked:
+        if each.name not in fitted:
+            fit = each.fit(solution.shifts, solution.bends, None)
+            after = each.after(fit, solution.shifts, is_first=True)
+            fitted[each.name] = after.fit(solution.shifts, solution.bends, None)
+    return [
+        ReferenceSpectrum(
+            source=each.spectrum.source,
+            order=each.spectrum.order,
+            place=each.spectrum.place,
+            n_exposures=len(each.spectrum.cutouts),
+            first=each.first,
+            surface=fitted[each.name].surface,
+        )
+        for each in tracked
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    """Where rounds of solving end: the last step, and what is expected of and was fitted to spectra."""
+
+    shifts: SpectralShifts
+    solved: Solved
+    bends: Mapping[int, NDArray[np.float64]]
+    used: Sequence[_Tracked]
+    fits: Sequence[TemplateFit]
+
+
+def _solved(
+    tracked: list[_Tracked],
+    places: NDArray[np.float64],
+    expected: ExpectedStretch,
+    rng: np.random.Generator,
+) -> _Solution:
+    """Solve in rounds: with the brightest spectra first, then with those that tell most."""
+    bends = {each.spectrum.order: np.full(_n_knots(each.spectrum), _BEND) for each in tracked}
     shifts = SpectralShifts.expected(places, expected)
     for number in range(_ROUNDS):
         is_rough = number < _ROUGH
@@ -133,7 +199,7 @@ def measure_offsets(
         tracked = after + tracked[len(used) :] if is_rough else _telling(after, solved)
         if not is_rough and np.abs(solved.step[:-2]).max() < _CONVERGED:
             break
-    return _result(shifts, solved, used, fits)
+    return _Solution(shifts, solved, bends, used, fits)
 
 
 def _telling(tracked: Sequence[_Tracked], solved: Solved) -> list[_Tracked]:
@@ -145,18 +211,17 @@ def _telling(tracked: Sequence[_Tracked], solved: Solved) -> list[_Tracked]:
     return [each for each, keep in zip(tracked, kept, strict=True) if keep]
 
 
-def _result(
-    shifts: SpectralShifts, solved: Solved, used: Sequence[_Tracked], fits: Sequence[TemplateFit]
-) -> SpectralOffsets:
+def _result(solution: _Solution) -> SpectralOffsets:
+    used, solved = solution.used, solution.solved
     seen = {
         (cutout.exposure, each.spectrum.source)
         for each, weight in zip(used, solved.weight.max(axis=1).tolist(), strict=True)
         for cutout in each.spectrum.cutouts
         if weight > _LEAST_WEIGHT
     }
-    offset = shifts.offset - shifts.offset.mean(axis=0)
+    offset = solution.shifts.offset - solution.shifts.offset.mean(axis=0)
     n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offset))
-    return SpectralOffsets(offset, solved.covariance, n_sources, _strength(used, fits, len(offset)))
+    return SpectralOffsets(offset, solved.covariance, n_sources, _strength(used, solution.fits, len(offset)))
 
 
 def _strength(used: Sequence[_Tracked], fits: Sequence[TemplateFit], n_exposures: int) -> NDArray[np.float64]:
@@ -186,6 +251,11 @@ class _Tracked:
     own: NDArray[np.float64] | None = None
 
     @property
+    def name(self) -> tuple[int, int]:
+        """Source and order."""
+        return self.spectrum.source, self.spectrum.order
+
+    @property
     def first(self) -> float:
         """Distance of the first knot from the place of the source, along the dispersion, pixels."""
         return self.spectrum.first - _SPARE
@@ -210,7 +280,7 @@ class _Tracked:
     def after(self, fit: TemplateFit, shifts: SpectralShifts, *, is_first: bool) -> _Tracked:
         """Weigh pixels by how far they lie from the template, and note where that lacks a line."""
         weights = tuple(
-            _robust(cutout, residual, is_first=is_first)
+            robust_weights(cutout, residual, is_first=is_first)
             for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
         )
         return replace(self, weights=weights, lines=self._with_lines(fit, shifts), own=self.own_of(fit))
@@ -257,8 +327,20 @@ def _height(cutouts: Sequence[SpectrumCutout]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(height, max(0.02 * height.max(), 1e-30)))
 
 
-def _robust(cutout: SpectrumCutout, residual: NDArray[np.float64], *, is_first: bool) -> NDArray[np.float64]:
-    """Return inverse variances with the model's own error, less where the template is missed by far."""
+def robust_weights(
+    cutout: SpectrumCutout, residual: NDArray[np.float64], *, is_first: bool
+) -> NDArray[np.float64]:
+    """Return inverse variances with the template's own error, less where it is missed by far.
+
+    Parameters
+    ----------
+    cutout : SpectrumCutout
+        Data, and inverse variances by their noise.
+    residual : (R, C) ndarray
+        Data minus template.
+    is_first : bool
+        Whether it is to fall slowly, as a template is that was fitted to outliers too.
+    """
     variance = 1.0 / np.where(cutout.weight > 0, cutout.weight, np.inf)
     variance = np.where(cutout.weight > 0, variance + (_MODEL * (cutout.data - residual)) ** 2, 1.0)
     pull = residual**2 / variance

@@ -48,6 +48,11 @@ class SpectralShifts:
         """Return what is expected beforehand."""
         return cls(np.zeros_like(places), places, stretch.mean)
 
+    @classmethod
+    def none(cls) -> SpectralShifts:
+        """Return those of an exposure whose spectra lie where they are predicted."""
+        return cls(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(2))
+
     def along(self, exposure: int, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the shift along the dispersion of what is at distances from a source, pixels."""
         scale = self.places[exposure] @ self.stretch / FAR_APART

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, solved
+from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, inner_product, solved
 from grism_align.algorithms.spectra.shifts import FAR_APART
 
 if TYPE_CHECKING:
@@ -215,6 +215,66 @@ def fit_template(
     )
 
 
+def seen(
+    cutout: SpectrumCutout, shifts: SpectralShifts, first: float, surface: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what a template predicts for the pixels of a cutout, (R, C).
+
+    Parameters
+    ----------
+    cutout, shifts, first, surface
+        As for `compare`.
+    """
+    return np.concatenate([one.seen(surface) for one in _sampled(cutout, shifts, first)]).T
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a spectrum tells of the shifts of an exposure, by a template that is known.
+
+    Parameters
+    ----------
+    gradient : (3,) ndarray
+        Of the log likelihood by the shifts along and across the dispersion, per pixel, and by what light
+        `FAR_APART` from the source is shifted more.
+    information : (3, 3) ndarray
+        On these.
+    residual : (R, C) ndarray
+        Data minus template.
+    """
+
+    gradient: NDArray[np.float64]
+    information: NDArray[np.float64]
+    residual: NDArray[np.float64]
+
+
+def compare(
+    cutout: SpectrumCutout, shifts: SpectralShifts, first: float, surface: NDArray[np.float64]
+) -> Comparison:
+    """Compare a spectrum with a template.
+
+    Parameters
+    ----------
+    cutout : SpectrumCutout
+        Of the exposure.
+    shifts : SpectralShifts
+        Where the spectra of it lie from where they are predicted; of this exposure alone.
+    first : float, pixels
+        As in `TemplatePrior`.
+    surface : (n, m) ndarray
+        Coefficients of the template.
+    """
+    gradient, variance, residuals = np.zeros(_N_EACH), np.zeros((_N_EACH, _N_EACH)), []
+    for one in _sampled(cutout, shifts, first):
+        residual = one.data - one.seen(surface)
+        change = one.derivatives(surface)
+        weighted = one.weight * change
+        gradient += (weighted * residual).sum(axis=(1, 2))
+        variance += np.einsum("acr,bcr->ab", weighted, change)
+        residuals.append(residual)
+    return Comparison(*_without_levels(gradient, variance), np.concatenate(residuals).T)
+
+
 def _noise(weight: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.standard_normal(weight.shape) / np.sqrt(np.where(weight > 0, weight, np.inf))
 
@@ -321,8 +381,9 @@ def _likelihood(
         for row, each in zip(rows, weighted, strict=True):
             one.project(each, effects[row])
         residuals.append(residual)
-    flat = effects.reshape(n, -1)
-    variance -= flat @ solved(factor, flat.T)
+    seen_in = np.unique([one.exposure for one in sampled])
+    rows = (_N_EACH * seen_in[:, None] + np.arange(_N_EACH)).ravel()
+    variance[np.ix_(rows, rows)] -= inner_product(factor, effects[rows].reshape(len(rows), -1))
     return *_without_levels(gradient, variance), residuals
 
 

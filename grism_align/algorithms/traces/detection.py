@@ -65,13 +65,13 @@ def common_height(cutouts: TraceCutouts, source: NDArray[np.int64]) -> float | N
 
 def _chance(agrees: NDArray[np.bool_], n_rows: int) -> float:
     """Return the probability that as many sources have their peaks within a row of one place by chance."""
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
     if not len(agrees):
         return 1.0
     total = np.cumsum(agrees)
     numbers = [*(n for n in _BRIGHTEST if n < len(agrees)), len(agrees)]
-    least = min(float(binom.sf(total[n - 1] - 1, n, 3 / n_rows)) for n in numbers)
+    least = min(float(bdtrc(total[n - 1] - 1, n, 3 / n_rows)) for n in numbers)
     return least * len(numbers) * (2 * NEAR + 1) / 3
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from grism_align.algorithms.fitting.floor import estimate_floor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 
@@ -22,6 +24,7 @@ _FREE = 100.0  # pixels: what is not known beforehand
 # Pixels by which traces may differ from one end of a chip to the other: without a calibration, and with one.
 _FIELD, _CALIBRATED = 2.0, 0.03
 _N_TERMS = 9  # of a trace as a function of the place on a chip, the last two of them along the trace alone
+_N_FIELD = 5  # the first ones, of the place alone
 _UNLIKELY = 1e-3  # probability below which a calibration of the field is not believed
 _LEAST_SCATTER = 5e-3  # pixels
 _FEWEST_CLUSTERS = 6
@@ -80,6 +83,41 @@ class TraceMeasurements:
 
 
 @dataclass(frozen=True, eq=False)
+class TraceField:
+    """By how much traces rise above the predicted ones over a chip, halfway along them.
+
+    Parameters
+    ----------
+    terms : (5,) ndarray, pixels
+        Coefficients of x, y, x^2, xy and y^2, which are from -1 to 1 over the chip.
+    covariance : (5, 5) ndarray, pixels^2
+        Of these.
+    """
+
+    terms: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    @classmethod
+    def as_predicted(cls) -> TraceField:
+        """Return that of traces of which a configuration says where they are."""
+        return cls(np.zeros(_N_FIELD), _CALIBRATED**2 * np.eye(_N_FIELD))
+
+    @staticmethod
+    def design(places: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Return what terms are multiplied by, (N, 5).
+
+        Parameters
+        ----------
+        places : (N, 2) ndarray, zero-based pixels
+            Of the sources.
+        shape : (ny, nx)
+            Of the chip.
+        """
+        x, y = (2.0 * places / np.array(shape[::-1]) - 1.0).T
+        return np.column_stack([x, y, x * x, x * y, y * y])
+
+
+@dataclass(frozen=True, eq=False)
 class TraceOffsets:
     """Offsets of N exposures.
 
@@ -95,6 +133,8 @@ class TraceOffsets:
         By which traces rise above the predicted ones from the centre of a chip to its edge, along x and y.
     gradient_covariance : (2, 2) ndarray, pixels^2
         Of these.
+    fields : mapping of int to TraceField
+        By which they rise over each chip; empty where that was not solved for.
     piece_scatter, source_scatter : float, pixels
         What the errors leave unexplained of one piece of a trace, and by how much traces of sources differ
         from what is predicted for them.
@@ -105,6 +145,7 @@ class TraceOffsets:
     n_sources: NDArray[np.int64]
     gradient: NDArray[np.float64]
     gradient_covariance: NDArray[np.float64]
+    fields: Mapping[int, TraceField]
     piece_scatter: float
     source_scatter: float
 
@@ -180,7 +221,7 @@ def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") 
     if not len(measured):
         none = np.full((n_exposures, n_exposures), np.nan)
         n_sources, unknown = np.zeros(n_exposures, np.int64), _FIELD**2 * np.eye(2)
-        return TraceOffsets(nan, none, n_sources, np.zeros(2), unknown, np.nan, np.nan)
+        return TraceOffsets(nan, none, n_sources, np.zeros(2), unknown, {}, np.nan, np.nan)
     system = _system(measured, n_exposures, bool(field))
     state, solved = _iterated(measured, system)
     if field == "calibrated" and _is_calibrated(system, solved):
@@ -198,6 +239,7 @@ def fit_offsets(measured: TraceMeasurements, n_exposures: int, field: str = "") 
         covariance,
         n_sources,
         *gradient,
+        _fields(measured, solved.parameters, full) if field else {},
         state.piece_scatter,
         state.source_scatter,
     )
@@ -215,6 +257,18 @@ def _gradient(
     for axis in range(2):
         mean[axis, first + axis :: _N_TERMS] = 1.0 / n_chips
     return mean @ parameters, mean @ covariance @ mean.T
+
+
+def _fields(
+    measured: TraceMeasurements, parameters: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> dict[int, TraceField]:
+    chips = np.unique(measured.chip).tolist()
+    first = range(len(parameters) - _N_TERMS * len(chips), len(parameters), _N_TERMS)
+    parts = [slice(low, low + _N_FIELD) for low in first]
+    return {
+        chip: TraceField(parameters[part], covariance[part, part])
+        for chip, part in zip(chips, parts, strict=True)
+    }
 
 
 def _counted(measured: TraceMeasurements, used: NDArray[np.bool_], n_exposures: int) -> NDArray[np.int64]:
@@ -254,13 +308,13 @@ def _system(measured: TraceMeasurements, n_exposures: int, with_field: bool) -> 
 
 def _is_calibrated(system: _System, solved: _Solved) -> bool:
     """Return whether the data agree with a field without any further terms."""
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     found = solved.parameters[system.is_field]
     covariance = _covariance(system, solved)[np.ix_(system.is_field, system.is_field)]
     covariance = covariance + _CALIBRATED**2 * np.eye(len(found))
     distance = float(found @ np.linalg.solve(covariance, found))
-    return bool(chi2.sf(distance, len(found)) > _UNLIKELY)
+    return bool(chdtrc(len(found), distance) > _UNLIKELY)
 
 
 def _iterated(measured: TraceMeasurements, system: _System) -> tuple[_State, _Solved]:

@@ -11,8 +11,6 @@ from grism_align.values.catalog import SourceCatalog, SourceFlag
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from astropy.table import Table
     from numpy.typing import NDArray
 
@@ -23,6 +21,8 @@ _REMEDY = (
 )
 # The bit of romancal's warning_flags for sources whose middle is on bad pixels
 _BAD_CORE = 1
+# All bits of photutils' psf_flags but those for some masked pixels and for fits at their bounds
+_NOT_FITTED = ~(1 | 32)
 
 
 def is_of_pipeline(table: Table) -> bool:
@@ -30,15 +30,22 @@ def is_of_pipeline(table: Table) -> bool:
     return "label" in table.colnames and "x_centroid" in table.colnames
 
 
-def from_pipeline(table: Table, path: Path) -> SourceCatalog:
+def from_pipeline(table: Table, origin: object, made_of: str) -> SourceCatalog:
     """Return the sources of a catalog of romancal, at the positions where their PSF was fitted.
 
     Parameters
     ----------
     table : Table
         As romancal's source catalog step makes it of an exposure.
-    path : Path
-        Its file, for errors.
+    origin : object
+        Its file, or the exposure that has it, for errors.
+    made_of : str
+        What it is called.
+
+    Returns
+    -------
+    SourceCatalog
+        With errors that are larger where the PSF does not fit, as in galaxies.
 
     Raises
     ------
@@ -47,15 +54,14 @@ def from_pipeline(table: Table, path: Path) -> SourceCatalog:
     """
     missing = [name for name in _NEEDED if name not in table.colnames]
     if missing:
-        raise InputError(path, f"no positions by the PSF (no column {', '.join(missing)})", _REMEDY)
+        raise InputError(origin, f"no positions by the PSF (no column {', '.join(missing)})", _REMEDY)
     x, y, x_error, y_error, flux, flux_error = (_numbers(table[name]) for name in _NEEDED)
     n = len(table)
     is_measured = np.isfinite([x, y]).all(axis=0) & (x_error > 0) & (y_error > 0)
-    is_measured &= np.isfinite([x_error, y_error]).all(axis=0)
+    is_measured &= np.isfinite([x_error, y_error]).all(axis=0) & ~_has_bit(table, "psf_flags", _NOT_FITTED)
     flags = np.where(is_measured, 0, int(SourceFlag.NO_CENTROID))
-    if "warning_flags" in table.colnames:
-        is_bad = (np.asarray(table["warning_flags"], dtype=np.int64) & _BAD_CORE) != 0
-        flags |= np.where(is_bad, int(SourceFlag.MASKED_CORE), 0)
+    flags |= np.where(_has_bit(table, "warning_flags", _BAD_CORE), int(SourceFlag.MASKED_CORE), 0)
+    misfit = np.sqrt(np.fmax(_optional(table, "psf_gof"), 1.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = flux / flux_error
     columns = {
@@ -63,18 +69,29 @@ def from_pipeline(table: Table, path: Path) -> SourceCatalog:
         "chip": np.ones(n, dtype=np.int64),
         "x": x,
         "y": y,
-        "x_error": x_error,
-        "y_error": y_error,
+        "x_error": x_error * misfit,
+        "y_error": y_error * misfit,
         "flux": flux,
         "flux_error": flux_error,
         "mag": _magnitudes(table, flux),
         "mag_error": 2.5 / np.log(10) / snr,
         "snr": snr,
-        "fwhm": np.full(n, np.nan),
-        "ellipticity": _numbers(table["ellipticity"]) if "ellipticity" in table.colnames else np.zeros(n),
+        "fwhm": _optional(table, "fwhm"),
+        "ellipticity": np.nan_to_num(_optional(table, "ellipticity")),
         "flags": flags,
     }
-    return SourceCatalog.from_columns(columns, {"made_of": path.name})
+    return SourceCatalog.from_columns(columns, {"made_of": made_of})
+
+
+def _has_bit(table: Table, name: str, bits: int) -> NDArray[np.bool_]:
+    """Tell where a column of bits, if there is one, has some of those asked for."""
+    if name not in table.colnames:
+        return np.zeros(len(table), dtype=bool)
+    return np.asarray((np.asarray(table[name], dtype=np.int64) & bits) != 0)
+
+
+def _optional(table: Table, name: str) -> NDArray[np.float64]:
+    return _numbers(table[name]) if name in table.colnames else np.full(len(table), np.nan)
 
 
 def _numbers(column: Any) -> NDArray[np.float64]:

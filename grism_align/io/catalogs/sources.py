@@ -93,7 +93,7 @@ def read_source_catalog(path: Path | str) -> SourceCatalog:
         problem = f"not an ECSV table ({_first_line(error)})"
         raise InputError(path, problem, _REMEDY) from error
     if is_of_pipeline(table):
-        return from_pipeline(table, path)
+        return from_pipeline(table, path, path.name)
     _check_columns(table, path)
     # of the WCS that a run gave the exposure: pixels are what was measured
     table.remove_columns([name for name in _OF_THE_WCS if name in table.colnames])
@@ -106,7 +106,7 @@ def _of_parquet(path: Path) -> SourceCatalog:
     table = read_table(path)
     if not is_of_pipeline(table):
         raise InputError(path, "no source catalog of an exposure", _REMEDY)
-    return from_pipeline(table, path)
+    return from_pipeline(table, path, path.name)
 
 
 def _check_columns(table: Table, path: Path) -> None:

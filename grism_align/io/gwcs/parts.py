@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.gwcs.attitude_plane import PlaneAffine
+from grism_align.io.gwcs.lean import lean_field, lean_sky, shared
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,11 +27,12 @@ class GwcsParts:
 
     Parameters
     ----------
-    to_field : astropy.modeling.Model
-        Zero-based pixels of the undispersed image to V2 and V3, arcsec, before any correction.
-    from_field : astropy.modeling.Model or None
+    to_field : tuple of callable
+        From zero-based pixels of the undispersed image to V2 and V3, arcsec, before any correction: one after
+        the other, those of a detector the same objects for all its exposures.
+    from_field : tuple of callable
         The inverse, as far as it goes.
-    to_sky, from_sky : astropy.modeling.Model
+    to_sky, from_sky : callable
         From V2 and V3 after a correction to RA and Dec, deg, and back.
     affine : PlaneAffine or None
         The correction that it has.
@@ -37,8 +40,8 @@ class GwcsParts:
         Name of the WCS; empty for none.
     """
 
-    to_field: Any
-    from_field: Any
+    to_field: tuple[Any, ...]
+    from_field: tuple[Any, ...]
     to_sky: Any
     from_sky: Any
     affine: PlaneAffine | None
@@ -65,12 +68,20 @@ def parts_of(wcs: Any, source: object) -> GwcsParts:
     detector, sky = "detector" if "detector" in frames else frames[0], frames[-1]
     last = CORRECTED if CORRECTED in frames else field
     affine = affine_of(wcs.pipeline[frames.index(field)].transform, source) if last == CORRECTED else None
-    to_field, to_sky = wcs.get_transform(detector, field), wcs.get_transform(last, sky)
+    way = frames[frames.index(detector) : frames.index(field) + 1]
+    to_field, to_sky = _along(wcs, way), wcs.get_transform(last, sky)
     try:
-        from_field, from_sky = wcs.get_transform(field, detector), wcs.get_transform(sky, last)
+        from_field, from_sky = _along(wcs, way[::-1]), wcs.get_transform(sky, last)
     except NotImplementedError as error:
         raise InputError(source, f"its WCS can't be inverted ({error})", _AGAIN) from error
-    return GwcsParts(to_field, from_field, to_sky, from_sky, affine, str(wcs.name or ""))
+    return GwcsParts(to_field, from_field, *lean_sky(to_sky, from_sky), affine, str(wcs.name or ""))
+
+
+def _along(wcs: Any, frames: Sequence[str]) -> tuple[Any, ...]:
+    """Return the transforms from frame to frame; all but the one from or to pixels are within the field."""
+    steps = [wcs.get_transform(one, other) for one, other in pairwise(frames)]
+    pixels = 0 if frames[0] not in _FIELD else len(steps) - 1
+    return tuple(shared(one) if n == pixels else lean_field(one) for n, one in enumerate(steps))
 
 
 def field_frame(frames: Sequence[str], source: object) -> str:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.gwcs.attitude_plane import AttitudePlane, PlaneAffine
+from grism_align.io.gwcs.lean import mapped
 from grism_align.values.sphere import sky_to_vector
 from grism_align.values.transform import TangentPlane
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from grism_align.io.gwcs.parts import GwcsParts
@@ -26,8 +29,6 @@ _MARGIN = 0.5
 # Pixels: where an inverse is good enough, and where it was not found.
 _POLISHED, _LOST = 1e-7, 1e-4
 _MOST_TURNS = 12
-# Any wavelength and order: positions don't depend on them.
-_FILLER = (1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +79,19 @@ class GwcsSky:
     def attitude(self) -> NDArray[np.float64]:
         """Directions of V1, V2 and V3 on the sky, as columns (3, 3), without any correction."""
         field = np.array([[0.0, 0.0], [600.0, 0.0], [0.0, 600.0]])
-        before, after = sky_to_vector(field / 3600.0), sky_to_vector(_mapped(self.parts.to_sky, field))
+        before, after = sky_to_vector(field / 3600.0), sky_to_vector(mapped(self.parts.to_sky, field))
         return np.asarray(after.T @ np.linalg.inv(before.T))
 
     def to_field(self, xy: ArrayLike) -> NDArray[np.float64]:
         """V2 and V3 (N, 2), arcsec, of (N, 2) zero-based pixels, without any correction."""
-        return _mapped(self.parts.to_field, np.asarray(xy, dtype=float).reshape(-1, 2))
+        return _through(self.parts.to_field, np.asarray(xy, dtype=float).reshape(-1, 2))
 
     def to_sky(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Sky positions (N, 2) in deg of (N, 2) zero-based pixels."""
         field = self.to_field(xy)
         if self.affine is not None and len(field):
             field = self.attitude_plane.corrected(field, self.affine)
-        return _mapped(self.parts.to_sky, field)
+        return mapped(self.parts.to_sky, field)
 
     def to_pixel(self, sky: ArrayLike) -> NDArray[np.float64]:
         """Zero-based pixels (N, 2) of (N, 2) sky positions in deg.
@@ -103,7 +104,7 @@ class GwcsSky:
         rough = self._center + offset @ np.linalg.inv(self.axes).T
         near = self._inside(rough, _MARGIN)
         if near.any():
-            field = _mapped(self.parts.from_sky, positions[near])
+            field = mapped(self.parts.from_sky, positions[near])
             field[:, 0] -= 1.296e6 * (field[:, 0] > 6.48e5)  # around V2 = 0, not within a turn
             if self.affine is not None:
                 field = self.attitude_plane.uncorrected(field, self.affine)
@@ -114,7 +115,7 @@ class GwcsSky:
 
     def _pixels_in(self, field: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the pixels of V2 and V3: the inverse that comes with the WCS, polished."""
-        found = _mapped(self.parts.from_field, field)
+        found = _through(self.parts.from_field, field)
         off = np.full(found.shape, np.inf)
         for _ in range(_MOST_TURNS):
             off = (self.to_field(found) - field) @ self._pixels_per_arcsec.T
@@ -141,7 +142,7 @@ class GwcsSky:
         xy = self.grid()
         field, moved = (
             self.to_field(xy),
-            _mapped(self.parts.from_sky, transform.apply_to_sky(self.to_sky(xy))),
+            mapped(self.parts.from_sky, transform.apply_to_sky(self.to_sky(xy))),
         )
         before, after = (self.attitude_plane.to_plane(one) for one in (field, moved))
         return self.with_affine(_fitted(before, after))
@@ -163,12 +164,11 @@ class GwcsSky:
         return self.to_sky([[low, low], [right, low], [right, top], [low, top]])
 
 
-def _mapped(model: Any, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Map positions (N, 2) by a model that may pass a wavelength and an order through."""
-    if len(xy) == 0:
-        return xy
-    filler = (np.full(len(xy), value) for value in _FILLER[: model.n_inputs - 2])
-    return np.column_stack(model(xy[:, 0], xy[:, 1], *filler)[:2]).astype(float)
+def _through(models: Sequence[Any], xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map positions (N, 2) by models, one after the other."""
+    for model in models:
+        xy = mapped(model, xy)
+    return xy
 
 
 def _fitted(before: NDArray[np.float64], after: NDArray[np.float64]) -> PlaneAffine:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from grism_align.values.association import Association
+    from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.mission import (
         ChipPixels,
@@ -71,6 +72,7 @@ __all__ = [
     "read_instrument",
     "read_keywords",
     "read_pixels",
+    "read_source_catalog",
     "require_identity",
     "require_unchanged",
     "root_name",
@@ -198,6 +200,18 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
         if found is None:
             return
         yield found
+
+
+def read_source_catalog(exposure: Exposure) -> SourceCatalog | None:
+    """Return the sources that its telescope's pipeline found in a direct exposure; None where it names none.
+
+    Raises
+    ------
+    InputError
+        If they can't be read, or don't do.
+    """
+    with reading(exposure.source):
+        return _mission(exposure).source_catalog(exposure)
 
 
 def read_keywords(exposure: Exposure) -> Mapping[str, Keyword]:

@@ -203,7 +203,8 @@ class LibraryModels(Models):
     @property
     def folder(self) -> str:
         """Folder of its association; empty where there is none."""
-        folder = str(getattr(self.given, "asn_dir", "") or "")
+        # romancal's have no public name for it
+        folder = str(getattr(self.given, "asn_dir", None) or getattr(self.given, "_asn_dir", None) or "")
         return "" if folder == "None" else folder
 
     @contextmanager

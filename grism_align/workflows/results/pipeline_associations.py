@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
+    from grism_align.values.mission import PipelineFacts
 
 
 _COMMON = {"asn_pool": "none", "version_id": None}
@@ -48,11 +49,24 @@ def pipeline_associations(exposures: ExposureSet, names: Mapping[str, str]) -> d
     """
     taken = [one for one in exposures.exposures if facts_of(one).pipeline is not None and one.key in names]
     mosaics = _mosaics(exposures.product, [one for one in taken if one.is_direct])
-    made = {f"{one.name}_image3_asn.json": _image3(one, names) for one in mosaics}
-    for grism in taken:
-        if not grism.is_direct and mosaics:
-            made[f"{grism.key}_spec2_asn.json"] = _spec2(grism, _shown(exposures, grism, mosaics), names)
-    return {name: json.dumps(content, indent=2) + "\n" for name, content in made.items()}
+    shown = [one for one in mosaics if _facts(one.members[0]).spectra is not None]
+    made = [_combined(one, names) for one in mosaics]
+    made += [
+        _extracted(grism, _shown(exposures, grism, shown), names)
+        for grism in taken
+        if not grism.is_direct and _facts(grism).spectra is not None and shown
+    ]
+    return {_file_of(content): json.dumps(content, indent=2) + "\n" for content in made}
+
+
+def _file_of(content: Mapping[str, Any]) -> str:
+    return f"{content['products'][0]['name']}_{content['asn_type']}_asn.json"
+
+
+def _facts(exposure: Exposure) -> PipelineFacts:
+    facts = facts_of(exposure).pipeline
+    assert facts is not None
+    return facts
 
 
 def _mosaics(product: str, images: Sequence[Exposure]) -> list[_Mosaic]:
@@ -78,10 +92,10 @@ def _shown(exposures: ExposureSet, grism: Exposure, mosaics: Sequence[_Mosaic]) 
     return min(mosaics, key=unlikeness)
 
 
-def _header(kind: str, rule: str, members: Sequence[Exposure]) -> dict[str, Any]:
+def _header(kind: tuple[str, str], members: Sequence[Exposure]) -> dict[str, Any]:
     return {
-        "asn_type": kind,
-        "asn_rule": rule,
+        "asn_type": kind[0],
+        "asn_rule": kind[1],
         "asn_id": "a3001",
         "program": ",".join(dict.fromkeys(one.program for one in members)),
         "target": next((one.target for one in members if one.target), "none"),
@@ -89,16 +103,16 @@ def _header(kind: str, rule: str, members: Sequence[Exposure]) -> dict[str, Any]
     }
 
 
-def _image3(mosaic: _Mosaic, names: Mapping[str, str]) -> dict[str, Any]:
+def _combined(mosaic: _Mosaic, names: Mapping[str, str]) -> dict[str, Any]:
     members = [{"expname": names[one.key], "exptype": "science"} for one in mosaic.members]
-    header = _header("image3", "DMS_Level3_Base", mosaic.members)
+    header = _header(_facts(mosaic.members[0]).mosaics, mosaic.members)
     return {**header, "products": [{"name": mosaic.name, "members": members}]}
 
 
-def _spec2(grism: Exposure, mosaic: _Mosaic, names: Mapping[str, str]) -> dict[str, Any]:
+def _extracted(grism: Exposure, mosaic: _Mosaic, names: Mapping[str, str]) -> dict[str, Any]:
     members = [{"expname": names[grism.key], "exptype": "science"}]
     members += [
         {"expname": f"{mosaic.name}_{ending}", "exptype": exptype} for ending, exptype in _OF_MOSAIC.items()
     ]
-    header = _header("spec2", "DMSLevel2bBase", [grism])
+    header = _header(_facts(grism).spectra or ("", ""), [grism])
     return {**header, "products": [{"name": grism.key, "members": members}]}

@@ -111,6 +111,7 @@ def _cut(
             others[chip].lessened([each.cutout for each in cuts], row),
             spans[chip].first,
             spans[chip].length,
+            np.mean([each.place for each in cuts], axis=0),
         )
         for (row, chip), cuts in chosen.items()
     ]

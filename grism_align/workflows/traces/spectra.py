@@ -54,7 +54,8 @@ logger = logging.getLogger(__name__)
 _MOST_TOGETHER = 16
 _ONE_ROLL = 0.1  # deg
 _FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
-_UNKNOWN = 10.0  # pixels: offset of an exposure that doesn't show the spectra
+#: Pixels: offset of an exposure that doesn't show the spectra.
+UNKNOWN = 10.0
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
@@ -64,7 +65,8 @@ _LEAST_LIKELY = 1e-3
 # a point is smaller than this, wavelength by diameter in pixels, its profile then can't be told from an
 # offset: by as many pixels.
 _UNDERSAMPLED, _ONE_PHASE = 0.9, 0.015
-_SEED = 20_261_129  # of the noise that tells which part of the information isn't real
+#: Of the noise that tells which part of the information isn't real.
+SEED = 20_261_129
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class SpectraOutcome:
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
+class SpectralGroup:
     """Exposures that share templates, with what cutting their spectra and comparing them needs."""
 
     jobs: tuple[ViewJob, ...]
@@ -89,6 +91,11 @@ class _Group:
     def keys(self) -> tuple[str, ...]:
         """Of the exposures."""
         return tuple(job.exposure.key for job in self.jobs)
+
+    @property
+    def frame(self) -> int:
+        """The relative frame of the exposures."""
+        return self.jobs[0].fit.frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +135,7 @@ def correct_by_spectra(
     InputError
         If the pixels of an exposure can't be read.
     """
-    by_grism = [list(_groups(survey, found)) for found in grisms]
+    by_grism = [list(groups_of(survey, found)) for found in grisms]
     named = {", ".join(group.keys): group for groups in by_grism for group in groups}
     measured = iter(executor.map(_MEASUREMENT, named, "Measuring the spectra of"))
     variances = own_variances(survey.exposures.direct, survey.exposures.relative)
@@ -150,7 +157,7 @@ def correct_by_spectra(
     return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
 
 
-def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
+def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
     """Yield exposures of a grism that see the same spectra: of one frame and roll."""
     if not found.models:
         return
@@ -179,7 +186,12 @@ def _groups(survey: Survey, found: GrismOffsets) -> Iterator[_Group]:
             zeroth, stretch = (coarse.zeroth, coarse.stretch) if coarse else (None, None)
             gradient = _gradient(found, group[0].chips[0])
             n_spectra = survey.settings.spectra_sources
-            yield _Group(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
+            yield SpectralGroup(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
+
+
+def shows_spectra(strength: float) -> bool:
+    """Tell whether spectra that are so strong, in units of others', are those that should be there."""
+    return _LEAST_STRENGTH < strength < _MOST_STRENGTH
 
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
@@ -202,11 +214,11 @@ def _angle(survey: Survey, exposure: Exposure) -> float:
     return float(np.degrees(np.arctan2(north, east)))
 
 
-def _measured(group: _Group) -> _Measured | None:
+def _measured(group: SpectralGroup) -> _Measured | None:
     """Solve for the offsets of exposures from their spectra."""
     cut, moved = cut_near(group.jobs, group.zeroth, group.n_spectra)
     try:
-        offsets = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(_SEED))
+        offsets = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(SEED))
     except np.linalg.LinAlgError as error:
         logger.warning("%s: spectra can't be compared (%s)", ", ".join(group.keys), error)
         return None
@@ -226,7 +238,7 @@ class _Told:
 
     Parameters
     ----------
-    group : _Group
+    group : SpectralGroup
         The exposures.
     measured : _Measured
         Their offsets.
@@ -238,18 +250,18 @@ class _Told:
         One pixel along and one across the dispersion on the sky.
     """
 
-    group: _Group
+    group: SpectralGroup
     measured: _Measured
     told: PixelOffsets
     is_usable: NDArray[np.bool_]
     axes: NDArray[np.float64]
 
 
-def _told(survey: Survey, group: _Group, measured: _Measured) -> _Told:
+def _told(survey: Survey, group: SpectralGroup, measured: _Measured) -> _Told:
     expected, spread = group.gradient.of(measured.places)
     strength = measured.offsets.strength
-    is_usable = (strength > _LEAST_STRENGTH) & (strength < _MOST_STRENGTH)
-    unknown = np.diag(np.repeat(np.where(is_usable, 0.0, _UNKNOWN**2), 2))
+    is_usable = np.array([shows_spectra(each) for each in strength.tolist()])
+    unknown = np.diag(np.repeat(np.where(is_usable, 0.0, UNKNOWN**2), 2))
     unknown[1::2, 1::2] += np.diag([_ONE_PHASE**2 * _is_undersampled(job) for job in group.jobs])
     told = PixelOffsets(measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown)
     members = [job.exposure for job in group.jobs]

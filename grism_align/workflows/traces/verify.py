@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from grism_align.values.settings import TraceSettings
     from grism_align.values.solution import AlignmentSolution, ExposureFit
     from grism_align.values.trace import CoarseTrace, TraceModel
+    from grism_align.values.transform import LinearTransform
 
     #: Models of a grism by chip of the detector.
     TracesByChip = Mapping[int, TraceModel]
@@ -145,7 +146,7 @@ def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     """
     exposures, solution = survey.exposures, survey.solution
     groups: dict[tuple[object, ...], list[Exposure]] = {}
-    looked_at = [exposure for exposure in exposures.grisms if _is_looked_at(exposure, survey.settings)]
+    looked_at = [exposure for exposure in exposures.grisms if is_looked_at(exposure, survey.settings)]
     for exposure in looked_at:
         # offsets in pixels of another size are not to be compared
         binning = {chip.window.ltm for chip in exposure.chips}
@@ -164,7 +165,7 @@ def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     return TraceVerification(checks, tuple(grisms), unused)
 
 
-def _is_looked_at(exposure: Exposure, settings: TraceSettings) -> bool:
+def is_looked_at(exposure: Exposure, settings: TraceSettings) -> bool:
     """Tell whether spectra are looked at: always if that is asked for, else where their mission knows any."""
     known = any(facts_of(exposure).dispersers.values()) or any(chip.trace for chip in exposure.chips)
     return settings.spectra == "on" or known
@@ -326,12 +327,22 @@ _MEASUREMENT = Measurement("traces", _measure_exposure, (TraceMeasurements,))
 
 def views(job: ViewJob) -> Iterator[tuple[GrismImage, ChipView]]:
     """Yield image and sources of each chip of an exposure, one at a time, with the dispersion along rows."""
+    if job.fit.transform is not None:
+        for chip, image in images(job):
+            yield image, view_of(job, chip, job.fit.transform)
+
+
+def images(job: ViewJob) -> Iterator[tuple[Chip, GrismImage]]:
+    """Yield the chips of an exposure and their pixels, one at a time, with the dispersion along rows."""
     for chip, pixels in read_pixels(job.exposure):
-        if job.fit.transform is not None:
-            view = chip_view(chip, job.fit.transform, job.sources, job.settings)
-            view = replace(view, band=job.band)
-            image = GrismImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits)
-            yield (image.transposed(), view.transposed()) if chip.along_columns else (image, view)
+        image = GrismImage.of(pixels.sci, pixels.err, pixels.dq, job.good_bits)
+        yield chip, image.transposed() if chip.along_columns else image
+
+
+def view_of(job: ViewJob, chip: Chip, transform: LinearTransform) -> ChipView:
+    """Return the sources of a chip as a correction puts them, with the dispersion along rows."""
+    view = replace(chip_view(chip, transform, job.sources, job.settings), band=job.band)
+    return view.transposed() if chip.along_columns else view
 
 
 def _band(exposures: ExposureSet, fit: ExposureFit) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, solved
+from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, inner_product, solved
 from grism_align.algorithms.spectra.shifts import SpectralShifts
 from grism_align.algorithms.spectra.template import KNOTS_ACROSS, TemplatePrior, fit_template
 from tests.support.spectra import shifts, spectra
@@ -27,7 +27,11 @@ def test_a_banded_matrix_is_solved_as_a_full_one():
             full[rows, columns] = blocks[k, i]
             full[columns, rows] = blocks[k, i].T
     right = rng.normal(size=n * m)
-    assert solved(factorised(blocks), right) == pytest.approx(np.linalg.solve(full, right))
+    factor = factorised(blocks)
+    assert solved(factor, right) == pytest.approx(np.linalg.solve(full, right))
+    vectors = rng.normal(size=(4, n * m))
+    expected = vectors @ np.linalg.solve(full, vectors.T)
+    assert inner_product(factor, vectors) == pytest.approx(expected)
 
 
 def test_the_gradient_vanishes_at_the_true_offsets_and_grows_as_the_information_says():

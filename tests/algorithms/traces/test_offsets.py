@@ -99,7 +99,7 @@ def test_an_exposure_without_measurements_has_no_offset():
 def measured(offsets, error=0.005):
     offset = np.array(offsets, dtype=float)
     n = len(offset)
-    return TraceOffsets(offset, error**2 * np.eye(n), np.full(n, 20), np.zeros(2), np.eye(2), 0.05, 0.1)
+    return TraceOffsets(offset, error**2 * np.eye(n), np.full(n, 20), np.zeros(2), np.eye(2), {}, 0.05, 0.1)
 
 
 def test_one_that_lies_off_does_not_make_the_others_disagree():

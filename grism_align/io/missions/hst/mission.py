@@ -22,6 +22,8 @@ from grism_align.io.missions.hst.undo import undo_exposure as undo
 from grism_align.io.missions.hst.write import write_exposure as write
 
 if TYPE_CHECKING:
+    from grism_align.values.catalog import SourceCatalog
+    from grism_align.values.exposure import Exposure
     from grism_align.values.source import Source
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "pixels",
     "read",
     "solution_name",
+    "source_catalog",
     "undo",
     "write",
 ]
@@ -51,3 +54,8 @@ def claims(source: Source) -> bool:
         return False
     cards = Cards(path, primary_header(path))
     return cards.text("TELESCOP") == "HST" and not cards.text("OTELESCO")
+
+
+def source_catalog(exposure: Exposure) -> SourceCatalog | None:
+    """Return nothing: no exposure of HST says which sources are in it."""
+    return None

@@ -40,6 +40,8 @@ FACTS = MissionFacts(
     parameters="grism_align.cfg",
     flags_pixels=False,
     pipeline=PipelineFacts(
+        mosaics=("image3", "DMS_Level3_Base"),
+        spectra=("spec2", "DMSLevel2bBase"),
         raw_endings=("_rate.fits", "_rateints.fits"),
         processed={
             "image2": ("_cal.fits",),

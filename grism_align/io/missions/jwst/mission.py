@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from grism_align.values.association import Association
+    from grism_align.values.catalog import SourceCatalog
+    from grism_align.values.exposure import Exposure
     from grism_align.values.source import Source
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "pixels",
     "read",
     "solution_name",
+    "source_catalog",
     "undo",
     "write",
 ]
@@ -69,3 +72,8 @@ def association(source: Source) -> Association | None:
 def distortion_models(names: Collection[str]) -> frozenset[str]:
     """Return nothing: names of JWST's WCSs don't tell."""
     return frozenset()
+
+
+def source_catalog(exposure: Exposure) -> SourceCatalog | None:
+    """Return nothing: JWST's source catalogs have no errors of positions."""
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grism_align.io.gwcs.names import A_PRIORI
-from grism_align.values.mission import MissionFacts
+from grism_align.values.mission import MissionFacts, PipelineFacts
 from grism_align.values.telescope import PointingCoherence, Telescope
 
 #: The package's name of the Wide Field Instrument.
@@ -43,4 +43,8 @@ FACTS = MissionFacts(
     headerlet_ending="_wcs.asdf",
     headerlet_follows=True,
     flags_pixels=False,
+    # the pipeline for mosaics takes any type; that of skycell_asn
+    pipeline=PipelineFacts(
+        mosaics=("image", "DMS_ELPP_Base"), spectra=None, mosaic_endings=("_coadd.asdf", "_i2d.asdf")
+    ),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from grism_align.io.files.sources import path_of
 from grism_align.io.gwcs.names import solution_name
 from grism_align.io.gwcs.undo import Undoing
+from grism_align.io.missions.roman.catalogs import read_catalog as source_catalog
 from grism_align.io.missions.roman.correct import undo_metadata
 from grism_align.io.missions.roman.facts import FACTS as facts  # noqa: N811  # as the protocol has it
 from grism_align.io.missions.roman.files import is_asdf_of_roman
@@ -39,6 +40,7 @@ __all__ = [
     "pixels",
     "read",
     "solution_name",
+    "source_catalog",
     "undo",
     "write",
 ]

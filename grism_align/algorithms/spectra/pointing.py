@@ -1,0 +1,307 @@
+"""Where the exposures of an acquisition point, by spectra that are known from other visits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from grism_align.algorithms.spectra.offsets import robust_weights
+from grism_align.algorithms.spectra.shifts import SpectralShifts
+from grism_align.algorithms.spectra.template import Comparison, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.spectra.field import FieldGradient
+    from grism_align.algorithms.spectra.references import ReferenceSpectrum
+    from grism_align.algorithms.spectra.shifts import ExpectedStretch
+    from grism_align.algorithms.spectra.template import SpectrumCutout
+    from grism_align.algorithms.traces.offsets import TraceField
+
+_ROUNDS, _CONVERGED = 12, 2e-3  # pixels
+_LARGEST = 1.0  # pixels, of a step
+# Pixels and degrees by which offsets and the roll may differ from what was found before.
+_FREE, _FREE_ROLL = 5.0, 0.2
+# By how much spectra scatter beyond their noise along and across, pixels: distortion, and galaxies that are
+# seen at another angle.
+_SCATTER = np.array([0.02, 0.01])
+# What all spectra of an exposure have in common beyond that, as they are sampled at one phase of the pixels.
+_SAMPLING = np.array([0.01, 0.004])
+# A spectrum's variance is as much larger as its own pull says, as of Student's distribution, to this power.
+_PRIOR_PULLS, _POWER = 3.0, 1.5
+_ITERATIONS = 4
+_LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
+_TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
+_QUARTER = np.array([[0.0, 1.0], [-1.0, 0.0]])  # turns the sky, east and north, from north to east
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A known spectrum in one exposure of another visit.
+
+    Parameters
+    ----------
+    exposure : int
+        Number of the exposure.
+    reference : ReferenceSpectrum
+        The spectrum.
+    cutout : SpectrumCutout
+        Its pixels.
+    place : (2,) ndarray, zero-based pixels
+        Where its source is predicted.
+    risen : (5,) ndarray
+        What the terms of `TraceField` are multiplied by there, less what they are at the reference.
+    """
+
+    exposure: int
+    reference: ReferenceSpectrum
+    cutout: SpectrumCutout
+    place: NDArray[np.float64]
+    risen: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Optics:
+    """What the spectra of a grism do over the detector, and how pixels lie on the sky.
+
+    Parameters
+    ----------
+    axes : (E, 2, 2) ndarray, arcsec
+        One pixel along and one across the dispersion on the sky, by exposure.
+    center : (2,) ndarray, zero-based pixels
+        What offsets are told of, and rolls turn about.
+    traces : TraceField
+        How traces rise over the detector.
+    gradient : FieldGradient
+        How spectra shift along the dispersion over it.
+    stretch : ExpectedStretch
+        How dispersions grow over it.
+    """
+
+    axes: NDArray[np.float64]
+    center: NDArray[np.float64]
+    traces: TraceField
+    gradient: FieldGradient
+    stretch: ExpectedStretch
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralPointing:
+    """Where the spectra of E exposures lie from where they are predicted.
+
+    Parameters
+    ----------
+    offset : (E, 2) ndarray, pixels
+        Along and across the dispersion, at the centre.
+    roll : float, radians
+        By which they are turned from north to east, all alike.
+    covariance : (2E + 1, 2E + 1) ndarray
+        Of the offsets, along before across, and the roll.
+    n_used : (E,) ndarray of int
+        Spectra that kept weight.
+    strength : (E,) ndarray
+        Of the spectra in units of the known ones; NaN where none tells it.
+    reduced_chi2 : float
+        Mean squared pull of the spectra that kept weight.
+    """
+
+    offset: NDArray[np.float64]
+    roll: float
+    covariance: NDArray[np.float64]
+    n_used: NDArray[np.int64]
+    strength: NDArray[np.float64]
+    reduced_chi2: float
+
+
+def fit_pointing(sightings: Sequence[Sighting], optics: Optics) -> SpectralPointing:
+    """Solve for the offsets of exposures and their common roll, against known spectra.
+
+    Parameters
+    ----------
+    sightings : sequence of Sighting
+        Of several spectra, in some of the exposures each.
+    optics : Optics
+        Of the grism and of these exposures.
+
+    Returns
+    -------
+    SpectralPointing
+
+    Notes
+    -----
+    A template that others made follows their noise, not that of these exposures: at the true offsets the
+    expectation of the gradient is zero, and rounds of steps, however short, lead there. What spectra scatter
+    by beyond their noise, as the profile of a galaxy is another at another angle, is added as in `solve`, and
+    errors are those of the jackknife over sources.
+    """
+    model = _Model(len(optics.axes), optics)
+    parameters = np.zeros(model.size)
+    design = np.array([model.design(one) for one in sightings])
+    weights = [_first_weights(one) for one in sightings]
+    for number in range(_ROUNDS):
+        compared = [
+            _compared(one, weight, model.shifts(one, parameters))
+            for one, weight in zip(sightings, weights, strict=True)
+        ]
+        solved = _step(compared, design, model, parameters)
+        weights = [
+            robust_weights(_noisier(one), each.residual, is_first=number == 0)
+            for one, each in zip(sightings, compared, strict=True)
+        ]
+        parameters = parameters + solved.step
+        if np.abs(solved.step[:-1]).max() < _CONVERGED and number > 1:
+            break
+    kept = 1.0 / solved.excess.max(axis=1) > _LEAST_WEIGHT
+    exposure = np.array([one.exposure for one in sightings])
+    known = np.array([model.known(one) for one in sightings])
+    by_known = -np.linalg.solve(solved.total, (solved.gain @ known).sum(axis=0))
+    covariance = _jackknife(solved, np.array([one.reference.source for one in sightings]))
+    covariance += model.unknown(by_known)
+    covariance[:-1, :-1] += np.diag(np.tile(_SAMPLING**2, len(optics.axes)))
+    return SpectralPointing(
+        parameters[:-1].reshape(-1, 2),
+        float(parameters[-1]),
+        covariance,
+        np.bincount(exposure[kept], minlength=len(optics.axes)),
+        _strength(sightings, compared, weights, len(optics.axes)),
+        float(np.mean(solved.pulls[kept])) if kept.any() else float("nan"),
+    )
+
+
+class _Model:
+    """Parameters: two offsets for each exposure, and the roll.
+
+    What spectra shift, rise and stretch by over the detector is taken as it is known, as smooth spectra and
+    galaxies that are seen at another angle would tell it wrongly; its errors are in those of the result.
+    """
+
+    def __init__(self, n_exposures: int, optics: Optics) -> None:
+        self.n_offsets, self._optics = 2 * n_exposures, optics
+        self.size = self.n_offsets + 1
+        self.precision = np.diag([*np.full(self.n_offsets, _FREE**-2), np.radians(_FREE_ROLL) ** -2])
+
+    def design(self, one: Sighting) -> NDArray[np.float64]:
+        """Return the derivatives of the shifts of a spectrum, (3, P): along, across, and by the distance."""
+        design = np.zeros((3, self.size))
+        axes, away = self._optics.axes[one.exposure], one.place - self._optics.center
+        design[[0, 1], [2 * one.exposure, 2 * one.exposure + 1]] = 1.0
+        design[:2, -1] = np.linalg.solve(axes, _QUARTER @ axes @ away)
+        return design
+
+    def known(self, one: Sighting) -> NDArray[np.float64]:
+        """Return the derivatives of the shifts by what is known, (3, 9)."""
+        moved = (one.place - one.reference.place)[None]
+        return np.asarray(block_diag(moved, one.risen[None], moved))
+
+    def shifts(self, one: Sighting, parameters: NDArray[np.float64]) -> SpectralShifts:
+        """Return where a spectrum lies from where it is predicted."""
+        optics, moved = self._optics, one.place - one.reference.place
+        more = [moved @ optics.gradient.along, one.risen @ optics.traces.terms]
+        offset = (self.design(one) @ parameters)[:2] + more
+        return SpectralShifts(offset[None], moved[None], optics.stretch.mean)
+
+    def unknown(self, by_known: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the covariance of parameters by that of what is known, (P, P).
+
+        `by_known` (P, 9): derivatives of the parameters.
+        """
+        optics = self._optics
+        known = optics.gradient.along_covariance, optics.traces.covariance, optics.stretch.covariance
+        return np.asarray(by_known @ block_diag(*known) @ by_known.T)
+
+
+def _noisier(one: Sighting) -> SpectrumCutout:
+    """Return a cutout with the noise of the template in its variances."""
+    return replace(one.cutout, weight=one.cutout.weight / (1.0 + 1.0 / one.reference.n_exposures))
+
+
+def _first_weights(one: Sighting) -> NDArray[np.float64]:
+    return _noisier(one).weight
+
+
+def _compared(one: Sighting, weight: NDArray[np.float64], shifts: SpectralShifts) -> Comparison:
+    cutout = replace(one.cutout, exposure=0, weight=weight)
+    return compare(cutout, shifts, one.reference.first, one.reference.surface)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """A step (P,); what made it, by spectrum: `right` (S, P), `normal` (S, P, P), `excess`, `pulls` (S, 2).
+
+    `total` (P, P): the normal matrix with what is known beforehand; `gain` (S, P, 3): what shifts of each
+    spectrum add to the right-hand side.
+    """
+
+    step: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    right: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    total: NDArray[np.float64]
+    excess: NDArray[np.float64]
+    pulls: NDArray[np.float64]
+
+
+def _step(
+    compared: Sequence[Comparison],
+    design: NDArray[np.float64],
+    model: _Model,
+    parameters: NDArray[np.float64],
+) -> _Solved:
+    """Return the best step of the parameters, each spectrum weighed by how far off it lies."""
+    gradient = np.array([each.gradient for each in compared])
+    information = np.array([each.information for each in compared])
+    own = information @ np.diag([*_SCATTER**2, 0.0]) @ information
+    size = np.einsum("sii->si", information).max(axis=1)[:, None, None]
+    total = information + own + (1e-9 * size + 1e-30) * np.eye(3)
+    excess = np.ones((len(compared), 2))
+    back = -model.precision @ parameters
+    for _ in range(_ITERATIONS):
+        factor = np.sqrt(excess[:, [0, 1, 0]])
+        gain = np.swapaxes(
+            np.linalg.solve(factor[:, :, None] * total * factor[:, None, :], information), 1, 2
+        )
+        by_design = np.swapaxes(design, 1, 2) @ gain
+        normal = by_design @ information @ design
+        matrix = normal.sum(axis=0) + model.precision
+        step = np.linalg.solve(matrix, (by_design @ gradient[:, :, None])[:, :, 0].sum(axis=0) + back)
+        rest = gradient - (information @ (design @ step)[:, :, None])[:, :, 0]
+        pulls = rest[:, :2] ** 2 / np.einsum("sii->si", total)[:, :2]
+        excess = np.maximum(1.0, (pulls + _PRIOR_PULLS) / (1.0 + _PRIOR_PULLS)) ** _POWER
+    right = (by_design @ rest[:, :, None])[:, :, 0]
+    stepped = np.append(np.clip(step[:-1], -_LARGEST, _LARGEST), step[-1])
+    return _Solved(stepped, by_design @ information, right, normal, matrix, excess, pulls)
+
+
+def _jackknife(solved: _Solved, source: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the covariance of the parameters by how much they move without each of the sources."""
+    names = np.unique(source)
+    of_source = (source[:, None] == names).astype(float)
+    right = of_source.T @ solved.right
+    normal = np.einsum("sn,sij->nij", of_source, solved.normal, optimize=True)
+    moved = np.linalg.solve(solved.total - normal, right[:, :, None])[:, :, 0]
+    n = len(names)
+    scattered = moved.T @ moved * (n - 1) / n
+    known = np.linalg.inv(solved.total)
+    # Few sources may agree by chance: never below what their noise allows.
+    return np.asarray(np.where(np.eye(len(known), dtype=bool), np.maximum(scattered, known), scattered))
+
+
+def _strength(
+    sightings: Sequence[Sighting],
+    compared: Sequence[Comparison],
+    weights: Sequence[NDArray[np.float64]],
+    n_exposures: int,
+) -> NDArray[np.float64]:
+    """Return the median ratio of spectra to the known ones by exposure, where others' light isn't."""
+    ratios: list[list[float]] = [[] for _ in range(n_exposures)]
+    for one, each, weight in zip(sightings, compared, weights, strict=True):
+        template = one.cutout.data - each.residual
+        size = float((weight * template * template).sum())
+        if size > _TOLD**2:
+            ratios[one.exposure].append(float((weight * template * one.cutout.data).sum()) / size)
+    return np.array([np.median(each) if each else np.nan for each in ratios])
