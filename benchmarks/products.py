@@ -5,13 +5,13 @@
     python benchmarks/products.py --field demo/aligned         # exposures after those of a run of your own
 
 The demo is simulated and aligned, and its record made larger: copies of its exposures, direct ones with some
-200 sources each and grism ones, are laid out as the visits of a survey, under names of their own. Of the copies
+200 sources each and grism ones, are laid out as the visits of a survey, under names of their own. Of them
 one in fifty failed, one in thirty has only its prior, and one in forty has remarks. The exposures of the demo
 itself stay among them, so that corrections can be taken off and put on through the record.
 
-Each row is a process of its own, with its own peak memory (Python and packages included): the products as a run
-makes them of values in memory, and then commands on the files. A browser shows the report, if there is one:
-*first paint* is what it states itself (first contentful paint), from the file.
+Each row is a process of its own, with its own peak memory (Python and packages included): the products as a
+run makes them of values in memory, and then commands on the files. A browser shows the report, if there is
+one: *first paint* is what it states itself (first contentful paint), from the file.
 """
 
 from __future__ import annotations
