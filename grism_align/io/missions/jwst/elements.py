@@ -18,7 +18,8 @@ _BAND = re.compile(r"F(\d{3})(W2|W|M|N|LP)")
 _NARROWEST = ("N", "M", "W", "LP", "W2")
 
 # Where filters in front of grisms let half the light through, micron (JWST User Documentation, NIRISS Filters
-# and NIRCam Filters)
+# and NIRCam Filters). Those of NIRCam agree to 0.03 micron with the apertures of complete spectra in SIAF
+# (NRCA5_GRISMR_WFSS_*_CS); nothing that is installed with jwst has those of NIRISS.
 _PASSBANDS = {
     "F090W": (0.796, 1.005),
     "F115W": (1.013, 1.283),
