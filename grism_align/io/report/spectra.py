@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LABELLED = 30
 # Of more exposures only dots are drawn; of more rows the worst are shown.
 _MANY, _MOST_ROWS, _WORST_ROWS = 400, 200, 60
+_MOST_DOTS = 1500
 
 #: Headings of the table, and what they mean.
 COLUMNS = (
@@ -199,9 +200,11 @@ def _draw_many(axes: Any, series: Sequence[_Series]) -> None:
     low, high = np.nanquantile(values, [0.002, 0.998])
     margin = 0.1 * (high - low) + 1e-3
     axes.set(xlim=(-1, len(series[0].values)), ylim=(min(low, 0.0) - margin, max(high, 0.0) + margin))
+    # enough to see what there is, and a page of some megabytes
+    place = np.arange(0, len(series[0].values), -(-len(series[0].values) // _MOST_DOTS))
     for one in series:
         axes.plot([], [], "o", color=one.color, mfc=one.face, ms=5, label=one.label)
-        dots(axes, np.column_stack([np.arange(len(one.values)), one.values[:, 0]]), one.color, 2.0, 0.6)
+        dots(axes, np.column_stack([place, one.values[place, 0]]), one.color, 2.0, 0.6)
     axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
 
 
