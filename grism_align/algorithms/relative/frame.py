@@ -228,17 +228,17 @@ def _solved(
 ) -> _Solved:
     """Solve for what is added to the transforms, given which source each measurement is of.
 
-    Weights begin as those of the solution before, and change by no more than a tolerance in the end.
+    Weights change by no more than a tolerance in the end. Where another solution follows they begin as those
+    of the one before; in the last one at one, lest what was left out once is left out for good.
     """
     match = task.match
     if not known.is_shared.any():
         raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(task, transforms, known)
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
-    if before is None:
-        radius, start = match.tolerance, Start(np.zeros(len(_instruments(task, transforms))))
-    else:
-        radius = before.radius
+    radius = match.tolerance if before is None else before.radius
+    start = Start(np.zeros(len(_instruments(task, transforms))))
+    if before is not None and tolerance > _SETTLED:
         start = Start(before.solution.scatter, before.weights_of(measured.pointing, rows))
     solution = solve_joint(measured, task.model.geometry, match.clip, prior, start, tolerance)
     if tolerance > _SETTLED:
