@@ -106,14 +106,6 @@ class _Solved:
     transforms: dict[int, LinearTransform]
     radius: float
 
-    def weights_of(self, pointing: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the robust weights of rows of pointings' lists; one for those that it does not have."""
-        most = 1 + max(int(self.rows.max()), int(rows.max()))
-        own, wanted = most * self.measured.pointing + self.rows, most * pointing + rows
-        # Both rise: pointing by pointing, row by row.
-        at = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
-        return np.where(own[at] == wanted, self.solution.weight[at], 1.0)
-
 
 def single_frame(field: NetworkInput, number: int, relative: RelativeSettings) -> AlignedFrame:
     """Make the frame of a pointing that nothing else overlaps: its own sources.
@@ -169,10 +161,10 @@ def joint_frame(
     shared = _shared_rolls(field, {n: rough[n] for n in numbers}, task.model.geometry)
     transforms = _on_fixed_frame(task, shared)
     known = _merged(field, transforms, match.tolerance)
-    solved = _solved(task, transforms, known, None, _ROUGHLY)
+    solved = _solved(task, transforms, known, match.tolerance, _ROUGHLY)
     for _ in range(1, _MERGED_ROUNDS):
         known = _merged(field, solved.transforms, solved.radius)
-        solved = _solved(task, solved.transforms, known, solved, _ROUGHLY)
+        solved = _solved(task, solved.transforms, known, solved.radius, _ROUGHLY)
     known, solved = _reassigned(task, known, solved)
     model = _asked(task, known, solved, relative)
     if not model.fits_like(task.model):
@@ -198,7 +190,7 @@ def _reassigned(task: _Task, known: _Associated, solved: _Solved) -> tuple[_Asso
     for left in reversed(range(_ASSIGNED_ROUNDS)):
         positions = _frame_sources(known.seen.positions, solved)
         known = _assigned(task.field, solved.transforms, positions, solved.radius)
-        solved = _solved(task, solved.transforms, known, solved, _ROUGHLY if left else _SETTLED)
+        solved = _solved(task, solved.transforms, known, solved.radius, _ROUGHLY if left else _SETTLED)
     return known, solved
 
 
@@ -223,23 +215,20 @@ def _solved(
     task: _Task,
     transforms: Mapping[int, LinearTransform],
     known: _Associated,
-    before: _Solved | None,
+    radius: float,
     tolerance: float,
 ) -> _Solved:
     """Solve for what is added to the transforms, given which source each measurement is of.
 
-    Weights change by no more than a tolerance in the end. Where another solution follows they begin as those
-    of the one before; in the last one at one, lest what was left out once is left out for good.
+    Weights change by no more than a tolerance in the end. They begin at one, lest what was left out once is
+    left out for good.
     """
     match = task.match
     if not known.is_shared.any():
         raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(task, transforms, known)
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
-    radius = match.tolerance if before is None else before.radius
     start = Start(np.zeros(len(_instruments(task, transforms))))
-    if before is not None and tolerance > _SETTLED:
-        start = Start(before.solution.scatter, before.weights_of(measured.pointing, rows))
     solution = solve_joint(measured, task.model.geometry, match.clip, prior, start, tolerance)
     if tolerance > _SETTLED:
         # Another follows, and the equations that errors come from are large.
