@@ -41,7 +41,7 @@ class Declaration:
     shape : tuple of int or str
         Of an array; empty for anything else.
     is_table : bool
-        Whether a sequence of values is an array a field.
+        Whether a sequence of values, or values by name, is an array a field.
     is_derived : bool
         Whether it follows from the others, so that it is written and not read.
     """
@@ -75,7 +75,7 @@ def recorded(
     shape : tuple of int or str, optional
         Of an array.
     table : bool, optional
-        Put a sequence of values on record as an array a field.
+        Put a sequence of values, or values by name, on record as an array a field.
     default, default_factory
         As for `dataclasses.field`.
     """

@@ -315,7 +315,9 @@ class ReferenceRecord:
     )
     mean_epoch: float = recorded("Mean epoch of the exposures that are tied to it.", unit="Julian year")
     sources: ReferenceSources = recorded("The catalog as used, an array a column.")
-    exposures: Mapping[str, ReferencePositions] = recorded("By root name, where its sources were.")
+    exposures: Mapping[str, ReferencePositions] = recorded(
+        "By root name, where its sources were.", table=True
+    )
 
 
 @declared(eq=False)
@@ -388,7 +390,7 @@ class Record:
         "twice."
     )
     mosaics: tuple[MosaicProduct, ...] = recorded("The mosaics that were made with these corrections.")
-    exposures: Mapping[str, ExposureRecord] = recorded("By root name.")
+    exposures: Mapping[str, ExposureRecord] = recorded("By root name.", table=True)
     left_out: tuple[LeftOut, ...] = recorded("Files that were given and can't be used.", default=())
     moved: Moved | None = recorded(
         "How far exposures have moved since an earlier run of the same steps, which this one goes on from or "

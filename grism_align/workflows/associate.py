@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from grism_align.algorithms.propagation.govern import governors
 from grism_align.io.associations.apply import check_governors
 from grism_align.io.associations.files import check_product_name, located
-from grism_align.io.associations.overlap import any_overlap
+from grism_align.io.associations.overlap import overlapping
 from grism_align.io.files.sources import file_of
 from grism_align.io.missions import file_source
 from grism_align.values.association import ASSOCIATION_TYPE, Association, Member
@@ -61,10 +61,12 @@ def build_association(
     visits = _by_visit(exposures)
     ordered = [exposure for visit in visits.values() for exposure in visit]
     before = {member.source: member for member in known.members} if known else {}
+    # a guide-star acquisition, in which the rules look, is within a visit
+    made = (_member(exposure, visits[exposure.visit], before) for exposure in ordered)
     others = [member for member in known.members if not member.is_exposure] if known else []
     return Association(
         product=product,
-        members=(*(_member(exposure, ordered, before) for exposure in ordered), *others),
+        members=(*made, *others),
         header={**_header(ordered), **(known.header if known else {}), "asn_type": ASSOCIATION_TYPE},
         product_extra={**(known.product_extra if known else {}), **_summary(visits)},
         origin=known.origin if known else "",
@@ -72,8 +74,8 @@ def build_association(
 
 
 def _check_keys(exposures: Sequence[Exposure], label: Path | str) -> None:
-    keys = [exposure.key for exposure in exposures]
-    doubles = sorted({key for key in keys if keys.count(key) > 1})
+    keys = Counter(exposure.key for exposure in exposures)
+    doubles = sorted(key for key, times in keys.items() if times > 1)
     if doubles:
         raise AssociationError(label, f"exposures given twice: {', '.join(doubles)}", "Give each once")
     if not keys:
@@ -88,7 +90,7 @@ def _by_visit(exposures: Sequence[Exposure]) -> dict[str, list[Exposure]]:
     return visits
 
 
-def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mapping[Source, Member]) -> Member:
+def _member(exposure: Exposure, visit: Sequence[Exposure], before: Mapping[Source, Member]) -> Member:
     path = file_of(exposure.source)
     source = exposure.source if path is None else file_source(located(path))
     previous = before.get(source, Member(source))
@@ -96,7 +98,7 @@ def _member(exposure: Exposure, all_exposures: Sequence[Exposure], before: Mappi
         previous,
         exptype="direct_image" if exposure.is_direct else "science",
         group_id=exposure.group,
-        governors=() if exposure.is_direct else _governors(exposure, all_exposures),
+        governors=() if exposure.is_direct else _governors(exposure, visit),
     )
 
 
@@ -134,11 +136,7 @@ def _summary(visits: Mapping[str, Sequence[Exposure]]) -> dict[str, Any]:
             }
             for visit, exposures in visits.items()
         ],
-        "overlaps": [
-            [first, second]
-            for first, second in combinations(visits, 2)
-            if any_overlap(footprints[first], footprints[second])
-        ],
+        "overlaps": [list(pair) for pair in overlapping(footprints)],
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grism_align.io.associations import exposures_below, read_association, write_association
-from grism_align.io.associations.overlap import footprints_overlap
+from grism_align.io.associations.overlap import footprints_overlap, near_pairs
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions import file_source, read_exposure
 from grism_align.values.errors import InputError
@@ -223,19 +223,9 @@ class _Groups:
 
 def _connect(quads: Floats, owners: NDArray[np.int_], groups: _Groups) -> None:
     """Join the owners of footprints that overlap; most pairs of a deep field are of one group already."""
-    from scipy.spatial import cKDTree
-
-    vectors = sky_to_vector(quads)
-    centers = vectors.mean(axis=1)
-    radii = np.linalg.norm(vectors - centers[:, None], axis=-1).max(axis=1)
-    tree = cKDTree(centers)
-    for i, (center, radius) in enumerate(zip(centers, radii, strict=True)):
-        near = np.array(tree.query_ball_point(center, radius + radii.max()))
-        near = near[near > i]
-        near = near[np.linalg.norm(centers[near] - center, axis=1) <= radii[near] + radius]
-        for j in near.tolist():
-            if groups.of(owners[i]) != groups.of(owners[j]) and footprints_overlap(quads[i], quads[j]):
-                groups.join(owners[i], owners[j])
+    for i, j in near_pairs(quads):
+        if groups.of(owners[i]) != groups.of(owners[j]) and footprints_overlap(quads[i], quads[j]):
+            groups.join(owners[i], owners[j])
 
 
 def _split(whole: list[Sighting], limits: FieldLimits) -> list[list[Sighting]]:

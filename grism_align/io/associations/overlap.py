@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from grism_align.values.sphere import mean_direction, project, sky_to_vector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -43,17 +43,52 @@ def footprints_overlap(first: ArrayLike, second: ArrayLike) -> bool:
     return bool((depth > 1e-7).all())
 
 
-def any_overlap(first: Iterable[ArrayLike], second: Iterable[ArrayLike]) -> bool:
-    """Whether a footprint of the first set overlaps one of the second.
+def overlapping(footprints: Mapping[str, Sequence[ArrayLike]]) -> list[tuple[str, str]]:
+    """Find what overlaps on the sky.
 
     Parameters
     ----------
-    first, second : iterable of (4, 2) array_like, deg
-        Footprints of equal numbers of corners.
+    footprints : mapping of str to sequence of (4, 2) array_like, deg
+        By name.
+
+    Returns
+    -------
+    list of (str, str)
+        Names of which a footprint overlaps one of the other, each pair once, in their order.
     """
-    a, b = (np.asarray(list(quads), dtype=float).reshape(-1, 4, 2) for quads in (first, second))
-    near = _within_reach(a, b)
-    return any(footprints_overlap(a[i], b[j]) for i, j in np.argwhere(near))
+    names = list(footprints)
+    quads = np.array([quad for name in names for quad in footprints[name]], dtype=float).reshape(-1, 4, 2)
+    owners = np.repeat(np.arange(len(names)), [len(footprints[name]) for name in names])
+    found: set[tuple[int, int]] = set()
+    for i, j in near_pairs(quads):
+        pair = min(owners[i], owners[j]), max(owners[i], owners[j])
+        if pair[0] != pair[1] and pair not in found and footprints_overlap(quads[i], quads[j]):
+            found.add(pair)
+    return [(names[first], names[second]) for first, second in sorted(found)]
+
+
+def near_pairs(quads: Floats) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of footprints whose surrounding circles touch, the smaller number first.
+
+    Parameters
+    ----------
+    quads : (N, 4, 2) ndarray, deg
+        Corners. Footprints that are nowhere are near none.
+    """
+    from scipy.spatial import cKDTree
+
+    there = np.flatnonzero(np.isfinite(quads).all(axis=(1, 2)))
+    if len(there) == 0:
+        return
+    vectors = sky_to_vector(quads[there])
+    centers = vectors.mean(axis=1)
+    radii = np.linalg.norm(vectors - centers[:, None], axis=-1).max(axis=1)
+    tree = cKDTree(centers)
+    for i, (center, radius) in enumerate(zip(centers, radii, strict=True)):
+        near = np.array(tree.query_ball_point(center, radius + radii.max()), dtype=np.int64)
+        near = near[near > i]
+        near = near[np.linalg.norm(centers[near] - center, axis=1) <= radii[near] + radius]
+        yield from ((int(there[i]), int(there[j])) for j in near)
 
 
 def _normals(points: Floats) -> Floats:
@@ -62,14 +97,3 @@ def _normals(points: Floats) -> Floats:
     normals = np.column_stack([-lines[:, 1], lines[:, 0]])
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.asarray(normals[length[:, 0] > 0] / length[length[:, 0] > 0])
-
-
-def _within_reach(first: Floats, second: Floats) -> NDArray[np.bool_]:
-    """Whether the circles around the footprints touch, (N, M): cheap, and false for most."""
-    vectors = [sky_to_vector(quads) for quads in (first, second)]
-    centers = [v.mean(axis=1) for v in vectors]
-    radii = [
-        np.linalg.norm(v - c[:, None], axis=-1).max(axis=1) for v, c in zip(vectors, centers, strict=True)
-    ]
-    distance = np.linalg.norm(centers[0][:, None] - centers[1][None], axis=-1)
-    return np.asarray(distance <= radii[0][:, None] + radii[1][None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.ecsv import write_ecsv
 from grism_align.io.files.staging import atomic_path
 from grism_align.values.errors import OutputError
 from grism_align.values.words import did_you_mean
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 
     from astropy.table import Table
 
+ECSV = ".ecsv"
+
 #: Endings of names, and what astropy calls the form.
 FORMS = {
-    ".ecsv": "ascii.ecsv",
+    ECSV: "ascii.ecsv",
     ".csv": "ascii.csv",
     ".txt": "ascii.fixed_width_two_line",
     ".fits": "fits",
@@ -51,7 +54,11 @@ def write_table(table: Table, path: Path) -> None:
         raise OutputError(path, f"no form of tables{did_you_mean(path.suffix, FORMS)}", remedy)
     with atomic_path(path) as temporary:
         try:
-            table.write(temporary, format=form, overwrite=True)
+            if path.suffix.lower() == ECSV:
+                with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+                    write_ecsv(table, stream)
+            else:
+                table.write(temporary, format=form, overwrite=True)
         except ImportError as error:
             remedy = f"{FOR_PARQUET}, or give another ending"
             raise OutputError(path, f"{form} can't be written here ({error})", remedy) from error

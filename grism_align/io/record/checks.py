@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.io.files.names import is_safe
+from grism_align.io.record.columns import Rows
 from grism_align.io.record.layout import LayoutError
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ def check_transform(transform: LinearTransform) -> None:
         Naming the entry of it.
     """
     covariance = transform.covariance
-    with np.errstate(all="ignore"):
-        stretch = np.linalg.svd(transform.matrix, compute_uv=False)
-    if not (stretch <= _STRETCH).all() or not (stretch >= 1 / _STRETCH).all():
+    stretch = (
+        np.linalg.svd(transform.matrix, compute_uv=False) if np.isfinite(transform.matrix).all() else 0.0
+    )
+    if not np.all(stretch <= _STRETCH) or not np.all(stretch >= 1 / _STRETCH):
         _fail("matrix", f"{transform.matrix.tolist()} stretches the sky")
     if not (np.abs(transform.shift) <= _FARTHEST_IN_PLANE).all():
         _fail("shift", f"{transform.shift.tolist()} arcsec is no correction of a pointing")
@@ -80,11 +82,13 @@ def check_record(record: Record) -> None:
         if not is_safe(text):
             msg = f"{text!r} is no file name"
             raise LayoutError(msg, list(place))
-    for key, exposure in record.exposures.items():
+    # what is read when it is asked for is checked then
+    known = {} if isinstance(record.exposures, Rows) else record.exposures
+    for key, exposure in known.items():
         try:
-            _check_exposure(exposure)
+            check_exposure(key, exposure)
         except LayoutError as error:
-            raise error.inside(key).inside(_EXPOSURES) from None
+            raise error.inside(_EXPOSURES) from None
     for name in ("aligned_sources", "reference_catalog"):
         found = getattr(record, name)
         sources = getattr(found, "sources", found)
@@ -100,6 +104,27 @@ def _names(record: Record) -> Iterator[tuple[Iterable[str], str]]:
         yield ("mosaics", str(number), "plan", "name"), mosaic.plan.name
         for name in mosaic.files:
             yield ("mosaics", str(number), "files"), name
+
+
+def check_exposure(key: str, exposure: ExposureRecord) -> None:
+    """Refuse what is on record of an exposure and can't be.
+
+    Parameters
+    ----------
+    key : str
+        Its root name.
+    exposure : ExposureRecord
+        As decoded.
+
+    Raises
+    ------
+    LayoutError
+        Naming the entry.
+    """
+    try:
+        _check_exposure(exposure)
+    except LayoutError as error:
+        raise error.inside(key) from None
 
 
 def _check_exposure(exposure: ExposureRecord) -> None:
@@ -135,8 +160,7 @@ def _check_fit(fit: ExposureFit, exposure: ExposureRecord, name: str) -> None:
 
 
 def _check_sky(sky: NDArray[np.float64], place: str) -> None:
-    with np.errstate(invalid="ignore"):
-        beyond = (np.abs(sky[:, 1]) > 90) | (np.abs(sky[:, 0]) > 720)
+    beyond = (np.abs(sky[:, 1]) > 90) | (np.abs(sky[:, 0]) > 720)
     if beyond.any():
         _fail(place, f"{np.count_nonzero(beyond)} of {len(sky)} positions are not on the sky")
 

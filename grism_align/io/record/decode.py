@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.record.kinds import part_of
 from grism_align.io.record.layout import LayoutError
+from grism_align.io.record.models import MODELS, check_models
+from grism_align.io.record.parts import part_of
 from grism_align.values.record import Record
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def record_from(tree: Mapping[str, Any]) -> Record:
     """
     try:
         record: Record = part_of(Record).decode(tree)
+        check_models(tree[MODELS], record)
     except KeyError as error:
         msg = f"{error.args[0]} is missing"
         raise LayoutError(msg) from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from grism_align.io.record.kinds import part_of
 from grism_align.io.record.migrations import VERSION, VERSION_KEY
+from grism_align.io.record.models import MODELS, models_of
+from grism_align.io.record.parts import part_of
 from grism_align.values.record import Record
 
 
@@ -18,4 +19,4 @@ def record_tree(record: Record) -> dict[str, Any]:
         What is to be written.
     """
     tree: dict[str, Any] = part_of(Record).encode(record)
-    return {VERSION_KEY: VERSION, **tree}
+    return {VERSION_KEY: VERSION, **tree, MODELS: models_of(record)}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grism_align.io.files.asdf_bounds import check_asdf
-from grism_align.io.files.bounded import MOST_RECORD, read_whole
+import numpy as np
+
+from grism_align.io.files.asdf_bounds import check_asdf, check_asdf_file
+from grism_align.io.files.bounded import GZIP, MB, MOST_RECORD, read_whole
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.record.checks import check_record
+from grism_align.io.record.checks import check_exposure, check_record
+from grism_align.io.record.columns import Rows
 from grism_align.io.record.decode import record_from
 from grism_align.io.record.encode import record_tree
 from grism_align.io.record.layout import LayoutError
@@ -18,10 +22,15 @@ from grism_align.io.record.schema import ROOT, known_schema
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
-    from grism_align.values.record import Record
+    from collections.abc import Mapping
+    from typing import IO
+
+    from grism_align.values.record import ExposureRecord, Record
 
 
 _REMEDY = "Give the provenance file that a step of grism_align wrote"
+# A larger file stays on disk, and what is asked for is read of it.
+_IN_MEMORY = 64 * MB
 _UPDATE = "A later version of grism_align wrote it: update this one"
 
 
@@ -54,7 +63,8 @@ def read_record(path: Path | str) -> Record:
     Returns
     -------
     Record
-        With its arrays in memory. A record of an earlier layout is brought up to date.
+        A record of an earlier layout is brought up to date. Of many exposures each is read, and checked, when
+        it is asked for.
 
     Raises
     ------
@@ -65,11 +75,15 @@ def read_record(path: Path | str) -> Record:
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such provenance file", _REMEDY)
-    content = read_whole(path, MOST_RECORD)
+    source = _source(path)
     try:
-        check_asdf(content)
+        if isinstance(source, bytes):
+            check_asdf(source)
+        else:
+            with source.open("rb") as stream:
+                check_asdf_file(stream)
         with known_schema() as schema:
-            record = _record(path, content, schema)
+            record = _record(path, source, schema)
         check_record(record)
     except InputError:
         raise
@@ -78,20 +92,48 @@ def read_record(path: Path | str) -> Record:
     except Exception as error:
         # asdf and the converters of its extensions raise whatever they trip over
         raise InputError(path, f"not a readable ASDF file ({_brief(error)})", _REMEDY) from error
-    return record
+    return _guarded(path, record)
 
 
-def _record(path: Path, content: bytes, schema: str) -> Record:
+def _source(path: Path) -> bytes | Path:
+    """Return what a file has, or its path where that is much."""
+    with path.open("rb") as stream:
+        is_packed = stream.read(len(GZIP)) == GZIP
+    is_large = not is_packed and path.stat().st_size > _IN_MEMORY
+    return path if is_large else read_whole(path, MOST_RECORD)
+
+
+def _guarded(path: Path, record: Record) -> Record:
+    """Return a record that checks what is read of it later as the rest was checked."""
+    if not isinstance(record.exposures, Rows):
+        return record
+
+    def checked(exposures: Mapping[str, ExposureRecord], key: str) -> ExposureRecord:
+        try:
+            found = exposures[key]
+            check_exposure(key, found)
+        except LayoutError as error:
+            problem = f"doesn't follow the schema (exposures.{error})"
+            raise InputError(path, problem, _REMEDY) from error
+        return found
+
+    return replace(record, exposures=record.exposures.guarded(checked))
+
+
+def _record(path: Path, source: bytes | Path, schema: str) -> Record:
     import asdf
 
     try:
-        return record_from(_tree(content, schema)[ROOT])
+        return record_from(_tree(source, schema)[ROOT])
     except asdf.ValidationError:
-        return _brought_up_to_date(path, _tree(content, None).get(ROOT), schema)
+        return _brought_up_to_date(path, _tree(source, None).get(ROOT), schema)
 
 
-def _tree(content: bytes, schema: str | None) -> Any:
-    """Return the whole tree of an ASDF file, in memory; checked against a schema where one is given."""
+def _tree(source: bytes | Path, schema: str | None) -> Any:
+    """Return the tree of an ASDF file, checked against a schema where one is given.
+
+    The arrays of a file that stays on disk are views of it, which live on when it is closed.
+    """
     import asdf
 
     with asdf.config_context() as config:
@@ -99,8 +141,21 @@ def _tree(content: bytes, schema: str | None) -> Any:
         config.validate_on_read = schema is not None
         config.warn_on_failed_conversion = False
         config.lazy_tree = False
-        with asdf.open(io.BytesIO(content), custom_schema=schema, lazy_load=False, memmap=False) as file:
-            return dict(file.tree)
+        is_mapped = isinstance(source, Path)
+        given: Path | IO[bytes] = source if isinstance(source, Path) else io.BytesIO(source)
+        with asdf.open(given, custom_schema=schema, lazy_load=is_mapped, memmap=is_mapped) as file:
+            return _at_hand(dict(file.tree))
+
+
+def _at_hand(node: Any) -> Any:
+    """Return a tree with arrays that need no open file; those of a mapped one are not read for it."""
+    from asdf.tags.core.ndarray import NDArrayType
+
+    if isinstance(node, dict):
+        return {name: _at_hand(one) for name, one in node.items()}
+    if isinstance(node, list):
+        return list(map(_at_hand, node))
+    return np.asarray(node) if isinstance(node, NDArrayType) else node
 
 
 def _brought_up_to_date(path: Path, tree: Any, schema: str) -> Record:

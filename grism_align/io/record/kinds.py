@@ -1,37 +1,63 @@
-"""How values of each type are put on record: as which entries, read back how, and described how."""
+"""How values of each type are put on record: as which entries, read back how, and described how.
+
+A single value is an entry of its own. Of many values of one type, such as exposures, each field is a column.
+"""
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
-from functools import cache
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grism_align.io.files.builtin import to_builtin
-from grism_align.io.record.agreement import agree
-from grism_align.io.record.checks import check_plane, check_transform
+from grism_align.io.record.columns import (
+    FIRST,
+    ITEMS,
+    KNOWN,
+    Column,
+    as_texts,
+    compact,
+    item,
+    part,
+    ragged,
+    texts,
+)
 from grism_align.io.record.layout import LayoutError
-from grism_align.values.declaration import Declaration, Shape, declarations_of
 from grism_align.values.errors import PlaneMismatchError
 from grism_align.values.failure import FailureCode, Remark, remark_entry, remark_from
-from grism_align.values.transform import LinearTransform, TangentPlane
+
+if typing.TYPE_CHECKING:
+    from grism_align.values.declaration import Shape
 
 _ARRAY = "tag:stsci.edu:asdf/core/ndarray-1.*"
-_MODEL = "tag:stsci.edu:asdf/transform/compose-1.*"
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_DATATYPES = {bool: "bool8", int: "int64", float: "float64"}
+_VALUE = "value"
+# What stands in the column of numbers where there is no value.
+_BLANK = {bool: False, int: 0, float: float("nan")}
+
+#: What comes of entries that are not what they should be.
+WRONG = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, PlaneMismatchError)
 
 Schema = dict[str, Any]
 
 
 class Kind(ABC):
-    """A type of values."""
+    """A type of values.
+
+    The methods of columns are those of kinds that exposures have.
+    """
+
+    #: Whether it has fields, which are entries and columns by name.
+    is_part: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, value: Any) -> Any:
@@ -44,6 +70,18 @@ class Kind(ABC):
     @abstractmethod
     def schema(self) -> Schema:
         """Describe entries, in the words of JSON schema and of ASDF."""
+
+    def gather(self, values: Sequence[Any]) -> Column:
+        """Return the column, or columns, of many values, some of which may be None."""
+        raise TypeError(type(self))
+
+    def row(self, column: Column, place: int) -> Any:
+        """Return the entry of one of them."""
+        raise TypeError(type(self))
+
+    def column_schema(self) -> Schema:
+        """Describe the column, or columns."""
+        raise TypeError(type(self))
 
 
 @dataclass(frozen=True)
@@ -61,6 +99,17 @@ class _Scalar(Kind):
     def schema(self) -> Schema:
         return {"type": _SCALARS[self.type]}
 
+    def gather(self, values: Sequence[Any]) -> Column:
+        if self.type is str:
+            return texts(values)
+        return np.array([_BLANK[self.type] if one is None else one for one in values], dtype=self.type)
+
+    def row(self, column: Column, place: int) -> Any:
+        return item(column, place)
+
+    def column_schema(self) -> Schema:
+        return column_of({} if self.type is str else {"datatype": _DATATYPES[self.type]})
+
 
 @dataclass(frozen=True)
 class _Choice(Kind):
@@ -76,6 +125,15 @@ class _Choice(Kind):
 
     def schema(self) -> Schema:
         return {"type": "string", "enum": [one.value for one in self.type]}
+
+    def gather(self, values: Sequence[Any]) -> Column:
+        return texts(one and one.value for one in values)
+
+    def row(self, column: Column, place: int) -> Any:
+        return item(column, place)
+
+    def column_schema(self) -> Schema:
+        return column_of({})
 
 
 class _Anything(Kind):
@@ -108,6 +166,22 @@ class _Optional(Kind):
         inner = self.inner.schema()
         return {**inner, "type": [inner["type"], "null"]}
 
+    def gather(self, values: Sequence[Any]) -> Column:
+        found = self.inner.gather(values)
+        known = np.array([one is not None for one in values], dtype=bool)
+        return {KNOWN: known, **(found if self.inner.is_part else {_VALUE: found})}
+
+    def row(self, column: Column, place: int) -> Any:
+        if not column[KNOWN][place]:
+            return None
+        return self.inner.row(column if self.inner.is_part else column[_VALUE], place)
+
+    def column_schema(self) -> Schema:
+        known = {KNOWN: {"description": "Whether there is one.", **column_of({"datatype": "bool8"})}}
+        if not self.inner.is_part:
+            return object_of({**known, _VALUE: self.inner.column_schema()})
+        return object_of({**known, **self.inner.column_schema()["properties"]})
+
 
 @dataclass(frozen=True)
 class _List(Kind):
@@ -120,11 +194,35 @@ class _List(Kind):
         return [self.inner.encode(one) for one in value]
 
     def decode(self, entry: Any) -> Any:
-        return tuple(_decoded(self.inner, one, str(place)) for place, one in enumerate(entry))
+        return tuple(decoded(self.inner, one, str(place)) for place, one in enumerate(entry))
 
     def schema(self) -> Schema:
         length = {} if self.length is None else {"minItems": self.length, "maxItems": self.length}
         return {"type": "array", "items": self.inner.schema(), **length}
+
+    @property
+    def _of_numbers(self) -> bool:
+        """Whether all have as many numbers, so that these make an array."""
+        return self.length is not None and isinstance(self.inner, _Scalar) and self.inner.type is not str
+
+    def gather(self, values: Sequence[Any]) -> Column:
+        if self._of_numbers and isinstance(self.inner, _Scalar) and self.length is not None:
+            blank = (_BLANK[self.inner.type],) * self.length
+            found = [blank if one is None else one for one in values]
+            return np.array(found, dtype=self.inner.type).reshape(-1, self.length)
+        parts = [one or () for one in values]
+        return ragged(parts, self.inner.gather([one for each in parts for one in each]))
+
+    def row(self, column: Column, place: int) -> Any:
+        if self._of_numbers:
+            return column[place].tolist()
+        its = part(column, place)
+        return [self.inner.row(column[ITEMS], one) for one in range(its.start, its.stop)]
+
+    def column_schema(self) -> Schema:
+        if self._of_numbers and isinstance(self.inner, _Scalar):
+            return column_of({"datatype": _DATATYPES[self.inner.type]}, (self.length,))
+        return _ragged(self.inner.column_schema())
 
 
 @dataclass(frozen=True)
@@ -137,7 +235,7 @@ class _Named(Kind):
         return {str(name): self.inner.encode(one) for name, one in value.items()}
 
     def decode(self, entry: Any) -> Any:
-        return {name: _decoded(self.inner, one, name) for name, one in entry.items()}
+        return {name: decoded(self.inner, one, name) for name, one in entry.items()}
 
     def schema(self) -> Schema:
         return {"type": "object", "additionalProperties": self.inner.schema()}
@@ -161,6 +259,17 @@ class _Matrix(Kind):
             found = {"type": "array", "minItems": length, "maxItems": length, "items": found}
         return found
 
+    def gather(self, values: Sequence[Any]) -> Column:
+        blank = np.full(self.shape, np.nan)
+        found = [blank if one is None else one for one in values]
+        return np.array(found, dtype=float).reshape(-1, *self.shape)
+
+    def row(self, column: Column, place: int) -> Any:
+        return column[place]
+
+    def column_schema(self) -> Schema:
+        return column_of({"datatype": "float64"}, self.shape)
+
 
 @dataclass(frozen=True)
 class _Array(Kind):
@@ -170,25 +279,38 @@ class _Array(Kind):
     type: Any
 
     def encode(self, value: Any) -> Any:
-        array = np.asarray(value)
-        if self.type is np.str_ or array.dtype.kind not in "iufbU":
-            array = array.astype(str)
-        elif self.type is not np.generic:
-            array = array.astype(self.type)
         # a copy: of a view, ASDF would store all that it looks into
-        return array.copy()
+        return self._typed(value).copy()
 
     def decode(self, entry: Any) -> Any:
-        return np.array(entry, dtype=None if self.type in (np.generic, np.str_) else self.type)
+        return np.asarray(entry, dtype=None if self.type in (np.generic, np.str_) else self.type)
 
     def schema(self) -> Schema:
-        lengths = [{"enum": [one]} if isinstance(one, int) else {} for one in self.shape]
-        found: Schema = {"tag": _ARRAY, "ndim": len(self.shape)}
-        if self.type not in (np.generic, np.str_):
-            found["datatype"] = np.dtype(self.type).name
-        if any(lengths):
-            found["properties"] = {"shape": {"type": "array", "items": lengths}}
-        return found
+        return column_of(self._datatype, self.shape[1:])
+
+    def gather(self, values: Sequence[Any]) -> Column:
+        parts = [None if one is None else self._typed(one) for one in values]
+        there = [one for one in parts if one is not None]
+        none = np.zeros((0, *map(int, self.shape[1:])), self.type if self._datatype else None)
+        # those without rows tell the type where no other does
+        known = [one for one in there if len(one)] or there or [none]
+        return ragged([() if one is None else one for one in parts], compact(np.concatenate(known)))
+
+    def row(self, column: Column, place: int) -> Any:
+        return as_texts(np.asarray(column[ITEMS][part(column, place)]))
+
+    def column_schema(self) -> Schema:
+        return _ragged(column_of(self._datatype, self.shape[1:]))
+
+    def _typed(self, value: Any) -> NDArray[Any]:
+        array = np.asarray(value)
+        if self.type is np.str_ or array.dtype.kind not in "iufbU":
+            return array.astype(str)
+        return array if self.type is np.generic else array.astype(self.type, copy=False)
+
+    @property
+    def _datatype(self) -> Schema:
+        return {} if self.type in (np.generic, np.str_) else {"datatype": np.dtype(self.type).name}
 
 
 class _Remarks(Kind):
@@ -209,166 +331,45 @@ class _Remarks(Kind):
         told = {"code": {"enum": codes}, "text": {"type": "string", "description": "It in words."}}
         return {"type": "object", "required": ["code", "text"], "properties": told}
 
+    def gather(self, values: Sequence[Any]) -> Column:
+        entries = [{} if one is None else remark_entry(one) for one in values]
+        code, text = (texts([one.pop(name, "") for one in entries]) for name in ("code", "text"))
+        return {"code": code, "text": text, "numbers": texts(map(json.dumps, entries))}
 
-@dataclass(frozen=True)
-class _Part(Kind):
-    """A value with declared fields, an entry each."""
+    def row(self, column: Column, place: int) -> Any:
+        code, text = (item(column[name], place) for name in ("code", "text"))
+        return {**json.loads(item(column["numbers"], place)), "code": code, "text": text}
 
-    type: type
-    fields: tuple[tuple[Declaration, Kind], ...]
-
-    def encode(self, value: Any) -> Any:
-        return {one.name: kind.encode(getattr(value, one.name)) for one, kind in self.fields}
-
-    def decode(self, entry: Any) -> Any:
-        value = self.type(**self.values(entry))
-        self._compare(entry, value)
-        return value
-
-    def _compare(self, entry: Mapping[str, Any], value: Any) -> None:
-        """Refuse entries that contradict those that they follow from, which others may go by."""
-        for one, kind in self.fields:
-            if not one.is_derived:
-                continue
-            told, follows = _decoded(kind, entry[one.name], one.name), getattr(value, one.name)
-            if not agree(told, follows):
-                msg = "it contradicts what it follows from"
-                raise LayoutError(msg).inside(one.name)
-
-    def values(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of the fields by name; arrays have the lengths that they should share."""
-        found = {
-            one.name: _decoded(kind, entry[one.name], one.name)
-            for one, kind in self.fields
-            if not one.is_derived
-        }
-        lengths: dict[int | str, int] = {}
-        for one, _ in self.fields:
-            for name, length in zip(one.shape, np.shape(found.get(one.name, ())), strict=False):
-                if not one.is_derived and lengths.setdefault(name, length) != length:
-                    msg = f"{one.name}: {length} along an axis that has {lengths[name]} elsewhere"
-                    raise LayoutError(msg)
-        return found
-
-    def schema(self) -> Schema:
-        return {
-            "type": "object",
-            "required": [one.name for one, _ in self.fields],
-            "properties": {one.name: _described(one, kind) for one, kind in self.fields},
-        }
-
-
-class _Plane(_Part):
-    """A tangent plane, which is one of the sky."""
-
-    def decode(self, entry: Any) -> Any:
-        value = super().decode(entry)
-        check_plane(value)
-        return value
-
-
-class _Transform(_Part):
-    """A transform, also as a model of astropy."""
-
-    def encode(self, value: Any) -> Any:
-        return {**super().encode(value), "model": _sky_model(value)}
-
-    def decode(self, entry: Any) -> Any:
-        value = self.type(**self.values(entry))
-        check_transform(value)
-        if not agree(np.asarray(entry["model"].parameters), _model_parameters(value)):
-            msg = "it contradicts matrix, shift and plane"
-            raise LayoutError(msg, ["model"])
-        return value
-
-    def schema(self) -> Schema:
-        whole = super().schema()
-        text = "RA and Dec in deg before the correction to RA and Dec in deg after it."
-        model = {"description": text, "tag": _MODEL}
-        return {**whole, "properties": {**whole["properties"], "model": model}}
-
-
-@dataclass(frozen=True)
-class _Table(Kind):
-    """Values with declared fields, an array a field."""
-
-    part: _Part
-
-    def encode(self, value: Any) -> Any:
-        columns = {}
-        for one, kind in self.part.fields:
-            given = [kind.encode(getattr(row, one.name)) for row in value]
-            columns[one.name] = np.array(given, dtype=one.hint)
-        return columns
-
-    def decode(self, entry: Any) -> Any:
-        columns = [np.asarray(entry[one.name]).tolist() for one, _ in self.part.fields]
-        if len({len(column) for column in columns}) > 1:
-            msg = "columns of several lengths"
-            raise LayoutError(msg)
-        return tuple(self.part.type(*row) for row in zip(*columns, strict=True))
-
-    def schema(self) -> Schema:
-        columns = {
-            one.name: _described(one, _Array(("n",), np.dtype(one.hint).type)) for one, _ in self.part.fields
-        }
-        return {"type": "object", "required": list(columns), "properties": columns}
-
-
-def _decoded(kind: Kind, entry: Any, name: str) -> Any:
-    try:
-        return kind.decode(entry)
-    except LayoutError as error:
-        raise error.inside(name) from None
-    except (LookupError, TypeError, ValueError, ArithmeticError, PlaneMismatchError) as error:
-        raise LayoutError(str(error)).inside(name) from error
-
-
-def _described(one: Declaration, kind: Kind) -> Schema:
-    unit = f" Unit: {one.unit}." if one.unit else ""
-    return {"description": f"{one.help}{unit}", **kind.schema()}
-
-
-@cache
-def part_of(cls: type) -> _Part:
-    """Return the kind of a class with declared fields.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-    """
-    made = _SPECIAL.get(cls, _Part)
-    return made(cls, tuple((one, kind_of(one)) for one in declarations_of(cls)))
+    def column_schema(self) -> Schema:
+        told = {"code": "Its code.", "text": "It in words.", "numbers": "Its numbers by name, as JSON."}
+        return object_of({name: {"description": text, **column_of({})} for name, text in told.items()})
 
 
 # From numpy 2.5 on an alias of its own, on Python 3.12 and later; before, the class of arrays.
 _NDARRAY = typing.get_origin(NDArray[Any])
 
 
-def kind_of(one: Declaration) -> Kind:
-    """Return the kind of a field.
+def kind_of_type(hint: Any, part_of: Callable[[type], Kind], shape: Shape = ()) -> Kind:
+    """Return the kind of values of a type.
 
     Parameters
     ----------
-    one : Declaration
-        The field.
+    hint : object
+        The type, as `typing.get_type_hints` gives it.
+    part_of : callable
+        Gives the kind of a class with declared fields.
+    shape : tuple of int or str, optional
+        Of an array.
 
     Raises
     ------
     TypeError
-        If values of its type can't be put on record.
+        If values of the type can't be put on record.
     """
-    if one.is_table:
-        return _Table(part_of(typing.get_args(one.hint)[0]))
-    return _kind(one.hint, one.shape)
-
-
-def _kind(hint: Any, shape: Shape = ()) -> Kind:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         [inner] = [one for one in arguments if one is not type(None)]
-        return _Optional(_kind(inner, shape))
+        return _Optional(kind_of_type(inner, part_of, shape))
     if origin in (np.ndarray, _NDARRAY):
         numbers = tuple(one for one in shape if isinstance(one, int))
         if len(numbers) == len(shape):
@@ -376,13 +377,13 @@ def _kind(hint: Any, shape: Shape = ()) -> Kind:
         # of an array shape and dtype are told, of the alias the numbers' type alone
         return _Array(shape, typing.get_args(arguments[1])[0] if origin is np.ndarray else arguments[0])
     if origin is tuple:
-        return _List(_kind(arguments[0]), None if arguments[-1] is ... else len(arguments))
+        return _List(kind_of_type(arguments[0], part_of), None if arguments[-1] is ... else len(arguments))
     if origin is Mapping:
-        return _Named(_kind(arguments[1]))
-    return _plain_kind(hint)
+        return _Named(kind_of_type(arguments[1], part_of))
+    return _plain_kind(hint, part_of)
 
 
-def _plain_kind(hint: type[Any]) -> Kind:
+def _plain_kind(hint: type[Any], part_of: Callable[[type], Kind]) -> Kind:
     if hint is Any:
         return _Anything()
     if hint in _SCALARS:
@@ -392,30 +393,43 @@ def _plain_kind(hint: type[Any]) -> Kind:
     if issubclass(hint, Remark):
         return _Remarks()
     if is_dataclass(hint):
-        return part_of(cast("Any", hint))
+        return part_of(hint)
     msg = f"values of type {hint} can't be put on record"
     raise TypeError(msg)
 
 
-_SPECIAL: dict[type, type[_Part]] = {LinearTransform: _Transform, TangentPlane: _Plane}
+def column_of(told: Schema, shape: Sequence[int | str | None] = ()) -> Schema:
+    """Describe a column.
+
+    Parameters
+    ----------
+    told : dict
+        What is said of its array, such as the datatype.
+    shape : sequence of int, str or None, optional
+        Of each of its values; lengths that are no numbers are open.
+    """
+    found: Schema = {"tag": _ARRAY, "ndim": 1 + len(shape), **told}
+    if any(isinstance(one, int) for one in shape):
+        lengths = [{}, *({"enum": [one]} if isinstance(one, int) else {} for one in shape)]
+        found["properties"] = {"shape": {"type": "array", "items": lengths}}
+    return found
 
 
-def _sky_model(transform: LinearTransform) -> Any:
-    """Return the transform as an astropy model from (RA, Dec) to (RA, Dec), deg."""
-    from astropy.modeling import models
-
-    plane = (float(transform.plane.ra), float(transform.plane.dec))
-    # with the native pole at 180 deg, x and y of the TAN projection are xi and eta, in deg
-    return (
-        models.RotateCelestial2Native(*plane, 180.0)
-        | models.Sky2Pix_TAN()
-        | models.AffineTransformation2D(matrix=transform.matrix.copy(), translation=transform.shift / 3600.0)
-        | models.Pix2Sky_TAN()
-        | models.RotateNative2Celestial(*plane, 180.0)
-    )
+def _ragged(items: Schema) -> Schema:
+    first = "Where the items of each begin, and where those of the last end."
+    return object_of({FIRST: {"description": first, **column_of({"datatype": "int64"})}, ITEMS: items})
 
 
-def _model_parameters(transform: LinearTransform) -> NDArray[np.float64]:
-    """Return the parameters of that model, in the order in which it has them."""
-    pole = (transform.plane.ra, transform.plane.dec, 180.0)
-    return np.array([*pole, *transform.matrix.ravel(), *(transform.shift / 3600.0), *pole])
+def object_of(properties: Schema) -> Schema:
+    """Describe entries by name, all of which must be there."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def decoded(kind: Kind, entry: Any, name: str) -> Any:
+    """Return the value of an entry; what is wrong with it is said with its name."""
+    try:
+        return kind.decode(entry)
+    except LayoutError as error:
+        raise error.inside(name) from None
+    except WRONG as error:
+        raise LayoutError(str(error), [name]) from error

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from grism_align.io.record.kinds import part_of
 from grism_align.io.record.migrations import VERSION, VERSION_KEY
+from grism_align.io.record.models import MODELS, SCHEMA
+from grism_align.io.record.parts import part_of
 from grism_align.values.record import Record
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def schema_text() -> str:
 
     record = part_of(Record).schema()
     version = {"description": "Of this layout.", "enum": [VERSION]}
-    record["properties"] = {VERSION_KEY: version, **record["properties"]}
-    record["required"] = [VERSION_KEY, *record["required"]]
+    record["properties"] = {VERSION_KEY: version, **record["properties"], MODELS: SCHEMA}
+    record["required"] = [VERSION_KEY, *record["required"], MODELS]
     whole = {
         "$schema": "http://stsci.edu/schemas/yaml-schema/draft-01",
         "id": SCHEMA_URI,

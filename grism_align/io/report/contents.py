@@ -306,18 +306,22 @@ class Contents:
     def is_alone(self, entry: Entry) -> bool:
         """Tell whether nothing was matched to an exposure, nor to the one that governs it."""
         if entry.governed is not None:
-            known = {each.key: each for each in self.direct}
+            known = self._direct_by_key
             return all(name in known and self.is_alone(known[name]) for name in entry.governed.exposures)
         fit = entry.record.relative
         is_frame = entry.status is FitStatus.REFERENCE and not entry.is_tied
         return is_frame and fit is not None and not fit.n_matched
 
-    @property
+    @cached_property
     def direct(self) -> list[Entry]:
         """The direct exposures."""
         return [entry for entry in self.entries if entry.is_direct]
 
-    @property
+    @cached_property
+    def _direct_by_key(self) -> dict[str, Entry]:
+        return {entry.key: entry for entry in self.direct}
+
+    @cached_property
     def grisms(self) -> list[Entry]:
         """The grism exposures."""
         return [entry for entry in self.entries if not entry.is_direct]
@@ -333,9 +337,14 @@ class Contents:
     def left_out(self, mosaic: MosaicProduct) -> list[str]:
         """Return the direct exposures of a mosaic's visits and filter that are not in it."""
         used = set(mosaic.plan.keys)
-        visits = {entry.record.visit for entry in self.direct if entry.key in used}
-        alike = [entry for entry in self.direct if entry.record.filter == mosaic.plan.filter]
-        return [entry.key for entry in alike if entry.record.visit in visits and entry.key not in used]
+        known = self._direct_by_key
+        visits = dict.fromkeys(known[key].record.visit for key in mosaic.plan.keys if key in known)
+        others = (entry for visit in visits for entry in self.visits[visit] if entry.is_direct)
+        return [
+            entry.key
+            for entry in others
+            if entry.record.filter == mosaic.plan.filter and entry.key not in used
+        ]
 
     @cached_property
     def ties(self) -> list[Tie]:
@@ -348,6 +357,12 @@ class Contents:
                 own = {"visit": entry.record.visit, "exposure": entry.key}.get(str(solve), "")
                 groups.setdefault((entry.frame, own), []).append(entry)
         return [Tie.of(frame, entries) for (frame, _), entries in sorted(groups.items())]
+
+    def worst_ties(self, most: int) -> list[Tie]:
+        """Return the ties, or of more than so many those with the largest rms."""
+        if len(self.ties) <= most:
+            return self.ties
+        return sorted(self.ties, key=lambda tie: -tie.rms)[:most]
 
     @property
     def tied_to(self) -> str:
@@ -365,7 +380,7 @@ class Contents:
         """The exposures that are aligned with others or with a catalog."""
         return [entry for entry in self.entries if entry.is_aligned and not self.is_alone(entry)]
 
-    @property
+    @cached_property
     def source_errors(self) -> tuple[float, float]:
         """Median and least error of the sources that relative fits used, of one axis, mas; NaN for none."""
         return _errors([entry.record.relative for entry in self.direct if entry.record.relative])

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from grism_align.values.record import Activity
 
 
+# So many are told, and so many reasons of one of them.
+_MOST, _MOST_REASONS = 40, 6
+
 # Residuals that are this many times what the errors allow.
 _LARGE_CHI2 = 4.0
 # Ties of fewer stars, or with more of the weight on one, stand on little.
@@ -103,7 +106,17 @@ def quality_warnings(contents: Contents) -> list[QualityWarning]:
         _earlier,
     )
     found = [one for finder in finders for one in finder(contents)]
-    return sorted(found, key=lambda one: (not one.is_problem, not one.is_warning))
+    found.sort(key=lambda one: (not one.is_problem, not one.is_warning))
+    return found if len(found) <= _MOST else [*found[:_MOST], _others(found[_MOST:])]
+
+
+def _others(found: list[QualityWarning]) -> QualityWarning:
+    """Sum up what would make the list of warnings too long to be read."""
+    keys = tuple(dict.fromkeys(key for one in found for key in one.exposures))
+    of = f", of {count(len(keys), 'exposure')}" if keys else ""
+    text = f"{len(found)} more warnings{of}"
+    remedy = "See what to know in the table of exposures"
+    return QualityWarning(text, remedy, found[0].is_problem, found[0].is_warning, keys)
 
 
 def _by_remarks(entries: list[Entry]) -> Iterator[tuple[str, tuple[Remark, ...], tuple[str, ...]]]:
@@ -152,7 +165,8 @@ def _priors(contents: Contents) -> Iterator[QualityWarning]:
 
 def _good_to(contents: Contents, keys: tuple[str, ...]) -> str:
     """Say what exposures claim, the worst of them."""
-    known = [e for e in contents.entries if e.key in keys and np.isfinite(e.error)]
+    wanted = set(keys)
+    known = [e for e in contents.entries if e.key in wanted and np.isfinite(e.error)]
     if not known:
         return "of unknown error"
     worst = max(known, key=lambda entry: entry.error_px)
@@ -170,7 +184,9 @@ def _substitutes(contents: Contents) -> Iterator[QualityWarning]:
     for (is_prior, advice), entries in grouped.items():
         keys = tuple(entry.key for entry in entries)
         alike = _alike(entries)
-        reasons = "; ".join(f"{listed(names)} ({why})" for why, names in alike.items())
+        told = [f"{listed(names)} ({why})" for why, names in alike.items()]
+        more = [f"{len(told) - _MOST_REASONS} other reasons"] if len(told) > _MOST_REASONS + 1 else []
+        reasons = "; ".join((told[:_MOST_REASONS] if more else told) + more)
         how = "as PRIOR_ONLY" if is_prior else "with reservations"
         text = f"{count(len(entries), 'grism exposure')} corrected {how}: {reasons}"
         remedy = f"{advice}. As it is, {_good_to(contents, keys)}" if is_prior else advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from grism_align.io.report.formatting import fixed, probability, utc
 from grism_align.values.failure import text_of
-from grism_align.values.solution import LARGE_ERROR
+from grism_align.values.solution import LARGE_ERROR, FitStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grism_align.io.report.contents import Contents, Entry
     from grism_align.values.solution import Governed
 
@@ -37,6 +40,12 @@ COLUMNS = (
 
 # Remarks of more characters get more width.
 _LONG = 40
+#: More rows than these are shown in pages of so many.
+MOST_ROWS, PAGE = 200, 100
+_NOT_FITTED = "not fitted"
+# What comes first where there are pages.
+_FIRST = {FitStatus.FAILED.value: 0, _NOT_FITTED: 1, FitStatus.PRIOR_ONLY.value: 3}
+_UNCERTAIN, _REMARKED, _GOOD = 2, 4, 5
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,8 @@ class Row:
         Whether the row before is of another visit.
     is_uncertain : bool
         Whether it is a grism exposure whose claimed error is too large to rely on.
+    is_remarked : bool
+        Whether there is something to know about it.
     cells : tuple of Cell
         As `COLUMNS`, without the first two.
     """
@@ -82,7 +93,56 @@ class Row:
     is_direct: bool
     is_first: bool
     is_uncertain: bool
+    is_remarked: bool
     cells: tuple[Cell, ...]
+
+    @property
+    def rank(self) -> int:
+        """Where it stands among problems, the worst first."""
+        usual = _UNCERTAIN if self.is_uncertain else _REMARKED if self.is_remarked else _GOOD
+        return _FIRST.get(self.status, usual)
+
+
+@dataclass(frozen=True)
+class ExposureTable:
+    """The table of exposures.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        Those that are in the page as it comes: all, in time order, or the first of many, problems first.
+    n : int
+        How many there are in all.
+    data : str
+        All rows as JSON, for the script that shows them in pages; empty where all are there.
+    """
+
+    rows: tuple[Row, ...]
+    n: int
+    data: str = ""
+
+
+def exposure_table(contents: Contents) -> ExposureTable:
+    """One row an exposure; in pages where there are many."""
+    rows = exposure_rows(contents)
+    if len(rows) <= MOST_ROWS:
+        return ExposureTable(tuple(rows), len(rows))
+    ordered = sorted(rows, key=lambda row: row.rank)
+    return ExposureTable(tuple(ordered[:PAGE]), len(rows), _data(ordered))
+
+
+def _data(rows: Sequence[Row]) -> str:
+    """Return rows as the page's script takes them: flags, name, status and the texts of the cells."""
+    kinds = ["", "", *(cell.kind.removesuffix(" long") for cell in rows[0].cells)]
+    texts = [
+        [2 * row.is_uncertain + row.is_direct, row.key, row.status, *(cell.text for cell in row.cells)]
+        for row in rows
+    ]
+    told = json.dumps(
+        {"page": PAGE, "kinds": kinds, "rows": texts}, ensure_ascii=False, separators=(",", ":")
+    )
+    # nothing in it ends the element that it is in
+    return told.replace("<", "\\u003c")
 
 
 def exposure_rows(contents: Contents) -> list[Row]:
@@ -115,9 +175,9 @@ def _row(entry: Entry, *, is_first: bool) -> Row:
         Cell(remark, remark.lower(), "text long" if len(remark) > _LONG else "text"),
         Cell(utc(start), _sort(start), "date screen"),
     )
-    status = entry.status.value if entry.status else "not fitted"
+    status = entry.status.value if entry.status else _NOT_FITTED
     is_uncertain = not entry.is_direct and entry.error_px > LARGE_ERROR
-    return Row(entry.key, status, entry.is_direct, is_first, is_uncertain, cells)
+    return Row(entry.key, status, entry.is_direct, is_first, is_uncertain, bool(entry.remarks), cells)
 
 
 def _governors(entry: Entry) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.report.formatting import UNKNOWN, count, fixed
-from grism_align.io.report.plots.figures import EAST, FAINT, NORTH, Plot, new_axes, new_figure, style
+from grism_align.io.report.plots.figures import EAST, FAINT, NORTH, Plot, dots, new_axes, new_figure, style
 from grism_align.io.report.plots.spectrum_plots import spectrum_plots
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 
 _LABELLED = 30
+# Of more exposures only dots are drawn; of more rows the worst are shown.
+_MANY, _MOST_ROWS, _WORST_ROWS = 400, 200, 60
+_MOST_DOTS = 1500
 
 #: Headings of the table, and what they mean.
 COLUMNS = (
@@ -52,12 +55,15 @@ class Spectra:
     pieces : tuple of Plot
         Pieces of some spectra in all exposures, before and after.
     rows : tuple of tuple of str
-        As `COLUMNS`.
+        As `COLUMNS`; of many exposures those that are farthest off.
+    n : int
+        How many exposures there are.
     """
 
     panels: tuple[Plot, ...]
     pieces: tuple[Plot, ...]
     rows: tuple[tuple[str, ...], ...]
+    n: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +89,18 @@ def spectra_of(contents: Contents) -> Spectra | None:
     panels = (_offsets_panel(asked), _traces_panel(asked))
     measured = {e.key: e.record.spectra for e in asked if e.record.spectra and e.record.spectra.is_measured}
     pieces = spectrum_plots(measured)
-    return Spectra(tuple(one for one in panels if one), tuple(pieces), tuple(map(_row, asked)))
+    told = asked if len(asked) <= _MOST_ROWS else sorted(asked, key=_agreement)[:_WORST_ROWS]
+    return Spectra(tuple(one for one in panels if one), tuple(pieces), tuple(map(_row, told)), len(asked))
+
+
+def _agreement(entry: Entry) -> float:
+    """Return minus the largest of what is left, in units of its error."""
+    spectra, traces = entry.record.spectra, entry.record.traces
+    left = [*zip(spectra.left_px, spectra.left_error, strict=True)] if spectra else []
+    left += [(traces.after_px, traces.after_error)] if traces else []
+    return -max(
+        (abs(value) / error for value, error in left if error > 0 and np.isfinite(value)), default=0.0
+    )
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -166,11 +183,28 @@ def _plot(names: Sequence[str], rows: Sequence[tuple[str, Sequence[_Series]]]) -
 
 
 def _draw(axes: Any, series: Sequence[_Series]) -> None:
+    if len(series[0].values) > _MANY:
+        _draw_many(axes, series)
+        return
     for one in series:
         value, error = one.values.T
         place = np.arange(len(value)) + one.aside
         axes.vlines(place, value - error, value + error, color=one.color, lw=0.9)
         axes.plot(place, value, "o", color=one.color, mfc=one.face, ms=5, label=one.label)
+    axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
+
+
+def _draw_many(axes: Any, series: Sequence[_Series]) -> None:
+    """Draw values without their errors."""
+    values = np.concatenate([one.values[:, 0] for one in series])
+    low, high = np.nanquantile(values, [0.002, 0.998])
+    margin = 0.1 * (high - low) + 1e-3
+    axes.set(xlim=(-1, len(series[0].values)), ylim=(min(low, 0.0) - margin, max(high, 0.0) + margin))
+    # enough to see what there is, and a page of some megabytes
+    place = np.arange(0, len(series[0].values), -(-len(series[0].values) // _MOST_DOTS))
+    for one in series:
+        axes.plot([], [], "o", color=one.color, mfc=one.face, ms=5, label=one.label)
+        dots(axes, np.column_stack([place, one.values[place, 0]]), one.color, 2.0, 0.6)
     axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
 
 

@@ -22,10 +22,10 @@ from grism_align.io.report.plots.residual_plots import (
     relative_summary,
 )
 from grism_align.io.report.plots.sky_plots import sky_plot
-from grism_align.io.report.plots.time_plots import time_plots
+from grism_align.io.report.plots.time_plots import MOST_VISITS, time_plots
 from grism_align.io.report.plots.trend_plots import trend_plots
 from grism_align.io.report.quality_warnings import quality_warnings
-from grism_align.io.report.rows import COLUMNS, exposure_rows
+from grism_align.io.report.rows import COLUMNS, exposure_table
 from grism_align.io.report.settings_rows import changed_settings
 from grism_align.io.report.spectra import COLUMNS as SPECTRA_COLUMNS
 from grism_align.io.report.spectra import spectra_of
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 FILES = PageFiles("grism_align.io.report", {"probability": probability})
 # Exposures that are listed with how far they moved since the run before.
 _MOST_MOVED = 20
+# Ties to the catalog that are listed, as of visits that were tied one by one.
+_MOST_TIES = 100
 
 
 def report_path(provenance: Path | str) -> Path:
@@ -99,7 +101,7 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         summary=summary_of(contents, warnings),
         warnings=warnings,
         columns=COLUMNS,
-        rows=exposure_rows(contents),
+        table=exposure_table(contents),
         svg=Plotter().svg,
         most_moved=_MOST_MOVED,
         blink=blink_of(contents),
@@ -109,6 +111,8 @@ def report_html(record: Record, changed: tuple[str, ...] = ()) -> str:
         absolute_trends=trend_plots(contents, "absolute"),
         absolute=absolute_panels(contents),
         most_panels=MOST_PANELS,
+        most_visits=MOST_VISITS,
+        most_ties=_MOST_TIES,
         sky=sky_plot(contents),
         pictures=mosaic_pictures(contents),
         times=time_plots(contents),

@@ -17,7 +17,7 @@ from grism_align.io.associations import (
     read_association,
     write_association,
 )
-from grism_align.io.associations.overlap import any_overlap, footprints_overlap
+from grism_align.io.associations.overlap import footprints_overlap, overlapping
 from grism_align.io.missions import file_source, root_name
 from grism_align.values.association import Association, Member
 from grism_align.values.errors import AssociationError, OutputError
@@ -534,13 +534,14 @@ def test_overlap(center, east, north, roll, overlaps):
     first, second = square(center, 0, 0), square(center, east, north, roll)
     assert footprints_overlap(first, second) is overlaps
     assert footprints_overlap(second, first[[2, 0, 3, 1]]) is overlaps
-    assert any_overlap([square(center, 5000, 0), first], [second]) is overlaps
+    both = {"a": [square(center, 5000, 0), first], "b": [second]}
+    assert overlapping(both) == [("a", "b")] * overlaps
 
 
 def test_one_within_the_other_and_opposite_sides():
     assert footprints_overlap(square((10, 20), 0, 0), square((10, 20), 5, 5, 20, side=3))
     assert not footprints_overlap(square((10, 20), 0, 0), square((190, -20), 0, 0))
-    assert not any_overlap([], [square((10, 20), 0, 0)])
+    assert not overlapping({"a": [], "b": [square((10, 20), 0, 0)], "c": [np.full((4, 2), np.nan)]})
     assert footprints_overlap(FlatSky(10, 20).footprint(), FlatSky(10.01, 20).footprint())
 
 

@@ -36,30 +36,41 @@ def _changed(path, change):
 
 
 def _of_all(entry, value):
-    """Change an entry of the correction of each exposure that has one."""
+    """Change an entry of all corrections."""
 
     def change(record):
-        for exposure in record["exposures"].values():
-            for name in ("relative", "absolute", "grism"):
-                if exposure[name] and exposure[name]["transform"]:
-                    exposure[name]["transform"][entry] = value
+        for name in ("relative", "absolute", "grism"):
+            record["exposures"][name]["transform"][entry][:] = value
 
     return change
 
 
 def _of_first(*place):
+    """Change an entry of the second exposure, direct2."""
+
     def change(record):
-        *way, last, value = place
-        node = record["exposures"]["direct2"]
+        *way, value = place
+        node = record["exposures"]
         for name in way:
             node = node[name]
-        node[last] = value
+        node[1] = value
 
     return change
 
 
 def _renamed(record):
-    record["exposures"]["../victim"] = record["exposures"].pop("direct1")
+    names = record["exposures"]["name"].astype(str).tolist()
+    record["exposures"]["name"] = np.array(["../victim" if name == "direct1" else name for name in names])
+    record["models"]["../victim"] = record["models"].pop("direct1")
+
+
+def _of_all_chips(record):
+    record["exposures"]["input_wcs"]["chips"]["items"]["shape"][:] = 10**9
+
+
+def _of_another(record):
+    models = record["models"]
+    models["direct1"], models["direct2"] = models["direct2"], models["direct1"]
 
 
 @pytest.mark.parametrize(
@@ -69,15 +80,17 @@ def _renamed(record):
         (_of_all("shift", [float("nan"), 0.0]), "transform"),
         (_of_all("matrix", [[0.0, 0.0], [0.0, 0.0]]), "transform"),
         (_of_all("matrix", [[2.0, 0.0], [0.0, 2.0]]), "transform.matrix"),
-        (_of_all("covariance", (-np.eye(6)).tolist()), "transform.covariance"),
-        (_of_all("covariance", np.full((6, 6), np.inf).tolist()), "transform.covariance"),
-        (_of_all("shift", [0.7, 0.0]), "transform.model"),
+        (_of_all("covariance", -np.eye(6)), "transform.covariance"),
+        (_of_all("covariance", np.inf), "transform.covariance"),
+        (_of_all("shift", [0.7, 0.0]), "direct1.displacement"),
+        (_of_another, "models.direct1"),
+        (lambda record: record["models"].pop("direct1"), "models"),
         (_of_first("displacement", "shift", [1.0, 2.0]), "direct2.displacement"),
         (_of_first("total", "n_used", 77), "direct2.total"),
-        (_of_first("total", None), "direct2.total"),
+        (_of_first("total", "known", False), "direct2.total"),
         (_of_first("plane", "dec", 91.0), "direct2"),
         (_of_first("start", float("inf")), "direct2"),
-        (_of_first("input_wcs", "chips", 0, "shape", [10**9, 10**9]), "direct2.input_wcs"),
+        (_of_all_chips, "input_wcs"),
         (_renamed, "exposures"),
         (lambda record: record.update(product="../victim/x"), "product"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,13 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grism_align.io.record import migrations
+from grism_align.io.record import file as record_file
+from grism_align.io.record import migrations, parts
 from grism_align.io.record.decode import record_from
 from grism_align.io.record.encode import record_tree
 from grism_align.io.record.file import read_record, write_record
-from grism_align.io.record.kinds import part_of
 from grism_align.io.record.layout import LayoutError
 from grism_align.io.record.migrations import VERSION, VersionError, up_to_date
+from grism_align.io.record.models import sky_model
+from grism_align.io.record.parts import part_of
 from grism_align.values.declaration import declared, recorded
 from grism_align.values.errors import InputError
 from grism_align.values.record import Record
@@ -71,8 +74,12 @@ def test_readable_without_the_package(whole, tmp_path):
     code = (
         "import asdf, sys\n"
         "with asdf.open('p.asdf') as f:\n"
-        "    fit = f['grism_align']['exposures']['direct2']['total']\n"
-        "    print(fit['transform']['matrix'], fit['transform']['model'](34.02, -5.0))\n"
+        "    exposures = f['grism_align']['exposures']\n"
+        "    row = exposures['name'].astype(str).tolist().index('direct2')\n"
+        "    total, chips = exposures['total'], exposures['input_wcs']['chips']\n"
+        "    print(total['transform']['matrix'][row], f['grism_align']['models']['direct2'](34.02, -5.0))\n"
+        "    begin, end = chips['first'][row], chips['first'][row + 1]\n"
+        "    assert chips['items']['number'][begin:end].tolist() == [1, 2]\n"
         "assert not any(name.startswith('grism_align') for name in sys.modules)\n"
     )
     done = subprocess.run(
@@ -82,23 +89,29 @@ def test_readable_without_the_package(whole, tmp_path):
 
 
 def test_what_is_there_for_its_readers(whole):
-    """Lists and texts where that will do, arrays for columns; what follows from the rest as well."""
+    """Arrays for columns, of exposures too; what follows from the rest as well."""
     tree = record_tree(whole)
     assert tree["schema_version"] == VERSION
-    entry = tree["exposures"]["direct2"]
-    assert (entry["kind"], entry["guide_star"]) == ("direct", None)
-    assert entry["total"]["residuals"] is None
-    assert entry["total"]["status"] == "ALIGNED"
-    assert entry["displacement"]["shift"] == whole.exposures["direct2"].displacement.shift.tolist()
-    assert type(entry["relative"]["residuals"]["offset"]) is np.ndarray
-    assert type(entry["relative"]["transform"]["covariance"]) is list
+    entries = tree["exposures"]
+    row = entries["name"].astype(str).tolist().index("direct2")
+    assert (entries["kind"][row], entries["guide_star"]["known"][row]) == (b"direct", False)
+    total = entries["total"]
+    assert not total["residuals"]["known"].any()
+    assert total["status"][row] == b"ALIGNED"
+    expected = whole.exposures["direct2"].displacement.shift
+    np.testing.assert_array_equal(entries["displacement"]["shift"][row], expected)
+    offset = entries["relative"]["residuals"]["offset"]
+    assert offset["items"].shape == (offset["first"][-1], 2)
+    assert entries["relative"]["transform"]["covariance"].shape == (4, 6, 6)
     assert type(tree["sources"]["number"]) is np.ndarray
-    failed = tree["exposures"]["direct3"]["total"]
-    assert failed["transform"] is None
-    assert failed["reason"] == "4 matched sources, 10 required"
-    assert failed["remarks"] == [
-        {"code": "TOO_FEW_MATCHES", "text": failed["reason"], "n": 4, "required": 10}
-    ]
+    assert not total["transform"]["known"][2]
+    assert total["reason"][2] == b"4 matched sources, 10 required"
+    remark = {name: column[0] for name, column in total["remarks"]["items"].items()}
+    assert remark == {
+        "code": b"TOO_FEW_MATCHES",
+        "text": total["reason"][2],
+        "numbers": b'{"n": 4, "required": 10}',
+    }
     # parameters in types that every reader knows
     settings = tree["activities"][0]["settings"]
     assert (settings["kind"], settings["limits"]) == ("direct", [1.0, None])
@@ -117,7 +130,7 @@ def test_the_model_of_astropy_is_the_transform(point, shift, roll, scale, skew):
     plane = TangentPlane(*point)
     matrix = LinearTransform.from_parameters(plane, roll=roll, scale=scale).matrix @ [[1.0, skew], [0.0, 1.0]]
     transform = LinearTransform(matrix, shift, plane)
-    model = part_of(LinearTransform).encode(transform)["model"]
+    model = sky_model(transform)
     corners = np.array([[0.0, 0.0], [-150, -150], [150, -120], [3.0, 180], [-90, 10.0]])
     sky = plane.to_sky(corners)
     assert mas_apart(np.column_stack(model(*sky.T)), transform.apply_to_sky(sky)) < 1e-3
@@ -126,7 +139,7 @@ def test_the_model_of_astropy_is_the_transform(point, shift, roll, scale, skew):
 def test_the_model_survives_the_file(field, whole, tmp_path):
     write_record(tmp_path / "p.asdf", whole)
     with asdf.open(tmp_path / "p.asdf", lazy_load=False, memmap=False) as file:
-        model = file["grism_align"]["exposures"]["direct2"]["total"]["transform"]["model"]
+        model = file["grism_align"]["models"]["direct2"]
     sky = field["direct2"].chips[0].wcs.to_sky(PIXELS)
     moved = field.total["direct2"].transform.apply_to_sky(sky)
     assert mas_apart(np.column_stack(model(*sky.T)), moved) < 1e-3
@@ -137,12 +150,10 @@ def test_writing_checks_and_is_atomic(whole, tmp_path):
     path = tmp_path / "out" / "p.asdf"
     write_record(path, whole)
     before = path.read_bytes()
-    entry = whole.exposures["direct2"]
-    residuals = replace(entry.relative.residuals, offset=np.zeros((3, 3)))
-    wrong = replace(entry, relative=replace(entry.relative, residuals=residuals))
+    wrong = replace(whole.stamps or stamps(), before=np.zeros(3, dtype=np.float32))
     with pytest.raises(asdf.ValidationError) as caught:
-        write_record(path, replace(whole, exposures={**whole.exposures, "direct2": wrong}))
-    assert "offset" in caught.value.absolute_path
+        write_record(path, replace(whole, stamps=wrong))
+    assert "before" in caught.value.absolute_path
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -179,10 +190,22 @@ def _put(tree, place, value):
     if value is ...:
         del tree[name]
     else:
-        tree[name] = value
+        tree[name] = value(tree[name]) if callable(value) else value
 
 
-FIT = "exposures.direct2.relative"
+def _second(value):
+    """Another value of the second exposure, direct2."""
+
+    def change(column):
+        found = column.astype(np.str_) if column.dtype.kind == "S" else column.copy()
+        found = found.astype(object) if isinstance(value, str) else found
+        found[1] = value
+        return found.astype(np.str_) if isinstance(value, str) else found
+
+    return change
+
+
+FIT = "exposures.relative"
 
 
 @pytest.mark.parametrize(
@@ -196,24 +219,34 @@ FIT = "exposures.direct2.relative"
         ("aligned_sources", {}, "aligned_sources"),
         ("activities.0.attempts.0.url", ..., "url"),
         ("activities.0.attempts.0.n_rows", "many", "activities.0.attempts.0.n_rows"),
-        ("exposures.direct2.plane.ra", None, "exposures.direct2.plane.ra"),
-        ("exposures.direct2.input", None, "exposures.direct2.input"),
-        ("exposures.direct2.output", {"path": "a"}, "exposures.direct2.output"),
-        ("exposures.direct2.kind", "spectrum", "exposures.direct2.kind"),
-        ("exposures.direct2.input_wcs.chips.0.shape", [1014], "exposures.direct2.input_wcs.chips.0.shape"),
-        (f"{FIT}.status", "FINE", f"{FIT}.status"),
+        ("exposures.plane.ra", None, "exposures.plane.ra"),
+        ("exposures.plane.ra", _second(np.nan), "exposures.direct2.plane"),
+        ("exposures.input", None, "exposures.input"),
+        ("exposures.output", {"path": "a"}, "exposures.output"),
+        ("exposures.kind", _second("spectrum"), "exposures.direct2.kind"),
+        ("exposures.name", _second("direct1"), "exposures.name"),
+        ("exposures.start", np.zeros(3), "exposures.start: 3 values"),
+        ("exposures.input_wcs.chips.items.shape", np.zeros((8, 1)), "exposures.input_wcs.chips.items.shape"),
+        ("exposures.input_wcs.chips.first", np.arange(5)[::-1], "exposures.input_wcs.chips.first"),
+        ("exposures.input_wcs.chips.first", np.arange(5) * 3, "exposures.input_wcs.chips.items.number"),
+        (f"{FIT}.status", _second("FINE"), "exposures.direct2.relative.status"),
         (f"{FIT}.rms", "large", f"{FIT}.rms"),
-        (f"{FIT}.n_used", 2.5, f"{FIT}.n_used"),
+        (f"{FIT}.n_used", np.full(4, 2.5), f"{FIT}.n_used"),
         (f"{FIT}.leverage", ..., "leverage"),
-        (f"{FIT}.rms_axes", [1.0, 2.0, 3.0], f"{FIT}.rms_axes"),
-        (f"{FIT}.transform.matrix", [[1.0, 0.0]], f"{FIT}.transform.matrix"),
-        (f"{FIT}.transform.matrix", [[0.0, 0.0], [0.0, 0.0]], f"{FIT}.transform"),
-        (f"{FIT}.residuals.offset", np.zeros((3, 3)), f"{FIT}.residuals.offset"),
-        (f"{FIT}.residuals.weight", [1.0, 1.0, 0.0], f"{FIT}.residuals.weight"),
-        (f"{FIT}.residuals.error", np.zeros(2), f"{FIT}.residuals: error"),
-        (f"{FIT}.remarks", [{"code": "NONE_SUCH", "text": ""}], f"{FIT}.remarks.0.code"),
-        (f"{FIT}.remarks", [{"code": "TOO_FEW_MATCHES", "text": "", "n": 3}], f"{FIT}.remarks.0: TOO_FEW"),
-        ("exposures.grism4.grism.governed.weights", 1.0, "exposures.grism4.grism.governed.weights"),
+        (f"{FIT}.rms_axes", np.zeros((4, 3)), f"{FIT}.rms_axes"),
+        (f"{FIT}.transform.matrix", np.zeros((4, 2, 1)), f"{FIT}.transform.matrix"),
+        (f"{FIT}.transform.matrix", _second(np.zeros((2, 2))), "exposures.direct2.relative.transform"),
+        (f"{FIT}.residuals.offset.items", np.zeros((3, 3)), f"{FIT}.residuals.offset"),
+        (f"{FIT}.residuals.weight.items", [1.0, 1.0, 0.0], f"{FIT}.residuals.weight"),
+        (
+            f"{FIT}.residuals.error",
+            {"first": np.array([0, 0, 2, 2, 2]), "items": np.zeros(2)},
+            "exposures.direct2.relative.residuals: error",
+        ),
+        (f"{FIT}.remarks.items.code", np.array(["NONE_SUCH"]), "exposures.direct3.relative.remarks.0: "),
+        (f"{FIT}.remarks.items.numbers", np.array(['{"n": 3}']), "exposures.direct3.relative.remarks.0: TOO"),
+        (f"{FIT}.remarks.items.numbers", np.array(["{"]), "exposures.direct3: "),
+        ("exposures.grism.governed.weights", 1.0, "exposures.grism.governed.weights"),
     ],
 )
 def test_an_entry_that_is_wrong_is_named(place, value, named, whole, tmp_path):
@@ -223,6 +256,39 @@ def test_an_entry_that_is_wrong_is_named(place, value, named, whole, tmp_path):
     problem = _refused(tmp_path / "p.asdf").problem
     assert problem.startswith("doesn't follow the schema (")
     assert named in problem
+
+
+def test_of_many_exposures_each_is_read_and_checked_when_it_is_asked_for(whole, tmp_path, monkeypatch):
+    """From the file itself where it is large, which need not be open nor have its name any more."""
+    monkeypatch.setattr(parts, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(record_file, "_IN_MEMORY", 0)
+    path = tmp_path / "p.asdf"
+    write_record(path, whole)
+    with asdf.open(path, lazy_load=False, memmap=False) as file:
+        tree = dict(file.tree)
+    tree["grism_align"]["exposures"]["relative"]["status"] = np.array(["REFERENCE", "FINE", "FAILED", ""])
+    tree["grism_align"]["exposures"]["start"][2] = np.inf
+    asdf.AsdfFile(tree).write_to(path)
+    found = read_record(path).exposures
+    path.unlink()
+    assert list(found) == list(whole.exposures)
+    assert found["direct1"] is found["direct1"]
+    assert_same(found["direct1"], whole.exposures["direct1"])
+    assert_same(found["grism4"], whole.exposures["grism4"])
+    for key, entry in (("direct2", "direct2.relative.status"), ("direct3", "direct3.start")):
+        with pytest.raises(InputError, match=rf"\(exposures\.{entry}") as caught:
+            found[key]
+        assert caught.value.path == str(path)
+    assert "direct5" not in found
+    with pytest.raises(KeyError):
+        found["direct5"]
+
+
+def test_what_is_read_later_can_be_sent_to_others(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "MOST_AT_ONCE", 1)
+    write_record(tmp_path / "p.asdf", whole)
+    found = pickle.loads(pickle.dumps(read_record(tmp_path / "p.asdf").exposures))
+    assert_same(found, whole.exposures)
 
 
 def test_types_that_have_no_place_on_record():

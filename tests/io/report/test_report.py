@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from grism_align.io.record.file import write_record
-from grism_align.io.report import report_html, report_path, write, write_report
+from grism_align.io.report import report_html, report_path, rows, write, write_report
 from grism_align.io.report.contents import USER, Contents
 from grism_align.io.report.formatting import UNKNOWN, count, fixed, listed, probability, value_range
-from grism_align.io.report.plots import residual_plots
+from grism_align.io.report.plots import residual_plots, sky_plots, time_plots
 from grism_align.io.report.quality_warnings import quality_warnings
 from grism_align.io.report.settings_rows import changed_settings
 from grism_align.io.report.spectra import spectra_of
@@ -376,6 +376,84 @@ def test_thirty_visits_are_no_large_page():
     html = report_html(record(field(n_visits=30), stamps=stamps()))
     assert len(html) < 5e6
     assert html.count('<th scope="row" data-sort="i') == 120
+
+
+@pytest.fixture(scope="module")
+def paged():
+    """A page of more exposures than are shown at once, of which one failed and one has its prior only."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, limits in (
+            (rows, {"MOST_ROWS": 20, "PAGE": 10}),
+            (time_plots, {"MOST_VISITS": 3, "_WORST_VISITS": 2}),
+            (sky_plots, {"_MANY": 20}),
+            (residual_plots, {"_MANY": 10}),
+        ):
+            for name, value in limits.items():
+                patch.setattr(module, name, value)
+        patch.setattr(write, "MOST_VISITS", 3)
+        exposures = field(n_visits=6)
+        failed, prior = exposures.direct[8].key, exposures.direct[5].key
+        whole = record(_failed(exposures, failed, Trailed(20, 0.31, 0.15)))
+        html = report_html(refitted(whole, prior, "relative", status=FitStatus.PRIOR_ONLY))
+    return failed, prior, html
+
+
+def test_many_exposures_are_paged_with_problems_first(paged):
+    failed, prior, html = paged
+    shown = re.findall(r'<th scope="row" data-sort="(i\w+)">', html)
+    assert len(shown) == 10
+    assert shown[:2] == [failed, prior]
+    told = json.loads(re.search(r'id="rows">(.*?)</script>', html)[1])
+    assert [row[1] for row in told["rows"]][:10] == shown
+    assert len(told["rows"]) == 24
+    assert all(len(row) == 1 + len(told["kinds"]) for row in told["rows"])
+    page = Page(html)
+    assert "24 exposures in pages of 10, those with problems first" in page.text
+    assert "Of 6 visits, the 2 whose exposures differ most, those with failures first" in page.text
+    assert "in pages of" not in Page(report_html(record(field(n_visits=5)))).text
+
+
+_PAGED_PROBE = """
+<script>
+addEventListener("load", () => {
+  const names = () => [...document.querySelectorAll("#exposures tbody th")].map((one) => one.innerText);
+  const place = () => document.getElementById("place").innerText;
+  const [back, on, find] = ["back", "on", "find"].map((id) => document.getElementById(id));
+  const body = document.querySelector("#exposures tbody");
+  const looks = () => [...body.querySelectorAll("*")].map((one) => [one.innerText, one.className].join());
+  const before = looks();
+  const seen = [[names(), place(), back.disabled, on.disabled]];
+  on.click(); on.click(); seen.push([names(), place(), back.disabled, on.disabled]);
+  back.click(); back.click();
+  const same = looks().join("|") === before.join("|");
+  document.querySelector("#exposures thead button").click(); seen.push([names(), place(), same]);
+  find.value = "grism i03"; find.value = "g141 I03V"; find.dispatchEvent(new Event("input"));
+  seen.push([names(), place()]);
+  const out = document.createElement("pre");
+  out.id = "seen"; out.textContent = JSON.stringify(seen);
+  document.body.append(out);
+});
+</script>
+"""
+
+
+@needs_chromium
+def test_pages_are_turned_sorted_and_searched(tmp_path, paged):
+    *_, html = paged
+    path = tmp_path / "probed.html"
+    path.write_text(html.replace("</body>", _PAGED_PROBE + "</body>"), encoding="utf-8")
+    found = browse(tmp_path, "--dump-dom", path.as_uri())
+    assert "CONSOLE" not in found.stderr
+    told = re.search(r'<pre id="seen">(.*?)</pre>', found.stdout, re.DOTALL)[1]
+    first, last, by_name, matching = json.loads(told.replace("&lt;", "<").replace("&gt;", ">"))
+    assert first[1:] == ["1 to 10 of 24", True, False]
+    assert last[1:] == ["21 to 24 of 24", False, True]
+    assert not set(first[0]) & set(last[0])
+    # what the script makes is what the page came with
+    assert by_name[0] == sorted(by_name[0])
+    assert by_name[1:] == ["1 to 10 of 24", True]
+    assert len(matching[0]) == 2
+    assert all(name.startswith("i03v") for name in matching[0])
 
 
 def test_blink_says_what_it_shows(page):

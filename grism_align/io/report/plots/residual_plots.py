@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 #: Beyond this many exposures they are summarised, and the worst are shown.
 MOST_PANELS = 40
 WORST_PANELS = 12
+# Beyond this many exposures, their marks are dots, and visits are not parted.
+_MANY = 400
 
 _STYLES = ((EAST, "-", "east"), (NORTH, "--", "north"))
 
@@ -133,7 +135,8 @@ def absolute_panels(contents: Contents) -> list[Plot]:
 
 def _mean_plot(contents: Contents, tie: Tie, limit: float) -> Plot:
     """Return the weighted mean residual of each star over the exposures of a tie."""
-    entries = [e for e in contents.direct if e.key in tie.keys]
+    keys = set(tie.keys)
+    entries = [e for e in contents.direct if e.key in keys]
     found = [residuals for e in entries if (residuals := contents.absolute_residuals(e))]
     sky = np.concatenate([one.sky for one in found])
     names = np.concatenate([one.matches.matched.astype(str) for one in found])
@@ -285,16 +288,23 @@ def _scatter_plot(found: Sequence[tuple[Entry, PlacedResiduals]]) -> Plot:
         number = np.arange(1, len(entries) + 1)
         rms = np.array([residuals.fit.rms_axes for _, residuals in found])
         size = 5.0 if len(entries) <= MOST_PANELS else 3.5
-        for axis, (color, _, name) in enumerate(_STYLES):
-            axes.plot(number, rms[:, axis], "os"[axis], color=color, ms=size, label=name)
-        _mark_visits(axes, entries)
-        axes.set(xlabel="direct exposure, in time order", ylabel="rms of one axis [mas]")
+        is_many = len(entries) > _MANY
         axes.set_ylim(0, 1.25 * float(np.nanmax(rms, initial=1.0)))
+        if is_many:
+            axes.set_xlim(0, len(entries) + 1)
+        for axis, (color, _, name) in enumerate(_STYLES):
+            shown = slice(0, 0) if is_many else slice(None)
+            axes.plot(number[shown], rms[shown, axis], "os"[axis], color=color, ms=size, label=name)
+            if is_many:
+                dots(axes, np.column_stack([number, rms[:, axis]]), color, 2.0, 0.6)
+        if not is_many:
+            _mark_visits(axes, entries)
+        axes.set(xlabel="direct exposure, in time order", ylabel="rms of one axis [mas]")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="upper left", ncols=2)
         worst = entries[int(np.nanargmax(rms.sum(axis=1)))] if np.isfinite(rms).any() else entries[0]
     text = f"rms of the residuals of {len(entries)} direct exposures, east and north; largest {worst.key}"
-    caption = f"Lines part visits. Largest: {worst.key}."
+    caption = f"{'' if is_many else 'Lines part visits. '}Largest: {worst.key}."
     return Plot("scatter", "Scatter, exposure by exposure", caption, figure, text)
 
 

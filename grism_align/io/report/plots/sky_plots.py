@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 # With more visits, names would hide what they name.
 _MOST_NAMES = 12
+# The outlines of more exposures are one curve, from corner to corner; and so many stars are shown.
+_MANY = 400
+_CORNERS = [0, 2, 4, 6, 0]
+_MOST_STARS = 2000
 
 
 def sky_plot(contents: Contents) -> Plot | None:
@@ -91,6 +95,9 @@ def _legend(axes: Axes) -> None:
 
 def _draw_outlines(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
     """Draw the exposures' outlines."""
+    if len(contents.entries) > _MANY:
+        _draw_many(axes, contents, plane)
+        return
     many = len(contents.entries) > 24
     # grism outlines are broad and below, as they mostly coincide with a direct one
     for entry in sorted(contents.entries, key=lambda one: one.is_direct):
@@ -100,6 +107,20 @@ def _draw_outlines(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
         for outline in entry.outlines:
             xy = plane.to_plane(np.vstack([outline, outline[:1]])) / 60
             axes.plot(*xy.T, ls=line, color=color, lw=width, alpha=alpha, label=label)
+
+
+def _draw_many(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
+    """Draw the outlines of many exposures, of each kind as one curve, those with problems last."""
+    found: dict[tuple[str, str, str], list[NDArray[np.float64]]] = {}
+    for entry in contents.entries:
+        found.setdefault(_look(entry), []).extend(outline[_CORNERS] for outline in entry.outlines)
+    usual = {"grism": 0, "direct": 1}
+    for (color, line, label), outlines in sorted(found.items(), key=lambda one: usual.get(one[0][2], 2)):
+        xy = plane.to_plane(np.concatenate(outlines)).reshape(-1, len(_CORNERS), 2) / 60
+        # a gap after each
+        curve = np.concatenate([xy, np.full((len(xy), 1, 2), np.nan)], axis=1).reshape(-1, 2)
+        width, alpha = (0.5, 0.4) if label in usual else (1.0, 0.9)
+        axes.plot(*curve.T, ls=line, color=color, label=label, lw=width, alpha=alpha)
 
 
 def _name_visits(axes: Axes, contents: Contents, plane: TangentPlane) -> None:
@@ -174,6 +195,7 @@ def _draw_reference(axes: Axes, contents: Contents, plane: TangentPlane) -> int:
     xy = plane.to_plane(np.column_stack([stars.ra, stars.dec])) / 60
     used = stars.n_fits > 0
     unused, fitted = f"{catalog.name}, not used", f"{catalog.name}, used"
-    axes.plot(*xy[~used].T, "o", mfc="none", color=INK, ms=6, mew=0.9, label=unused, zorder=4)
-    axes.plot(*xy[used].T, "*", color=NORTH, mec=INK, mew=0.5, ms=10, label=fitted, zorder=5)
+    unfitted, taken = (_thinned(xy[rows], _MOST_STARS) for rows in (~used, used))
+    axes.plot(*unfitted.T, "o", mfc="none", color=INK, ms=6, mew=0.9, label=unused, zorder=4)
+    axes.plot(*taken.T, "*", color=NORTH, mec=INK, mew=0.5, ms=10, label=fitted, zorder=5)
     return len(xy)

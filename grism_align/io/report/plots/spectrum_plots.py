@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _COLORS = (EAST, NORTH, GRISM, CLIPPED, INK)
 _MARKS = ("o", "s", "^", "v", "D")
-_MOST_GROUPS = 3
+_MOST_GROUPS, _MOST_EXPOSURES = 3, 48
 _WIDTH, _HEIGHT = 218, 112
 
 _Seen = tuple["SpectrumPiece", "NDArray[np.float64]"]
@@ -46,7 +46,9 @@ def spectrum_plots(checks: Mapping[str, SpectralCheck]) -> list[Plot]:
     groups: dict[tuple[int, int], dict[str, _Seen]] = {}
     for key, check in checks.items():
         for piece in check.pieces:
-            groups.setdefault((check.group, piece.source), {})[key] = (piece, np.array(check.moved_px))
+            seen = groups.setdefault((check.group, piece.source), {})
+            if len(seen) < _MOST_EXPOSURES:
+                seen[key] = (piece, np.array(check.moved_px))
     shown = {group for group, _ in list(groups)[: 2 * _MOST_GROUPS]}
     return [_plot(seen) for (group, _), seen in groups.items() if group in shown and len(seen) > 1]
 

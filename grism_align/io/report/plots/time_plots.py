@@ -29,16 +29,26 @@ if TYPE_CHECKING:
 
 
 _MAS_PER_ARCSEC = 1e3
+#: Of more visits, those that differ most are shown.
+MOST_VISITS = 40
+_WORST_VISITS = 12
 
 
 def time_plots(contents: Contents) -> list[Plot]:
-    """One plot a visit: how far each exposure's shift is from the visit's median."""
-    plots = []
-    for visit, entries in contents.visits.items():
-        fitted = [entry for entry in entries if entry.transform]
-        if fitted:
-            plots.append(_visit_plot(visit, entries, fitted))
-    return plots
+    """One plot a visit, or of the worst of many: how far each exposure's shift is from the visit's median."""
+    found = [
+        (visit, entries, fitted)
+        for visit, entries in contents.visits.items()
+        if (fitted := [entry for entry in entries if entry.transform])
+    ]
+    if len(contents.visits) > MOST_VISITS:
+        found = sorted(found, key=lambda one: (len(one[2]) == len(one[1]), -_spread(one[2])))[:_WORST_VISITS]
+    return [_visit_plot(visit, entries, fitted) for visit, entries, fitted in found]
+
+
+def _spread(fitted: Sequence[Entry]) -> float:
+    """Return by how much the shifts of a visit's exposures differ at most, mas."""
+    return float(np.ptp([entry.shift for entry in fitted], axis=0).max())
 
 
 def _visit_plot(visit: str, entries: Sequence[Entry], fitted: Sequence[Entry]) -> Plot:
