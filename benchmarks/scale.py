@@ -3,6 +3,7 @@
     python benchmarks/scale.py                               # 1000, 3000 and 10 000 exposures of 200 sources
     python benchmarks/scale.py --exposures 80 --layout deep  # one small size
     python benchmarks/scale.py --profile                     # and where the time goes, by function
+    python benchmarks/scale.py --processes 1                 # on one core
 
 Lists of positions are made, visits of eight exposures with small dithers and one pointing error (0.5") each,
 in two layouts:
@@ -14,12 +15,14 @@ Two things are timed:
 
 * joint solution: `solve_joint` alone with its covariances, with a prior on the pointing, on measurements
   whose association is known: 1000 exposures are 2125 unknowns;
-* network: `align_network`, that is matching, merging, association and four joint solutions.
+* network: `align_network`, that is matching, merging, association and four joint solutions; visits are
+  matched by as many processes as are asked for.
 
-Each row runs in a process of its own, so that its peak memory (all of the process, Python and its packages
-included) is its own. The width of the pulls is the rms of the errors of the exposures' shifts, in units of
-the errors that the solution claims. All share the error of the first exposure, whose shift and roll are the
-frame, so one survey's width scatters by a third about one.
+Each row runs in a process of its own, so that its peak memory (all of the process, Python and its
+packages included, and of those that it starts) is its own. CPU time is that of all of them, their start
+included, which the elapsed time leaves out. The width of the pulls is the rms of the errors of the
+exposures' shifts, in units of the errors that the solution claims. All share the error of the first
+exposure, whose shift and roll are the frame, so one survey's width scatters by a third about one.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from multiprocessing import get_context
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,13 +46,16 @@ from grism_align.algorithms.fitting.joint import Measurements, solve_joint
 from grism_align.algorithms.relative.members import NetworkInput, PointingSources
 from grism_align.algorithms.relative.network import align_network
 from grism_align.values.plane_list import PlaneList
-from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
+from grism_align.values.settings import ExecutionSettings, MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform, TangentPlane
+from grism_align.workflows.executors import executor_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from grism_align.values.executor import Executor
 
 _PLANE = TangentPlane(150.0, 2.2)
 _PER_VISIT = 8
@@ -145,7 +152,7 @@ def pulls(found: NDArray[np.float64], covariance: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean((found[1:] / errors[1:]) ** 2)))
 
 
-def joint_only(made: Survey) -> tuple[Callable[[], float], int]:
+def joint_only(made: Survey, _: Executor) -> tuple[Callable[[], float], int]:
     """What to time, giving the width of the pulls; and the number of measurements."""
     measured = known(made)
     prior = pointing_prior(_POINTING, measured, [LinearTransform.identity(_PLANE)] * len(made.lists))
@@ -158,7 +165,7 @@ def joint_only(made: Survey) -> tuple[Callable[[], float], int]:
     return run, len(measured.source)
 
 
-def network(made: Survey) -> tuple[Callable[[], float], int]:
+def network(made: Survey, executor: Executor) -> tuple[Callable[[], float], int]:
     """The same for the whole."""
     pointings = [
         PointingSources(
@@ -169,7 +176,7 @@ def network(made: Survey) -> tuple[Callable[[], float], int]:
     field = NetworkInput(pointings, _PLANE, _POINTING)
 
     def run() -> float:
-        frames, _ = align_network(field, RelativeSettings(), MatchSettings())
+        frames, _ = align_network(field, RelativeSettings(), MatchSettings(), executor)
         members = frames[0].members
         numbers = sorted(members)
         found, covariance = [], []
@@ -197,18 +204,26 @@ class Job:
     n_sources: int
     seed: int
     profiled: int
+    processes: int
 
 
 def row(job: Job) -> str:
     """One row of the table, from a process of its own; a profile is printed on the way."""
     n_deep, profiled = _LAYOUTS[job.layout], job.profiled
     made = survey(job.n_exposures, job.n_sources, np.random.default_rng(job.seed), n_deep)
-    run, n_measured = _WHAT[job.what](made)
     profile = cProfile.Profile(time.process_time)
-    start, busy = time.perf_counter(), time.process_time()
-    width = profile.runcall(run) if profiled else run()
-    seconds, busy = time.perf_counter() - start, time.process_time() - busy
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with executor_for(ExecutionSettings(nproc=job.processes)) as executor:
+        # In the pipeline they are there, with what they need.
+        needed = dict.fromkeys(map(str, range(4 * job.processes)), f"{align_network.__module__}:__name__")
+        list(executor.map(resolve_name, needed, "Starting"))
+        run, n_measured = _WHAT[job.what](made, executor)
+        start, busy = time.perf_counter(), time.process_time()
+        width = profile.runcall(run) if profiled else run()
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # Of those that it started the largest is known.
+    megabytes = (own.ru_maxrss + job.processes * others.ru_maxrss) / 1024
+    busy += others.ru_utime + others.ru_stime
     if profiled:
         pstats.Stats(profile).sort_stats("cumulative").print_stats("grism_align", profiled)
         pstats.Stats(profile).sort_stats("tottime").print_stats(profiled)
@@ -225,6 +240,7 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=200, help="of an exposure (default 200)")
     parser.add_argument("--layout", choices=sorted(_LAYOUTS), help="one of the two only")
     parser.add_argument("--only", choices=sorted(_WHAT), help="time one of the two only")
+    parser.add_argument("--processes", type=int, default=2, help="that match visits (default 2)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--profile", type=int, nargs="?", const=25, default=0, help="lines of a profile")
     options = parser.parse_args()
@@ -234,7 +250,7 @@ def main() -> None:
     for what, layout, number in product(
         [options.only] if options.only else _WHAT, layouts, options.exposures
     ):
-        job = Job(what, layout, number, options.sources, options.seed, options.profile)
+        job = Job(what, layout, number, options.sources, options.seed, options.profile, options.processes)
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             print(process.submit(row, job).result(), flush=True)
 

@@ -63,17 +63,18 @@ def _levels_of_loggers():
         logger.setLevel(level)
 
 
-def _without_mosaics(cls, *given, **options):
+def _shortened(cls, *given, **options):
     spec = super(GrismAlignPipeline, cls).load_spec_file(*given, **options)
     spec["steps"]["visit_mosaic"]["skip"] = "boolean(default=True)"
+    spec["steps"]["grism_wcs_propagate"]["spectra_sources"] = "integer(min=5, max=1000, default=20)"
     return spec
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _mosaics_on_request():
-    """Have the pipeline leave out mosaics in this process: tests that look at them ask for them."""
+def _short_runs():
+    """Have the pipeline leave out mosaics and most spectra in this process: tests of them ask for them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GrismAlignPipeline, "load_spec_file", classmethod(_without_mosaics))
+        patch.setattr(GrismAlignPipeline, "load_spec_file", classmethod(_shortened))
         yield
 
 
@@ -103,7 +104,7 @@ def kept(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def mosaics_by_default(monkeypatch):
+def everything_by_default(monkeypatch):
     """The pipeline as users have it."""
     monkeypatch.delattr(GrismAlignPipeline, "load_spec_file")
 

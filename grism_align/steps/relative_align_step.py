@@ -72,7 +72,7 @@ class RelativeAlignStep(GrismAlignStep):
             self.settings(PointingSettings),
             self.settings(MotionSettings),
         )
-        result = align_direct(exposures, choices)
+        result = align_direct(exposures, choices, self.runner)
         if result.counts.get("flagged_fixed"):
             logger.info(
                 "Left out as fixed to the detector: %d detections of all exposures",

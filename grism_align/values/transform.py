@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,7 +33,7 @@ class TangentPlane:
         -------
         bool
         """
-        return bool(np.hypot(*self.to_plane([other.ra, other.dec])) < 1e-6)
+        return self == other or bool(np.hypot(*self.to_plane([other.ra, other.dec])) < 1e-6)
 
     def to_plane(self, sky: ArrayLike) -> Floats:
         """Project sky positions.
@@ -93,8 +95,9 @@ class LinearTransform:
     def __post_init__(self) -> None:
         for name, shape in (("matrix", (2, 2)), ("shift", (2,)), ("covariance", (6, 6))):
             object.__setattr__(self, name, _frozen(getattr(self, name), shape, name))
-        determinant = float(np.linalg.det(self.matrix))
-        if not (np.isfinite(self.shift).all() and np.isfinite(determinant) and abs(determinant) > 1e-12):
+        (a, b), (c, d) = self.matrix.tolist()
+        determinant = a * d - b * c
+        if not (math.isfinite(sum(self.shift.tolist(), determinant)) and abs(determinant) > 1e-12):
             msg = f"matrix {self.matrix.tolist()} and shift {self.shift.tolist()} are no invertible map"
             raise ValueError(msg)
 
@@ -201,6 +204,8 @@ class LinearTransform:
         LinearTransform
         """
         inverse = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
+        if not self.covariance.any():
+            return LinearTransform(inverse, -inverse @ self.shift, self.plane)
         jacobian = np.zeros((6, 6))
         jacobian[:2, :2] = -inverse
         # d(inv) = -inv dM inv, and the new shift is -inv @ shift

@@ -13,6 +13,7 @@ from grism_align.values.solution import AlignmentSolution
 from grism_align.workflows.moving import left_out
 
 if TYPE_CHECKING:
+    from grism_align.values.executor import Executor
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import (
         MatchSettings,
@@ -46,7 +47,7 @@ class RelativeChoices:
     motion: MotionSettings
 
 
-def align_direct(exposures: ExposureSet, choices: RelativeChoices) -> RelativeResult:
+def align_direct(exposures: ExposureSet, choices: RelativeChoices, executor: Executor) -> RelativeResult:
     """Align the direct exposures of a set with each other, and warn of those that went wrong.
 
     Parameters
@@ -55,6 +56,8 @@ def align_direct(exposures: ExposureSet, choices: RelativeChoices) -> RelativeRe
         With a source catalog of every direct exposure.
     choices : RelativeChoices
         The parameters.
+    executor : Executor
+        Who matches the exposures of visits, where they are many.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def align_direct(exposures: ExposureSet, choices: RelativeChoices) -> RelativeRe
     if not kept:
         return RelativeResult(AlignmentSolution(out), (), (AllLeftOut(),), counts, {})
     catalogs = {exposure.key: exposures.catalogs[exposure.key] for exposure in kept}
-    found = align_relative(kept, catalogs, choices.relative, choices.match, choices.pointing)
+    found = align_relative(kept, catalogs, choices.relative, choices.match, choices.pointing, executor)
     apart = detectors_apart(kept, catalogs, found.solution, choices.pointing)
     fits = {each.key: out.get(each.key) or found.solution[each.key] for each in exposures.direct}
     solution = AlignmentSolution(fits, found.solution.reference)

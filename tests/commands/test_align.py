@@ -157,7 +157,7 @@ def test_logging_is_as_before(field, tmp_path):
     assert (list(root.handlers), root.level, ours.level) == before
 
 
-@pytest.mark.usefixtures("mosaics_by_default")
+@pytest.mark.usefixtures("everything_by_default")
 @pytest.mark.parametrize("words", [["plan"], ["align", "--dry-run"]])
 def test_a_plan_writes_nothing(field, tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)

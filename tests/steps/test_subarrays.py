@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("instrument", "size", "cut"),
     [
-        ("wfc3_ir", 500, partial(subarray, corner=(20, 190), shape=(300, 300))),
-        ("wfc3_uvis", (400, 600), one_chip),
-        ("acs_wfc", (400, 600), one_chip),
+        ("wfc3_ir", 440, partial(subarray, corner=(20, 130), shape=(300, 300))),
+        ("wfc3_uvis", (300, 500), one_chip),
+        ("acs_wfc", (300, 500), one_chip),
     ],
 )
 def test_the_subarray_of_its_pointing_governs(tmp_path, instrument, size, cut):

@@ -43,7 +43,7 @@ def small(tmp_path_factory):
     return make_field(case_a(size=96, n_pairs=1), tmp_path_factory.mktemp("small"))
 
 
-@pytest.mark.usefixtures("mosaics_by_default")
+@pytest.mark.usefixtures("everything_by_default")
 def test_made_by_default(small, tmp_path):
     assert not GrismAlignPipeline().visit_mosaic.skip
     result = GrismAlignPipeline.call(str(small.association), output_dir=str(tmp_path))
@@ -56,7 +56,7 @@ def test_made_by_default(small, tmp_path):
     assert page.count('<img class="mosaic"') == 2
 
 
-@pytest.mark.usefixtures("mosaics_by_default")
+@pytest.mark.usefixtures("everything_by_default")
 def test_left_out_on_request(small, tmp_path):
     GrismAlignPipeline.call(
         str(small.association), output_dir=str(tmp_path), steps={"visit_mosaic": {"skip": True}}
@@ -73,7 +73,7 @@ def _in_counts(path):
                 hdu.header["BUNIT"] = "COUNTS/S"
 
 
-@pytest.mark.usefixtures("mosaics_by_default")
+@pytest.mark.usefixtures("everything_by_default")
 def test_what_hinders_mosaics_hinders_nothing_else(tmp_path):
     """Exposures in two units can't be stacked, and can be aligned."""
     field, out = make_field(case_a(size=96, n_pairs=2, n_visits=1), tmp_path), tmp_path / "out"
@@ -87,7 +87,7 @@ def test_what_hinders_mosaics_hinders_nothing_else(tmp_path):
         VisitMosaicStep.call(str(field.association), output_dir=str(tmp_path / "alone"))
 
 
-@pytest.mark.usefixtures("mosaics_by_default")
+@pytest.mark.usefixtures("everything_by_default")
 def test_huge_mosaics_are_left_to_who_asks_for_them(small, tmp_path, monkeypatch):
     monkeypatch.setattr("grism_align.workflows.mosaics.checks.MOST_PIXELS", 1000)
     result = GrismAlignPipeline.call(str(small.association), output_dir=str(tmp_path / "out"))
@@ -98,7 +98,7 @@ def test_huge_mosaics_are_left_to_who_asks_for_them(small, tmp_path, monkeypatch
     assert len(alone.mosaics) == 2
 
 
-@pytest.mark.usefixtures("mosaics_by_default")
+@pytest.mark.usefixtures("everything_by_default")
 def test_a_mistake_in_mosaics_costs_no_results(small, tmp_path, monkeypatch):
     def fail(*arguments):
         msg = "a cat on the keyboard"

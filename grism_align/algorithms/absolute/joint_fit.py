@@ -18,7 +18,7 @@ from grism_align.algorithms.absolute.measurements import (
     turns,
 )
 from grism_align.algorithms.fitting.corrections import followed, pointing_prior, with_errors
-from grism_align.algorithms.fitting.joint import N_TERMS_OF, solve_joint
+from grism_align.algorithms.fitting.joint import N_TERMS_OF, Start, solve_joint
 from grism_align.algorithms.fitting.prior import GENERATORS
 from grism_align.algorithms.relative.model import with_rolls
 from grism_align.algorithms.relative.pointing import roll_groups
@@ -113,7 +113,7 @@ def _solved(
     geometry = max((frame.geometry for frame in frames), key=N_TERMS_OF.__getitem__)
     before = [one.measured.transform for one in first.values()]
     prior = pointing_prior(settings.pointing, tied.measured, before)
-    solution = solve_joint(tied.measured, geometry, settings.match.clip, prior, tied.scatter)
+    solution = solve_joint(tied.measured, geometry, settings.match.clip, prior, Start(tied.scatter))
     steps = {}
     found_steps = with_errors(followed(tied.measured, solution, plane), tied.measured, solution)
     for (name, one), group, step in zip(first.items(), tied.measured.group, found_steps, strict=True):

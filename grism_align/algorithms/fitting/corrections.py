@@ -38,12 +38,12 @@ def pointing_prior(
     center = group_centers(measured)
     group = measured.group
     at = center[group]
-    before = np.array([t.inverted().apply(c) for t, c in zip(transforms, at, strict=True)])
+    matrix = np.array([t.matrix for t in transforms])
+    before = np.linalg.solve(matrix, (at - np.array([t.shift for t in transforms]))[:, :, None])[:, :, 0]
     g = len(center)
     terms = np.zeros((g, N_TERMS))
     # Projections on roll, scale and shears, which are orthogonal.
-    change = np.array([t.matrix - np.eye(2) for t in transforms])
-    np.add.at(terms, group, 0.5 * np.einsum("eij,kij->ek", change, GENERATORS))
+    np.add.at(terms, group, 0.5 * np.einsum("eij,kij->ek", matrix - np.eye(2), GENERATORS))
     own, shared = term_errors(errors)
     _, first = np.unique(group, return_index=True)
     acquisitions = measured.acquisitions

@@ -118,8 +118,8 @@ class JointSolution:
         where the geometry leaves them out.
     center : (G, 2) ndarray, arcsec
         The groups' centres.
-    errors : JointErrors
-        Covariances.
+    errors : JointErrors or None
+        Covariances; None where nobody asks for them.
     residual : (M, 2) ndarray, arcsec
         Corrected position minus the source's.
     weight : (M,) ndarray
@@ -137,7 +137,7 @@ class JointSolution:
     shift: NDArray[np.float64]
     terms: NDArray[np.float64]
     center: NDArray[np.float64]
-    errors: JointErrors
+    errors: JointErrors | None
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     scatter: NDArray[np.float64]
@@ -148,17 +148,24 @@ class JointSolution:
     @property
     def covariance(self) -> NDArray[np.float64]:
         """Of each pointing's (shift x, shift y, roll, scale, shears), (E, 6, 6)."""
-        return self.errors.covariance
+        return self._errors.covariance
 
     @property
     def term_covariance(self) -> NDArray[np.float64]:
         """Of the terms of all groups, (G, 4, G, 4)."""
-        return self.errors.term_covariance
+        return self._errors.term_covariance
 
     @property
     def systematic(self) -> float:
         """Error of one axis that neighbouring measurements share, arcsec; in the covariances."""
-        return self.errors.systematic
+        return self._errors.systematic
+
+    @property
+    def _errors(self) -> JointErrors:
+        if self.errors is None:
+            msg = "the errors of this solution were given up"
+            raise ValueError(msg)
+        return self.errors
 
     def matrices(self) -> NDArray[np.float64]:
         """Return the linear map of each group, (G, 2, 2); a roll keeps distances exactly."""
@@ -166,12 +173,30 @@ class JointSolution:
         return np.asarray(maps / np.sqrt(1.0 + self.terms[:, 0] ** 2)[:, None, None])
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What is known of a joint solution before it is made.
+
+    Parameters
+    ----------
+    scatter : (K,) ndarray, arcsec
+        First guess of the scatter of each class, which a class with few measurements keeps.
+    weight : (M,) ndarray, or None
+        First guess of the robust weights, by a solution that is close; None for ones. Of no account where
+        motions of sources are fitted: these are learned together with the weights.
+    """
+
+    scatter: NDArray[np.float64]
+    weight: NDArray[np.float64] | None = None
+
+
 def solve_joint(
     measured: Measurements,
     geometry: str,
     clip: float,
     prior: PointingPrior | None = None,
-    start: NDArray[np.float64] | None = None,
+    start: Start | None = None,
+    tolerance: float = 1e-3,
 ) -> JointSolution:
     """Solve for all corrections at once, with robust weights.
 
@@ -185,8 +210,10 @@ def solve_joint(
         Residuals beyond this many sigma get no weight.
     prior : PointingPrior, optional
         What is known of the pointing, about the centres of `group_centers`.
-    start : (K,) ndarray, arcsec, optional
-        First guess of the scatter of each class, which a class with few measurements keeps; default: zero.
+    start : Start, optional
+        First guess; default: no scatter, and weights of one.
+    tolerance : float, optional
+        No weight changes by more than this in the last iteration.
 
     Returns
     -------
@@ -198,36 +225,18 @@ def solve_joint(
     weights, eliminating the sources leaves N = A'WA - A'WS (S'WS)^-1 S'WA (Schur complement; Triggs et al.
     2000, "Bundle adjustment", section 6.1). The prior's inverse covariance is added to N.
     """
-    n_terms = N_TERMS_OF[geometry]
-    problem = _Problem(measured, group_centers(measured), n_terms, prior)
-    scatter = np.zeros(int(measured.noise_class.max()) + 1) if start is None else start
-    weight = np.ones(len(measured.source))
-    motions = first_motions(measured)
-    prior = None if prior is None else _before_the_first_fit(prior, measured, n_terms)
-    for _ in range(_ITERATIONS):
-        variance = measured.variance(scatter)
-        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior, motions)
-        left = redundancy(measured, weight * (1.0 / variance).mean(axis=1), motions)[:, None]
-        scatter = _class_scatter(measured, solved.residual / left, weight > 0, scatter)
-        variance = measured.variance(scatter)
-        new = robust_weights(np.sqrt(((solved.residual / left) ** 2 / variance).sum(axis=1)), clip)
-        done = np.abs(new - weight).max() < 1e-3
-        weight = new
-        if prior is not None:
-            before = prior
-            prior = prior_reweighted(before, solved.parameters, n_terms, is_unanchored=measured.is_unanchored)
-            moved = prior.of_shifts.own_weight - before.of_shifts.own_weight
-            done = done and np.abs(moved).max() < 1e-3
-        motions = None if motions is None else motions.learned(solved.sources)
-        if done:
-            break
-    motions = None if motions is None else motions.honest
+    problem = _Problem(measured, group_centers(measured), N_TERMS_OF[geometry], prior)
+    start = start or Start(np.zeros(int(measured.noise_class.max()) + 1))
+    weighing = _weighed(problem, clip, prior, start, tolerance)
+    weight, scatter, prior = weighing.weight, weighing.scatter, weighing.prior
+    motions = None if weighing.motions is None else weighing.motions.honest
+    variance = measured.variance(scatter)
     inverse = (1.0 / variance).mean(axis=1)
     honest = weight * inverse
-    pull = solved.residual / np.sqrt(variance * inverse[:, None])
+    pull = weighing.residual / np.sqrt(variance * inverse[:, None])
     factor = variance_factor(pull, honest, _expected_squares(measured, honest, motions), weight, clip)
     final = np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance
-    solved = problem.solve(final, prior, motions)
+    solved, equations = problem.solve(final, prior, motions)
     shift, terms = problem.design.unpacked(solved.parameters)
     fit = WeightedFit(
         measured, problem.design.matrix, solved.unknowns, solved.residual, biweight_response(clip)
@@ -236,7 +245,7 @@ def solve_joint(
         shift=shift,
         terms=terms,
         center=problem.center,
-        errors=JointErrors(solved.equations, problem.design, fit),
+        errors=JointErrors(equations, problem.design, fit),
         residual=solved.residual,
         weight=weight,
         scatter=scatter,
@@ -244,6 +253,47 @@ def solve_joint(
         source_error=_errors_of_sources(measured, honest / factor, len(solved.sources.xy)),
         motions=motions,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighing:
+    """What measurements, prior and motions weigh once that no longer changes, and the residuals."""
+
+    weight: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    prior: PointingPrior | None
+    motions: SourceMotions | None
+
+
+def _weighed(
+    problem: _Problem, clip: float, prior: PointingPrior | None, start: Start, tolerance: float
+) -> _Weighing:
+    """Solve and weigh in turns."""
+    measured, n_terms = problem.measured, problem.design.n_terms
+    scatter, motions = start.scatter, first_motions(measured)
+    known = start.weight if motions is None else None
+    weight = np.ones(len(measured.source)) if known is None else known
+    prior = None if prior is None else _before_the_first_fit(prior, measured, n_terms)
+    for _ in range(_ITERATIONS):
+        variance = measured.variance(scatter)
+        # Without the equations, which would be held while those of the next weights are set up.
+        solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior, motions)[0]
+        left = redundancy(measured, weight * (1.0 / variance).mean(axis=1), motions)[:, None]
+        scatter = _class_scatter(measured, solved.residual / left, weight > 0, scatter)
+        variance = measured.variance(scatter)
+        new = robust_weights(np.sqrt(((solved.residual / left) ** 2 / variance).sum(axis=1)), clip)
+        done = np.abs(new - weight).max() < tolerance
+        weight = new
+        if prior is not None:
+            before = prior
+            prior = prior_reweighted(before, solved.parameters, n_terms, is_unanchored=measured.is_unanchored)
+            moved = prior.of_shifts.own_weight - before.of_shifts.own_weight
+            done = done and np.abs(moved).max() < tolerance
+        motions = None if motions is None else motions.learned(solved.sources)
+        if done:
+            break
+    return _Weighing(weight, scatter, solved.residual, prior, motions)
 
 
 def _before_the_first_fit(prior: PointingPrior, measured: Measurements, n_terms: int) -> PointingPrior:
@@ -268,7 +318,6 @@ class _WeightedSolution:
     residual: NDArray[np.float64]
     sources: FittedSources
     unknowns: SourceUnknowns
-    equations: NormalEquations
 
 
 class _Problem:
@@ -288,14 +337,14 @@ class _Problem:
 
     def solve(
         self, weight: NDArray[np.float64], prior: PointingPrior | None, motions: SourceMotions | None
-    ) -> _WeightedSolution:
+    ) -> tuple[_WeightedSolution, NormalEquations]:
         """Solve for given weights of x and y, (M, 2), arcsec^-2."""
         unknowns = SourceUnknowns(self.measured, weight, motions)
         equations = self._system.equations(unknowns, prior)
         parameters = equations.parameters()
         corrected = self.measured.xy + (self.design.matrix @ parameters).reshape(2, -1).T
         sources = unknowns.fitted(corrected)
-        return _WeightedSolution(parameters, corrected - sources.at, sources, unknowns, equations)
+        return _WeightedSolution(parameters, corrected - sources.at, sources, unknowns), equations
 
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:

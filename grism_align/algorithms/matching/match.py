@@ -88,19 +88,43 @@ def mutual_nearest(
         return np.zeros((0, 2), dtype=np.int64)
     near, others = first[rows], second[columns]
     distance, partner = cKDTree(others).query(near, distance_upper_bound=radius)
-    _, back = cKDTree(near).query(others)
     found = np.flatnonzero(np.isfinite(distance))
-    found = found[back[partner[found]] == found]
-    return np.column_stack([rows[found], columns[partner[found]]]).astype(np.int64)
+    partner = partner[found]
+    # Only what is somebody's partner is asked for its own, which is no farther away.
+    back = cKDTree(near).query(others[partner], distance_upper_bound=radius)[1]
+    mutual = back == found
+    return np.column_stack([rows[found[mutual]], columns[partner[mutual]]]).astype(np.int64)
+
+
+def mutual_nearest_in_each(
+    lists: Sequence[NDArray[np.float64]], others: NDArray[np.float64], radius: float
+) -> list[NDArray[np.int64]]:
+    """Return the row of others that `mutual_nearest` pairs each row of each list with; -1 for none."""
+    xy, number = np.concatenate(lists), np.repeat(np.arange(len(lists)), list(map(len, lists)))
+    known, targets = (np.flatnonzero(np.isfinite(each).all(axis=1)) for each in (xy, others))
+    pairs = np.full(len(xy), -1, dtype=np.int64)
+    if len(known) and len(targets):
+        # Lists lie in planes of their own, farther apart than what is looked for.
+        height = 4.0 * radius * number[known]
+        tree = cKDTree(np.column_stack([xy[known], height]), balanced_tree=False)
+        distance, partner = cKDTree(others[targets]).query(xy[known], distance_upper_bound=radius)
+        found = np.flatnonzero(np.isfinite(distance))
+        partner = targets[partner[found]]
+        wanted = np.column_stack([others[partner], height[found]])
+        mutual = tree.query(wanted, distance_upper_bound=radius)[1] == found
+        pairs[known[found[mutual]]] = partner[mutual]
+    return np.split(pairs, np.cumsum(list(map(len, lists)))[:-1])
 
 
 def _within_reach(xy: NDArray[np.float64], others: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
     """Return the rows of finite positions that lie within a radius of the box around others."""
-    others = others[np.isfinite(others).all(axis=1)]
     if len(others) == 0:
         return np.zeros(0, dtype=np.int64)
-    low, high = others.min(axis=0) - radius, others.max(axis=0) + radius
-    return np.flatnonzero(((xy >= low) & (xy <= high)).all(axis=1))
+    inside = np.ones(len(xy), dtype=bool)
+    # Column by column, as there are two, and ignoring what is not finite.
+    for own, theirs in zip(xy.T, others.T, strict=True):
+        inside &= (own >= np.fmin.reduce(theirs) - radius) & (own <= np.fmax.reduce(theirs) + radius)
+    return np.flatnonzero(inside)
 
 
 @dataclass(frozen=True, eq=False)

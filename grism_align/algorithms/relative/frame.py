@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.fitting.corrections import followed, pointing_prior, with_errors
 from grism_align.algorithms.fitting.fit import leverage
-from grism_align.algorithms.fitting.joint import JointSolution, Measurements, redundancy, solve_joint
+from grism_align.algorithms.fitting.joint import JointSolution, Measurements, Start, redundancy, solve_joint
 from grism_align.algorithms.matching.chance import PairedLists, Targets, false_match_probability
-from grism_align.algorithms.matching.match import mutual_nearest
+from grism_align.algorithms.matching.match import mutual_nearest_in_each
 from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
 from grism_align.algorithms.relative.model import (
     FrameModel,
@@ -20,13 +21,13 @@ from grism_align.algorithms.relative.model import (
     first_model,
     with_rolls,
 )
-from grism_align.algorithms.relative.united import SeenSources, Tiles, box_of, united
+from grism_align.algorithms.relative.united import SeenSources, united
 from grism_align.values.errors import TooFewMatchesError
 from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _MERGED_ROUNDS = 2
 _ASSIGNED_ROUNDS = 2
 _LEAST_RADIUS = 0.05
+# Largest change of a weight in the last iteration of a solution, and of one that another follows.
+_SETTLED, _ROUGHLY = 1e-3, 3e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +68,17 @@ class _Associated:
     seen: SeenSources
     assigned: Mapping[int, NDArray[np.int64]]
 
+    @cached_property
     def is_shared(self) -> NDArray[np.bool_]:
         """Tell of each source whether several pointings saw it, (S,)."""
-        by_pointing = [np.unique(own[own >= 0]) for own in self.assigned.values()]
-        return np.bincount(np.concatenate(by_pointing), minlength=len(self.seen.count)) > 1
+        n, lengths = len(self.seen.count), [len(own) for own in self.assigned.values()]
+        source = np.concatenate(list(self.assigned.values()))
+        pointing = np.repeat(np.arange(len(lengths)), lengths)
+        first, last = np.full(n + 1, len(lengths)), np.full(n + 1, -1)
+        # Rows without a source, of number -1, are counted in the last place.
+        np.minimum.at(first, source, pointing)
+        np.maximum.at(last, source, pointing)
+        return first[:n] < last[:n]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +105,14 @@ class _Solved:
     solution: JointSolution
     transforms: dict[int, LinearTransform]
     radius: float
+
+    def weights_of(self, pointing: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the robust weights of rows of pointings' lists; one for those that it does not have."""
+        most = 1 + max(int(self.rows.max()), int(rows.max()))
+        own, wanted = most * self.measured.pointing + self.rows, most * pointing + rows
+        # Both rise: pointing by pointing, row by row.
+        at = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
+        return np.where(own[at] == wanted, self.solution.weight[at], 1.0)
 
 
 def single_frame(field: NetworkInput, number: int, relative: RelativeSettings) -> AlignedFrame:
@@ -151,10 +169,10 @@ def joint_frame(
     shared = _shared_rolls(field, {n: rough[n] for n in numbers}, task.model.geometry)
     transforms = _on_fixed_frame(task, shared)
     known = _merged(field, transforms, match.tolerance)
-    solved = _solved(task, transforms, known, match.tolerance)
+    solved = _solved(task, transforms, known, None, _ROUGHLY)
     for _ in range(1, _MERGED_ROUNDS):
         known = _merged(field, solved.transforms, solved.radius)
-        solved = _solved(task, solved.transforms, known, solved.radius)
+        solved = _solved(task, solved.transforms, known, solved, _ROUGHLY)
     known, solved = _reassigned(task, known, solved)
     model = _asked(task, known, solved, relative)
     if not model.fits_like(task.model):
@@ -177,10 +195,10 @@ def joint_frame(
 
 def _reassigned(task: _Task, known: _Associated, solved: _Solved) -> tuple[_Associated, _Solved]:
     """Solve again, each measurement assigned anew to the sources known."""
-    for _ in range(_ASSIGNED_ROUNDS):
+    for left in reversed(range(_ASSIGNED_ROUNDS)):
         positions = _frame_sources(known.seen.positions, solved)
         known = _assigned(task.field, solved.transforms, positions, solved.radius)
-        solved = _solved(task, solved.transforms, known, solved.radius)
+        solved = _solved(task, solved.transforms, known, solved, _ROUGHLY if left else _SETTLED)
     return known, solved
 
 
@@ -190,25 +208,52 @@ def _asked(task: _Task, known: _Associated, solved: _Solved, relative: RelativeS
     groups = [task.field.pointings[n].roll_group for n in solved.transforms]
     names, acquisition = np.unique(groups, return_inverse=True)
     measured = replace(measured, group=acquisition.ravel(), acquisition=None)
-    question = ModelQuestion(measured, list(solved.transforms.values()), task.field.errors, task.match.clip)
+    question = ModelQuestion(
+        measured=measured,
+        transforms=list(solved.transforms.values()),
+        errors=task.field.errors,
+        clip=task.match.clip,
+        weight=solved.solution.weight,
+        scatter=solved.solution.scatter,
+    )
     return chosen_model(question, names, relative)
 
 
 def _solved(
-    task: _Task, transforms: Mapping[int, LinearTransform], known: _Associated, radius: float
+    task: _Task,
+    transforms: Mapping[int, LinearTransform],
+    known: _Associated,
+    before: _Solved | None,
+    tolerance: float,
 ) -> _Solved:
-    """Solve for what is added to the transforms, given which source each measurement is of."""
+    """Solve for what is added to the transforms, given which source each measurement is of.
+
+    Weights begin as those of the solution before, and change by no more than a tolerance in the end.
+    """
     match = task.match
-    if not known.is_shared().any():
+    if not known.is_shared.any():
         raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(task, transforms, known)
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
-    solution = solve_joint(measured, task.model.geometry, match.clip, prior)
+    if before is None:
+        radius, start = match.tolerance, Start(np.zeros(len(_instruments(task, transforms))))
+    else:
+        radius = before.radius
+        start = Start(before.solution.scatter, before.weights_of(measured.pointing, rows))
+    solution = solve_joint(measured, task.model.geometry, match.clip, prior, start, tolerance)
+    if tolerance > _SETTLED:
+        # Another follows, and the equations that errors come from are large.
+        solution = replace(solution, errors=None)
     steps = followed(measured, solution, task.field.plane)
     total = {n: t.then(step) for (n, t), step in zip(transforms.items(), steps, strict=True)}
     typical = float(np.median(np.hypot(measured.error, solution.scatter[measured.noise_class])))
     radius = float(np.clip(match.clip * 2 * typical, _LEAST_RADIUS, radius))
     return _Solved(measured, rows, sources, solution, total, radius)
+
+
+def _instruments(task: _Task, numbers: Iterable[int]) -> list[str]:
+    """Name the instruments of some pointings, each of which is a noise class."""
+    return sorted({name for n in numbers for name in task.field.pointings[n].instruments})
 
 
 def _shared_rolls(
@@ -256,22 +301,10 @@ def _assigned(
     field: NetworkInput, transforms: Mapping[int, LinearTransform], sources: PlaneList, radius: float
 ) -> _Associated:
     """Tell which source each row of each list is; no source is two rows of one exposure."""
-    tiles = Tiles.for_list(next(field.pointings[n].sources.xy for n in transforms))
-    tiles.put(np.arange(len(sources)), sources.xy)
-
-    def nearest(own: PlaneList, transform: LinearTransform) -> NDArray[np.int64]:
-        found, xy = np.full(len(own), -1, dtype=np.int64), transform.apply(own.xy)
-        box = box_of(xy, radius)
-        if box is not None:
-            near = tiles.near(*box)
-            row, source = mutual_nearest(xy, sources.xy[near], radius).T
-            found[row] = near[source]
-        return found
-
-    assigned = {
-        n: np.concatenate([nearest(own, transform) for own in field.pointings[n].lists])
-        for n, transform in transforms.items()
-    }
+    pointings = {n: field.pointings[n] for n in transforms}
+    moved = [transforms[n].apply(own.xy) for n, one in pointings.items() for own in one.lists]
+    nearest = iter(mutual_nearest_in_each(moved, sources.xy, radius))
+    assigned = {n: np.concatenate([next(nearest) for _ in one.lists]) for n, one in pointings.items()}
     seen = np.concatenate([own[own >= 0] for own in assigned.values()])
     return _Associated(SeenSources(sources, np.bincount(seen, minlength=len(sources))), assigned)
 
@@ -280,7 +313,7 @@ def _measurements(
     task: _Task, transforms: Mapping[int, LinearTransform], known: _Associated
 ) -> tuple[Measurements, NDArray[np.int64], NDArray[np.int64]]:
     """Collect measurements of shared sources; and each one's row in its list and source in the frame."""
-    numbers, is_shared = list(transforms), known.is_shared()
+    numbers, is_shared = list(transforms), known.is_shared
     rows = [np.flatnonzero((own >= 0) & is_shared[own]) for own in known.assigned.values()]
     pointings = [task.field.pointings[n] for n in numbers]
     lists = [one.sources.rows(r) for one, r in zip(pointings, rows, strict=True)]
@@ -288,13 +321,12 @@ def _measurements(
     instrument = np.concatenate([one.instrument[r] for one, r in zip(pointings, rows, strict=True)])
     _, source = np.unique(frame_source, return_inverse=True)
     names, group = np.unique([one.roll_group for one in pointings], return_inverse=True)
-    _, noise_class = np.unique(instrument, return_inverse=True)
     measured = Measurements(
         pointing=np.repeat(np.arange(len(numbers)), [len(r) for r in rows]),
         source=source.ravel(),
         xy=np.concatenate([transforms[n].apply(own.xy) for n, own in zip(numbers, lists, strict=True)]),
         error=np.concatenate([_held_down(own.error, task.match.max_leverage) for own in lists]),
-        noise_class=noise_class.ravel(),
+        noise_class=np.searchsorted(_instruments(task, numbers), instrument),
         group=group.ravel(),
         fixed=np.isin(numbers, task.fixed),
         epoch=np.array([one.epoch for one in pointings]),

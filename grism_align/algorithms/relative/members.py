@@ -91,7 +91,7 @@ class PointingSources:
     @cached_property
     def sources(self) -> PlaneList:
         """All sources, exposure by exposure."""
-        return PlaneList.joined(self.lists)
+        return self.lists[0] if len(self.lists) == 1 else PlaneList.joined(self.lists)
 
     @cached_property
     def instrument(self) -> NDArray[np.str_]:

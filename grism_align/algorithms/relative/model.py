@@ -9,10 +9,11 @@ import numpy as np
 
 from grism_align.algorithms.fitting.corrections import pointing_prior, term_errors
 from grism_align.algorithms.fitting.evidence import log_bayes_factor
-from grism_align.algorithms.fitting.joint import N_TERMS_OF, group_centers, solve_joint
+from grism_align.algorithms.fitting.first_look import rolls_at_weights
+from grism_align.algorithms.fitting.joint import N_TERMS_OF, Start, group_centers, solve_joint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +29,8 @@ _FREE = 100.0
 _MOST_TOGETHER = 128
 # Fewest sources that several exposures saw and that tell whether their rolls differ.
 _FEWEST = 6
+# Largest change of a weight in the last iteration of a solution that is to give a first impression.
+_ROUGHLY = 3e-2
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,18 @@ class ModelQuestion:
         What is expected.
     clip : float
         As for `solve_joint`.
+    weight : (M,) ndarray
+        Robust weights of the solution so far.
+    scatter : (K,) ndarray, arcsec
+        Scatter of each noise class there.
     """
 
     measured: Measurements
     transforms: Sequence[LinearTransform]
     errors: PointingSettings
     clip: float
+    weight: NDArray[np.float64]
+    scatter: NDArray[np.float64]
 
 
 def first_model(relative: RelativeSettings, acquisitions: Sequence[int]) -> FrameModel:
@@ -130,15 +139,17 @@ def _roll_evidence(question: ModelQuestion) -> dict[int, float]:
     for number, part in enumerate(_parts(question, np.arange(question.measured.n_acquisitions))):
         if part is None:
             continue
-        n = part.measured.n_pointings - 1
-        each = replace(part.measured, group=np.arange(n + 1), fixed=np.arange(n + 1) == 0)
-        solution = _freely_solved(replace(part, measured=each), "rshift")
-        found[number] = log_bayes_factor(
-            solution.terms[1:, 0],
-            solution.term_covariance[1:, 0, 1:, 0],
-            # Differences from the first one.
-            own[0] ** 2 * (np.eye(n) + 1.0),
-        )
+        n = part.measured.n_pointings
+        each = replace(part.measured, group=np.arange(n), fixed=np.arange(n) == 0)
+        # Differences from the first one.
+        expected = own[0] ** 2 * (np.eye(n - 1) + 1.0)
+        seen = rolls_at_weights(each, part.weight, part.scatter, part.clip)
+        found[number] = np.inf if seen is None else log_bayes_factor(*seen, expected)
+        # What speaks for them at first sight is looked at with weights that follow them.
+        if found[number] > 0:
+            solution = _freely_solved(replace(part, measured=each), "rshift")
+            covariance = solution.term_covariance[1:, 0, 1:, 0]
+            found[number] = log_bayes_factor(solution.terms[1:, 0], covariance, expected)
     return found
 
 
@@ -148,14 +159,18 @@ def _geometry_evidence(question: ModelQuestion, turns: NDArray[np.bool_]) -> tup
     That of a large frame is the sum of what its parts say, each of acquisitions that are next to each other.
     """
     label = _neighbourhoods(question.measured)
-    parts = [question] if not label.any() else _parts(question, label)
-    found = [
-        _evidence_of_part(part, turns[label == number])
-        for number, part in enumerate(parts)
-        if part is not None
-    ]
-    scale, shear = np.array(found).reshape(-1, 2).sum(axis=0)
-    return float(scale), float(shear)
+    scale, shear = 0.0, 0.0
+    # What speaks for them at first sight is looked at with weights that follow them.
+    for roughly in (True, False):
+        found = [
+            _evidence_of_part(part, turns[label == number], roughly=roughly)
+            for number, part in enumerate(_parts(question, label) if label.any() else [question])
+            if part is not None
+        ]
+        scale, shear = np.array(found).reshape(-1, 2).sum(axis=0).tolist()
+        if max(scale, shear) <= 0:
+            break
+    return scale, shear
 
 
 def _neighbourhoods(measured: Measurements) -> NDArray[np.int64]:
@@ -175,10 +190,12 @@ def _neighbourhoods(measured: Measurements) -> NDArray[np.int64]:
     return label
 
 
-def _evidence_of_part(question: ModelQuestion, turns: NDArray[np.bool_]) -> tuple[float, float]:
+def _evidence_of_part(
+    question: ModelQuestion, turns: NDArray[np.bool_], *, roughly: bool
+) -> tuple[float, float]:
     """Return the evidence of acquisitions that are judged together."""
     measured = with_rolls(question.measured, turns)
-    solution = _freely_solved(replace(question, measured=measured), "general")
+    solution = _freely_solved(replace(question, measured=measured), "general", roughly=roughly)
     _, first = np.unique(measured.group, return_index=True)
     acquisition = measured.acquisitions[first]
     fixed = np.zeros(len(first))
@@ -215,15 +232,16 @@ def with_rolls(measured: Measurements, turns: NDArray[np.bool_]) -> Measurements
     return replace(measured, group=group.ravel(), acquisition=acquisition)
 
 
-def _parts(question: ModelQuestion, label: NDArray[np.int64]) -> list[ModelQuestion | None]:
-    """Return what the acquisitions of each label, (A,), measured twice; None where that is nothing."""
+def _parts(question: ModelQuestion, label: NDArray[np.int64]) -> Iterator[ModelQuestion | None]:
+    """Yield what the acquisitions of each label, (A,), measured twice; None where that is nothing."""
     measured = question.measured
     of_pointing = label[measured.acquisitions]
     grouped = []
     for one in (of_pointing, of_pointing[measured.pointing]):
         order = np.argsort(one, kind="stable")
         grouped.append(np.split(order, np.searchsorted(one[order], np.arange(1, label.max() + 1))))
-    return [_part(question, members, rows) for members, rows in zip(*grouped, strict=True)]
+    for members, rows in zip(*grouped, strict=True):
+        yield _part(question, members, rows)
 
 
 def _part(
@@ -236,20 +254,26 @@ def _part(
     if len(members) < 2 or (times > 1).sum() < _FEWEST:
         return None
     rows = rows[np.isin(measured.source[rows], sources[times > 1])]
-    fixed = measured.fixed[members]
+    fixed, classes = measured.fixed[members], measured.noise_class[rows]
     part = replace(
         measured,
         pointing=np.searchsorted(members, measured.pointing[rows]),
         source=_numbered(measured.source[rows]),
         xy=measured.xy[rows],
         error=measured.error[rows],
-        noise_class=_numbered(measured.noise_class[rows]),
+        noise_class=_numbered(classes),
         group=_numbered(measured.group[members]),
         fixed=fixed if fixed.any() else np.arange(len(members)) == 0,
         acquisition=_numbered(measured.acquisitions[members]),
         epoch=None if measured.epoch is None else measured.epoch[members],
     )
-    return replace(question, measured=part, transforms=[question.transforms[n] for n in members.tolist()])
+    return replace(
+        question,
+        measured=part,
+        transforms=[question.transforms[n] for n in members.tolist()],
+        weight=question.weight[rows],
+        scatter=question.scatter[np.unique(classes)],
+    )
 
 
 def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,8 +281,12 @@ def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(labels, return_inverse=True)[1].ravel()
 
 
-def _freely_solved(question: ModelQuestion, geometry: str) -> JointSolution:
-    """Solve with terms that nothing is known of beforehand."""
+def _freely_solved(question: ModelQuestion, geometry: str, *, roughly: bool = False) -> JointSolution:
+    """Solve with terms that nothing is known of beforehand; roughly: from the weights so far."""
     prior = pointing_prior(question.errors, question.measured, question.transforms)
     free = tuple(replace(one, own=_FREE * one.own, shared=_FREE * one.shared) for one in prior.of_terms)
-    return solve_joint(question.measured, geometry, question.clip, replace(prior, of_terms=free))
+    prior = replace(prior, of_terms=free)
+    if not roughly:
+        return solve_joint(question.measured, geometry, question.clip, prior)
+    start = Start(question.scatter, question.weight)
+    return solve_joint(question.measured, geometry, question.clip, prior, start, _ROUGHLY)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
+    from grism_align.values.executor import Executor
     from grism_align.values.settings import MatchSettings, RelativeSettings
     from grism_align.values.transform import LinearTransform
 
@@ -27,7 +28,10 @@ _BENEFIT_OF_FIXED = 0.7
 
 
 def align_network(
-    field: NetworkInput, relative: RelativeSettings, match: MatchSettings
+    field: NetworkInput,
+    relative: RelativeSettings,
+    match: MatchSettings,
+    executor: Executor | None = None,
 ) -> tuple[list[AlignedFrame], dict[int, Remark]]:
     """Align pointings with each other.
 
@@ -39,6 +43,8 @@ def align_network(
         Frame and geometry.
     match : MatchSettings
         Matching and acceptance.
+    executor : Executor, optional
+        Who matches the pointings of visits, where they are many.
 
     Returns
     -------
@@ -47,7 +53,7 @@ def align_network(
     remarks : dict of int to Remark
         For pointings in a frame of their own, why they matched no other.
     """
-    clusters, remarks = merge_all(field, match)
+    clusters, remarks = merge_all(field, match, executor)
     clusters.sort(key=lambda cluster: _frame_order(field, cluster))
     frames = [f for cluster in clusters for f in _solved_frames(field, cluster, relative, match)]
     alone = {next(iter(c.members)) for c in clusters if len(c.members) == 1}

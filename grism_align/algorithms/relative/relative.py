@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         MemberFit,
         NetworkInput,
     )
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
     from grism_align.values.transform import TangentPlane
@@ -86,6 +87,7 @@ def align_relative(
     relative: RelativeSettings,
     match: MatchSettings,
     pointing: PointingSettings,
+    executor: Executor | None = None,
 ) -> RelativeResult:
     """Bring direct exposures onto one frame.
 
@@ -101,6 +103,8 @@ def align_relative(
         Matching and acceptance.
     pointing : PointingSettings
         How well the a priori WCSs are known.
+    executor : Executor, optional
+        Who matches the exposures of visits, where they are many.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def align_relative(
     SettingsError
         If `relative.reference` names no usable exposure or visit.
     """
-    result = _aligned(exposures, catalogs, relative, match, pointing)
+    result = _aligned(exposures, catalogs, relative, match, pointing, executor)
     places: dict[Detector, Placement] = {}
     for _ in range(_PLACED):
         found = placements(exposures, result.solution, pointing, places)
@@ -120,7 +124,7 @@ def align_relative(
             break
         places = found
         in_place = placed(exposures, places, result.solution)
-        result = _aligned(in_place, catalogs, relative, match, pointing)
+        result = _aligned(in_place, catalogs, relative, match, pointing, executor)
     return replace(
         result,
         solution=with_placements(result.solution, exposures, places),
@@ -134,6 +138,7 @@ def _aligned(
     relative: RelativeSettings,
     match: MatchSettings,
     pointing: PointingSettings,
+    executor: Executor | None,
 ) -> RelativeResult:
     """Bring direct exposures onto one frame, whose detectors are where they should be."""
     catalogs = flag_fixed_detections(exposures, catalogs, pointing)
@@ -154,7 +159,7 @@ def _aligned(
     }
     if not usable:
         return RelativeResult(AlignmentSolution(fits), (), (NoneUsable(),), counts, catalogs)
-    tied = tied_as_far_as_possible(Usable(usable, catalogs, fixed, relative, pointing), match)
+    tied = tied_as_far_as_possible(Usable(usable, catalogs, fixed, relative, pointing, executor), match)
     own, remarks = _fits(tied, relative)
     fits |= own
     frames, plane = tied.frames, tied.field.plane

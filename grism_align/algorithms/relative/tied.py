@@ -21,6 +21,7 @@ from grism_align.values.transform import TangentPlane
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.failure import Remark
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
@@ -48,6 +49,8 @@ class Usable:
         Frame and geometry.
     errors : PointingSettings
         How well the a priori WCSs are known.
+    executor : Executor or None
+        Who matches them, where they are many.
     """
 
     pointings: tuple[Sequence[Exposure], ...]
@@ -55,12 +58,15 @@ class Usable:
     fixed: set[str]
     relative: RelativeSettings
     errors: PointingSettings
+    executor: Executor | None = None
 
     def tied(self, match: MatchSettings) -> Tied:
         """Align them by their brightest sources."""
         bright = brightest_of(self.catalogs, match.brightest, self.relative)
         field = _network_input(self.pointings, bright, self.fixed, self.relative, self.errors)
-        return Tied(match.brightest, field, bright, *align_network(field, self.relative, match))
+        return Tied(
+            match.brightest, field, bright, *align_network(field, self.relative, match, self.executor)
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Tiles along a side of the first list.
 _TILES = 4
+# In place of a tile.
+_NOWHERE = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class SeenSources:
 
 
 class Tiles:
-    """Which positions lie in which tile of a plane.
+    """Which positions, numbered from zero, lie in which tile of a plane.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ class Tiles:
     def __init__(self, side: float) -> None:
         self._side = max(side, 1e-3)
         self._rows: dict[tuple[int, int], list[int]] = {}
-        self._tile: dict[int, tuple[int, int]] = {}
+        self._tile = np.full((16, 2), _NOWHERE)
 
     @classmethod
     def for_list(cls, xy: NDArray[np.float64]) -> Tiles:
@@ -72,16 +74,25 @@ class Tiles:
 
     def put(self, row: NDArray[np.int64], xy: NDArray[np.float64]) -> None:
         """Put rows (N,) where their positions (N, 2) are, wherever they were before."""
+        most = int(row.max(initial=-1)) + 1
+        if most > len(self._tile):
+            self._tile = np.concatenate([self._tile, np.full((2 * most - len(self._tile), 2), _NOWHERE)])
         known = np.isfinite(xy).all(axis=1)
-        tiles = np.floor(xy[known] / self._side).astype(np.int64).tolist()
-        for number, (x, y) in zip(row[known].tolist(), tiles, strict=True):
-            before = self._tile.get(number)
-            if before == (x, y):
-                continue
-            if before is not None:
-                self._rows[before].remove(number)
-            self._tile[number] = x, y
-            self._rows.setdefault((x, y), []).append(number)
+        tile = np.floor(np.nan_to_num(xy, posinf=0.0, neginf=0.0) / self._side).astype(np.int64)
+        before = self._tile[row]
+        moved = np.flatnonzero(known & (tile != before).any(axis=1))
+        if len(moved) == 0:
+            return
+        for number, (x, y) in zip(row[moved].tolist(), before[moved].tolist(), strict=True):
+            if x != _NOWHERE:
+                self._rows[x, y].remove(number)
+        # Those that come to one tile come together.
+        moved = moved[np.lexsort(tile[moved].T)]
+        ends = np.flatnonzero((tile[moved[1:]] != tile[moved[:-1]]).any(axis=1)) + 1
+        for part in np.split(moved, ends):
+            for x, y in tile[part[:1]].tolist():
+                self._rows.setdefault((x, y), []).extend(row[part].tolist())
+        self._tile[row[moved]] = tile[moved]
 
     def near(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the rows, rising, of all tiles that a box touches, arcsec."""
@@ -162,7 +173,9 @@ class UnitedSources:
         self._count[i] += other.count[j]
         self.n_twice += int(((before < 2) & (self._count[i] > 1)).sum())
         self._tiles.put(i, self._numbers[:2, i].T)
-        self._append(other.rows(np.setdiff1d(np.arange(len(theirs)), j)))
+        is_new = np.ones(len(theirs), dtype=bool)
+        is_new[j] = False
+        self._append(other.rows(np.flatnonzero(is_new)))
 
     def _append(self, more: SeenSources) -> None:
         positions, end = more.positions, self._n + len(more.count)

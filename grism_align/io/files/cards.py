@@ -25,7 +25,7 @@ _SHOWN = 30
 _UNPRINTABLE = "?"
 # What the standard has; its numbers are finite.
 _TEXT, _LOGICAL, _COMMENT = rb"'(?:[ -&(-~]|'')*'", rb"[TF]", rb" *(?:/[ -~]*)?"
-_NUMBER = rb"[+-]?(?:\d{1,18}|(?:\d{1,30}\.\d{0,30}|\.\d{1,30})(?:[ED](?:-\d{1,3}|\+?\d{1,2}))?)"
+_NUMBER = rb"[+-]?(?:\d{1,18}|\d{1,30}\.\d{0,30}|\.\d{1,30})(?:[ED](?:-\d{1,3}|\+?\d{1,2}))?"
 _PLAIN = re.compile(
     rb"(?:COMMENT |HISTORY | {8}|END {5})[ -~]{72}|"
     rb"[A-Z0-9_-]{1,8} *(?<=^.{8})= *(?:%b)?%b" % (b"|".join((_TEXT, _LOGICAL, _NUMBER)), _COMMENT)

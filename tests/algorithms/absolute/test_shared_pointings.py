@@ -71,7 +71,7 @@ def test_an_exposure_without_stars_is_where_its_pointing_is(known, everything, s
 def test_claimed_errors_are_true(known, everything):
     """Of a pointing they are those of all its detectors."""
     pulls, claimed = [], []
-    for seed in range(10):
+    for seed in range(6):
         for detectors in (range(4), range(1)):
             rng = np.random.default_rng([724, seed])
             found = solved(pointings(rng, everything, ERRORS, detectors=detectors), with_errors(known, rng))
@@ -81,11 +81,11 @@ def test_claimed_errors_are_true(known, everything):
                 true = error.inverted().at(exposure.plane)
                 claimed.append(transform.axis_error)
                 pulls.append((transform.shift - true.shift) / transform.shift_error)
-    four, one = np.reshape(claimed, (10, 2, 3)).mean(axis=(0, 2))
+    four, one = np.reshape(claimed, (6, 2, 3)).mean(axis=(0, 2))
     # three of four detectors have stars of the catalog, and the roll is known better
     assert 1.4 < one / four < 3.0
-    for half in np.moveaxis(np.reshape(pulls, (10, 2, 3, 2)), 1, 0):
-        assert np.sqrt(np.mean(half**2)) == pytest.approx(1, abs=0.35)
+    for half in np.moveaxis(np.reshape(pulls, (6, 2, 3, 2)), 1, 0):
+        assert np.sqrt(np.mean(half**2)) == pytest.approx(1, abs=0.45)
 
 
 @pytest.mark.parametrize("solve", ["exposure", "joint"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grism_align.algorithms.fitting.joint import REFERENCE, Measurements, group_centers, solve_joint
+from grism_align.algorithms.fitting.joint import REFERENCE, Measurements, Start, group_centers, solve_joint
 from grism_align.algorithms.fitting.prior import GENERATORS, PointingPrior, SharedPrior
 
 GEOMETRIES = ("shift", "rshift", "rscale", "general")
@@ -189,6 +189,18 @@ def test_order_does_not_matter(new_number, seed, geometry):
     np.testing.assert_allclose(again.covariance[new], solution.covariance, atol=1e-11)
     np.testing.assert_allclose(again.weight, solution.weight[order], atol=1e-6)
     np.testing.assert_allclose(again.source_xy[sources], solution.source_xy, atol=1e-9)
+
+
+def test_it_may_begin_where_another_ended():
+    """Then one more iteration changes nothing; and what a rough one leaves open is below its tolerance."""
+    measured, _, _ = network("rshift", np.random.default_rng(45), outliers=10)
+    solution = solve_joint(measured, "rshift", 4.0)
+    again = solve_joint(measured, "rshift", 4.0, None, Start(solution.scatter, solution.weight), np.inf)
+    np.testing.assert_allclose(again.weight, solution.weight, atol=1e-3)
+    error = np.sqrt(np.diagonal(solution.covariance, axis1=1, axis2=2)[1:, :2])
+    assert (np.abs(again.shift - solution.shift)[1:] < 1e-2 * error).all()
+    rough = solve_joint(measured, "rshift", 4.0, tolerance=0.03)
+    assert (np.abs(rough.shift - solution.shift)[1:] < 0.1 * error).all()
 
 
 def anchored(rng, reference_error=0.004, noise=0.005, scatter=(0.0, 0.0, 0.0), n_sources=120):

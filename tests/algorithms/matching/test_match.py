@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grism_align.algorithms.matching.match import match_lists, mutual_nearest
+from grism_align.algorithms.matching.match import match_lists, mutual_nearest, mutual_nearest_in_each
 from grism_align.values.errors import (
     AlignmentError,
     AmbiguousMatchError,
@@ -270,6 +270,20 @@ def test_a_match_that_leaves_the_corners_uncertain_is_refused():
         match_lists(*lists, PLANE, SETTINGS)
     assert caught.value.remark.n >= 6
     assert caught.value.remark.error > 0.25 * SETTINGS.tolerance
+
+
+@given(st.integers(0, 2**32), st.floats(0.1, 20))
+def test_many_lists_have_the_pairs_of_each(seed, radius):
+    rng = np.random.default_rng(seed)
+    lists = [rng.uniform(-10, 10, (n, 2)) for n in rng.integers(0, 9, 5)]
+    others = rng.uniform(-10, 10, (rng.integers(0, 12), 2))
+    for xy in (*lists, others):
+        xy[rng.uniform(size=len(xy)) < 0.1] = np.nan
+    for own, partner in zip(lists, mutual_nearest_in_each(lists, others, radius), strict=True):
+        expected = np.full(len(own), -1)
+        i, j = mutual_nearest(own, others, radius).T
+        expected[i] = j
+        np.testing.assert_array_equal(partner, expected)
 
 
 points = st.lists(st.tuples(st.floats(-10, 10), st.floats(-10, 10)), max_size=12, unique=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
+from grism_align.algorithms.relative import cluster as cluster_module
 from grism_align.algorithms.relative.cluster import Merging, merge_all
 from grism_align.algorithms.relative.members import Footprint, NetworkInput, PointingSources
 from grism_align.values.failure import FarFromDither, SamePixels
@@ -77,6 +80,41 @@ def test_what_others_looked_for_and_did_not_see_is_left_out():
     margin = 2 * (1 - ((SIDE - 9.0) / SIDE) ** 2)
     assert twice < len(kept) < twice + 1.5 * margin * len(pointings.pointings[0].sources)
     assert len(kept) < len(cluster.seen.count)
+
+
+class Elsewhere:
+    """An executor whose work is sent away, and what comes of it sent back."""
+
+    def __init__(self):
+        self.names = []
+
+    def map(self, function, items, label):
+        self.names += list(items)
+        for item in items.values():
+            yield pickle.loads(pickle.dumps(function(pickle.loads(pickle.dumps(item)))))
+
+
+def test_visits_may_be_merged_elsewhere(monkeypatch):
+    pointings, _ = mosaic(np.random.default_rng(27), (2, 2), 12.0, spurious=20)
+    # one that matches nothing, in the middle of the numbers
+    alone = field(np.random.default_rng(28), 30, SIDE)
+    far = pointing(8, plane_list(alone[0] + 5e3, alone[1]), "v1", np.full(2, 5e3), error())
+    made = [*pointings.pointings[:3], far, *pointings.pointings[3:]]
+    whole = NetworkInput(made, PLANE, PointingSettings())
+    here, why = merge_all(whole, MATCH)
+    elsewhere = Elsewhere()
+    assert merge_all(whole, MATCH, elsewhere)[1] == why
+    assert elsewhere.names == []  # few are matched more quickly than sent
+    monkeypatch.setattr(cluster_module, "_MANY", 1)
+    there, reasons = merge_all(whole, MATCH, elsewhere)
+    assert elsewhere.names == ["v0", "v1", "v2", "v3"]
+    assert reasons == why
+    assert sorted(sorted(one.members) for one in there) == [[0, 1, 2, 4, 5, 6, 7, 8], [3]]
+    for one, same in zip(there, here, strict=True):
+        for number, transform in one.members.items():
+            np.testing.assert_array_equal(transform.matrix, same.members[number].matrix)
+            np.testing.assert_array_equal(transform.shift, same.members[number].shift)
+        np.testing.assert_array_equal(one.seen.positions.xy, same.seen.positions.xy)
 
 
 def test_a_failed_match_tries_all_sources():

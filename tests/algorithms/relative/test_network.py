@@ -332,7 +332,7 @@ def hard_field(rng):
 def test_no_exposure_is_aligned_and_wrong():
     """It may fail; what is aligned is within five of its errors, of each axis, at its own sources."""
     aligned, pulls = 0, []
-    for seed in range(100):
+    for seed in range(50):
         lists, errors, visits = hard_field(np.random.default_rng([68, seed]))
         frames, _ = align_network(network(lists, visits), RELATIVE, MATCH)
         for frame in frames:
@@ -349,7 +349,7 @@ def test_no_exposure_is_aligned_and_wrong():
                 aligned += 1
     assert [pull for pull in pulls if pull[2] > 5] == []
     # most do come out
-    assert aligned > 100
+    assert aligned > 50
 
 
 def test_exposures_without_a_common_source_are_apart(monkeypatch):

@@ -32,7 +32,7 @@ def only(spectrum, first, last):
 
 def test_injected_offsets_are_recovered_with_true_errors():
     pulls = []
-    for seed in range(6):
+    for seed in range(3):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.15, (3, 2))
         found = measure_offsets(spectra(rng, true), STILL[:3], UNCALIBRATED, rng)
@@ -41,8 +41,8 @@ def test_injected_offsets_are_recovered_with_true_errors():
         assert found.strength == pytest.approx(np.ones(3), abs=0.1)
         assert (found.n_sources > 10).all()
     rms = np.sqrt(np.mean(np.square(pulls), axis=(0, 1)))
-    # Of 12 degrees of freedom an axis; errors have a floor, which is most of them across the dispersion.
-    assert (rms < 1.6).all()
+    # Of 6 degrees of freedom an axis; errors have a floor, which is most of them across the dispersion.
+    assert (rms < 1.9).all()
     assert rms[0] > 0.4
 
 
@@ -57,7 +57,7 @@ def test_only_differences_are_measured():
 
 def test_a_dispersion_that_changes_over_the_detector_is_told_from_offsets():
     pulls = []
-    for seed in range(4):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.1, (3, 2))
         places = np.array([[40.0, -30.0], [-60.0, 0.0], [20.0, 30.0]])
@@ -73,9 +73,11 @@ def test_a_dispersion_that_is_calibrated_costs_nothing():
     """One edge far from the source tells an offset from a stretch only where the stretch is known."""
     places = np.array([[0.0, 60.0], [0.0, -60.0]])
     known, unknown = [], []
-    for seed in range(3):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
-        all_of_them = spectra(rng, np.column_stack([np.zeros((2, 2)), places @ [0.0, -0.06e-3]]), lines=0.0)
+        all_of_them = spectra(
+            rng, np.column_stack([np.zeros((2, 2)), places @ [0.0, -0.06e-3]]), n=20, lines=0.0
+        )
         parts = [only(each, 40, 90) for each in all_of_them]
         calibrated = ExpectedStretch(np.array([0.0, -0.06]), 2e-3**2 * np.eye(2))
         known.append(measure_offsets(parts, places, calibrated, rng))
@@ -113,7 +115,7 @@ def test_cosmic_rays_and_bad_pixels_do_no_harm():
 
 def test_zeroth_orders_of_others_that_move_by_themselves_do_no_harm():
     """Many times as bright as the spectrum that they cross, they would decide alone."""
-    for seed in range(3):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.15, (4, 2))
         parts = spectra(rng, true, n=20, lines=0.2)

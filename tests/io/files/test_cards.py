@@ -106,7 +106,7 @@ def test_what_astropy_writes_is_plain(value, comment):
 
 
 _WRITTEN = st.from_regex(
-    r"('([ -&(-~]|''){0,20}'|[TF]|[+-]?(\d{1,18}|(\d{1,30}\.\d{0,30}|\.\d{1,30})(E-?\d{1,2})?))?"
+    r"('([ -&(-~]|''){0,20}'|[TF]|[+-]?(\d{1,18}|\d{1,30}\.\d{0,30}|\.\d{1,30})(E-?\d{1,2})?)?"
     r" *(/[ -~]*)?",
     fullmatch=True,
 )

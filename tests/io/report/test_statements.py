@@ -107,7 +107,7 @@ def test_exposures_left_out_of_a_mosaic_are_named():
     assert contents.left_out(contents.record.mosaics[0]) == [exposures.direct[1].key]
 
 
-@pytest.mark.usefixtures("mosaics_by_default")
+@pytest.mark.usefixtures("everything_by_default")
 def test_steps_that_were_left_out_are_told():
     assert list(GrismAlignPipeline.step_defs) == list(PIPELINE)
     exposures = field()
