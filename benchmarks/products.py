@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 # Distance of visits, deg; days between them.
 _STEP, _DAYS = 0.03, 0.5
+# The command, in the Python that runs this.
+_PROGRAM = ("-c", "import sys; from grism_align.cli import main; sys.exit(main())")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PAINT = (
     "<script>addEventListener('load',()=>setTimeout(()=>{document.title='PAINT '+JSON.stringify({"
@@ -262,12 +264,12 @@ def _command(job: Job) -> str:
         "grism-align report": ["report", str(path), "-o", f"{out}.html"],
         "grism-align undo": ["undo", str(file), "--output_dir", str(before)],
         "grism-align apply": [
-            "apply", str(path), str(before / file.name), "--output_dir", str(out), "--no-report",
+            "apply", str(path), str(before / file.name), "--output_dir", str(out),
         ],
     }[job.what]  # fmt: skip
     if job.what.endswith("undo"):
         shutil.rmtree(before, ignore_errors=True)
-    return _child(job, ["-m", "grism_align.cli", *words])
+    return _child(job, [*_PROGRAM, *words])
 
 
 def _child(job: Job, words: list[str]) -> str:
@@ -330,7 +332,7 @@ def main() -> None:
         folder, field = options.folder or Path(temporary), options.field
         folder.mkdir(exist_ok=True)
         if field is None:
-            words = ["-m", "grism_align.cli", "demo", "--output_dir", str(folder / "demo"), "-q"]
+            words = [*_PROGRAM, "demo", "--output_dir", str(folder / "demo"), "-q"]
             subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
             field = folder / "demo" / "aligned"
         print("| what | exposures | s | CPU s | MB before | peak MB | MB on disk |")
