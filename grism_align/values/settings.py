@@ -574,7 +574,7 @@ class TraceSettings(Settings):
         "How far grism exposures that no direct exposure governs may be off, to be found by the spectra of "
         "other visits; 0 looks for none",
         "arcsec",
-        (0.0, 60.0),
+        (0.0, 30.0),
     )
     trace_sources: int = _parameter(
         60, "Sources whose traces are measured in each exposure, the brightest first", "", (5, 1000)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.values.exposure import Exposure
+    from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.transform import LinearTransform
 
 # Pixels that the common offset of all spectra of a grism may have: what no calibration says.
@@ -188,7 +188,19 @@ def pixel_axes(exposure: Exposure, transform: LinearTransform) -> NDArray[np.flo
     (2, 2) ndarray, arcsec
         A column for each axis.
     """
-    chip = exposure.chips[0]
+    return chip_axes(exposure.chips[0], transform)
+
+
+def chip_axes(chip: Chip, transform: LinearTransform) -> NDArray[np.float64]:
+    """Return the same of any chip.
+
+    Parameters
+    ----------
+    chip : Chip
+        Of a grism exposure.
+    transform : LinearTransform
+        As for `pixel_axes`.
+    """
     ny, nx = chip.shape
     center = np.array([(nx - 1) / 2, (ny - 1) / 2])
     sky = chip.wcs.to_sky(center + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))

@@ -12,7 +12,7 @@ from grism_align.algorithms.spectra.shifts import SpectralShifts
 from grism_align.algorithms.spectra.template import SpectrumCutout, seen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -39,7 +39,7 @@ class Found:
     rival : float
         The highest peak of predictions that are of no sky, the same.
     n_lags : float
-        Independent ones that were looked at.
+        Independent lags that were looked at, in all trials.
     """
 
     lag: NDArray[np.int64]
@@ -88,6 +88,33 @@ def predicted_light(
     return light
 
 
+@dataclass(frozen=True, eq=False)
+class ImageSpectrum:
+    """The Fourier transform of what of a chip tells a place, padded for lags; `error` of its pixels."""
+
+    values: NDArray[np.complex128]
+    shape: tuple[int, int]
+    error: float
+
+    @classmethod
+    def of(cls, image: GrismImage, radius: int) -> ImageSpectrum:
+        """Transform a chip.
+
+        Parameters
+        ----------
+        image : GrismImage
+            The chip.
+        radius : int, pixels
+            Largest lag on either axis.
+        """
+        from scipy.fft import next_fast_len, rfft2
+
+        error = float(np.sqrt(np.median(image.variance[image.good]))) if image.good.any() else 1.0
+        pixels = _telling(np.where(image.good, image.data, 0.0) / error, image.good)
+        ny, nx = (next_fast_len(size + radius, real=True) for size in pixels.shape)
+        return cls(rfft2(pixels, (ny, nx)), (ny, nx), error)
+
+
 class Correlation:
     """Correlations of exposures with what known spectra predict for them, added up by lag.
 
@@ -100,48 +127,49 @@ class Correlation:
     def __init__(self, radius: int) -> None:
         self._radius = radius
         size = 2 * radius + 1
-        self._real, self._chance = np.zeros((size, size)), np.zeros((3, size, size))
+        self._real = np.zeros((size, size), np.float32)
+        self._chance = np.zeros((3, size, size), np.float32)
 
-    def add(self, image: GrismImage, light: NDArray[np.float64]) -> None:
+    def add(self, image: ImageSpectrum, light: NDArray[np.float64]) -> None:
         """Add that of a chip.
 
         Parameters
         ----------
-        image : GrismImage
+        image : ImageSpectrum
             The chip.
         light : (ny, nx) ndarray
-            What is predicted for it, in any unit.
+            What is predicted for it, in the unit of its pixels.
         """
-        from scipy.fft import irfft2, next_fast_len, rfft2
+        predicted = _telling(light / image.error, np.ones(light.shape, dtype=bool))
+        self._real += self._correlated(image, predicted)
+        # Mirrored, sources are where none is: what correlates then is chance.
+        mirrored = predicted[::-1], predicted[:, ::-1], predicted[::-1, ::-1]
+        for total, one in zip(self._chance, mirrored, strict=True):
+            total += self._correlated(image, one)
 
-        error = np.sqrt(np.median(image.variance[image.good])) if image.good.any() else 1.0
-        pixels = _telling(np.where(image.good, image.data, 0.0) / error, image.good)
-        shape = [next_fast_len(size + self._radius, real=True) for size in pixels.shape]
-        spectrum = rfft2(pixels, shape)
-        predicted = _telling(light / error, np.ones(light.shape, dtype=bool))
+    def _correlated(self, image: ImageSpectrum, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+        from scipy.fft import irfft2, rfft2
+
         lags = np.arange(-self._radius, self._radius + 1)
-        for number, one in enumerate([predicted, *_of_no_sky(predicted)]):
-            found = irfft2(spectrum * np.conj(rfft2(one, shape)), shape)[np.ix_(lags, lags)]
-            if number:
-                self._chance[number - 1] += found
-            else:
-                self._real += found
+        found = irfft2(image.values * np.conj(rfft2(predicted, image.shape)), image.shape)
+        return np.asarray(found[np.ix_(lags, lags)])
 
-    def peak(self) -> Found | None:
-        """Return the highest peak; None where nothing is predicted or seen."""
+    def peak(self, n_trials: int = 1) -> Found | None:
+        """Return the highest peak; None where nothing is predicted or seen.
+
+        Parameters
+        ----------
+        n_trials : int, optional
+            Correlations of which this is one.
+        """
         mean, scatter = float(self._chance.mean()), float(self._chance.std())
         if not scatter > 0:
             return None
         row, column = np.unravel_index(int(self._real.argmax()), self._real.shape)
         lag = np.array([column, row]) - self._radius
-        n_lags = self._real.size / np.prod(_NEAR)
+        n_lags = n_trials * self._real.size / np.prod(_NEAR)
         height, rival = (float((one.max() - mean) / scatter) for one in (self._real, self._chance))
         return Found(lag, height, rival, float(n_lags))
-
-
-def _of_no_sky(light: NDArray[np.float64]) -> Sequence[NDArray[np.float64]]:
-    """Return predictions with their sources where none are: what they correlate by is chance."""
-    return [light[::-1], *(np.roll(light, light.shape[0] // n, axis=0) for n in (2, 3))]
 
 
 def _telling(values: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ _CONTRAST = 3.0
 # Pixels of the profile of another's light across the dispersion, which falls as the fourth power, and the
 # distance within which it is looked for. Where zeroth orders lie is known to a few pixels only.
 _WIDTH, _ZEROTH_WIDTH, _FAR = 1.2, 3.0, 20.0
+_AWAY = -1e6  # pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,9 @@ class OtherLight:
         row : int
             Number of its source.
         """
-        both = self.lessened([replace(cutout, exposure=number) for number in range(2)], row)
+        # A source that is off the chip in one of the two is as far away there.
+        everywhere = replace(self, places=np.nan_to_num(self.places, nan=_AWAY))
+        both = everywhere.lessened([replace(cutout, exposure=number) for number in range(2)], row)
         usable = cutout.weight > 0
         variance, *others = (1.0 / np.where(usable, each.weight, np.inf) for each in (cutout, *both))
         total = sum(others) - variance

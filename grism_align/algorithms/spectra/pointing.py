@@ -13,7 +13,7 @@ from grism_align.algorithms.spectra.shifts import SpectralShifts
 from grism_align.algorithms.spectra.template import Comparison, compare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,8 +36,7 @@ _SAMPLING = np.array([0.01, 0.004])
 _PRIOR_PULLS, _POWER = 3.0, 1.5
 _ITERATIONS = 4
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
-_TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
-_QUARTER = np.array([[0.0, 1.0], [-1.0, 0.0]])  # turns the sky, east and north, from north to east
+_TOLD = 20.0  # signal-to-noise ratio of a spectrum that is seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,40 +51,40 @@ class Sighting:
         The spectrum.
     cutout : SpectrumCutout
         Its pixels.
-    place : (2,) ndarray, zero-based pixels
-        Where its source is predicted.
+    moved : (2,) ndarray, pixels
+        Where its source is predicted, less its place in the reference.
     risen : (5,) ndarray
         What the terms of `TraceField` are multiplied by there, less what they are at the reference.
+    by_offset : (2, 2) ndarray
+        By how much it lies farther along and across on its own chip for a pixel on the first chip.
+    by_roll : (2,) ndarray, pixels
+        The same for a turn by a radian, from north to east.
     """
 
     exposure: int
     reference: ReferenceSpectrum
     cutout: SpectrumCutout
-    place: NDArray[np.float64]
+    moved: NDArray[np.float64]
     risen: NDArray[np.float64]
+    by_offset: NDArray[np.float64]
+    by_roll: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Optics:
-    """What the spectra of a grism do over the detector, and how pixels lie on the sky.
+    """What spectra of a grism do over its detectors.
 
     Parameters
     ----------
-    axes : (E, 2, 2) ndarray, arcsec
-        One pixel along and one across the dispersion on the sky, by exposure.
-    center : (2,) ndarray, zero-based pixels
-        What offsets are told of, and rolls turn about.
-    traces : TraceField
-        How traces rise over the detector.
+    traces : mapping of int to TraceField
+        By chip: how traces rise over it.
     gradient : FieldGradient
-        How spectra shift along the dispersion over it.
+        How spectra shift along the dispersion.
     stretch : ExpectedStretch
-        How dispersions grow over it.
+        How dispersions grow.
     """
 
-    axes: NDArray[np.float64]
-    center: NDArray[np.float64]
-    traces: TraceField
+    traces: Mapping[int, TraceField]
     gradient: FieldGradient
     stretch: ExpectedStretch
 
@@ -97,13 +96,13 @@ class SpectralPointing:
     Parameters
     ----------
     offset : (E, 2) ndarray, pixels
-        Along and across the dispersion, at the centre.
+        Along and across the dispersion, of the first chip where rolls turn about.
     roll : float, radians
         By which they are turned from north to east, all alike.
     covariance : (2E + 1, 2E + 1) ndarray
         Of the offsets, along before across, and the roll.
     n_used : (E,) ndarray of int
-        Spectra that kept weight.
+        Sources whose spectra are bright enough to be seen and kept weight.
     strength : (E,) ndarray
         Of the spectra in units of the known ones; NaN where none tells it.
     reduced_chi2 : float
@@ -118,7 +117,7 @@ class SpectralPointing:
     reduced_chi2: float
 
 
-def fit_pointing(sightings: Sequence[Sighting], optics: Optics) -> SpectralPointing:
+def fit_pointing(sightings: Sequence[Sighting], optics: Optics, n_exposures: int) -> SpectralPointing:
     """Solve for the offsets of exposures and their common roll, against known spectra.
 
     Parameters
@@ -126,11 +125,18 @@ def fit_pointing(sightings: Sequence[Sighting], optics: Optics) -> SpectralPoint
     sightings : sequence of Sighting
         Of several spectra, in some of the exposures each.
     optics : Optics
-        Of the grism and of these exposures.
+        Of the grism.
+    n_exposures : int
+        Number of exposures, E.
 
     Returns
     -------
     SpectralPointing
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the spectra leave what is to be known open.
 
     Notes
     -----
@@ -139,7 +145,7 @@ def fit_pointing(sightings: Sequence[Sighting], optics: Optics) -> SpectralPoint
     by beyond their noise, as the profile of a galaxy is another at another angle, is added as in `solve`, and
     errors are those of the jackknife over sources.
     """
-    model = _Model(len(optics.axes), optics)
+    model = _Model(n_exposures, optics)
     parameters = np.zeros(model.size)
     design = np.array([model.design(one) for one in sightings])
     weights = [_first_weights(one) for one in sightings]
@@ -156,21 +162,31 @@ def fit_pointing(sightings: Sequence[Sighting], optics: Optics) -> SpectralPoint
         parameters = parameters + solved.step
         if np.abs(solved.step[:-1]).max() < _CONVERGED and number > 1:
             break
-    kept = 1.0 / solved.excess.max(axis=1) > _LEAST_WEIGHT
+    size, ratio = _strengths(sightings, compared, weights)
+    is_used = (1.0 / solved.excess.max(axis=1) > _LEAST_WEIGHT) & (size > _TOLD)
     exposure = np.array([one.exposure for one in sightings])
+    source = np.array([one.reference.source for one in sightings])
     known = np.array([model.known(one) for one in sightings])
     by_known = -np.linalg.solve(solved.total, (solved.gain @ known).sum(axis=0))
-    covariance = _jackknife(solved, np.array([one.reference.source for one in sightings]))
+    covariance = _jackknife(solved, source)
     covariance += model.unknown(by_known)
-    covariance[:-1, :-1] += np.diag(np.tile(_SAMPLING**2, len(optics.axes)))
+    covariance[:-1, :-1] += np.diag(np.tile(_SAMPLING**2, n_exposures))
     return SpectralPointing(
         parameters[:-1].reshape(-1, 2),
         float(parameters[-1]),
         covariance,
-        np.bincount(exposure[kept], minlength=len(optics.axes)),
-        _strength(sightings, compared, weights, len(optics.axes)),
-        float(np.mean(solved.pulls[kept])) if kept.any() else float("nan"),
+        np.array([len(np.unique(source[is_used & (exposure == e)])) for e in range(n_exposures)]),
+        np.array([_median(ratio[is_used & (exposure == e)]) for e in range(n_exposures)]),
+        _mean(solved.pulls[is_used]),
     )
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 class _Model:
@@ -188,31 +204,34 @@ class _Model:
     def design(self, one: Sighting) -> NDArray[np.float64]:
         """Return the derivatives of the shifts of a spectrum, (3, P): along, across, and by the distance."""
         design = np.zeros((3, self.size))
-        axes, away = self._optics.axes[one.exposure], one.place - self._optics.center
-        design[[0, 1], [2 * one.exposure, 2 * one.exposure + 1]] = 1.0
-        design[:2, -1] = np.linalg.solve(axes, _QUARTER @ axes @ away)
+        design[:2, 2 * one.exposure : 2 * one.exposure + 2] = one.by_offset
+        design[:2, -1] = one.by_roll
         return design
 
     def known(self, one: Sighting) -> NDArray[np.float64]:
-        """Return the derivatives of the shifts by what is known, (3, 9)."""
-        moved = (one.place - one.reference.place)[None]
-        return np.asarray(block_diag(moved, one.risen[None], moved))
+        """Return the derivatives of the shifts by what is known, (3, 4 + 5 chips)."""
+        chips = list(self._optics.traces)
+        risen = np.zeros((len(chips), len(one.risen)))
+        risen[chips.index(one.reference.order)] = one.risen
+        moved = one.moved[None]
+        return np.asarray(block_diag(moved, risen.reshape(1, -1), moved))
 
     def shifts(self, one: Sighting, parameters: NDArray[np.float64]) -> SpectralShifts:
         """Return where a spectrum lies from where it is predicted."""
-        optics, moved = self._optics, one.place - one.reference.place
-        more = [moved @ optics.gradient.along, one.risen @ optics.traces.terms]
-        offset = (self.design(one) @ parameters)[:2] + more
-        return SpectralShifts(offset[None], moved[None], optics.stretch.mean)
+        optics = self._optics
+        risen = float(one.risen @ optics.traces[one.reference.order].terms)
+        offset = (self.design(one) @ parameters)[:2] + [float(one.moved @ optics.gradient.along), risen]
+        return SpectralShifts(offset[None], one.moved[None], optics.stretch.mean)
 
     def unknown(self, by_known: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the covariance of parameters by that of what is known, (P, P).
 
-        `by_known` (P, 9): derivatives of the parameters.
+        `by_known` (P, 4 + 5 chips): derivatives of the parameters.
         """
         optics = self._optics
-        known = optics.gradient.along_covariance, optics.traces.covariance, optics.stretch.covariance
-        return np.asarray(by_known @ block_diag(*known) @ by_known.T)
+        traces = [each.covariance for each in optics.traces.values()]
+        known = block_diag(optics.gradient.along_covariance, *traces, optics.stretch.covariance)
+        return np.asarray(by_known @ known @ by_known.T)
 
 
 def _noisier(one: Sighting) -> SpectrumCutout:
@@ -291,17 +310,16 @@ def _jackknife(solved: _Solved, source: NDArray[np.int64]) -> NDArray[np.float64
     return np.asarray(np.where(np.eye(len(known), dtype=bool), np.maximum(scattered, known), scattered))
 
 
-def _strength(
+def _strengths(
     sightings: Sequence[Sighting],
     compared: Sequence[Comparison],
     weights: Sequence[NDArray[np.float64]],
-    n_exposures: int,
-) -> NDArray[np.float64]:
-    """Return the median ratio of spectra to the known ones by exposure, where others' light isn't."""
-    ratios: list[list[float]] = [[] for _ in range(n_exposures)]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return signal-to-noise ratios of what is known of spectra, and how strong these are in units of it."""
+    sizes, ratios = [], []
     for one, each, weight in zip(sightings, compared, weights, strict=True):
         template = one.cutout.data - each.residual
         size = float((weight * template * template).sum())
-        if size > _TOLD**2:
-            ratios[one.exposure].append(float((weight * template * one.cutout.data).sum()) / size)
-    return np.array([np.median(each) if each else np.nan for each in ratios])
+        sizes.append(np.sqrt(size))
+        ratios.append(float((weight * template * one.cutout.data).sum()) / max(size, 1e-30))
+    return np.array(sizes), np.array(ratios)

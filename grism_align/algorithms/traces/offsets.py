@@ -102,6 +102,11 @@ class TraceField:
         """Return that of traces of which a configuration says where they are."""
         return cls(np.zeros(_N_FIELD), _CALIBRATED**2 * np.eye(_N_FIELD))
 
+    @classmethod
+    def unknown(cls) -> TraceField:
+        """Return that of traces of which neither a configuration nor a measurement says where they are."""
+        return cls(np.zeros(_N_FIELD), _FIELD**2 * np.eye(_N_FIELD))
+
     @staticmethod
     def design(places: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
         """Return what terms are multiplied by, (N, 5).

@@ -9,19 +9,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.propagate import with_error_retold
-from grism_align.algorithms.spectra.combine import Levels, PixelOffsets, combine, pixel_axes
+from grism_align.algorithms.spectra.combine import Levels, PixelOffsets, chip_axes, combine, pixel_axes
 from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
-from grism_align.algorithms.spectra.finding import Correlation, predicted_light
+from grism_align.algorithms.spectra.finding import Correlation, ImageSpectrum, predicted_light
 from grism_align.algorithms.spectra.neighbours import OtherLight
 from grism_align.algorithms.spectra.offsets import measure_offsets, reference_spectra
 from grism_align.algorithms.spectra.pointing import Optics, Sighting, fit_pointing
-from grism_align.algorithms.traces.offsets import TraceField, TraceOffsets
-from grism_align.values.failure import BySpectra, NoDirectExposure, NoneCanLend, NotFoundBySpectra
+from grism_align.algorithms.spectra.references import ReferenceSpectrum
+from grism_align.algorithms.traces.offsets import TraceField
+from grism_align.values.failure import (
+    BySpectra,
+    FlaggedByHeaders,
+    NoDirectExposure,
+    NoneCanLend,
+    NotFoundBySpectra,
+    OfDirect,
+)
 from grism_align.values.solution import ExposureFit, FitStatus
+from grism_align.values.sphere import sky_to_vector
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.traces.cutting import cut_near
-from grism_align.workflows.traces.spectra import SEED, UNKNOWN, SpectralGroup, groups_of, shows_spectra
+from grism_align.workflows.traces.spectra import (
+    ONE_ROLL,
+    SEED,
+    UNKNOWN,
+    SpectralGroup,
+    groups_of,
+    shows_spectra,
+)
 from grism_align.workflows.traces.verify import images, is_looked_at, own_models, view_of, views
 
 if TYPE_CHECKING:
@@ -29,13 +45,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.spectra.cutouts import CutSource
     from grism_align.algorithms.spectra.finding import Found
     from grism_align.algorithms.spectra.pointing import SpectralPointing
-    from grism_align.algorithms.spectra.references import ReferenceSpectrum
+    from grism_align.algorithms.spectra.template import SpectrumCutout
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.algorithms.traces.views import ChipView
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Chip, Exposure
+    from grism_align.values.failure import Remark
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
 logger = logging.getLogger(__name__)
@@ -50,6 +68,23 @@ _FEWEST = 5  # spectra that an exposure is found by
 # Probability of chance that is believed, and by how much the peak has to exceed that of no sky.
 _BELIEVED, _ABOVE = 1e-4, 1.5
 _FARTHEST = 1.5  # pixels, of the error of an exposure that is found
+_NONE_KNOWN = "none of their sources' spectra is known"
+
+
+@dataclass(frozen=True, eq=False)
+class KnownSpectrum:
+    """The template of a spectrum, and where the exposures that it is of see all sources, (N, 2) pixels."""
+
+    template: ReferenceSpectrum
+    layout: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class KnownSpectra:
+    """The templates of a group of exposures; none, with the reason in `why`, where they can't be made."""
+
+    spectra: tuple[KnownSpectrum, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +95,20 @@ class AcquisitionJob:
     ----------
     jobs : tuple of ViewJob
         The exposures, with the correction to begin with.
-    groups : tuple of SpectralGroup
-        Exposures of other visits that have the same grism, and corrections.
-    traces : TraceOffsets
-        How traces lie over the chips.
+    group : SpectralGroup
+        The nearest exposures of other visits that have the same grism, and corrections.
+    known : mapping of (source, chip) to KnownSpectrum
+        Their spectra, and those of others.
+    traces : mapping of int to TraceField
+        How traces rise over each chip.
     radius : float, arcsec
         By how much the acquisition may be off.
     """
 
     jobs: tuple[ViewJob, ...]
-    groups: tuple[SpectralGroup, ...]
-    traces: TraceOffsets
+    group: SpectralGroup
+    known: Mapping[tuple[int, int], KnownSpectrum]
+    traces: Mapping[int, TraceField]
     radius: float
 
 
@@ -97,6 +135,19 @@ class FoundAcquisition:
     why: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class _Acquisition:
+    """Exposures of one acquisition and roll, and the groups whose spectra they are looked for by."""
+
+    members: tuple[Exposure, ...]
+    groups: tuple[SpectralGroup, ...]
+    found: GrismOffsets
+
+    @property
+    def name(self) -> str:
+        return ", ".join(each.key for each in self.members)
+
+
 def find_by_spectra(
     survey: Survey, grisms: Sequence[GrismOffsets], executor: Executor
 ) -> dict[str, ExposureFit]:
@@ -121,35 +172,37 @@ def find_by_spectra(
     InputError
         If the pixels of an exposure can't be read.
     """
-    jobs = dict(_jobs(survey, grisms)) if survey.settings.spectra_search_radius else {}
+    if not survey.settings.spectra_search_radius:
+        return {}
+    acquisitions = [one for found in grisms for one in _acquisitions(survey, found)]
+    groups = {", ".join(group.keys): group for one in acquisitions for group in one.groups}
+    made = executor.map(_TEMPLATES, groups, "Gathering the spectra of")
+    known = dict(zip(groups, made, strict=True))
+    jobs = {one.name: _job(survey, one, known) for one in acquisitions}
     fits: dict[str, ExposureFit] = {}
-    for job, found in zip(
-        jobs.values(), executor.map(_MEASUREMENT, jobs, "Looking for the spectra of"), strict=True
-    ):
-        fits |= _fits(survey, job, found)
+    looked = executor.map(_MEASUREMENT, jobs, "Looking for the spectra of")
+    for acquisition, job, found in zip(acquisitions, jobs.values(), looked, strict=True):
+        fits |= _fits(survey, acquisition, job, found)
     return fits
 
 
-def _jobs(survey: Survey, grisms: Sequence[GrismOffsets]) -> Iterator[tuple[str, AcquisitionJob]]:
-    """Yield the acquisitions without a correction whose grism others have, by the names of the exposures."""
+def _acquisitions(survey: Survey, found: GrismOffsets) -> Iterator[_Acquisition]:
+    """Yield the acquisitions without a correction whose grism others have."""
+    like = survey.exposures[found.keys[0]]
     alone = [each for each in survey.exposures.grisms if _is_alone(survey, each)]
-    for found in grisms:
-        like = survey.exposures[found.keys[0]]
-        acquisitions: dict[tuple[str, str], list[Exposure]] = {}
-        for exposure in alone:
-            if _has_grism_of(exposure, like):
-                acquisitions.setdefault((exposure.visit, exposure.group), []).append(exposure)
-        groups = list(groups_of(survey, found)) if acquisitions else []
-        for members in acquisitions.values():
-            near = _nearest(groups, members[0])
-            if near:
-                job = AcquisitionJob(
-                    tuple(_begun(survey, each, near[0], found) for each in members),
-                    near,
-                    found.offsets,
-                    survey.settings.spectra_search_radius,
-                )
-                yield ", ".join(each.key for each in members), job
+    alike: list[list[Exposure]] = []
+    for exposure in (each for each in alone if _has_grism_of(each, like)):
+        for members in alike:
+            if _are_together(members[0], exposure):
+                members.append(exposure)
+                break
+        else:
+            alike.append([exposure])
+    groups = list(groups_of(survey, found)) if alike else []
+    for members in alike:
+        near = _nearest(groups, members)
+        if near:
+            yield _Acquisition(tuple(members), near, found)
 
 
 def _is_alone(survey: Survey, exposure: Exposure) -> bool:
@@ -159,59 +212,102 @@ def _is_alone(survey: Survey, exposure: Exposure) -> bool:
 
 
 def _has_grism_of(exposure: Exposure, other: Exposure) -> bool:
-    return (exposure.instrument, exposure.filter, exposure.blocking_filter) == (
-        *(other.instrument, other.filter),
-        other.blocking_filter,
-    ) and {chip.window.ltm for chip in exposure.chips} == {chip.window.ltm for chip in other.chips}
+    """Tell whether two exposures have a grism in common, and the same pixels of their detectors."""
+    first, second = (
+        (each.instrument, each.filter, each.blocking_filter, [(c.window, c.shape) for c in each.chips])
+        for each in (exposure, other)
+    )
+    return first == second
 
 
-def _nearest(groups: Sequence[SpectralGroup], exposure: Exposure) -> tuple[SpectralGroup, ...]:
-    """Return the groups whose exposures lie nearest, of one frame."""
+def _are_together(first: Exposure, second: Exposure) -> bool:
+    turn = _angle(first) - _angle(second)
+    is_one = (first.visit, first.group) == (second.visit, second.group)
+    return is_one and abs((turn + 180.0) % 360.0 - 180.0) < ONE_ROLL
+
+
+def _angle(exposure: Exposure) -> float:
+    """Return the position angle of the dispersion by the headers, deg."""
+    east, north = pixel_axes(exposure, LinearTransform.identity(exposure.plane))[:, 0]
+    return float(np.degrees(np.arctan2(east, north)))
+
+
+def _nearest(groups: Sequence[SpectralGroup], members: Sequence[Exposure]) -> tuple[SpectralGroup, ...]:
+    """Return the groups some of whose exposures lie nearest, of one frame."""
+    here = sky_to_vector([[each.plane.ra, each.plane.dec] for each in members])
 
     def distance(group: SpectralGroup) -> float:
-        there = group.jobs[0].exposure.plane
-        return float(np.hypot(*exposure.plane.to_plane([there.ra, there.dec])))
+        planes = [one.exposure.plane for one in group.jobs]
+        there = sky_to_vector([[plane.ra, plane.dec] for plane in planes])
+        return float(-(here @ there.T).max())
 
-    ordered = sorted(groups, key=distance)
+    ordered = sorted((each for each in groups if _has_grism_of(each.first, members[0])), key=distance)
     return tuple(each for each in ordered if each.frame == ordered[0].frame)[:_GROUPS]
 
 
-def _begun(survey: Survey, exposure: Exposure, group: SpectralGroup, found: GrismOffsets) -> ViewJob:
+def _job(survey: Survey, one: _Acquisition, known: Mapping[str, KnownSpectra]) -> AcquisitionJob:
+    spectra: dict[tuple[int, int], KnownSpectrum] = {}
+    for group in one.groups:
+        for each in known[", ".join(group.keys)].spectra:
+            key = each.template.source, each.template.order
+            if key not in spectra or spectra[key].template.n_exposures < each.template.n_exposures:
+                spectra[key] = each
+    unmeasured = TraceField.as_predicted() if one.found.config else TraceField.unknown()
+    chips = [chip.window.chip for chip in one.members[0].chips]
+    return AcquisitionJob(
+        tuple(_begun(each, one.groups[0], one.found) for each in one.members),
+        one.groups[0],
+        dict(sorted(spectra.items())[:_BRIGHTEST]),
+        {chip: one.found.offsets.fields.get(chip, unmeasured) for chip in chips},
+        survey.settings.spectra_search_radius,
+    )
+
+
+def _begun(exposure: Exposure, group: SpectralGroup, found: GrismOffsets) -> ViewJob:
     """Return what looking for an exposure needs, which begins where its headers put it."""
     known = group.jobs[0]
-    assert known.fit.transform is not None  # of exposures with corrections alone
-    fit = ExposureFit(
-        FitStatus.ALIGNED, LinearTransform.identity(known.fit.transform.plane), frame=known.fit.frame
-    )
+    fit = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(_transform(known).plane))
     return replace(known, exposure=exposure, fit=fit, models=own_models(exposure, found.models))
+
+
+def _transform(job: ViewJob) -> LinearTransform:
+    assert job.fit.transform is not None  # of exposures with corrections alone
+    return job.fit.transform
+
+
+def _templates(group: SpectralGroup) -> KnownSpectra:
+    """Make the templates of a group of exposures."""
+    layouts: dict[int, NDArray[np.float64]] = {}
+    for job in group.jobs:
+        for chip in job.exposure.chips:
+            layouts.setdefault(chip.window.chip, view_of(job, chip, _transform(job)).xy)
+    try:
+        cut, _ = cut_near(group.jobs, group.zeroth, group.n_spectra)
+        rng = np.random.default_rng(SEED)
+        found = reference_spectra(cut.spectra, cut.places, group.stretch, rng)
+    except np.linalg.LinAlgError as error:
+        return KnownSpectra((), str(error))
+    return KnownSpectra(tuple(KnownSpectrum(one, layouts[one.order]) for one in found))
+
+
+_TEMPLATES = Measurement("spectra-known", _templates, (KnownSpectra, KnownSpectrum, ReferenceSpectrum))
 
 
 def _found(job: AcquisitionJob) -> FoundAcquisition:
     """Look for the spectra of an acquisition, and measure where they are."""
-    from scipy.linalg import block_diag
-
-    known = _Known.of(job.groups)
-    searched = _searched(job, known)
+    searched = _searched(job)
     if searched is None:
-        return FoundAcquisition((), why="none of their sources' spectra is known")
+        return FoundAcquisition((), why=_NONE_KNOWN)
     roll, peak = searched
     if peak.false_match_probability > _BELIEVED or peak.height < _ABOVE * peak.rival:
         why = f"the best place stands out by {peak.height:.1f} sigma, and chance by {peak.rival:.1f}"
         return FoundAcquisition((), peak.false_match_probability, why)
     jobs = [_moved(one, peak.lag.astype(float), roll) for one in job.jobs]
-    for _ in range(_PASSES):
-        sightings = list(_sightings(jobs, known))
-        if not sightings:
-            return FoundAcquisition((), why="none of their sources' spectra is known")
-        fit = fit_pointing(sightings, _optics(jobs, job))
-        jobs = [
-            _moved(one, offset, -np.degrees(fit.roll)) for one, offset in zip(jobs, fit.offset, strict=True)
-        ]
-    told = _against_each_other(jobs, fit, job.groups[0])
-    jobs = [_moved(one, offset, 0.0) for one, offset in zip(jobs, told.offset, strict=True)]
-    fit = replace(fit, covariance=block_diag(told.covariance, fit.covariance[-1:, -1:]))
-    exposures = _exposures(jobs, fit, [one.exposure for one in sightings])
-    return FoundAcquisition(exposures, peak.false_match_probability)
+    try:
+        exposures = _measured(job, jobs)
+    except np.linalg.LinAlgError as error:
+        return FoundAcquisition((), why=f"they can't be compared ({error})")
+    return FoundAcquisition(exposures, peak.false_match_probability, "" if exposures else _NONE_KNOWN)
 
 
 _MEASUREMENT = Measurement(
@@ -219,100 +315,104 @@ _MEASUREMENT = Measurement(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Known:
-    """The brightest spectra by source and chip, and where their exposures see all sources, (N, 2)."""
-
-    spectra: Mapping[tuple[int, int], ReferenceSpectrum]
-    layouts: Mapping[tuple[int, int], NDArray[np.float64]]
-    zeroth: tuple[float, float] | None
-
-    @classmethod
-    def of(cls, groups: Sequence[SpectralGroup]) -> _Known:
-        """Make the templates of groups of exposures; of each spectrum that of the most exposures is taken."""
-        found: dict[tuple[int, int], ReferenceSpectrum] = {}
-        layouts: dict[tuple[int, int], NDArray[np.float64]] = {}
-        for group in groups:
-            cut, _ = cut_near(group.jobs, group.zeroth, group.n_spectra)
-            rng = np.random.default_rng(SEED)
-            first = group.jobs[0]
-            seen = {chip.window.chip: _view(first, chip).xy for chip in first.exposure.chips}
-            for one in reference_spectra(cut.spectra, cut.places, group.stretch, rng):
-                other = found.get((one.source, one.order))
-                if other is None or other.n_exposures < one.n_exposures:
-                    found[one.source, one.order] = one
-                    layouts[one.source, one.order] = seen[one.order]
-        brightest = dict(sorted(found.items())[:_BRIGHTEST])
-        return cls(brightest, layouts, groups[0].zeroth)
-
-
-def _view(job: ViewJob, chip: Chip) -> ChipView:
-    assert job.fit.transform is not None
-    return view_of(job, chip, job.fit.transform)
-
-
-def _searched(job: AcquisitionJob, known: _Known) -> tuple[float, Found] | None:
+def _searched(job: AcquisitionJob) -> tuple[float, Found] | None:
     """Return the roll, deg, by which spectra are seen best, and where; None where none is known there."""
     radius = int(np.ceil(job.radius / job.jobs[0].exposure.pixel_scale))
     correlations = {roll: Correlation(radius) for roll in _ROLLS}
+    templates = {key: one.template for key, one in job.known.items()}
     for one in job.jobs[:_SEARCHED]:
-        turned = {roll: _moved(one, np.zeros(2), roll) for roll in _ROLLS}
-        for chip, image in images(one):
+        turned = {roll: _transform(_moved(one, np.zeros(2), roll)) for roll in _ROLLS}
+        for chip, pixels in images(one):
             model = one.models.get(chip.window.chip)
             if model is not None:
+                image = ImageSpectrum.of(pixels, radius)
                 for roll, correlation in correlations.items():
-                    light = predicted_light(known.spectra, _view(turned[roll], chip), model)
+                    light = predicted_light(templates, view_of(one, chip, turned[roll]), model)
                     correlation.add(image, light)
-    peaks = [(roll, peak) for roll, each in correlations.items() if (peak := each.peak())]
+    peaks = [(roll, peak) for roll, each in correlations.items() if (peak := each.peak(len(_ROLLS)))]
     return max(peaks, key=lambda one: one[1].height, default=None)
+
+
+def _measured(job: AcquisitionJob, jobs: Sequence[ViewJob]) -> tuple[FoundExposure, ...]:
+    """Return where exposures are that begin within a pixel of that; none where no spectrum is known."""
+    from scipy.linalg import block_diag
+
+    optics = Optics(job.traces, job.group.gradient, job.group.stretch)
+    for _ in range(_PASSES):
+        sightings = list(_sightings(job, jobs))
+        if not sightings:
+            return ()
+        fit = fit_pointing(sightings, optics, len(jobs))
+        turned = -np.degrees(fit.roll)
+        jobs = [_moved(one, offset, turned) for one, offset in zip(jobs, fit.offset, strict=True)]
+    told = _against_each_other(jobs, fit, job.group)
+    jobs = [_moved(one, offset, 0.0) for one, offset in zip(jobs, told.offset, strict=True)]
+    fit = replace(fit, covariance=block_diag(told.covariance, fit.covariance[-1:, -1:]))
+    return _exposures(jobs, fit, [one.exposure for one in sightings])
 
 
 def _moved(job: ViewJob, offset: NDArray[np.float64], roll: float) -> ViewJob:
     """Return a job whose correction puts spectra some pixels from where it has them, and turned by deg."""
-    transform = job.fit.transform
-    assert transform is not None
-    center = transform.plane.to_plane(transform.apply_to_sky(_center(job)))
+    transform = _transform(job)
     shift = -pixel_axes(job.exposure, transform) @ offset
-    moved = LinearTransform.from_parameters(transform.plane, shift, roll, center=center)
+    moved = LinearTransform.from_parameters(transform.plane, shift, roll, center=_center(job))
     return replace(job, fit=replace(job.fit, transform=transform.then(moved)))
 
 
 def _center(job: ViewJob) -> NDArray[np.float64]:
-    """Return where the headers put the centre of the first chip."""
-    ny, nx = job.exposure.chips[0].shape
-    return np.asarray(job.exposure.chips[0].wcs.to_sky([[(nx - 1) / 2, (ny - 1) / 2]])[0])
+    """Return where the centre of the first chip is in the plane of the correction, (2,) arcsec."""
+    chip, transform = job.exposure.chips[0], _transform(job)
+    ny, nx = chip.shape
+    sky = chip.wcs.to_sky([[(nx - 1) / 2, (ny - 1) / 2]])
+    return np.asarray(transform.plane.to_plane(transform.apply_to_sky(sky))[0])
 
 
-def _optics(jobs: Sequence[ViewJob], job: AcquisitionJob) -> Optics:
-    axes = [pixel_axes(one.exposure, one.fit.transform) for one in jobs if one.fit.transform is not None]
-    chip = jobs[0].exposure.chips[0]
-    ny, nx = chip.shape[::-1] if chip.along_columns else chip.shape
-    center = np.array([(nx - 1) / 2, (ny - 1) / 2])
-    traces = job.traces.fields.get(chip.window.chip) or TraceField.as_predicted()
-    return Optics(np.array(axes), center, traces, job.groups[0].gradient, job.groups[0].stretch)
-
-
-def _sightings(jobs: Sequence[ViewJob], known: _Known) -> Iterator[Sighting]:
+def _sightings(job: AcquisitionJob, jobs: Sequence[ViewJob]) -> Iterator[Sighting]:
     """Yield the known spectra that are seen in exposures."""
-    for number, job in enumerate(jobs):
-        scale = 1.0 if job.exposure.is_rate else 1.0 / job.exposure.exposure_time
-        for image, view in views(job):
-            chip = view.window.chip
-            model = job.models.get(chip)
-            if model is None:
-                continue
-            ny, nx = view.shape
-            span = SpectralRange.of(model, np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]]))
-            order = float(span.first), float(span.first + span.length)
-            brightness = 10 ** (-0.4 * view.mag)
-            for each in cut_spectra(image, view, model, span, scale, number):
-                reference = known.spectra.get((each.row, chip))
-                if reference is not None:
-                    places = np.array([known.layouts[each.row, chip], view.xy])
-                    others = OtherLight(places, brightness, order, known.zeroth)
-                    cutout = others.lessened_by_all(each.cutout, each.row)
-                    here, there = TraceField.design(np.array([each.place, reference.place]), view.shape)
-                    yield Sighting(number, reference, cutout, each.place, here - there)
+    for number, one in enumerate(jobs):
+        scale = 1.0 if one.exposure.is_rate else 1.0 / one.exposure.exposure_time
+        chips = {chip.window.chip: chip for chip in one.exposure.chips}
+        for image, view in views(one):
+            model = one.models.get(view.window.chip)
+            if model is not None:
+                ny, nx = view.shape
+                span = SpectralRange.of(model, np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]]))
+                for cut in cut_spectra(image, view, model, span, scale, number):
+                    known = job.known.get((cut.row, view.window.chip))
+                    if known is not None:
+                        cutout = _without_others(job, view, span, cut, known)
+                        yield _sighting(one, chips[view.window.chip], replace(cut, cutout=cutout), known)
+
+
+def _without_others(
+    job: AcquisitionJob, view: ChipView, span: SpectralRange, cut: CutSource, known: KnownSpectrum
+) -> SpectrumCutout:
+    """Return a cutout whose pixels count less where another source's light is, here or in the template."""
+    along = view.window.ltm[0]
+    zeroth = job.group.zeroth and (along * job.group.zeroth[0], along * job.group.zeroth[1])
+    order = float(span.first), float(span.first + span.length)
+    others = OtherLight(np.array([known.layout, view.xy]), 10 ** (-0.4 * view.mag), order, zeroth)
+    return others.lessened_by_all(cut.cutout, cut.row)
+
+
+def _sighting(job: ViewJob, chip: Chip, cut: CutSource, known: KnownSpectrum) -> Sighting:
+    transform = _transform(job)
+    own = chip_axes(chip, transform)
+    xy = cut.place[::-1] if chip.along_columns else cut.place
+    shape = chip.shape[::-1] if chip.along_columns else chip.shape
+    here = transform.plane.to_plane(transform.apply_to_sky(chip.wcs.to_sky(xy[None])))[0]
+    east, north = here - _center(job)
+    there, risen = TraceField.design(np.array([known.template.place, cut.place]), shape)
+    return Sighting(
+        cut.cutout.exposure,
+        known.template,
+        cut.cutout,
+        cut.place - known.template.place,
+        risen - there,
+        np.linalg.solve(own, pixel_axes(job.exposure, transform)),
+        # A turn from north to east moves the sky by its distance to the north eastwards
+        np.linalg.solve(own, np.array([north, -east])),
+    )
 
 
 def _against_each_other(jobs: Sequence[ViewJob], fit: SpectralPointing, group: SpectralGroup) -> PixelOffsets:
@@ -348,51 +448,57 @@ def _exposures(
 
 def _with_error(job: ViewJob, fit: SpectralPointing, number: int) -> LinearTransform:
     """Return the correction of an exposure with the covariance that its spectra leave."""
-    transform = job.fit.transform
-    assert transform is not None
+    transform = _transform(job)
     rows = [2 * number, 2 * number + 1, len(fit.covariance) - 1]
-    center = transform.plane.to_plane(transform.apply_to_sky(_center(job)))
-    east, north = center
+    east, north = _center(job)
     jacobian = np.zeros((6, 3))
     jacobian[:2, :2] = -pixel_axes(job.exposure, transform)
-    # A roll about the centre
-    jacobian[:, 2] = [-north, east, 0.0, 1.0, -1.0, 0.0]
+    # A roll about the centre, against that of the spectra
+    jacobian[:, 2] = [north, -east, 0.0, -1.0, 1.0, 0.0]
     return replace(transform, covariance=jacobian @ fit.covariance[np.ix_(rows, rows)] @ jacobian.T)
 
 
-def _fits(survey: Survey, job: AcquisitionJob, found: FoundAcquisition) -> dict[str, ExposureFit]:
+def _fits(
+    survey: Survey, acquisition: _Acquisition, job: AcquisitionJob, found: FoundAcquisition
+) -> dict[str, ExposureFit]:
     """Return the fits of the exposures of an acquisition."""
-    if not found.exposures:
-        return {
-            one.exposure.key: survey.solution[one.exposure.key].noted(
-                NotFoundBySpectra(job.radius, found.why)
-            )
-            for one in job.jobs
-        }
-    known = [one for group in job.groups for one in group.jobs]
-    common = np.mean([one.fit.transform.covariance for one in known if one.fit.transform], axis=0)
+    known = [one for group in acquisition.groups for one in group.jobs]
+    common = np.mean([_transform(one).covariance for one in known], axis=0)
+    exposures = found.exposures or (None,) * len(job.jobs)
     fits = {}
-    for one, each in zip(job.jobs, found.exposures, strict=True):
-        key = one.exposure.key
-        why = _why_not(each, one.exposure)
-        if why:
-            fits[key] = survey.solution[key].noted(NotFoundBySpectra(job.radius, why))
+    for one, each in zip(job.jobs, exposures, strict=True):
+        before = survey.solution[one.exposure.key]
+        why = _why_not(each, one.exposure) if each else found.why
+        if each is None or why:
+            fits[one.exposure.key] = before.noted(NotFoundBySpectra(job.radius, why))
             continue
         transform = replace(each.transform, covariance=each.transform.covariance + common)
         shift = float(np.hypot(*transform.at(one.exposure.plane).shift))
         fit = replace(
-            one.fit,
+            _lent(known),
             transform=transform,
-            reference=f"spectra of {len(known)} exposures",
             n_matched=each.n_seen,
             n_used=each.n_used,
             reduced_chi2=each.reduced_chi2,
             false_match_probability=found.probability,
-            geometry="rshift",
-            remarks=(BySpectra(each.n_used, len(known), shift),),
+            remarks=(*_kept(before, known), BySpectra(each.n_used, len(known), shift)),
         )
-        fits[key] = with_error_retold(fit, one.exposure)
+        fits[one.exposure.key] = with_error_retold(fit, one.exposure)
     return fits
+
+
+def _lent(known: Sequence[ViewJob]) -> ExposureFit:
+    """Return a fit in the frame of the known exposures, no more certain than theirs."""
+    statuses = {one.fit.status for one in known}
+    status = FitStatus.PRIOR_ONLY if FitStatus.PRIOR_ONLY in statuses else FitStatus.ALIGNED
+    fit = known[0].fit
+    return ExposureFit(status, fit.transform, fit.reference, frame=fit.frame, geometry="rshift")
+
+
+def _kept(before: ExposureFit, known: Sequence[ViewJob]) -> list[Remark]:
+    """Return what is to be known of an exposure anyway, and of the direct exposures that its frame is of."""
+    own = [each for each in before.remarks if isinstance(each, NoneCanLend | FlaggedByHeaders)]
+    return [*own, *(each for each in known[0].fit.remarks if isinstance(each, OfDirect))]
 
 
 def _why_not(found: FoundExposure, exposure: Exposure) -> str:

@@ -52,7 +52,8 @@ logger = logging.getLogger(__name__)
 
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
-_ONE_ROLL = 0.1  # deg
+#: Angles of the dispersion that differ by less are one roll, deg.
+ONE_ROLL = 0.1
 _FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 #: Pixels: offset of an exposure that doesn't show the spectra.
 UNKNOWN = 10.0
@@ -91,6 +92,11 @@ class SpectralGroup:
     def keys(self) -> tuple[str, ...]:
         """Of the exposures."""
         return tuple(job.exposure.key for job in self.jobs)
+
+    @property
+    def first(self) -> Exposure:
+        """The first of the exposures."""
+        return self.jobs[0].exposure
 
     @property
     def frame(self) -> int:
@@ -170,7 +176,7 @@ def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
         for group, angle_of_group in zip(alike, angles, strict=True):
             turn = (angle_of_group - angle + 180.0) % 360.0 - 180.0
             if (
-                abs(turn) < _ONE_ROLL
+                abs(turn) < ONE_ROLL
                 and survey.solution[group[0].key].frame == frame
                 and len(group) < _MOST_TOGETHER
             ):
