@@ -144,8 +144,7 @@ class Correlation:
         self._real += self._correlated(image, predicted)
         # Mirrored, sources are where none is: what correlates then is chance.
         mirrored = predicted[::-1], predicted[:, ::-1], predicted[::-1, ::-1]
-        for total, one in zip(self._chance, mirrored, strict=True):
-            total += self._correlated(image, one)
+        self._chance += [self._correlated(image, one) for one in mirrored]
 
     def _correlated(self, image: ImageSpectrum, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
         from scipy.fft import irfft2, rfft2

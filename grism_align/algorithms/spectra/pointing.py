@@ -220,7 +220,8 @@ class _Model:
         """Return where a spectrum lies from where it is predicted."""
         optics = self._optics
         risen = float(one.risen @ optics.traces[one.reference.order].terms)
-        offset = (self.design(one) @ parameters)[:2] + [float(one.moved @ optics.gradient.along), risen]
+        offset = (self.design(one) @ parameters)[:2]
+        offset = offset + np.array([float(one.moved @ optics.gradient.along), risen])
         return SpectralShifts(offset[None], one.moved[None], optics.stretch.mean)
 
     def unknown(self, by_known: NDArray[np.float64]) -> NDArray[np.float64]:

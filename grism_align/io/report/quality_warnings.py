@@ -261,11 +261,14 @@ def _grism_errors(contents: Contents) -> Iterator[QualityWarning]:
     for entries, is_problem in ((large, True), (notable, False)):
         if entries:
             keys = tuple(entry.key for entry in entries)
-            way = max(e.governed.propagation_error if e.governed else 0.0 for e in entries)
-            text = (
-                f"{count(len(keys), 'grism exposure')} {_good_to(contents, keys)} at worst: {listed(keys)}; "
-                f"dithers and drift since the direct exposure add up to {fixed(way, 0)} mas"
+            ways = [entry.governed.propagation_error for entry in entries if entry.governed]
+            since = (
+                f"; dithers and drift since the direct exposure add up to {fixed(max(ways), 0)} mas"
+                if ways
+                else ""
             )
+            grisms = count(len(keys), "grism exposure")
+            text = f"{grisms} {_good_to(contents, keys)} at worst: {listed(keys)}{since}"
             remedy = "Before you extract spectra, see where their traces lie"
             yield QualityWarning(text, remedy, is_problem, not is_problem, keys)
 

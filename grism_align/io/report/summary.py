@@ -257,7 +257,9 @@ def _grism_sentence(contents: Contents) -> str:
     good = f", good to {value_range(prior, 0)} mas" if np.isfinite(prior).any() else ""
     rough = f"; {len(prior)} of them as PRIOR_ONLY{good}" if prior else ""
     who, verb = all_of(len(corrected), len(grisms), "grism exposure"), "is" if len(corrected) == 1 else "are"
-    return f"{who} {verb} corrected, by {count(len(governors), 'direct exposure')}{rough}."
+    alone = sum(entry.governed is None for entry in corrected)
+    found = f", {alone} of them by the spectra of other visits" if alone else ""
+    return f"{who} {verb} corrected, by {count(len(governors), 'direct exposure')}{found}{rough}."
 
 
 def _spectra_sentence(contents: Contents) -> str:

@@ -409,9 +409,9 @@ def _sighting(job: ViewJob, chip: Chip, cut: CutSource, known: KnownSpectrum) ->
         cut.cutout,
         cut.place - known.template.place,
         risen - there,
-        np.linalg.solve(own, pixel_axes(job.exposure, transform)),
+        np.asarray(np.linalg.solve(own, pixel_axes(job.exposure, transform))),
         # A turn from north to east moves the sky by its distance to the north eastwards
-        np.linalg.solve(own, np.array([north, -east])),
+        np.asarray(np.linalg.solve(own, np.array([north, -east]))),
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grism_align.algorithms.spectra.finding import Correlation, predicted_light
+from grism_align.algorithms.spectra.finding import Correlation, ImageSpectrum, predicted_light
 from grism_align.algorithms.spectra.references import ReferenceSpectrum
 from grism_align.algorithms.traces.cutouts import GrismImage
 from grism_align.algorithms.traces.views import ChipView
@@ -48,14 +48,20 @@ def test_light_is_predicted_where_the_trace_runs():
     assert columns[70:125].min() > 10.0
 
 
-def test_a_displaced_exposure_is_found_to_the_pixel():
+def correlated(radius, image, places):
+    correlation = Correlation(radius)
+    correlation.add(ImageSpectrum.of(image, radius), predicted_light(references(), view(places), MODEL))
+    return correlation.peak()
+
+
+@pytest.mark.parametrize(("radius", "lag"), [(25, (13, -9)), (70, (20, 35))])
+def test_a_displaced_exposure_is_found_to_the_pixel(radius, lag):
+    """Within a radius that is half of the chip, too."""
     rng = np.random.default_rng(4)
-    places, lag = sources(rng), np.array([13, -9])
+    places, lag = sources(rng), np.array(lag)
     good = rng.random(SHAPE) > 0.05
     seen = predicted_light(references(), view(places + lag), MODEL)
-    correlation = Correlation(25)
-    correlation.add(image(seen, rng, good), predicted_light(references(), view(places), MODEL))
-    peak = correlation.peak()
+    peak = correlated(radius, image(seen, rng, good), places)
     assert peak.lag == pytest.approx(lag, abs=1)
     assert peak.height > 2 * peak.rival
     assert peak.false_match_probability < 1e-6
@@ -66,9 +72,7 @@ def test_another_field_is_not_found():
     for seed in range(8):
         rng = np.random.default_rng(seed)
         seen = predicted_light(references(), view(sources(rng)), MODEL)
-        correlation = Correlation(25)
-        correlation.add(image(seen, rng), predicted_light(references(), view(sources(rng)), MODEL))
-        peak = correlation.peak()
+        peak = correlated(25, image(seen, rng), sources(rng))
         heights.append(peak.height / max(peak.rival, 1e-9))
     assert np.median(heights) < 1.2
     assert max(heights) < 2.0
@@ -77,5 +81,6 @@ def test_another_field_is_not_found():
 def test_without_a_prediction_there_is_no_peak():
     correlation = Correlation(5)
     assert correlation.peak() is None
-    correlation.add(image(np.zeros(SHAPE), np.random.default_rng(1)), np.zeros(SHAPE))
+    nothing = image(np.zeros(SHAPE), np.random.default_rng(1))
+    correlation.add(ImageSpectrum.of(nothing, 5), np.zeros(SHAPE))
     assert correlation.peak() is None
