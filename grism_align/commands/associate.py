@@ -135,11 +135,13 @@ def _field_row(one: SkyField) -> tuple[str, ...]:
 
 def _exposure_table(exposures: Sequence[Exposure]) -> str:
     """One line an exposure, in columns."""
+    from grism_align.algorithms.propagation.pair import Acquisitions
     from grism_align.workflows.associate import start_of
 
     rows = [("visit", "exposure", "kind", "filter", "start", "governed by")]
+    acquisitions = Acquisitions(exposures)
     for exposure in exposures:
-        kind, governor = exposure.kind.value, _governor_text(exposure, exposures)
+        kind, governor = exposure.kind.value, _governor_text(exposure, acquisitions.around(exposure))
         rows.append((exposure.visit, exposure.key, kind, exposure.filter, start_of(exposure), governor))
     return in_columns(rows)
 

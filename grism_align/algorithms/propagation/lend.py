@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.common_start import common_start
+from grism_align.algorithms.propagation.pair import Acquisitions
 from grism_align.algorithms.propagation.poses import detector_of, field_axes
 from grism_align.algorithms.propagation.wcs_agreement import WcsAgreement, WcsPair
 from grism_align.values.failure import NoCommonStart, NotAligned, WcsChanged, WcsDoubted
@@ -100,14 +101,11 @@ class Lender:
         self._agreement = WcsAgreement(list(self._pairs(grisms, directs)))
 
     def _pairs(self, grisms: Sequence[Exposure], directs: Sequence[Exposure]) -> Iterator[WcsPair]:
+        acquisitions = Acquisitions(directs)
         for grism in grisms:
-            for direct in directs:
+            for direct in acquisitions.of(grism):
                 fit = self._solution.fits.get(direct.key)
-                is_own = (grism.visit, grism.group, grism.mount) == (
-                    *(direct.visit, direct.group),
-                    direct.mount,
-                )
-                if is_own and fit is not None and fit.transform is not None:
+                if fit is not None and fit.transform is not None:
                     start = common_start(grism, direct, fit.transform.plane)
                     if start is not None:
                         yield WcsPair(grism, direct, start)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -23,7 +24,7 @@ from grism_align.algorithms.propagation.poses import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -157,6 +158,45 @@ def direct_candidate(
     taken = (*exposures, grism, direct)
     places = _places(_acquisition(direct, taken), pairing_radius)
     return _direct_candidate(grism, direct, places, pairing_radius)
+
+
+class Acquisitions:
+    """The exposures of a field by the names of their acquisitions: few matter to a grism exposure.
+
+    Parameters
+    ----------
+    exposures : iterable of Exposure
+        Of the field.
+    """
+
+    def __init__(self, exposures: Iterable[Exposure]) -> None:
+        self._exposures: dict[str, Exposure] = {}
+        self._members: dict[tuple[str, str, str], list[Exposure]] = defaultdict(list)
+        for each in exposures:
+            self._exposures[each.key] = each
+            self._members[_name(each)].append(each)
+
+    def of(self, exposure: Exposure) -> list[Exposure]:
+        """Return the exposures whose acquisition is called as one's.
+
+        Parameters
+        ----------
+        exposure : Exposure
+            Any.
+        """
+        return self._members.get(_name(exposure), [])
+
+    def around(self, grism: Exposure) -> list[Exposure]:
+        """Return those and the ones of the acquisitions of the direct exposures that are named for it.
+
+        Parameters
+        ----------
+        grism : Exposure
+            The dispersed exposure.
+        """
+        named = [self._exposures[key] for key in grism.governors if key in self._exposures]
+        names = dict.fromkeys(_name(each) for each in (grism, *named))
+        return [each for name in names for each in self._members.get(name, [])]
 
 
 def stays(exposures: Sequence[Exposure], pairing_radius: float) -> tuple[list[int], list[int]]:
@@ -294,7 +334,11 @@ def _is_one_roll(first: Exposure, second: Exposure) -> bool:
 
 def _named_alike(first: Exposure, second: Exposure) -> bool:
     """Tell whether names are alike; a visit holds two instruments where one observes in parallel."""
-    return first.visit == second.visit and first.group == second.group and first.mount == second.mount
+    return _name(first) == _name(second)
+
+
+def _name(exposure: Exposure) -> tuple[str, str, str]:
+    return exposure.visit, exposure.group, exposure.mount
 
 
 def _relation(grism: Exposure, direct: Exposure, places: dict[str, _Place]) -> Relation:

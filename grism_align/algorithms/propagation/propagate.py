@@ -9,7 +9,13 @@ import numpy as np
 
 from grism_align.algorithms.propagation.govern import Choice, choose, choose_elsewhere, named_candidates
 from grism_align.algorithms.propagation.lend import Lender, Lent, usable
-from grism_align.algorithms.propagation.pair import Relation, direct_candidate, direct_candidates, is_rolled
+from grism_align.algorithms.propagation.pair import (
+    Acquisitions,
+    Relation,
+    direct_candidate,
+    direct_candidates,
+    is_rolled,
+)
 from grism_align.algorithms.propagation.propagation_error import (
     mean_transform,
     own_variances,
@@ -78,25 +84,31 @@ def propagate(
         another guide-star acquisition; FAILED, with the reason as a remark, where none governs it.
     """
     exposures = (*directs, *grisms)
+    acquisitions = Acquisitions(exposures)
     variances = own_variances(directs, relative or solution)
     lender = Lender(grisms, directs, solution, variances, settings.pointing.detector_error)
-    fits = {grism.key: _governed_fit(grism, exposures, lender, settings) for grism in grisms}
+    fits = {grism.key: _governed_fit(grism, exposures, acquisitions, lender, settings) for grism in grisms}
     return AlignmentSolution(fits, solution.reference)
 
 
 def _governed_fit(
     grism: Exposure,
     exposures: Sequence[Exposure],
+    acquisitions: Acquisitions,
     lender: Lender,
     settings: GrismSettings,
 ) -> ExposureFit:
-    radius = settings.propagation.pairing_radius
-    named, own = named_candidates(grism, exposures, radius), direct_candidates(grism, exposures, radius)
+    radius, near = settings.propagation.pairing_radius, acquisitions.around(grism)
+    named, own = named_candidates(grism, near, radius), direct_candidates(grism, near, radius)
     lent, refusals = lender.lend(grism, (*named, *own))
     choice = choose(usable(named, lent), usable(own, lent), settings)
     missing = [key for key in choose(named, own, settings).keys if key not in choice.keys]
     if not choice.candidates:
-        others = [direct_candidate(grism, each, exposures, radius) for each in exposures if each.is_direct]
+        others = [
+            direct_candidate(grism, each, acquisitions.of(each), radius)
+            for each in exposures
+            if each.is_direct
+        ]
         alike = [each for each in others if each.relation is Relation.REACQUIRED]
         lent, _ = lender.lend(grism, alike)
         choice = choose_elsewhere(usable(others, lent))

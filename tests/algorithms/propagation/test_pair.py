@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.propagation.pair import Relation, direct_candidate, direct_candidates, stays
+from grism_align.algorithms.propagation.pair import (
+    Acquisitions,
+    Relation,
+    direct_candidate,
+    direct_candidates,
+    stays,
+)
 from grism_align.values.exposure import Chip
 from tests.support.associations import exposure
 from tests.support.chips import chip_wcs
@@ -212,3 +218,12 @@ def test_a_roll_ends_an_acquisition():
 def test_nobody_knows_the_guide_stars():
     grism, direct = (exposure(f"iaaa0{i}x1q", 0, grism=i == 1) for i in (1, 2))
     assert direct_candidate(grism, direct, [], 1.0).relation is Relation.OTHER
+
+
+def test_a_grism_exposure_has_its_own_acquisition_and_those_of_its_governors_around_it():
+    own = exposure("iaaa01d1q", 0)
+    grism = replace(exposure("iaaa01g1q", 300, grism=True), governors=("iaaa03d1q", "of another field"))
+    others = [replace(exposure(f"iaaa0{n}d1q", 0), visit=f"0{n}", group=f"group {n}") for n in (2, 3)]
+    acquisitions = Acquisitions([own, *others, grism])
+    assert [each.key for each in acquisitions.around(grism)] == ["iaaa01d1q", "iaaa01g1q", "iaaa03d1q"]
+    assert acquisitions.of(others[0]) == [others[0]]
