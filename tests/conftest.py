@@ -12,6 +12,7 @@ from hypothesis import settings
 from grism_align.io.measurements import store
 from grism_align.io.missions.registry import GROUP, missions
 from grism_align.simulation import Truth, case_a, simulate
+from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from tests.support.fields import SMALL
 
@@ -63,10 +64,15 @@ def _levels_of_loggers():
         logger.setLevel(level)
 
 
-def _shortened(cls, *given, **options):
+def _without_mosaics(cls, *given, **options):
     spec = super(GrismAlignPipeline, cls).load_spec_file(*given, **options)
     spec["steps"]["visit_mosaic"]["skip"] = "boolean(default=True)"
-    spec["steps"]["grism_wcs_propagate"]["spectra_sources"] = "integer(min=5, max=1000, default=20)"
+    return spec
+
+
+def _with_few_spectra(cls, *given, **options):
+    spec = super(GrismWCSPropagateStep, cls).load_spec_file(*given, **options)
+    spec["spectra_sources"] = "integer(min=5, max=1000, default=20)"
     return spec
 
 
@@ -74,7 +80,8 @@ def _shortened(cls, *given, **options):
 def _short_runs():
     """Have the pipeline leave out mosaics and most spectra in this process: tests of them ask for them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GrismAlignPipeline, "load_spec_file", classmethod(_shortened))
+        patch.setattr(GrismAlignPipeline, "load_spec_file", classmethod(_without_mosaics))
+        patch.setattr(GrismWCSPropagateStep, "load_spec_file", classmethod(_with_few_spectra))
         yield
 
 
@@ -107,6 +114,7 @@ def kept(monkeypatch, tmp_path):
 def everything_by_default(monkeypatch):
     """The pipeline as users have it."""
     monkeypatch.delattr(GrismAlignPipeline, "load_spec_file")
+    monkeypatch.delattr(GrismWCSPropagateStep, "load_spec_file")
 
 
 @pytest.fixture(scope="session")

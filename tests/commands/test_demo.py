@@ -57,10 +57,9 @@ def test_files_of_others_are_refused(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("instrument", ["niriss", "nircam"])
-def test_demo_of_jwst(instrument, tmp_path, capsys):
+def test_demo_of_jwst(tmp_path, capsys):
     pytest.importorskip("stdatamodels", reason="it writes the files of JWST")
-    assert main(["demo", "--output_dir", str(tmp_path), "--instrument", instrument]) == 0
+    assert main(["demo", "--output_dir", str(tmp_path), "--instrument", "niriss"]) == 0
     printed = capsys.readouterr().out
     inputs = sorted(path.name for path in (tmp_path / "input").glob("*.fits"))
     assert sorted(path.name for path in (tmp_path / "aligned").glob("*.fits")) == inputs

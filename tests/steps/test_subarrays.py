@@ -19,7 +19,6 @@ pytestmark = pytest.mark.slow
     ("instrument", "size", "cut"),
     [
         ("wfc3_ir", 440, partial(subarray, corner=(20, 130), shape=(300, 300))),
-        ("wfc3_uvis", (300, 500), one_chip),
         ("acs_wfc", (300, 500), one_chip),
     ],
 )

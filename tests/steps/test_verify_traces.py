@@ -110,7 +110,7 @@ def test_a_constant_of_the_configuration_corrects_nothing_and_is_told_once(verif
     late = replace(result, exposures=late)
     config = tmp_path / "G141.conf"
     off = {}
-    for constant in (0.0, 0.3, 1.6):
+    for constant in (0.0, 0.3):
         caplog.clear()
         config.write_text(f"BEAMA 15 196\nDYDX_A_0 {1.4 + constant}\nDYDX_A_1 0.0085\n")
         again = GrismWCSPropagateStep.call(late, trace_config=str(config), configure_log=False)
@@ -118,7 +118,6 @@ def test_a_constant_of_the_configuration_corrects_nothing_and_is_told_once(verif
         off[constant] = np.array([check.after_px for check in again.traces.values()])
         assert caplog.text.count("lie off G141.conf") == (constant > 0)
     assert off[0.3] == pytest.approx(off[0.0] - 0.3, abs=0.02)
-    assert off[1.6] == pytest.approx(off[0.0] - 1.6, abs=0.02)
 
 
 def test_a_configuration_that_misses_the_trace_verifies_nothing(verified, tmp_path, caplog):

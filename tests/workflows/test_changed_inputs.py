@@ -102,6 +102,7 @@ def test_a_run_writes_nothing(paths, change, moment, in_place, monkeypatch):
     assert after == before
 
 
+@pytest.mark.parametrize("change", ["cut off"], indirect=True)
 def test_other_processes_hold_to_it_too(paths, change):
     exposures = corrected(loaded(paths[0].parent))
     change()

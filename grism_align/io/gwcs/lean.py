@@ -151,9 +151,16 @@ def _known_by(model: Any) -> Any:
     if hasattr(model, "left") and hasattr(model, "op"):
         parts = _known_by(model.left), _known_by(model.right)
         return None if None in parts else (model.op, *parts)
+    from astropy.modeling import Parameter
+
     parameters = [getattr(model, name) for name in model.param_names]
     values = [(one.unit, np.shape(one.value), np.asarray(one.value).tobytes()) for one in parameters]
-    rest = {name: one for name, one in vars(model).items() if name not in {*_DERIVED, *model.param_names}}
+    # A polynomial has parameters of higher ones, too, where such were made before: not its own.
+    rest = {
+        name: one
+        for name, one in vars(model).items()
+        if name not in _DERIVED and not isinstance(one, Parameter)
+    }
     return (type(model).__qualname__, type(model).__module__, values, rest) if _is_plain(rest) else None
 
 

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from astropy.modeling.models import Mapping, Scale, Shift, Tabular1D
+from astropy.modeling.models import Mapping, Polynomial2D, Scale, Shift, Tabular1D
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +64,10 @@ def test_only_what_is_the_same_is_shared():
     assert shared(both(1.0, 2.0)) is known
     for other in (both(2.0, 1.0), both(1.0, 2.0, (1, 0)), Mapping((0, 1)) | Scale(1.0) & Scale(2.0)):
         assert shared(other) is not known
+    first = shared(Polynomial2D(2, c0_1=1.0))
+    Polynomial2D(5)
+    assert shared(Polynomial2D(2, c0_1=1.0)) is first
+    assert shared(Polynomial2D(2, c0_1=2.0)) is not first
     tables = [shared(Tabular1D(lookup_table=np.arange(4.0))) for _ in range(2)]
     assert tables[0] is not tables[1]
 
