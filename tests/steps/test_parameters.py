@@ -52,6 +52,7 @@ def test_entry_points_name_classes():
     assert set(ALIASES) == {GrismAlignPipeline.class_alias, *(s.class_alias for s in STEPS.values())}
 
 
+@pytest.mark.usefixtures("everything_by_default")
 @pytest.mark.parametrize("name", STEPS)
 def test_specs_have_every_parameter_once_with_its_default(name):
     step = STEPS[name]
