@@ -208,10 +208,6 @@ class FailureCode(Enum):
         "its spectra are {strength:.2f} times as strong as in the other exposures, and not used",
         "Look at the file: it is trailed, empty, of another field or of another grism than its headers say",
     )
-    SPECTRA_ELSEWHERE = (
-        "no trace within {near:g} px of where its correction puts its spectra, as {n} others have theirs",
-        "Look at the file: it is displaced, empty, of another field or of another grism than its headers say",
-    )
     NOT_FOUND_BY_SPECTRA = (
         "nor do spectra of other visits find it within {radius:g} arcsec: {why}",
         "If it may be farther off, give a larger spectra_search_radius of grism_wcs_propagate",
@@ -777,13 +773,6 @@ class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
     """A grism exposure whose spectra are not those of the other exposures, as strong as these."""
 
     strength: float
-
-
-class SpectraElsewhere(Remark, code=FailureCode.SPECTRA_ELSEWHERE):
-    """A grism exposure whose traces are not within `near` pixels of where n others have them."""
-
-    near: float
-    n: int
 
 
 class NotFoundBySpectra(Remark, code=FailureCode.NOT_FOUND_BY_SPECTRA):

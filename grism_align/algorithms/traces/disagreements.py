@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.traces.detection import NEAR
-from grism_align.algorithms.traces.model import NOT_NEAR
 from grism_align.algorithms.traces.offsets import disagreements
-from grism_align.values.failure import SpectraElsewhere, SpectraOff
+from grism_align.values.failure import SpectraOff
 from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ def with_disagreements(
     verification: TraceVerification,
     significance: float,
 ) -> AlignmentSolution:
-    """Note on fits by how much their spectra disagree with the others, and doubt those that have none there.
+    """Note on fits by how much their spectra disagree with the others.
 
     Parameters
     ----------
@@ -46,8 +44,6 @@ def with_disagreements(
     for found in verification.grisms:
         for key, remark in _disagreeing(found, significance):
             fits[key] = fits[key].noted(remark)
-        for key, elsewhere in _not_near(found):
-            fits[key] = fits[key].doubted(elsewhere)
     return AlignmentSolution(fits, solution.reference)
 
 
@@ -62,14 +58,6 @@ def _disagreeing(found: GrismOffsets, significance: float) -> Iterator[tuple[str
         n = int(reference.sum() - reference[number])
         config = found.config if alone else ""
         yield found.keys[number], SpectraOff(float(value[number]), float(error[number]), config, n)
-
-
-def _not_near(found: GrismOffsets) -> Iterator[tuple[str, SpectraElsewhere]]:
-    """Yield exposures without a trace where those of others are."""
-    n = int(np.isfinite(found.offsets.offset).sum())
-    for key, note in found.notes.items():
-        if n and note.startswith(NOT_NEAR):
-            yield key, SpectraElsewhere(NEAR, n)
 
 
 def common_offsets(verification: TraceVerification, significance: float) -> list[str]:

@@ -25,8 +25,6 @@ _LOCATE_SOURCES = 40
 _LEAST_PEAK = 3.0  # scatters by which the peak of the stacked profile of one piece stands out
 _AGREE = 4.0  # pixels between a piece of a coarse trace and the smooth curve through all
 _FEWEST_PIECES = 2
-#: How it begins what is said of a chip whose traces lie elsewhere.
-NOT_NEAR = f"no trace within {NEAR:g} px"
 
 
 def find_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> TraceModel | None:
@@ -145,7 +143,7 @@ def measure_chip(
     start = common_height(cutouts, source)
     if start is None:
         where = f"{model.name} has it" if model.name else "the others have it"
-        return None, f"{NOT_NEAR} of where {where}"
+        return None, f"no trace within {NEAR:g} px of where {where}"
     found = measure_cutouts(cutouts, start, settings.trace_window)
     keep = np.flatnonzero(found.is_measured & (found.snr >= settings.trace_snr))
     if not len(keep):

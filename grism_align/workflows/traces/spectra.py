@@ -369,7 +369,7 @@ def _corrected(
         strength = float(one.measured.offsets.strength[number])
         if not one.is_usable[number]:
             check = SpectralCheck.missing(f"spectra {strength:.2f} times as strong as in the others")
-            found[key] = fit.doubted(SpectraMissing(strength)), check
+            found[key] = fit.noted(SpectraMissing(strength)), check
             continue
         pair = slice(2 * number, 2 * number + 2)
         covariance = combined.covariance[pair, pair]
