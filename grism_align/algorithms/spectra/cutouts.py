@@ -40,9 +40,11 @@ class SpectralRange:
     length: int
 
     @classmethod
-    def of(cls, model: TraceModel, xy: NDArray[np.float64]) -> SpectralRange:
-        """Return the range that has the spectra of sources, (N, 2), whole."""
-        ends = model.span if model.tells_light else model.offsets(xy)[0]
+    def on_chip(cls, model: TraceModel, shape: tuple[int, int]) -> SpectralRange:
+        """Return the range that has all spectra of a chip of (ny, nx) pixels whole."""
+        ny, nx = shape
+        corners = np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]])
+        ends = model.span if model.tells_light else model.offsets(corners)[0]
         first = int(np.floor(np.min(ends))) - _MARGIN
         return cls(first, int(np.ceil(np.max(ends))) + _MARGIN - first)
 

@@ -73,8 +73,7 @@ def predicted_light(
     -------
     (ny, nx) ndarray, electron/s
     """
-    ny, nx = view.shape
-    span = SpectralRange.of(model, np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]]))
+    span = SpectralRange.on_chip(model, view.shape)
     light = np.zeros(view.shape)
     for row, place in places_of_spectra(view, model, span):
         reference = references.get((row, view.window.chip))

@@ -10,6 +10,7 @@ from scipy.linalg import block_diag
 
 from grism_align.algorithms.spectra.offsets import robust_weights
 from grism_align.algorithms.spectra.shifts import SpectralShifts
+from grism_align.algorithms.spectra.solution import ITERATIONS, SAMPLING, excess_variance
 from grism_align.algorithms.spectra.template import Comparison, compare
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ _FREE, _FREE_ROLL = 5.0, 0.2
 # By how much spectra scatter beyond their noise along and across, pixels: distortion, and galaxies that are
 # seen at another angle.
 _SCATTER = np.array([0.02, 0.01])
-# What all spectra of an exposure have in common beyond that, as they are sampled at one phase of the pixels.
-_SAMPLING = np.array([0.01, 0.004])
-# A spectrum's variance is as much larger as its own pull says, as of Student's distribution, to this power.
-_PRIOR_PULLS, _POWER = 3.0, 1.5
-_ITERATIONS = 4
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 _TOLD = 20.0  # signal-to-noise ratio of a spectrum that is seen
 
@@ -170,7 +166,7 @@ def fit_pointing(sightings: Sequence[Sighting], optics: Optics, n_exposures: int
     by_known = -np.linalg.solve(solved.total, (solved.gain @ known).sum(axis=0))
     covariance = _jackknife(solved, source)
     covariance += model.unknown(by_known)
-    covariance[:-1, :-1] += np.diag(np.tile(_SAMPLING**2, n_exposures))
+    covariance[:-1, :-1] += np.diag(np.tile(SAMPLING**2, n_exposures))
     return SpectralPointing(
         parameters[:-1].reshape(-1, 2),
         float(parameters[-1]),
@@ -280,7 +276,7 @@ def _step(
     total = information + own + (1e-9 * size + 1e-30) * np.eye(3)
     excess = np.ones((len(compared), 2))
     back = -model.precision @ parameters
-    for _ in range(_ITERATIONS):
+    for _ in range(ITERATIONS):
         factor = np.sqrt(excess[:, [0, 1, 0]])
         gain = np.swapaxes(
             np.linalg.solve(factor[:, :, None] * total * factor[:, None, :], information), 1, 2
@@ -291,7 +287,7 @@ def _step(
         step = np.linalg.solve(matrix, (by_design @ gradient[:, :, None])[:, :, 0].sum(axis=0) + back)
         rest = gradient - (information @ (design @ step)[:, :, None])[:, :, 0]
         pulls = rest[:, :2] ** 2 / np.einsum("sii->si", total)[:, :2]
-        excess = np.maximum(1.0, (pulls + _PRIOR_PULLS) / (1.0 + _PRIOR_PULLS)) ** _POWER
+        excess = excess_variance(pulls)
     right = (by_design @ rest[:, :, None])[:, :, 0]
     stepped = np.append(np.clip(step[:-1], -_LARGEST, _LARGEST), step[-1])
     return _Solved(stepped, by_design @ information, right, normal, matrix, excess, pulls)

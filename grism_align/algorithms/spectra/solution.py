@@ -21,14 +21,15 @@ _COMMON = 3.0
 _LARGEST = 0.5  # pixels, of a step
 # By how much spectra differ beyond their noise along and across, pixels: distortion, aliasing, neighbours.
 _SCATTER = np.array([0.01, 0.003])
-# What all spectra of an exposure have in common beyond that, as they are sampled at one phase of the pixels.
-_SAMPLING = np.array([0.01, 0.004])
+#: What all spectra of an exposure have in common beyond their own scatter along and across, pixels: they are
+#: sampled at one phase of the pixels.
+SAMPLING = np.array([0.01, 0.004])
 # What a spectrum moves along by itself, in what it moves across.
 _ALONG = 2.0
-# A spectrum's variance is as much larger as its own pulls say, and as many more of one, to this power: what
-# is far off has less weight than Student's distribution leaves it.
+# So many pulls of one are added to a spectrum's own, and its variance is larger by their mean to this power.
 _PRIOR_PULLS, _POWER = 3.0, 1.5
-_ITERATIONS = 4
+#: Of weights by pulls, and the other way round.
+ITERATIONS = 4
 _FEWEST = 8  # spectra that tell their own scatter
 # Of few, the noise is all that is known; by so much errors are larger then.
 _FEW = 1.5
@@ -89,18 +90,32 @@ def solve(
     gradient = np.array([fit.gradient for fit in fits])
     scores = _Scores(gradient, variance, information, precision, np.zeros(len(fits)))
     excess = np.ones((len(fits), 2))
-    for _ in range(_ITERATIONS):
+    for _ in range(ITERATIONS):
         normal, right = scores.normal_equations(excess)
         right[-2:] -= precision @ (stretch - expected.mean)
         step = np.linalg.solve(normal, right)
         rest = scores.less(step)
         by_itself = _ALONG**2 * _own_variance(rest)
         scores, rest = (replace(each, own=by_itself) for each in (scores, rest))
-        pulls = [_pulls(rest, axis) for axis in range(2)]
-        excess = np.maximum(1.0, (np.transpose(pulls) + _PRIOR_PULLS) / (1.0 + _PRIOR_PULLS)) ** _POWER
+        excess = excess_variance(np.transpose([_pulls(rest, axis) for axis in range(2)]))
     moved = np.clip(step[:-2].reshape(-1, 2), -_LARGEST, _LARGEST)
     stepped: NDArray[np.float64] = np.append(moved - moved.mean(axis=0), step[-2:])
     return Solved(stepped, _covariance(rest, excess), rest.told(excess), 1.0 / excess)
+
+
+def excess_variance(pulls: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by what factors the variances of spectra are larger than their noise says.
+
+    Parameters
+    ----------
+    pulls : ndarray
+        Mean squared pull of each.
+
+    Notes
+    -----
+    What is far off has less weight than Student's distribution leaves it.
+    """
+    return np.asarray(np.maximum(1.0, (pulls + _PRIOR_PULLS) / (1.0 + _PRIOR_PULLS)) ** _POWER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +250,7 @@ def _covariance(scores: _Scores, excess: NDArray[np.float64]) -> NDArray[np.floa
         larger = np.sqrt(np.maximum(np.diag(expected) / np.diag(found), 1.0))
         found = larger[:, None] * found * larger
     contrast = contrast[:, :-2]
-    return np.asarray(found + contrast @ np.diag(np.tile(_SAMPLING**2, size // 2)) @ contrast)
+    return np.asarray(found + contrast @ np.diag(np.tile(SAMPLING**2, size // 2)) @ contrast)
 
 
 def _without_each(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -152,11 +152,27 @@ class _Sampled:
         gains = [light * tilt**power for power in range(len(_GAINS))]
         return np.stack([moved, -up, farther, np.ones_like(up), tilt, *gains])
 
+    def scored(self, values: NDArray[np.float64], surface: NDArray[np.float64]) -> _Score:
+        """Compare values of the pixels, (C, R), with the surface."""
+        residual, change = values - self.seen(surface), self.derivatives(surface)
+        weighted = self.weight * change
+        gradient = (weighted * residual).sum(axis=(1, 2))
+        return _Score(gradient, np.einsum("acr,bcr->ab", weighted, change), weighted, residual)
+
     def project(self, values: NDArray[np.float64], onto: NDArray[np.float64]) -> None:
         """Add the values of the pixels, (C, R), times what each spline has there, onto (n, m)."""
         by_column = _product(np.swapaxes(self.across, 1, 2), values)
         for k, weight in enumerate(self.along):
             onto[self.rows(k)] += weight[:, None] * by_column
+
+
+class _Score(NamedTuple):
+    """Gradient and information of shifts and nuisances, what pixels weigh in the gradient, and residuals."""
+
+    gradient: NDArray[np.float64]
+    information: NDArray[np.float64]
+    weighted: NDArray[np.float64]
+    residual: NDArray[np.float64]
 
 
 def _product(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -266,12 +282,10 @@ def compare(
     """
     gradient, variance, residuals = np.zeros(_N_EACH), np.zeros((_N_EACH, _N_EACH)), []
     for one in _sampled(cutout, shifts, first):
-        residual = one.data - one.seen(surface)
-        change = one.derivatives(surface)
-        weighted = one.weight * change
-        gradient += (weighted * residual).sum(axis=(1, 2))
-        variance += np.einsum("acr,bcr->ab", weighted, change)
-        residuals.append(residual)
+        score = one.scored(one.data, surface)
+        gradient += score.gradient
+        variance += score.information
+        residuals.append(score.residual)
     return Comparison(*_without_levels(gradient, variance), np.concatenate(residuals).T)
 
 
@@ -373,14 +387,12 @@ def _likelihood(
     residuals = []
     for one, values in zip(sampled, data, strict=True):
         rows = _N_EACH * one.exposure + np.arange(_N_EACH)
-        residual = values - one.seen(surface)
-        change = one.derivatives(surface)
-        weighted = one.weight * change
-        gradient[rows] += (weighted * residual).sum(axis=(1, 2))
-        variance[np.ix_(rows, rows)] += np.einsum("acr,bcr->ab", weighted, change)
-        for row, each in zip(rows, weighted, strict=True):
+        score = one.scored(values, surface)
+        gradient[rows] += score.gradient
+        variance[np.ix_(rows, rows)] += score.information
+        for row, each in zip(rows, score.weighted, strict=True):
             one.project(each, effects[row])
-        residuals.append(residual)
+        residuals.append(score.residual)
     seen_in = np.unique([one.exposure for one in sampled])
     rows = (_N_EACH * seen_in[:, None] + np.arange(_N_EACH)).ravel()
     variance[np.ix_(rows, rows)] -= inner_product(factor, effects[rows].reshape(len(rows), -1))

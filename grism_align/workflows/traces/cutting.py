@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.spectra.cutouts import CutSource
     from grism_align.algorithms.traces.views import ChipView
+    from grism_align.values.exposure import Exposure
     from grism_align.workflows.traces.verify import ViewJob
 
 
@@ -87,17 +88,16 @@ def _cut(
     spans: dict[int, SpectralRange] = {}
     others: dict[int, OtherLight] = {}
     for number, job in enumerate(jobs):
-        scale = 1.0 if job.exposure.is_rate else 1.0 / job.exposure.exposure_time
+        scale = rate_scale(job.exposure)
         for image, predicted in views(job):
             view = replace(predicted, xy=predicted.xy + moved[number])
             chip = view.window.chip
             model = job.models.get(chip)
             if model is None:
                 continue
-            ny, nx = view.shape
-            corners = np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]])
-            span = spans.setdefault(chip, SpectralRange.of(model, corners))
-            light = others.setdefault(chip, _others(view, span, len(jobs), zeroth))
+            span = spans.setdefault(chip, SpectralRange.on_chip(model, view.shape))
+            unseen = np.full((len(jobs), *view.xy.shape), np.nan)
+            light = others.setdefault(chip, other_light(unseen, view, span, zeroth))
             light.places[number] = view.xy
             found = cut_spectra(image, view, model, span, scale, number)
             for each in islice(found, _CANDIDATES * _number(n_spectra, span)):
@@ -123,12 +123,30 @@ def _number(n_spectra: int, span: SpectralRange) -> int:
     return min(n_spectra, max(_BRIGHTEST, n_spectra * _LONG // span.length))
 
 
-def _others(
-    view: ChipView, span: SpectralRange, n_exposures: int, zeroth: tuple[float, float] | None
+def rate_scale(exposure: Exposure) -> float:
+    """Return what the pixels of an exposure are multiplied by to be rates."""
+    return 1.0 if exposure.is_rate else 1.0 / exposure.exposure_time
+
+
+def other_light(
+    places: NDArray[np.float64], view: ChipView, span: SpectralRange, zeroth: tuple[float, float] | None
 ) -> OtherLight:
+    """Return where light of the sources of a chip falls, which other spectra are seen through.
+
+    Parameters
+    ----------
+    places : (E, N, 2) ndarray, pixels
+        Of the sources in E exposures.
+    view : ChipView
+        The chip.
+    span : SpectralRange
+        Of the order that is measured.
+    zeroth : (first, last), pixels of the detector, or None
+        From the place of a source to its zeroth order along the dispersion.
+    """
     along = view.window.ltm[0]
     return OtherLight(
-        np.full((n_exposures, *view.xy.shape), np.nan),
+        places,
         10 ** (-0.4 * view.mag),
         (float(span.first), float(span.first + span.length)),
         zeroth and (along * zeroth[0], along * zeroth[1]),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grism_align.algorithms.propagation.poses import turn
 from grism_align.algorithms.propagation.propagate import with_error_retold
 from grism_align.algorithms.spectra.combine import Levels, PixelOffsets, chip_axes, combine, pixel_axes
 from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.finding import Correlation, ImageSpectrum, predicted_light
-from grism_align.algorithms.spectra.neighbours import OtherLight
 from grism_align.algorithms.spectra.offsets import measure_offsets, reference_spectra
 from grism_align.algorithms.spectra.pointing import Optics, Sighting, fit_pointing
 from grism_align.algorithms.spectra.references import ReferenceSpectrum
@@ -29,7 +29,7 @@ from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.sphere import sky_to_vector
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.keeping import Measurement
-from grism_align.workflows.traces.cutting import cut_near
+from grism_align.workflows.traces.cutting import cut_near, other_light, rate_scale
 from grism_align.workflows.traces.spectra import (
     ONE_ROLL,
     SEED,
@@ -221,15 +221,8 @@ def _has_grism_of(exposure: Exposure, other: Exposure) -> bool:
 
 
 def _are_together(first: Exposure, second: Exposure) -> bool:
-    turn = _angle(first) - _angle(second)
     is_one = (first.visit, first.group) == (second.visit, second.group)
-    return is_one and abs((turn + 180.0) % 360.0 - 180.0) < ONE_ROLL
-
-
-def _angle(exposure: Exposure) -> float:
-    """Return the position angle of the dispersion by the headers, deg."""
-    east, north = pixel_axes(exposure, LinearTransform.identity(exposure.plane))[:, 0]
-    return float(np.degrees(np.arctan2(east, north)))
+    return is_one and abs(turn(first, second)) < ONE_ROLL
 
 
 def _nearest(groups: Sequence[SpectralGroup], members: Sequence[Exposure]) -> tuple[SpectralGroup, ...]:
@@ -370,13 +363,12 @@ def _center(job: ViewJob) -> NDArray[np.float64]:
 def _sightings(job: AcquisitionJob, jobs: Sequence[ViewJob]) -> Iterator[Sighting]:
     """Yield the known spectra that are seen in exposures."""
     for number, one in enumerate(jobs):
-        scale = 1.0 if one.exposure.is_rate else 1.0 / one.exposure.exposure_time
+        scale = rate_scale(one.exposure)
         chips = {chip.window.chip: chip for chip in one.exposure.chips}
         for image, view in views(one):
             model = one.models.get(view.window.chip)
             if model is not None:
-                ny, nx = view.shape
-                span = SpectralRange.of(model, np.array([[0.0, 0.0], [nx, 0.0], [0.0, ny], [nx, ny]]))
+                span = SpectralRange.on_chip(model, view.shape)
                 for cut in cut_spectra(image, view, model, span, scale, number):
                     known = job.known.get((cut.row, view.window.chip))
                     if known is not None:
@@ -388,10 +380,7 @@ def _without_others(
     job: AcquisitionJob, view: ChipView, span: SpectralRange, cut: CutSource, known: KnownSpectrum
 ) -> SpectrumCutout:
     """Return a cutout whose pixels count less where another source's light is, here or in the template."""
-    along = view.window.ltm[0]
-    zeroth = job.group.zeroth and (along * job.group.zeroth[0], along * job.group.zeroth[1])
-    order = float(span.first), float(span.first + span.length)
-    others = OtherLight(np.array([known.layout, view.xy]), 10 ** (-0.4 * view.mag), order, zeroth)
+    others = other_light(np.array([known.layout, view.xy]), view, span, job.group.zeroth)
     return others.lessened_by_all(cut.cutout, cut.row)
 
 
