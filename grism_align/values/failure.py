@@ -212,6 +212,11 @@ class FailureCode(Enum):
         "nor do spectra of other visits find it within {radius:g} arcsec: {why}",
         "If it may be farther off, give a larger spectra_search_radius of grism_wcs_propagate",
     )
+    FOUND_ELSEWHERE = (
+        "found {shift:.2f} arcsec from where its direct exposure's correction puts it, by {n} spectra that "
+        "{exposures} other exposures have",
+        "If dithers don't err by as much, look whether guiding failed",
+    )
     BY_SPECTRA = (
         "no direct exposure governs it; found {shift:.2f} arcsec from where its headers have it, by {n} "
         "spectra that {exposures} exposures of other visits have",
@@ -776,7 +781,7 @@ class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
 
 
 class NotFoundBySpectra(Remark, code=FailureCode.NOT_FOUND_BY_SPECTRA):
-    """A grism exposure without a direct one, which spectra don't find within a radius, arcsec, either."""
+    """A grism exposure that spectra of others don't find within a radius, arcsec, either."""
 
     radius: float
     why: str
@@ -784,6 +789,14 @@ class NotFoundBySpectra(Remark, code=FailureCode.NOT_FOUND_BY_SPECTRA):
 
 class BySpectra(Remark, code=FailureCode.BY_SPECTRA):
     """A grism exposure that n spectra alone put on the sky; shift in arcsec."""
+
+    n: int
+    exposures: int
+    shift: float
+
+
+class FoundElsewhere(Remark, code=FailureCode.FOUND_ELSEWHERE):
+    """A grism exposure whose spectra n of others' found elsewhere than it was put; shift in arcsec."""
 
     n: int
     exposures: int

@@ -22,7 +22,7 @@ from grism_align.values.settings import (
 )
 from grism_align.values.solution import AlignmentSolution
 from grism_align.workflows.moving import left_out
-from grism_align.workflows.traces.grism_only import find_by_spectra
+from grism_align.workflows.traces.grism_only import find_by_spectra, was_found
 from grism_align.workflows.traces.spectra import correct_by_spectra
 from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 
@@ -163,15 +163,17 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     corrected = replace(survey, solution=outcome.solution)
     fits = find_by_spectra(corrected, found.grisms, executor)
     solution = AlignmentSolution({**outcome.solution.fits, **fits}, outcome.solution.reference)
-    if any(fit.is_aligned for fit in fits.values()):
+    elsewhere = [key for key, fit in fits.items() if was_found(fit)]
+    checks = {key: each for key, each in outcome.checks.items() if key not in elsewhere}
+    if elsewhere:
         found = verify_traces(replace(survey, solution=solution), executor)
     else:
         found = verified_with(found, corrected)
     significance = survey.settings.trace_significance
-    _tell_of_corrections(outcome.checks)
+    _tell_of_corrections(checks)
     _tell_of_traces(found, common_offsets(found, significance))
     solution = with_disagreements(solution, found, significance)
-    return PropagationOutcome(solution, found.checks, outcome.checks)
+    return PropagationOutcome(solution, found.checks, checks)
 
 
 def _tell_of_corrections(checks: Mapping[str, SpectralCheck]) -> None:

@@ -1,4 +1,7 @@
-"""Find grism exposures that no direct exposure governs, by the spectra that other visits have."""
+"""Find grism exposures that lie where nothing says, by the spectra that others have.
+
+Those are exposures that no direct exposure governs, and such as don't show their spectra where they should.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from grism_align.algorithms.traces.offsets import TraceField
 from grism_align.values.failure import (
     BySpectra,
     FlaggedByHeaders,
+    FoundElsewhere,
     NoDirectExposure,
     NoneCanLend,
     NotFoundBySpectra,
@@ -36,6 +40,7 @@ from grism_align.workflows.traces.spectra import (
     UNKNOWN,
     SpectralGroup,
     groups_of,
+    is_lost,
     shows_spectra,
 )
 from grism_align.workflows.traces.verify import images, is_looked_at, own_models, view_of, views
@@ -137,7 +142,10 @@ class FoundAcquisition:
 
 @dataclass(frozen=True, eq=False)
 class _Acquisition:
-    """Exposures of one acquisition and roll, and the groups whose spectra they are looked for by."""
+    """Exposures that lie off alike, and the groups whose spectra they are looked for by.
+
+    Those without a correction are of one acquisition and roll; one with a correction is on its own.
+    """
 
     members: tuple[Exposure, ...]
     groups: tuple[SpectralGroup, ...]
@@ -151,7 +159,7 @@ class _Acquisition:
 def find_by_spectra(
     survey: Survey, grisms: Sequence[GrismOffsets], executor: Executor
 ) -> dict[str, ExposureFit]:
-    """Find exposures that no direct exposure governs by the spectra of those that have corrections.
+    """Find exposures without a correction, or with one that spectra deny, by the spectra of the others.
 
     Parameters
     ----------
@@ -186,6 +194,11 @@ def find_by_spectra(
     return fits
 
 
+def was_found(fit: ExposureFit) -> bool:
+    """Tell whether a correction is that of spectra alone."""
+    return any(isinstance(each, BySpectra | FoundElsewhere) for each in fit.remarks)
+
+
 def _acquisitions(survey: Survey, found: GrismOffsets) -> Iterator[_Acquisition]:
     """Yield the acquisitions without a correction whose grism others have."""
     like = survey.exposures[found.keys[0]]
@@ -198,9 +211,16 @@ def _acquisitions(survey: Survey, found: GrismOffsets) -> Iterator[_Acquisition]
                 break
         else:
             alike.append([exposure])
-    groups = list(groups_of(survey, found)) if alike else []
+    aligned = [survey.exposures[key] for key in found.keys]
+    lost = [[each] for each in aligned if is_lost(survey, each)]
+    groups = list(groups_of(survey, found)) if alike or lost else []
     for members in alike:
         near = _nearest(groups, members)
+        if near:
+            yield _Acquisition(tuple(members), near, found)
+    for members in lost:
+        frame = survey.solution[members[0].key].frame
+        near = _nearest([each for each in groups if each.frame == frame], members)
         if near:
             yield _Acquisition(tuple(members), near, found)
 
@@ -248,7 +268,7 @@ def _job(survey: Survey, one: _Acquisition, known: Mapping[str, KnownSpectra]) -
     unmeasured = TraceField.as_predicted() if one.found.config else TraceField.unknown()
     chips = [chip.window.chip for chip in one.members[0].chips]
     return AcquisitionJob(
-        tuple(_begun(each, one.groups[0], one.found) for each in one.members),
+        tuple(_begun(survey, each, one.groups[0], one.found) for each in one.members),
         one.groups[0],
         dict(sorted(spectra.items())[:_BRIGHTEST]),
         {chip: one.found.offsets.fields.get(chip, unmeasured) for chip in chips},
@@ -256,10 +276,11 @@ def _job(survey: Survey, one: _Acquisition, known: Mapping[str, KnownSpectra]) -
     )
 
 
-def _begun(exposure: Exposure, group: SpectralGroup, found: GrismOffsets) -> ViewJob:
-    """Return what looking for an exposure needs, which begins where its headers put it."""
+def _begun(survey: Survey, exposure: Exposure, group: SpectralGroup, found: GrismOffsets) -> ViewJob:
+    """Return what looking for an exposure needs, which begins where its correction or its headers put it."""
     known = group.jobs[0]
-    fit = ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(_transform(known).plane))
+    begin = survey.solution[exposure.key].transform or LinearTransform.identity(_transform(known).plane)
+    fit = ExposureFit(FitStatus.ALIGNED, begin)
     return replace(known, exposure=exposure, fit=fit, models=own_models(exposure, found.models))
 
 
@@ -462,7 +483,8 @@ def _fits(
             fits[one.exposure.key] = before.noted(NotFoundBySpectra(job.radius, why))
             continue
         transform = replace(each.transform, covariance=each.transform.covariance + common)
-        shift = float(np.hypot(*transform.at(one.exposure.plane).shift))
+        shift = _apart(before.transform, transform, one.exposure)
+        by = BySpectra if before.transform is None else FoundElsewhere
         fit = replace(
             _lent(known),
             transform=transform,
@@ -470,10 +492,17 @@ def _fits(
             n_used=each.n_used,
             reduced_chi2=each.reduced_chi2,
             false_match_probability=found.probability,
-            remarks=(*_kept(before, known), BySpectra(each.n_used, len(known), shift)),
+            remarks=(*_kept(before, known), by(each.n_used, len(known), shift)),
         )
         fits[one.exposure.key] = with_error_retold(fit, one.exposure)
     return fits
+
+
+def _apart(before: LinearTransform | None, now: LinearTransform, exposure: Exposure) -> float:
+    """Return by how much an exposure is moved from where its correction or its headers put it, arcsec."""
+    here = now.at(exposure.plane).shift
+    there = before.at(exposure.plane).shift if before else np.zeros(2)
+    return float(np.hypot(*(here - there)))
 
 
 def _lent(known: Sequence[ViewJob]) -> ExposureFit:

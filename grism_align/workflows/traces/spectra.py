@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ from grism_align.workflows.traces.cutting import cut_near
 from grism_align.workflows.traces.verify import known_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,6 +61,7 @@ UNKNOWN = 10.0
 # How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
 # none where it shows another field.
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
+_NONE = 1e-3  # strength of spectra that aren't there
 # Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
 _LEAST_LIKELY = 1e-3
 # Across a trace that rises by less than a pixel an exposure sees one phase of the pixels. Where the image of
@@ -103,6 +105,10 @@ class SpectralGroup:
         """The relative frame of the exposures."""
         return self.jobs[0].fit.frame
 
+    def without(self, keys: Container[str]) -> SpectralGroup:
+        """Return the group without some of its exposures."""
+        return replace(self, jobs=tuple(job for job in self.jobs if job.exposure.key not in keys))
+
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
@@ -142,19 +148,22 @@ def correct_by_spectra(
         If the pixels of an exposure can't be read.
     """
     by_grism = [list(groups_of(survey, found)) for found in grisms]
-    named = {", ".join(group.keys): group for groups in by_grism for group in groups}
-    measured = iter(executor.map(_MEASUREMENT, named, "Measuring the spectra of"))
+    compared, strengths = _compared([group for groups in by_grism for group in groups], executor)
+    measured = iter(compared)
     variances = own_variances(survey.exposures.direct, survey.exposures.relative)
     radius = settings.propagation.pairing_radius
     told = []
     for found, groups in zip(grisms, by_grism, strict=True):
-        alike = [_told(survey, group, one) for group in groups if (one := next(measured)) is not None]
+        alike = [_told(survey, group, one) for group, one in islice(measured, len(groups)) if one is not None]
         if alike:
             members = [job.exposure for one in alike for job in one.group.jobs]
             left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
             told.append(_Grism(found, alike, left_open))
     sizes = _sizes(told, settings)
     fits, checks, number = dict(survey.solution.fits), {}, 0
+    for key, strength in strengths.items():
+        fits[key] = fits[key].doubted(SpectraMissing(strength))
+        checks[key] = SpectralCheck.missing(f"spectra {strength:.2f} times as strong as in the others")
     for grism in told:
         for group_told, combined in zip(grism.told, grism.combined(sizes), strict=True):
             for key, (fit, check) in _corrected(survey, group_told, combined).items():
@@ -167,7 +176,7 @@ def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
     """Yield exposures of a grism that see the same spectra: of one frame and roll."""
     if not found.models:
         return
-    members = [survey.exposures[key] for key in found.keys if _is_near(survey, survey.exposures[key])]
+    members = [survey.exposures[key] for key in found.keys if not is_lost(survey, survey.exposures[key])]
     members.sort(key=lambda each: each.start)
     alike: list[list[Exposure]] = []
     angles: list[float] = []
@@ -208,10 +217,12 @@ def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
     return field_gradient(model, window, shape, found.offsets.gradient, found.offsets.gradient_covariance)
 
 
-def _is_near(survey: Survey, exposure: Exposure) -> bool:
-    """Return whether spectra lie near enough to where they are predicted to be found there."""
-    error = _transform(survey.solution[exposure.key]).at(exposure.plane).axis_error
-    return error < _FARTHEST * exposure.pixel_scale
+def is_lost(survey: Survey, exposure: Exposure) -> bool:
+    """Tell whether the spectra of an exposure lie elsewhere than they are predicted, or may lie far off."""
+    fit = survey.solution[exposure.key]
+    error = _transform(fit).at(exposure.plane).axis_error
+    is_missing = any(isinstance(each, SpectraMissing) for each in fit.remarks)
+    return is_missing or error > _FARTHEST * exposure.pixel_scale
 
 
 def _angle(survey: Survey, exposure: Exposure) -> float:
@@ -238,6 +249,44 @@ def _measured(group: SpectralGroup) -> _Measured | None:
 _MEASUREMENT = Measurement("spectra", _measured, (_Measured, SpectralOffsets, SpectrumPiece))
 
 
+def _compared(
+    groups: Sequence[SpectralGroup], executor: Executor
+) -> tuple[list[tuple[SpectralGroup, _Measured | None]], dict[str, float]]:
+    """Measure groups without the exposures that don't show their spectra, and tell how strong those are.
+
+    Spectra of another place lead those astray that they are compared with: without the exposures that are
+    most unlike the others, a group is measured again.
+    """
+    compared = list(zip(groups, _measured_groups(groups, executor), strict=True))
+    strengths: dict[str, float] = {}
+    while True:
+        unlike = {number: found for number, one in enumerate(compared) if (found := _unlike(*one))}
+        if not unlike:
+            return compared, strengths
+        strengths.update(each for found in unlike.values() for each in found.items())
+        left = [compared[number][0].without(found) for number, found in unlike.items()]
+        for number, group, one in zip(unlike, left, _measured_groups(left, executor), strict=True):
+            compared[number] = group, one
+
+
+def _measured_groups(groups: Sequence[SpectralGroup], executor: Executor) -> list[_Measured | None]:
+    named = {", ".join(group.keys): group for group in groups if len(group.jobs) > 1}
+    found = dict(zip(named, executor.map(_MEASUREMENT, named, "Measuring the spectra of"), strict=True))
+    return [found.get(", ".join(group.keys)) for group in groups]
+
+
+def _unlike(group: SpectralGroup, measured: _Measured | None) -> dict[str, float]:
+    """Return how strong the spectra are in exposures that don't show those of the others, if any do."""
+    strengths = measured.offsets.strength.tolist() if measured else []
+    off = {
+        key: abs(float(np.log(max(each, _NONE))))
+        for key, each in zip(group.keys, strengths, strict=bool(strengths))
+        if np.isfinite(each) and not shows_spectra(each)
+    }
+    by_key = dict(zip(group.keys, strengths, strict=False))
+    return {key: by_key[key] for key, each in off.items() if each > 0.5 * max(off.values())}
+
+
 @dataclass(frozen=True, eq=False)
 class _Told:
     """What spectra tell of a group.
@@ -251,7 +300,7 @@ class _Told:
     told : PixelOffsets
         Those less what changes over the detector.
     is_usable : (N,) ndarray of bool
-        Exposures that show the spectra.
+        Exposures in which any spectrum is bright enough.
     axes : (N, 2, 2) ndarray, arcsec
         One pixel along and one across the dispersion on the sky.
     """
@@ -266,7 +315,7 @@ class _Told:
 def _told(survey: Survey, group: SpectralGroup, measured: _Measured) -> _Told:
     expected, spread = group.gradient.of(measured.places)
     strength = measured.offsets.strength
-    is_usable = np.array([shows_spectra(each) for each in strength.tolist()])
+    is_usable = np.isfinite(strength)
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, UNKNOWN**2), 2))
     unknown[1::2, 1::2] += np.diag([_ONE_PHASE**2 * _is_undersampled(job) for job in group.jobs])
     told = PixelOffsets(measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown)
@@ -366,10 +415,8 @@ def _corrected(
     found = {}
     for number, key in enumerate(one.group.keys):
         fit = survey.solution[key]
-        strength = float(one.measured.offsets.strength[number])
         if not one.is_usable[number]:
-            check = SpectralCheck.missing(f"spectra {strength:.2f} times as strong as in the others")
-            found[key] = fit.noted(SpectraMissing(strength)), check
+            found[key] = fit, SpectralCheck.missing("no spectrum is bright enough")
             continue
         pair = slice(2 * number, 2 * number + 2)
         covariance = combined.covariance[pair, pair]
