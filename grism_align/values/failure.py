@@ -209,7 +209,7 @@ class FailureCode(Enum):
         "Look at the file: it is trailed, empty, of another field or of another grism than its headers say",
     )
     NOT_FOUND_BY_SPECTRA = (
-        "nor do spectra of other visits find it within {radius:g} arcsec: {why}",
+        "nor do spectra of other exposures find it within {radius:g} arcsec: {why}",
         "If it may be farther off, give a larger spectra_search_radius of grism_wcs_propagate",
     )
     FOUND_ELSEWHERE = (

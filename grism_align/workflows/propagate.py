@@ -20,10 +20,10 @@ from grism_align.values.settings import (
     PropagationSettings,
     TraceSettings,
 )
-from grism_align.values.solution import AlignmentSolution
+from grism_align.values.solution import AlignmentSolution, FitStatus
 from grism_align.workflows.moving import left_out
 from grism_align.workflows.traces.grism_only import find_by_spectra, was_found
-from grism_align.workflows.traces.spectra import correct_by_spectra
+from grism_align.workflows.traces.spectra import correct_by_spectra, lacks_spectra
 from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 
 if TYPE_CHECKING:
@@ -161,19 +161,27 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     found = verify_traces(survey, executor)
     outcome = correct_by_spectra(survey, found.grisms, settings, executor)
     corrected = replace(survey, solution=outcome.solution)
-    fits = find_by_spectra(corrected, found.grisms, executor)
-    solution = AlignmentSolution({**outcome.solution.fits, **fits}, outcome.solution.reference)
-    elsewhere = [key for key, fit in fits.items() if was_found(fit)]
-    checks = {key: each for key, each in outcome.checks.items() if key not in elsewhere}
-    if elsewhere:
+    looked_for = find_by_spectra(corrected, found.grisms, executor)
+    settled = [key for key, fit in looked_for.items() if not lacks_spectra(fit)]
+    checks = {key: each for key, each in outcome.checks.items() if key not in settled}
+    fits = {key: _doubted(fit) for key, fit in {**outcome.solution.fits, **looked_for}.items()}
+    solution = AlignmentSolution(fits, outcome.solution.reference)
+    if any(was_found(fit) for fit in looked_for.values()):
         found = verify_traces(replace(survey, solution=solution), executor)
     else:
-        found = verified_with(found, corrected)
+        found = verified_with(found, replace(corrected, solution=solution))
     significance = survey.settings.trace_significance
     _tell_of_corrections(checks)
     _tell_of_traces(found, common_offsets(found, significance))
     solution = with_disagreements(solution, found, significance)
     return PropagationOutcome(solution, found.checks, checks)
+
+
+def _doubted(fit: ExposureFit) -> ExposureFit:
+    """Return a fit that spectra deny as what it is: what is known without any match."""
+    if lacks_spectra(fit) and fit.status is FitStatus.ALIGNED:
+        return replace(fit, status=FitStatus.PRIOR_ONLY)
+    return fit
 
 
 def _tell_of_corrections(checks: Mapping[str, SpectralCheck]) -> None:

@@ -28,6 +28,7 @@ from grism_align.values.failure import (
     NoneCanLend,
     NotFoundBySpectra,
     OfDirect,
+    SpectraMissing,
 )
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.sphere import sky_to_vector
@@ -41,6 +42,7 @@ from grism_align.workflows.traces.spectra import (
     SpectralGroup,
     groups_of,
     is_lost,
+    lacks_spectra,
     shows_spectra,
 )
 from grism_align.workflows.traces.verify import images, is_looked_at, own_models, view_of, views
@@ -73,6 +75,7 @@ _FEWEST = 5  # spectra that an exposure is found by
 # Probability of chance that is believed, and by how much the peak has to exceed that of no sky.
 _BELIEVED, _ABOVE = 1e-4, 1.5
 _FARTHEST = 1.5  # pixels, of the error of an exposure that is found
+_ALIKE = 4.0  # sigma by which corrections may differ and say the same
 _NONE_KNOWN = "none of their sources' spectra is known"
 
 
@@ -483,7 +486,12 @@ def _fits(
             fits[one.exposure.key] = before.noted(NotFoundBySpectra(job.radius, why))
             continue
         transform = replace(each.transform, covariance=each.transform.covariance + common)
-        shift = _apart(before.transform, transform, one.exposure)
+        if lacks_spectra(before) and _agree(before, transform, one.exposure):
+            # It was compared with another one that doesn't show the spectra
+            rest = tuple(remark for remark in before.remarks if not isinstance(remark, SpectraMissing))
+            fits[one.exposure.key] = replace(before, remarks=rest)
+            continue
+        shift = float(np.hypot(*_apart(before, transform, one.exposure)))
         by = BySpectra if before.transform is None else FoundElsewhere
         fit = replace(
             _lent(known),
@@ -498,11 +506,18 @@ def _fits(
     return fits
 
 
-def _apart(before: LinearTransform | None, now: LinearTransform, exposure: Exposure) -> float:
-    """Return by how much an exposure is moved from where its correction or its headers put it, arcsec."""
-    here = now.at(exposure.plane).shift
-    there = before.at(exposure.plane).shift if before else np.zeros(2)
-    return float(np.hypot(*(here - there)))
+def _apart(before: ExposureFit, now: LinearTransform, exposure: Exposure) -> NDArray[np.float64]:
+    """Return how far an exposure is from where its correction or its headers put it, (2,) arcsec."""
+    there = before.transform.at(exposure.plane).shift if before.transform else np.zeros(2)
+    return np.asarray(now.at(exposure.plane).shift - there)
+
+
+def _agree(before: ExposureFit, now: LinearTransform, exposure: Exposure) -> bool:
+    """Tell whether two corrections of an exposure are alike within their errors."""
+    assert before.transform is not None  # of exposures with corrections alone
+    known = sum(each.at(exposure.plane).covariance[:2, :2] for each in (before.transform, now))
+    apart = _apart(before, now, exposure)
+    return bool(apart @ np.linalg.solve(known, apart) < _ALIKE**2)
 
 
 def _lent(known: Sequence[ViewJob]) -> ExposureFit:

@@ -162,7 +162,7 @@ def correct_by_spectra(
     sizes = _sizes(told, settings)
     fits, checks, number = dict(survey.solution.fits), {}, 0
     for key, strength in strengths.items():
-        fits[key] = fits[key].doubted(SpectraMissing(strength))
+        fits[key] = fits[key].noted(SpectraMissing(strength))
         checks[key] = SpectralCheck.missing(f"spectra {strength:.2f} times as strong as in the others")
     for grism in told:
         for group_told, combined in zip(grism.told, grism.combined(sizes), strict=True):
@@ -221,8 +221,12 @@ def is_lost(survey: Survey, exposure: Exposure) -> bool:
     """Tell whether the spectra of an exposure lie elsewhere than they are predicted, or may lie far off."""
     fit = survey.solution[exposure.key]
     error = _transform(fit).at(exposure.plane).axis_error
-    is_missing = any(isinstance(each, SpectraMissing) for each in fit.remarks)
-    return is_missing or error > _FARTHEST * exposure.pixel_scale
+    return lacks_spectra(fit) or error > _FARTHEST * exposure.pixel_scale
+
+
+def lacks_spectra(fit: ExposureFit) -> bool:
+    """Tell whether the spectra of an exposure are not where its correction puts them."""
+    return any(isinstance(each, SpectraMissing) for each in fit.remarks)
 
 
 def _angle(survey: Survey, exposure: Exposure) -> float:
@@ -276,15 +280,19 @@ def _measured_groups(groups: Sequence[SpectralGroup], executor: Executor) -> lis
 
 
 def _unlike(group: SpectralGroup, measured: _Measured | None) -> dict[str, float]:
-    """Return how strong the spectra are in exposures that don't show those of the others, if any do."""
-    strengths = measured.offsets.strength.tolist() if measured else []
-    off = {
-        key: abs(float(np.log(max(each, _NONE))))
-        for key, each in zip(group.keys, strengths, strict=bool(strengths))
-        if np.isfinite(each) and not shows_spectra(each)
-    }
-    by_key = dict(zip(group.keys, strengths, strict=False))
-    return {key: by_key[key] for key, each in off.items() if each > 0.5 * max(off.values())}
+    """Return how strong the spectra are in the exposures that are most unlike the others, if any are.
+
+    Of two that are unlike each other, either may be the one that doesn't show the spectra.
+    """
+    if measured is None:
+        return {}
+    strength = np.array(measured.offsets.strength)
+    size = np.abs(np.log(np.maximum(strength, _NONE)))
+    is_unlike = np.array([np.isfinite(each) and not shows_spectra(each) for each in strength.tolist()])
+    if not is_unlike.any():
+        return {}
+    most = is_unlike & (size > 0.5 * size[is_unlike].max()) if len(strength) > 2 else np.isfinite(strength)
+    return {group.keys[number]: float(strength[number]) for number in np.flatnonzero(most)}
 
 
 @dataclass(frozen=True, eq=False)

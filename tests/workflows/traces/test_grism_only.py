@@ -1,4 +1,4 @@
-"""Grism exposures without a direct one, found by the spectra of another visit."""
+"""Grism exposures without a direct one, or not where theirs puts them, found by the spectra of others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pytest
 
 from grism_align.algorithms.spectra.combine import pixel_axes
 from grism_align.simulation import PointingErrors, SceneSettings, case_a
-from grism_align.values.failure import BySpectra, FailureCode, NoDirectExposure
-from grism_align.values.settings import TraceSettings
+from grism_align.values.failure import BySpectra, FailureCode, FoundElsewhere, NoDirectExposure
+from grism_align.values.settings import GrismSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
-from grism_align.workflows.traces.grism_only import find_by_spectra
+from grism_align.values.transform import LinearTransform
+from grism_align.workflows.traces.grism_only import find_by_spectra, was_found
+from grism_align.workflows.traces.spectra import correct_by_spectra, lacks_spectra
 from grism_align.workflows.traces.verify import Survey, verify_traces
 from tests.support.executors import HERE
 from tests.workflows.traces.test_verify import true_set
@@ -22,6 +24,13 @@ pytestmark = pytest.mark.slow
 SCENE = SceneSettings(
     star_density=40.0, galaxy_density=30.0, star_magnitudes=(17.0, 22.0), galaxy_magnitudes=(19.0, 23.0)
 )
+
+
+@pytest.fixture(scope="module")
+def visit(tmp_path_factory):
+    """One visit of three pairs."""
+    simulation = case_a(size=(560, 660), n_pairs=3, n_visits=1, scene=SCENE)
+    return true_set(simulation, tmp_path_factory.mktemp("visit"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +63,25 @@ def found(field, **settings):
     return find_by_spectra(survey, verify_traces(survey, HERE).grisms, HERE)
 
 
+def assert_found(field, key, fit):
+    exposure, true = field[key], field.grism[key].transform
+    assert fit.status is FitStatus.ALIGNED
+    axes = np.linalg.inv(pixel_axes(exposure, true))
+    there, here = (each.at(exposure.plane) for each in (true, fit.transform))
+    off = axes @ (here.shift - there.shift)
+    error = np.sqrt(np.diag(axes @ here.covariance[:2, :2] @ axes.T))
+    assert (np.abs(off) < 5 * error).all()
+    assert (error < [0.15, 0.05]).all()
+    assert abs(here.roll - there.roll) < 5 * np.degrees(np.sqrt(here.covariance[3, 3])) < 0.05
+    assert fit.false_match_probability < 1e-6
+
+
 def test_it_is_found_where_it_is(field):
     fits = found(without_directs(field))
     assert len(fits) == 2
     for key, fit in fits.items():
-        exposure = field[key]
-        assert fit.status is FitStatus.ALIGNED
         assert any(isinstance(each, BySpectra) and 2.5 < each.shift < 3.6 for each in fit.remarks)
-        true = field.grism[key].transform
-        axes = np.linalg.inv(pixel_axes(exposure, true))
-        there, here = (each.at(exposure.plane) for each in (true, fit.transform))
-        off = axes @ (here.shift - there.shift)
-        error = np.sqrt(np.diag(axes @ here.covariance[:2, :2] @ axes.T))
-        assert (np.abs(off) < 5 * error).all()
-        assert (error < [0.15, 0.05]).all()
-        assert abs(here.roll - there.roll) < 5 * np.degrees(np.sqrt(here.covariance[3, 3])) < 0.05
-        assert fit.false_match_probability < 1e-6
+        assert_found(field, key, fit)
 
 
 def test_a_smaller_radius_finds_nothing_and_says_so(field):
@@ -81,3 +93,66 @@ def test_a_smaller_radius_finds_nothing_and_says_so(field):
 
 def test_no_radius_looks_for_none(field):
     assert not found(without_directs(field), spectra_search_radius=0.0)
+
+
+def put_off(field, key, pixels, error=0.0):
+    """The survey with the correction of one exposure off by (along, across) pixels, and its claimed error."""
+    fit, exposure = field.grism[key], field[key]
+    axes = pixel_axes(exposure, fit.transform)
+    moved = LinearTransform(np.eye(2), -axes @ pixels, fit.transform.plane)
+    transform = fit.transform.then(moved)
+    covariance = np.array(transform.covariance)
+    covariance[:2, :2] += np.eye(2) * (error * exposure.pixel_scale) ** 2
+    off = replace(fit, transform=replace(transform, covariance=covariance))
+    return Survey.of(field, AlignmentSolution({**field.grism.fits, key: off}), TraceSettings())
+
+
+def corrected(survey):
+    """What comes of comparing spectra, and the survey with that."""
+    grisms = verify_traces(survey, HERE).grisms
+    outcome = correct_by_spectra(survey, grisms, GrismSettings(), HERE)
+    return outcome, replace(survey, solution=outcome.solution), grisms
+
+
+@pytest.mark.parametrize("pixels", [(9.0, 7.0), (6.0, -14.0)])
+def test_an_exposure_whose_spectra_are_elsewhere_is_found(visit, pixels):
+    spoilt, *others = (each.key for each in visit.grisms)
+    outcome, survey, grisms = corrected(put_off(visit, spoilt, np.array(pixels)))
+    assert lacks_spectra(outcome.solution[spoilt])
+    assert not outcome.checks[spoilt].is_measured
+    for key in others:
+        # It leads no other astray
+        assert outcome.checks[key].is_measured
+        assert np.abs(outcome.checks[key].moved_px).max() < 0.1
+    (key, fit), *more = find_by_spectra(survey, grisms, HERE).items()
+    assert (key, more) == (spoilt, [])
+    (remark,) = (each for each in fit.remarks if isinstance(each, FoundElsewhere))
+    assert remark.shift == pytest.approx(np.hypot(*pixels) * visit[spoilt].pixel_scale, rel=0.05)
+    assert_found(visit, spoilt, fit)
+
+
+def test_an_exposure_that_may_be_far_off_is_looked_for(visit):
+    key = visit.grisms[-1].key
+    outcome, survey, grisms = corrected(put_off(visit, key, np.array([4.0, -3.0]), error=3.0))
+    assert key not in outcome.checks
+    fits = find_by_spectra(survey, grisms, HERE)
+    assert list(fits) == [key]
+    assert was_found(fits[key])
+    assert_found(visit, key, fits[key])
+
+
+def test_of_two_that_are_unlike_each_other_either_may_be_wrong(field):
+    spoilt, beside, *others = (each.key for each in field.grisms)
+    outcome, _, _ = corrected(put_off(field, spoilt, np.array([9.0, 7.0])))
+    assert [key for key, fit in outcome.solution.fits.items() if lacks_spectra(fit)] == [spoilt, beside]
+    assert all(outcome.checks[key].is_measured for key in others)
+
+
+def test_one_that_is_not_found_keeps_its_correction(field):
+    key = field.grisms[0].key
+    _, survey, grisms = corrected(put_off(field, key, np.array([20.0, 10.0])))
+    survey = replace(survey, settings=TraceSettings(spectra_search_radius=1.0))
+    fit = find_by_spectra(survey, grisms, HERE)[key]
+    assert fit.transform is survey.solution[key].transform
+    assert lacks_spectra(fit)
+    assert fit.remarks[-1].code is FailureCode.NOT_FOUND_BY_SPECTRA
