@@ -190,17 +190,6 @@ class ExposureFit:
         """
         return cls(FitStatus.FAILED, None, reference, remarks=remarks)
 
-    def doubted(self, remark: Remark) -> ExposureFit:
-        """Return the fit of an exposure whose own spectra don't confirm the correction that it was given.
-
-        Parameters
-        ----------
-        remark : Remark
-            What they say.
-        """
-        status = FitStatus.PRIOR_ONLY if self.status is FitStatus.ALIGNED else self.status
-        return replace(self.noted(remark), status=status)
-
     @classmethod
     def none(cls) -> ExposureFit:
         """Make the fit of an exposure that no step has come to."""
