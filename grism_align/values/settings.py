@@ -571,8 +571,8 @@ class TraceSettings(Settings):
     )
     spectra_search_radius: float = _parameter(
         10.0,
-        "How far grism exposures that no direct exposure governs, or that don't show their spectra where they "
-        "should, may be off to be found by the spectra of others; 0 looks for none",
+        "How far grism exposures that no direct exposure governs, or that don't show their spectra where "
+        "they should, may be off to be found by the spectra of others; 0 looks for none",
         "arcsec",
         (0.0, 30.0),
     )

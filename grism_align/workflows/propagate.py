@@ -22,7 +22,7 @@ from grism_align.values.settings import (
 )
 from grism_align.values.solution import AlignmentSolution, FitStatus
 from grism_align.workflows.moving import left_out
-from grism_align.workflows.traces.grism_only import find_by_spectra, was_found
+from grism_align.workflows.traces.lost import find_by_spectra, was_found
 from grism_align.workflows.traces.spectra import correct_by_spectra, lacks_spectra
 from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 

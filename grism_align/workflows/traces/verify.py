@@ -121,6 +121,12 @@ class ViewJob:
     good_bits: int
     models: TracesByChip = field(default_factory=dict)
 
+    @property
+    def transform(self) -> LinearTransform:
+        """The correction of an exposure that has one."""
+        assert self.fit.transform is not None
+        return self.fit.transform
+
 
 def verify_traces(survey: Survey, executor: Executor) -> TraceVerification:
     """Measure how far spectra lie, across the dispersion, from where the WCSs put them.

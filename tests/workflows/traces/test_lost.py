@@ -13,7 +13,7 @@ from grism_align.values.failure import BySpectra, FailureCode, FoundElsewhere, N
 from grism_align.values.settings import GrismSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.traces.grism_only import find_by_spectra, was_found
+from grism_align.workflows.traces.lost import find_by_spectra, was_found
 from grism_align.workflows.traces.spectra import correct_by_spectra, lacks_spectra
 from grism_align.workflows.traces.verify import Survey, verify_traces
 from tests.support.executors import HERE
