@@ -143,27 +143,27 @@ class _Sampled:
         return _product(self.across, self.columns(surface, self.along))
 
     def derivatives(self, surface: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return by how much pixels change with shifts, along and across, and nuisances, (_N_EACH, C, R)."""
+        """Return by how much pixels change with shifts, along and across, and nuisances, (C, R, _N_EACH)."""
         here = self.columns(surface, self.along)
         light, up = _product(self.across, here), _product(self.across_slope, here)
         moved = self.slope[:, None] * up - _product(self.across, self.columns(surface, self.along_slope))
         farther = self.distance[:, None] / FAR_APART * moved
         tilt = np.broadcast_to(self.tilt[:, None], up.shape)
         gains = [light * tilt**power for power in range(len(_GAINS))]
-        return np.stack([moved, -up, farther, np.ones_like(up), tilt, *gains])
+        return np.stack([moved, -up, farther, np.ones_like(up), tilt, *gains], axis=-1)
 
     def scored(self, values: NDArray[np.float64], surface: NDArray[np.float64]) -> _Score:
         """Compare values of the pixels, (C, R), with the surface."""
         residual, change = values - self.seen(surface), self.derivatives(surface)
-        weighted = self.weight * change
-        gradient = (weighted * residual).sum(axis=(1, 2))
-        return _Score(gradient, np.einsum("acr,bcr->ab", weighted, change), weighted, residual)
+        weighted = self.weight[..., None] * change
+        by_pixel = weighted.reshape(-1, _N_EACH).T
+        return _Score(by_pixel @ residual.ravel(), by_pixel @ change.reshape(-1, _N_EACH), weighted, residual)
 
     def project(self, values: NDArray[np.float64], onto: NDArray[np.float64]) -> None:
-        """Add the values of the pixels, (C, R), times what each spline has there, onto (n, m)."""
-        by_column = _product(np.swapaxes(self.across, 1, 2), values)
+        """Add K values of the pixels, (C, R, K), times what each spline has there, onto (n, m, K)."""
+        by_column = np.swapaxes(self.across, 1, 2) @ values
         for k, weight in enumerate(self.along):
-            onto[self.rows(k)] += weight[:, None] * by_column
+            onto[self.rows(k)] += weight[:, None, None] * by_column
 
 
 class _Score(NamedTuple):
@@ -300,17 +300,18 @@ def _sampled(cutout: SpectrumCutout, shifts: SpectralShifts, first: float) -> It
     number = np.floor(along).astype(int)
     up = (cutout.across - shifts.offset[cutout.exposure, 1] + cutout.slope * shift).T
     from_knots = (up[:, :, None] - KNOTS_ACROSS) / _ACROSS
-    across, across_slope = _spline(from_knots), _spline_slope(from_knots) / _ACROSS
+    across, across_slope = _spline(from_knots)
     behind = along - number + 1.0 - np.arange(4)[:, None]
+    along_spline, along_slope = _spline(behind)
     tilt = np.linspace(-1.0, 1.0, len(along))
     for part in np.split(np.arange(len(along)), np.flatnonzero(np.diff(number) != 1) + 1):
         yield _Sampled(
             cutout.exposure,
             int(number[part[0]]) - 1,
-            _spline(behind[:, part]),
-            _spline_slope(behind[:, part]),
+            along_spline[:, part],
+            along_slope[:, part],
             across[part],
-            across_slope[part],
+            across_slope[part] / _ACROSS,
             cutout.data.T[part],
             cutout.weight.T[part],
             cutout.slope[part],
@@ -319,17 +320,12 @@ def _sampled(cutout: SpectrumCutout, shifts: SpectralShifts, first: float) -> It
         )
 
 
-def _spline(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cubic B-spline of unit knots, centred on zero."""
-    far = np.clip(2.0 - np.abs(x), 0.0, None)
-    near = np.clip(1.0 - np.abs(x), 0.0, None)
-    return np.asarray((far * far * far - 4.0 * near * near * near) / 6.0)
-
-
-def _spline_slope(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    far = np.clip(2.0 - np.abs(x), 0.0, None)
-    near = np.clip(1.0 - np.abs(x), 0.0, None)
-    return np.asarray(np.sign(x) * (4.0 * near * near - far * far) / 2.0)
+def _spline(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the cubic B-spline of unit knots, centred on zero, and its slope."""
+    size = np.abs(x)
+    far, near = np.maximum(2.0 - size, 0.0), np.maximum(1.0 - size, 0.0)
+    far2, near2 = far * far, near * near
+    return (far2 * far - 4.0 * (near2 * near)) / 6.0, np.copysign(0.5, x) * (4.0 * near2 - far2)
 
 
 def _normal_blocks(sampled: Sequence[_Sampled], prior: TemplatePrior) -> NDArray[np.float64]:
@@ -368,9 +364,9 @@ def _surface(
     prior: TemplatePrior,
 ) -> NDArray[np.float64]:
     shape = len(prior.bend), len(prior.height)
-    right = np.zeros(shape)
+    right = np.zeros((*shape, 1))
     for one, values in zip(sampled, data, strict=True):
-        one.project(one.weight * values, right)
+        one.project((one.weight * values)[..., None], right)
     return solved(factor, right.ravel()).reshape(shape)
 
 
@@ -383,19 +379,20 @@ def _likelihood(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[NDArray[np.float64]]]:
     """Return gradient and information of the shifts of each exposure, and residuals."""
     n = _N_EACH * n_exposures
-    gradient, variance, effects = np.zeros(n), np.zeros((n, n)), np.zeros((n, *surface.shape))
+    gradient, variance = np.zeros(n), np.zeros((n, n))
+    effects = np.zeros((n_exposures, *surface.shape, _N_EACH))
     residuals = []
     for one, values in zip(sampled, data, strict=True):
         rows = _N_EACH * one.exposure + np.arange(_N_EACH)
         score = one.scored(values, surface)
         gradient[rows] += score.gradient
         variance[np.ix_(rows, rows)] += score.information
-        for row, each in zip(rows, score.weighted, strict=True):
-            one.project(each, effects[row])
+        one.project(score.weighted, effects[one.exposure])
         residuals.append(score.residual)
     seen_in = np.unique([one.exposure for one in sampled])
     rows = (_N_EACH * seen_in[:, None] + np.arange(_N_EACH)).ravel()
-    variance[np.ix_(rows, rows)] -= inner_product(factor, effects[rows].reshape(len(rows), -1))
+    by_row = np.moveaxis(effects[seen_in], -1, 1).reshape(len(rows), -1)
+    variance[np.ix_(rows, rows)] -= inner_product(factor, by_row)
     return *_without_levels(gradient, variance), residuals
 
 
