@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Blocks beside and below the one of the diagonal, plus itself: cubic B-splines overlap with three others.
+#: Splines that a cubic B-spline overlaps with on one side, and itself: blocks below the one of the diagonal,
+#: and diagonals of a block.
 N_BLOCKS = 4
 
 
@@ -18,13 +19,13 @@ def factorised(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    blocks : (N_BLOCKS, n, m, m) ndarray
-        Block ``[k, i]`` stands in row i + k and column i of the blocks; those that would lie outside are not
-        used.
+    blocks : (N_BLOCKS, n, N_BLOCKS, m) ndarray
+        Block ``[k, i]`` stands in row i + k and column i of the blocks. It is symmetric, and ``[d, j]`` is in
+        its row j + d and column j. What would lie outside is not used.
 
     Returns
     -------
-    (N_BLOCKS * m, n * m) ndarray
+    ((N_BLOCKS - 1) * (m + 1) + 1, n * m) ndarray
         In LAPACK's banded storage, for `solved`.
 
     Raises
@@ -34,14 +35,27 @@ def factorised(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     from scipy.linalg import cholesky_banded
 
-    n_blocks, n, m, _ = blocks.shape
-    band = np.zeros((n_blocks * m, n, m))
-    row, column = np.mgrid[:m, :m]
+    n_blocks, n, n_diagonals, m = blocks.shape
+    band = np.zeros(((n_blocks - 1) * m + n_diagonals, n, m))
     for k in range(n_blocks):
-        below = k * m + row - column
-        lower = below >= 0
-        band[below[lower], :, column[lower]] = blocks[k][:, row[lower], column[lower]].T
-    return np.asarray(cholesky_banded(band.reshape(n_blocks * m, n * m), lower=True, check_finite=False))
+        for d in range(n_diagonals):
+            values = blocks[k, :, d, : m - d]
+            band[k * m + d, :, : m - d] = values
+            if k > 0:
+                band[k * m - d, :, d:] = values
+    return np.asarray(cholesky_banded(band.reshape(len(band), n * m), lower=True, check_finite=False))
+
+
+def diagonals(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the diagonals of symmetric matrices, (..., m, m), from the main one down, (..., N_BLOCKS, m).
+
+    Those below are shorter, and filled up with zeros.
+    """
+    m = matrices.shape[-1]
+    found = np.zeros((*matrices.shape[:-2], N_BLOCKS, m))
+    for d in range(min(N_BLOCKS, m)):
+        found[..., d, : m - d] = np.diagonal(matrices, -d, -2, -1)
+    return found
 
 
 def solved(factor: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from grism_align.algorithms.spectra.banded import N_BLOCKS, factorised, inner_product, solved
+from grism_align.algorithms.spectra.banded import N_BLOCKS, diagonals, factorised, inner_product, solved
 from grism_align.algorithms.spectra.shifts import FAR_APART
 
 if TYPE_CHECKING:
@@ -299,8 +299,7 @@ def _sampled(cutout: SpectrumCutout, shifts: SpectralShifts, first: float) -> It
     along = cutout.along - shift - first
     number = np.floor(along).astype(int)
     up = (cutout.across - shifts.offset[cutout.exposure, 1] + cutout.slope * shift).T
-    from_knots = (up[:, :, None] - KNOTS_ACROSS) / _ACROSS
-    across, across_slope = _spline(from_knots)
+    across, across_slope = _splines_across(up)
     behind = along - number + 1.0 - np.arange(4)[:, None]
     along_spline, along_slope = _spline(behind)
     tilt = np.linspace(-1.0, 1.0, len(along))
@@ -311,13 +310,27 @@ def _sampled(cutout: SpectrumCutout, shifts: SpectralShifts, first: float) -> It
             along_spline[:, part],
             along_slope[:, part],
             across[part],
-            across_slope[part] / _ACROSS,
+            across_slope[part],
             cutout.data.T[part],
             cutout.weight.T[part],
             cutout.slope[part],
             cutout.along[part],
             tilt[part],
         )
+
+
+def _splines_across(up: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what each of the m splines across has at heights (C, R), and its slope, (C, R, m)."""
+    place = np.clip((up - KNOTS_ACROSS[0]) / _ACROSS, -3.0, len(KNOTS_ACROSS) + 1.0)
+    number = np.floor(place).astype(int)
+    values, slopes = _spline((place - number)[..., None] + 1.0 - np.arange(4))
+    # With room for splines beyond the outermost
+    found = np.zeros((2, *up.shape, len(KNOTS_ACROSS) + 8))
+    column = (number + 3)[..., None] + np.arange(4)
+    for to, each in zip(found, (values, slopes / _ACROSS), strict=True):
+        np.put_along_axis(to, column, each, axis=-1)
+    across, across_slope = found[..., 4:-4]
+    return across, across_slope
 
 
 def _spline(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -330,9 +343,9 @@ def _spline(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 def _normal_blocks(sampled: Sequence[_Sampled], prior: TemplatePrior) -> NDArray[np.float64]:
     n, m = len(prior.bend), len(prior.height)
-    blocks = np.zeros((N_BLOCKS, n, m, m))
+    blocks = np.zeros((N_BLOCKS, n, N_BLOCKS, m))
     for one in sampled:
-        own = np.swapaxes(one.across, 1, 2) @ (one.weight[:, :, None] * one.across)
+        own = diagonals(np.swapaxes(one.across, 1, 2) @ (one.weight[:, :, None] * one.across))
         for column in range(4):
             for row in range(column, 4):
                 weight = one.along[row] * one.along[column]
@@ -343,17 +356,15 @@ def _normal_blocks(sampled: Sequence[_Sampled], prior: TemplatePrior) -> NDArray
 def _with_prior(blocks: NDArray[np.float64], prior: TemplatePrior) -> NDArray[np.float64]:
     """Add the precision of second differences along, (1 -2 1), and across, and of the surface itself."""
     n, m = len(prior.bend), len(prior.height)
-    diagonal = np.arange(m)
     precision = 1.0 / (prior.bend[1:-1, None] * prior.height) ** 2
     stencil = (1.0, -2.0, 1.0)
     for column in range(3):
         for row in range(column, 3):
-            to = blocks[row - column, column : column + n - 2]
-            to[:, diagonal, diagonal] += stencil[row] * stencil[column] * precision
+            blocks[row - column, column : column + n - 2, 0] += stencil[row] * stencil[column] * precision
     second = np.diff(np.eye(m), 2, axis=0)
     largest = prior.height.max()
     across = second.T @ second / (_CURVED * largest) ** 2 + np.eye(m) / (_LEVEL * largest) ** 2
-    blocks[0] += across
+    blocks[0] += diagonals(across)
     return blocks
 
 
