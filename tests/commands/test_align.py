@@ -66,6 +66,7 @@ def aligned(run_once):
     return run_once.folder
 
 
+@pytest.mark.slow
 def test_the_same_files_as_by_the_pipeline(field, aligned, tmp_path):
     steps = {
         "absolute_align": {"catalog": str(field.catalog)},
@@ -317,6 +318,7 @@ def test_a_second_run_leaves_the_log_of_the_first(field, tmp_path, monkeypatch, 
     assert (tmp_path / "in_align.log").read_text() == "of the first"
 
 
+@pytest.mark.slow
 def test_a_run_that_waited_goes_on_from_what_the_other_left(field, tmp_path, monkeypatch, capsys):
     field.copied(tmp_path / "in")
     (tmp_path / "mine.csv").write_text("visit,dra,ddec\nidem01,0.1,0.2\nidem02,0.1,0.2\n")

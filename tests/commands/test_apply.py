@@ -36,6 +36,7 @@ def test_apply(field, tmp_path, capsys):
     assert (again / "field_asn.json").is_file()
 
 
+@pytest.mark.slow
 def test_by_two_processes(field, tmp_path, capsys):
     """What one would write, and taken off again."""
     new = field.fetched(tmp_path / "new")

@@ -28,6 +28,7 @@ def errors(field, folder):
     return found
 
 
+@pytest.mark.slow
 def test_from_files_to_files(field, tmp_path):
     out = tmp_path / "out"
     steps = {"visit_mosaic": {"skip": False, "scale": 0.1, "make_catalog": False, "flag_exposures": True}}

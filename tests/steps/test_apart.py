@@ -47,6 +47,7 @@ def _run(field, out, **steps):
     return result, contents, quality_warnings(contents)
 
 
+@pytest.mark.slow
 def test_without_a_catalog(case, tmp_path):
     field, remark, kind = case
     result, contents, warnings = _run(field, tmp_path)

@@ -41,6 +41,7 @@ def assert_same_corrections(one, other):
         np.testing.assert_allclose(*moved, atol=0.01 / 3.6e6, rtol=0)
 
 
+@pytest.mark.slow
 def test_in_memory(field_a, output_a):
     result = chained(field_a, str(field_a.association))
     assert_same_corrections(result, output_a[0])
@@ -62,6 +63,7 @@ def folders(field_a, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_through_files(field_a, output_a, folders):
     for path in field_a.truth.paths:
         assert wcs_apart(folders[-1] / path.name, output_a[1] / path.name) < 0.01

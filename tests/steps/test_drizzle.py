@@ -32,6 +32,7 @@ def _peak(image, x, y, half=6):
     return left + (cut * columns).sum() / cut.sum(), low + (cut * rows).sum() / cut.sum()
 
 
+@pytest.mark.slow
 def test_astrodrizzle_puts_sources_where_the_new_wcs_says(field_a, output_a, tmp_path, monkeypatch):
     astrodrizzle = pytest.importorskip("drizzlepac.astrodrizzle", exc_type=ImportError)
     result, folder = output_a

@@ -69,6 +69,7 @@ def test_a_run_that_ended_early_has_kept_what_it_measured(raw, tmp_path, kept, m
     assert run(raw, tmp_path / "out", report=False) == 1
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_measured(raw, tmp_path, kept):
     out = tmp_path / "out"
     assert run(raw, out, report=False) == 0

@@ -49,6 +49,7 @@ def test_the_same_files_and_the_same_log(field_a, tmp_path, caplog):
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_in_place(field_a, tmp_path):
     for nproc in (1, 2):
         association = field_a.copied(tmp_path / f"in{nproc}")

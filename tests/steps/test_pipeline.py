@@ -62,7 +62,6 @@ def relative(tmp_path_factory):
     return aligned
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", ["field_a", "field_b", "field_c"])
 def test_cases(request, relative, case):
     field = request.getfixturevalue(case)

@@ -68,6 +68,7 @@ def test_an_exposure_without_stars_is_where_its_pointing_is(known, everything, s
         assert 1e3 * np.abs(left).max() < 6
 
 
+@pytest.mark.slow
 def test_claimed_errors_are_true(known, everything):
     """Of a pointing they are those of all its detectors."""
     pulls, claimed = [], []

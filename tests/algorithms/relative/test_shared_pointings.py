@@ -43,6 +43,7 @@ def cut(catalogs, key, rows=0):
     return {**catalogs, key: catalogs[key].selected(np.arange(rows))}
 
 
+@pytest.mark.slow
 def test_all_exposures_tell_the_one_shift(field):
     """It is known root four times as well as by one detector, and errors are those that are claimed."""
     pulls, claimed = [], []

@@ -372,6 +372,7 @@ def test_many_exposures_are_summarised(monkeypatch):
     assert len(page.all("svg")) == 3 + 1 + 2 * 2 + 2 + 1 + 3
 
 
+@pytest.mark.slow
 def test_thirty_visits_are_no_large_page():
     html = report_html(record(field(n_visits=30), stamps=stamps()))
     assert len(html) < 5e6

@@ -124,6 +124,7 @@ def test_a_worker_of_dask_that_is_killed(dask, tmp_path):
     assert list(dask.map(jobs.die_once, paths, "Dying")) == ["0", "1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_the_same_files_when_a_worker_is_killed(cluster, truths, tmp_path, monkeypatch):
     """Of a step, with its worker killed while it measures."""
     for path in truths["wfc3_ir"].paths:

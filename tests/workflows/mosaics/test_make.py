@@ -297,6 +297,7 @@ def test_one_exposure_of_two_chips(tmp_path):
     assert len(table) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_astrodrizzle_makes_the_same(field, tmp_path):
     """Same WCSs, weights and kernel: no difference beyond 1e-3 of the noise in 99.9 % of the pixels."""

@@ -54,6 +54,7 @@ def recorded(folder):
     return {path.name: sorted(read_record(path).exposures) for path in folder.glob("*_provenance.asdf")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_place", [True, False])
 def test_exposures_that_are_named_one_by_one_have_the_next_name(paths, tmp_path, in_place, caplog):
     folder = None if in_place else tmp_path / "out"

@@ -19,8 +19,6 @@ from grism_align.workflows.traces.verify import Survey, verify_traces
 from tests.support.executors import HERE
 from tests.workflows.traces.test_verify import true_set
 
-pytestmark = pytest.mark.slow
-
 SCENE = SceneSettings(
     star_density=40.0, galaxy_density=30.0, star_magnitudes=(17.0, 22.0), galaxy_magnitudes=(19.0, 23.0)
 )
@@ -84,6 +82,7 @@ def test_it_is_found_where_it_is(field):
         assert_found(field, key, fit)
 
 
+@pytest.mark.slow
 def test_a_smaller_radius_finds_nothing_and_says_so(field):
     fits = found(without_directs(field), spectra_search_radius=1.0)
     assert {fit.status for fit in fits.values()} == {FitStatus.FAILED}
@@ -114,7 +113,7 @@ def corrected(survey):
     return outcome, replace(survey, solution=outcome.solution), grisms
 
 
-@pytest.mark.parametrize("pixels", [(9.0, 7.0), (6.0, -14.0)])
+@pytest.mark.parametrize("pixels", [(9.0, 7.0), pytest.param((6.0, -14.0), marks=pytest.mark.slow)])
 def test_an_exposure_whose_spectra_are_elsewhere_is_found(visit, pixels):
     spoilt, *others = (each.key for each in visit.grisms)
     outcome, survey, grisms = corrected(put_off(visit, spoilt, np.array(pixels)))
@@ -131,6 +130,7 @@ def test_an_exposure_whose_spectra_are_elsewhere_is_found(visit, pixels):
     assert_found(visit, spoilt, fit)
 
 
+@pytest.mark.slow
 def test_an_exposure_that_may_be_far_off_is_looked_for(visit):
     key = visit.grisms[-1].key
     outcome, survey, grisms = corrected(put_off(visit, key, np.array([4.0, -3.0]), error=3.0))
@@ -141,6 +141,7 @@ def test_an_exposure_that_may_be_far_off_is_looked_for(visit):
     assert_found(visit, key, fits[key])
 
 
+@pytest.mark.slow
 def test_of_two_that_are_unlike_each_other_either_may_be_wrong(field):
     spoilt, beside, *others = (each.key for each in field.grisms)
     outcome, _, _ = corrected(put_off(field, spoilt, np.array([9.0, 7.0])))
@@ -148,6 +149,7 @@ def test_of_two_that_are_unlike_each_other_either_may_be_wrong(field):
     assert all(outcome.checks[key].is_measured for key in others)
 
 
+@pytest.mark.slow
 def test_one_that_is_not_found_keeps_its_correction(field):
     key = field.grisms[0].key
     _, survey, grisms = corrected(put_off(field, key, np.array([20.0, 10.0])))
