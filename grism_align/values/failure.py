@@ -199,23 +199,25 @@ class FailureCode(Enum):
         f"Trust the claimed error; {_VERIFY}",
     )
     FLAGGED_BY_HEADERS = ("its headers say {flags}", "Look at the file, and at its jitter file")
+    SPECTRA_MISSING = (
+        "its spectra are unlike those of the exposures that it was compared with ({strength:.2f} times as "
+        "strong, their edges and lines {likeness:.2f} times), and not used",
+        "Look at the file: it is trailed, empty, displaced, of another field or of another grism than its "
+        "headers say",
+    )
     SHIFT_ERROR = ("claimed error {error:.0f} mas, {pixels:.2f} px", f"See whether that will do; {_VERIFY}")
     SPECTRA_OFF = (
         "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}",
         "Let the extraction fit the offset across the dispersion",
     )
-    SPECTRA_MISSING = (
-        "its spectra are {strength:.2f} times as strong as in the other exposures, and not used",
-        "Look at the file: it is trailed, empty, of another field or of another grism than its headers say",
-    )
     NOT_FOUND_BY_SPECTRA = (
-        "nor do spectra of other exposures find it within {radius:g} arcsec: {why}",
+        "spectra of other exposures don't find it within {radius:g} arcsec: {why}",
         "If it may be farther off, give a larger spectra_search_radius of grism_wcs_propagate",
     )
     FOUND_ELSEWHERE = (
-        "found {shift:.2f} arcsec from where its direct exposure's correction puts it, by {n} spectra that "
-        "{exposures} other exposures have",
-        "If dithers don't err by as much, look whether guiding failed",
+        "found {shift:.2f} arcsec from where the correction of its direct exposures puts it, by {n} spectra "
+        "that {exposures} other exposures have",
+        "If that is more than dithers err by, check whether guiding failed",
     )
     BY_SPECTRA = (
         "no direct exposure governs it; found {shift:.2f} arcsec from where its headers have it, by {n} "
@@ -775,9 +777,10 @@ class SpectraOff(Remark, code=FailureCode.SPECTRA_OFF):
 
 
 class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
-    """A grism exposure whose spectra are not those of the other exposures, as strong as these."""
+    """A grism exposure whose spectra are unlike others', and so are their changes along the dispersion."""
 
     strength: float
+    likeness: float
 
 
 class NotFoundBySpectra(Remark, code=FailureCode.NOT_FOUND_BY_SPECTRA):

@@ -36,8 +36,9 @@ class FitStatus(Enum):
 
     REFERENCE: it fixes the frame, or follows an exposure that does so alone. ALIGNED: its own sources, with
     those of the exposures taken at the same instant, give its correction. PRIOR_ONLY: they don't, and it is
-    corrected like the other exposures of its guide-star acquisition. FAILED: it keeps its WCS. NOT_FITTED: no
-    step has come to it; no fit of a solution or on record has it.
+    corrected like the other exposures of its guide-star acquisition; or its spectra deny the correction that
+    it was given. FAILED: it keeps its WCS. NOT_FITTED: no step has come to it; no fit of a solution or on
+    record has it.
     """
 
     REFERENCE = "REFERENCE"

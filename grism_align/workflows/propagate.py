@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.propagation.drift import learnt_errors
-from grism_align.algorithms.propagation.propagate import propagate
+from grism_align.algorithms.propagation.propagate import propagate, with_error_retold
+from grism_align.algorithms.spectra.shifts import FARTHEST
 from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
 from grism_align.values.errors import SettingsError
 from grism_align.values.failure import FlaggedByHeaders, OfDirect, Remark, text_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.traces.verification import TraceVerification
     from grism_align.values.executor import Executor
+    from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import SpectralCheck, TraceCheck
@@ -164,7 +166,10 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     looked_for = find_by_spectra(corrected, found.grisms, executor)
     settled = [key for key, fit in looked_for.items() if not lacks_spectra(fit)]
     checks = {key: each for key, each in outcome.checks.items() if key not in settled}
-    fits = {key: _doubted(fit) for key, fit in {**outcome.solution.fits, **looked_for}.items()}
+    fits = {
+        key: _doubted(fit, survey.exposures[key])
+        for key, fit in {**outcome.solution.fits, **looked_for}.items()
+    }
     solution = AlignmentSolution(fits, outcome.solution.reference)
     if any(was_found(fit) for fit in looked_for.values()):
         found = verify_traces(replace(survey, solution=solution), executor)
@@ -177,11 +182,15 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     return PropagationOutcome(solution, found.checks, checks)
 
 
-def _doubted(fit: ExposureFit) -> ExposureFit:
-    """Return a fit that spectra deny as what it is: what is known without any match."""
-    if lacks_spectra(fit) and fit.status is FitStatus.ALIGNED:
-        return replace(fit, status=FitStatus.PRIOR_ONLY)
-    return fit
+def _doubted(fit: ExposureFit, exposure: Exposure) -> ExposureFit:
+    """Return a fit that spectra deny with a claim of no less than within what they would have been seen."""
+    if not lacks_spectra(fit) or fit.transform is None:
+        return fit
+    covariance = np.array(fit.transform.at(exposure.plane).covariance)
+    covariance[:2, :2] += np.eye(2) * (FARTHEST * exposure.pixel_scale) ** 2
+    transform = replace(fit.transform.at(exposure.plane), covariance=covariance)
+    doubted = replace(fit, status=FitStatus.PRIOR_ONLY, transform=transform)
+    return with_error_retold(doubted, exposure)
 
 
 def _tell_of_corrections(checks: Mapping[str, SpectralCheck]) -> None:

@@ -37,7 +37,8 @@ _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
 _SPARE = int(FARTHEST) + 3  # pixels by which templates are longer to either side: splines reach two farther
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
-_TOLD = 20.0  # signal-to-noise ratio of a spectrum that tells how strong those of an exposure are
+# Signal-to-noise ratio of a spectrum that tells how strong those of an exposure are, and of its changes.
+_TOLD, _TOLD_BY_CHANGES = 20.0, 10.0
 # Sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that.
 _FAR = 8.0
 
@@ -82,12 +83,19 @@ class SpectralOffsets:
         Sources that kept weight.
     strength : (E,) ndarray
         Of the spectra in each exposure, in the mean of all exposures' one; NaN where none tells it.
+    likeness : (E,) ndarray
+        The same of changes along the dispersion alone, that is of edges and lines: little where these are at
+        other places than in the other exposures.
+    n_bright : (E,) ndarray of int
+        Spectra that tell the strength.
     """
 
     offset: NDArray[np.float64]
     covariance: NDArray[np.float64]
     n_sources: NDArray[np.int64]
     strength: NDArray[np.float64]
+    likeness: NDArray[np.float64]
+    n_bright: NDArray[np.int64]
 
 
 def measure_offsets(
@@ -221,19 +229,39 @@ def _result(solution: _Solution) -> SpectralOffsets:
     }
     offset = solution.shifts.offset - solution.shifts.offset.mean(axis=0)
     n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offset))
-    return SpectralOffsets(offset, solved.covariance, n_sources, _strength(used, solution.fits, len(offset)))
+    strengths, likenesses = _ratios(used, solution.fits, len(offset))
+    n_bright = np.array([len(each) for each in strengths])
+    return SpectralOffsets(
+        offset, solved.covariance, n_sources, _medians(strengths), _medians(likenesses), n_bright
+    )
 
 
-def _strength(used: Sequence[_Tracked], fits: Sequence[TemplateFit], n_exposures: int) -> NDArray[np.float64]:
-    """Return the median ratio of spectra to their templates by exposure: an empty one has none."""
-    ratios: list[list[float]] = [[] for _ in range(n_exposures)]
+def _ratios(
+    used: Sequence[_Tracked], fits: Sequence[TemplateFit], n_exposures: int
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Return the ratios of spectra, and of their changes along it, to their templates by exposure."""
+    strengths: list[list[float]] = [[] for _ in range(n_exposures)]
+    likenesses: list[list[float]] = [[] for _ in range(n_exposures)]
     for each, fit in zip(used, fits, strict=True):
         for cutout, residual in zip(each.spectrum.cutouts, fit.residuals, strict=True):
-            template = cutout.data - residual
-            size = float((cutout.weight * template * template).sum())
-            if size > _TOLD**2:
-                ratios[cutout.exposure].append(float((cutout.weight * template * cutout.data).sum()) / size)
-    return np.array([np.median(each) if each else np.nan for each in ratios])
+            variance = 1.0 / np.where(cutout.weight > 0, cutout.weight, np.nan)
+            seen, known = cutout.data, cutout.data - residual
+            strengths[cutout.exposure] += _ratio(seen, known, variance, _TOLD)
+            changes = np.diff(seen, axis=1), np.diff(known, axis=1), variance[:, 1:] + variance[:, :-1]
+            likenesses[cutout.exposure] += _ratio(*changes, _TOLD_BY_CHANGES)
+    return strengths, likenesses
+
+
+def _ratio(
+    seen: NDArray[np.float64], known: NDArray[np.float64], variance: NDArray[np.float64], least: float
+) -> list[float]:
+    """Return how large what is seen is in units of what is known; none where its signal-to-noise is less."""
+    size = float(np.nansum(known * known / variance))
+    return [float(np.nansum(known * seen / variance)) / size] if size > least**2 else []
+
+
+def _medians(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    return np.array([np.median(each) if each else np.nan for each in values])
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,7 @@ class AcquisitionJob:
     jobs : tuple of ViewJob
         The exposures, with the correction to begin with.
     group : SpectralGroup
-        The nearest exposures of other visits that have the same grism, and corrections.
+        The nearest other exposures that have the same grism, and corrections.
     known : mapping of (source, chip) to KnownSpectrum
         Their spectra, and those of others.
     traces : mapping of int to TraceField
@@ -250,6 +250,8 @@ def _sighting(job: ViewJob, chip: Chip, cut: CutSource, known: KnownSpectrum) ->
 def _against_each_other(jobs: Sequence[ViewJob], fit: SpectralPointing, group: SpectralGroup) -> PixelOffsets:
     """Return what spectra of the exposures say of each other, with what known spectra say of all of them."""
     known = PixelOffsets(np.zeros((len(jobs), 2)), fit.covariance[:-1, :-1])
+    if len(jobs) < 2:
+        return known
     cut, moved = cut_near(jobs, group.zeroth, group.n_spectra)
     told = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(SEED))
     if told is None:

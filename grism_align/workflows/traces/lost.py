@@ -32,7 +32,6 @@ from grism_align.workflows.traces.spectra import (
     SpectralGroup,
     groups_of,
     is_lost,
-    lacks_spectra,
     shows_spectra,
 )
 from grism_align.workflows.traces.verify import is_looked_at, own_models
@@ -121,7 +120,7 @@ def was_found(fit: ExposureFit) -> bool:
 
 
 def _acquisitions(survey: Survey, found: GrismOffsets) -> Iterator[_Acquisition]:
-    """Yield the acquisitions without a correction whose grism others have."""
+    """Yield the acquisitions without a correction, or not where it puts them, whose grism others have."""
     like = survey.exposures[found.keys[0]]
     alone = [each for each in survey.exposures.grisms if _is_alone(survey, each)]
     alike: list[list[Exposure]] = []
@@ -216,28 +215,51 @@ def _fits(
     for one, each in zip(job.jobs, exposures, strict=True):
         before = survey.solution[one.exposure.key]
         why = _why_not(each, one.exposure) if each else found.why
+        if each and not why and before.transform and not _is_independent(known):
+            why = "those of exposures that one direct exposure governs don't tell which of them is displaced"
         if each is None or why:
             fits[one.exposure.key] = before.noted(NotFoundBySpectra(job.radius, why))
             continue
         transform = replace(each.transform, covariance=each.transform.covariance + common)
-        if lacks_spectra(before) and _agree(before, transform, one.exposure):
-            # It was compared with another one that doesn't show the spectra
-            rest = tuple(remark for remark in before.remarks if not isinstance(remark, SpectraMissing))
-            fits[one.exposure.key] = replace(before, remarks=rest)
-            continue
-        shift = float(np.hypot(*_apart(before, transform, one.exposure)))
-        by = BySpectra if before.transform is None else FoundElsewhere
         fit = replace(
-            _lent(known),
-            transform=transform,
+            _where_found(before, transform, known, one.exposure),
             n_matched=each.n_seen,
             n_used=each.n_used,
             reduced_chi2=each.reduced_chi2,
             false_match_probability=found.probability,
-            remarks=(*_kept(before, known), by(each.n_used, len(known), shift)),
         )
+        shift = float(np.hypot(*_apart(before, transform, one.exposure)))
+        if fit.transform is transform:
+            by = BySpectra if before.transform is None else FoundElsewhere
+            fit = fit.noted(by(each.n_used, len(known), shift))
         fits[one.exposure.key] = with_error_retold(fit, one.exposure)
     return fits
+
+
+def _where_found(
+    before: ExposureFit, transform: LinearTransform, known: Sequence[ViewJob], exposure: Exposure
+) -> ExposureFit:
+    """Return the fit of an exposure that was found, with the better correction if both say the same."""
+    if before.transform is None:
+        own: tuple[Remark, ...] = tuple(
+            each for each in before.remarks if isinstance(each, NoneCanLend | FlaggedByHeaders)
+        )
+        return replace(_lent(known), transform=transform, remarks=(*own, *_of_directs(known)))
+    kept = tuple(each for each in before.remarks if not isinstance(each, SpectraMissing))
+    if not _agree(before, transform, exposure):
+        own = tuple(each for each in kept if not isinstance(each, OfDirect))
+        status = _lent(known).status
+        return replace(before, transform=transform, status=status, remarks=(*own, *_of_directs(known)))
+    claimed = before.transform.at(exposure.plane).axis_error
+    # Of two exposures that were unlike each other, it was the right one.
+    is_better = claimed < transform.at(exposure.plane).axis_error
+    return replace(before, transform=before.transform if is_better else transform, remarks=kept)
+
+
+def _is_independent(known: Sequence[ViewJob]) -> bool:
+    """Tell whether enough exposures, or such of different direct exposures, agree to deny another one."""
+    governors = {name for one in known if one.fit.governed for name in one.fit.governed.exposures}
+    return len(known) > 2 or len(governors) > 1
 
 
 def _apart(before: ExposureFit, now: LinearTransform, exposure: Exposure) -> NDArray[np.float64]:
@@ -262,10 +284,9 @@ def _lent(known: Sequence[ViewJob]) -> ExposureFit:
     return ExposureFit(status, fit.transform, fit.reference, frame=fit.frame, geometry="rshift")
 
 
-def _kept(before: ExposureFit, known: Sequence[ViewJob]) -> list[Remark]:
-    """Return what is to be known of an exposure anyway, and of the direct exposures that its frame is of."""
-    own = [each for each in before.remarks if isinstance(each, NoneCanLend | FlaggedByHeaders)]
-    return [*own, *(each for each in known[0].fit.remarks if isinstance(each, OfDirect))]
+def _of_directs(known: Sequence[ViewJob]) -> tuple[Remark, ...]:
+    """Return what is remarked of the direct exposures that a frame is of."""
+    return tuple(each for each in known[0].fit.remarks if isinstance(each, OfDirect))
 
 
 def _why_not(found: FoundExposure, exposure: Exposure) -> str:

@@ -25,7 +25,7 @@ from grism_align.algorithms.spectra.combine import (
 from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
 from grism_align.algorithms.spectra.offsets import SpectralOffsets, measure_offsets
 from grism_align.algorithms.spectra.pieces import telling_pieces
-from grism_align.values.failure import SpectraMissing
+from grism_align.values.failure import FoundElsewhere, SpectraMissing
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.sphere import ARCSEC_PER_RADIAN
 from grism_align.values.trace import SpectralCheck, SpectrumPiece
@@ -58,10 +58,16 @@ ONE_ROLL = 0.1
 _FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 #: Pixels: offset of an exposure that doesn't show the spectra.
 UNKNOWN = 10.0
-# How strong spectra of an exposure have to be by those of the others: no less where they are trailed, and not
-# none where it shows another field.
-_LEAST_STRENGTH, _MOST_STRENGTH = 0.7, 1.4
-_NONE = 1e-3  # strength of spectra that aren't there
+# Factors by which spectra of an exposure may be stronger or weaker than those of the others, and their edges
+# and lines weaker: trailed ones are, and those of another field or at another place.
+_STRENGTH, _LIKENESS = 1.4, 1.7
+_LEAST_RATIO = 1e-3  # that is told from none
+_FEWEST = 5  # bright spectra by which an exposure is told not to have those of the others
+_PAIR = 1.5  # limits of unlikeness by which two exposures have to exceed it, as either may be the wrong one
+# Sigma, and pixels, that spectra have to lie off from where they and direct exposures together put them, for
+# the direct exposures to count no more.
+_CONTRADICTED, _FAR_OFF = 8.0, 0.3
+_UNLIKE = "spectra are unlike those of the others"
 # Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
 _LEAST_LIKELY = 1e-3
 # Across a trace that rises by less than a pixel an exposure sees one phase of the pixels. Where the image of
@@ -148,7 +154,7 @@ def correct_by_spectra(
         If the pixels of an exposure can't be read.
     """
     by_grism = [list(groups_of(survey, found)) for found in grisms]
-    compared, strengths = _compared([group for groups in by_grism for group in groups], executor)
+    compared, missing = _compared([group for groups in by_grism for group in groups], executor)
     measured = iter(compared)
     variances = own_variances(survey.exposures.direct, survey.exposures.relative)
     radius = settings.propagation.pairing_radius
@@ -159,16 +165,13 @@ def correct_by_spectra(
             members = [job.exposure for one in alike for job in one.group.jobs]
             left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
             told.append(_Grism(found, alike, left_open))
-    sizes = _sizes(told, settings)
-    fits, checks, number = dict(survey.solution.fits), {}, 0
-    for key, strength in strengths.items():
-        fits[key] = fits[key].noted(SpectraMissing(strength))
-        checks[key] = SpectralCheck.missing(f"spectra {strength:.2f} times as strong as in the others")
-    for grism in told:
-        for group_told, combined in zip(grism.told, grism.combined(sizes), strict=True):
-            for key, (fit, check) in _corrected(survey, group_told, combined).items():
-                fits[key], checks[key] = fit, replace(check, group=number)
-            number += 1
+    fits, checks = dict(survey.solution.fits), {}
+    for number, each in enumerate(_combined(told, settings)):
+        for key, (fit, check) in _corrected(survey, each).items():
+            fits[key], checks[key] = fit, replace(check, group=number)
+    for number, (key, remark) in enumerate(missing.items(), len(checks)):
+        fits[key] = fits[key].noted(remark)
+        checks[key] = replace(SpectralCheck.missing(_UNLIKE), group=number)
     return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
 
 
@@ -204,9 +207,25 @@ def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
             yield SpectralGroup(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
 
 
-def shows_spectra(strength: float) -> bool:
-    """Tell whether spectra that are so strong, in units of others', are those that should be there."""
-    return _LEAST_STRENGTH < strength < _MOST_STRENGTH
+def shows_spectra(strength: float, likeness: float = 1.0) -> bool:
+    """Tell whether spectra that are so strong, in units of others', are those that should be there.
+
+    Parameters
+    ----------
+    strength : float
+        NaN where none tells it.
+    likeness : float, optional
+        The same of their edges and lines.
+    """
+    return bool(_oddness(np.array(strength), np.array(likeness)) < 1.0)
+
+
+def _oddness(strength: NDArray[np.float64], likeness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how unlike others spectra are, in units of what is not believed; NaN where nothing tells."""
+    stronger, weaker = (np.log(np.maximum(each, _LEAST_RATIO)) for each in (strength, likeness))
+    by_strength = np.abs(stronger) / np.log(_STRENGTH)
+    by_likeness = np.nan_to_num(-weaker / np.log(_LIKENESS))
+    return np.asarray(np.maximum(by_strength, by_likeness))
 
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
@@ -221,7 +240,7 @@ def is_lost(survey: Survey, exposure: Exposure) -> bool:
     """Tell whether the spectra of an exposure lie elsewhere than they are predicted, or may lie far off."""
     fit = survey.solution[exposure.key]
     error = _transform(fit).at(exposure.plane).axis_error
-    return lacks_spectra(fit) or error > _FARTHEST * exposure.pixel_scale
+    return lacks_spectra(fit) or not error < _FARTHEST * exposure.pixel_scale
 
 
 def lacks_spectra(fit: ExposureFit) -> bool:
@@ -255,19 +274,19 @@ _MEASUREMENT = Measurement("spectra", _measured, (_Measured, SpectralOffsets, Sp
 
 def _compared(
     groups: Sequence[SpectralGroup], executor: Executor
-) -> tuple[list[tuple[SpectralGroup, _Measured | None]], dict[str, float]]:
-    """Measure groups without the exposures that don't show their spectra, and tell how strong those are.
+) -> tuple[list[tuple[SpectralGroup, _Measured | None]], dict[str, SpectraMissing]]:
+    """Measure groups without the exposures that don't show their spectra, and tell which these are.
 
     Spectra of another place lead those astray that they are compared with: without the exposures that are
     most unlike the others, a group is measured again.
     """
     compared = list(zip(groups, _measured_groups(groups, executor), strict=True))
-    strengths: dict[str, float] = {}
+    missing: dict[str, SpectraMissing] = {}
     while True:
         unlike = {number: found for number, one in enumerate(compared) if (found := _unlike(*one))}
         if not unlike:
-            return compared, strengths
-        strengths.update(each for found in unlike.values() for each in found.items())
+            return compared, missing
+        missing.update(each for found in unlike.values() for each in found.items())
         left = [compared[number][0].without(found) for number, found in unlike.items()]
         for number, group, one in zip(unlike, left, _measured_groups(left, executor), strict=True):
             compared[number] = group, one
@@ -279,20 +298,25 @@ def _measured_groups(groups: Sequence[SpectralGroup], executor: Executor) -> lis
     return [found.get(", ".join(group.keys)) for group in groups]
 
 
-def _unlike(group: SpectralGroup, measured: _Measured | None) -> dict[str, float]:
-    """Return how strong the spectra are in the exposures that are most unlike the others, if any are.
+def _unlike(group: SpectralGroup, measured: _Measured | None) -> dict[str, SpectraMissing]:
+    """Return the exposures that are most unlike the others, if any are.
 
     Of two that are unlike each other, either may be the one that doesn't show the spectra.
     """
     if measured is None:
         return {}
-    strength = np.array(measured.offsets.strength)
-    size = np.abs(np.log(np.maximum(strength, _NONE)))
-    is_unlike = np.array([np.isfinite(each) and not shows_spectra(each) for each in strength.tolist()])
-    if not is_unlike.any():
-        return {}
-    most = is_unlike & (size > 0.5 * size[is_unlike].max()) if len(strength) > 2 else np.isfinite(strength)
-    return {group.keys[number]: float(strength[number]) for number in np.flatnonzero(most)}
+    offsets = measured.offsets
+    odd = _oddness(offsets.strength, offsets.likeness)
+    is_told = np.isfinite(odd) & (offsets.n_bright >= _FEWEST)
+    most = np.max(odd[is_told], initial=0.0)
+    if np.isfinite(odd).sum() > 2:
+        is_unlike = is_told & (odd > max(1.0, 0.5 * most))
+    else:
+        is_unlike = is_told & (most > _PAIR)
+    return {
+        group.keys[number]: SpectraMissing(float(offsets.strength[number]), float(offsets.likeness[number]))
+        for number in np.flatnonzero(is_unlike)
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +332,7 @@ class _Told:
     told : PixelOffsets
         Those less what changes over the detector.
     is_usable : (N,) ndarray of bool
-        Exposures in which any spectrum is bright enough.
+        Exposures that show the spectra.
     axes : (N, 2, 2) ndarray, arcsec
         One pixel along and one across the dispersion on the sky.
     """
@@ -322,8 +346,7 @@ class _Told:
 
 def _told(survey: Survey, group: SpectralGroup, measured: _Measured) -> _Told:
     expected, spread = group.gradient.of(measured.places)
-    strength = measured.offsets.strength
-    is_usable = np.isfinite(strength)
+    is_usable = _oddness(measured.offsets.strength, measured.offsets.likeness) < 1.0
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, UNKNOWN**2), 2))
     unknown[1::2, 1::2] += np.diag([_ONE_PHASE**2 * _is_undersampled(job) for job in group.jobs])
     told = PixelOffsets(measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown)
@@ -344,16 +367,22 @@ class _Grism:
         What the spectra of each group tell.
     left_open : OpenErrors
         What direct exposures leave open of the exposures of all groups.
+    displaced : frozenset of str
+        Exposures of which direct exposures tell nothing, as spectra contradict them.
     """
 
     traces: GrismOffsets
     told: Sequence[_Told]
     left_open: OpenErrors
+    displaced: frozenset[str] = frozenset()
 
     def prior(self, settings: GrismSettings) -> NDArray[np.float64]:
         """Return the covariance of the offsets before any spectrum is seen, (2N, 2N) pixels^2."""
         axes = np.concatenate([one.axes for one in self.told])
-        return in_pixels(self.left_open.covariance(settings), axes)
+        unknown = [key in self.displaced for one in self.told for key in one.group.keys]
+        return in_pixels(self.left_open.covariance(settings), axes) + np.diag(
+            np.repeat(np.where(unknown, UNKNOWN**2, 0.0), 2)
+        )
 
     def log_evidence(self, settings: GrismSettings) -> float:
         """Return the log probability of what spectra tell."""
@@ -369,6 +398,59 @@ class _Grism:
         measured, levels = [one.told for one in self.told], _levels(self)
         estimates = [combine(measured, levels, self.prior(settings)) for _, settings in sizes]
         return averaged(estimates, [probability for probability, _ in sizes])
+
+
+@dataclass(frozen=True, eq=False)
+class _Combined:
+    """What spectra and direct exposures together tell of a group, and of what exposures spectra alone."""
+
+    told: _Told
+    offsets: PixelOffsets
+    displaced: frozenset[str]
+
+    @property
+    def left(self) -> NDArray[np.float64]:
+        """How far spectra lie off from there, (N, 2) pixels."""
+        one = self.told
+        left = one.told.offset - one.told.offset.mean(axis=0) - self.offsets.offset
+        common = left[one.is_usable].mean(axis=0) if one.is_usable.any() else 0.0
+        return np.asarray(left - common)
+
+    @property
+    def left_error(self) -> NDArray[np.float64]:
+        """The error of that by the spectra's, (N, 2) pixels."""
+        return np.asarray(np.sqrt(np.diag(self.told.told.covariance)).reshape(-1, 2))
+
+    @property
+    def contradicted(self) -> frozenset[str]:
+        """The exposure whose spectra lie farthest off, if too far; of two exposures, both."""
+        keys, left = self.told.group.keys, np.abs(self.left)
+        pulls = np.where(left > _FAR_OFF, left / self.left_error, 0.0).max(axis=1)
+        asked = self.told.is_usable & np.array([key not in self.displaced for key in keys])
+        pulls = np.where(asked, pulls, 0.0)
+        if pulls.max() < _CONTRADICTED or asked.sum() < 2:
+            return frozenset()
+        return frozenset([keys[int(pulls.argmax())]]) if asked.sum() > 2 else frozenset(keys)
+
+
+def _combined(grisms: Sequence[_Grism], settings: GrismSettings) -> list[_Combined]:
+    """Return what is known of each group, exposures that are displaced found one after the other."""
+    while True:
+        sizes = _sizes(grisms, settings)
+        found = [
+            [
+                _Combined(one, offsets, grism.displaced)
+                for one, offsets in zip(grism.told, grism.combined(sizes), strict=True)
+            ]
+            for grism in grisms
+        ]
+        displaced = [frozenset().union(*(each.contradicted for each in groups)) for groups in found]
+        if not any(displaced):
+            return [each for groups in found for each in groups]
+        grisms = [
+            replace(grism, displaced=grism.displaced | more)
+            for grism, more in zip(grisms, displaced, strict=True)
+        ]
 
 
 def _is_undersampled(job: ViewJob) -> bool:
@@ -412,27 +494,27 @@ def _levels(grism: _Grism) -> Levels:
     return Levels(height, means @ covariance @ means.T, weights)
 
 
-def _corrected(
-    survey: Survey, one: _Told, combined: PixelOffsets
-) -> dict[str, tuple[ExposureFit, SpectralCheck]]:
+def _corrected(survey: Survey, combined: _Combined) -> dict[str, tuple[ExposureFit, SpectralCheck]]:
     """Return fits that put spectra where they were found, and what the spectra say."""
-    offset = one.told.offset - one.told.offset.mean(axis=0)
-    left = offset - combined.offset
-    left -= left[one.is_usable].mean(axis=0) if one.is_usable.any() else 0.0
-    errors = np.sqrt(np.diag(one.told.covariance)).reshape(-1, 2)
+    one, offsets, left, errors = combined.told, combined.offsets, combined.left, combined.left_error
     found = {}
     for number, key in enumerate(one.group.keys):
         fit = survey.solution[key]
         if not one.is_usable[number]:
-            found[key] = fit, SpectralCheck.missing("no spectrum is bright enough")
+            is_told = np.isfinite(one.measured.offsets.strength[number])
+            found[key] = fit, SpectralCheck.missing(_UNLIKE if is_told else "no spectrum is bright enough")
             continue
         pair = slice(2 * number, 2 * number + 2)
-        covariance = combined.covariance[pair, pair]
+        covariance = offsets.covariance[pair, pair]
         replaced = (1e-3 * fit.governed.propagation_error) ** 2 if fit.governed else 0.0
-        moved = shifted(_transform(fit), one.axes[number], combined.offset[number], covariance, replaced)
+        moved = shifted(_transform(fit), one.axes[number], offsets.offset[number], covariance, replaced)
+        n_sources = int(one.measured.offsets.n_sources[number])
+        if key in combined.displaced:
+            shift = float(np.hypot(*(one.axes[number] @ offsets.offset[number])))
+            fit = fit.noted(FoundElsewhere(n_sources, len(one.group.keys) - 1, shift))
         check = SpectralCheck(
-            n_sources=int(one.measured.offsets.n_sources[number]),
-            moved_px=_pair(combined.offset[number]),
+            n_sources=n_sources,
+            moved_px=_pair(offsets.offset[number]),
             moved_error=_pair(np.sqrt(np.diag(covariance))),
             left_px=_pair(left[number]),
             left_error=_pair(errors[number]),

@@ -9,10 +9,17 @@ import pytest
 
 from grism_align.algorithms.spectra.combine import pixel_axes
 from grism_align.simulation import PointingErrors, SceneSettings, case_a
-from grism_align.values.failure import BySpectra, FailureCode, FoundElsewhere, NoDirectExposure
+from grism_align.values.failure import (
+    BySpectra,
+    FailureCode,
+    FoundElsewhere,
+    NoDirectExposure,
+    SpectraMissing,
+)
 from grism_align.values.settings import GrismSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
+from grism_align.workflows.propagate import _by_spectra
 from grism_align.workflows.traces.lost import find_by_spectra, was_found
 from grism_align.workflows.traces.spectra import correct_by_spectra, lacks_spectra
 from grism_align.workflows.traces.verify import Survey, verify_traces
@@ -62,14 +69,11 @@ def found(field, **settings):
 
 
 def assert_found(field, key, fit):
-    exposure, true = field[key], field.grism[key].transform
     assert fit.status is FitStatus.ALIGNED
-    axes = np.linalg.inv(pixel_axes(exposure, true))
-    there, here = (each.at(exposure.plane) for each in (true, fit.transform))
-    off = axes @ (here.shift - there.shift)
-    error = np.sqrt(np.diag(axes @ here.covariance[:2, :2] @ axes.T))
-    assert (np.abs(off) < 5 * error).all()
-    assert (error < [0.15, 0.05]).all()
+    error, claimed = off(field, key, fit)
+    assert (np.abs(error) < 5 * claimed).all()
+    assert (claimed < [0.15, 0.05]).all()
+    there, here = (each.at(field[key].plane) for each in (field.grism[key].transform, fit.transform))
     assert abs(here.roll - there.roll) < 5 * np.degrees(np.sqrt(here.covariance[3, 3])) < 0.05
     assert fit.false_match_probability < 1e-6
 
@@ -94,16 +98,32 @@ def test_no_radius_looks_for_none(field):
     assert not found(without_directs(field), spectra_search_radius=0.0)
 
 
-def put_off(field, key, pixels, error=0.0):
-    """The survey with the correction of one exposure off by (along, across) pixels, and its claimed error."""
-    fit, exposure = field.grism[key], field[key]
-    axes = pixel_axes(exposure, fit.transform)
-    moved = LinearTransform(np.eye(2), -axes @ pixels, fit.transform.plane)
-    transform = fit.transform.then(moved)
-    covariance = np.array(transform.covariance)
+def put_off(field, key, pixels, error=0.03):
+    """The survey with the correction of one exposure off by (along, across) pixels, and its claimed error.
+
+    The others claim 0.03 pixels.
+    """
+    fits = {name: claiming(fit, field[name], 0.03) for name, fit in field.grism.fits.items()}
+    true, exposure = field.grism[key], field[key]
+    shift = -pixel_axes(exposure, true.transform) @ np.asarray(pixels)
+    moved = true.transform.then(LinearTransform(np.eye(2), shift, true.transform.plane))
+    fits[key] = claiming(replace(true, transform=moved), exposure, error)
+    return Survey.of(field, AlignmentSolution(fits), TraceSettings())
+
+
+def claiming(fit, exposure, error):
+    covariance = np.array(fit.transform.covariance)
     covariance[:2, :2] += np.eye(2) * (error * exposure.pixel_scale) ** 2
-    off = replace(fit, transform=replace(transform, covariance=covariance))
-    return Survey.of(field, AlignmentSolution({**field.grism.fits, key: off}), TraceSettings())
+    return replace(fit, transform=replace(fit.transform, covariance=covariance))
+
+
+def off(field, key, fit):
+    """How far off an exposure is along and across, and what it claims, pixels."""
+    exposure, true = field[key], field.grism[key].transform
+    axes = np.linalg.inv(pixel_axes(exposure, true))
+    there, here = (each.at(exposure.plane) for each in (true, fit.transform))
+    claimed = np.sqrt(np.diag(axes @ here.covariance[:2, :2] @ axes.T))
+    return axes @ (here.shift - there.shift), claimed
 
 
 def corrected(survey):
@@ -113,10 +133,18 @@ def corrected(survey):
     return outcome, replace(survey, solution=outcome.solution), grisms
 
 
-@pytest.mark.parametrize("pixels", [(9.0, 7.0), pytest.param((6.0, -14.0), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        (9.0, 7.0),
+        pytest.param((6.0, -14.0), marks=pytest.mark.slow),
+        # Spectra that are moved along themselves are as bright as they were.
+        pytest.param((25.0, 0.0), marks=pytest.mark.slow),
+    ],
+)
 def test_an_exposure_whose_spectra_are_elsewhere_is_found(visit, pixels):
     spoilt, *others = (each.key for each in visit.grisms)
-    outcome, survey, grisms = corrected(put_off(visit, spoilt, np.array(pixels)))
+    outcome, survey, grisms = corrected(put_off(visit, spoilt, pixels))
     assert lacks_spectra(outcome.solution[spoilt])
     assert not outcome.checks[spoilt].is_measured
     for key in others:
@@ -126,14 +154,28 @@ def test_an_exposure_whose_spectra_are_elsewhere_is_found(visit, pixels):
     (key, fit), *more = find_by_spectra(survey, grisms, HERE).items()
     assert (key, more) == (spoilt, [])
     (remark,) = (each for each in fit.remarks if isinstance(each, FoundElsewhere))
-    assert remark.shift == pytest.approx(np.hypot(*pixels) * visit[spoilt].pixel_scale, rel=0.05)
+    axes = pixel_axes(visit[spoilt], visit.grism[spoilt].transform)
+    assert remark.shift == pytest.approx(np.hypot(*(axes @ pixels)), rel=0.02)
+    assert fit.governed == visit.grism[spoilt].governed
     assert_found(visit, spoilt, fit)
+
+
+def test_spectra_that_contradict_a_correction_replace_it(visit):
+    """They are near enough to be compared, and farther off than any dither errs."""
+    spoilt, *others = (each.key for each in visit.grisms)
+    outcome, _, _ = corrected(put_off(visit, spoilt, (7.0, 0.0)))
+    for key, fit in outcome.solution.fits.items():
+        error, claimed = off(visit, key, fit)
+        assert (np.abs(error) < 5 * claimed).all()
+        assert (claimed < 0.1).all()
+        assert any(isinstance(each, FoundElsewhere) for each in fit.remarks) == (key == spoilt)
+    assert all(outcome.checks[key].is_measured for key in (spoilt, *others))
 
 
 @pytest.mark.slow
 def test_an_exposure_that_may_be_far_off_is_looked_for(visit):
     key = visit.grisms[-1].key
-    outcome, survey, grisms = corrected(put_off(visit, key, np.array([4.0, -3.0]), error=3.0))
+    outcome, survey, grisms = corrected(put_off(visit, key, (4.0, -3.0), error=3.0))
     assert key not in outcome.checks
     fits = find_by_spectra(survey, grisms, HERE)
     assert list(fits) == [key]
@@ -142,19 +184,35 @@ def test_an_exposure_that_may_be_far_off_is_looked_for(visit):
 
 
 @pytest.mark.slow
+def test_one_that_is_found_near_its_place_has_the_better_correction(visit):
+    """As one has that was compared with another that is displaced."""
+    key = visit.grisms[0].key
+    survey = put_off(visit, key, (3.0, -2.5), error=1.2)
+    unlike = survey.solution[key].noted(SpectraMissing(1.5, 0.5))
+    survey = replace(survey, solution=AlignmentSolution({**survey.solution.fits, key: unlike}))
+    fit = find_by_spectra(survey, verify_traces(survey, HERE).grisms, HERE)[key]
+    assert not lacks_spectra(fit)
+    assert_found(visit, key, fit)
+
+
+@pytest.mark.slow
 def test_of_two_that_are_unlike_each_other_either_may_be_wrong(field):
     spoilt, beside, *others = (each.key for each in field.grisms)
-    outcome, _, _ = corrected(put_off(field, spoilt, np.array([9.0, 7.0])))
+    outcome, _, _ = corrected(put_off(field, spoilt, (9.0, 7.0)))
     assert [key for key, fit in outcome.solution.fits.items() if lacks_spectra(fit)] == [spoilt, beside]
     assert all(outcome.checks[key].is_measured for key in others)
 
 
 @pytest.mark.slow
-def test_one_that_is_not_found_keeps_its_correction(field):
+def test_one_that_is_not_found_is_doubted(field):
     key = field.grisms[0].key
-    _, survey, grisms = corrected(put_off(field, key, np.array([20.0, 10.0])))
+    survey = put_off(field, key, (20.0, 10.0))
     survey = replace(survey, settings=TraceSettings(spectra_search_radius=1.0))
-    fit = find_by_spectra(survey, grisms, HERE)[key]
-    assert fit.transform is survey.solution[key].transform
-    assert lacks_spectra(fit)
-    assert fit.remarks[-1].code is FailureCode.NOT_FOUND_BY_SPECTRA
+    outcome = _by_spectra(survey, GrismSettings(), HERE)
+    fit = outcome.solution[key]
+    assert fit.status is FitStatus.PRIOR_ONLY
+    codes = [each.code for each in fit.remarks]
+    assert {FailureCode.SPECTRA_MISSING, FailureCode.NOT_FOUND_BY_SPECTRA} < set(codes)
+    error, claimed = off(field, key, fit)
+    assert (np.abs(error) < 5 * claimed).all()
+    assert not outcome.spectra[key].is_measured
