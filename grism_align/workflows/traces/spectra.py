@@ -207,17 +207,9 @@ def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
             yield SpectralGroup(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
 
 
-def shows_spectra(strength: float, likeness: float = 1.0) -> bool:
-    """Tell whether spectra that are so strong, in units of others', are those that should be there.
-
-    Parameters
-    ----------
-    strength : float
-        NaN where none tells it.
-    likeness : float, optional
-        The same of their edges and lines.
-    """
-    return bool(_oddness(np.array(strength), np.array(likeness)) < 1.0)
+def shows_spectra(strength: float) -> bool:
+    """Tell whether spectra that are so strong, in units of others', are those that should be there."""
+    return bool(_oddness(np.array(strength), np.array(np.nan)) < 1.0)
 
 
 def _oddness(strength: NDArray[np.float64], likeness: NDArray[np.float64]) -> NDArray[np.float64]:
