@@ -44,7 +44,7 @@ class AbsoluteAlignStep(GrismAlignStep):
 
         if not self.settings(ReferenceSettings).catalog:
             reason = (
-                "no catalog given (--steps.absolute_align.catalog=GAIADR3, another service, auto or a file)"
+                "no catalog given (catalog: GAIADR3, another service, auto or a file)"
             )
             return self.skipped(exposures, reason)
         if not exposures.relative.fits:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 _LOOK = "Look at the file and the log"
-_THRESHOLD = "Look at the file; if it shows sources, lower the threshold of source_catalog"
+_THRESHOLD = (
+    "Look at the file; if it shows sources, lower the threshold of source_catalog; if it shows none, leave it out: "
+    "the next direct exposure then governs its grism exposures"
+)
 _NAME_DIRECT = "Name a direct exposure of another acquisition for it in the association"
 _FAR_OFF = "See if it overlaps the others; if it may be far off, give a larger search_radius"
 _DEEPER = "Give deeper source lists (threshold, brightest), or fewer min_matches if you can check the result"
@@ -175,6 +178,17 @@ class FailureCode(Enum):
         "{exposure} has another distortion model ({theirs}, not {mine})",
         "Fetch the files anew, so that all have one: two differ by up to 10 mas",
     )
+    SPECTRA_MISSING = (
+        "its spectra are unlike those of the exposures that it was compared with ({strength:.2f} times as "
+        "strong, their edges and lines {likeness:.2f} times), and not used",
+        "Look at the file: it is trailed, empty, displaced, of another field or of another grism than its "
+        "headers say",
+    )
+    FOUND_ELSEWHERE = (
+        "found {shift:.2f} arcsec from where the correction of its direct exposures puts it, by {n} spectra "
+        "that {exposures} other exposures have",
+        "If that is more than dithers err by, check whether guiding failed",
+    )
     LENT_BY_ACQUISITION = ("{exposure} has the correction of its guide-star acquisition", _OWN_DIRECT)
     OF_DIRECT = ("{exposure}: {remarks}", "See what is said of the direct exposure")
     OTHER_ORBIT = (
@@ -195,16 +209,10 @@ class FailureCode(Enum):
     )
     OTHER_TARGET = ("{exposure} is of another target ({target})", _OWN_DIRECT)
     UNGUIDED = (
-        "{exposures} guided on {guiding}: the pointing drifts, error {error:.0f} mas",
+        "{exposures} guided on {guiding}: the pointing may drift, by some {error:.0f} mas",
         f"Trust the claimed error; {_VERIFY}",
     )
     FLAGGED_BY_HEADERS = ("its headers say {flags}", "Look at the file, and at its jitter file")
-    SPECTRA_MISSING = (
-        "its spectra are unlike those of the exposures that it was compared with ({strength:.2f} times as "
-        "strong, their edges and lines {likeness:.2f} times), and not used",
-        "Look at the file: it is trailed, empty, displaced, of another field or of another grism than its "
-        "headers say",
-    )
     SHIFT_ERROR = ("claimed error {error:.0f} mas, {pixels:.2f} px", f"See whether that will do; {_VERIFY}")
     SPECTRA_OFF = (
         "spectra lie off by {offset:+.3f} +- {error:.3f} px across the dispersion, {against}",
@@ -213,11 +221,6 @@ class FailureCode(Enum):
     NOT_FOUND_BY_SPECTRA = (
         "spectra of other exposures don't find it within {radius:g} arcsec: {why}",
         "If it may be farther off, give a larger spectra_search_radius of grism_wcs_propagate",
-    )
-    FOUND_ELSEWHERE = (
-        "found {shift:.2f} arcsec from where the correction of its direct exposures puts it, by {n} spectra "
-        "that {exposures} other exposures have",
-        "If that is more than dithers err by, check whether guiding failed",
     )
     BY_SPECTRA = (
         "no direct exposure governs it; found {shift:.2f} arcsec from where its headers have it, by {n} "

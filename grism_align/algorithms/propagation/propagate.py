@@ -196,9 +196,15 @@ def with_error_retold(fit: ExposureFit, grism: Exposure) -> ExposureFit:
     """
     if fit.transform is None:
         return fit
-    remarks = tuple(each for each in fit.remarks if not isinstance(each, ShiftError | OtherDither))
     told = shift_error(grism, fit.transform)
+    remarks = tuple(each for each in fit.remarks if not _is_taken_out(each, told))
     return replace(fit, remarks=(*remarks, told) if told.pixels > NOTABLE_ERROR else remarks)
+
+
+def _is_taken_out(remark: Remark, now: ShiftError) -> bool:
+    """Tell whether a remark is on an error that is no longer there: spectra have told it."""
+    drifted = isinstance(remark, Unguided) and remark.error > now.error
+    return drifted or isinstance(remark, ShiftError | OtherDither)
 
 
 def _unguided(grism: Exposure, choice: Choice, variance: float) -> list[Remark]:

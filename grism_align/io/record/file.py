@@ -73,6 +73,10 @@ def read_record(path: Path | str) -> Record:
         or doesn't follow it, or says what can't be: it names the entry then.
     """
     path = Path(path)
+    if path.is_dir():
+        inside = sorted(each.name for each in path.glob("*_provenance.asdf"))
+        remedy = f"Give {' or '.join(inside)} in it" if inside else _REMEDY
+        raise InputError(path, "a folder, no provenance file", remedy)
     if not path.is_file():
         raise InputError(path, "no such provenance file", _REMEDY)
     source = _source(path)
