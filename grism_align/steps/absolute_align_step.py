@@ -43,9 +43,7 @@ class AbsoluteAlignStep(GrismAlignStep):
         from grism_align.workflows.absolute import align_to_first
 
         if not self.settings(ReferenceSettings).catalog:
-            reason = (
-                "no catalog given (catalog: GAIADR3, another service, auto or a file)"
-            )
+            reason = "no catalog given (catalog: GAIADR3, another service, auto or a file)"
             return self.skipped(exposures, reason)
         if not exposures.relative.fits:
             name, allowed = "input", "no relative frame on record; run grism_relative_align first"
