@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -173,7 +174,16 @@ class ExposureSet:
         -------
         ExposureFit
             With the status NOT_FITTED where no step has come to it.
+
+        Raises
+        ------
+        SettingsError
+            If there is no such exposure: it names those that may be meant.
         """
+        if key not in self._by_key:
+            meant = get_close_matches(key, self._by_key) or list(self._by_key)[:3]
+            name, allowed = "key", f"name of an exposure, such as {' or '.join(meant)}"
+            raise SettingsError(name, key, allowed)
         return self.total.fits.get(key) or ExposureFit.none()
 
     def correction(self, key: str) -> Correction | None:

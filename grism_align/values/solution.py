@@ -110,7 +110,8 @@ class ExposureFit:
     )
     reference: str = recorded("What it was fitted to: exposures, or the catalog's name.", default="")
     frame: int = recorded(
-        "Number of the relative frame; exposures of two frames are not tied to each other.", default=0
+        "Number of the relative frame, from zero; exposures of two frames are not tied to each other.",
+        default=0,
     )
     n_matched: int = recorded("Sources matched.", default=0)
     n_used: int = recorded("Matched sources that kept weight in the fit.", default=0)

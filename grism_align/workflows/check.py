@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grism_align.algorithms.propagation.propagate import propagate
-from grism_align.values.failure import FailureCode
+from grism_align.values.failure import FailureCode, Unguided, text_of
 from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
+from grism_align.workflows.telling import listed, told_of_tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
@@ -65,17 +66,27 @@ def check_field(exposures: ExposureSet) -> FieldCheck:
     solution = AlignmentSolution({each.key: nothing for each in exposures.direct if each.tracking.is_fixed})
     fits = propagate(exposures.grisms, exposures.direct, solution, GrismSettings()).fits
     apart = {key for key, fit in fits.items() if not fit.is_aligned or _contradicts(fit)}
-    told = {key: f"{key}: {fit.reason}" for key, fit in fits.items() if fit.remarks}
     problems = (
         *(f"{one.name} can't be used: {one.problem}" for one in exposures.left_out),
         *_mixed(exposures),
-        *(text for key, text in told.items() if key in apart),
+        *_told({key: fit for key, fit in fits.items() if key in apart}),
     )
     notes = (
-        *(f"{each.key}: {each.tracking}" for each in exposures.exposures if str(each.tracking)),
-        *(text for key, text in told.items() if key not in apart),
+        *told_of_tracking(exposures),
+        *_told({key: fit for key, fit in fits.items() if key not in apart}),
     )
     return FieldCheck(exposures, {key: fit.governors for key, fit in fits.items()}, problems, notes)
+
+
+def _told(fits: Mapping[str, ExposureFit]) -> Iterator[str]:
+    """Say what is remarked of grism exposures, but for guiding, once of all of which it is the same."""
+    alike: dict[str, list[str]] = {}
+    for key, fit in fits.items():
+        remarks = [each for each in fit.remarks if not isinstance(each, Unguided)]
+        if remarks:
+            alike.setdefault(text_of(remarks), []).append(key)
+    for text, keys in alike.items():
+        yield f"{listed(keys)}: {text}"
 
 
 def _contradicts(fit: ExposureFit) -> bool:

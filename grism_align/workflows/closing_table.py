@@ -10,6 +10,7 @@ import numpy as np
 
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.summary_table import summary_table, ties
+from grism_align.workflows.telling import listed, told_of_tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +27,6 @@ _HEADINGS = ("exposure", "filter", "by", "shift E,N mas", "roll deg", "error px"
 #: The column that goes first where names are long.
 _ROLL = _HEADINGS.index("roll deg")
 _LONGEST_NAME = 16
-_SHOWN = 4
 
 
 def closing_table(exposures: ExposureSet, *, wide: bool = False) -> str:
@@ -121,22 +121,11 @@ def _below(exposures: ExposureSet) -> Iterator[str]:
             alike.setdefault((fit.status, *codes), []).append(each.key)
     for keys in alike.values():
         fit = exposures.total[keys[0]]
-        others = f"; so {len(keys) - 1} more: {_listed(keys[1:])}" if len(keys) > 1 else ""
+        others = f"; so {len(keys) - 1} more: {listed(keys[1:])}" if len(keys) > 1 else ""
         yield f"{keys[0]} {fit.status.value}: {fit.reason}{others}"
-    tracked: dict[str, list[str]] = {}
-    for each in exposures.exposures:
-        tracked.setdefault(str(each.tracking), []).append(each.key)
-    for text, keys in tracked.items():
-        if text:
-            who = "all exposures" if len(keys) == len(exposures.exposures) else _listed(keys)
-            yield f"{who}: by the headers, {text}"
+    yield from told_of_tracking(exposures)
     for one in exposures.left_out:
         yield f"{one.name} LEFT OUT: {one.problem}"
-
-
-def _listed(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return f"{', '.join(keys[:_SHOWN])}{more}"
 
 
 def _frame_and_sum(exposures: ExposureSet) -> Iterator[str]:

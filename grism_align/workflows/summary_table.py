@@ -115,7 +115,7 @@ def ties(exposures: ExposureSet) -> list[str]:
             used = f"{whole.n_used} of {whole.n_matched} matched stars used"
             text = f"{part} on {fits[0].reference}: {used}, rms {whole.rms:.1f} mas"
         else:
-            text = part.removeprefix(":")
+            text = part
         lines.append(f"frame {number + 1}{text}")
     return lines
 

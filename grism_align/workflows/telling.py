@@ -8,16 +8,17 @@ import numpy as np
 
 from grism_align.algorithms.propagation.propagate import shift_error
 from grism_align.values.catalog import UNRELIABLE
-from grism_align.values.solution import agreement
+from grism_align.values.solution import FitStatus, agreement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
     from grism_align.values.solution import ExposureFit
 
 _ARCSEC = 1e3
+_SHOWN = 4  # names of exposures of a list
 
 
 def figures_of(step: str, exposures: ExposureSet) -> str:
@@ -38,6 +39,35 @@ def figures_of(step: str, exposures: ExposureSet) -> str:
     return "; ".join([*_TOLD[step](exposures), *taken_over])
 
 
+def told_of_tracking(exposures: ExposureSet) -> Iterator[str]:
+    """Say what headers tell of guiding and drift, once of all exposures of which it is the same.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        As read.
+    """
+    tracked: dict[str, list[str]] = {}
+    for each in exposures.exposures:
+        tracked.setdefault(str(each.tracking), []).append(each.key)
+    for text, keys in tracked.items():
+        if text:
+            who = "all exposures" if len(keys) == len(exposures.exposures) else listed(keys)
+            yield f"{who}: by the headers, {text}"
+
+
+def listed(keys: Sequence[str]) -> str:
+    """Return names of exposures in a row, the first ones of many.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        The names.
+    """
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return f"{', '.join(keys[:_SHOWN])}{more}"
+
+
 def _of_sources(exposures: ExposureSet) -> Iterator[str]:
     catalogs = [exposures.catalogs[each.key] for each in exposures.direct if each.key in exposures.catalogs]
     if not catalogs:
@@ -55,7 +85,9 @@ def _of_relative(exposures: ExposureSet) -> Iterator[str]:
     frames = len({fit.frame for fit in aligned.values()})
     into = "" if frames < 2 else f" in {frames} frames that share no source"
     of = _count(len(fits), "direct exposure")
-    yield f"{len(aligned)} of {of} aligned{into}{_quality(aligned.values())}"
+    prior = sum(fit.status is FitStatus.PRIOR_ONLY for fit in aligned.values())
+    others = f", {prior} PRIOR_ONLY" if prior else ""
+    yield f"{len(aligned) - prior} of {of} aligned{others}{into}{_quality(aligned.values())}"
     yield from _moved(exposures, aligned)
 
 

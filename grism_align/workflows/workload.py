@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
 
-# Seconds of one core of a machine of 2024: for a million pixels of a direct exposure, for a grism exposure
-# whose spectra are measured and for a million of its pixels, and to write a megabyte.
-_MEASURE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 0.5, 0.9, 0.2, 0.012
+# Seconds of one core of a machine of 2024: for a million pixels of a direct exposure to be measured and to be
+# drizzled, for a grism exposure whose spectra are measured and for a million of its pixels, and to write a
+# megabyte.
+_MEASURE, _DRIZZLE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 0.5, 4.0, 0.9, 0.2, 0.012
 # Bytes: of Python and the packages, and for each pixel of the largest exposure.
 _PROGRAM, _PER_PIXEL = 180e6, 40
 # A process takes a second and a half to start, and is worth it with twice as much to do.
@@ -57,7 +58,9 @@ def workload_of(exposures: ExposureSet, steps: Collection[str] = ()) -> Workload
     """
     measured = exposures.direct if "source_catalog" in steps else ()
     seen = exposures.grisms if "grism_wcs_propagate" in steps else ()
+    drizzled = exposures.direct if "visit_mosaic" in steps else ()
     pixels = _MEASURE * sum(map(pixels_of, measured)) + _SPECTRA_PIXELS * sum(map(pixels_of, seen))
+    pixels += _DRIZZLE * sum(map(pixels_of, drizzled))
     size = size_of(exposures)
     seconds = _SPECTRA * len(seen) + (pixels + _WRITE * size) / 1e6
     memory = _PROGRAM + _PER_PIXEL * max(map(pixels_of, exposures.exposures))

@@ -60,3 +60,11 @@ def test_a_grism_exposure_alone(field, capsys):
     field.truth.paths[0].unlink()
     assert main(["check", *map(str, field.truth.paths[1:])]) == 3
     assert f"{field.truth.paths[1].name.removesuffix('_flt.fits')}: no direct exposure" in _told(capsys)
+
+
+def test_what_headers_say_of_guiding_is_said_once(field, capsys):
+    for path in field.truth.paths:
+        fits.setval(path, "FGSLOCK", value="FINE/GYRO")
+    main(["check", str(field.folder)])
+    told = [line for line in _told(capsys).splitlines() if "guided on" in line]
+    assert told == ["all exposures: by the headers, guided on one guide star"]

@@ -15,6 +15,7 @@ from grism_align.values.errors import (
     AssociationError,
     GrismAlignError,
     InputError,
+    SettingsError,
     TooFewMatchesError,
     UnreliableMatchError,
 )
@@ -115,6 +116,8 @@ def test_exposure_set():
     assert (field.direct, field.grisms) == ((direct,), (grism,))
     assert field["iaaa01g1q"] is grism
     assert not field.fit("iaaa01d1q").is_fitted
+    with pytest.raises(SettingsError, match="iaaa01d9q.*such as iaaa01d1q"):
+        field.fit("iaaa01d9q")
     assert direct.mid == pytest.approx(0.5 * (direct.start + direct.end))
     assert direct.pixel_scale == 0.13
     assert direct.plane.coincides(PLANE)
