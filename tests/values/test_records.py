@@ -116,7 +116,7 @@ def test_exposure_set():
     assert (field.direct, field.grisms) == ((direct,), (grism,))
     assert field["iaaa01g1q"] is grism
     assert not field.fit("iaaa01d1q").is_fitted
-    with pytest.raises(SettingsError, match="iaaa01d9q.*such as iaaa01d1q"):
+    with pytest.raises(SettingsError, match=r"iaaa01d9q.*such as iaaa01d1q"):
         field.fit("iaaa01d9q")
     assert direct.mid == pytest.approx(0.5 * (direct.start + direct.end))
     assert direct.pixel_scale == 0.13
