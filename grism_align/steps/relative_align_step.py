@@ -61,7 +61,7 @@ class RelativeAlignStep(GrismAlignStep):
                 f"no source catalog of {', '.join(missing)}; run grism_source_catalog first",
             )
             raise SettingsError(name, exposures.product, allowed)
-        if exposures.absolute.reference:
+        if exposures.absolute.reference and not self._is_tied_again():
             logger.warning(
                 "The tie to %s on record is dropped with the relative frame that it was made for",
                 exposures.absolute.reference,
@@ -97,3 +97,8 @@ class RelativeAlignStep(GrismAlignStep):
             absolute=AlignmentSolution(),
             grism=AlignmentSolution(),
         )
+
+    def _is_tied_again(self) -> bool:
+        """Tell whether the pipeline that this step is part of ties its frame to a catalog next."""
+        step = getattr(self.parent, "absolute_align", None)
+        return step is not None and not step.skip and bool(step.catalog)

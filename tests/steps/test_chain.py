@@ -213,15 +213,19 @@ def test_direct_exposures_that_another_tool_aligned(field_a, output_a, tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("as_files", [False, True])
-def test_a_second_run_in_place_goes_on_from_the_record(field_a, tmp_path, as_files):
+def test_a_second_run_in_place_goes_on_from_the_record(field_a, tmp_path, caplog, as_files):
     """Every fit starts from the WCS before the first run, though nobody named the record."""
     field_a.copied(tmp_path / "in")
     folder, names = tmp_path / "in", [path.name for path in field_a.truth.paths]
     (folder / "field_asn.json").unlink()
-    GrismAlignPipeline.call(str(folder), in_place=True, configure_log=False)
+    options = {"in_place": True, "configure_log": False}
+    steps = {"absolute_align": {"catalog": str(field_a.catalog)}}
+    GrismAlignPipeline.call(str(folder), steps=steps, **options)
     before = written_wcs(folder, names)
     source = sorted(map(str, folder.glob("*_flt.fits"))) if as_files else str(folder)
-    result = GrismAlignPipeline.call(source, in_place=True, configure_log=False)
+    result = GrismAlignPipeline.call(source, steps=steps, **options)
+    # as it is made anew
+    assert "is dropped" not in caplog.text
     for (key, extver), wcs in written_wcs(folder, names).items():
         assert apart(wcs.to_sky(wcs.grid()), before[key, extver].to_sky(wcs.grid())) < 1e-3
         assert result[key].applied is not None
