@@ -99,7 +99,7 @@ def test_files_corrected_in_place_stay_where_they_are(shift, raw):
     """They are the only ones that the user has."""
     shift("one", KEYS, "--in_place")
     again = [raw / f"{key}_flt.fits" for key in KEYS[1:]]
-    assert leftovers(raw / "one_provenance.asdf", again, ()) == []
+    assert leftovers(raw / "one_provenance.asdf", again) == []
 
 
 def test_files_that_somebody_changed_are_left_alone(shift):
