@@ -66,17 +66,6 @@ def test_left_out_on_request(small, tmp_path):
     assert record.activity("visit_mosaic") is None
 
 
-@pytest.mark.usefixtures("everything_by_default")
-def test_those_of_an_earlier_run_are_moved_aside(small, tmp_path):
-    """They are on its frame, which may be another."""
-    for steps in ({}, {"visit_mosaic": {"skip": True}}):
-        GrismAlignPipeline.call(str(small.association), output_dir=str(tmp_path), steps=steps)
-    assert _mosaics(tmp_path) == []
-    aside = tmp_path / "superseded"
-    assert len(_mosaics(aside)) == 4
-    assert len(list(aside.glob("*_cat.ecsv"))) == 2
-
-
 def _in_counts(path):
     with fits.open(path, mode="update") as hdus:
         for hdu in hdus:

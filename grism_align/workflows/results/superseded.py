@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from grism_align.io.files.staging import Staging
-    from grism_align.values.mosaic import MosaicProduct
     from grism_align.values.record import Record
 
 logger = logging.getLogger(__name__)
@@ -62,8 +61,8 @@ def _records(folders: Collection[Path]) -> Iterator[tuple[Path, Record]]:
                 logger.debug("%s", error)
 
 
-def leftovers(record: Path, written: Collection[Path], mosaics: Collection[MosaicProduct]) -> list[Path]:
-    """Return exposures and mosaics of an earlier run of the same name that a run does not write anew.
+def leftovers(record: Path, written: Collection[Path]) -> list[Path]:
+    """Return the exposures of an earlier run of the same name that a run does not write anew.
 
     Files that were given and corrected in place are the user's, and stay where they are. Nothing is left over
     from a run of other exposures altogether.
@@ -74,26 +73,21 @@ def leftovers(record: Path, written: Collection[Path], mosaics: Collection[Mosai
         Where the earlier run has its record, if there was one.
     written : collection of Path
         Exposures that the run writes.
-    mosaics : collection of MosaicProduct
-        Those that the run has.
     """
     if not record.is_file():
         return []
     try:
-        earlier = read_record(record)
+        earlier = read_record(record).exposures.values()
     except InputError:
         return []
-    outputs = {Path(one.output.path).resolve(): one for one in earlier.exposures.values() if one.output}
+    outputs = {Path(one.output.path).resolve(): one for one in earlier if one.output}
     targets = {path.resolve() for path in written}
     if targets.isdisjoint(outputs):
         return []
     made = {path: one.output for path, one in outputs.items() if Path(one.input.path).resolve() != path}
     folder = record.parent.resolve()
-    known = {path: one.sha256 for path, one in made.items() if one and path.parent == folder}
-    known |= {folder / name: sha256 for one in earlier.mosaics for name, sha256 in one.files.items()}
-    again = targets | {folder / name for one in mosaics for name in one.files}
-    left = (path for path in known.keys() - again if path.is_file())
-    return sorted(path for path in left if sha256_of(path) == known[path])
+    found = [(path, made[path]) for path in made.keys() - targets if path.parent == folder and path.is_file()]
+    return sorted(path for path, known in found if known and sha256_of(path) == known.sha256)
 
 
 def move_aside(paths: Collection[Path]) -> None:

@@ -85,7 +85,7 @@ def _write(exposures: ExposureSet, destination: Destination, executor: Executor)
     targets = {destination.exposure(exposure) for exposure in exposures.exposures}
     record = destination.provenance(exposures.product)
     written = [destination.exposure(e) for e in exposures.exposures if exposures.fit(e.key).is_fitted]
-    aside = leftovers(record, written, exposures.mosaics)
+    aside = leftovers(record, written)
     findings = findings_of(exposures, destination, executor)
     with ExitStack() as held, Staging(destination.folder, first=[record], last=targets) as out:
         files = _write_all(findings, out, executor)
