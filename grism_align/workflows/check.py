@@ -10,7 +10,7 @@ from grism_align.values.failure import FailureCode, Unguided, text_of
 from grism_align.values.settings import GrismSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
-from grism_align.workflows.telling import listed, told_of_tracking
+from grism_align.workflows.telling import told_of_tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,7 +86,7 @@ def _told(fits: Mapping[str, ExposureFit]) -> Iterator[str]:
         if remarks:
             alike.setdefault(text_of(remarks), []).append(key)
     for text, keys in alike.items():
-        yield f"{listed(keys)}: {text}"
+        yield f"{', '.join(keys)}: {text}"
 
 
 def _contradicts(fit: ExposureFit) -> bool:

@@ -164,14 +164,14 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     outcome = correct_by_spectra(survey, found.grisms, settings, executor)
     corrected = replace(survey, solution=outcome.solution)
     looked_for = find_by_spectra(corrected, found.grisms, executor)
-    settled = [key for key, fit in looked_for.items() if not lacks_spectra(fit)]
+    settled = [key for key, fit in looked_for.items() if was_found(fit) and not lacks_spectra(fit)]
     checks = {key: each for key, each in outcome.checks.items() if key not in settled}
     fits = {
         key: _doubted(fit, survey.exposures[key])
         for key, fit in {**outcome.solution.fits, **looked_for}.items()
     }
     solution = AlignmentSolution(fits, outcome.solution.reference)
-    if any(was_found(fit) for fit in looked_for.values()):
+    if any(was_found(fit) for fit in fits.values()):
         found = verify_traces(replace(survey, solution=solution), executor)
     else:
         found = verified_with(found, replace(corrected, solution=solution))
@@ -182,13 +182,17 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     return PropagationOutcome(solution, found.checks, checks)
 
 
+def _is_lost_still(fit: ExposureFit) -> bool:
+    return any(isinstance(each, NotFoundBySpectra) for each in fit.remarks)
+
+
 def _doubted(fit: ExposureFit, exposure: Exposure) -> ExposureFit:
     """Return a fit that spectra deny with a claim of no less than within what they would have been seen."""
     if not lacks_spectra(fit) or fit.transform is None:
         return fit
-    covariance = np.array(fit.transform.at(exposure.plane).covariance)
-    covariance[:2, :2] += np.eye(2) * (FARTHEST * exposure.pixel_scale) ** 2
-    transform = replace(fit.transform.at(exposure.plane), covariance=covariance)
+    covariance = np.array(fit.transform.covariance)
+    covariance[[0, 1], [0, 1]] += (FARTHEST * exposure.pixel_scale) ** 2
+    transform = replace(fit.transform, covariance=covariance)
     doubted = replace(fit, status=FitStatus.PRIOR_ONLY, transform=transform)
     return with_error_retold(doubted, exposure)
 

@@ -39,7 +39,8 @@ _SPARE = int(FARTHEST) + 3  # pixels by which templates are longer to either sid
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 # Signal-to-noise ratio of a spectrum that tells how strong those of an exposure are, and of its changes.
 _TOLD, _TOLD_BY_CHANGES = 20.0, 10.0
-_LEAST_USUAL = 0.3
+# Spectra that tell how alike changes are, and the median below which those are of something else.
+_FEWEST_CHANGING, _LEAST_USUAL = 10, 0.3
 # Sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that.
 _FAR = 8.0
 
@@ -86,7 +87,8 @@ class SpectralOffsets:
         Of the spectra in each exposure, in the mean of all exposures' one; NaN where none tells it.
     likeness : (E,) ndarray
         The same of changes along the dispersion alone, that is of edges and lines, in units of its median
-        over exposures: little where these are at other places than in most of them. NaN where few tell it.
+        over exposures: little where these are at other places than in most of them. NaN where few tell it, or
+        most are unlike the template.
     n_bright : (E,) ndarray of int
         Spectra that tell the strength.
     """
@@ -232,9 +234,8 @@ def _result(solution: _Solution) -> SpectralOffsets:
     n_sources = np.bincount([exposure for exposure, _ in seen], minlength=len(offset))
     strengths, likenesses = _ratios(used, solution.fits, len(offset))
     n_bright = np.array([len(each) for each in strengths])
-    likeness = _medians([each if len(each) >= _FEWEST else [] for each in likenesses])
+    likeness = _medians([each if len(each) >= _FEWEST_CHANGING else [] for each in likenesses])
     usual = np.nanmedian(likeness) if np.isfinite(likeness).any() else np.nan
-    # Changes that are in no exposure as they are in the template are those of something else.
     likeness = likeness / (usual if usual > _LEAST_USUAL else np.nan)
     return SpectralOffsets(offset, solved.covariance, n_sources, _medians(strengths), likeness, n_bright)
 

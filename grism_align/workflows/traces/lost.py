@@ -32,6 +32,7 @@ from grism_align.workflows.traces.spectra import (
     SpectralGroup,
     groups_of,
     is_lost,
+    lacks_spectra,
     shows_spectra,
 )
 from grism_align.workflows.traces.verify import is_looked_at, own_models
@@ -215,23 +216,23 @@ def _fits(
     for one, each in zip(job.jobs, exposures, strict=True):
         before = survey.solution[one.exposure.key]
         why = _why_not(each, one.exposure) if each else found.why
-        if each and not why and before.transform and not _is_independent(known):
+        if each and not why and lacks_spectra(before) and not _is_independent(known):
             why = "those of exposures that one direct exposure governs don't tell which of them is displaced"
         if each is None or why:
             fits[one.exposure.key] = before.noted(NotFoundBySpectra(job.radius, why))
             continue
         transform = replace(each.transform, covariance=each.transform.covariance + common)
-        fit = replace(
-            _where_found(before, transform, known, one.exposure),
-            n_matched=each.n_seen,
-            n_used=each.n_used,
-            reduced_chi2=each.reduced_chi2,
-            false_match_probability=found.probability,
-        )
-        shift = float(np.hypot(*_apart(before, transform, one.exposure)))
+        fit = _where_found(before, transform, known, one.exposure)
         if fit.transform is transform:
+            shift = float(np.hypot(*_apart(before, transform, one.exposure)))
             by = BySpectra if before.transform is None else FoundElsewhere
-            fit = fit.noted(by(each.n_used, len(known), shift))
+            fit = replace(
+                fit.noted(by(each.n_used, len(known), shift)),
+                n_matched=each.n_seen,
+                n_used=each.n_used,
+                reduced_chi2=each.reduced_chi2,
+                false_match_probability=found.probability,
+            )
         fits[one.exposure.key] = with_error_retold(fit, one.exposure)
     return fits
 
@@ -258,7 +259,7 @@ def _where_found(
 
 def _is_independent(known: Sequence[ViewJob]) -> bool:
     """Tell whether enough exposures, or such of different direct exposures, agree to deny another one."""
-    governors = {name for one in known if one.fit.governed for name in one.fit.governed.exposures}
+    governors = {frozenset(one.fit.governors) for one in known if one.fit.governors}
     return len(known) > 2 or len(governors) > 1
 
 

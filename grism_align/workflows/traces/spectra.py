@@ -213,7 +213,7 @@ def shows_spectra(strength: float) -> bool:
 
 
 def _oddness(strength: NDArray[np.float64], likeness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how unlike others spectra are, in units of what is not believed; NaN where nothing tells."""
+    """Return how unlike others spectra are, in units of what is not believed; NaN without a strength."""
     stronger, weaker = (np.log(np.maximum(each, _LEAST_RATIO)) for each in (strength, likeness))
     by_strength = np.abs(stronger) / np.log(_STRENGTH)
     by_likeness = np.nan_to_num(-weaker / np.log(_LIKENESS))
@@ -304,7 +304,7 @@ def _unlike(group: SpectralGroup, measured: _Measured | None) -> dict[str, Spect
     if np.isfinite(odd).sum() > 2:
         is_unlike = is_told & (odd > max(1.0, 0.5 * most))
     else:
-        is_unlike = is_told & (most > _PAIR)
+        is_unlike = np.isfinite(odd) & (most > _PAIR)
     return {
         group.keys[number]: SpectraMissing(float(offsets.strength[number]), float(offsets.likeness[number]))
         for number in np.flatnonzero(is_unlike)
@@ -338,7 +338,10 @@ class _Told:
 
 def _told(survey: Survey, group: SpectralGroup, measured: _Measured) -> _Told:
     expected, spread = group.gradient.of(measured.places)
-    is_usable = _oddness(measured.offsets.strength, measured.offsets.likeness) < 1.0
+    odd = _oddness(measured.offsets.strength, measured.offsets.likeness)
+    is_usable = odd < (1.0 if np.isfinite(odd).sum() > 2 else _PAIR)
+    if is_usable.sum() < 2:
+        is_usable = np.zeros_like(is_usable)
     unknown = np.diag(np.repeat(np.where(is_usable, 0.0, UNKNOWN**2), 2))
     unknown[1::2, 1::2] += np.diag([_ONE_PHASE**2 * _is_undersampled(job) for job in group.jobs])
     told = PixelOffsets(measured.offsets.offset - expected, measured.offsets.covariance + spread + unknown)
@@ -398,6 +401,7 @@ class _Combined:
 
     told: _Told
     offsets: PixelOffsets
+    prior: NDArray[np.float64]
     displaced: frozenset[str]
 
     @property
@@ -415,27 +419,48 @@ class _Combined:
 
     @property
     def contradicted(self) -> frozenset[str]:
-        """The exposure whose spectra lie farthest off, if too far; of two exposures, both."""
-        keys, left = self.told.group.keys, np.abs(self.left)
-        pulls = np.where(left > _FAR_OFF, left / self.left_error, 0.0).max(axis=1)
+        """The exposure that lies farthest from where all others have it, if too far; of two, both."""
+        keys = self.told.group.keys
         asked = self.told.is_usable & np.array([key not in self.displaced for key in keys])
-        pulls = np.where(asked, pulls, 0.0)
+        n = len(keys)
+        total = self.prior + self.told.told.covariance + np.kron(np.full((n, n), UNKNOWN**2), np.eye(2))
+        inverse = np.linalg.inv(total)
+        # Residuals of each from what is told of it without it
+        pulled, weight = (
+            (inverse @ self.told.told.offset.ravel()).reshape(-1, 2),
+            np.diag(inverse).reshape(-1, 2),
+        )
+        is_far = np.abs(pulled) > _FAR_OFF * weight
+        pulls = np.where(asked, np.where(is_far, np.abs(pulled) / np.sqrt(weight), 0.0).max(axis=1), 0.0)
         if pulls.max() < _CONTRADICTED or asked.sum() < 2:
             return frozenset()
-        return frozenset([keys[int(pulls.argmax())]]) if asked.sum() > 2 else frozenset(keys)
+        if asked.sum() == 2:
+            return frozenset(key for key, one in zip(keys, asked, strict=True) if one)
+        return frozenset([keys[int(pulls.argmax())]])
+
+    @property
+    def witnesses(self) -> int:
+        """Exposures that direct exposures put where their spectra are."""
+        keys = self.told.group.keys
+        usable = zip(keys, self.told.is_usable, strict=True)
+        return sum(bool(one) and key not in self.displaced for key, one in usable)
+
+
+def _each_combined(grism: _Grism, sizes: Sequence[tuple[float, GrismSettings]]) -> list[_Combined]:
+    prior = sum(probability * grism.prior(settings) for probability, settings in sizes)
+    found, first = [], 0
+    for one, offsets in zip(grism.told, grism.combined(sizes), strict=True):
+        own = slice(first, first + 2 * len(one.axes))
+        found.append(_Combined(one, offsets, np.asarray(prior)[own, own], grism.displaced))
+        first = own.stop
+    return found
 
 
 def _combined(grisms: Sequence[_Grism], settings: GrismSettings) -> list[_Combined]:
     """Return what is known of each group, exposures that are displaced found one after the other."""
     while True:
         sizes = _sizes(grisms, settings)
-        found = [
-            [
-                _Combined(one, offsets, grism.displaced)
-                for one, offsets in zip(grism.told, grism.combined(sizes), strict=True)
-            ]
-            for grism in grisms
-        ]
+        found = [_each_combined(grism, sizes) for grism in grisms]
         displaced = [frozenset().union(*(each.contradicted for each in groups)) for groups in found]
         if not any(displaced):
             return [each for groups in found for each in groups]
@@ -493,8 +518,19 @@ def _corrected(survey: Survey, combined: _Combined) -> dict[str, tuple[ExposureF
     for number, key in enumerate(one.group.keys):
         fit = survey.solution[key]
         if not one.is_usable[number]:
-            is_told = np.isfinite(one.measured.offsets.strength[number])
-            found[key] = fit, SpectralCheck.missing(_UNLIKE if is_told else "no spectrum is bright enough")
+            is_told = one.measured.offsets.n_bright[number] >= _FEWEST
+            found[key] = (
+                fit,
+                SpectralCheck.missing(_UNLIKE if is_told else "too few spectra are bright enough"),
+            )
+            continue
+        if key in combined.displaced and not combined.witnesses:
+            # Nothing tells which of them is displaced
+            strength, likeness = (
+                each[number] for each in (one.measured.offsets.strength, one.measured.offsets.likeness)
+            )
+            missing = SpectraMissing(float(strength), float(likeness))
+            found[key] = fit.noted(missing), SpectralCheck.missing(_UNLIKE)
             continue
         pair = slice(2 * number, 2 * number + 2)
         covariance = offsets.covariance[pair, pair]
@@ -503,7 +539,7 @@ def _corrected(survey: Survey, combined: _Combined) -> dict[str, tuple[ExposureF
         n_sources = int(one.measured.offsets.n_sources[number])
         if key in combined.displaced:
             shift = float(np.hypot(*(one.axes[number] @ offsets.offset[number])))
-            fit = fit.noted(FoundElsewhere(n_sources, len(one.group.keys) - 1, shift))
+            fit = fit.noted(FoundElsewhere(n_sources, combined.witnesses, shift))
         check = SpectralCheck(
             n_sources=n_sources,
             moved_px=_pair(offsets.offset[number]),
