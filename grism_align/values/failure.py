@@ -179,8 +179,8 @@ class FailureCode(Enum):
         "Fetch the files anew, so that all have one: two differ by up to 10 mas",
     )
     SPECTRA_MISSING = (
-        "its spectra are unlike those of the exposures that it was compared with ({strength:.2f} times as "
-        "strong, their edges and lines {likeness:.2f} times), and not used",
+        "its spectra are unlike those of the exposures that it was compared with, or at another place "
+        "({strength:.2f} times as strong), and not used",
         "Look at the file: it is trailed, empty, displaced, of another field or of another grism than its "
         "headers say",
     )
@@ -780,10 +780,9 @@ class SpectraOff(Remark, code=FailureCode.SPECTRA_OFF):
 
 
 class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
-    """A grism exposure whose spectra are unlike others', and so are their changes along the dispersion."""
+    """A grism exposure whose spectra are unlike others' or elsewhere, as strong as these."""
 
     strength: float
-    likeness: float
 
 
 class NotFoundBySpectra(Remark, code=FailureCode.NOT_FOUND_BY_SPECTRA):

@@ -13,7 +13,7 @@ from grism_align.algorithms.propagation.propagate import propagate, with_error_r
 from grism_align.algorithms.spectra.shifts import FARTHEST
 from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
 from grism_align.values.errors import SettingsError
-from grism_align.values.failure import FlaggedByHeaders, OfDirect, Remark, text_of
+from grism_align.values.failure import FlaggedByHeaders, NotFoundBySpectra, OfDirect, Remark, text_of
 from grism_align.values.settings import (
     GrismSettings,
     MotionSettings,

@@ -67,7 +67,7 @@ _PAIR = 1.5  # limits of unlikeness by which two exposures have to exceed it, as
 # Sigma, and pixels, that spectra have to lie off from where they and direct exposures together put them, for
 # the direct exposures to count no more.
 _CONTRADICTED, _FAR_OFF = 8.0, 0.3
-_UNLIKE = "spectra are unlike those of the others"
+_UNLIKE, _TOO_FEW = "spectra are unlike those of the others", "too few spectra are bright enough"
 # Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
 _LEAST_LIKELY = 1e-3
 # Across a trace that rises by less than a pixel an exposure sees one phase of the pixels. Where the image of
@@ -306,7 +306,7 @@ def _unlike(group: SpectralGroup, measured: _Measured | None) -> dict[str, Spect
     else:
         is_unlike = np.isfinite(odd) & (most > _PAIR)
     return {
-        group.keys[number]: SpectraMissing(float(offsets.strength[number]), float(offsets.likeness[number]))
+        group.keys[number]: SpectraMissing(float(offsets.strength[number]))
         for number in np.flatnonzero(is_unlike)
     }
 
@@ -426,12 +426,10 @@ class _Combined:
         total = self.prior + self.told.told.covariance + np.kron(np.full((n, n), UNKNOWN**2), np.eye(2))
         inverse = np.linalg.inv(total)
         # Residuals of each from what is told of it without it
-        pulled, weight = (
-            (inverse @ self.told.told.offset.ravel()).reshape(-1, 2),
-            np.diag(inverse).reshape(-1, 2),
-        )
-        is_far = np.abs(pulled) > _FAR_OFF * weight
-        pulls = np.where(asked, np.where(is_far, np.abs(pulled) / np.sqrt(weight), 0.0).max(axis=1), 0.0)
+        weight = np.diag(inverse).reshape(-1, 2)
+        pulled = np.abs(inverse @ self.told.told.offset.ravel()).reshape(-1, 2)
+        by_axis = np.where(pulled > _FAR_OFF * weight, pulled / np.sqrt(weight), 0.0)
+        pulls = np.where(asked, by_axis.max(axis=1), 0.0)
         if pulls.max() < _CONTRADICTED or asked.sum() < 2:
             return frozenset()
         if asked.sum() == 2:
@@ -519,17 +517,11 @@ def _corrected(survey: Survey, combined: _Combined) -> dict[str, tuple[ExposureF
         fit = survey.solution[key]
         if not one.is_usable[number]:
             is_told = one.measured.offsets.n_bright[number] >= _FEWEST
-            found[key] = (
-                fit,
-                SpectralCheck.missing(_UNLIKE if is_told else "too few spectra are bright enough"),
-            )
+            found[key] = fit, SpectralCheck.missing(_UNLIKE if is_told else _TOO_FEW)
             continue
         if key in combined.displaced and not combined.witnesses:
             # Nothing tells which of them is displaced
-            strength, likeness = (
-                each[number] for each in (one.measured.offsets.strength, one.measured.offsets.likeness)
-            )
-            missing = SpectraMissing(float(strength), float(likeness))
+            missing = SpectraMissing(float(one.measured.offsets.strength[number]))
             found[key] = fit.noted(missing), SpectralCheck.missing(_UNLIKE)
             continue
         pair = slice(2 * number, 2 * number + 2)

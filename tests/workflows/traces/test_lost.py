@@ -188,7 +188,7 @@ def test_one_that_is_found_near_its_place_has_the_better_correction(visit):
     """As one has that was compared with another that is displaced."""
     key = visit.grisms[0].key
     survey = put_off(visit, key, (3.0, -2.5), error=1.2)
-    unlike = survey.solution[key].noted(SpectraMissing(1.5, 0.5))
+    unlike = survey.solution[key].noted(SpectraMissing(1.5))
     survey = replace(survey, solution=AlignmentSolution({**survey.solution.fits, key: unlike}))
     fit = find_by_spectra(survey, verify_traces(survey, HERE).grisms, HERE)[key]
     assert not lacks_spectra(fit)
