@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +11,7 @@ from grism_align.values.association import Association
 from grism_align.values.errors import SettingsError
 from grism_align.values.record import Displacement
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.words import likely
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -181,8 +181,8 @@ class ExposureSet:
             If there is no such exposure: it names those that may be meant.
         """
         if key not in self._by_key:
-            meant = get_close_matches(key, self._by_key) or list(self._by_key)[:3]
-            name, allowed = "key", f"name of an exposure, such as {' or '.join(meant)}"
+            meant = likely(key, self._by_key) or " or ".join(list(self._by_key)[:2])
+            name, allowed = "key", f"name of an exposure, such as {meant}"
             raise SettingsError(name, key, allowed)
         return self.total.fits.get(key) or ExposureFit.none()
 

@@ -252,6 +252,16 @@ class ExposureFit:
         """The direct exposures whose correction a grism exposure has; none of a direct one."""
         return self.governed.exposures if self.governed else ()
 
+    def says(self, *kinds: type[Remark]) -> bool:
+        """Tell whether something of these kinds is remarked.
+
+        Parameters
+        ----------
+        *kinds : type of Remark
+            Any of them.
+        """
+        return any(isinstance(each, kinds) for each in self.remarks)
+
     def noted(self, remark: Remark) -> ExposureFit:
         """Return this fit with one more remark.
 

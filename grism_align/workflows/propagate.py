@@ -24,7 +24,8 @@ from grism_align.values.settings import (
 from grism_align.values.solution import AlignmentSolution, FitStatus
 from grism_align.workflows.moving import left_out
 from grism_align.workflows.traces.lost import find_by_spectra, was_found
-from grism_align.workflows.traces.spectra import correct_by_spectra, lacks_spectra
+from grism_align.workflows.traces.spectra import correct_by_spectra
+from grism_align.workflows.traces.spectral_groups import lacks_spectra
 from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     outcome = correct_by_spectra(survey, found.grisms, settings, executor)
     corrected = replace(survey, solution=outcome.solution)
     looked_for = find_by_spectra(corrected, found.grisms, executor)
-    settled = [key for key, fit in looked_for.items() if was_found(fit) and not lacks_spectra(fit)]
+    settled = [key for key, fit in looked_for.items() if not fit.says(NotFoundBySpectra)]
     checks = {key: each for key, each in outcome.checks.items() if key not in settled}
     fits = {
         key: _doubted(fit, survey.exposures[key])
@@ -180,10 +181,6 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
     _tell_of_traces(found, common_offsets(found, significance))
     solution = with_disagreements(solution, found, significance)
     return PropagationOutcome(solution, found.checks, checks)
-
-
-def _is_lost_still(fit: ExposureFit) -> bool:
-    return any(isinstance(each, NotFoundBySpectra) for each in fit.remarks)
 
 
 def _doubted(fit: ExposureFit, exposure: Exposure) -> ExposureFit:

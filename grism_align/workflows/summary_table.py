@@ -110,13 +110,12 @@ def ties(exposures: ExposureSet) -> list[str]:
     lines = []
     for (number, part), keys in sorted(parts.items()):
         fits = [exposures.absolute[key] for key in keys]
+        text = f"frame {number + 1}{part}"
         if fits[0].is_aligned:
             whole = agreement(fits)
             used = f"{whole.n_used} of {whole.n_matched} matched stars used"
-            text = f"{part} on {fits[0].reference}: {used}, rms {whole.rms:.1f} mas"
-        else:
-            text = part
-        lines.append(f"frame {number + 1}{text}")
+            text += f" on {fits[0].reference}: {used}, rms {whole.rms:.1f} mas"
+        lines.append(text)
     return lines
 
 

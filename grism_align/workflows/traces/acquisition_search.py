@@ -17,12 +17,7 @@ from grism_align.algorithms.traces.offsets import TraceField
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.traces.cutting import cut_near, other_light, rate_scale
-from grism_align.workflows.traces.spectra import (
-    SEED,
-    UNKNOWN,
-    SpectralGroup,
-    shows_spectra,
-)
+from grism_align.workflows.traces.spectral_comparison import SEED, UNKNOWN, shows_spectra
 from grism_align.workflows.traces.verify import images, view_of, views
 
 if TYPE_CHECKING:
@@ -36,6 +31,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.spectra.template import SpectrumCutout
     from grism_align.algorithms.traces.views import ChipView
     from grism_align.values.exposure import Chip
+    from grism_align.workflows.traces.spectral_groups import SpectralGroup
     from grism_align.workflows.traces.verify import ViewJob
 
 # Rolls that are tried, deg: between them a spectrum at the edge of a chip moves by half a pixel or so.

@@ -27,13 +27,13 @@ from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.sphere import sky_to_vector
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.traces.acquisition_search import SEARCH, TEMPLATES, AcquisitionJob
-from grism_align.workflows.traces.spectra import (
+from grism_align.workflows.traces.spectral_comparison import shows_spectra
+from grism_align.workflows.traces.spectral_groups import (
     ONE_ROLL,
     SpectralGroup,
     groups_of,
     is_lost,
     lacks_spectra,
-    shows_spectra,
 )
 from grism_align.workflows.traces.verify import is_looked_at, own_models
 
@@ -117,7 +117,7 @@ def find_by_spectra(
 
 def was_found(fit: ExposureFit) -> bool:
     """Tell whether a correction is that of spectra alone."""
-    return any(isinstance(each, BySpectra | FoundElsewhere) for each in fit.remarks)
+    return fit.says(BySpectra, FoundElsewhere)
 
 
 def _acquisitions(survey: Survey, found: GrismOffsets) -> Iterator[_Acquisition]:
@@ -148,7 +148,7 @@ def _acquisitions(survey: Survey, found: GrismOffsets) -> Iterator[_Acquisition]
 
 def _is_alone(survey: Survey, exposure: Exposure) -> bool:
     fit = survey.solution[exposure.key]
-    lacks = any(isinstance(each, NoDirectExposure | NoneCanLend) for each in fit.remarks)
+    lacks = fit.says(NoDirectExposure, NoneCanLend)
     return fit.status is FitStatus.FAILED and lacks and is_looked_at(exposure, survey.settings)
 
 

@@ -77,6 +77,12 @@ class Survey:
         sources = {frame: frame_sources(exposures, frame) for frame in {fit.frame for fit in fits}}
         return cls(exposures, solution, settings, models, sources)
 
+    def transform(self, exposure: Exposure) -> LinearTransform:
+        """Return the correction of an exposure that has one."""
+        transform = self.solution[exposure.key].transform
+        assert transform is not None
+        return transform
+
     def job(self, exposure: Exposure, models: TracesByChip | None = None) -> ViewJob:
         """Return what measuring one exposure needs, with the models of its grism."""
         fit = self.solution[exposure.key]

@@ -14,6 +14,7 @@ from grism_align.values.failure import (
     FailureCode,
     FoundElsewhere,
     NoDirectExposure,
+    NotFoundBySpectra,
     SpectraMissing,
 )
 from grism_align.values.settings import GrismSettings, TraceSettings
@@ -21,7 +22,8 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.propagate import _by_spectra
 from grism_align.workflows.traces.lost import find_by_spectra, was_found
-from grism_align.workflows.traces.spectra import correct_by_spectra, lacks_spectra
+from grism_align.workflows.traces.spectra import correct_by_spectra
+from grism_align.workflows.traces.spectral_groups import lacks_spectra
 from grism_align.workflows.traces.verify import Survey, verify_traces
 from tests.support.executors import HERE
 from tests.workflows.traces.test_verify import true_set
@@ -216,3 +218,22 @@ def test_one_that_is_not_found_is_doubted(field):
     error, claimed = off(field, key, fit)
     assert (np.abs(error) < 5 * claimed).all()
     assert not outcome.spectra[key].is_measured
+
+
+@pytest.mark.slow
+def test_of_one_that_was_unlike_and_is_where_it_was_nothing_is_said(field, monkeypatch):
+    """It was compared with another that is displaced."""
+    spoilt, beside, *_ = (each.key for each in field.grisms)
+
+    def found_there(survey, *_):
+        fit = survey.solution[beside]
+        kept = tuple(each for each in fit.remarks if not isinstance(each, SpectraMissing))
+        missed = survey.solution[spoilt].noted(NotFoundBySpectra(10.0, "chance"))
+        return {beside: replace(fit, remarks=kept), spoilt: missed}
+
+    monkeypatch.setattr("grism_align.workflows.propagate.find_by_spectra", found_there)
+    outcome = _by_spectra(put_off(field, spoilt, (9.0, 7.0)), GrismSettings(), HERE)
+    assert outcome.solution[beside].status is FitStatus.ALIGNED
+    assert beside not in outcome.spectra
+    assert outcome.solution[spoilt].status is FitStatus.PRIOR_ONLY
+    assert not outcome.spectra[spoilt].is_measured
