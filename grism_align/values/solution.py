@@ -259,6 +259,10 @@ class ExposureFit:
         ----------
         *kinds : type of Remark
             Any of them.
+
+        Returns
+        -------
+        bool
         """
         return any(isinstance(each, kinds) for each in self.remarks)
 
