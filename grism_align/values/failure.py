@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _LOOK = "Look at the file and the log"
 _THRESHOLD = (
-    "Look at the file; if it shows sources, lower the threshold of source_catalog; if not, leave it out: the "
-    "next direct exposure then governs its grism exposures"
+    "Look at the file; if it shows sources, lower the threshold of source_catalog; if not, there is "
+    "nothing to do: another direct exposure governs its grism exposures if that is better"
 )
 _NAME_DIRECT = "Name a direct exposure of another acquisition for it in the association"
 _FAR_OFF = "See if it overlaps the others; if it may be far off, give a larger search_radius"

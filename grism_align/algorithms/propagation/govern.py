@@ -14,6 +14,7 @@ from grism_align.algorithms.propagation.pair import (
     direct_candidates,
 )
 from grism_align.algorithms.propagation.propagation_error import (
+    claimed_variance,
     offset_covariance,
     propagation_covariance,
     weights_of,
@@ -55,6 +56,11 @@ class Choice:
         """Their root names."""
         return tuple(each.key for each in self.candidates)
 
+    @property
+    def is_solid(self) -> bool:
+        """Whether the own sources of all of them gave their corrections."""
+        return all(each.is_solid for each in self.candidates)
+
 
 _NOBODY = Choice("none", ())
 
@@ -95,6 +101,8 @@ def choose(
 ) -> Choice:
     """Choose those that govern: the first that the association names, else what the rule says.
 
+    One whose own sources did not give its correction governs only where no other choice claims less.
+
     Parameters
     ----------
     named : sequence of DirectCandidate
@@ -105,11 +113,22 @@ def choose(
         The method; how large drift and dither errors are.
     """
     by_rule = choose_by_rule(own, settings)
+    if not by_rule.is_solid:
+        instead = choose_by_rule([each for each in own if each.is_solid], settings)
+        by_rule = _least_claim([by_rule, instead], settings)
     # Where the association names what the rule chooses anyway, the rule says more.
     names = [each.key for each in named]
     if not names or (names[0] in by_rule.keys and set(names) >= set(by_rule.keys)):
         return by_rule
-    return Choice("association", (named[0],))
+    by_name = [Choice("association", (each,)) for each in named]
+    if by_name[0].is_solid:
+        return by_name[0]
+    return _least_claim([*by_name, by_rule], settings)
+
+
+def _least_claim(choices: Sequence[Choice], settings: GrismSettings) -> Choice:
+    able = [each for each in choices if each.candidates]
+    return min(able, key=lambda each: claimed_variance(each.rule, each.candidates, settings))
 
 
 def choose_by_rule(own: Sequence[DirectCandidate], settings: GrismSettings) -> Choice:

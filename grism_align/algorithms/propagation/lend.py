@@ -199,6 +199,7 @@ def usable(candidates: Iterable[DirectCandidate], lent: Mapping[str, Lent]) -> t
             is_solid=lent[each.key].fit.status is not FitStatus.PRIOR_ONLY and lent[each.key].changed is None,
             frame=lent[each.key].fit.frame,
             variance=lent[each.key].variance,
+            bridge_variance=lent[each.key].bridge_error ** 2,
         )
         for each in candidates
         if each.key in lent

@@ -85,7 +85,9 @@ class DirectCandidate:
     frame : int
         Number of its relative frame.
     variance : float, arcsec^2
-        Of the shift of its correction, of one axis.
+        Of the shift of its correction against others of its acquisition, of one axis.
+    bridge_variance : float, arcsec^2
+        What getting from its WCS to that of the grism exposure adds.
     drift_share : float
         Share of the drift of gyros that the pointing had between the two.
     is_same_detector : bool
@@ -102,6 +104,7 @@ class DirectCandidate:
     is_solid: bool = True
     frame: int = 0
     variance: float = 0.0
+    bridge_variance: float = 0.0
     drift_share: float = 0.0
     is_same_detector: bool = True
 

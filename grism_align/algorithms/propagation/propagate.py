@@ -19,7 +19,7 @@ from grism_align.algorithms.propagation.pair import (
 from grism_align.algorithms.propagation.propagation_error import (
     mean_transform,
     own_variances,
-    propagation_covariance,
+    propagation_variance,
     weights_of,
     with_propagation_error,
 )
@@ -148,8 +148,7 @@ def _combined(
     transforms = [one.transform for one in chosen]
     weights = weights_of(choice.rule, choice.candidates, settings)
     relation = max(each.relation for each in choice.candidates)
-    variance = float(weights @ propagation_covariance(choice.candidates, settings) @ weights)
-    variance += max(one.bridge_error for one in chosen) ** 2
+    variance = propagation_variance(choice.candidates, weights, settings)
     mean = mean_transform(transforms, weights)
     turns = any(one.fit.roll == "exposure" for one in chosen)
     transform = with_propagation_error(mean, variance, relation, settings.pointing, grism.plane, turns=turns)

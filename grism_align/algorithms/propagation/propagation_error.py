@@ -54,23 +54,39 @@ def own_variances(exposures: Iterable[Exposure], solution: AlignmentSolution) ->
     What the exposures of an acquisition have in common, such as the error of its tie to the frame or of its
     roll, is in the covariance of each, and cancels. The scatter of a pointing's own sources about the fit
     has none of it: with residuals r of weights u, the variance of the weighted mean is
-    sum(u^2 r^2) / sum(u)^2 (Huber 1981). Without residuals it is that of the whole correction.
+    sum(u^2 r^2) / sum(u)^2 (Huber 1981). Without residuals it is that of the whole correction, less what the
+    measured exposures of the acquisition have of it too.
     """
     found: dict[str, float] = {}
+    unmeasured: dict[str, tuple[tuple[str, str], float]] = {}
+    common: dict[tuple[str, str], float] = {}
     for members in by_pointing(exposures):
         fits = {e.key: solution.fits[e.key] for e in members if e.key in solution.fits}
-        found |= dict.fromkeys(fits, _own_variance(list(fits.values()), members[0].plane))
+        acquisition = members[0].visit, members[0].group
+        whole = _whole_variance(list(fits.values()), members[0].plane)
+        own = _scatter_variance(list(fits.values()))
+        if own is None:
+            unmeasured |= dict.fromkeys(fits, (acquisition, whole))
+        else:
+            found |= dict.fromkeys(fits, own)
+            common[acquisition] = min(whole, common.get(acquisition, whole))
+    for key, (acquisition, whole) in unmeasured.items():
+        found[key] = max(whole - common.get(acquisition, 0.0), 0.0)
     return found
 
 
-def _own_variance(fits: Sequence[ExposureFit], place: TangentPlane) -> float:
+def _scatter_variance(fits: Sequence[ExposureFit]) -> float | None:
     known = [fit.residuals for fit in fits if fit.residuals is not None]
     weight = np.concatenate([np.zeros(0), *(one.weight / one.error**2 for one in known)])
     used = int((weight > 0).sum())
-    if used >= _FEWEST and np.isfinite(weight).all():
-        square = (1e-3 * np.concatenate([one.offset for one in known])) ** 2
-        scatter = (weight**2 @ square).mean() / weight.sum() ** 2
-        return float(scatter * used / (used - 1))
+    if used < _FEWEST or not np.isfinite(weight).all():
+        return None
+    square = (1e-3 * np.concatenate([one.offset for one in known])) ** 2
+    scatter = (weight**2 @ square).mean() / weight.sum() ** 2
+    return float(scatter * used / (used - 1))
+
+
+def _whole_variance(fits: Sequence[ExposureFit], place: TangentPlane) -> float:
     transform = next((fit.transform for fit in fits if fit.transform is not None), None)
     return 0.0 if transform is None else transform.at(place).axis_error ** 2
 
@@ -120,6 +136,45 @@ def propagation_covariance(
     drift = settings.propagation.drift_error**2 * (1.0 + shared - mine[:, None] - mine)
     unguided = _of_gyros(candidates, settings.pointing.gyro_drift)
     return np.asarray(drift + unguided + offset_covariance(candidates, settings.pointing))
+
+
+def propagation_variance(
+    candidates: Sequence[DirectCandidate], weights: NDArray[np.float64], settings: GrismSettings
+) -> float:
+    """Return what propagating the weighted mean of corrections adds to its variance, arcsec^2 of one axis.
+
+    Parameters
+    ----------
+    candidates : sequence of DirectCandidate
+        N direct exposures.
+    weights : (N,) ndarray
+        As of `weights_of`.
+    settings : GrismSettings
+        As for `propagation_covariance`.
+    """
+    added = weights @ propagation_covariance(candidates, settings) @ weights
+    return float(added + max(each.bridge_variance for each in candidates))
+
+
+def claimed_variance(rule: str, candidates: Sequence[DirectCandidate], settings: GrismSettings) -> float:
+    """Return the variance that the correction of a grism exposure would have, arcsec^2 of one axis.
+
+    Parameters
+    ----------
+    rule : str
+        How the direct exposures were chosen.
+    candidates : sequence of DirectCandidate
+        Those that would govern it.
+    settings : GrismSettings
+        As for `propagation_covariance`.
+
+    Notes
+    -----
+    What the direct exposures of an acquisition have in common is left out: it decides nothing between them.
+    """
+    weights = weights_of(rule, candidates, settings)
+    own = float(weights @ [each.variance for each in candidates])
+    return own + propagation_variance(candidates, weights, settings)
 
 
 def _of_gyros(candidates: Sequence[DirectCandidate], rate: float) -> NDArray[np.float64]:

@@ -21,8 +21,16 @@ from grism_align.algorithms.spectra.combine import (
     pixel_axes,
     shifted,
 )
-from grism_align.values.failure import FoundElsewhere, SpectraMissing
-from grism_align.values.solution import AlignmentSolution
+from grism_align.values.failure import (
+    FoundElsewhere,
+    LentByAcquisition,
+    OtherGuideStars,
+    SameGuideStars,
+    SpectraMissing,
+    WcsChanged,
+    WcsDoubted,
+)
+from grism_align.values.solution import AlignmentSolution, FitStatus
 from grism_align.values.sphere import ARCSEC_PER_RADIAN
 from grism_align.values.trace import SpectralCheck
 from grism_align.workflows.traces.spectral_comparison import UNKNOWN, compare_spectra
@@ -46,6 +54,8 @@ if TYPE_CHECKING:
 # Sigma, and pixels, that spectra have to lie off from where all others and direct exposures put them, for the
 # direct exposures to count no more.
 _CONTRADICTED, _FAR_OFF = 8.0, 0.3
+# What makes a grism exposure PRIOR_ONLY that its spectra can't settle.
+_NOT_BY_SPECTRA = (WcsChanged, WcsDoubted, SameGuideStars, OtherGuideStars)
 _UNLIKE, _TOO_FEW = "spectra are unlike those of the others", "too few spectra are bright enough"
 # Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
 _LEAST_LIKELY = 1e-3
@@ -100,9 +110,13 @@ def correct_by_spectra(
             members = [job.exposure for one in alike for job in one.group.jobs]
             left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
             told.append(_Grism(found, alike, left_open))
+    relative = survey.exposures.relative.fits
+    unmeasured = {
+        key: variance for key, variance in variances.items() if relative[key].status is FitStatus.PRIOR_ONLY
+    }
     fits, checks = dict(survey.solution.fits), {}
     for number, each in enumerate(_combined(told, settings)):
-        for key, (fit, check) in _corrected(survey, each).items():
+        for key, (fit, check) in _corrected(survey, each, unmeasured).items():
             fits[key], checks[key] = fit, replace(check, group=number)
     for number, (key, remark) in enumerate(missing.items(), len(checks)):
         fits[key] = fits[key].noted(remark)
@@ -241,6 +255,12 @@ class _Combined:
             return frozenset(key for key, one in zip(keys, asked, strict=True) if one)
         return frozenset([keys[int(pulls.argmax())]])
 
+    def is_tied_to_measured(self, survey: Survey) -> bool:
+        """Tell whether a measured direct exposure puts one of the exposures where its spectra are."""
+        keys = zip(self.told.group.keys, self.told.is_usable, strict=True)
+        witnesses = [key for key, usable in keys if usable and key not in self.displaced]
+        return any(survey.solution[key].status is not FitStatus.PRIOR_ONLY for key in witnesses)
+
     @property
     def witnesses(self) -> int:
         """Exposures that direct exposures put where their spectra are."""
@@ -299,7 +319,9 @@ def _levels(grism: _Grism) -> Levels:
     return Levels(height, means @ covariance @ means.T, weights)
 
 
-def _corrected(survey: Survey, combined: _Combined) -> dict[str, tuple[ExposureFit, SpectralCheck]]:
+def _corrected(
+    survey: Survey, combined: _Combined, unmeasured: Mapping[str, float]
+) -> dict[str, tuple[ExposureFit, SpectralCheck]]:
     """Return fits that put spectra where they were found, and what the spectra say."""
     one, offsets, left, errors = combined.told, combined.offsets, combined.left, combined.left_error
     found = {}
@@ -316,10 +338,11 @@ def _corrected(survey: Survey, combined: _Combined) -> dict[str, tuple[ExposureF
             continue
         pair = slice(2 * number, 2 * number + 2)
         covariance = offsets.covariance[pair, pair]
-        replaced = (1e-3 * fit.governed.propagation_error) ** 2 if fit.governed else 0.0
         exposure = one.group.jobs[number].exposure
         before = survey.transform(exposure)
-        moved = shifted(before, one.axes[number], offsets.offset[number], covariance, replaced)
+        moved = shifted(
+            before, one.axes[number], offsets.offset[number], covariance, _told_anew(fit, unmeasured)
+        )
         n_sources = int(one.measured.offsets.n_sources[number])
         if key in combined.displaced:
             shift = float(np.hypot(*(one.axes[number] @ offsets.offset[number])))
@@ -332,8 +355,30 @@ def _corrected(survey: Survey, combined: _Combined) -> dict[str, tuple[ExposureF
             left_error=_pair(errors[number]),
             pieces=one.measured.pieces[number],
         )
+        fit = _as_measured(fit, unmeasured) if combined.is_tied_to_measured(survey) else fit
         found[key] = with_error_retold(replace(fit, transform=moved), exposure), check
     return found
+
+
+def _told_anew(fit: ExposureFit, unmeasured: Mapping[str, float]) -> float:
+    """Return the variance of a correction that spectra take the place of, arcsec^2 of one axis.
+
+    It is that of handing the correction on, and that of direct exposures that were not measured themselves.
+    """
+    if fit.governed is None:
+        return 0.0
+    shares = zip(fit.governed.exposures, fit.governed.weights, strict=True)
+    lent = sum(weight * unmeasured.get(key, 0.0) for key, weight in shares)
+    return (1e-3 * fit.governed.propagation_error) ** 2 + lent
+
+
+def _as_measured(fit: ExposureFit, unmeasured: Mapping[str, float]) -> ExposureFit:
+    """Return a fit that was as good as its acquisition alone, as spectra now have told it."""
+    lent = [each.exposure for each in fit.remarks if isinstance(each, LentByAcquisition)]
+    if not lent or not set(lent) <= set(unmeasured) or fit.says(*_NOT_BY_SPECTRA):
+        return fit
+    kept = tuple(each for each in fit.remarks if not isinstance(each, LentByAcquisition))
+    return replace(fit, status=FitStatus.ALIGNED, remarks=kept)
 
 
 def _pair(values: NDArray[np.float64]) -> tuple[float, float]:

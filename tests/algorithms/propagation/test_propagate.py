@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from grism_align.algorithms.propagation.propagate import propagate, shift_error, with_error_retold
 from grism_align.values.failure import (
     FailureCode,
+    InsteadOf,
     NoSources,
     OtherDither,
     OtherTarget,
@@ -227,6 +228,55 @@ def test_one_side_has_a_correction_of_its_acquisition_only(method):
     got = propagate([grism], directs, both, GrismSettings(PropagationSettings(method=method)))[grism.key]
     assert (got.governors, got.status) == (("iaaa01d1q",), FitStatus.PRIOR_ONLY)
     assert "iaaa01d1q has the correction of its guide-star acquisition" in got.reason
+
+
+def claiming(direct, error, status):
+    """A fit that claims an error, arcsec of one axis."""
+    fit = aligned(direct)
+    covariance = np.diag([error**2, error**2, 0, 0, 0, 0])
+    return replace(fit, status=status, transform=replace(fit.transform, covariance=covariance))
+
+
+@pytest.mark.parametrize("names_it", [False, True])
+@pytest.mark.parametrize(("error", "chosen"), [(0.01, "iaaa01d2q"), (0.1, "iaaa01d1q")])
+@pytest.mark.parametrize("method", ["auto", "previous", "nearest", "interpolate"])
+def test_one_that_was_not_measured_governs_where_no_other_claims_less(method, error, chosen, names_it):
+    first = exposure("iaaa01d1q", 0, east=20.0, dither_offset=(20.0, 0.0))
+    second = exposure("iaaa01d2q", 300)
+    names = (second.key,) if names_it else ()
+    grism = exposure("iaaa01g1q", 600, grism=True, governors=names)
+    fits = AlignmentSolution(
+        {
+            first.key: claiming(first, 0.0003, FitStatus.ALIGNED),
+            second.key: claiming(second, error, FitStatus.PRIOR_ONLY),
+        }
+    )
+    settings = GrismSettings(PropagationSettings(method=method))
+    got = propagate([grism], [first, second], fits, settings)[grism.key]
+    assert got.governors == (chosen,)
+    if chosen == second.key:
+        assert got.status is FitStatus.PRIOR_ONLY
+        assert not got.says(InsteadOf)
+    else:
+        assert got.status is FitStatus.ALIGNED
+        assert got.reason.startswith("instead of iaaa01d2q (not aligned by its own sources)")
+
+
+def test_the_next_that_the_association_names_governs_for_one_that_was_not_measured():
+    directs = [
+        exposure(f"iaaa01d{i}q", 300 * i, east=20.0 * i, dither_offset=(20.0 * i, 0)) for i in range(3)
+    ]
+    grism = exposure(
+        "iaaa01g1q", 900, grism=True, east=90, dither_offset=(90, 0), governors=("iaaa01d2q", "iaaa01d0q")
+    )
+    unmeasured = claiming(directs[2], 0.1, FitStatus.PRIOR_ONLY)
+    others = {each.key: claiming(each, 0.0003, FitStatus.ALIGNED) for each in directs[:2]}
+    # the one that the rule has instead is measured as well, but no better
+    others[directs[1].key] = claiming(directs[1], 0.03, FitStatus.ALIGNED)
+    fits = AlignmentSolution({**others, directs[2].key: unmeasured})
+    got = propagate([grism], directs, fits, SETTINGS)[grism.key]
+    assert (got.governors, got.governed.rule) == (("iaaa01d0q",), "association")
+    assert got.reason.startswith("instead of iaaa01d2q (not aligned by its own sources)")
 
 
 def test_frames_that_are_not_tied_are_not_averaged():

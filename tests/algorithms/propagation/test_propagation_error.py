@@ -163,6 +163,19 @@ def test_without_residuals_the_whole_error_is_its_own():
     assert variance_of(ExposureFit.failed(NoSources(6.0))) == 0
 
 
+def test_what_the_measured_ones_of_its_acquisition_have_too_is_no_error_of_its_own():
+    directs = [exposure(f"iaaa01d{i}q", 1000 * i) for i in range(2)]
+    other = exposure("ibbb01d1q", 0)
+    measured = ExposureFit(
+        FitStatus.ALIGNED, fitted(0.003), residuals=residuals(np.random.default_rng(8), 2.0)
+    )
+    unmeasured = ExposureFit(FitStatus.PRIOR_ONLY, fitted(0.005))
+    fits = {directs[0].key: measured, directs[1].key: unmeasured, other.key: unmeasured}
+    found = own_variances([*directs, other], AlignmentSolution(fits))
+    assert found[directs[1].key] == pytest.approx(0.004**2)
+    assert found[other.key] == pytest.approx(0.005**2)
+
+
 def test_all_exposures_of_a_pointing_tell_its_variance():
     rng = np.random.default_rng(9)
     parts = [residuals(rng, 2.0, n) for n in (40, 3)]
