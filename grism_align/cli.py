@@ -23,6 +23,7 @@ from grism_align.commands.inspect import add_inspect
 from grism_align.commands.parameters import add_parameters
 from grism_align.commands.parser import Parser, add_messages
 from grism_align.commands.report import add_report
+from grism_align.commands.spelling import in_options
 from grism_align.commands.table import add_table
 from grism_align.commands.wcs import add_wcs
 from grism_align.values.errors import GrismAlignError
@@ -112,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # for Python's last flush
         return ExitCode.DONE
     except GrismAlignError as error:
-        return _ended(options, str(error), ExitCode.ERROR)
+        return _ended(options, in_options(error, options), ExitCode.ERROR)
     except Exception as error:  # noqa: BLE001  # whatever it is, users can do nothing with a traceback
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return _ended(options, f"{text}. {_MISTAKE}", ExitCode.MISTAKE)

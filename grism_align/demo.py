@@ -100,7 +100,7 @@ def _require_ours(inputs: Path, simulation: Simulation) -> None:
         if not path.name.startswith(begin)
     ]
     if others:
-        raise OutputError(inputs, f"it holds files of other data ({others[0]})", "Give another --output_dir")
+        raise OutputError(inputs, f"it holds files of other data ({others[0]})", "Give another output_dir")
 
 
 def _say_progress(done: int, total: int, name: str) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_bad_input(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--bad_input``, as steps have it."""
+    """Add the option ``--bad-input``, as steps have it."""
     declared = next(one for one in parameters_of(FailureSettings) if one.name == "bad_input")
     parser.add_argument(
         "--bad-input",

@@ -43,7 +43,7 @@ def add_headerlets(parser: argparse.ArgumentParser) -> None:
 def check_destination_given(options: argparse.Namespace) -> None:
     """Refuse a command line that does not say where results go."""
     if options.output_dir is None and not options.in_place:
-        name, allowed = "output_dir", "give the folder of the products, or --in_place"
+        name, allowed = "output_dir", "give the folder of the products, or in_place"
         raise SettingsError(name, None, allowed)
 
 

@@ -133,10 +133,10 @@ def choice_of(assignment: str) -> Choice:
     """
     name, equals, text = assignment.partition("=")
     if not equals:
-        option = "--set"
+        option = "set"
         raise SettingsError(option, assignment, "give STEP.PARAMETER=VALUE")
     step, parameter = _found(name)
-    return _checked(step, parameter, _understood(parameter, text.strip()))
+    return _checked(step, parameter, text.strip())
 
 
 def choices_of_file(path: Path) -> tuple[Choice, ...]:
@@ -172,9 +172,7 @@ def _choices_in(content: Mapping[str, Any]) -> Iterator[Choice]:
         for full, each in items.items():
             step, parameter = _found(full)
             given = tuple(map(str, each)) if isinstance(each, list) else each
-            yield _checked(
-                step, parameter, _understood(parameter, given) if isinstance(given, str) else given
-            )
+            yield _checked(step, parameter, given)
 
 
 def _found(name: str) -> tuple[str, Parameter]:
@@ -224,8 +222,10 @@ def _number(parameter: Parameter, text: str) -> float | int:
         raise SettingsError(parameter.name, text, f"must be {what}{within}{unit}") from None
 
 
-def _checked(step: str, parameter: Parameter, value: Any) -> Choice:
+def _checked(step: str, parameter: Parameter, given: Any) -> Choice:
+    value = given
     try:
+        value = _understood(parameter, given) if isinstance(given, str) else given
         _check_type(parameter, value)
         parameter.check(value)
     except SettingsError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from grism_align.values.addresses import without_login
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from grism_align.values.catalog import CatalogAttempt
     from grism_align.values.failure import Remark
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 class GrismAlignError(Exception):
     """Base of every error that the package raises on purpose."""
+
+    def spelled(self, spelling: Callable[[str], str]) -> str:
+        """Return what it says, with parameters named as somebody knows them.
+
+        Parameters
+        ----------
+        spelling : callable
+            Takes a text that may name parameters, and gives the one that is said.
+
+        Returns
+        -------
+        str
+        """
+        return spelling(str(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what was made of the arguments, which are others than `Exception` expects."""
@@ -96,7 +110,22 @@ class InputError(GrismAlignError):
         self.path = str(path)
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{path}: {problem}." + (f" {remedy}." if remedy else ""))
+        super().__init__(self.spelled(str))
+
+    def spelled(self, spelling: Callable[[str], str]) -> str:
+        """Return what it says, as the base class has it; the path stays as it is.
+
+        Parameters
+        ----------
+        spelling : callable
+            As for `GrismAlignError.spelled`.
+
+        Returns
+        -------
+        str
+        """
+        remedy = f" {spelling(self.remedy)}." if self.remedy else ""
+        return f"{self.path}: {spelling(self.problem)}.{remedy}"
 
 
 class ChangedError(GrismAlignError):
@@ -190,6 +219,7 @@ class SettingsError(GrismAlignError):
     def __init__(self, name: str, value: object, allowed: str) -> None:
         self.name = name
         self.value = value
+        self.allowed = allowed
         super().__init__(f"parameter {name}={value!r}: {allowed}")
 
 
@@ -207,6 +237,7 @@ class UnknownParameterError(SettingsError):
     def __init__(self, name: str, remedy: str) -> None:
         self.name = name
         self.value = None
+        self.allowed = ""
         GrismAlignError.__init__(self, f"there is no parameter {name}{remedy}")
 
 

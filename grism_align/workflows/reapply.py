@@ -194,12 +194,12 @@ def _check_replaceable(plan: Reapplication, destination: Destination) -> None:
     beside = all(path_of(exposure.source).resolve().parent == home for exposure in plan.exposures.exposures)
     if not (destination.in_place and beside):
         problem = "it would be replaced by the record of its own application"
-        raise OutputError(plan.record, problem, "Give another --output_dir, or move it to another folder")
+        raise OutputError(plan.record, problem, "Give another output_dir, or move it to another folder")
     known = set(read_record(plan.record).exposures)
     missing = sorted(known - {exposure.key for exposure in plan.exposures.exposures})
     if missing:
         problem = f"it would be replaced by a record without {', '.join(missing[:_SHOWN])}"
-        raise OutputError(plan.record, problem, "Give all its exposures, or another --output_dir")
+        raise OutputError(plan.record, problem, "Give all its exposures, or another output_dir")
 
 
 def _on_record(
@@ -212,7 +212,7 @@ def _on_record(
     if not known or (others and not allow_missing):
         problem = f"{len(others)} of {len(found.exposures)} files are not on record: {_some(others)}"
         remedy = "Give the record of their alignment" + (
-            ", or --allow_missing to leave them out" if known else ""
+            ", or --allow-missing to leave them out" if known else ""
         )
         raise InputError(earlier.path, problem, remedy)
     sources = {e.source for e in known}

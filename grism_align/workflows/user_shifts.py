@@ -178,8 +178,8 @@ def _refuse_record(record: Path) -> None:
     if record.exists():
         problem = "it tells how the files came to be as they are, and would be replaced"
         remedy = (
-            f"A run in place that was cut short is finished by: grism-align apply {record} FILES --in_place; "
-            "else move the record away, or give another --output_dir for the new one"
+            f"A run in place that was cut short is finished by: grism-align apply {record} FILES --in-place; "
+            "else move the record away, or give another output_dir for the new one"
         )
         raise OutputError(record, problem, remedy)
 

@@ -102,7 +102,7 @@ def test_files_that_are_not_on_record(field, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["{record}", "{raw}"], "parameter output_dir=None: give the folder of the products, or --in_place"),
+        (["{record}", "{raw}"], "--output-dir: give the folder of the products, or --in-place"),
         (["{raw}/no.asdf", "{raw}", "--output_dir", "{tmp}/o"], "no such provenance file"),
         (["{record}", "{raw}/no", "--output_dir", "{tmp}/o"], "no such file or folder"),
         (["{record}", "{raw}", "--output_dir", "{raw}"], "it is the folder of the input"),

@@ -121,8 +121,8 @@ def test_auto_is_a_list(field, capsys):
     ("options", "says"),
     [
         (["--catalog", "USNOB1"], "no known service; there are GAIADR3 (GAIA, "),
-        (["--timeout", "0"], "parameter timeout=0.0: must be within [0.1, 3600]"),
-        (["--margin", "-1"], "parameter margin=-1.0"),
+        (["--timeout", "0"], "--timeout 0.0: must be within [0.1, 3600]"),
+        (["--margin", "-1"], "--margin -1.0"),
         (["--services", "none.toml"], "none.toml: no such file"),
     ],
 )

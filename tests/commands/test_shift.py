@@ -327,7 +327,7 @@ def test_no_table_and_no_destination(raw, tmp_path, capsys):
     assert main(["shift", str(tmp_path / "no.csv"), str(raw), "--output_dir", str(tmp_path / "o")]) == 1
     assert "no such table of corrections" in capsys.readouterr().err
     assert main(["shift", str(tmp_path / "no.csv"), str(raw)]) == 1
-    assert "give the folder of the products, or --in_place" in capsys.readouterr().err
+    assert "give the folder of the products, or --in-place" in capsys.readouterr().err
 
 
 def test_in_place_does_not_add_up_unasked(raw, tmp_path, capsys):

@@ -125,7 +125,7 @@ def test_in_place_and_once_only(field, capsys):
     [
         (["set", LATER, "FIELD", "-o", "out"], "no WCS FIT_REL_GAIA"),
         (["set", "NONSENSE", "FIELD", "-o", "out"], "All exposures have"),
-        (["set", "IDC", "FIELD"], "output_dir"),
+        (["set", "IDC", "FIELD"], "--output-dir: give"),
         (["list", "nothing.fits"], "nothing.fits"),
     ],
 )
