@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.commands.results import add_results, record_of
 from grism_align.values.errors import OutputError
 from grism_align.values.outcome import ExitCode
 
@@ -22,7 +23,7 @@ def add_grizli_visits(subparsers: Subparsers) -> None:
         description="Write the visits of a run, and which direct visit belongs to which grism visit, as "
         "grizli's load_visits_yaml takes them.",
     )
-    parser.add_argument("provenance", type=Path, metavar="PROVENANCE", help="the record, *_provenance.asdf")
+    add_results(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -36,7 +37,7 @@ def add_grizli_visits(subparsers: Subparsers) -> None:
 def _grizli_visits(options: argparse.Namespace) -> ExitCode:
     from grism_align.io.export.grizli_visits import visits_path, write_grizli_visits
 
-    source = options.provenance.expanduser()
+    source = record_of(options)
     target = visits_path(source) if options.output is None else options.output.expanduser()
     if target.resolve() == source.resolve() or target.is_dir():
         raise OutputError(target, "the record or a folder, not a list of visits", "Give another file")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.commands.execution import add_execution, execution_of
+from grism_align.commands.results import add_results, record_of
 from grism_align.values.errors import InputError, OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from grism_align.commands import Subparsers
 
-_RECORDS = "*_provenance.asdf"
 _MEGABYTES = 25.0
 
 
@@ -25,9 +25,7 @@ def add_inspect(subparsers: Subparsers) -> None:
         description="Make a page, one HTML file, that shows the exposures of a run on the sky before and "
         "after their corrections, with their sources, the catalog's stars and the traces of spectra.",
     )
-    parser.add_argument(
-        "results", type=Path, metavar="OUT", help=f"the run's folder, or its record, {_RECORDS}"
-    )
+    add_results(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -61,7 +59,7 @@ def _inspect(options: argparse.Namespace) -> None:
     from grism_align.workflows.load import load
     from grism_align.workflows.workload import workload_of
 
-    record = _record(options.results.expanduser())
+    record = record_of(options)
     target = inspection_path(record) if options.output is None else options.output.expanduser()
     if target.is_dir():
         raise OutputError(target, "a folder, not a page", f"Give a file in it, {target / 'inspect.html'}")
@@ -74,23 +72,6 @@ def _inspect(options: argparse.Namespace) -> None:
     with claimed([target]), executor_for(execution_of(options), workload_of(exposures)) as executor:
         page = inspect_results(exposures, executor, options.only, options.megabytes)
         print(write_inspection(page, target))
-
-
-def _record(given: Path) -> Path:
-    """Return the record of a run of which that, or the folder, is given."""
-    if not given.is_dir():
-        if not given.is_file():
-            raise InputError(given, "no such folder or record", "Give the folder that a run has written")
-        return given
-    found = sorted(given.glob(_RECORDS))
-    if not found:
-        raise InputError(
-            given, f"no record of a run in it, {_RECORDS}", "Give the folder that a run has written"
-        )
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise InputError(given, f"records of several runs in it: {names}", "Give one of them")
-    return found[0]
 
 
 def _association(record: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.commands.results import add_results, record_of
 from grism_align.values.errors import OutputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def add_report(subparsers: Subparsers) -> None:
         help="make the report of a run from its record",
         description="Make the report of a run, one HTML page, from its record alone.",
     )
-    parser.add_argument("provenance", type=Path, metavar="PROVENANCE", help="the record, *_provenance.asdf")
+    add_results(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -47,7 +48,7 @@ def _report(options: argparse.Namespace) -> None:
     from grism_align.io.record.file import read_record
     from grism_align.io.report import report_path, write_report
 
-    source = options.provenance.expanduser()
+    source = record_of(options)
     target = report_path(source) if options.output is None else options.output.expanduser()
     _check_page(target, source)
     # a run that has the page among its products may be about to replace record and page

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.commands.results import add_results, record_of
 from grism_align.values.errors import OutputError, SettingsError
 from grism_align.values.words import did_you_mean
 
@@ -34,7 +35,7 @@ def add_table(subparsers: Subparsers) -> None:
         description="Print what is on record of exposures (fits) or of their matched sources "
         "(matches), or write it as ECSV, CSV, FITS, VOTable, parquet, LaTeX, HTML or text.",
     )
-    parser.add_argument("provenance", type=Path, metavar="RECORD", help="the record, *_provenance.asdf")
+    add_results(parser)
     parser.add_argument(
         "name", nargs="?", default=_FITS, choices=_NAMES, metavar="TABLE", help="fits (default) or matches"
     )
@@ -50,7 +51,7 @@ def _table(options: argparse.Namespace) -> None:
     from grism_align.io.record.file import read_record
     from grism_align.values.tables import results_table
 
-    source = options.provenance.expanduser()
+    source = record_of(options)
     record = read_record(source)
     table = results_table(options.name, record.exposures, record.product)
     if options.output is None:

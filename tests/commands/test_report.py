@@ -28,6 +28,25 @@ def test_the_page_lies_beside_the_record(record, capsys):
     assert "<h1>field</h1>" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("words", [["report"], ["table"], ["table", "matches"]])
+def test_the_folder_stands_for_its_record(record, tmp_path, capsys, words):
+    out = tmp_path / "out"
+    command = [words[0], str(out), *words[1:]]
+    assert main(command) == 1
+    assert f"{out}: no such folder or record" in capsys.readouterr().err
+    out.mkdir()
+    assert main(command) == 1
+    assert "no record of a run in it, *_provenance.asdf" in capsys.readouterr().err
+    (out / record.name).write_bytes(record.read_bytes())
+    assert main(command) == 0
+    by_folder = capsys.readouterr().out
+    assert main([words[0], str(out / record.name), *words[1:]]) == 0
+    assert capsys.readouterr().out == by_folder
+    (out / "other_provenance.asdf").write_bytes(record.read_bytes())
+    assert main(command) == 1
+    assert "records of several runs in it: field_provenance.asdf, other_prov" in capsys.readouterr().err
+
+
 def test_elsewhere_and_with_regions(record, tmp_path, capsys):
     page, regions = tmp_path / "new" / "page.html", tmp_path / "regions"
     assert main(["report", str(record), "-o", str(page), "--regions", str(regions)]) == 0
@@ -54,7 +73,7 @@ def test_with_figures(record, tmp_path, capsys, form):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["no_provenance.asdf"], "no such provenance file"),
+        (["no_provenance.asdf"], "no such folder or record"),
         (["text.asdf"], "not a readable ASDF file"),
         (["RECORD", "-o", "."], "a folder, not a page"),
         (["RECORD", "-o", "RECORD"], "it is the record"),
