@@ -144,8 +144,7 @@ def _plan(options: argparse.Namespace) -> ExitCode:
 
     planned = plan(_request(options))
     print(plan_text(planned))
-    is_doubtful = planned.run.check.problems or planned.run.check.exposures.left_out
-    return ExitCode.RESERVATIONS if is_doubtful else ExitCode.DONE
+    return ExitCode.RESERVATIONS if planned.is_doubtful else ExitCode.DONE
 
 
 def _request(options: argparse.Namespace) -> Request:

@@ -10,7 +10,7 @@ from grism_align.commands.run import shown
 from grism_align.workflows.closing_table import wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from grism_align.commands.run import Planned, Prepared
@@ -89,7 +89,8 @@ def plan_text(planned: Planned) -> str:
         *plan.check.notes,
         *(f"visit {visit} overlaps no other: only a catalog ties it to them" for visit in plan.alone),
     )
-    actions = (f"  {text}" for text in _actions(plan, pipeline, folder))
+    cached = planned.cached_catalogs
+    actions = (f"  {text}" for text in _actions(plan, pipeline, folder, cached))
     lines = (*wrapped(remarks), "", *opening_lines(planned.prepared), "", "would", *wrapped(actions))
     return "\n".join([_exposure_table(plan), *lines])
 
@@ -104,10 +105,14 @@ def _exposure_table(plan: RunPlan) -> str:
     return in_columns(rows)
 
 
-def _actions(plan: RunPlan, pipeline: GrismAlignPipeline, folder: Path) -> Iterator[str]:
-    catalog = pipeline.absolute_align.catalog
+def _actions(
+    plan: RunPlan, pipeline: GrismAlignPipeline, folder: Path, cached: Mapping[str, bool]
+) -> Iterator[str]:
+    step = pipeline.absolute_align
     for name in steps_of(pipeline):
-        yield f"{_STEP_WORDS[name].format(catalog=catalog)} ({name})"
+        yield f"{_STEP_WORDS[name].format(catalog=step.catalog)} ({name})"
+        if name == step.step_name:
+            yield from (f"  {text}" for text in _of_cache(cached, is_offline=step.offline))
     where = "in place" if pipeline.in_place else f"to {folder}"
     yield f"write {len(plan.exposures)} {_plural(len(plan.exposures), 'exposure')} {where}"
     names = [path.name for path in plan.products]
@@ -115,6 +120,13 @@ def _actions(plan: RunPlan, pipeline: GrismAlignPipeline, folder: Path) -> Itera
     yield f"write {', '.join(names[:_SHOWN])}{more} to {folder}"
     yield f"write about {plan.size / 1e6:.0f} MB in all{_replaced(plan)}"
     yield f"take {_duration(plan.seconds)} and {plan.memory / 1e9:.1f} GB of memory for each process"
+
+
+def _of_cache(cached: Mapping[str, bool], *, is_offline: bool) -> Iterator[str]:
+    """Tell where catalogs of services would come from."""
+    other = "is not in the cache, and offline no service is asked" if is_offline else "would be fetched"
+    for catalog, is_there in cached.items():
+        yield f"{catalog} {'is in the cache' if is_there else other}"
 
 
 def _replaced(plan: RunPlan) -> str:

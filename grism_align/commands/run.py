@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from grism_align.commands.console import LogFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from grism_align.steps.choices import Choice, Choices
     from grism_align.steps.pipeline import GrismAlignPipeline
     from grism_align.values.field import ExposureSet
@@ -92,10 +94,18 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A run that is prepared, and what it would do."""
+    """A run that is prepared, what it would do, and which catalogs of services the cache has for it."""
 
     prepared: Prepared
     run: RunPlan
+    cached_catalogs: Mapping[str, bool]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether exposures would be left out or don't go together, or no catalog would be had."""
+        check, is_offline = self.run.check, self.prepared.pipeline.absolute_align.offline
+        lacks_catalog = is_offline and bool(self.cached_catalogs) and not any(self.cached_catalogs.values())
+        return bool(check.problems or check.exposures.left_out) or lacks_catalog
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +137,8 @@ def plan(request: Request) -> Planned:
     ready = _prepared(request)
     steps, step = steps_of(ready.pipeline), ready.pipeline.visit_mosaic
     mosaics = None if step.skip else step.settings(MosaicSettings)
-    return Planned(ready, plan_run(ready.exposures, ready.destination, steps, ready.pipeline.nproc, mosaics))
+    planned = plan_run(ready.exposures, ready.destination, steps, ready.pipeline.nproc, mosaics)
+    return Planned(ready, planned, ready.pipeline.absolute_align.cached_catalogs(ready.exposures))
 
 
 def run(request: Request, saying: Saying) -> Finished:

@@ -80,6 +80,15 @@ class AbsoluteAlignStep(GrismAlignStep):
         path = Path(str(self.settings(ReferenceSettings).catalog)).expanduser()
         return (path,) if path.is_file() else ()
 
+    def cached_catalogs(self, exposures: ExposureSet) -> dict[str, bool]:
+        """Tell which catalogs that services would be asked for the cache has, where one is wanted."""
+        from grism_align.workflows.absolute import cached_catalogs
+
+        reference, margin = self.settings(ReferenceSettings), self.settings(SelectionSettings).margin
+        if self.skip or not reference.catalog:
+            return {}
+        return cached_catalogs(exposures, reference, self.settings(ServiceSettings), margin)
+
     def _catalogs(self) -> tuple[CatalogSource, ...]:
         from grism_align.workflows.absolute import open_catalogs
 

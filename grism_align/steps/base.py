@@ -444,7 +444,9 @@ def _said_where_from(config_file: Any) -> Iterator[None]:
         yield
     except SettingsError as error:
         if config_file:
-            error.args = (f"{error}; what is not given otherwise is as in {config_file}",)
+            where = f"; what is not given otherwise is as in {config_file}"
+            error.args = (f"{error}{where}",)
+            error.allowed += where if error.allowed else ""
         raise
 
 

@@ -143,6 +143,32 @@ def open_catalogs(reference: ReferenceSettings, service: ServiceSettings) -> tup
     return _opened(reference, service, tuple(map(_state, (reference.catalog, service.services))))
 
 
+def cached_catalogs(
+    exposures: ExposureSet, reference: ReferenceSettings, service: ServiceSettings, margin: float
+) -> dict[str, bool]:
+    """Tell which catalogs of services the cache has for exposures.
+
+    Parameters
+    ----------
+    exposures : ExposureSet
+        To be aligned.
+    reference, service : Settings
+        As for `open_catalogs`.
+    margin : float, arcsec
+        Around their chips.
+
+    Returns
+    -------
+    dict of str to bool
+        By catalog, in the order in which they are tried; files are not in it.
+    """
+    sources = open_catalogs(reference, service)
+    if all(source.is_cached is None for source in sources):
+        return {}
+    cones = field_cones(exposures.direct, margin)
+    return {source.name: source.is_cached(cones) for source in sources if source.is_cached is not None}
+
+
 def _state(name: str | None) -> tuple[int, int] | None:
     """Return what changes with a file."""
     path = Path(str(name)).expanduser()

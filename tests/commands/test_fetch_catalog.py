@@ -57,6 +57,21 @@ def test_a_later_run_finds_it_in_the_cache(field, server, capsys):
     assert f"HERE: 3 sources, cached from {server.url};" in capsys.readouterr().out
 
 
+def test_a_plan_says_whether_the_cache_has_it(field, server, capsys):
+    words = ["plan", str(field), "--catalog", "here", "--set", "absolute_align.services=mine.toml"]
+    assert main(words) == 0
+    assert not server.requests
+    assert "HERE would be fetched" in capsys.readouterr().out
+    assert main([*words, "--offline"]) == 3
+    assert "HERE is not in the cache, and offline no service is asked" in capsys.readouterr().out
+    assert run(field, "--catalog", "here") == 0
+    server.stop()
+    for more in ([], ["--offline"]):
+        capsys.readouterr()
+        assert main([*words, *more]) == 0
+        assert "HERE is in the cache" in capsys.readouterr().out
+
+
 def test_refresh_and_cache_dir(field, server, capsys, tmp_path):
     for _ in range(2):
         assert run(field, "--catalog", "HERE", "--refresh", "--cache_dir", str(tmp_path / "other")) == 0

@@ -35,10 +35,13 @@ class CatalogSource:
     open : callable
         Takes the cones of the sky that are asked for; gives the catalog and what was tried for it, or raises
         `CatalogServiceError`.
+    is_cached : callable or None
+        Of a service, tells whether the cache has it within such cones; None for a file, which is at hand.
     """
 
     name: str
     open: Callable[[Sequence[Cone]], Opened]
+    is_cached: Callable[[Sequence[Cone]], bool] | None = None
 
 
 def catalog_sources(reference: ReferenceSettings, service: ServiceSettings) -> tuple[CatalogSource, ...]:
@@ -77,7 +80,7 @@ def catalog_sources(reference: ReferenceSettings, service: ServiceSettings) -> t
 def _service_source(
     parameter: str, name: str, reference: ReferenceSettings, settings: ServiceSettings
 ) -> CatalogSource:
-    from grism_align.io.catalogs.services import fetch_catalog, find_service
+    from grism_align.io.catalogs.services import fetch_catalog, find_service, is_cached
 
     service = find_service(name, settings)
     if service is None:
@@ -87,7 +90,7 @@ def _service_source(
         catalog, attempts = fetch_catalog(service, cones, settings)
         return replace(catalog, name=reference.catalog_name or catalog.name), attempts
 
-    return CatalogSource(service.name, fetched)
+    return CatalogSource(service.name, fetched, lambda cones: is_cached(service, cones, settings))
 
 
 def _unknown(parameter: str, name: str, settings: ServiceSettings) -> SettingsError:

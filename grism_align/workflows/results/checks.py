@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,13 @@ def check_destination(
     Raises
     ------
     OutputError
-        If the output folder is that of an input and `in_place` was not asked for, if that was asked for of
+        If the output folder can't be made or written, if it is that of an input and `in_place` was not asked
+        for, if that was asked for of
         fpacked exposures, or if a product would replace a reference catalog or the record of other exposures.
     InputError
         If headerlets are asked for of exposures that have none.
     """
-    if destination.folder.exists() and not destination.folder.is_dir():
-        raise OutputError(destination.folder, "not a folder", "Give another output_dir")
+    _check_folders(exposures, destination)
     _check_lengths(exposures, destination)
     _check_characters(exposures, destination)
     if destination.headerlets != "none":
@@ -73,6 +74,20 @@ def check_destination(
     if origin and Path(origin).resolve() == destination.association(exposures.product).resolve():
         problem = "the output association would replace the input's"
         raise OutputError(origin, problem, "Give another output_dir")
+
+
+def _check_folders(exposures: ExposureSet, destination: Destination) -> None:
+    """Refuse folders that can't be made, or written: of what is there, without writing anything."""
+    folders = [destination.folder]
+    folders += [path_of(each.source).resolve().parent for each in exposures.exposures if destination.in_place]
+    for folder in dict.fromkeys(folders):
+        above = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
+        here = "it" if above == folder else str(above)
+        if not above.is_dir():
+            raise OutputError(folder, f"{here} is a file, not a folder", "Give another output_dir")
+        if not os.access(above, os.W_OK | os.X_OK):
+            remedy = "Change its mode, or give another output_dir"
+            raise OutputError(folder, f"{here} can't be written to", remedy)
 
 
 def _check_lengths(exposures: ExposureSet, destination: Destination) -> None:

@@ -38,3 +38,27 @@ def test_a_name_that_is_too_long_for_a_product(tmp_path):
     first.rename(first.with_name("x" * (LONGEST_NAME - 8) + "_flt.fits"))
     with pytest.raises(OutputError):
         check_destination(loaded(tmp_path / "raw"), Destination(tmp_path / "out", in_place=False))
+
+
+@pytest.mark.parametrize("name", ["file", "file/out", "file/deep/out"])
+def test_a_folder_that_can_not_be_made(tmp_path, name):
+    make_exposures(tmp_path / "raw")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"is a file, not a folder\. Give another output_dir"):
+        check_destination(loaded(tmp_path / "raw"), Destination(tmp_path / name, in_place=False))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_folder_that_can_not_be_written(tmp_path, in_place):
+    raw = tmp_path / "raw"
+    make_exposures(raw)
+    locked = raw if in_place else _make_folder(tmp_path / "locked")
+    exposures = loaded(raw)
+    locked.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="can't be written to"):
+            check_destination(exposures, Destination(tmp_path if in_place else locked / "a" / "b", in_place))
+    finally:
+        locked.chmod(0o700)

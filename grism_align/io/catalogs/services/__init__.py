@@ -7,7 +7,7 @@ from grism_align.io.catalogs.services.definitions import (
     known_services,
     load_services,
 )
-from grism_align.io.catalogs.services.fetch import cached_files, fetch_catalog
+from grism_align.io.catalogs.services.fetch import cached_files, fetch_catalog, is_cached
 
 __all__ = [
     "Mirror",
@@ -15,6 +15,7 @@ __all__ = [
     "cached_files",
     "fetch_catalog",
     "find_service",
+    "is_cached",
     "known_services",
     "load_services",
 ]

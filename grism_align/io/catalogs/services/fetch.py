@@ -103,6 +103,12 @@ def cached_files(service: Service, cones: Sequence[Cone], settings: ServiceSetti
     return tuple(dict.fromkeys(entry.path for entry in found if entry is not None))
 
 
+def is_cached(service: Service, cones: Sequence[Cone], settings: ServiceSettings) -> bool:
+    """Tell whether the cache has a catalog within all of some cones, so that no service is asked."""
+    cache = Cache(service, settings)
+    return all(cache.find(rounded_cone(cone)) is not None for cone in cones)
+
+
 @dataclass
 class _Search:
     """What is found on the way to one catalog."""
