@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _START = 6.0
 # Bytes.
 _REPORT, _PER_EXPOSURE = 0.7e6, 0.15e6
-# Of a mosaic: bytes of a pixel, in all its files, and seconds of a million.
-_PER_MOSAIC_PIXEL, _DRIZZLE = 12, 0.3
+# Of a mosaic: bytes of a pixel, in all its files and in memory, and seconds of a million.
+_PER_MOSAIC_PIXEL, _IN_MEMORY, _DRIZZLE = 12, 6, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,9 @@ def plan_run(
     n = process_count(nproc, workload)
     size = size_of(exposures) + _REPORT + _PER_EXPOSURE * len(exposures.exposures)
     drizzled = plan_mosaics(exposures.direct, exposures.product, mosaics) if mosaics else []
-    n_pixels = sum(one.grid.shape[0] * one.grid.shape[1] for one in drizzled)
+    pixels = [one.grid.shape[0] * one.grid.shape[1] for one in drizzled]
+    n_pixels = sum(pixels)
+    tile = min(max(pixels, default=0), mosaics.tile**2) if mosaics else 0
     products += tuple(destination.folder / f"{one.name}_{suffix}" for one in drizzled for suffix in SUFFIXES)
     return RunPlan(
         check_field(exposures),
@@ -102,7 +104,7 @@ def plan_run(
         tuple(path for path in (*written, *products) if path.exists()),
         size + _PER_MOSAIC_PIXEL * n_pixels,
         _START + workload.seconds / n + _DRIZZLE * n_pixels / 1e6 / min(n, len(drizzled) or 1),
-        workload.memory,
+        workload.memory + _IN_MEMORY * tile,
     )
 
 

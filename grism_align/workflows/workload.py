@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # drizzled, for a grism exposure whose spectra are measured and for a million of its pixels, and to write a
 # megabyte.
 _MEASURE, _DRIZZLE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 0.5, 4.0, 0.9, 0.2, 0.012
-# Bytes: of Python and the packages, and for each pixel of the largest exposure.
-_PROGRAM, _PER_PIXEL = 180e6, 40
+# Bytes: of Python and the packages, for each pixel of the largest exposure, and of mosaics with catalogs.
+_PROGRAM, _PER_PIXEL, _MOSAICS = 180e6, 40, 450e6
 # A process takes a second and a half to start, and is worth it with twice as much to do.
 _LEAST_SHARE = 3.0
 # Part of the memory that is free which processes may fill.
@@ -63,7 +63,7 @@ def workload_of(exposures: ExposureSet, steps: Collection[str] = ()) -> Workload
     pixels += _DRIZZLE * sum(map(pixels_of, drizzled))
     size = size_of(exposures)
     seconds = _SPECTRA * len(seen) + (pixels + _WRITE * size) / 1e6
-    memory = _PROGRAM + _PER_PIXEL * max(map(pixels_of, exposures.exposures))
+    memory = _PROGRAM + _PER_PIXEL * max(map(pixels_of, exposures.exposures)) + bool(drizzled) * _MOSAICS
     return Workload(len(exposures.exposures), seconds, memory)
 
 

@@ -54,6 +54,7 @@ def test_work_is_in_the_headers(tmp_path):
     measuring = workload_of(exposures, ["source_catalog"])
     assert workload_of(exposures, ["source_catalog", "grism_wcs_propagate"]).seconds > measuring.seconds
     assert measuring.seconds > writing.seconds
+    assert workload_of(exposures, ["source_catalog", "visit_mosaic"]).memory > 2 * measuring.memory
 
 
 def test_memory_is_that_of_the_machine_or_of_the_container(monkeypatch):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align import __version__
 from grism_align.io.files.fits import open_fits
 from grism_align.io.files.sources import path_of
 from grism_align.io.missions.hst.alternates import LOST, PREVIOUS, PREVIOUS_OF, restore_wcs
 from grism_align.io.missions.hst.changes import Changes
 from grism_align.io.missions.hst.headerlets import attached
 from grism_align.io.missions.hst.headers import STATUS_KEYWORD, UNDONE_KEYWORD, headerlet_name, solution_of
+from grism_align.io.missions.hst.history import tell_history
 from grism_align.io.missions.hst.read_back import PointsOnSky, as_others_read, check_file
 from grism_align.io.missions.hst.rewrite import rewrite
 from grism_align.io.missions.hst.wcscorr import without_rows
@@ -98,9 +97,8 @@ def undo_exposure(source: Source, target: Source) -> Undone:
         changes.finish_wcs()
         _drop_traces(changes, headerlet)
         restored = str(headers[0].get("WCSNAME", ""))
-        date = datetime.now(UTC).strftime("%Y-%m-%d")
         changes.primary[UNDONE_KEYWORD] = (solution_of(undone), "grism_align: correction undone last")
-        changes.primary["HISTORY"] = f"grism_align {__version__} {date}: undone {undone}, back to {restored}"
+        tell_history(changes.primary, f"undone {undone}, back to {restored}")
 
         def check(written: Path) -> None:
             check_file(source, written, meant)

@@ -16,7 +16,7 @@ import numpy as np
 from astropy.io import fits
 
 from grism_align import __version__
-from grism_align.io.files.fits import open_fits, plain_text
+from grism_align.io.files.fits import open_fits
 from grism_align.io.files.sources import path_of
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.hst.alternates import archive_key, archive_wcs
@@ -36,6 +36,7 @@ from grism_align.io.missions.hst.headers import (
     headerlet_name,
     write_wcs,
 )
+from grism_align.io.missions.hst.history import tell_history
 from grism_align.io.missions.hst.read_back import PointsOnSky, check_file, check_wcs
 from grism_align.io.missions.hst.rewrite import rewrite
 from grism_align.io.missions.hst.wcs import FitsWcs, corrected_linear_terms
@@ -139,9 +140,7 @@ def _tell(header: fits.Header, exposure: Exposure, fit: ExposureFit) -> None:
     if fit.governors:
         names = _in_card(fit.governors)
         header["GALGOVRN"] = (names, _OF_GOVERNORS if len(names) + len(_OF_GOVERNORS) + 3 <= _CARD else None)
-    date = datetime.now(UTC).strftime("%Y-%m-%d")
-    words = f"grism_align {__version__} {date}: {fit.status.value} {fit.reason}"
-    header["HISTORY"] = plain_text(words).strip()
+    tell_history(header, f"{fit.status.value} {fit.reason}")
 
 
 def _error(exposure: Exposure, fit: ExposureFit) -> float:
