@@ -11,7 +11,6 @@ from grism_align.workflows.closing_table import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from grism_align.commands.run import Planned, Prepared
     from grism_align.steps.pipeline import GrismAlignPipeline
@@ -83,7 +82,8 @@ def plan_text(planned: Planned) -> str:
         What would be done.
     """
     pipeline, plan = planned.prepared.pipeline, planned.run
-    folder = shown(planned.prepared.destination.folder)
+    is_named = pipeline.in_place or pipeline.search_attr("output_dir") is not None
+    folder = str(shown(planned.prepared.destination.folder)) if is_named else "the folder that -o names"
     remarks = (
         *plan.check.problems,
         *plan.check.notes,
@@ -106,7 +106,7 @@ def _exposure_table(plan: RunPlan) -> str:
 
 
 def _actions(
-    plan: RunPlan, pipeline: GrismAlignPipeline, folder: Path, cached: Mapping[str, bool]
+    plan: RunPlan, pipeline: GrismAlignPipeline, folder: str, cached: Mapping[str, bool]
 ) -> Iterator[str]:
     step = pipeline.absolute_align
     for name in steps_of(pipeline):

@@ -189,8 +189,7 @@ def _substitutes(contents: Contents) -> Iterator[QualityWarning]:
         reasons = "; ".join((told[:_MOST_REASONS] if more else told) + more)
         how = "as PRIOR_ONLY" if is_prior else "with reservations"
         text = f"{count(len(entries), 'grism exposure')} corrected {how}: {reasons}"
-        remedy = f"{advice}. As it is, {_good_to(contents, keys)}" if is_prior else advice
-        yield QualityWarning(text, remedy, exposures=keys)
+        yield QualityWarning(text, f"{advice}. As it is, {_good_to(contents, keys)}", exposures=keys)
 
 
 def _own_remarks(entry: Entry) -> tuple[Remark, ...]:
@@ -380,12 +379,14 @@ def _tracking(contents: Contents) -> Iterator[QualityWarning]:
         text = str(entry.record.tracking)
         if text and entry.status is not FitStatus.FAILED:
             grouped.setdefault(text, []).append(entry.key)
-    advice = (
-        "Its own sources tell where it pointed: see its residuals, and errors of grism exposures beside it"
-    )
-    for text, keys in grouped.items():
-        told = f"{listed(keys)}, by the headers: {text}"
-        yield QualityWarning(told, advice, is_problem=False, exposures=tuple(keys))
+    if grouped:
+        told = "; ".join(f"{listed(keys)} {text}" for text, keys in grouped.items())
+        advice = (
+            "Their own sources tell where they pointed: see their residuals, and errors of grism exposures "
+            "beside them"
+        )
+        keys = tuple(key for keys in grouped.values() for key in keys)
+        yield QualityWarning(f"By the headers, {told}", advice, is_problem=False, exposures=keys)
 
 
 def _jumps(contents: Contents) -> Iterator[QualityWarning]:

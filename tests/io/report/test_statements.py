@@ -23,6 +23,7 @@ from grism_align.values.failure import (
 )
 from grism_align.values.record import Activity
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
+from grism_align.values.tracking import Guiding, Tracking
 from grism_align.values.transform import LinearTransform
 from tests.io.report.test_report import NOTHING, Page, summary_and_warnings
 from tests.support.governed import governed
@@ -237,3 +238,19 @@ def test_distortion_models_that_differ_are_told():
     [warning] = quality_warnings(Contents(tree))
     assert warning.text.endswith("different distortion models: IDC_a (7), IDC_b (1)")
     assert warning.is_problem
+
+
+def test_what_headers_say_of_several_exposures_is_one_warning():
+    made = record(field(n_visits=2))
+    first, second, third, *_ = [key for key, each in made.exposures.items() if each.kind.value == "direct"]
+    said = {
+        first: Tracking(Guiding.GYROS),
+        second: Tracking(Guiding.GYROS),
+        third: Tracking(flags=("EXPFLAG = 'INDETERMINATE'",)),
+    }
+    for key, tracking in said.items():
+        made = altered(made, key, tracking=tracking)
+    [one] = [each for each in quality_warnings(Contents(made)) if "the headers" in each.text.lower()]
+    assert set(one.exposures) == set(said)
+    assert one.text.count("guided on gyros") == 1
+    assert "EXPFLAG" in one.text
