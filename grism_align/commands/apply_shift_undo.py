@@ -16,6 +16,7 @@ from grism_align.commands.corrected_files import (
     print_written,
 )
 from grism_align.commands.execution import execution_of
+from grism_align.commands.results import add_results, record_of
 from grism_align.io.files.sources import path_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def add_apply(subparsers: Subparsers) -> None:
         description="Put the corrections of a provenance file onto files of the same exposures, fetched "
         "anew. A file with another WCS than the one that its correction starts from is refused.",
     )
-    parser.add_argument("provenance", type=Path, metavar="PROVENANCE", help="the record, *_provenance.asdf")
+    add_results(parser)
     add_files(parser)
     parser.add_argument(
         "--rebase", action="store_true", help="carry corrections over to the WCS that a file has"
@@ -54,7 +55,7 @@ def _apply(options: argparse.Namespace) -> ExitCode:
 
     check_destination_given(options)
     plan = plan_reapplication(
-        options.provenance.expanduser(),
+        record_of(options),
         options.files,
         rebase=options.rebase,
         allow_missing=options.allow_missing,

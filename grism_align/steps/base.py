@@ -22,7 +22,7 @@ from grism_align.values.errors import GrismAlignError, InputError, SettingsError
 from grism_align.values.field import ExposureSet
 from grism_align.values.record import Activity
 from grism_align.values.settings import ExecutionSettings, FailureSettings, KeepingSettings, Settings
-from grism_align.workflows.executors import SerialExecutor, executor_for
+from grism_align.workflows.executors import SerialExecutor, check_executor, executor_for
 from grism_align.workflows.keeping import KeepingExecutor
 from grism_align.workflows.results.destination import new_folder
 from grism_align.workflows.telling import figures_of
@@ -268,6 +268,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         from grism_align.workflows.load import with_pipeline_catalogs
 
         with _said_where_from(self.config_file):
+            check_executor(self.settings(ExecutionSettings))
             self.check()
             exposures = self._opened(inputs)
             if self.takes_catalogs:

@@ -184,6 +184,24 @@ class _Sent(Generic[Result]):
         return self.future.result()
 
 
+def check_executor(settings: ExecutionSettings) -> None:
+    """Raise what `executor_for` would of the name of an executor, before any work.
+
+    Parameters
+    ----------
+    settings : ExecutionSettings
+        Who works.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such executor.
+    ExecutorError
+        If it can't be imported.
+    """
+    engine_named(settings.executor or PROCESSES)
+
+
 @contextmanager
 def executor_for(settings: ExecutionSettings, workload: Workload | None = None) -> Iterator[Executor]:
     """Yield the executor that settings ask for; with one process no other is started.

@@ -21,6 +21,8 @@ from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.workflows.closing_table import WIDTH
+from grism_align.workflows.load import load
+from grism_align.workflows.results.superseded import left_there, states_of
 from tests.support.fields import apart, make_field, wcs_apart
 from tests.support.processes import elsewhere, other
 
@@ -216,6 +218,7 @@ def test_a_command_line_that_can_not_be_understood(field, tmp_path, monkeypatch,
         (("--set", "visit_mosaic.skip=perhaps"), "true or false"),
         (("--set", "roll"), "VALUE"),
         (("--nproc", "two"), "whole number"),
+        (("--executor", "dusk"), "dask"),
         (("--fail_on", "faild"), "failed"),
         (("--catalog", "GAIDR3"), "GAIADR3"),
         (("--catalog", "none.ecsv"), "none.ecsv"),
@@ -305,6 +308,26 @@ def test_in_place(field, tmp_path, capsys, words):
     assert before.keys() == after.keys()
     assert all(before[name] != after[name] for name in before)
     assert (tmp_path / "in" / "field_align.log").is_file()
+
+
+def test_what_an_earlier_run_left_is_named(field, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ("align", field.folder, "-o", out, "--no-report", "--product", "mine")
+    assert run(*words, "--csv", "-c", field.catalog) == 0
+    made = {path.name for path in out.iterdir()}
+    for name in ("mine_inspect.html", "mine_sky.pdf", "idem01-f140w_drz_sci.fits", "mine_2_fits.csv"):
+        (out / name).write_text("of an earlier run")
+    for name in ("mine_2_provenance.asdf", "notes.txt", "mine_stars.ecsv"):
+        (out / name).write_text("of somebody")
+    assert "earlier run" not in capsys.readouterr().err
+    assert run(*words) == 0
+    [line] = [each for each in capsys.readouterr().err.splitlines() if "Of an earlier run" in each]
+    left = left_there(states_of(out), out, load([out / "mine_asn.json"]))
+    assert {"mine_fits.csv", "mine_inspect.html", "mine_sky.pdf"} <= set(left)
+    assert "idem01-f140w_drz_sci.fits, idem01a1q_cat.csv" in line
+    assert line.removeprefix("warning: ") in (out / "mine_align.log").read_text()
+    assert not {"notes.txt", "mine_stars.ecsv", "mine_2_fits.csv", "mine_asn.json"} & set(left)
+    assert made - {"mine_refcat.ecsv"} <= {path.name for path in out.iterdir()}
 
 
 def test_a_second_run_leaves_the_log_of_the_first(field, tmp_path, monkeypatch, capsys):

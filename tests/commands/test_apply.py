@@ -103,7 +103,7 @@ def test_files_that_are_not_on_record(field, tmp_path, capsys):
     ("words", "says"),
     [
         (["{record}", "{raw}"], "--output-dir: give the folder of the products, or --in-place"),
-        (["{raw}/no.asdf", "{raw}", "--output_dir", "{tmp}/o"], "no such provenance file"),
+        (["{raw}/no.asdf", "{raw}", "--output_dir", "{tmp}/o"], "no such folder or record"),
         (["{record}", "{raw}/no", "--output_dir", "{tmp}/o"], "no such file or folder"),
         (["{record}", "{raw}", "--output_dir", "{raw}"], "it is the folder of the input"),
         (["{record}", "{raw}", "--output_dir", "{out}"], "record of its own application"),

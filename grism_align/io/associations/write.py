@@ -69,5 +69,7 @@ def write_association(association: Association, path: str | os.PathLike[str]) ->
         with atomic_path(final) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(final, f"it can't be written: {error}", "Choose another folder") from error
+        raise OutputError(
+            final, f"it can't be written ({error.strerror})", "Choose another folder"
+        ) from error
     return final

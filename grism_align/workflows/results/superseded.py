@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from grism_align.io.files.staging import Staging
+    from grism_align.values.field import ExposureSet
     from grism_align.values.record import Record
+
+    FileStates = dict[str, tuple[int, int, int]]
 
 logger = logging.getLogger(__name__)
 
 _RECORD, _REPORT = "_provenance.asdf", "_report.html"
+# Endings of products that are called after the run's, and of others.
+_OWN = re.compile(r"(report|inspect)\.html|visits\.yaml|(sources|refcat|fits|matches)\.e?csv|.*\.(png|pdf)")
+_ENDINGS = ("_drz_sci.fits", "_drz_wht.fits", "_seg.fits", "_cat.ecsv", "_cat.csv", "_hlet.fits", ".reg")
 #: Folder, below that of the products, of what is no longer part of them.
 SUPERSEDED = "superseded"
 
@@ -97,3 +104,43 @@ def move_aside(paths: Collection[Path]) -> None:
         target.parent.mkdir(exist_ok=True)
         path.replace(target)
         logger.warning("Moved %s, which an earlier run wrote and this one did not, to %s", path, target)
+
+
+def states_of(folder: Path) -> FileStates:
+    """Return what changes of each file of a folder, by name, when it is written anew; of no folder nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the products.
+    """
+    if not folder.is_dir():
+        return {}
+    files = ((path.name, path.stat()) for path in folder.iterdir() if path.is_file())
+    return {name: (state.st_mtime_ns, state.st_ino, state.st_size) for name, state in files}
+
+
+def left_there(before: FileStates, folder: Path, exposures: ExposureSet) -> list[str]:
+    """Return the products in a folder that a whole run has not written: those of earlier runs.
+
+    Parameters
+    ----------
+    before : dict
+        As of `states_of`, before the run.
+    folder : Path
+        That of the products.
+    exposures : ExposureSet
+        What the run has written. Mosaics that it has on record are its own.
+    """
+    now, own = states_of(folder), f"{exposures.product}_"
+    others = [name.removesuffix(_RECORD) for name in now if name.endswith(_RECORD)]
+    others = [f"{name}_" for name in others if name.startswith(own)]
+    kept = {name for mosaic in exposures.mosaics for name in mosaic.files}
+    return sorted(
+        name
+        for name, state in now.items()
+        if before.get(name) == state
+        and name not in kept
+        and (name.endswith(_ENDINGS) or (name.startswith(own) and _OWN.fullmatch(name.removeprefix(own))))
+        and not name.startswith(tuple(others))
+    )
