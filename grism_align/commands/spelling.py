@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from grism_align.values.errors import GrismAlignError
 
 #: Parameters whose names are no words, so that they are found in a sentence.
-_IN_SENTENCES = ("output_dir", "in_place", "nproc", "fail_on", "bad_input", "dask_address")
+_IN_SENTENCES = ("output_dir", "in_place", "nproc", "fail_on", "bad_input", "dask_address", "allow_missing")
 #: Options that stand for a parameter of another name.
 _STAND_FOR = {"output_dir": "output"}
 _PARAMETER = re.compile(rf"(?<![\w/.-])(?:--)?({'|'.join(_IN_SENTENCES)})(?:=True)?(?![\w/]|\.\w)")

@@ -212,7 +212,7 @@ def _on_record(
     if not known or (others and not allow_missing):
         problem = f"{len(others)} of {len(found.exposures)} files are not on record: {_some(others)}"
         remedy = "Give the record of their alignment" + (
-            ", or --allow-missing to leave them out" if known else ""
+            ", or allow_missing to leave them out" if known else ""
         )
         raise InputError(earlier.path, problem, remedy)
     sources = {e.source for e in known}

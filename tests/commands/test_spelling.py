@@ -67,6 +67,11 @@ REPORT = argparse.Namespace(output=None)
             "--output-dir: give the folder, or --in-place",
         ),
         (SettingsError("seed", -1, "must be more"), UNDO, "seed -1: must be more"),
+        (
+            OutputError("a", "not on record", "Give it, or allow_missing to leave them out"),
+            argparse.Namespace(allow_missing=False),
+            "a: not on record. Give it, or --allow-missing to leave them out.",
+        ),
         (UnknownParameterError("serch", "; did you mean search?"), ALIGN, None),
         (ExecutorError("mpi", "not there", "Start it, or give nproc"), UNDO, None),
     ],

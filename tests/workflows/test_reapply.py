@@ -273,7 +273,7 @@ def test_files_that_are_not_on_record(aligned, others, tmp_path):
     stranger = others["acs"].truth.paths[0]
     other = edited(stranger, new / "jxxx01a1q_flc.fits", (0, "ROOTNAME", "jxxx01a1q"))
     with pytest.raises(
-        InputError, match=r"1 of 5 files are not on record: jxxx01a1q_flc.fits.*--allow_missing"
+        InputError, match=r"1 of 5 files are not on record: jxxx01a1q_flc.fits.*, or allow_missing"
     ):
         plan_reapplication(aligned.record, [new])
     plan = applied(aligned.record, new, tmp_path / "again", allow_missing=True)
