@@ -17,7 +17,6 @@ from grism_align.values.settings import (
     ServiceSettings,
     Settings,
 )
-from grism_align.values.solution import AlignmentSolution
 
 if TYPE_CHECKING:
     from grism_align.io.catalogs.candidates import CatalogSource
@@ -55,11 +54,10 @@ class AbsoluteAlignStep(GrismAlignStep):
             self.settings(ReferenceMatchSettings),
         )
         found = align_to_first(exposures, self._catalogs(), settings)
-        return exposures.with_activity(
+        return exposures.without_propagated().with_activity(
             self.activity(found.verdict, found.note, found.counts, found.attempts),
             absolute=found.solution,
             reference_catalog=found.reference,
-            grism=AlignmentSolution(),
         )
 
     def check(self) -> None:

@@ -87,7 +87,7 @@ class RelativeAlignStep(GrismAlignStep):
             note = "one direct exposure: nothing to align it with"
             logger.info("%s: %s", self.step_name, note)
         return self.done(
-            exposures,
+            exposures.without_propagated(),
             note,
             result.counts,
             result.remarks,
@@ -95,7 +95,7 @@ class RelativeAlignStep(GrismAlignStep):
             relative=result.solution,
             sources=result.sources,
             absolute=AlignmentSolution(),
-            grism=AlignmentSolution(),
+            reference_catalog=None,
         )
 
     def _is_tied_again(self) -> bool:

@@ -429,7 +429,19 @@ class ExposureSet:
             absolute=kept(self.absolute),
             grism=kept(self.grism),
             traces=_without(self.traces, keys),
+            spectra=_without(self.spectra, keys),
+            cosmic_rays=_without(self.cosmic_rays, keys),
         )
+
+    def without_propagated(self) -> ExposureSet:
+        """Drop what follows from the corrections of direct exposures, where these are to be others.
+
+        Returns
+        -------
+        ExposureSet
+            Without corrections of grism exposures, and without what their spectra say of those.
+        """
+        return replace(self, grism=AlignmentSolution(), traces={}, spectra={})
 
     def with_activity(self, activity: Activity, **changes: Any) -> ExposureSet:
         """Replace some fields, and put an activity in place of the same step's earlier one.

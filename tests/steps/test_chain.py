@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -17,6 +19,7 @@ from grism_align.steps.source_catalog_step import SourceCatalogStep
 from grism_align.values.errors import GrismAlignError, OutputError, SettingsError
 from grism_align.values.mission import WcsLabel
 from grism_align.values.solution import ExposureFit, FitStatus
+from grism_align.values.trace import SpectralCheck
 from grism_align.values.transform import LinearTransform
 from tests.support.fields import apart, wcs_apart, written_wcs
 from tests.support.strategies import assert_same
@@ -126,9 +129,16 @@ def test_a_step_of_the_pipeline_that_saves_too(field_a, output_a, tmp_path):
 
 
 def test_a_new_relative_frame_drops_what_was_built_on_the_old_one(field_a, output_a):
-    again = RelativeAlignStep.call(output_a[0], configure_log=False)
+    [key, *_] = [one.key for one in output_a[0].grisms]
+    before = replace(output_a[0], spectra={key: SpectralCheck.missing("too faint")})
+    assert before.traces
+    assert before.reference_catalog is not None
+    again = RelativeAlignStep.call(before, configure_log=False)
     assert again.absolute.fits == {}
-    assert again.grism.fits == {}
+    assert again.reference_catalog is None
+    tied = AbsoluteAlignStep.call(before, catalog=str(field_a.catalog), configure_log=False)
+    for result in (again, tied):
+        assert result.grism.fits == result.traces == result.spectra == {}
 
 
 @pytest.mark.parametrize(
