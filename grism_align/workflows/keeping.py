@@ -92,7 +92,8 @@ class KeepingExecutor:
             yield from self.executor.map(function, items, label, instead)
             return
         problems: Counter[str] = Counter()
-        for outcome in self.executor.map(_Kept(function, self.store), items, label):
+        lost = None if instead is None else lambda error: _Outcome(instead(error))
+        for outcome in self.executor.map(_Kept(function, self.store), items, label, lost):
             self.n_kept += outcome.was_kept
             problems.update([outcome.problem] if outcome.problem else [])
             yield outcome.value

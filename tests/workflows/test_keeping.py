@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from grism_align.io.measurements.store import MeasurementStore
-from grism_align.values.errors import InputError
+from grism_align.values.errors import InputError, WorkerError
 from grism_align.workflows.executors import SerialExecutor
 from grism_align.workflows.keeping import KeepingExecutor, Measurement
 
@@ -100,6 +100,22 @@ def test_what_cannot_be_written_costs_a_warning(store, caplog, monkeypatch):
     assert run(store, 2, 3) == ([4, 9], 0)
     assert "Squaring: 2 measurements are not kept (No space left on device)" in caplog.text
     assert not list(Path(store.folder).rglob("*.kept"))
+
+
+class Deadly:
+    """An executor whose workers die of negative numbers."""
+
+    def map(self, function, items, label, instead=None):
+        for name, item in items.items():
+            yield instead(WorkerError(f"{label} {name}", "it was ended")) if item < 0 else function(item)
+
+
+def test_what_is_instead_of_a_lost_measurement_is_not_kept(store):
+    for n_kept in (0, 1):
+        one = KeepingExecutor(Deadly(), store)
+        found = list(one.map(SQUARE, {"2": 2, "-1": -1}, "Squaring", lambda error: error.what))
+        assert found == [4, "Squaring -1"]
+        assert one.n_kept == n_kept
 
 
 def test_other_work_goes_through(store):
