@@ -105,7 +105,7 @@ def detect_sources(
     if settings.contrast > 0:
         kept = peak_contrast(stamps, settings.kernel_sigma) > settings.contrast
         # a saturated core is hollow, and flagged
-        kept |= _near(saturated)[peaks[:, 1], peaks[:, 0]]
+        kept |= _is_saturated(saturated, peaks)
         stamps, peaks = stamps.part(kept), peaks[kept]
         counts["peaks_on_smooth_light"] = int((~kept).sum())
     if len(peaks) == 0:
@@ -211,15 +211,18 @@ def _place_flags(
     ny, nx = saturated.shape
     near = (xy < edge).any(axis=1) | (xy[:, 0] > nx - 1 - edge) | (xy[:, 1] > ny - 1 - edge)
     flags = np.where(near, int(SourceFlag.EDGE), 0)
-    flags |= np.where(_near(saturated)[peaks[:, 1], peaks[:, 0]], int(SourceFlag.SATURATED), 0)
+    flags |= np.where(_is_saturated(saturated, peaks), int(SourceFlag.SATURATED), 0)
     return np.asarray(flags)
 
 
-def _near(saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return saturated pixels and those beside them."""
-    from scipy.ndimage import binary_dilation
-
-    return np.asarray(binary_dilation(saturated, np.ones((3, 3)))) if saturated.any() else saturated
+def _is_saturated(saturated: NDArray[np.bool_], peaks: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell whether peaks (N, 2) are at saturated pixels or beside them."""
+    bordered = np.pad(saturated, 1)
+    x, y = peaks.T
+    found = np.zeros(len(peaks), dtype=bool)
+    for row, column in np.ndindex(3, 3):
+        found |= bordered[y + row, x + column]
+    return found
 
 
 def mean_ellipticity(ellipticity: NDArray[np.float64]) -> tuple[float, float]:

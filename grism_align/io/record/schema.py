@@ -40,7 +40,8 @@ def schema_text() -> str:
         "required": [ROOT],
         "properties": {ROOT: record},
     }
-    text: str = yaml.safe_dump(whole, sort_keys=False, width=110)
+    dumper = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
+    text: str = yaml.dump(whole, Dumper=dumper, sort_keys=False, width=110)
     return f"%YAML 1.1\n---\n{text}...\n"
 
 

@@ -110,7 +110,8 @@ def dots(axes: Axes, xy: ArrayLike, color: str, size: float, alpha: float = 1.0)
         patch = PathPatch(curve, fill=False, ec=color, lw=size, alpha=alpha, capstyle="round")
         # snapped to pixels, they would have no length
         patch.set_snap(False)
-        axes.add_patch(patch)
+        # add_patch would look where each line is, to set limits
+        axes.add_artist(patch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,10 +224,10 @@ def _tidied(drawn: str, prefix: str) -> str:
     drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r"<!--.*?-->\s*", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r"font-family: [^;\"]*|font: ([\d.]+px) [^;\"]*", _font, drawn)
-    drawn = re.sub(r'\bid="(?!m|p|c)[^"]*"', "", drawn)
-    drawn = re.sub(r'\bid="', f'id="{prefix}', drawn)
-    drawn = drawn.replace("url(#", f"url(#{prefix}").replace('href="#', f'href="#{prefix}')
-    drawn = re.sub(r"(\.\d\d)\d+", r"\1", drawn)
+    drawn = re.sub(r' id="(?!m|p|c)[^"]*"', "", drawn)
+    for before in (' id="', "url(#", 'href="#'):
+        drawn = drawn.replace(before, before + prefix)
+    drawn = re.sub(r"(?<=\.\d\d)\d+", "", drawn)
     for color, name in _VARIABLES.items():
         drawn = drawn.replace(color, f"var(--{name})")
     return re.sub(r"\n\s*", "\n", drawn)

@@ -211,11 +211,12 @@ def _draw_map(axes: Axes, vectors: _Vectors, limit: float) -> None:
     heavy = [(INK, alpha, 0.0016 * size) for alpha, size in LOOKS]
     for name, (color, alpha, width) in enumerate([clipped, *heavy], start=-1):
         rows = found == name
-        axes.quiver(
-            *vectors.place[rows].T,
-            *(length * vectors.offset[rows].T),
-            color=color, alpha=alpha, width=width, zorder=3 - name, **options,
-        )  # fmt: skip
+        if rows.any():
+            axes.quiver(
+                *vectors.place[rows].T,
+                *(length * vectors.offset[rows].T),
+                color=color, alpha=alpha, width=width, zorder=3 - name, **options,
+            )  # fmt: skip
     axes.plot([half, half - length * limit], [-1.13 * half] * 2, color=EAST, lw=2, clip_on=False)
     axes.text(
         half - length * limit * 1.15, -1.13 * half, f"{limit:g} mas", va="center", color=INK, fontsize=9
@@ -250,9 +251,9 @@ def draw_components(
     for name in (2, 1, 0):
         dots(axes, offset[(found == name) & ~beyond], INK, LOOKS[name][1], LOOKS[name][0])
     dots(axes, offset[(found < 0) & ~beyond], CLIPPED, 3.5)
-    for rows, color in ((beyond & (found >= 0), INK), (beyond & (found < 0), CLIPPED)):
-        axes.plot(*_at_the_edge(offset[rows], limit).T, "+", color=color, ms=5, mew=0.9, clip_on=False)
     if beyond.any():
+        for rows, color in ((beyond & (found >= 0), INK), (beyond & (found < 0), CLIPPED)):
+            axes.plot(*_at_the_edge(offset[rows], limit).T, "+", color=color, ms=5, mew=0.9, clip_on=False)
         axes.text(
             1.0,
             1.02,

@@ -243,13 +243,16 @@ def _draw_means(axes: Axes, every: _Measured, key: str, axis: int) -> None:
     used = (every.share > 0) & np.isfinite(every.places[key])
     place, value, share = every.places[key][used], every.offset[used, axis], every.share[used]
     options: dict[str, Any] = {"color": color, "zorder": 5}
+    found = []
     for rows in _bins(place):
         total = share[rows].sum()
         at, mean = (float((share[rows] * one[rows]).sum() / total) for one in (place, value))
         # of the measurements' own scatter
         error = float(np.sqrt((share[rows] ** 2 * (value[rows] - mean) ** 2).sum())) / total
-        axes.vlines(at, mean - error, mean + error, lw=1.6, **options)
-        axes.plot(at, mean, mark, ms=5.5, **options)
+        found.append((at, mean, error))
+    places, means, errors = np.reshape(found, (-1, 3)).T
+    axes.vlines(places, means - errors, means + errors, lw=1.6, **options)
+    axes.plot(places, means, mark, ms=5.5, **options)
     axes.set_ylabel(f"{name} [mas]")
 
 

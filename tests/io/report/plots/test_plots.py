@@ -63,7 +63,7 @@ def test_names_are_those_that_are_claimed(whole):
 def test_means_follow_what_residuals_depend_on(whole, name, slope):
     plot = next(one for one in trend_plots(Contents(whole), "relative") if one.name == name)
     east = plot.figure.axes[0]
-    means = np.array([line.get_xydata()[0] for line in east.lines if line.get_marker() == "o"])
+    [means] = [line.get_xydata() for line in east.lines if line.get_marker() == "o"]
     assert len(means) == 8
     # of 144 used sources, uniform over the detector; against rows, columns are their scatter
     side = 1000 / np.sqrt(12)
