@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,37 @@ def read_record(path: Path | str) -> Record:
         # asdf and the converters of its extensions raise whatever they trip over
         raise InputError(path, f"not a readable ASDF file ({_brief(error)})", _REMEDY) from error
     return _guarded(path, record)
+
+
+def record_at(path: Path) -> Record:
+    """Return a record as it was read last, if that was the same file; else read it.
+
+    A run asks its predecessor's in the same folder for several things, and keeps it to compare with.
+
+    Parameters
+    ----------
+    path : Path
+        The ASDF file.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    InputError
+        As `read_record` does.
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        return read_record(path)
+    return _read_once(path.resolve(), (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=1)
+def _read_once(path: Path, state: tuple[int, ...]) -> Record:
+    return read_record(path)
 
 
 def _source(path: Path) -> bytes | Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.record.file import read_record
+from grism_align.io.record.file import record_at
 from grism_align.values.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def would_be_lost(exposures: ExposureSet, destination: Destination, product: str
     """
     path = destination.provenance(product)
     try:
-        earlier = read_record(path).exposures
+        earlier = record_at(path).exposures
     except InputError:
         return []
     own = {exposure.key for exposure in exposures.exposures}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.io.record.file import read_record
+from grism_align.io.record.file import record_at
 from grism_align.values.errors import InputError
 from grism_align.values.moved import Moved
 from grism_align.values.record import EarlierRecord
@@ -42,7 +42,7 @@ def record_before(exposures: ExposureSet, destination: Destination) -> EarlierRe
     if not path.is_file():
         return None
     try:
-        return EarlierRecord(str(path), read_record(path))
+        return EarlierRecord(str(path), record_at(path))
     except InputError as error:
         logger.debug("%s", error)
         return None

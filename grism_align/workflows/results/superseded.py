@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.record.file import read_record
+from grism_align.io.record.file import read_record, record_at
 from grism_align.values.errors import InputError
 from grism_align.workflows.results.optional_products import page_of
 
@@ -45,13 +45,13 @@ def mark_pages(replaced: Collection[Path], out: Staging, own: Path | None = None
     """
     targets = {path.resolve() for path in replaced}
     folders = {path.parent for path in targets} | ({own.parent.resolve()} if own else set())
-    for path, record in _records(folders):
+    for path, record in _records(folders, own.resolve() if own else None):
         changed = tuple(
             key
             for key, exposure in record.exposures.items()
             if exposure.output is not None and Path(exposure.output.path).resolve() in targets
         )
-        if not changed or (own is not None and path == own.resolve()):
+        if not changed:
             continue
         logger.warning("%s is of %d exposures that are replaced now", path, len(changed))
         page = path.with_name(path.name.removesuffix(_RECORD) + _REPORT)
@@ -59,9 +59,9 @@ def mark_pages(replaced: Collection[Path], out: Staging, own: Path | None = None
             out.path(page).write_text(page_of(record, page.name, changed), encoding="utf-8")
 
 
-def _records(folders: Collection[Path]) -> Iterator[tuple[Path, Record]]:
+def _records(folders: Collection[Path], own: Path | None) -> Iterator[tuple[Path, Record]]:
     for folder in sorted(folders):
-        for path in sorted(folder.glob(f"*{_RECORD}")):
+        for path in sorted(set(folder.glob(f"*{_RECORD}")) - {own}):
             try:
                 yield path, read_record(path)
             except InputError as error:
@@ -84,7 +84,7 @@ def leftovers(record: Path, written: Collection[Path]) -> list[Path]:
     if not record.is_file():
         return []
     try:
-        earlier = read_record(record).exposures.values()
+        earlier = record_at(record).exposures.values()
     except InputError:
         return []
     outputs = {Path(one.output.path).resolve(): one for one in earlier if one.output}

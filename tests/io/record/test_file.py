@@ -17,7 +17,7 @@ from grism_align.io.record import file as record_file
 from grism_align.io.record import migrations, parts
 from grism_align.io.record.decode import record_from
 from grism_align.io.record.encode import record_tree
-from grism_align.io.record.file import read_record, write_record
+from grism_align.io.record.file import read_record, record_at, write_record
 from grism_align.io.record.layout import LayoutError
 from grism_align.io.record.migrations import VERSION, VersionError, up_to_date
 from grism_align.io.record.models import sky_model
@@ -53,6 +53,18 @@ def _possible(made):
     """What is read of a file is checked for what it says as well."""
     nothing = {"mosaics": (), "exposures": {}, "aligned_sources": None, "reference_catalog": None}
     return replace(made, product="field", **nothing)
+
+
+def test_a_record_is_read_once_until_it_is_another(whole, tmp_path):
+    path = tmp_path / "a_provenance.asdf"
+    with pytest.raises(InputError, match="no such provenance file"):
+        record_at(path)
+    write_record(path, whole)
+    known = record_at(path)
+    assert record_at(tmp_path / "." / path.name) is known
+    write_record(path, replace(whole, product="other"))
+    assert record_at(path).product == "other"
+    assert known.product == whole.product
 
 
 @given(made=values_of(Record).map(_possible))
