@@ -4,11 +4,13 @@
     python benchmarks/resume.py --spectra --kills 6   # with spectra, which take most of the time
     python benchmarks/resume.py --only visit --size 1014
 
-Exposures of Case A are simulated. Each run is a process that is forked when all has been imported, with a
-cache of its own. The first run is left in peace: it tells the time of each measurement, in order. Then runs
-are killed at random moments and started again with the same cache; they must write what a run with an empty
-cache writes, bit for bit but for times and for how much was taken over. *Cost* is the CPU time of the second
-run in units of what was missing: that of the run in peace less that of what the killed one had kept.
+Exposures of Case A are simulated. Each run is one process that is forked when all has been imported, with a
+cache of its own. All times are CPU time, so that others may use the machine too. The first run is left in
+peace: it tells the time of each measurement, in order. Then runs are killed when they have used a random part
+of its time, and started again with the same cache; they must write what a run with an empty cache writes, bit
+for bit but for times and for how much was taken over. *Cost* is the time of the second run in units of what
+was missing: that of the run in peace less that of what the killed one had kept. *Lost* is the time of both
+beyond that of the run in peace, which is its unit.
 
 For the visit, ten visits are run, and the same ten with one more into the same folder. CPU times are those of
 that run, of the new visit alone and of all eleven from the beginning.
@@ -24,6 +26,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import tempfile
 import time
 import warnings
@@ -56,21 +59,25 @@ class Job:
     cache: Path
     spectra: bool
 
-    def start(self, times: Path | None = None) -> Any:
-        """Start it in a process of its own, which writes the time of each measurement to a file."""
-        process = get_context("fork").Process(target=_work, args=(self, times))
-        process.start()
-        return process
-
     def cost(self, times: Path | None = None) -> float:
-        """Run it to its end; its CPU time, s."""
-        before = _cpu_of_children()
-        process = self.start(times)
-        process.join()
-        if process.exitcode:
-            msg = f"a run that was not killed ended with {process.exitcode}"
+        """Run it to its end; its CPU time, s. The time of each measurement goes to a file."""
+        code, spent = self._run(times)
+        if code:
+            msg = f"a run that was not killed ended with {code}"
             raise SystemExit(msg)
-        return _cpu_of_children() - before
+        return spent
+
+    def killed(self, after: float) -> float | None:
+        """Kill it when it has used so much CPU time, s; what it used, or None where it had ended by then."""
+        code, spent = self._run(after=after)
+        return spent if code == -signal.SIGPROF else None
+
+    def _run(self, times: Path | None = None, after: float = 0.0) -> tuple[int, float]:
+        before = _cpu_of_children()
+        process = get_context("fork").Process(target=_work, args=(self, times, after))
+        process.start()
+        process.join()
+        return process.exitcode or 0, _cpu_of_children() - before
 
     def contents(self) -> dict[str, list[str]]:
         """What was written, besides times and how much was taken over: sums of the parts of each file."""
@@ -85,7 +92,9 @@ class Job:
         return len(list(self.cache.rglob("*.kept")))
 
 
-def _work(job: Job, times: Path | None) -> None:
+def _work(job: Job, times: Path | None = None, after: float = 0.0) -> None:
+    # as kill -9 does, this signal ends a process without a word
+    signal.setitimer(signal.ITIMER_PROF, after)
     os.environ["GRISM_ALIGN_CACHE"] = str(job.cache)
     if times is not None:
         _tell_times(times)
@@ -93,7 +102,7 @@ def _work(job: Job, times: Path | None) -> None:
         "visit_mosaic": {"skip": True},
         "grism_wcs_propagate": {"spectra": "auto" if job.spectra else "off"},
     }
-    GrismAlignPipeline.call(str(job.raw), output_dir=str(job.out), configure_log=False, steps=steps)
+    GrismAlignPipeline.call(str(job.raw), output_dir=str(job.out), nproc=1, configure_log=False, steps=steps)
 
 
 def _tell_times(path: Path) -> None:
@@ -119,9 +128,7 @@ def kills(base: Path, raw: Path, count: int, rng: np.random.Generator, *, spectr
     """Kill runs, run them again, and print what became of them."""
     out, cache, times = base / "out", base / "cache", base / "times"
     job = Job(raw, out, cache, spectra)
-    began = time.perf_counter()
     fresh = job.cost(times)
-    length = time.perf_counter() - began
     steps = [float(line) for line in times.read_text().splitlines()]
     expected = job.contents()
     shutil.rmtree(out)
@@ -133,25 +140,23 @@ def kills(base: Path, raw: Path, count: int, rng: np.random.Generator, *, spectr
         f"{len(steps)} measurements take {sum(steps):.1f} of {fresh:.1f} s; with all of them kept a run "
         f"takes {all_kept:.1f} s: {all_kept / (fresh - sum(steps)):.2f} of the rest"
     )
-    costs, had, same, done = [], [], 0, 0
-    while done < count:
+    costs, lost, had, same = [], [], [], 0
+    while len(had) < count:
         shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(cache)
-        process = job.start()
-        time.sleep(rng.uniform(0.0, length))
-        process.kill()
-        process.join()
-        if process.exitcode == 0:
+        spent = job.killed(rng.uniform(0.0, fresh))
+        if spent is None:
             continue
-        done += 1
         had.append(job.kept())
-        missing = fresh - sum(steps[: had[-1]])
-        costs.append(job.cost() / missing)
+        second = job.cost()
+        costs.append(second / (fresh - sum(steps[: had[-1]])))
+        lost.append((spent + second) / fresh - 1.0)
         same += job.contents() == expected
-    print("| kills | kept at the kill (range) | same outputs | cost of the second run, median (largest) |")
-    print("|---|---|---|---|")
+    print("| kills | kept at the kill | same outputs | cost of the second run | lost, of a run |")
+    print("|---|---|---|---|---|")
     print(f"| {count} | {np.median(had):.0f} of {len(steps)} ({min(had)}-{max(had)}) | {same} "
-          f"| {np.median(costs):.2f} ({max(costs):.2f}) |", flush=True)  # fmt: skip
+          f"| {np.median(costs):.2f} ({max(costs):.2f}) | {np.median(lost):.2f} ({max(lost):.2f}) |",
+          flush=True)  # fmt: skip
 
 
 def one_more(base: Path, whole: Path, *, spectra: bool) -> None:
@@ -215,7 +220,7 @@ def _warm_up(base: Path, *, spectra: bool) -> None:
     """Have this process know all that its children are to import."""
     raw = base / _PRODUCT
     simulate(case_a("wfc3_ir", 128, n_pairs=2, n_visits=1), raw, np.random.default_rng(1))
-    _work(Job(raw, base / "out", base / "cache", spectra), None)
+    _work(Job(raw, base / "out", base / "cache", spectra))
 
 
 if __name__ == "__main__":
