@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from grism_align.io.files.fits import one_line
 from grism_align.io.models.open_models import ModelSource, models_of
 from grism_align.steps.parameter_files import settings_for
+from grism_align.steps.pipeline_log import logged_by_pipeline
 from grism_align.steps.saving import SavingStep, is_program, is_strun
 from grism_align.steps.spec import settings_from, spec_of
 from grism_align.steps.without_crds import StepWithoutCRDS
@@ -146,7 +147,7 @@ class GrismAlignStep(SavingStep, StepWithoutCRDS, ABC):
         # stpipe makes it too, and says less where it can't
         self._written = None
         self._models = _models_in(inputs)
-        with new_folder(self.output_dir), ExitStack() as self._held:
+        with logged_by_pipeline(), new_folder(self.output_dir), ExitStack() as self._held:
             self.runner = SerialExecutor()
             self.store = self._chosen_store()
             result = super().run(*inputs)

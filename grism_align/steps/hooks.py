@@ -10,6 +10,7 @@ from typing import Any
 from grism_align.io.models.open_models import ModelSource, models_of
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
+from grism_align.steps.pipeline_log import logged_by_pipeline
 from grism_align.values.errors import InputError
 
 #: Environment variables: the record that is written or read, and a parameter file of the pipeline.
@@ -18,6 +19,7 @@ RECORD, PARAMETERS = "GRISM_ALIGN_RECORD", "GRISM_ALIGN_PARAMETERS"
 logger = logging.getLogger(__name__)
 
 
+@logged_by_pipeline()
 def align_library(library: Any) -> Any:
     """Align the exposures of a library, and leave a record of that.
 
@@ -48,6 +50,7 @@ def align_library(library: Any) -> Any:
     return found
 
 
+@logged_by_pipeline()
 def correct_dispersed(model: Any, record: str | os.PathLike[str] | None = None) -> Any:
     """Give a dispersed exposure with a fresh WCS its correction; another one stays as it is.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from typing import ClassVar
 
 import numpy as np
@@ -117,6 +119,26 @@ def test_image3_with_our_alignment_in_place_of_tweakreg(association, on_disk, he
             assert model.meta.wcs.name == "FIT-GALIGN-NONE"
             library.shelve(model, number, modify=False)
     assert (here / "f150w_provenance.asdf").is_file()
+
+
+def test_the_pipelines_log_has_what_is_said(field, association, here):
+    """By both hooks: jwst's pipelines show what some packages log, one by one."""
+    said = io.StringIO()
+    shown = logging.StreamHandler(said)
+    shown.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    stpipe = logging.getLogger("stpipe")
+    level = stpipe.level
+    stpipe.addHandler(shown)
+    stpipe.setLevel(logging.INFO)
+    try:
+        run_image3(association)
+        assert "grism_align.steps.base: relative_align: " in said.getvalue()
+        assert "grism_align.steps.hooks: The record is " in said.getvalue()
+        run_spec2(spectra(field)[0])
+        assert "ALIGNED" in said.getvalue().rpartition("grism_align.steps.hooks: ")[2]
+    finally:
+        stpipe.removeHandler(shown)
+        stpipe.setLevel(level)
 
 
 @pytest.mark.parametrize("how", ["variable", "argument", "beside"])

@@ -61,11 +61,13 @@ def parts_of(wcs: Any, source: object) -> GwcsParts:
     Raises
     ------
     InputError
-        If it has no frame v2v3, or a correction that is no tangent-plane correction.
+        If it has no frame v2v3, a correction that is no tangent-plane correction, or, of a dispersed
+        exposure, positions that can't be parted from wavelengths.
     """
     frames = list(wcs.available_frames)
     field = field_frame(frames, source)
     detector, sky = "detector" if "detector" in frames else frames[0], frames[-1]
+    _check_separable([step.transform for step in wcs.pipeline[frames.index(detector) : -1]], source)
     last = CORRECTED if CORRECTED in frames else field
     affine = affine_of(wcs.pipeline[frames.index(field)].transform, source) if last == CORRECTED else None
     way = frames[frames.index(detector) : frames.index(field) + 1]
@@ -75,6 +77,15 @@ def parts_of(wcs: Any, source: object) -> GwcsParts:
     except NotImplementedError as error:
         raise InputError(source, f"its WCS can't be inverted ({error})", _AGAIN) from error
     return GwcsParts(to_field, from_field, *lean_sky(to_sky, from_sky), affine, str(wcs.name or ""))
+
+
+def _check_separable(transforms: Sequence[Any], source: object) -> None:
+    for transform in transforms:
+        if transform.n_inputs > _SPATIAL and not (
+            getattr(transform, "op", "") == "&" and transform.left.n_inputs == _SPATIAL
+        ):
+            problem = "its WCS mixes positions with wavelength and order"
+            raise InputError(source, problem, _AGAIN)
 
 
 def _along(wcs: Any, frames: Sequence[str]) -> tuple[Any, ...]:

@@ -124,3 +124,15 @@ def test_a_correction_of_another_kind(models):
     steps[2] = steps[2][0], Shift(1.0) & Shift(0.0)
     with pytest.raises(InputError, match="no tangent-plane correction"):
         parts_of(gwcs.WCS(steps), "x_cal.fits")
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_positions_that_depend_on_the_wavelength(models, at):
+    """None of the transforms from the frame ``detector`` to the sky may mix them."""
+    import gwcs
+    from astropy.modeling.models import Identity
+
+    steps = [(step.frame, step.transform) for step in models["dispersed"].meta.wcs.pipeline]
+    steps[at] = steps[at][0], steps[at][1] | Identity(4)
+    with pytest.raises(InputError, match="mixes positions with wavelength"):
+        parts_of(gwcs.WCS(steps), "x_assign_wcs.fits")
