@@ -1,4 +1,4 @@
-"""What is unknown of each source: where it is and, where years lie between exposures, how it moves.
+"""What is unknown of each source: where it is and, where weeks lie between exposures, how it moves.
 
 Both are eliminated from the normal equations. Motions are expected to be small: most sources are galaxies, or
 stars that move little, and few move much. So their distribution is Student's t, whose width all of them tell.
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.fitting.joint import Measurements
 
-# Years between exposures from which on motions count.
-_LEAST_SPAN = 1.0
+# Years between exposures from which on motions count: 0.25 mas at first, as images tell of bright stars.
+_LEAST_SPAN = 0.05
 # Width of the distribution of motions of one axis, arcsec/yr: at first, and the least.
 _FIRST, _LEAST = 5e-3, 1e-5
 _FREEDOM = 2.0

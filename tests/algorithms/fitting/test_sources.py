@@ -15,7 +15,7 @@ YEARS = 8.0
 N_EACH = 4
 
 
-def field(rng, motion, moving=0.4, years=YEARS, n_sources=80):
+def field(rng, motion, moving=0.4, years=YEARS, n_sources=80, noise=NOISE):
     """Two epochs of four pointings, an acquisition each; some sources move, arcsec/yr.
 
     Returns the measurements and the true shifts (8, 2).
@@ -32,8 +32,8 @@ def field(rng, motion, moving=0.4, years=YEARS, n_sources=80):
     return Measurements(
         pointing,
         source,
-        xy + rng.normal(0, NOISE, xy.shape),
-        np.full(len(source), NOISE),
+        xy + rng.normal(0, noise, xy.shape),
+        np.full(len(source), noise),
         np.repeat([0, 1], N_EACH)[pointing],
         np.repeat([0, 1], N_EACH),
         np.arange(2 * N_EACH) == 0,
@@ -87,8 +87,22 @@ def test_sources_at_rest_tell_as_much_as_if_nothing_moved():
     assert ratio.max() < 1.5
 
 
-def test_within_a_year_nothing_moves():
-    measured, _ = field(np.random.default_rng(75), 0.0, years=0.9)
+@pytest.mark.parametrize("years", [0.06, 0.15, 0.9])
+@pytest.mark.parametrize("motion", [0.0, 0.005])
+def test_within_a_year_the_claimed_error_is_true(motion, years):
+    """For bright stars, to 0.1 mas, a few weeks are much."""
+    noise, pulls = NOISE / 5, []
+    for seed in range(20):
+        measured, shift = field(np.random.default_rng([76, seed]), motion, 0.4, years, noise=noise)
+        found = solve_joint(measured, "rshift", 4.0)
+        off = found.shift[N_EACH:] - found.shift[0] - (shift[N_EACH:] - shift[0])
+        variance = np.diagonal(found.covariance, axis1=1, axis2=2)[N_EACH:, :2]
+        pulls.append((off / np.sqrt(variance)).mean(axis=0))
+    assert np.sqrt(np.mean(np.square(pulls))) < 1.4
+
+
+def test_within_days_nothing_moves():
+    measured, _ = field(np.random.default_rng(75), 0.0, years=0.04)
     assert first_motions(measured) is None
     with_epoch, without = (
         solve_joint(one, "rshift", 4.0) for one in (measured, replace(measured, epoch=None))
