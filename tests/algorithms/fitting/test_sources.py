@@ -90,15 +90,22 @@ def test_sources_at_rest_tell_as_much_as_if_nothing_moved():
 @pytest.mark.parametrize("years", [0.06, 0.15, 0.9])
 @pytest.mark.parametrize("motion", [0.0, 0.005])
 def test_within_a_year_the_claimed_error_is_true(motion, years):
-    """For bright stars, to 0.1 mas, a few weeks are much."""
-    noise, pulls = NOISE / 5, []
-    for seed in range(20):
-        measured, shift = field(np.random.default_rng([76, seed]), motion, 0.4, years, noise=noise)
-        found = solve_joint(measured, "rshift", 4.0)
+    """For a few bright stars, which are known to 0.1 mas and move, among faint galaxies, weeks are much."""
+    pulls = []
+    for seed in range(30):
+        rng = np.random.default_rng([76, seed])
+        measured, shift = field(rng, motion, 1.0, years, noise=0.0)
+        still, _ = field(np.random.default_rng([76, seed]), 0.0, 1.0, years, noise=0.0)
+        is_star = measured.source < 12
+        error = np.where(is_star, 1e-4, 2e-3)
+        xy = np.where(is_star[:, None], measured.xy, still.xy) + error[:, None] * rng.normal(
+            size=still.xy.shape
+        )
+        found = solve_joint(replace(measured, xy=xy, error=error), "rshift", 4.0)
         off = found.shift[N_EACH:] - found.shift[0] - (shift[N_EACH:] - shift[0])
         variance = np.diagonal(found.covariance, axis1=1, axis2=2)[N_EACH:, :2]
         pulls.append((off / np.sqrt(variance)).mean(axis=0))
-    assert np.sqrt(np.mean(np.square(pulls))) < 1.4
+    assert np.sqrt(np.mean(np.square(pulls))) < 1.6
 
 
 def test_within_days_nothing_moves():
