@@ -60,15 +60,15 @@ def rolls_at_weights(
     matrix, observed, variance = design.matrix[:, free], measured.xy.T.ravel(), measured.variance(scatter)
     for _ in range(_STEPS):
         inverse = np.maximum(weight, LEAST_WEIGHT)[:, None] / variance
-        sources, total = SourceUnknowns(measured, inverse, None), inverse.mean(axis=1)
+        sources = SourceUnknowns(measured, inverse, None)
         try:
             factor = cho_factor(sources.moments(matrix, matrix).toarray())
         except LinAlgError:
             return None
         found = -cho_solve(factor, matrix.T @ sources.left_of(observed))
         corrected = measured.xy + (matrix @ found).reshape(2, -1).T
-        residual, left = corrected - sources.fitted(corrected).at, redundancy(measured, total)[:, None]
+        residual, left = corrected - sources.fitted(corrected).at, redundancy(measured, inverse)
         used, weight = weight, robust_weights(np.sqrt(((residual / left) ** 2 / variance).sum(axis=1)), clip)
-    scale = variance_factor(residual, total, left[:, 0] ** 2, used, clip)
+    scale = variance_factor(residual, inverse.mean(axis=1), (left**2).mean(axis=1), used, clip)
     rolls = slice(2 * n - 2, None)
     return found[rolls], scale * cho_solve(factor, np.eye(len(free)))[rolls, rolls]

@@ -234,7 +234,8 @@ def solve_joint(
     inverse = (1.0 / variance).mean(axis=1)
     honest = weight * inverse
     pull = weighing.residual / np.sqrt(variance * inverse[:, None])
-    factor = variance_factor(pull, honest, _expected_squares(measured, honest, motions), weight, clip)
+    expected = _expected_squares(measured, weight[:, None] / variance, motions)
+    factor = variance_factor(pull, honest, expected.mean(axis=1), weight, clip)
     final = np.maximum(weight / factor, LEAST_WEIGHT)[:, None] / variance
     solved, equations = problem.solve(final, prior, motions)
     shift, terms = problem.design.unpacked(solved.parameters)
@@ -279,7 +280,7 @@ def _weighed(
         variance = measured.variance(scatter)
         # Without the equations, which would be held while those of the next weights are set up.
         solved = problem.solve(np.maximum(weight, LEAST_WEIGHT)[:, None] / variance, prior, motions)[0]
-        left = redundancy(measured, weight * (1.0 / variance).mean(axis=1), motions)[:, None]
+        left = redundancy(measured, weight[:, None] / variance, motions)
         scatter = _class_scatter(measured, solved.residual / left, weight > 0, scatter)
         variance = measured.variance(scatter)
         new = robust_weights(np.sqrt(((solved.residual / left) ** 2 / variance).sum(axis=1)), clip)
@@ -361,13 +362,13 @@ def group_centers(measured: Measurements) -> NDArray[np.float64]:
 def redundancy(
     measured: Measurements, weight: NDArray[np.float64], motions: SourceMotions | None = None
 ) -> NDArray[np.float64]:
-    """Return the expected residual in units of the error: source and pointing take up part of it.
+    """Return the expected residuals (M, 2) in units of the errors: source and pointing take up part of them.
 
     Parameters
     ----------
     measured : Measurements
         M measurements.
-    weight : (M,) ndarray
+    weight : (M, 2) ndarray
         Inverse squares of their errors, times the robust weights.
     motions : SourceMotions, optional
         What was expected of the sources' motions, where these were fitted.
@@ -383,12 +384,12 @@ def redundancy(
 def _expected_squares(
     measured: Measurements, weight: NDArray[np.float64], motions: SourceMotions | None
 ) -> NDArray[np.float64]:
-    """Return the expected squared residual in units of the squared error."""
-    both = weight[:, None].repeat(2, axis=1)
-    left = 1.0 - SourceUnknowns(measured, both, motions).shares()[:, 0]
+    """Return the expected squared residuals (M, 2) in units of the squared errors."""
+    left = 1.0 - SourceUnknowns(measured, weight, motions).shares()
     own = measured.pointing != REFERENCE
-    tells = np.where(own, weight * left, 0.0)
-    by_pointing = np.bincount(measured.pointing[own], tells[own], measured.n_pointings)
+    tells = np.where(own[:, None], weight * left, 0.0)
+    pointing, n = measured.pointing[own], measured.n_pointings
+    by_pointing = np.column_stack([np.bincount(pointing, axis, n) for axis in tells[own].T])
     of_pointing = np.where(by_pointing > 0, by_pointing, 1.0)[np.where(own, measured.pointing, 0)]
     return np.asarray(left * (1.0 - tells / of_pointing))
 

@@ -343,8 +343,8 @@ class _Judge:
         self._solved, self._match = solved, match
         measured, solution = solved.measured, solved.solution
         self._weight = solution.weight / (measured.error**2 + solution.scatter[measured.noise_class] ** 2)
-        left = redundancy(measured, self._weight, solution.motions)
-        self._chi2 = (solution.residual / (left * measured.error)[:, None]) ** 2
+        left = redundancy(measured, self._weight[:, None].repeat(2, axis=1), solution.motions)
+        self._chi2 = (solution.residual / (left * measured.error[:, None])) ** 2
         self._order = np.argsort(measured.pointing, kind="stable")
         self._targets = Targets(solution.source_xy)
         self._ends = np.searchsorted(measured.pointing[self._order], np.arange(measured.n_pointings + 1))

@@ -282,6 +282,31 @@ def test_errors_are_true_whatever_those_of_the_reference(reference_error):
     assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.parametrize("axes", [(0.0002, 0.003), (0.003, 0.0002), (0.001, 0.02)])
+def test_stars_that_one_exposure_saw_keep_their_weight_whatever_the_axes(axes):
+    """Of which the reference knows one axis far better than the other."""
+    rng = np.random.default_rng(51)
+    measured, shift = anchored(rng, 0.0)
+    rows = np.flatnonzero((measured.pointing == 0) | (measured.pointing == REFERENCE))
+    own = measured.pointing[rows] != REFERENCE
+    error = np.where(own[:, None], measured.error[rows][:, None], axes)
+    one = Measurements(
+        measured.pointing[rows],
+        measured.source[rows],
+        measured.xy[rows] + np.where(own[:, None], 0.0, error * rng.normal(size=error.shape)),
+        np.sqrt((error**2).mean(axis=1)),
+        np.where(own, 0, 1),
+        np.zeros(1, dtype=np.int64),
+        np.ones(1, dtype=bool),
+        axis_error=error,
+    )
+    solution = solve_joint(one, "rshift", 4.0)
+    # two that are some three errors apart may part company
+    assert (solution.weight > 0).mean() > 0.95
+    sigma = np.sqrt(np.diagonal(solution.covariance, axis1=1, axis2=2)[0, :2])
+    assert np.abs((solution.shift[0] - shift[0]) / sigma).max() < 4.5
+
+
 @pytest.mark.parametrize("reference", [False, True])
 def test_a_group_of_one_source_has_its_roll_from_the_prior(reference):
     measured, _ = anchored(np.random.default_rng(50))
