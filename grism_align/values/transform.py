@@ -224,6 +224,10 @@ class LinearTransform:
         ----------
         error : float, arcsec
             Of one axis.
+
+        Returns
+        -------
+        LinearTransform
         """
         covariance = self.covariance.copy()
         covariance[[0, 1], [0, 1]] += error**2
