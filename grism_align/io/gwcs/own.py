@@ -91,6 +91,12 @@ class OwnNotes:
         """Return the notes with one more correction."""
         return replace(self, corrections=(*self.corrections, correction), undone="")
 
+    def without_latest(self) -> OwnNotes:
+        """Return the notes once the latest correction is undone."""
+        *earlier, latest = self.corrections
+        status = self.told.get("status", "") if earlier else "UNDONE"
+        return OwnNotes({**self.told, "status": status}, tuple(earlier), latest.solution)
+
     def as_tree(self) -> dict[str, Any]:
         """Return it as dictionaries and lists."""
         corrections = [_correction_tree(one) for one in self.corrections]

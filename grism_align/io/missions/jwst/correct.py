@@ -136,9 +136,7 @@ def undo_model(model: Any, source: object) -> tuple[OwnCorrection, OwnNotes]:
         del info[name]
     info.update(before.wcsinfo)
     model.meta.cal_step.tweakreg = before.tweakreg or None
-    earlier = notes.corrections[:-1]
-    latest = {**notes.told, "status": "UNDONE" if not earlier else notes.told.get("status", "")}
-    left = OwnNotes(latest, earlier, undone.solution)
+    left = notes.without_latest()
     model.meta.instance[PLACE] = left.as_tree()
     return undone, left
 

@@ -156,8 +156,6 @@ def undo_metadata(meta: Meta, source: object) -> tuple[OwnCorrection, OwnNotes]:
     meta["cal_step"]["tweakreg"] = before.tweakreg
     meta.pop(RESULTS, None)
     meta.update(before.others)
-    earlier = notes.corrections[:-1]
-    latest = {**notes.told, "status": "UNDONE" if not earlier else notes.told.get("status", "")}
-    left = OwnNotes(latest, earlier, undone.solution)
+    left = notes.without_latest()
     meta[PLACE] = left.as_tree()
     return undone, left
