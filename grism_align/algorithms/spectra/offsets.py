@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
 _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
+# Pixels, of the last step against the others': an exposure that still moves by more is on its way to nowhere.
+_SETTLED = 0.1
 # Spectra are left out that have together no more than the rest of this in what is known.
 _ENOUGH, _FEWEST = 0.98, 10
 # Second differences from pixel to pixel of a spectrum's height: expected before any are seen, and at least.
@@ -91,6 +93,9 @@ class SpectralOffsets:
         most are unlike the template.
     n_bright : (E,) ndarray of int
         Spectra that tell the strength.
+    is_settled : (E,) ndarray of bool
+        Whether the solution came to rest: it doesn't where an exposure's spectra lie farther off than the
+        templates reach.
     """
 
     offset: NDArray[np.float64]
@@ -99,6 +104,7 @@ class SpectralOffsets:
     strength: NDArray[np.float64]
     likeness: NDArray[np.float64]
     n_bright: NDArray[np.int64]
+    is_settled: NDArray[np.bool_]
 
 
 def measure_offsets(
@@ -237,7 +243,16 @@ def _result(solution: _Solution) -> SpectralOffsets:
     likeness = _medians([each if len(each) >= _FEWEST_CHANGING else [] for each in likenesses])
     usual = np.nanmedian(likeness) if np.isfinite(likeness).any() else np.nan
     likeness = likeness / (usual if usual > _LEAST_USUAL else np.nan)
-    return SpectralOffsets(offset, solved.covariance, n_sources, _medians(strengths), likeness, n_bright)
+    step = solved.step[:-2].reshape(-1, 2)
+    return SpectralOffsets(
+        offset,
+        solved.covariance,
+        n_sources,
+        _medians(strengths),
+        likeness,
+        n_bright,
+        is_settled=(np.abs(step - np.median(step, axis=0)) < _SETTLED).all(axis=1),
+    )
 
 
 def _ratios(

@@ -14,6 +14,7 @@ from grism_align.values.failure import SpectraMissing
 from grism_align.values.trace import SpectrumPiece
 from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.traces.cutting import cut_near
+from grism_align.workflows.traces.spectral_groups import as_seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ _LEAST_RATIO = 1e-3  # that is told from none
 _FEWEST = 5  # bright spectra by which an exposure is told not to have those of the others
 # Limits of unlikeness by which two exposures have to exceed it, as either may be the wrong one.
 _PAIR = 1.5
+# Unlikeness of an exposure whose offset is not found: beyond those limits, whatever its spectra look like.
+_ASTRAY = 3.0
 #: Pixels: offset of an exposure that doesn't show the spectra.
 UNKNOWN = 10.0
 #: Of the noise that tells which part of the information isn't real.
@@ -53,7 +56,8 @@ class MeasuredGroup:
     @property
     def oddness(self) -> NDArray[np.float64]:
         """How unlike the others' the spectra of each exposure are, (N,), in units of what is not believed."""
-        return _oddness(self.offsets.strength, self.offsets.likeness)
+        odd = _oddness(self.offsets.strength, self.offsets.likeness)
+        return np.where(self.offsets.is_settled, odd, np.maximum(odd, _ASTRAY))
 
     @property
     def is_told(self) -> NDArray[np.bool_]:
@@ -70,7 +74,7 @@ class MeasuredGroup:
 
 def _measured(group: SpectralGroup) -> MeasuredGroup | None:
     """Solve for the offsets of exposures from their spectra."""
-    cut, moved = cut_near(group.jobs, group.zeroth, group.n_spectra)
+    cut, moved = cut_near(as_seen(group.jobs, group.gradient), group.zeroth, group.n_spectra)
     try:
         offsets = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(SEED))
     except np.linalg.LinAlgError as error:

@@ -166,6 +166,17 @@ def test_spectra_that_lie_far_from_where_they_are_predicted_do_no_harm(far):
     assert (np.abs(pair) < 5 * error).all()
 
 
+@pytest.mark.parametrize("far", [-30.0, -15.0, 0.0, 2.0, 15.0])
+def test_offsets_beyond_what_templates_reach_are_not_said_to_be_found(far):
+    rng = np.random.default_rng(11)
+    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [far, 0.0]], n=20)
+    found = measure_offsets(parts, STILL, UNCALIBRATED, rng)
+    offset, error = found.offset - found.offset[:3].mean(axis=0), errors(found)
+    assert found.is_settled[3] == (np.abs(offset[3, 0] - far) < 5 * error[3, 0])
+    assert found.is_settled[3] == (abs(far) < 5)
+    assert found.is_settled[:3].all()
+
+
 def test_one_exposure_tells_nothing():
     rng = np.random.default_rng(1)
     assert measure_offsets(spectra(rng, np.zeros((1, 2))), STILL[:1], UNCALIBRATED, rng) is None

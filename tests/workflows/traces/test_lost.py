@@ -141,7 +141,9 @@ def corrected(survey):
         (9.0, 7.0),
         pytest.param((6.0, -14.0), marks=pytest.mark.slow),
         # Spectra that are moved along themselves are as bright as they were.
+        (15.0, 0.0),
         pytest.param((25.0, 0.0), marks=pytest.mark.slow),
+        pytest.param((-18.0, 0.0), marks=pytest.mark.slow),
     ],
 )
 def test_an_exposure_whose_spectra_are_elsewhere_is_found(visit, pixels):
