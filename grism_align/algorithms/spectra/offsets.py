@@ -251,7 +251,7 @@ def _result(solution: _Solution) -> SpectralOffsets:
         _medians(strengths),
         likeness,
         n_bright,
-        is_settled=(np.abs(step - np.median(step, axis=0)) < _SETTLED).all(axis=1),
+        is_settled=np.asarray((np.abs(step - np.median(step, axis=0)) < _SETTLED).all(axis=1)),
     )
 
 
