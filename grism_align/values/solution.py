@@ -301,12 +301,8 @@ class ExposureFit:
             why = (NotTied(later.reference),) if later.reference else later.remarks
             return replace(self, remarks=(*self.remarks, *why))
         total = self.transform.then(later.transform)
-        place = later if np.isfinite(later.placement_error) else self
         if later.includes_earlier:
             total = replace(total, covariance=later.transform.covariance)
-            if np.isfinite(place.placement_error):
-                # A pointing's covariance is without it
-                total = total.with_shift_error(1e-3 * place.placement_error)
         if self.status is FitStatus.PRIOR_ONLY:
             later = replace(later, status=self.status, remarks=self.remarks)
         return replace(
@@ -314,8 +310,8 @@ class ExposureFit:
             transform=total,
             frame=self.frame,
             roll=later.roll or self.roll,
-            placement=place.placement,
-            placement_error=place.placement_error,
+            placement=self.placement,
+            placement_error=self.placement_error,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -216,22 +215,6 @@ class LinearTransform:
         return LinearTransform(
             inverse, -inverse @ self.shift, self.plane, jacobian @ self.covariance @ jacobian.T
         )
-
-    def with_shift_error(self, error: float) -> LinearTransform:
-        """Return this map with one more error of its shift, independent of those that it has.
-
-        Parameters
-        ----------
-        error : float, arcsec
-            Of one axis.
-
-        Returns
-        -------
-        LinearTransform
-        """
-        covariance = self.covariance.copy()
-        covariance[[0, 1], [0, 1]] += error**2
-        return replace(self, covariance=covariance)
 
     def at(self, plane: TangentPlane) -> LinearTransform:
         """Return what this map is at another point of the sky: displacement, linear terms and their errors.

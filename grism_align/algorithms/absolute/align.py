@@ -14,7 +14,6 @@ from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, ma
 from grism_align.algorithms.absolute.joint_fit import joint_fits
 from grism_align.algorithms.absolute.measured import MeasuredSources, measured_sources, only_saturated
 from grism_align.algorithms.absolute.measurements import TiedFrame
-from grism_align.algorithms.absolute.placement import put_in_place
 from grism_align.algorithms.absolute.selection import select_reference, why_none
 from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
 from grism_align.algorithms.fitting.fit import axis_rms, leverage
@@ -146,10 +145,6 @@ def align_absolute(
     anew = [one for one in matched if one.frame.is_solved_anew(settings.reference)]
     for neighbours in _neighbours(anew):
         fits.update(_solved_anew(neighbours, used, settings))
-    solved = [each for one in anew for each in one.frame.measured or () if fits[each.exposure.key].is_aligned]
-    in_place, out_of_place = put_in_place(solved, fits, exposures.relative, used, settings.pointing)
-    fits |= in_place
-    notes += map(str, out_of_place)
     warnings = []
     for frame in frames:
         keys = [member.key for member in frame.members]

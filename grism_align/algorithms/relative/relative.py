@@ -11,14 +11,15 @@ from grism_align.algorithms.fitting.fit import axis_rms
 from grism_align.algorithms.relative.fixed_detections import flag_fixed_detections
 from grism_align.algorithms.relative.network import zero
 from grism_align.algorithms.relative.placement import (
-    moved_places,
+    Placement,
+    largest_move,
     out_of_place,
     placed,
     placements,
+    with_errors_of,
     with_placements,
 )
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
-from grism_align.algorithms.relative.rough_placement import rough_placements
 from grism_align.algorithms.relative.tied import Tied, Usable, brightest_of, tied_as_far_as_possible
 from grism_align.values.catalog import SkySource, SourceCatalog
 from grism_align.values.errors import SettingsError
@@ -46,14 +47,13 @@ if TYPE_CHECKING:
         MemberFit,
         NetworkInput,
     )
-    from grism_align.algorithms.relative.placement import Placement
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
     from grism_align.values.transform import TangentPlane
 
-# How often detectors are put in place.
-_PLACED = 4
+# How often detectors are put in place, and which moves, arcsec, are too small to do it again.
+_PLACED, _IN_PLACE = 4, 5e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,20 +115,16 @@ def align_relative(
     SettingsError
         If `relative.reference` names no usable exposure or visit.
     """
-
-    def in_place(places: Mapping[Detector, Placement], like: AlignmentSolution) -> RelativeResult:
-        return _aligned(placed(exposures, places, like), catalogs, relative, match, pointing, executor)
-
     result = _aligned(exposures, catalogs, relative, match, pointing, executor)
-    places = rough_placements(exposures, catalogs, result.solution, pointing)
-    if places:
-        result = in_place(places, result.solution)
+    places: dict[Detector, Placement] = {}
     for _ in range(_PLACED):
-        found = placements(exposures, result.solution, result.sources, pointing, places)
-        places, are_moved = moved_places(places, found, pointing)
-        if not are_moved:
+        found = placements(exposures, result.solution, pointing, places)
+        if largest_move(found, places) <= _IN_PLACE:
+            places = with_errors_of(places, found)
             break
-        result = in_place(places, result.solution)
+        places = found
+        in_place = placed(exposures, places, result.solution)
+        result = _aligned(in_place, catalogs, relative, match, pointing, executor)
     return replace(
         result,
         solution=with_placements(result.solution, exposures, places),
