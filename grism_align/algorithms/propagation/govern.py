@@ -99,7 +99,7 @@ def choose(
     own: Sequence[DirectCandidate],
     settings: GrismSettings,
 ) -> Choice:
-    """Choose those that govern: the first that the association names, else what the rule says.
+    """Choose those that govern: the first measured one that the association names, else what the rule says.
 
     One whose own sources did not give its correction governs only where no other choice claims less.
 
@@ -121,9 +121,8 @@ def choose(
     if not names or (names[0] in by_rule.keys and set(names) >= set(by_rule.keys)):
         return by_rule
     by_name = [Choice("association", (each,)) for each in named]
-    if by_name[0].is_solid:
-        return by_name[0]
-    return _least_claim([*by_name, by_rule], settings)
+    instead = next((each for each in by_name if each.is_solid), by_rule)
+    return instead if by_name[0].is_solid else _least_claim([by_name[0], instead], settings)
 
 
 def _least_claim(choices: Sequence[Choice], settings: GrismSettings) -> Choice:

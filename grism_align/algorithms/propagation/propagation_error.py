@@ -55,11 +55,12 @@ def own_variances(exposures: Iterable[Exposure], solution: AlignmentSolution) ->
     roll, is in the covariance of each, and cancels. The scatter of a pointing's own sources about the fit
     has none of it: with residuals r of weights u, the variance of the weighted mean is
     sum(u^2 r^2) / sum(u)^2 (Huber 1981). Without residuals it is that of the whole correction, less what the
-    measured exposures of the acquisition have of it too.
+    measured exposures of the acquisition have in common, and no less than their own.
     """
     found: dict[str, float] = {}
     unmeasured: dict[str, tuple[tuple[str, str], float]] = {}
     common: dict[tuple[str, str], float] = {}
+    least: dict[tuple[str, str], float] = {}
     for members in by_pointing(exposures):
         fits = {e.key: solution.fits[e.key] for e in members if e.key in solution.fits}
         acquisition = members[0].visit, members[0].group
@@ -69,9 +70,11 @@ def own_variances(exposures: Iterable[Exposure], solution: AlignmentSolution) ->
             unmeasured |= dict.fromkeys(fits, (acquisition, whole))
         else:
             found |= dict.fromkeys(fits, own)
-            common[acquisition] = min(whole, common.get(acquisition, whole))
+            shared = max(whole - own, 0.0)
+            common[acquisition] = min(shared, common.get(acquisition, shared))
+            least[acquisition] = min(own, least.get(acquisition, own))
     for key, (acquisition, whole) in unmeasured.items():
-        found[key] = max(whole - common.get(acquisition, 0.0), 0.0)
+        found[key] = max(whole - common.get(acquisition, 0.0), least.get(acquisition, 0.0))
     return found
 
 

@@ -254,7 +254,8 @@ def _against_each_other(jobs: Sequence[ViewJob], fit: SpectralPointing, group: S
     if told is None:
         return known
     expected, spread = group.gradient.of(cut.places)
-    unknown = [0.0 if shows_spectra(each) else UNKNOWN**2 for each in told.strength.tolist()]
+    is_known = told.is_settled & [shows_spectra(each) for each in told.strength.tolist()]
+    unknown = np.where(is_known, 0.0, UNKNOWN**2)
     covariance = told.covariance + spread + np.diag(np.repeat(unknown, 2))
     measured = PixelOffsets(told.offset + moved - expected, covariance)
     level = Levels(np.zeros(1), np.zeros((1, 1)), [np.zeros(len(jobs))])

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 # direct exposures to count no more.
 _CONTRADICTED, _FAR_OFF = 8.0, 0.3
 # What makes a grism exposure PRIOR_ONLY that its spectra can't settle.
+_TOLD = 0.25  # of the variance of an unmeasured direct exposure: more than spectra that tell both axes leave
 _NOT_BY_SPECTRA = (WcsChanged, WcsDoubted, SameGuideStars, OtherGuideStars)
 _UNLIKE, _TOO_FEW = "spectra are unlike those of the others", "too few spectra are bright enough"
 # Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
@@ -355,7 +356,9 @@ def _corrected(
             left_error=_pair(errors[number]),
             pieces=one.measured.pieces[number],
         )
-        fit = _as_measured(fit, unmeasured) if combined.is_tied_to_measured(survey) else fit
+        left_of_it = float(np.linalg.eigvalsh(one.axes[number] @ covariance @ one.axes[number].T)[-1])
+        if left_of_it < _TOLD * _of_unmeasured(fit, unmeasured) and combined.is_tied_to_measured(survey):
+            fit = _as_measured(fit, unmeasured)
         found[key] = with_error_retold(replace(fit, transform=moved), exposure), check
     return found
 
@@ -367,9 +370,15 @@ def _told_anew(fit: ExposureFit, unmeasured: Mapping[str, float]) -> float:
     """
     if fit.governed is None:
         return 0.0
+    return (1e-3 * fit.governed.propagation_error) ** 2 + _of_unmeasured(fit, unmeasured)
+
+
+def _of_unmeasured(fit: ExposureFit, unmeasured: Mapping[str, float]) -> float:
+    """Return what direct exposures that were not measured add to a variance, arcsec^2 of one axis."""
+    if fit.governed is None:
+        return 0.0
     shares = zip(fit.governed.exposures, fit.governed.weights, strict=True)
-    lent = sum(weight * unmeasured.get(key, 0.0) for key, weight in shares)
-    return (1e-3 * fit.governed.propagation_error) ** 2 + lent
+    return sum(weight * unmeasured.get(key, 0.0) for key, weight in shares)
 
 
 def _as_measured(fit: ExposureFit, unmeasured: Mapping[str, float]) -> ExposureFit:

@@ -57,12 +57,13 @@ class MeasuredGroup:
     def oddness(self) -> NDArray[np.float64]:
         """How unlike the others' the spectra of each exposure are, (N,), in units of what is not believed."""
         odd = _oddness(self.offsets.strength, self.offsets.likeness)
-        return np.where(self.offsets.is_settled, odd, np.maximum(odd, _ASTRAY))
+        return np.where(self.offsets.is_settled, odd, np.fmax(odd, _ASTRAY))
 
     @property
     def is_told(self) -> NDArray[np.bool_]:
-        """Exposures, (N,), in which enough spectra are bright to tell that."""
-        return np.asarray(np.isfinite(self.oddness) & (self.offsets.n_bright >= _FEWEST))
+        """Exposures, (N,), of which that is told: enough spectra are bright, or they lead nowhere."""
+        by_light = np.isfinite(self.oddness) & (self.offsets.n_bright >= _FEWEST)
+        return np.asarray(by_light | ~self.offsets.is_settled)
 
     @property
     def is_usable(self) -> NDArray[np.bool_]:

@@ -279,6 +279,25 @@ def test_the_next_that_the_association_names_governs_for_one_that_was_not_measur
     assert got.reason.startswith("instead of iaaa01d2q (not aligned by its own sources)")
 
 
+def test_the_first_measured_one_that_the_association_names_governs_though_another_claims_less():
+    directs = [
+        exposure(f"iaaa01d{i}q", 300 * i, east=20.0 * i, dither_offset=(20.0 * i, 0)) for i in range(3)
+    ]
+    names = ("iaaa01d2q", "iaaa01d0q", "iaaa01d1q")
+    grism = exposure("iaaa01g1q", 900, grism=True, east=90, dither_offset=(90, 0), governors=names)
+    fits = AlignmentSolution(
+        {
+            directs[0].key: claiming(directs[0], 0.01, FitStatus.ALIGNED),
+            directs[1].key: claiming(directs[1], 0.0003, FitStatus.ALIGNED),
+            directs[2].key: claiming(directs[2], 0.1, FitStatus.PRIOR_ONLY),
+        }
+    )
+    got = propagate([grism], directs, fits, SETTINGS)[grism.key]
+    assert (got.governors, got.governed.rule) == (("iaaa01d0q",), "association")
+    assert got.reason.startswith("instead of iaaa01d2q (not aligned by its own sources)")
+    assert "another frame" not in got.reason
+
+
 def test_frames_that_are_not_tied_are_not_averaged():
     grism, directs, solution, _ = drifting()
     other = replace(solution["iaaa01d2q"], frame=3)

@@ -172,8 +172,22 @@ def test_what_the_measured_ones_of_its_acquisition_have_too_is_no_error_of_its_o
     unmeasured = ExposureFit(FitStatus.PRIOR_ONLY, fitted(0.005))
     fits = {directs[0].key: measured, directs[1].key: unmeasured, other.key: unmeasured}
     found = own_variances([*directs, other], AlignmentSolution(fits))
-    assert found[directs[1].key] == pytest.approx(0.004**2)
+    own = found[directs[0].key]
+    assert found[directs[1].key] == pytest.approx(0.004**2 + own)
     assert found[other.key] == pytest.approx(0.005**2)
+
+
+@pytest.mark.parametrize("per_source", [2.0, 10.0, 20.0])
+def test_of_no_error_of_its_own_is_said_to_be_less_than_of_the_measured_ones(per_source):
+    """Whose claims hold much of their own scatter, where sources are few."""
+    directs = [exposure(f"iaaa01d{i}q", 1000 * i) for i in range(2)]
+    few = residuals(np.random.default_rng(8), per_source, 6)
+    own = variance_of(ExposureFit(FitStatus.ALIGNED, fitted(0.02), residuals=few))
+    measured = ExposureFit(FitStatus.ALIGNED, fitted(np.sqrt(0.001**2 + own)), residuals=few)
+    unmeasured = ExposureFit(FitStatus.PRIOR_ONLY, fitted(0.0035))
+    fits = dict(zip([each.key for each in directs], [measured, unmeasured], strict=True))
+    found = own_variances(directs, AlignmentSolution(fits))[directs[1].key]
+    assert found == pytest.approx(max(0.0035**2 - 0.001**2, own))
 
 
 def test_all_exposures_of_a_pointing_tell_its_variance():
