@@ -1,4 +1,4 @@
-"""HISTORY cards of what was done to a file, each thing once: files are aligned in place again and again."""
+"""HISTORY cards of what was done to a file, in order; what is done again and again is told once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BEGIN = re.compile(r"grism_align \S+ \d{4}-\d\d-\d\d: ")
 
 
 def tell_history(header: fits.Header, words: str) -> None:
-    """Say at the end of the history what was done, and there alone if it was done before (in place).
+    """Say at the end of the history what was done, and there alone if the last thing done was the same.
 
     Parameters
     ----------
@@ -28,25 +28,23 @@ def tell_history(header: fits.Header, words: str) -> None:
         What was done.
     """
     words = plain_text(words).strip()
-    for rows in _said_before(header, words):
-        for row in reversed(rows):
-            del header[row]
+    for row in reversed(_said_last(header, words)):
+        del header[row]
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     header["HISTORY"] = f"grism_align {__version__} {date}: {words}"
 
 
-def _said_before(header: fits.Header, words: str) -> list[range]:
-    """Return the cards that say the same on whatever day, the last first."""
-    found = []
+def _said_last(header: fits.Header, words: str) -> range:
+    """Return the cards of what was said last, if it is the same, on whatever day; else none."""
     rows = [row for row, card in enumerate(header.cards) if card.keyword == "HISTORY"]
     texts = [str(header[row]) for row in rows]
-    for at, text in enumerate(texts):
-        begin = _BEGIN.match(text)
-        if begin is None:
-            continue
-        whole = f"{begin[0]}{words}".rstrip()
-        parts = [whole[first : first + _CARD].rstrip() for first in range(0, len(whole), _CARD)]
-        is_in_order = rows[at : at + len(parts)] == [*range(rows[at], rows[at] + len(parts))]
-        if is_in_order and [one.rstrip() for one in texts[at : at + len(parts)]] == parts:
-            found.append(range(rows[at], rows[at] + len(parts)))
-    return found[::-1]
+    begins = [(at, found[0]) for at, text in enumerate(texts) if (found := _BEGIN.match(text))]
+    if not begins:
+        return range(0)
+    at, begin = begins[-1]
+    whole = f"{begin}{words}".rstrip()
+    parts = [whole[first : first + _CARD].rstrip() for first in range(0, len(whole), _CARD)]
+    own = range(rows[at], rows[at] + len(parts))
+    is_in_order = rows[at : at + len(parts)] == [*own]
+    is_same = [one.rstrip() for one in texts[at : at + len(parts)]] == parts
+    return own if is_in_order and is_same else range(0)
