@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 _LOOK = "Look at the file and the log"
 _THRESHOLD = (
     "Look at the file; if it shows sources, lower the threshold of source_catalog; if not, there is "
-    "nothing to do: another direct exposure governs its grism exposures if that is better"
+    "nothing to do: where another direct exposure's claimed error is smaller, that one governs its grism "
+    "exposures"
+)
+_NO_SOURCES_AT_ALL = (
+    "Look at the files; if they show sources, lower the threshold of source_catalog; if not, add direct "
+    "exposures of the field, or keep the WCSs of the headers"
 )
 _NAME_DIRECT = "Name a direct exposure of another acquisition for it in the association"
 _FAR_OFF = "See if it overlaps the others; if it may be far off, give a larger search_radius"
@@ -149,7 +154,7 @@ class FailureCode(Enum):
         "the reference {named} fits no other exposure; {reference} fixes the frame",
         "Name another reference",
     )
-    NONE_USABLE = ("no direct exposure has usable sources", _THRESHOLD)
+    NONE_USABLE = ("no direct exposure has usable sources", _NO_SOURCES_AT_ALL)
     ALL_LEFT_OUT = ("all direct exposures are left out", "See what is said of each")
     MOVES_WITH_FRAME = ("{unit} moves with its frame: {cause}", "Give a deeper catalog")
     BY_POINTING = ("aligned by the sources of {exposures}, taken at the same instant", _NOTHING)

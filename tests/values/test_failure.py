@@ -141,6 +141,13 @@ def test_the_gravest_remark_gives_the_advice():
     assert "log" in advice_on([])
 
 
+def test_advice_names_no_other_exposure_where_there_is_none():
+    advice = FailureCode.NONE_USABLE.advice
+    assert "another" not in advice
+    assert "add direct exposures" in advice
+    assert "threshold" in advice
+
+
 def test_exposures_are_renamed_throughout():
     remark = OfDirect("one", (CorrectedLike(("one", "two"), 3.0), NotTied("one")))
     renamed = remark.renamed({"one": "it"})
