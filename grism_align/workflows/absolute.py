@@ -160,12 +160,15 @@ def cached_catalogs(
     Returns
     -------
     dict of str to bool
-        By catalog, in the order in which they are tried; files are not in it.
+        By catalog, in the order in which they are tried; files are not in it. Empty where no direct
+        exposure has a place on the sky.
     """
     sources = open_catalogs(reference, service)
     if all(source.is_cached is None for source in sources):
         return {}
     cones = field_cones(exposures.direct, margin)
+    if not cones:
+        return {}
     return {source.name: source.is_cached(cones) for source in sources if source.is_cached is not None}
 
 

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
 import pytest
 
 from grism_align.algorithms.absolute.selection import field_cones
 from grism_align.cli import main
 from grism_align.io.catalogs.reference import read_reference_catalog
 from grism_align.io.catalogs.services import fetch_catalog, find_service
-from grism_align.values.settings import SelectionSettings, ServiceSettings
+from grism_align.values.exposure import Chip
+from grism_align.values.settings import ReferenceSettings, SelectionSettings, ServiceSettings
+from grism_align.workflows.absolute import cached_catalogs
 from grism_align.workflows.load import load
-from tests.support.associations import write_exposure
+from tests.support.associations import FlatSky, write_exposure
 from tests.support.tap_responder import Answer, TapResponder, stars, votable
 
 
@@ -70,6 +76,18 @@ def test_a_plan_says_whether_the_cache_has_it(field, server, capsys):
         capsys.readouterr()
         assert main([*words, *more]) == 0
         assert "HERE is in the cache" in capsys.readouterr().out
+
+
+def test_nothing_is_known_to_be_cached_where_no_exposure_has_a_place(field):
+    class NoSky(FlatSky):
+        def footprint(self):
+            return np.full((4, 2), np.nan)
+
+    found, settings = load(field), ServiceSettings(services="mine.toml")
+    ask = partial(cached_catalogs, reference=ReferenceSettings(catalog="here"), service=settings, margin=60.0)
+    chips = (Chip(1, (1014, 1014), NoSky(0.0, 0.0)),)
+    nowhere = replace(found, exposures=tuple(replace(each, chips=chips) for each in found.exposures))
+    assert (ask(found), ask(nowhere)) == ({"HERE": False}, {})
 
 
 def test_refresh_and_cache_dir(field, server, capsys, tmp_path):
