@@ -39,7 +39,8 @@ def in_options(error: GrismAlignError, options: argparse.Namespace) -> str:
     if isinstance(error, SettingsError) and error.allowed:
         option = _option(error.name, options)
         is_value = not isinstance(error.value, bool) and error.value is not None
-        value = f"{'=' if ' ' in option else ' '}{error.value}" if is_value else ""
+        text = ",".join(map(str, error.value)) if isinstance(error.value, tuple) else error.value
+        value = f"{'=' if ' ' in option else ' '}{text}" if is_value else ""
         return f"{option}{value}: {spelling(error.allowed)}"
     return error.spelled(spelling)
 
@@ -50,9 +51,20 @@ def _spelled(text: str, options: argparse.Namespace) -> str:
 
 
 def _option(name: str, options: argparse.Namespace) -> str:
-    """Return the option that sets a parameter; where there is none, the parameter itself."""
+    """Return the option that sets a parameter; where none does, or several steps have it, the parameter."""
     own = name.rpartition(".")[2]
     for option in (own, _STAND_FOR.get(own, "")):
         if option and hasattr(options, option):
             return f"--{option.replace('_', '-')}"
-    return f"--set {name.removeprefix('steps.')}" if hasattr(options, "set") else name
+    full = _full_names(name) if hasattr(options, "set") else []
+    return f"--set {full[0]}" if len(full) == 1 else name
+
+
+def _full_names(name: str) -> list[str]:
+    """Return the parameters that a name, with its step or without, is of, as ``--set`` takes them."""
+    # Imported here: stpipe takes long, and only errors need it.
+    from grism_align.steps.choices import full_name, known_parameters
+
+    step, dot, own = name.removeprefix("steps.").rpartition(".")
+    known = known_parameters().items()
+    return [full_name(each, own) for each, names in known if own in names and (not dot or each == step)]

@@ -10,6 +10,7 @@ import pytest
 from grism_align.cli import main
 from grism_align.commands.spelling import in_options
 from grism_align.simulation import case_a
+from grism_align.steps.choices import choice_of
 from grism_align.values.errors import ExecutorError, OutputError, SettingsError, UnknownParameterError
 from tests.support.fields import make_field
 
@@ -33,6 +34,11 @@ REPORT = argparse.Namespace(output=None)
             "a: it is there. Give another --output-dir, or --in-place to replace inputs.",
         ),
         (OutputError("a", "full", "Give another output_dir"), REPORT, "a: full. Give another --output."),
+        (
+            OutputError("a", "no", "Change its mode, or leave out in_place and give output_dir"),
+            ALIGN,
+            "a: no. Change its mode, or leave out --in-place and give --output-dir.",
+        ),
         # a file may be called so
         (
             OutputError("/data/output_dir", "of /x/in_place/y.fits and in_place.fits", "Give nproc"),
@@ -66,6 +72,11 @@ REPORT = argparse.Namespace(output=None)
             UNDO,
             "--output-dir: give the folder, or --in-place",
         ),
+        # the parameter of one step, and of several
+        (SettingsError("epoch", 1700, "a year"), ALIGN, "--set absolute_align.epoch=1700: a year"),
+        (SettingsError("epoch", 1700, "a year"), UNDO, "epoch 1700: a year"),
+        (SettingsError("auto_order", ("A", "B"), "no"), ALIGN, "--set absolute_align.auto_order=A,B: no"),
+        (SettingsError("brightest", 3, "must be more"), ALIGN, "brightest 3: must be more"),
         (SettingsError("seed", -1, "must be more"), UNDO, "seed -1: must be more"),
         (
             OutputError("a", "not on record", "Give it, or allow_missing to leave them out"),
@@ -82,6 +93,27 @@ def test_errors_have_options(error, options, said):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epoch", 2016.0),
+        ("scale", 0.05),
+        ("grid_image", "a.fits"),
+        ("cosmic_rays", "laplacian"),
+        ("spectra", "on"),
+        ("auto_order", ("GAIADR3", "PS1DR2")),
+        ("service_url", "https://x.org"),
+        ("csv", "true"),
+    ],
+)
+def test_what_errors_name_can_be_set(name, value):
+    said = in_options(SettingsError(name, value, "no"), ALIGN)
+    assert said.startswith("--set ")
+    choice = choice_of(said.removeprefix("--set ").removesuffix(": no"))
+    assert choice.parameter.name == name
+    assert choice.value == (True if name == "csv" else value)
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["align", "{raw}", "-o", "{raw}"], "Give another --output-dir, or --in-place to replace inputs"),
@@ -89,6 +121,10 @@ def test_errors_have_options(error, options, said):
         (["plan", "{raw}", "--set", "threshold"], "--set threshold: give STEP.PARAMETER=VALUE"),
         (["plan", "{raw}", "--fail-on", "x"], "--fail-on x: must be one of"),
         (["plan", "{raw}", "--reference", "x"], "--reference x: names no direct exposure"),
+        (
+            ["plan", "{raw}", "-c", "auto", "--set", "absolute_align.auto_order=none"],
+            "--set absolute_align.auto_order=: no service to try",
+        ),
         (["undo", "{raw}"], "--output-dir: give the folder of the products, or --in-place"),
         (["undo", "{raw}", "-o", "{raw}"], "Give another --output-dir"),
     ],
