@@ -78,15 +78,16 @@ def check_destination(
 
 def _check_folders(exposures: ExposureSet, destination: Destination) -> None:
     """Refuse folders that can't be made, or written: of what is there, without writing anything."""
-    folders = [destination.folder]
-    folders += [path_of(each.source).resolve().parent for each in exposures.exposures if destination.in_place]
-    for folder in dict.fromkeys(folders):
+    in_place = exposures.exposures if destination.in_place else ()
+    replaced = {path_of(each.source).resolve().parent: None for each in in_place}
+    for folder in dict.fromkeys((destination.folder, *replaced)):
         above = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
         here = "it" if above == folder else str(above)
         if not above.is_dir():
             raise OutputError(folder, f"{here} is a file, not a folder", "Give another output_dir")
         if not os.access(above, os.W_OK | os.X_OK):
-            remedy = "Change its mode, or give another output_dir"
+            elsewhere = "leave out in_place and give output_dir"
+            remedy = f"Change its mode, or {elsewhere if folder in replaced else 'give another output_dir'}"
             raise OutputError(folder, f"{here} can't be written to", remedy)
 
 

@@ -62,3 +62,22 @@ def test_a_folder_that_can_not_be_written(tmp_path, in_place):
             check_destination(exposures, Destination(tmp_path if in_place else locked / "a" / "b", in_place))
     finally:
         locked.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("place", "in_place", "remedy"),
+    [
+        ("raw", True, "leave out in_place and give output_dir"),
+        ("out", True, "give another output_dir"),
+        ("out", False, "give another output_dir"),
+    ],
+)
+def test_what_to_do_about_a_folder_that_can_not_be_written(tmp_path, monkeypatch, place, in_place, remedy):
+    for name in ("raw", "out"):
+        make_exposures(tmp_path / name)
+    exposures = loaded(tmp_path / "raw")
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and path.name == place))
+    with pytest.raises(OutputError) as caught:
+        check_destination(exposures, Destination(tmp_path / "out", in_place))
+    assert caught.value.path == str(tmp_path / place)
+    assert caught.value.remedy == f"Change its mode, or {remedy}"
