@@ -82,8 +82,7 @@ def plan_text(planned: Planned) -> str:
         What would be done.
     """
     pipeline, plan = planned.prepared.pipeline, planned.run
-    is_named = pipeline.in_place or pipeline.search_attr("output_dir") is not None
-    folder = str(shown(planned.prepared.destination.folder)) if is_named else "the folder that -o names"
+    folder = str(shown(planned.prepared.destination.folder)) if pipeline.saves else "the folder that -o names"
     remarks = (
         *plan.check.problems,
         *plan.check.notes,

@@ -140,7 +140,14 @@ def plan(request: Request) -> Planned:
     ready = _prepared(request)
     steps, step = steps_of(ready.pipeline), ready.pipeline.visit_mosaic
     mosaics = None if step.skip else step.settings(MosaicSettings)
-    planned = plan_run(ready.exposures, ready.destination, steps, ready.pipeline.nproc, mosaics)
+    planned = plan_run(
+        ready.exposures,
+        ready.destination,
+        steps,
+        ready.pipeline.nproc,
+        mosaics,
+        is_named=ready.pipeline.saves,
+    )
     return Planned(ready, planned, ready.pipeline.absolute_align.cached_catalogs(ready.exposures))
 
 
@@ -243,6 +250,8 @@ def _placed(
     from grism_align.workflows.results.claims import claim_results
     from grism_align.workflows.results.earlier_records import check_record, with_free_product
 
+    if not pipeline.saves:  # a plan that names no folder
+        return opened
     destination = pipeline.destination(opened)
     if request.product is not None:
         # a name that was chosen is refused where it is taken, and not changed

@@ -10,7 +10,6 @@ from grism_align.algorithms.mosaics.grid import plan_mosaics
 from grism_align.workflows.associate import build_association
 from grism_align.workflows.check import FieldCheck, check_field
 from grism_align.workflows.mosaics.checks import SUFFIXES
-from grism_align.workflows.results.earlier_records import with_free_product
 from grism_align.workflows.workload import process_count, size_of, workload_of
 
 if TYPE_CHECKING:
@@ -66,24 +65,27 @@ def plan_run(
     destination: Destination,
     steps: Collection[str],
     nproc: int | None,
-    mosaics: MosaicSettings | None = None,
+    mosaics: MosaicSettings | None,
+    *,
+    is_named: bool,
 ) -> RunPlan:
     """Look ahead at a run of the pipeline.
 
     Parameters
     ----------
     exposures : ExposureSet
-        As read.
+        As read, under a product name that is free.
     destination : Destination
         Where results would go.
     steps : collection of str
         Steps that would run.
     nproc : int or None
         Processes that would work, as in `ExecutionSettings`.
-    mosaics : MosaicSettings, optional
+    mosaics : MosaicSettings or None
         What mosaics are made with, if any are.
+    is_named : bool
+        Whether anybody chose the destination; else nothing is known of what it replaces.
     """
-    exposures = with_free_product(exposures, destination)
     written = tuple(map(destination.exposure, exposures.exposures))
     products = destination.products(exposures)
     if "absolute_align" not in steps:
@@ -101,7 +103,7 @@ def plan_run(
         _alone(exposures),
         written,
         products,
-        tuple(path for path in (*written, *products) if path.exists()),
+        tuple(path for path in (*written, *products) if is_named and path.exists()),
         size + _PER_MOSAIC_PIXEL * n_pixels,
         _START + workload.seconds / n + _DRIZZLE * n_pixels / 1e6 / min(n, len(drizzled) or 1),
         workload.memory + _IN_MEMORY * tile,
