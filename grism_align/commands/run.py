@@ -181,17 +181,18 @@ def run(request: Request, saying: Saying) -> Finished:
 def _run(ready: Prepared, log: LogFile) -> Finished:
     from grism_align.commands.plan import opening_lines
     from grism_align.workflows.results.destination import new_folder
-    from grism_align.workflows.results.superseded import left_there, states_of
+    from grism_align.workflows.results.superseded import left_there, products_before
 
     pipeline, exposures, folder = ready.pipeline, ready.exposures, ready.destination.folder
-    before = states_of(folder)
+    record = ready.destination.provenance(exposures.product)
+    before = products_before(record)
     with new_folder(str(folder)):
         log.open(ready.destination.log(exposures.product))
         for line in opening_lines(ready):
             logger.info("%s", line)
         pipeline.tells_result = False
         result = pipeline.run(exposures)
-        left = left_there(before, folder, result)
+        left = left_there(before, record, result)
         if left:
             more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
             logger.warning("Of an earlier run, and left there: %s%s", ", ".join(left[:_NAMED]), more)

@@ -14,6 +14,7 @@ import pytest
 from astropy.table import Table
 
 from grism_align.cli import main
+from grism_align.commands import run as run_module
 from grism_align.io.files import claims
 from grism_align.io.files.claims import claimed
 from grism_align.io.missions import read_exposure
@@ -21,8 +22,6 @@ from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.workflows.closing_table import WIDTH
-from grism_align.workflows.load import load
-from grism_align.workflows.results.superseded import left_there, states_of
 from tests.support.fields import apart, make_field, wcs_apart
 from tests.support.processes import elsewhere, other
 
@@ -175,6 +174,22 @@ def test_a_plan_writes_nothing(field, tmp_path, monkeypatch, capsys, words):
         assert name in said
 
 
+def test_a_plan_without_a_folder_looks_into_none(field, tmp_path, monkeypatch, capsys):
+    """Not into the one where it is run, whatever is there."""
+    monkeypatch.chdir(tmp_path)
+    assert run("align", field.folder, "-o", tmp_path, "--no-report", "--exclude", "idem02*") == 0
+    words = ("plan", field.folder, "--exclude", "idem01*")
+    capsys.readouterr()
+    assert run(*words) == 0
+    said = capsys.readouterr()
+    assert "in_provenance.asdf" in said.out
+    assert "the folder that -o names" in said.out
+    assert "replaced" not in said.out + said.err
+    assert run(*words, "--product", "in") == 0
+    assert run(*words, "--product", "in", "-o", ".") == 1
+    assert "would be replaced" in capsys.readouterr().err
+
+
 def test_exposures_can_be_excluded(field, tmp_path, capsys):
     out = tmp_path / "out"
     assert run("align", field.folder, "-o", out, "--exclude", "idem02*", "--no-report") == 0
@@ -310,24 +325,48 @@ def test_in_place(field, tmp_path, capsys, words):
     assert (tmp_path / "in" / "field_align.log").is_file()
 
 
-def test_what_an_earlier_run_left_is_named(field, tmp_path, capsys):
+def _named_as_left(capsys):
+    [line] = [each for each in capsys.readouterr().err.splitlines() if "Of an earlier run" in each]
+    return line.removeprefix("warning: ").removeprefix("Of an earlier run, and left there: ").split(", ")
+
+
+def test_what_an_earlier_run_left_is_named(field, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_module, "_NAMED", 99)
     out = tmp_path / "out"
     words = ("align", field.folder, "-o", out, "--no-report", "--product", "mine")
-    assert run(*words, "--csv", "-c", field.catalog) == 0
+    first = ("--csv", "--regions", "--headerlets", "file", "-c", field.catalog)
+    assert run(*words, *first, "--set", "visit_mosaic.skip=false") == 0
     made = {path.name for path in out.iterdir()}
-    for name in ("mine_inspect.html", "mine_sky.pdf", "idem01-f140w_drz_sci.fits", "mine_2_fits.csv"):
-        (out / name).write_text("of an earlier run")
-    for name in ("mine_2_provenance.asdf", "notes.txt", "mine_stars.ecsv"):
+    # made of the results since then
+    (out / "mine_inspect.html").write_text("a page")
+    others = ("idem09-f140w_drz_sci.fits", "other_seg.fits", "other_cat.csv", "stars.reg", "notes.txt")
+    for name in (*others, "mine_2_provenance.asdf", "mine_stars.ecsv", "mine_2_fits.csv", "mine_sketch.png"):
         (out / name).write_text("of somebody")
     assert "earlier run" not in capsys.readouterr().err
     assert run(*words) == 0
-    [line] = [each for each in capsys.readouterr().err.splitlines() if "Of an earlier run" in each]
-    left = left_there(states_of(out), out, load([out / "mine_asn.json"]))
-    assert {"mine_fits.csv", "mine_inspect.html", "mine_sky.pdf"} <= set(left)
-    assert "idem01-f140w_drz_sci.fits, idem01a1q_cat.csv" in line
-    assert line.removeprefix("warning: ") in (out / "mine_align.log").read_text()
-    assert not {"notes.txt", "mine_stars.ecsv", "mine_2_fits.csv", "mine_asn.json"} & set(left)
+    directs = [one.key for one in map(read_exposure, field.truth.paths) if one.is_direct]
+    left = {f"{key}{ending}" for key in directs for ending in ("_cat.csv", ".reg")}
+    left |= {f"{read_exposure(path).key}_hlet.fits" for path in field.truth.paths}
+    mosaics = {name for name in made if "-f140w_" in name}
+    assert any(name.endswith("_drz_sci.fits") for name in mosaics)
+    left |= mosaics | {"mine_fits.csv", "mine_matches.csv"}
+    named = _named_as_left(capsys)
+    assert sorted(named) == sorted(left | {"mine_inspect.html"})
+    assert ", ".join(named) in (out / "mine_align.log").read_text()
     assert made - {"mine_refcat.ecsv"} <= {path.name for path in out.iterdir()}
+
+
+def test_files_beside_exposures_corrected_in_place_are_the_users(field, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_module, "_NAMED", 99)
+    field.copied(tmp_path / "in")
+    mine = ("idem01a1q.reg", "idem01a1q_hlet.fits", "idem01-f140w_drz_sci.fits", "idem01_seg.fits")
+    for name in mine:
+        (tmp_path / "in" / name).write_text("of the user")
+    words = ("align", tmp_path / "in" / "field_asn.json", "--in-place", "--no-report")
+    assert run(*words, "--csv") == 0
+    assert "earlier run" not in capsys.readouterr().err
+    assert run(*words) == 0
+    assert _named_as_left(capsys) == ["field_fits.csv", "field_matches.csv"]
 
 
 def test_a_second_run_leaves_the_log_of_the_first(field, tmp_path, monkeypatch, capsys):

@@ -270,7 +270,8 @@ class Destination:
         if self.with_regions:
             paths += [self.folder / f"{each.key}.reg" for each in exposures.direct]
         if self.figures != "none":
-            paths += [self.figure(product, name) for name in plot_names(exposures.exposures)]
+            visits = (each.visit for each in exposures.exposures)
+            paths += [self.figure(product, name) for name in plot_names(visits)]
         of_pipelines = pipeline_associations(exposures, {each.key: "" for each in exposures.exposures})
         return (*paths, *(self.folder / name for name in of_pipelines))
 

@@ -88,12 +88,18 @@ def would_be_lost(exposures: ExposureSet, destination: Destination, product: str
     return [
         key
         for key, one in earlier.items()
-        if key not in own and not (is_same_field and _is_made(one)) and _is_as_left(one, path.parent)
+        if key not in own and not (is_same_field and is_made(one)) and _is_as_left(one, path.parent)
     ]
 
 
-def _is_made(one: ExposureRecord) -> bool:
-    """Whether a run made a new file, and did not correct one in place."""
+def is_made(one: ExposureRecord) -> bool:
+    """Whether a run made a new file, and did not correct one in place.
+
+    Parameters
+    ----------
+    one : ExposureRecord
+        What is on record of the exposure.
+    """
     return one.output is not None and one.output.path != one.input.path
 
 

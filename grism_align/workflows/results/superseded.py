@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
-import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grism_align.io.export.grizli_visits import visits_path
 from grism_align.io.files.checksums import sha256_of
+from grism_align.io.inspection import inspection_path
+from grism_align.io.missions import all_facts
 from grism_align.io.record.file import read_record, record_at
+from grism_align.io.report.plots.every import plot_names
 from grism_align.values.errors import InputError
+from grism_align.values.tables import TABLES
+from grism_align.workflows.results.destination import Destination
+from grism_align.workflows.results.earlier_records import is_made
 from grism_align.workflows.results.optional_products import page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from grism_align.io.files.staging import Staging
     from grism_align.values.field import ExposureSet
@@ -24,9 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _RECORD, _REPORT = "_provenance.asdf", "_report.html"
-# Endings of products that are called after the run's, and of others.
-_OWN = re.compile(r"(report|inspect)\.html|visits\.yaml|(sources|refcat|fits|matches)\.e?csv|.*\.(png|pdf)")
-_ENDINGS = ("_drz_sci.fits", "_drz_wht.fits", "_seg.fits", "_cat.ecsv", "_cat.csv", "_hlet.fits", ".reg")
 #: Folder, below that of the products, of what is no longer part of them.
 SUPERSEDED = "superseded"
 
@@ -106,41 +110,69 @@ def move_aside(paths: Collection[Path]) -> None:
         logger.warning("Moved %s, which an earlier run wrote and this one did not, to %s", path, target)
 
 
-def states_of(folder: Path) -> FileStates:
-    """Return what changes of each file of a folder, by name, when it is written anew; of no folder nothing.
+def products_before(record: Path) -> FileStates:
+    """Return what an earlier run of the same name left, by name, with what changes when it is written anew.
+
+    Only what its record vouches for: files called after its product, its mosaics, and what lies beside
+    exposures that it made. What has the names of exposures that were corrected in place may be the user's.
 
     Parameters
     ----------
-    folder : Path
-        That of the products.
+    record : Path
+        Where the earlier run has its record, if there was one.
+
+    Returns
+    -------
+    dict
+        Without exposures, record, association and log.
     """
-    if not folder.is_dir():
-        return {}
-    files = ((path.name, path.stat()) for path in folder.iterdir() if path.is_file())
-    return {name: (state.st_mtime_ns, state.st_ino, state.st_size) for name, state in files}
+    return _states(record.parent, _products_on(record)) if record.is_file() else {}
 
 
-def left_there(before: FileStates, folder: Path, exposures: ExposureSet) -> list[str]:
-    """Return the products in a folder that a whole run has not written: those of earlier runs.
+def left_there(before: FileStates, record: Path, exposures: ExposureSet) -> list[str]:
+    """Return the products of an earlier run that a whole run has not written, and no other record names.
 
     Parameters
     ----------
     before : dict
-        As of `states_of`, before the run.
-    folder : Path
-        That of the products.
+        As of `products_before`, before the run.
+    record : Path
+        That of the run.
     exposures : ExposureSet
         What the run has written. Mosaics that it has on record are its own.
     """
-    now, own = states_of(folder), f"{exposures.product}_"
-    others = [name.removesuffix(_RECORD) for name in now if name.endswith(_RECORD)]
-    others = [f"{name}_" for name in others if name.startswith(own)]
-    kept = {name for mosaic in exposures.mosaics for name in mosaic.files}
-    return sorted(
-        name
-        for name, state in now.items()
-        if before.get(name) == state
-        and name not in kept
-        and (name.endswith(_ENDINGS) or (name.startswith(own) and _OWN.fullmatch(name.removeprefix(own))))
-        and not name.startswith(tuple(others))
+    now = _states(record.parent, before)
+    left = {name for name, state in before.items() if now.get(name) == state}
+    left -= {name for mosaic in exposures.mosaics for name in mosaic.files}
+    for other in set(record.parent.glob(f"*{_RECORD}")) - {record} if left else ():
+        left -= _products_on(other)
+    return sorted(left)
+
+
+def _products_on(path: Path) -> set[str]:
+    """Return the names that products of a record's run have, if they are there; exposures apart."""
+    product, every = path.name.removesuffix(_RECORD), Destination(path.parent, in_place=False, with_csv=True)
+    endings = {"_cat.ecsv", "_cat.csv", ".reg", *(facts.headerlet_ending for facts in all_facts())} - {""}
+    try:
+        record = record_at(path)
+        names = {name for mosaic in record.mosaics for name in mosaic.files}
+        known = [(key, one.visit, is_made(one)) for key, one in record.exposures.items()]
+    except InputError as error:
+        logger.debug("%s", error)
+        return set()
+    plots = plot_names(visit for _, visit, _ in known)
+    paths = [every.report(product), every.sources(product), inspection_path(path), visits_path(path)]
+    paths += [form for name in TABLES for form in every.forms(every.table(product, name))]
+    for form in ("png", "pdf"):
+        paths += [replace(every, figures=form).figure(product, name) for name in plots]
+    return (
+        names
+        | {each.name for each in paths}
+        | {f"{key}{ending}" for key, _, made in known if made for ending in endings}
     )
+
+
+def _states(folder: Path, names: Iterable[str]) -> FileStates:
+    files = ((name, folder / name) for name in names)
+    states = ((name, path.stat()) for name, path in files if path.is_file())
+    return {name: (state.st_mtime_ns, state.st_ino, state.st_size) for name, state in states}

@@ -11,7 +11,8 @@ from grism_align.cli import main
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import read_record
 from grism_align.simulation import SceneSettings, case_a, simulate
-from grism_align.workflows.results.superseded import SUPERSEDED, leftovers
+from grism_align.workflows.load import load
+from grism_align.workflows.results.superseded import SUPERSEDED, left_there, leftovers, products_before
 
 KEYS = ("idem01a1q", "idem01a2q", "idem02a1q", "idem02a2q")
 FIRST, SECOND = KEYS[:2], KEYS[2:]
@@ -149,3 +150,26 @@ def test_a_run_without_a_page(shift, caplog):
     assert not (out / "one_report.html").exists()
     assert "one_provenance.asdf" in caplog.text
     assert read_record(out / "one_provenance.asdf").product == "one"
+
+
+def test_what_another_record_names_is_not_left_there(shift):
+    out = shift("one", KEYS)
+    regions = {f"{key}.reg" for key in KEYS}
+    for name in ("one_sky.pdf", "one_inspect.html", "one_scene.pdf", "my.reg", *regions):
+        (out / name).write_text("")
+    record = out / "one_provenance.asdf"
+    before, now = products_before(record), load([out / "one_asn.json"])
+    named = {"one_fits.ecsv", "one_matches.ecsv", "one_report.html", "one_inspect.html", "one_sky.pdf"}
+    assert set(left_there(before, record, now)) == named | regions
+    (out / "one_fits.ecsv").write_text("anew")
+    shift("two", FIRST)
+    # the page is written anew, as it is out of date
+    left = named - {"one_fits.ecsv", "one_report.html"} | {f"{key}.reg" for key in SECOND}
+    assert set(left_there(before, record, now)) == left
+
+
+def test_of_no_earlier_record_nothing_is_known(shift):
+    out = shift("one", KEYS)
+    assert products_before(out / "none_provenance.asdf") == {}
+    (out / "one_provenance.asdf").write_bytes(b"damaged")
+    assert products_before(out / "one_provenance.asdf") == {}

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from grism_align.io.report.plots.figures import Plot
-    from grism_align.values.exposure import Exposure
     from grism_align.values.record import Record
 
 
@@ -24,16 +23,15 @@ _TRENDS = ("residuals", "residuals_x", "residuals_y", "residuals_mag", "residual
 _NAMES = ("sky", *_TRENDS, *(f"catalog_{name}" for name in _TRENDS), "scatter", "field", "spectra", "traces")
 
 
-def plot_names(exposures: Iterable[Exposure]) -> list[str]:
+def plot_names(visits: Iterable[str]) -> list[str]:
     """Return the names that plots of a run may have.
 
     Parameters
     ----------
-    exposures : iterable of Exposure
-        All of them.
+    visits : iterable of str
+        Those of the exposures.
     """
-    visits = dict.fromkeys(exposure.visit for exposure in exposures)
-    return [*_NAMES, *(f"offsets_{visit}" for visit in visits)]
+    return [*_NAMES, *(f"offsets_{visit}" for visit in dict.fromkeys(visits))]
 
 
 def plots_of(record: Record) -> dict[str, Plot]:

@@ -53,7 +53,7 @@ def test_classes_follow_what_measurements_carry(shares):
 
 def test_names_are_those_that_are_claimed(whole):
     found = plots_of(whole)
-    assert set(found) <= set(plot_names(field().exposures))
+    assert set(found) <= set(plot_names(each.visit for each in field().exposures))
     wanted = {"sky", "scatter", "residuals", "residuals_x", "residuals_y", "residuals_mag", "residuals_time"}
     assert wanted | {"catalog_residuals", "catalog_residuals_x", "offsets_i00v00"} <= set(found)
     assert all(name == plot.name for name, plot in found.items())
