@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
 _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
-# Pixels, of the last step against the others': an exposure that still moves by more is on its way to nowhere.
+# Pixels, of the last step: an exposure that still moves by more is on its way to nowhere.
 _SETTLED = 0.1
 # Spectra are left out that have together no more than the rest of this in what is known.
 _ENOUGH, _FEWEST = 0.98, 10
@@ -93,9 +93,9 @@ class SpectralOffsets:
         most are unlike the template.
     n_bright : (E,) ndarray of int
         Spectra that tell the strength.
-    is_settled : (E,) ndarray of bool
-        Whether the solution came to rest: it doesn't where an exposure's spectra lie farther off than the
-        templates reach.
+    unrest : (E,) ndarray
+        The last step against the others', in units of what an offset that is found still moves by: more
+        where an exposure's spectra lie farther off than the templates reach.
     """
 
     offset: NDArray[np.float64]
@@ -104,7 +104,12 @@ class SpectralOffsets:
     strength: NDArray[np.float64]
     likeness: NDArray[np.float64]
     n_bright: NDArray[np.int64]
-    is_settled: NDArray[np.bool_]
+    unrest: NDArray[np.float64]
+
+    @property
+    def is_settled(self) -> NDArray[np.bool_]:
+        """Whether the offset of each exposure came to rest, (E,)."""
+        return np.asarray(self.unrest < 1.0)
 
 
 def measure_offsets(
@@ -251,7 +256,7 @@ def _result(solution: _Solution) -> SpectralOffsets:
         _medians(strengths),
         likeness,
         n_bright,
-        is_settled=np.asarray((np.abs(step - np.median(step, axis=0)) < _SETTLED).all(axis=1)),
+        unrest=np.abs(step - np.median(step, axis=0)).max(axis=1) / _SETTLED,
     )
 
 

@@ -33,8 +33,6 @@ _LEAST_RATIO = 1e-3  # that is told from none
 _FEWEST = 5  # bright spectra by which an exposure is told not to have those of the others
 # Limits of unlikeness by which two exposures have to exceed it, as either may be the wrong one.
 _PAIR = 1.5
-# Unlikeness of an exposure whose offset is not found: beyond those limits, whatever its spectra look like.
-_ASTRAY = 3.0
 #: Pixels: offset of an exposure that doesn't show the spectra.
 UNKNOWN = 10.0
 #: Of the noise that tells which part of the information isn't real.
@@ -56,7 +54,7 @@ class MeasuredGroup:
     def oddness(self) -> NDArray[np.float64]:
         """How unlike the others' the spectra of each exposure are, (N,), in units of what is not believed."""
         odd = _oddness(self.offsets.strength, self.offsets.likeness)
-        return np.where(self.offsets.is_settled, odd, np.fmax(odd, _ASTRAY))
+        return np.where(self.offsets.is_settled, odd, np.fmax(odd, self.offsets.unrest))
 
     @property
     def is_told(self) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ def measured(strength, n_bright, is_settled):
         np.array(strength),
         np.ones(n),
         np.array(n_bright),
-        np.array(is_settled),
+        unrest=np.where(is_settled, 0.1, 4.0),
     )
     return MeasuredGroup(offsets, np.zeros((n, 2)), [()] * n)
 
