@@ -64,7 +64,7 @@ class Measurements:
         Number of each pointing's guide-star acquisition, 0 to A - 1, which has one group or several; None
         where each has one.
     epoch : (E,) ndarray, Julian year, or None
-        When each pointing was; None where sources are taken to stand still. Where years lie between, their
+        When each pointing was; None where sources are taken to stand still. Where weeks lie between, their
         motions are unknown too.
     """
 

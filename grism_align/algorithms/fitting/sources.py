@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.fitting.joint import Measurements
 
-# Years between exposures from which on motions count: 0.25 mas at first, as images tell of bright stars.
+# Years between exposures from which on motions count: by then sources that move as is expected at first are
+# 0.25 mas farther, which images of bright stars tell.
 _LEAST_SPAN = 0.05
 # Width of the distribution of motions of one axis, arcsec/yr: at first, and the least.
 _FIRST, _LEAST = 5e-3, 1e-5

@@ -114,8 +114,8 @@ def choose(
     """
     by_rule = choose_by_rule(own, settings)
     if not by_rule.is_solid:
-        instead = choose_by_rule([each for each in own if each.is_solid], settings)
-        by_rule = _least_claim([by_rule, instead], settings)
+        measured = choose_by_rule([each for each in own if each.is_solid], settings)
+        by_rule = _least_claim([by_rule, measured], settings)
     # Where the association names what the rule chooses anyway, the rule says more.
     names = [each.key for each in named]
     if not names or (names[0] in by_rule.keys and set(names) >= set(by_rule.keys)):

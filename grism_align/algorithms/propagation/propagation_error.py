@@ -59,8 +59,7 @@ def own_variances(exposures: Iterable[Exposure], solution: AlignmentSolution) ->
     """
     found: dict[str, float] = {}
     unmeasured: dict[str, tuple[tuple[str, str], float]] = {}
-    common: dict[tuple[str, str], float] = {}
-    least: dict[tuple[str, str], float] = {}
+    measured: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for members in by_pointing(exposures):
         fits = {e.key: solution.fits[e.key] for e in members if e.key in solution.fits}
         acquisition = members[0].visit, members[0].group
@@ -70,11 +69,11 @@ def own_variances(exposures: Iterable[Exposure], solution: AlignmentSolution) ->
             unmeasured |= dict.fromkeys(fits, (acquisition, whole))
         else:
             found |= dict.fromkeys(fits, own)
-            shared = max(whole - own, 0.0)
-            common[acquisition] = min(shared, common.get(acquisition, shared))
-            least[acquisition] = min(own, least.get(acquisition, own))
+            measured.setdefault(acquisition, []).append((whole, own))
     for key, (acquisition, whole) in unmeasured.items():
-        found[key] = max(whole - common.get(acquisition, 0.0), least.get(acquisition, 0.0))
+        known = measured.get(acquisition, [(0.0, 0.0)])
+        common = min(max(each - own, 0.0) for each, own in known)
+        found[key] = max(whole - common, min(own for _, own in known))
     return found
 
 

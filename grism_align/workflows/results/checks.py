@@ -43,8 +43,8 @@ def check_destination(
     ------
     OutputError
         If the output folder can't be made or written, if it is that of an input and `in_place` was not asked
-        for, if that was asked for of
-        fpacked exposures, or if a product would replace a reference catalog or the record of other exposures.
+        for, if that was asked for of fpacked exposures, or if a product would replace a reference catalog or
+        the record of other exposures.
     InputError
         If headerlets are asked for of exposures that have none.
     """

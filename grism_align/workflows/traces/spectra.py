@@ -256,18 +256,15 @@ class _Combined:
             return frozenset(key for key, one in zip(keys, asked, strict=True) if one)
         return frozenset([keys[int(pulls.argmax())]])
 
+    @property
+    def witnesses(self) -> tuple[str, ...]:
+        """Exposures that direct exposures put where their spectra are."""
+        keys = zip(self.told.group.keys, self.told.is_usable, strict=True)
+        return tuple(key for key, usable in keys if usable and key not in self.displaced)
+
     def is_tied_to_measured(self, survey: Survey) -> bool:
         """Tell whether a measured direct exposure puts one of the exposures where its spectra are."""
-        keys = zip(self.told.group.keys, self.told.is_usable, strict=True)
-        witnesses = [key for key, usable in keys if usable and key not in self.displaced]
-        return any(survey.solution[key].status is not FitStatus.PRIOR_ONLY for key in witnesses)
-
-    @property
-    def witnesses(self) -> int:
-        """Exposures that direct exposures put where their spectra are."""
-        keys = self.told.group.keys
-        usable = zip(keys, self.told.is_usable, strict=True)
-        return sum(bool(one) and key not in self.displaced for key, one in usable)
+        return any(survey.solution[key].status is not FitStatus.PRIOR_ONLY for key in self.witnesses)
 
 
 def _combined(grisms: Sequence[_Grism], settings: GrismSettings) -> list[_Combined]:
@@ -347,7 +344,7 @@ def _corrected(
         n_sources = int(one.measured.offsets.n_sources[number])
         if key in combined.displaced:
             shift = float(np.hypot(*(one.axes[number] @ offsets.offset[number])))
-            fit = fit.noted(FoundElsewhere(n_sources, combined.witnesses, shift))
+            fit = fit.noted(FoundElsewhere(n_sources, len(combined.witnesses), shift))
         check = SpectralCheck(
             n_sources=n_sources,
             moved_px=_pair(offsets.offset[number]),

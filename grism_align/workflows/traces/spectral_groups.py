@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.spectra.combine import (
-    pixel_axes,
-)
+from grism_align.algorithms.spectra.combine import pixel_axes
 from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
 from grism_align.values.failure import SpectraMissing
 from grism_align.workflows.traces.verify import known_trace
