@@ -23,31 +23,35 @@ def shifts(offsets):
     return SpectralShifts(offsets, np.zeros_like(offsets), np.zeros(2))
 
 
-def _edge(x):
+def _edge(x, sigma):
     """A step that a pixel sees, which the point-spread function has smeared."""
-    return 0.5 * (1.0 + erf(x / (np.sqrt(2.0) * np.hypot(SIGMA, 0.29))))
+    return 0.5 * (1.0 + erf(x / (np.sqrt(2.0) * np.hypot(sigma, 0.29))))
 
 
-def _pixel(x):
+def _pixel(x, sigma):
     """The share of a point source's light in a pixel at a distance."""
-    return _edge(x + 0.5) - _edge(x - 0.5)
+    return _edge(x + 0.5, sigma) - _edge(x - 0.5, sigma)
 
 
-def spectra(rng, offsets, n=40, height=60.0, lines=0.5, noise=1.0):
+def spectra(rng, offsets, n=40, height=60.0, lines=0.5, noise=1.0, sigma=SIGMA):
     """Return spectra of sources anywhere on the pixels, exposures by their true offsets (E, 2).
 
     A third column of the offsets is what more there is for each pixel from the source.
     """
     return [
         _spectrum(
-            number, rng, np.asarray(offsets), (height * 10 ** rng.uniform(-1, 0), noise), rng.random() < lines
+            number,
+            rng,
+            np.asarray(offsets),
+            (height * 10 ** rng.uniform(-1, 0), noise, sigma),
+            rng.random() < lines,
         )
         for number in range(n)
     ]
 
 
 def _spectrum(number, rng, offsets, strength, has_line):
-    height, noise = strength
+    height, noise, sigma = strength
     tilt, line = rng.normal(0, 0.3), rng.uniform(10, 60)
     cutouts = []
     for exposure, (dx, dy, *stretch) in enumerate(offsets):
@@ -58,10 +62,10 @@ def _spectrum(number, rng, offsets, strength, has_line):
         u, v = along - dx, across - dy + _SLOPE * dx
         if stretch:
             u = u - stretch[0] * along
-        light = (1 + tilt * u / 70) * _edge(u - _START) * _edge(_END - u)
+        light = (1 + tilt * u / 70) * _edge(u - _START, sigma) * _edge(_END - u, sigma)
         if has_line:
-            light = light + 4.0 * _pixel(u - line)
-        image = height * light * _pixel(v)
+            light = light + 4.0 * _pixel(u - line, sigma)
+        image = height * light * _pixel(v, sigma)
         data = image + noise * rng.standard_normal(image.shape)
         near = np.abs(across) <= 4.5
         weight = np.where(near, noise**-2, 0.0)

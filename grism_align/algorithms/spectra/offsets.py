@@ -16,6 +16,7 @@ from grism_align.algorithms.spectra.template import (
     TemplateFit,
     TemplatePrior,
     fit_template,
+    number_of_knot,
 )
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ _ENOUGH, _FEWEST = 0.98, 10
 _BEND, _LEAST_BEND = 0.03, 6e-3
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
-_MODEL = 0.02  # of the template: errors of the flat field, of undersampling and of the template itself
+_MODEL = 0.04  # of the template: errors of the flat field, of undersampling and of the template itself
 _SPARE = int(FARTHEST) + 3  # pixels by which templates are longer to either side: splines reach two farther
 _LEAST_WEIGHT = 0.05  # of a spectrum that is said to be used
 # Signal-to-noise ratio of a spectrum that tells how strong those of an exposure are, and of its changes.
 _TOLD, _TOLD_BY_CHANGES = 20.0, 10.0
 # Spectra that tell how alike changes are, and the median below which those are of something else.
 _FEWEST_CHANGING, _LEAST_USUAL = 10, 0.3
-# Sigma at which a pixel has no weight; in the first round the weight falls slowly from half of that.
+# Sigma at which a pixel has no weight; in the first rounds the weight falls slowly from half of that.
 _FAR = 8.0
 
 
@@ -174,7 +175,7 @@ def reference_spectra(
     for each in tracked:
         if each.name not in fitted:
             fit = each.fit(solution.shifts, solution.bends, None)
-            after = each.after(fit, solution.shifts, is_first=True)
+            after = each.after(fit, solution.shifts, is_rough=True)
             fitted[each.name] = after.fit(solution.shifts, solution.bends, None)
     return [
         ReferenceSpectrum(
@@ -216,7 +217,7 @@ def _solved(
         noise = [each.own_of(fit) for each, fit in zip(used, fits, strict=True)]
         solved = solve(fits, noise, shifts.stretch, expected)
         bends = _expected_bends(used, fits, bends) if is_rough else bends
-        after = [each.after(fit, shifts, is_first=number == 0) for each, fit in zip(used, fits, strict=True)]
+        after = [each.after(fit, shifts, is_rough=is_rough) for each, fit in zip(used, fits, strict=True)]
         shifts = shifts.moved(solved.step)
         tracked = after + tracked[len(used) :] if is_rough else _telling(after, solved)
         if not is_rough and np.abs(solved.step[:-2]).max() < _CONVERGED:
@@ -329,10 +330,10 @@ class _Tracked:
         prior = TemplatePrior(self.first, bend, self.height)
         return fit_template(cutouts, shifts, prior, rng if self.own is None else None)
 
-    def after(self, fit: TemplateFit, shifts: SpectralShifts, *, is_first: bool) -> _Tracked:
+    def after(self, fit: TemplateFit, shifts: SpectralShifts, *, is_rough: bool) -> _Tracked:
         """Weigh pixels by how far they lie from the template, and note where that lacks a line."""
         weights = tuple(
-            robust_weights(cutout, residual, is_first=is_first)
+            robust_weights(cutout, residual, is_rough=is_rough)
             for cutout, residual in zip(self.spectrum.cutouts, fit.residuals, strict=True)
         )
         return replace(self, weights=weights, lines=self._with_lines(fit, shifts), own=self.own_of(fit))
@@ -372,7 +373,7 @@ def _height(cutouts: Sequence[SpectrumCutout]) -> NDArray[np.float64]:
     usable = [cutout.weight > 0 for cutout in cutouts]
     data = np.abs(np.concatenate([each.data[good] for each, good in zip(cutouts, usable, strict=True)]))
     knot = np.concatenate([each.across[good] for each, good in zip(cutouts, usable, strict=True)])
-    number = np.rint((knot - KNOTS_ACROSS[0]) / (KNOTS_ACROSS[1] - KNOTS_ACROSS[0])).astype(int)
+    number = np.rint(number_of_knot(knot)).astype(int)
     height = np.array(
         [np.median(data[near]) if (near := number == k).any() else 0.0 for k in range(len(KNOTS_ACROSS))]
     )
@@ -380,7 +381,7 @@ def _height(cutouts: Sequence[SpectrumCutout]) -> NDArray[np.float64]:
 
 
 def robust_weights(
-    cutout: SpectrumCutout, residual: NDArray[np.float64], *, is_first: bool
+    cutout: SpectrumCutout, residual: NDArray[np.float64], *, is_rough: bool
 ) -> NDArray[np.float64]:
     """Return inverse variances with the template's own error, less where it is missed by far.
 
@@ -390,13 +391,14 @@ def robust_weights(
         Data, and inverse variances by their noise.
     residual : (R, C) ndarray
         Data minus template.
-    is_first : bool
-        Whether it is to fall slowly, as a template is that was fitted to outliers too.
+    is_rough : bool
+        Whether they are to fall slowly, as the template has been fitted to outliers too, and does not have all
+        lines yet: pixels of a line that have no weight would never come back.
     """
     variance = 1.0 / np.where(cutout.weight > 0, cutout.weight, np.inf)
     variance = np.where(cutout.weight > 0, variance + (_MODEL * (cutout.data - residual)) ** 2, 1.0)
     pull = residual**2 / variance
-    if is_first:
+    if is_rough:
         kept = 1.0 / np.maximum(pull / (0.5 * _FAR) ** 2, 1.0)
     else:
         kept = np.clip(1.0 - pull / _FAR**2, 0.0, None) ** 2

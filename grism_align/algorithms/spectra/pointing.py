@@ -152,7 +152,7 @@ def fit_pointing(sightings: Sequence[Sighting], optics: Optics, n_exposures: int
         ]
         solved = _step(compared, design, model, parameters)
         weights = [
-            robust_weights(_noisier(one), each.residual, is_first=number == 0)
+            robust_weights(_noisier(one), each.residual, is_rough=number == 0)
             for one, each in zip(sightings, compared, strict=True)
         ]
         parameters = parameters + solved.step

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 #: Pixels to either side of the trace that a template covers.
 HALF_WIDTH = 4.5
 
-_ACROSS = 0.75  # pixels between knots across the dispersion; along it they are a pixel apart
-_OUTER = int(np.ceil(HALF_WIDTH / _ACROSS)) + 1
+# Pixels. Along the dispersion knots are one apart. Across it they are `_CLOSE` at the trace, whose light pixels
+# undersample, and the farther apart the farther from it: 1.4 times at `_CORE`.
+_CLOSE, _CORE = 0.5, 1.5
+_OUTER = int(np.ceil(_CORE / _CLOSE * np.arcsinh(HALF_WIDTH / _CORE))) + 1
 #: Heights of the knots above the trace, pixels.
-KNOTS_ACROSS = _ACROSS * np.arange(-_OUTER, _OUTER + 1)
+KNOTS_ACROSS = _CORE * np.sinh(_CLOSE / _CORE * np.arange(-_OUTER, _OUTER + 1))
 # By how much the response of the detector may differ between exposures: flat field, blobs, loss of light. In
 # its mean over the spectrum, its slope along it, and its curvature.
 _GAINS = (0.015, 0.015, 0.015)
@@ -33,6 +35,11 @@ _N_SHIFTS = 3
 _N_EACH = _N_SHIFTS + 2 + len(_GAINS)
 # Curvatures of templates across the dispersion and in general that are expected, of the spectrum's height.
 _CURVED, _LEVEL = 3.0, 100.0
+
+
+def number_of_knot(up: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where heights above the trace, pixels, are among `KNOTS_ACROSS`, in numbers of knots."""
+    return np.asarray(_OUTER + _CORE / _CLOSE * np.arcsinh(up / _CORE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,13 +328,14 @@ def _sampled(cutout: SpectrumCutout, shifts: SpectralShifts, first: float) -> It
 
 def _splines_across(up: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what each of the m splines across has at heights (C, R), and its slope, (C, R, m)."""
-    place = np.clip((up - KNOTS_ACROSS[0]) / _ACROSS, -3.0, len(KNOTS_ACROSS) + 1.0)
+    place = np.clip(number_of_knot(up), -3.0, len(KNOTS_ACROSS) + 1.0)
+    knots_per_pixel = _CORE / _CLOSE / np.hypot(up, _CORE)
     number = np.floor(place).astype(int)
     values, slopes = _spline((place - number)[..., None] + 1.0 - np.arange(4))
     # With room for splines beyond the outermost
     found = np.zeros((2, *up.shape, len(KNOTS_ACROSS) + 8))
     column = (number + 3)[..., None] + np.arange(4)
-    for to, each in zip(found, (values, slopes / _ACROSS), strict=True):
+    for to, each in zip(found, (values, slopes * knots_per_pixel[..., None]), strict=True):
         np.put_along_axis(to, column, each, axis=-1)
     across, across_slope = found[..., 4:-4]
     return across, across_slope
