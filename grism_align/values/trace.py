@@ -193,6 +193,26 @@ class TraceModel:
     def _parameters(self) -> Floats:
         return np.linspace(*self.span, _SAMPLES)[None, :]
 
+    def changing_less(self, share: float, place: ArrayLike) -> TraceModel:
+        """Return the model with a share of what its heights change by over the detector.
+
+        Parameters
+        ----------
+        share : float
+            One leaves the model as it is; with zero, all traces are as at `place`.
+        place : (2,) array_like, zero-based pixels
+            Of a source whose trace stays where it is.
+
+        Notes
+        -----
+        Not of a model with an `origin`, whose `dy` is a polynomial of a distance that changes too.
+        """
+        if share == 1.0:
+            return self
+        dy = share * self.dy
+        dy[:, 0] += (1.0 - share) * _at(self.dy, np.reshape(place, (1, 2)))[0]
+        return replace(self, dy=dy)
+
     def transposed(self) -> TraceModel:
         """Return the model by pixels whose rows are its columns: x and y change their parts.
 

@@ -11,7 +11,6 @@ from grism_align.algorithms.spectra.template import SpectrumCutout
 
 LENGTH, FIRST = 90, -8
 _START, _END = 0.0, 70.0
-SIGMA = 0.55  # pixels, of the point-spread function
 _HALF = 6  # rows
 _SLOPE = 0.01
 UNCALIBRATED = ExpectedStretch(np.zeros(2), 0.05**2 * np.eye(2))
@@ -33,8 +32,10 @@ def _pixel(x, sigma):
     return _edge(x + 0.5, sigma) - _edge(x - 0.5, sigma)
 
 
-def spectra(rng, offsets, n=40, height=60.0, lines=0.5, noise=1.0, sigma=SIGMA):
+def spectra(rng, offsets, n=40, height=60.0, lines=0.5, noise=1.0, *, sigma=0.55):
     """Return spectra of sources anywhere on the pixels, exposures by their true offsets (E, 2).
+
+    `sigma`: of the point-spread function, pixels.
 
     A third column of the offsets is what more there is for each pixel from the source.
     """

@@ -55,6 +55,18 @@ def test_light_is_ahead_by_what_the_place_adds_to_its_offset():
     assert binned.ahead(model, binned.from_chip(PLACES)) == pytest.approx(0.5 * (along - t))
 
 
+def test_traces_that_change_less_stay_where_they_do_not_change():
+    heights = np.array([[3.0, 1e-4, -2e-3, 0.0, 4e-7, 2e-7], [0.01, 2e-6, 4e-6, 0.0, 0.0, 0.0]])
+    model = TraceModel(np.array([[0.0], [1.0]]), heights, (10.0, 200.0), curve=[0.5, 0.01])
+    place, elsewhere = np.array([500.0, 300.0]), np.array([[100.0, 900.0]])
+    assert model.changing_less(1.0, place) is model
+    half, none = (model.changing_less(share, place) for share in (0.5, 0.0))
+    np.testing.assert_allclose(half.offsets(place), model.offsets(place), atol=1e-12)
+    np.testing.assert_allclose(none.offsets(elsewhere), model.offsets(place), atol=1e-12)
+    mean = 0.5 * (model.offsets(place)[1] + model.offsets(elsewhere)[1])
+    np.testing.assert_allclose(half.offsets(elsewhere)[1], mean, atol=1e-12)
+
+
 def test_a_window_is_turned_with_its_pixels():
     window = DetectorWindow(ltm=(0.5, 0.25), ltv=(-3.0, 7.0))
     turned = window.transposed()

@@ -37,7 +37,8 @@ class FieldGradient:
     Parameters
     ----------
     along, across : (2,) ndarray
-        Of the offsets along and across the dispersion, by the place of the source in x and y.
+        Of the offsets along and across the dispersion, by the place of the source in x and y. Across, from
+        where the model that `as_seen` returns predicts them.
     along_covariance, across_covariance : (2, 2) ndarray
         Of these.
     share : float
@@ -52,6 +53,19 @@ class FieldGradient:
     across_covariance: NDArray[np.float64]
     share: float
     share_variance: float
+
+    def as_seen(self, model: TraceModel, window: DetectorWindow, shape: tuple[int, int]) -> TraceModel:
+        """Return a model whose traces change over the detector by as much as they were seen to.
+
+        Parameters
+        ----------
+        model : TraceModel
+            As calibrated.
+        window, shape
+            As for `field_gradient`.
+        """
+        ny, nx = shape
+        return model.changing_less(_possible(self.share), window.to_chip(np.array([0.5 * nx, 0.5 * ny])))
 
     def of(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what exposures differ by for having their sources at other places.
@@ -137,7 +151,8 @@ def field_gradient(
     here, at_source = _slopes(model, window, shape)
     size = float(here @ here)
     share, variance = 1.0, 1.0
-    if size > _FLAT**2:
+    # Of dispersions that are known, what is measured is at most what a calibration is wrong by
+    if size > _FLAT**2 and not model.tells_light:
         share = 1.0 + float(residual @ here) / size
         variance = float(here @ spread @ here) / size**2
     # What a model says of the light's own places is in the predicted ones
@@ -145,12 +160,17 @@ def field_gradient(
     swapped = np.array([[0.0, 1.0], [-1.0, 0.0]])
     return FieldGradient(
         along=np.array([up, -right]),
-        across=residual,
+        across=residual + (1.0 - _possible(share)) * here,
         along_covariance=swapped @ spread @ swapped.T + unlike**2 * np.eye(2),
         across_covariance=spread,
         share=share,
         share_variance=variance,
     )
+
+
+def _possible(share: float) -> float:
+    """Return a share that traces can have: none of what is calibrated, all of it, or some."""
+    return min(max(share, 0.0), 1.0)
 
 
 def _slopes(model: TraceModel, window: DetectorWindow, shape: tuple[int, int]) -> NDArray[np.float64]:

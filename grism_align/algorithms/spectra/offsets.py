@@ -392,8 +392,8 @@ def robust_weights(
     residual : (R, C) ndarray
         Data minus template.
     is_rough : bool
-        Whether they are to fall slowly, as the template has been fitted to outliers too, and does not have all
-        lines yet: pixels of a line that have no weight would never come back.
+        Whether they are to fall slowly, as the template has been fitted to outliers too, and does not have
+        all lines yet: pixels of a line that have no weight would never come back.
     """
     variance = 1.0 / np.where(cutout.weight > 0, cutout.weight, np.inf)
     variance = np.where(cutout.weight > 0, variance + (_MODEL * (cutout.data - residual)) ** 2, 1.0)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Pixels to either side of the trace that a template covers.
 HALF_WIDTH = 4.5
 
-# Pixels. Along the dispersion knots are one apart. Across it they are `_CLOSE` at the trace, whose light pixels
-# undersample, and the farther apart the farther from it: 1.4 times at `_CORE`.
+# Pixels. Along the dispersion knots are one apart. Across it they are `_CLOSE` at the trace, whose light
+# pixels undersample, and the farther apart the farther from it: 1.4 times at `_CORE`.
 _CLOSE, _CORE = 0.5, 1.5
 _OUTER = int(np.ceil(_CORE / _CLOSE * np.arcsinh(HALF_WIDTH / _CORE))) + 1
 #: Heights of the knots above the trace, pixels.

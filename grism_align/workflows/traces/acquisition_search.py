@@ -18,6 +18,7 @@ from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.traces.cutting import cut_near, other_light, rate_scale
 from grism_align.workflows.traces.spectral_comparison import SEED, UNKNOWN, shows_spectra
+from grism_align.workflows.traces.spectral_groups import as_seen
 from grism_align.workflows.traces.verify import images, view_of, views
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def _against_each_other(jobs: Sequence[ViewJob], fit: SpectralPointing, group: S
     known = PixelOffsets(np.zeros((len(jobs), 2)), fit.covariance[:-1, :-1])
     if len(jobs) < 2:
         return known
-    cut, moved = cut_near(jobs, group.zeroth, group.n_spectra)
+    cut, moved = cut_near(as_seen(jobs, group.gradient), group.zeroth, group.n_spectra)
     told = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(SEED))
     if told is None:
         return known

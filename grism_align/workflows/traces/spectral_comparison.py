@@ -14,6 +14,7 @@ from grism_align.values.failure import SpectraMissing
 from grism_align.values.trace import SpectrumPiece
 from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.traces.cutting import cut_near
+from grism_align.workflows.traces.spectral_groups import as_seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ class MeasuredGroup:
 
 def _measured(group: SpectralGroup) -> MeasuredGroup | None:
     """Solve for the offsets of exposures from their spectra."""
-    cut, moved = cut_near(group.jobs, group.zeroth, group.n_spectra)
+    cut, moved = cut_near(as_seen(group.jobs, group.gradient), group.zeroth, group.n_spectra)
     try:
         offsets = measure_offsets(cut.spectra, cut.places, group.stretch, np.random.default_rng(SEED))
     except np.linalg.LinAlgError as error:

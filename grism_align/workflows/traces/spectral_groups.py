@@ -13,12 +13,14 @@ from grism_align.values.failure import SpectraMissing
 from grism_align.workflows.traces.verify import known_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from grism_align.algorithms.spectra.shifts import ExpectedStretch
     from grism_align.algorithms.traces.verification import GrismOffsets
+    from grism_align.values.detector import DetectorWindow
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.solution import ExposureFit
+    from grism_align.values.trace import TraceModel
     from grism_align.workflows.traces.verify import Survey, ViewJob
 
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _MOST_TOGETHER = 16
 #: Angles of the dispersion that differ by less are one roll, deg.
 ONE_ROLL = 0.1
+_UNTOLD = 2.0  # pixels, by which traces may rise over a chip where they don't tell
 _FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 
 
@@ -57,6 +60,26 @@ class SpectralGroup:
     def without(self, keys: Container[str]) -> SpectralGroup:
         """Return the group without some of its exposures."""
         return replace(self, jobs=tuple(job for job in self.jobs if job.exposure.key not in keys))
+
+
+def as_seen(jobs: Iterable[ViewJob], gradient: FieldGradient) -> tuple[ViewJob, ...]:
+    """Return jobs whose models change over the detector by as much as traces were seen to."""
+    return tuple(replace(job, models=dict(_models_seen(job, gradient))) for job in jobs)
+
+
+def _models_seen(job: ViewJob, gradient: FieldGradient) -> Iterator[tuple[int, TraceModel]]:
+    for chip in job.exposure.chips:
+        model = job.models.get(chip.window.chip)
+        if model is not None:
+            yield chip.window.chip, gradient.as_seen(model, *_along_rows(chip))
+
+
+def _along_rows(chip: Chip) -> tuple[DetectorWindow, tuple[int, int]]:
+    """Return window and shape of a chip by pixels with the dispersion along rows."""
+    if not chip.along_columns:
+        return chip.window, chip.shape
+    ny, nx = chip.shape
+    return chip.window.transposed(), (nx, ny)
 
 
 def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
@@ -105,10 +128,12 @@ def lacks_spectra(fit: ExposureFit) -> bool:
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
     model = found.models.get(chip.window.chip) or next(iter(found.models.values()))
-    shape, window = chip.shape, chip.window
-    if chip.along_columns:
-        shape, window = shape[::-1], window.transposed()
-    return field_gradient(model, window, shape, found.offsets.gradient, found.offsets.gradient_covariance)
+    offsets = found.offsets
+    measured, covariance = offsets.gradient, offsets.gradient_covariance
+    if 2 * np.isfinite(offsets.offset).sum() < len(offsets.offset):
+        # Those few may be the ones that are elsewhere
+        measured, covariance = np.zeros(2), _UNTOLD**2 * np.eye(2)
+    return field_gradient(model, *_along_rows(chip), measured, covariance)
 
 
 def _angle(survey: Survey, exposure: Exposure) -> float:

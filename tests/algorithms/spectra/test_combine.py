@@ -135,8 +135,33 @@ def test_a_change_of_scale_and_a_turn_shift_lines_as_they_shift_traces():
     assert offset == pytest.approx(np.array([[-0.02, 0.0], [0.02, 0.0]]))
     assert covariance[0, 2] == pytest.approx(-covariance[0, 0])
     measured = field_gradient(model, WHOLE, (1000, 1000), np.array([0.0, 1.0]), np.diag([1e-4, 1e-4]))
-    assert measured.across == pytest.approx([0.0, 2e-3], rel=1e-3)
+    # along y they rise by as much as the model falls: of what it says nothing is left, and that is taken off
+    assert measured.across == pytest.approx([1e-4, 0.0], abs=1e-5)
     assert measured.along == pytest.approx([0.0, -1e-4], abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [-0.2, 0.0, 0.4, 1.0, 1.3])
+def test_traces_are_predicted_as_far_as_they_are_seen_to_change(share):
+    """Along all of their length, though only how high they are halfway is measured."""
+    heights = np.array([[3.0, 1e-4, -2e-3, 0.0, 4e-7, 2e-7], [0.01, 2e-6, 4e-6, 0.0, 0.0, 0.0]])
+    calibrated = TraceModel(np.array([[0.0], [1.0]]), heights, (10.0, 200.0))
+    middle = np.array([500.0, 500.0])
+    true = calibrated.changing_less(share, middle)
+    half = np.array([[500.0, 0.0], [0.0, 500.0]])
+    rise = [
+        np.subtract(*(np.median(one.offsets(middle + step)[1] - one.offsets(middle)[1]) for one in pair))
+        for step in half / 2
+        for pair in [(true, calibrated)]
+    ]
+    measured = 2.0 * np.array(rise)
+    gradient = field_gradient(calibrated, WHOLE, (1000, 1000), measured, 1e-8 * np.eye(2))
+    seen = gradient.as_seen(calibrated, WHOLE, (1000, 1000))
+    # sources at both ends of a dither of 100 pixels
+    places = middle + np.array([[-30.0, -40.0], [30.0, 40.0]])
+    expected = gradient.of(places - middle)[0][:, 1]
+    found = true.offsets(places)[1] - seen.offsets(places)[1] - expected[:, None]
+    tilted = 0.0 if 0 <= share <= 1 else 0.014
+    assert np.abs(np.diff(found, axis=0)).max() < 0.01 + tilted
 
 
 def test_dispersions_change_over_the_detector_as_far_as_traces_do():
