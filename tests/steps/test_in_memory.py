@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from contextlib import ExitStack
 from typing import ClassVar
 
@@ -114,6 +116,36 @@ def test_a_library_on_disk(association, aligned, here):
     library = ModelLibrary(str(association), on_disk=True)
     assert GrismAlignPipeline.call(library) is library
     assert_aligned(library, aligned)
+
+
+def test_no_model_of_a_library_on_disk_stays_in_memory(association, monkeypatch, here):
+    """Nor its WCS, which holds what it was read from; the steps keep none from one to the next."""
+    opened, left = [], {}
+    lend = ModelLibrary._datamodels_open
+
+    def watched(*args, **kwargs):
+        model = lend(*args, **kwargs)
+        opened.extend([weakref.ref(model), weakref.ref(model.meta.wcs)])
+        return model
+
+    def looking_back(step, run):
+        def wrapped(*args: object):
+            result = run(*args)
+            gc.collect()
+            left[step] = [one() for one in opened if one() is not None]
+            return result
+
+        return wrapped
+
+    monkeypatch.setattr(ModelLibrary, "_datamodels_open", watched)
+    for step, kind in GrismAlignPipeline.step_defs.items():
+        monkeypatch.setattr(kind, "work", looking_back(step, kind.work))
+    library = ModelLibrary(str(association), on_disk=True)
+    GrismAlignPipeline.call(library, output_dir=str(here), steps={"visit_mosaic": {"skip": False}})
+    assert left == {step: [] for step in GrismAlignPipeline.step_defs}
+    gc.collect()
+    assert opened
+    assert all(one() is None for one in opened)
 
 
 def test_a_library_stays_open_to_whoever_opened_it(models, aligned):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _LEAST_USABLE_IN_BOX = 0.05
 # A level is known well enough from this many pixels; more only take time.
 _ENOUGH = 300_000
+# Rows of a background that are in memory in double precision.
+_ROWS = 512
 
 
 def thinned(size: int) -> tuple[slice, slice]:
@@ -112,4 +114,8 @@ def _interpolated(
         centers.append(center)
         places.append(np.clip(np.arange(side), center[0], center[-1]))
     ky, kx = (min(3, n - 1) for n in mesh.shape)
-    return np.asarray(RectBivariateSpline(*centers, mesh, kx=ky, ky=kx)(*places), dtype=np.float32)
+    spline, (y, x) = RectBivariateSpline(*centers, mesh, kx=ky, ky=kx), places
+    out = np.empty(shape, np.float32)
+    for bottom in range(0, shape[0], _ROWS):
+        out[bottom : bottom + _ROWS] = spline(y[bottom : bottom + _ROWS], x)
+    return out

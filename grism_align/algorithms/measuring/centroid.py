@@ -70,15 +70,15 @@ def cut_stamps(
     data: NDArray[Any], error: NDArray[Any], good: NDArray[np.bool_], peaks: NDArray[np.int64], half: int
 ) -> Stamps:
     """Cut a square of side ``2 half + 1`` around each of (N, 2) integer pixels (x, y)."""
-    padded = [
-        np.pad(array, half, constant_values=fill)
-        for array, fill in ((np.where(good, data, 0), 0), (np.where(good, error, 0), 0), (good, False))
-    ]
-    offsets = np.arange(2 * half + 1)
+    offsets = np.arange(-half, half + 1)
     rows = peaks[:, 1, None, None] + offsets[None, :, None]
     columns = peaks[:, 0, None, None] + offsets[None, None, :]
-    cut, sigma, usable = (array[rows, columns] for array in padded)
-    return Stamps(peaks - half, cut.astype(float), sigma.astype(float) ** 2, usable.astype(bool))
+    ny, nx = good.shape
+    # clipped indices, as padding would copy all of a mosaic
+    places = np.clip(rows, 0, ny - 1), np.clip(columns, 0, nx - 1)
+    usable = good[places] & (places[0] == rows) & (places[1] == columns)
+    cut, sigma = (np.where(usable, array[places], 0).astype(float) for array in (data, error))
+    return Stamps(peaks - half, cut, sigma**2, usable)
 
 
 def windowed_moments(stamps: Stamps, window_sigma: float) -> WindowedMoments:

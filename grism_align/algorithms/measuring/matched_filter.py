@@ -36,9 +36,14 @@ def matched_filter(
 
     inverse = np.zeros(image.shape, np.float32)
     np.divide(1.0, np.square(error), out=inverse, where=good, casting="unsafe")
-    signal = gaussian_filter(image * inverse, sigma)
+    signal = image * inverse
+    # in place: of a mosaic, each copy counts
+    gaussian_filter(signal, sigma, output=signal)
     # The square of a Gaussian is a Gaussian, narrower by sqrt(2) and 4 pi sigma^2 times weaker.
-    noise = gaussian_filter(inverse, sigma / np.sqrt(2)) / np.float32(4 * np.pi * sigma**2)
+    noise = gaussian_filter(inverse, sigma / np.sqrt(2), output=inverse)
+    noise /= np.float32(4 * np.pi * sigma**2)
+    has_noise = noise > 0
+    np.sqrt(noise, out=noise, where=has_noise)
     ratio = np.zeros(image.shape, np.float32)
-    np.divide(signal, np.sqrt(np.clip(noise, 0, None)), out=ratio, where=noise > 0)
+    np.divide(signal, noise, out=ratio, where=has_noise)
     return ratio

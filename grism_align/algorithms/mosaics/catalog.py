@@ -125,14 +125,36 @@ def measure_mosaic(
     doi:10.5281/zenodo.596036), which follows SExtractor (Bertin & Arnouts 1996, A&AS 117, 393).
     """
     good = weight > 0
-    clean = np.where(good, image - local_background(image, good, settings.box), 0).astype(np.float32)
-    sky = np.zeros(image.shape, np.float32)
-    np.divide(1.0, np.sqrt(weight), out=sky, where=good, casting="unsafe")
-    snr = matched_filter(clean, sky, good, settings.sigma) * good
-    error = sky * np.sqrt(1 + shot * np.clip(clean, 0, None)).astype(np.float32)
-    field = _Field(clean, error, good, snr)
+    clean = _above_background(image, good, settings.box)
+    noise = _sky_noise(weight, good)
+    # each array of a mosaic counts: no more of them than are needed
+    del image, weight
+    snr = matched_filter(clean, noise, good, settings.sigma)
+    snr *= good
+    _add_shot_noise(noise, clean, shot)
+    field = _Field(clean, noise, good, snr)
     segments = _segments(field, settings)
     return MosaicSources(_measured(field, segments, settings), segments)
+
+
+def _above_background(image: NDArray[Any], good: NDArray[np.bool_], box: int) -> NDArray[np.float32]:
+    out = (image - local_background(image, good, box)).astype(np.float32, copy=False)
+    out[~good] = 0
+    return out
+
+
+def _sky_noise(weight: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[np.float32]:
+    out = np.zeros(weight.shape, np.float32)
+    np.divide(1.0, np.sqrt(weight), out=out, where=good, casting="unsafe")
+    return out
+
+
+def _add_shot_noise(noise: NDArray[np.float32], clean: NDArray[np.float32], shot: float) -> None:
+    factor = np.clip(clean, 0, None)
+    factor *= shot
+    factor += 1
+    np.sqrt(factor, out=factor)
+    noise *= factor
 
 
 def _segments(field: _Field, settings: FindSettings) -> NDArray[np.int32]:

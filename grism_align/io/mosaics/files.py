@@ -61,9 +61,9 @@ class TiledImage:
         """Put the values of a tile in place."""
         # row by row: where a disk is full, writing to a file in memory (mmap) would kill the process
         with self.path.open("rb+") as stream:
-            for row, own in zip(range(tile.bottom, tile.top), values.astype(self._dtype), strict=True):
+            for row, own in zip(range(tile.bottom, tile.top), values, strict=True):
                 stream.seek(self._place(row, tile.left))
-                stream.write(own.tobytes())
+                stream.write(own.astype(self._dtype).tobytes())
 
     def read(self, tile: Tile) -> NDArray[Any]:
         """Return the values of a tile, in native byte order."""

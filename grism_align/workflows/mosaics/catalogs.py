@@ -98,12 +98,12 @@ def write_catalog(
         calibration = _calibration(science, weight, mosaic)
         for tile in plan.grid.tiles(min(stack.settings.tile, _LARGEST)):
             wide = tile.grown(_OVERLAP, plan.grid.shape)
-            weights = weight.read(wide)
-            if tables and not weights.any():
+            if tables and not weight.read(wide).any():
                 # but one table there must be
                 continue
+            # read for the call alone, which lets go of them
             found = measure_mosaic(
-                science.read(wide), weights * calibration.weight, calibration.shot, _find(mosaic)
+                science.read(wide), weight.read(wide) * calibration.weight, calibration.shot, _find(mosaic)
             )
             own = _table(found, tile, wide, sum(map(len, tables)))
             tables.append(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -487,6 +488,21 @@ def test_shapes_and_flags():
     assert columns["orientation"][0] == pytest.approx(30, abs=3)
     assert columns["flags"][0] == 2
     assert columns["isophotal_flux"][0] == pytest.approx(image[:, :64].sum(), rel=0.1)
+
+
+def test_few_arrays_of_a_mosaic_are_in_memory_at_a_time():
+    """Each is 4 bytes a pixel, and these are most of what a run has in memory."""
+    side = 700
+    image = _gaussian(300, 400, 3e4, 3, (side, side)).astype(np.float32)
+    measure_mosaic(image[200:500, 200:500], np.ones((300, 300), np.float32), 0.1, FIND)  # imports
+    tracemalloc.start()
+    try:
+        found = measure_mosaic(image.copy(), np.ones(image.shape, np.float32), 0.1, FIND)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.segments.max() == 1
+    assert peak < 8 * 4 * side**2
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
