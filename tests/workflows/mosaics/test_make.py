@@ -161,7 +161,7 @@ def test_tiles_make_no_difference(made, truly, tmp_path):
     [((200, 300), 400, 300), ((400, 400), 400, 400), ((410, 401), 400, 205), ((4993, 900), 3072, 2497)],
 )
 def test_sources_are_found_in_parts_that_are_alike(shape, largest, side):
-    """A strip that is left over takes as long as its margins, and the other parts as much memory as may be."""
+    """What is left over takes as long as its margins, and the other parts as much memory as may be."""
     assert _even_side(shape, largest) == side
 
 
