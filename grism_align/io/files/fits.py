@@ -135,13 +135,11 @@ def primary_header(path: Path) -> fits.Header:
     """
     try:
         with _unpacked(path) as stream:
-            header = read_header(path, stream, "the primary header")
-            mend(header)
+            return read_header(path, stream, "the primary header")
     except InputError:
         raise
     except Exception as error:
         raise _unreadable(path, error) from error
-    return header
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_STRUCTURAL = re.compile(r"Z?BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|EXTVER|TFIELDS|ZTILE\d+")
+_STRUCTURAL = re.compile(r"Z?BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|ZTILE\d+")
 # How the cards of these begin, however they are written.
-_LIKE_STRUCTURAL = re.compile(
-    rb"\s*(?:HIERARCH|Z?BITPIX|Z?NAXIS|PCOUNT|GCOUNT|EXTNAME|EXTVER|TFIELDS|ZTILE)", re.IGNORECASE
-)
+_LIKE_STRUCTURAL = re.compile(rb"\s*(?:HIERARCH|Z?BITPIX|Z?NAXIS|PCOUNT|GCOUNT|TFIELDS|ZTILE)", re.IGNORECASE)
 _BLOCK, _CARD = 2880, 80
 _TYPES = (8, 16, 32, 64, -32, -64)
 # of the FITS standard
@@ -73,7 +71,7 @@ def check_structure(path: Path, stream: IO[bytes]) -> frozenset[int]:
             break
         if len(raw) % _BLOCK:
             break
-        cards = [raw[at : at + _CARD] for at in range(0, len(raw), _CARD)]
+        cards = _cards(raw)
         place = stream.tell() + _span(_structural(path, cards, where))
         if all(map(is_plain, cards)):
             plain.add(number)
@@ -82,7 +80,9 @@ def check_structure(path: Path, stream: IO[bytes]) -> frozenset[int]:
 
 
 def read_header(path: Path, stream: IO[bytes], where: str) -> fits.Header:
-    """Return the header at which a stream is; astropy would read on for one without end.
+    """Return the header at which a stream is, all of whose cards can be read.
+
+    astropy would read on for one without end.
 
     Parameters
     ----------
@@ -100,7 +100,15 @@ def read_header(path: Path, stream: IO[bytes], where: str) -> fits.Header:
     OSError, EOFError
         If it is none.
     """
-    return fits.Header.fromfile(io.BytesIO(_raw_header(path, stream, where)))
+    raw = _raw_header(path, stream, where)
+    header = fits.Header.fromfile(io.BytesIO(raw))
+    if not all(map(is_plain, _cards(raw))):
+        mend(header)
+    return header
+
+
+def _cards(raw: bytes) -> list[bytes]:
+    return [raw[at : at + _CARD] for at in range(0, len(raw), _CARD)]
 
 
 def _raw_header(path: Path, stream: IO[bytes], where: str) -> bytes:
@@ -118,6 +126,8 @@ def _raw_header(path: Path, stream: IO[bytes], where: str) -> bytes:
 def _structural(path: Path, cards: Sequence[bytes], where: str) -> Cards:
     like = [card for card in cards if _LIKE_STRUCTURAL.match(card)]
     header = fits.Header.fromstring(b"".join(like))
+    if all(map(is_plain, like)):
+        return Cards(path, header, where)
     only = fits.Header(card for card in header.cards if _STRUCTURAL.fullmatch(card.keyword))
     mend(only)
     return Cards(path, only, where)

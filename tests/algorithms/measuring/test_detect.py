@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter
 
-from grism_align.algorithms.measuring.detect import detect_sources, mean_ellipticity
+from grism_align.algorithms.measuring.detect import _find_peaks, detect_sources, mean_ellipticity
+from grism_align.algorithms.measuring.matched_filter import matched_filter
 from grism_align.values.catalog import SourceFlag
 from grism_align.values.failure import NoSources, PixelsFlagged
 from grism_align.values.settings import DetectionSettings
@@ -155,6 +157,20 @@ def test_few_usable_pixels(usable, shape):
 
 def test_settings_of_the_background_box_larger_than_the_chip():
     assert the_one(detect(*one_source(), background_box=500)) == SourceFlag(0)
+
+
+@pytest.mark.parametrize("separation", [1, 2, 4])
+def test_peaks_are_the_highest_pixels_around_at_edges_too(separation):
+    """Those of a maximum filter, which takes ten times as long."""
+    rng = np.random.default_rng(1)
+    # nearly all pixels are above the threshold
+    image, good = rng.integers(0, 6, (41, 57)).astype(np.float32), np.ones((41, 57), bool)
+    settings = replace(SETTINGS, separation=separation, threshold=1.0)
+    ratio = matched_filter(image, np.ones_like(image), good, settings.kernel_sigma)
+    highest = maximum_filter(ratio, size=2 * separation - 1) == ratio
+    y, x = np.nonzero(highest & (ratio > settings.threshold))
+    found = _find_peaks(image, np.ones_like(image), good, settings)
+    np.testing.assert_array_equal(found, np.column_stack([x, y]))
 
 
 def test_mean_ellipticity():
