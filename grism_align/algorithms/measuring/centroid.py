@@ -130,8 +130,8 @@ def _window(
     dy = grid[None, :, None] - position[:, 1, None, None]
     full = np.exp(-0.5 * (dx / sigma) ** 2) * np.exp(-0.5 * (dy / sigma) ** 2)
     good = stamps.good[rows]
-    if not good.all():
-        good = good & _mirrored(good, position)
+    partly = ~good.all(axis=(1, 2))
+    good[partly] &= _mirrored(good[partly], position[partly])
     return full * good, full, dx, dy
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,12 @@ class Changes:
 
     def science(self) -> dict[int, fits.Header]:
         """Return the new headers of the science extensions, by EXTVER."""
-        return {hdu.ver: self.header(index) for index, hdu in enumerate(self.hdus) if hdu.name == "SCI"}
+        return {version: self.header(index) for version, index in self._science.items()}
+
+    @cached_property
+    def _science(self) -> dict[int, int]:
+        """Numbers of the science extensions, by EXTVER; astropy looks through the header for each name."""
+        return {hdu.ver: index for index, hdu in enumerate(self.hdus) if hdu.name == "SCI"}
 
     def finish_wcs(self) -> None:
         """Make anew what follows from the WCSs in the science headers: outlines, ERR, DQ and others."""
