@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from grism_align.algorithms.measuring.noise import has_errors, with_errors
+from grism_align.algorithms.measuring.noise import with_errors
 from grism_align.io.missions import read_pixels as read_as_stored
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def read_pixels(exposure: Exposure) -> Iterator[tuple[Chip, ChipPixels]]:
         If they can't be read.
     """
     for chip, pixels in read_as_stored(exposure):
-        if not has_errors(pixels):
+        usable = with_errors(exposure, pixels)
+        if usable is not pixels:
             text = "%s, chip %d: its ERR array is missing or without values; the image's own noise is used"
             logger.warning(text, exposure.key, chip.number)
-        yield chip, with_errors(exposure, pixels)
+        yield chip, usable
