@@ -1,7 +1,8 @@
 """What a second process gains: the pipeline with nproc=1 and with more, by turns, and whether they agree.
 
 With --dask a scheduler of dask and as many workers, each a process, take turns too; with --kill one of them
-is killed in the middle of its turn.
+is killed in the middle of its turn. With --warm these have started and imported all before, as those of a
+cluster that is there anyway, and that is not counted.
 
     python benchmarks/parallel.py                          # 4 direct, 4 grism exposures of ACS/WFC
     python benchmarks/parallel.py --folder RAW --repeat 5  # exposures of your own
@@ -43,10 +44,12 @@ from asdf.tags.core import NDArrayType
 from asdf.treeutil import walk
 from astropy.io import fits
 from distributed import Client
+from psutil import Process
 from stpipe import Step
 
 from grism_align.simulation import case_a, simulate
 from grism_align.workflows.executors import FuturesExecutor, SerialExecutor
+from grism_align.workflows.workers import _warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,12 +100,12 @@ def one_run(arguments: list[str]) -> None:
     print(f"\n{spent} {time.process_time()}")
 
 
-def run(source: Path, out: Path, options: list[str], around: AbstractContextManager[object]) -> Turn:
-    """Run the pipeline in a process of its own, while something else is there."""
+def run(source: Path, out: Path, options: list[str], around: AbstractContextManager[float]) -> Turn:
+    """Run the pipeline in a process of its own, while something else is there, whose start took so many s."""
     command = ["grism_align_pipeline", str(source), f"--output_dir={out}", "--resume=false", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with around:
+    with around as started:
         began = time.perf_counter()
         python = [sys.executable, __file__, _ONE_RUN]
         done = subprocess.run([*python, *command], capture_output=True, env=environment, check=False)
@@ -110,14 +113,17 @@ def run(source: Path, out: Path, options: list[str], around: AbstractContextMana
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(done.stderr.decode()[-2000:])
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - started
     shared, first = map(float, done.stdout.split()[-2:])
     return Turn(wall, cpu, shared, cpu - first, after.ru_maxrss / 1024)
 
 
 @contextmanager
-def dask_cluster(n: int, file: Path, kill_after: float | None) -> Iterator[None]:
-    """Have a scheduler and workers, processes with one thread; one worker is killed after some seconds."""
+def dask_cluster(n: int, file: Path, kill_after: float | None, *, is_warm: bool) -> Iterator[float]:
+    """Have a scheduler and workers, processes with one thread; one worker is killed after some seconds.
+
+    Yields the CPU time of their start, s, where that is not to be counted.
+    """
     python, environment = [sys.executable, "-m"], {**os.environ, "OMP_NUM_THREADS": "1"}
     quiet = {
         "stdout": subprocess.DEVNULL,
@@ -132,11 +138,14 @@ def dask_cluster(n: int, file: Path, kill_after: float | None) -> Iterator[None]
     try:
         with Client(scheduler_file=str(file), set_as_default=False) as client:
             client.wait_for_workers(n)
+            if is_warm:
+                client.run(_warm_up)
+        started = sum(sum(Process(one.pid).cpu_times()[:2]) for one in (*workers, scheduler))
         if kill_after is not None:
             timer = Timer(kill_after, workers[0].kill)
             timer.daemon = True
             timer.start()
-        yield
+        yield started if is_warm else 0.0
     finally:
         for one in (*workers, scheduler):
             one.kill()
@@ -188,10 +197,10 @@ def turn_of(
 ) -> Turn:
     """Run once: in so many processes, or with workers of dask."""
     if way != "dask":
-        return run(source, out, [f"--nproc={way}", *extra], nullcontext())
+        return run(source, out, [f"--nproc={way}", *extra], nullcontext(0.0))
     after = 0.4 * min(turn.wall for turn in single) if options.kill else None
     file = out.parent / "scheduler.json"
-    cluster = dask_cluster(options.nproc, file, after)
+    cluster = dask_cluster(options.nproc, file, after, is_warm=options.warm)
     return run(source, out, ["--executor=dask", f"--dask_address={file}", *extra], cluster)
 
 
@@ -207,6 +216,7 @@ def main() -> None:
     parser.add_argument("--mosaics", action="store_true", help="make mosaics too")
     parser.add_argument("--traces", action="store_true", help="verify spectra too")
     parser.add_argument("--dask", action="store_true", help="workers of dask, too")
+    parser.add_argument("--warm", action="store_true", help="that have imported all before, uncounted")
     parser.add_argument("--kill", action="store_true", help="kill one of them in the middle")
     parser.add_argument("--size", type=int, help="side of simulated exposures, pixels (all of the detector)")
     parser.add_argument("--instrument", default="acs_wfc", help="of simulated exposures (acs_wfc)")

@@ -19,6 +19,7 @@ that run, of the new visit alone and of all eleven from the beginning.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import logging
@@ -98,6 +99,8 @@ def _work(job: Job, times: Path | None = None, after: float = 0.0) -> None:
     os.environ["GRISM_ALIGN_CACHE"] = str(job.cache)
     if times is not None:
         _tell_times(times)
+    # as a program does: what was imported is no garbage
+    gc.freeze()
     steps = {
         "visit_mosaic": {"skip": True},
         "grism_wcs_propagate": {"spectra": "auto" if job.spectra else "off"},
