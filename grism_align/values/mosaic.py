@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,6 +151,18 @@ class MosaicGrid:
             Tile(bottom, min(bottom + side, ny), left, min(left + side, nx))
             for bottom in range(0, ny, side)
             for left in range(0, nx, side)
+        )
+
+    def even_tiles(self, largest: int) -> tuple[Tile, ...]:
+        """Cover the grid with the fewest rectangles of at most `largest` x `largest` pixels, nearly alike."""
+        rows, columns = (
+            [size * k // parts for k in range(parts + 1)]
+            for size, parts in ((size, -(-size // largest)) for size in self.shape)
+        )
+        return tuple(
+            Tile(bottom, top, left, right)
+            for bottom, top in pairwise(rows)
+            for left, right in pairwise(columns)
         )
 
 

@@ -205,9 +205,10 @@ class TraceModel:
 
         Notes
         -----
-        Not of a model with an `origin`, whose `dy` is a polynomial of a distance that changes too.
+        A model with an `origin` is returned as it is, as its `dy` is a polynomial of a distance that changes
+        too.
         """
-        if share == 1.0:
+        if share == 1.0 or self.origin.any():
             return self
         dy = share * self.dy
         dy[:, 0] += (1.0 - share) * _at(self.dy, np.reshape(place, (1, 2)))[0]

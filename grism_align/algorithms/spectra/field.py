@@ -45,6 +45,8 @@ class FieldGradient:
         Of what the model says of how traces change over the detector: what they really do.
     share_variance : float
         Of that.
+    middle : (2,) ndarray, zero-based pixels of the detector
+        Place whose trace is the same however much of that change there is.
     """
 
     along: NDArray[np.float64]
@@ -53,19 +55,11 @@ class FieldGradient:
     across_covariance: NDArray[np.float64]
     share: float
     share_variance: float
+    middle: NDArray[np.float64]
 
-    def as_seen(self, model: TraceModel, window: DetectorWindow, shape: tuple[int, int]) -> TraceModel:
-        """Return a model whose traces change over the detector by as much as they were seen to.
-
-        Parameters
-        ----------
-        model : TraceModel
-            As calibrated.
-        window, shape
-            As for `field_gradient`.
-        """
-        ny, nx = shape
-        return model.changing_less(_possible(self.share), window.to_chip(np.array([0.5 * nx, 0.5 * ny])))
+    def as_seen(self, calibrated: TraceModel) -> TraceModel:
+        """Return a model whose traces change over the detector by as much as they were seen to."""
+        return calibrated.changing_less(_possible(self.share), self.middle)
 
     def of(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what exposures differ by for having their sources at other places.
@@ -165,6 +159,7 @@ def field_gradient(
         across_covariance=spread,
         share=share,
         share_variance=variance,
+        middle=window.to_chip(half),
     )
 
 

@@ -96,7 +96,7 @@ def write_catalog(
     tables: list[Table] = []
     with tiled_image(folder / f"{plan.name}_seg.fits", header, plan.grid.shape, ">i4") as segmentation:
         calibration = _calibration(science, weight, mosaic)
-        for tile in plan.grid.tiles(_even_side(plan.grid.shape, min(stack.settings.tile, _LARGEST))):
+        for tile in plan.grid.even_tiles(min(stack.settings.tile, _LARGEST)):
             wide = tile.grown(_OVERLAP, plan.grid.shape)
             if tables and not weight.read(wide).any():
                 # but one table there must be
@@ -113,11 +113,6 @@ def write_catalog(
     with atomic_path(folder / f"{plan.name}_cat.ecsv") as temporary:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
     return len(table)
-
-
-def _even_side(shape: tuple[int, int], largest: int) -> int:
-    """Return the side of the fewest squares, none much smaller than others, that cover a mosaic."""
-    return max(-(-size // -(-size // largest)) for size in shape)
 
 
 def _opened(path: Path) -> TiledImage:

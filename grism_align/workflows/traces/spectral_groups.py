@@ -71,7 +71,7 @@ def _models_seen(job: ViewJob, gradient: FieldGradient) -> Iterator[tuple[int, T
     for chip in job.exposure.chips:
         model = job.models.get(chip.window.chip)
         if model is not None:
-            yield chip.window.chip, gradient.as_seen(model, *_along_rows(chip))
+            yield chip.window.chip, gradient.as_seen(model)
 
 
 def _along_rows(chip: Chip) -> tuple[DetectorWindow, tuple[int, int]]:
@@ -130,7 +130,7 @@ def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
     model = found.models.get(chip.window.chip) or next(iter(found.models.values()))
     offsets = found.offsets
     measured, covariance = offsets.gradient, offsets.gradient_covariance
-    if 2 * np.isfinite(offsets.offset).sum() < len(offsets.offset):
+    if not found.config and 2 * np.isfinite(offsets.offset).sum() < len(offsets.offset):
         # Those few may be the ones that are elsewhere
         measured, covariance = np.zeros(2), _UNTOLD**2 * np.eye(2)
     return field_gradient(model, *_along_rows(chip), measured, covariance)

@@ -155,7 +155,7 @@ def test_traces_are_predicted_as_far_as_they_are_seen_to_change(share):
     ]
     measured = 2.0 * np.array(rise)
     gradient = field_gradient(calibrated, WHOLE, (1000, 1000), measured, 1e-8 * np.eye(2))
-    seen = gradient.as_seen(calibrated, WHOLE, (1000, 1000))
+    seen = gradient.as_seen(calibrated)
     # sources at both ends of a dither of 100 pixels
     places = middle + np.array([[-30.0, -40.0], [30.0, 40.0]])
     expected = gradient.of(places - middle)[0][:, 1]

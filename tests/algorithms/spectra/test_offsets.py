@@ -48,16 +48,17 @@ def test_injected_offsets_are_recovered_with_true_errors():
 
 def test_bright_lines_that_pixels_undersample_are_no_outliers():
     """Most of what is known along the dispersion is in their few brightest pixels."""
-    pulls = []
+    pulls, off = [], []
     for seed in range(5):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.15, (2, 2))
         bright = spectra(rng, true, n=12, height=150.0, lines=1.0, sigma=0.35)
         found = measure_offsets(bright, STILL[:2], UNCALIBRATED, rng)
-        assert (errors(found)[:, 0] < 0.015).all()
-        pulls.append((found.offset - centred(true))[0] / errors(found)[0])
-    # Of 5 degrees of freedom an axis: one in a hundred is larger.
+        off.append((found.offset - centred(true))[0])
+        pulls.append(off[-1] / errors(found)[0])
+    # Of 5 degrees of freedom an axis: one in a hundred is larger. The noise alone is 0.002 pixels.
     assert (np.sqrt(np.mean(np.square(pulls), axis=0)) < 1.74).all()
+    assert np.sqrt(np.mean(np.square(off), axis=0))[0] < 0.012
 
 
 def test_only_differences_are_measured():

@@ -13,7 +13,7 @@ from grism_align.algorithms.traces.offsets import TraceField
 from tests.support.spectra import UNCALIBRATED, spectra
 
 KNOWN = 4  # exposures that the references are of
-FLAT = FieldGradient(np.zeros(2), np.zeros(2), 1e-12 * np.eye(2), 1e-12 * np.eye(2), 1.0, 0.0)
+FLAT = FieldGradient(np.zeros(2), np.zeros(2), 1e-12 * np.eye(2), 1e-12 * np.eye(2), 1.0, 0.0, np.zeros(2))
 LEVEL = np.zeros(5)
 STIFF = ExpectedStretch(np.zeros(2), 1e-12 * np.eye(2))
 

@@ -21,7 +21,7 @@ from grism_align.values.errors import InputError, OutputError
 from grism_align.values.settings import MosaicSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.workflows.load import load
-from grism_align.workflows.mosaics.catalogs import _even_side, _extended
+from grism_align.workflows.mosaics.catalogs import _extended
 from grism_align.workflows.mosaics.checks import check_products
 from tests.support.astrodrizzle import run_astrodrizzle
 from tests.support.fields import make_field
@@ -154,15 +154,6 @@ def test_tiles_make_no_difference(made, truly, tmp_path):
     other = drizzled(truly, tmp_path, tile=64, make_catalog=False)
     for path in files_of(other):
         assert np.allclose(fits.getdata(path), fits.getdata(folder / path.name), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("shape", "largest", "side"),
-    [((200, 300), 400, 300), ((400, 400), 400, 400), ((410, 401), 400, 205), ((4993, 900), 3072, 2497)],
-)
-def test_sources_are_found_in_parts_that_are_alike(shape, largest, side):
-    """What is left over takes as long as its margins, and the other parts as much memory as may be."""
-    assert _even_side(shape, largest) == side
 
 
 def test_cosmic_rays_are_handed_back(truly, tmp_path):
