@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from grism_align.values.trace import TraceModel
 
 # A grism changes the scale of its image, and turns it: by as much, pixels a pixel, one axis may differ from
-# the other. From the configurations of G141 (2e-4) and G102.
-_UNLIKE = 3e-4
+# the other. From the configurations of G141 (2e-4) and G102; and where neither is seen to happen.
+_UNLIKE, _LEAST_UNLIKE = 3e-4, 5e-5
 # What traces differ by from the model, pixels a pixel, where they don't tell: calibrations of the grisms have
 # slopes of 2e-3.
 _SLOPE = 2e-3
@@ -149,6 +149,7 @@ def field_gradient(
     if size > _FLAT**2 and not model.tells_light:
         share = 1.0 + float(residual @ here) / size
         variance = float(here @ spread @ here) / size**2
+        unlike = np.sqrt(((_CALIBRATION * _possible(share)) ** 2 + variance) * size + _LEAST_UNLIKE**2)
     # What a model says of the light's own places is in the predicted ones
     right, up = residual if model.tells_light else here + residual + share * (at_source - here)
     swapped = np.array([[0.0, 1.0], [-1.0, 0.0]])
