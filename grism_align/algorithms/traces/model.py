@@ -25,6 +25,8 @@ _LOCATE_SOURCES = 40
 _LEAST_PEAK = 3.0  # scatters by which the peak of the stacked profile of one piece stands out
 _AGREE = 4.0  # pixels between a piece of a coarse trace and the smooth curve through all
 _FEWEST_PIECES = 2
+#: What the reason begins with where sources are bright enough and no trace is near.
+NO_TRACE = f"no trace within {NEAR:g} px"
 
 
 def find_trace(image: GrismImage, view: ChipView, coarse: CoarseTrace) -> TraceModel | None:
@@ -143,7 +145,7 @@ def measure_chip(
     start = common_height(cutouts, source)
     if start is None:
         where = f"{model.name} has it" if model.name else "the others have it"
-        return None, f"no trace within {NEAR:g} px of where {where}"
+        return None, f"{NO_TRACE} of where {where}"
     found = measure_cutouts(cutouts, start, settings.trace_window)
     keep = np.flatnonzero(found.is_measured & (found.snr >= settings.trace_snr))
     if not len(keep):

@@ -33,6 +33,9 @@ class GrismOffsets:
         Where its spectra lie, by chip; empty where that is not known.
     notes : mapping of str to str
         Why exposures have no offset.
+    displaced : frozenset of str
+        Exposures whose traces lie together farther from there than is believed: fewer than have theirs
+        there, or all of both, where it is not the greater part that has.
     """
 
     keys: tuple[str, ...]
@@ -41,6 +44,7 @@ class GrismOffsets:
     config: str
     models: Mapping[int, TraceModel] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    displaced: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,8 +99,10 @@ def correct_by_spectra(
     InputError
         If the pixels of an exposure can't be read.
     """
+    displaced = {key: SpectraMissing(0.0) for found in grisms for key in found.displaced}
+    survey = replace(survey, solution=_noted(survey.solution, displaced))
     by_grism = [list(groups_of(survey, found)) for found in grisms]
-    compared, missing = compare_spectra([group for groups in by_grism for group in groups], executor)
+    compared, unlike = compare_spectra([group for groups in by_grism for group in groups], executor)
     measured = iter(compared)
     variances = own_variances(survey.exposures.direct, survey.exposures.relative)
     radius = settings.propagation.pairing_radius
@@ -115,14 +117,20 @@ def correct_by_spectra(
     unmeasured = {
         key: variance for key, variance in variances.items() if relative[key].status is FitStatus.PRIOR_ONLY
     }
-    fits, checks = dict(survey.solution.fits), {}
+    solution = _noted(survey.solution, unlike)
+    fits, checks = dict(solution.fits), {}
     for number, each in enumerate(_combined(told, settings)):
         for key, (fit, check) in _corrected(survey, each, unmeasured).items():
             fits[key], checks[key] = fit, replace(check, group=number)
-    for number, (key, remark) in enumerate(missing.items(), len(checks)):
-        fits[key] = fits[key].noted(remark)
+    for number, key in enumerate({**displaced, **unlike}, len(checks)):
         checks[key] = replace(SpectralCheck.missing(_UNLIKE), group=number)
-    return SpectraOutcome(AlignmentSolution(fits, survey.solution.reference), checks)
+    return SpectraOutcome(AlignmentSolution(fits, solution.reference), checks)
+
+
+def _noted(solution: AlignmentSolution, remarks: Mapping[str, SpectraMissing]) -> AlignmentSolution:
+    """Return corrections with what is remarked of some."""
+    noted = {key: solution[key].noted(remark) for key, remark in remarks.items()}
+    return AlignmentSolution({**solution.fits, **noted}, solution.reference)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.traces.correction import rows_moved
 from grism_align.algorithms.traces.cutouts import GrismImage
-from grism_align.algorithms.traces.model import find_trace, measure_chip
+from grism_align.algorithms.traces.model import NO_TRACE, find_trace, measure_chip
 from grism_align.algorithms.traces.offsets import (
     LEAST_ERROR,
     TraceMeasurements,
@@ -50,6 +49,7 @@ _FRAME = 10_000_000
 
 _NOTHING: tuple[list[TraceMeasurements], str] = [], ""
 _ALONE = "no other exposure of the grism, nor a configuration"
+_ELSEWHERE = f"{NO_TRACE} of where the others have it"
 _LEFT_OUT = "no trace that agrees with those of other sources and exposures"
 
 
@@ -218,24 +218,73 @@ def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | No
 
 def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Executor) -> GrismOffsets:
     """Return offsets of the exposures of one grism, and why some have none."""
-    models = _models_of(survey, members)
+    camps = _camps(survey, members, executor)
+    # of as many, the first
+    main = max(camps, key=lambda camp: len(camp.shown))
+    models, measured = main.models, camps[0].measured | main.measured
+    displaced = frozenset().union(*(camp.shown for camp in camps if camp is not main))
+    if displaced and len(displaced) >= len(main.shown):
+        displaced |= main.shown
     absolute = bool(models) and all(model.name for model in models.values())
     visits = {name: number for number, name in enumerate(dict.fromkeys(e.visit for e in members))}
     parts: list[TraceMeasurements] = []
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
-    jobs = {e.key: survey.job(e, models) for e in members}
-    measured = executor.map(_MEASUREMENT, jobs, "Verifying") if models else repeat(_NOTHING)
-    for exposure, (found, why) in zip(members, measured, strict=False):
+    for exposure in members:
+        found, why = measured.get(exposure.key, _NOTHING)
+        if exposure.key not in main.shown:
+            notes[exposure.key] = why or (_ELSEWHERE if found else _why_none(exposure, models))
+            continue
         numbers = (numbered[exposure.key], visits[exposure.visit])
         parts += [_numbered(part, *numbers) for part in found]
-        if not found:
-            notes[exposure.key] = why or _why_none(exposure, models)
     measurements = TraceMeasurements.joined(parts)
     offsets = fit_offsets(measurements, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
     moved = [_rows_moved(survey, exposure, models) for exposure in members]
-    return GrismOffsets(tuple(numbered), offsets, np.array(moved), names, models, notes)
+    return GrismOffsets(tuple(numbered), offsets, np.array(moved), names, models, notes, displaced)
+
+
+@dataclass(frozen=True, eq=False)
+class _Camp:
+    """Exposures of a grism that have their traces at one place, as models have it.
+
+    `measured`: what the traces of exposures say by those models, or why they say nothing.
+    """
+
+    models: TracesByChip
+    measured: dict[str, tuple[list[TraceMeasurements], str]]
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """The exposures whose traces are there."""
+        return frozenset(key for key, (found, _) in self.measured.items() if found)
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """The exposures that show none there, though sources are bright enough."""
+        return frozenset(key for key, (found, why) in self.measured.items() if not found and NO_TRACE in why)
+
+
+def _camps(survey: Survey, members: Sequence[Exposure], executor: Executor) -> list[_Camp]:
+    """Return where exposures of a grism have their traces: one camp, unless some are displaced across.
+
+    Without a configuration it is exposures that tell where traces lie, and the one asked first may be
+    displaced. Those that show none there are asked in their turn.
+    """
+    camps: list[_Camp] = []
+    left = list(members)
+    while left:
+        models = _models_of(survey, left)
+        jobs = {e.key: survey.job(e, models) for e in left} if models else {}
+        found = dict(zip(jobs, executor.map(_MEASUREMENT, jobs, "Verifying"), strict=True)) if jobs else {}
+        camp = _Camp(models, found)
+        if camps and not camp.shown:
+            break
+        camps.append(camp)
+        if any(model.name for model in models.values()):
+            break
+        left = [each for each in left if each.key in camp.elsewhere]
+    return camps
 
 
 def _rows_moved(survey: Survey, exposure: Exposure, models: TracesByChip) -> float:

@@ -32,6 +32,9 @@ SCENE = SceneSettings(
     star_density=40.0, galaxy_density=30.0, star_magnitudes=(17.0, 22.0), galaxy_magnitudes=(19.0, 23.0)
 )
 
+# Pixels along and across by which an exposure of two is off, whose traces are where they should be.
+ALONG = (15.0, 0.0)
+
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory):
@@ -202,9 +205,26 @@ def test_one_that_is_found_near_its_place_has_the_better_correction(visit):
 @pytest.mark.slow
 def test_of_two_that_are_unlike_each_other_either_may_be_wrong(field):
     spoilt, beside, *others = (each.key for each in field.grisms)
-    outcome, _, _ = corrected(put_off(field, spoilt, (9.0, 7.0)))
+    outcome, _, _ = corrected(put_off(field, spoilt, ALONG))
     assert [key for key, fit in outcome.solution.fits.items() if lacks_spectra(fit)] == [spoilt, beside]
     assert all(outcome.checks[key].is_measured for key in others)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "n"), [(0, 4), pytest.param(1, 4, marks=pytest.mark.slow), (0, 2), (1, 2)]
+)
+def test_of_traces_that_lie_apart_the_greater_part_is_believed(field, spoilt, n):
+    """Whichever exposure tells first where traces lie; of two, either may be the displaced one."""
+    grisms = field.grisms[:n]
+    spoilt, keys = grisms[spoilt].key, [each.key for each in grisms]
+    fits = AlignmentSolution({key: field.grism[key] for key in keys})
+    part = replace(field, exposures=(*field.direct, *grisms), grism=fits)
+    outcome, _, _ = corrected(put_off(part, spoilt, (0.0, 9.0)))
+    lacking = {key for key in keys if lacks_spectra(outcome.solution[key])}
+    assert lacking == ({spoilt} if n == 4 else set(keys))
+    assert not any(outcome.checks[key].is_measured for key in lacking)
+    for key in keys[2:]:
+        assert np.abs(outcome.checks[key].moved_px).max() < 0.1
 
 
 @pytest.mark.slow
@@ -234,7 +254,7 @@ def test_of_one_that_was_unlike_and_is_where_it_was_nothing_is_said(field, monke
         return {beside: replace(fit, remarks=kept), spoilt: missed}
 
     monkeypatch.setattr("grism_align.workflows.propagate.find_by_spectra", found_there)
-    outcome = _by_spectra(put_off(field, spoilt, (9.0, 7.0)), GrismSettings(), HERE)
+    outcome = _by_spectra(put_off(field, spoilt, ALONG), GrismSettings(), HERE)
     assert outcome.solution[beside].status is FitStatus.ALIGNED
     assert beside not in outcome.spectra
     assert outcome.solution[spoilt].status is FitStatus.PRIOR_ONLY

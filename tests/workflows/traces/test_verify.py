@@ -118,6 +118,29 @@ def test_a_drift_across_the_dispersion_is_measured_within_its_error(infrared):
     assert all(abs(one.after_px + DRIFT / 3) < 4 * one.after_error for one in others)
 
 
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("rows", [8.0, -8.0])
+def test_the_traces_are_where_the_greater_part_has_them(infrared, number, rows):
+    """Whichever exposure is asked first."""
+    exposures, _ = infrared
+    key = exposures.grisms[number].key
+    found = verify_traces(Survey.of(exposures, drifted(exposures, key, rows), TraceSettings()), HERE)
+    (grism,) = found.grisms
+    assert grism.displaced == {key}
+    assert found.checks[key].note == "no trace within 4 px of where the others have it"
+    for name, check in found.checks.items():
+        assert (name == key) != (check.is_measured and abs(check.after_px) < 4 * check.after_error)
+
+
+def test_of_two_whose_traces_lie_apart_either_may_be_displaced(infrared):
+    exposures, _ = infrared
+    two = replace(exposures, exposures=(*exposures.direct, *exposures.grisms[:2]))
+    first, second = (each.key for each in two.grisms)
+    found = verify_traces(Survey.of(two, drifted(two, second, 8.0), TraceSettings()), HERE)
+    assert found.grisms[0].displaced == {first, second}
+    assert not any(check.is_measured for check in found.checks.values())
+
+
 def test_another_correction_needs_no_other_measurement(infrared):
     exposures, _ = infrared
     key = exposures.grisms[1].key
