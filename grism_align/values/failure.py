@@ -189,6 +189,11 @@ class FailureCode(Enum):
         "Look at the file: it is trailed, empty, displaced, of another field or of another grism than its "
         "headers say",
     )
+    TRACES_ELSEWHERE = (
+        "its traces lie some {rows:.0f} px across the dispersion from where those of other exposures do, and "
+        "are not used",
+        "Look at the file: its WCS or those of the others are off",
+    )
     FOUND_ELSEWHERE = (
         "found {shift:.2f} arcsec from where the correction of its direct exposures puts it, by {n} spectra "
         "that {exposures} other exposures have",
@@ -788,6 +793,12 @@ class SpectraMissing(Remark, code=FailureCode.SPECTRA_MISSING):
     """A grism exposure whose spectra are unlike others' or elsewhere, as strong as these."""
 
     strength: float
+
+
+class TracesElsewhere(Remark, code=FailureCode.TRACES_ELSEWHERE):
+    """A grism exposure whose traces lie rows from where others have theirs, pixels."""
+
+    rows: float
 
 
 class NotFoundBySpectra(Remark, code=FailureCode.NOT_FOUND_BY_SPECTRA):

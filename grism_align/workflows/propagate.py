@@ -13,7 +13,14 @@ from grism_align.algorithms.propagation.propagate import propagate, with_error_r
 from grism_align.algorithms.spectra.shifts import FARTHEST
 from grism_align.algorithms.traces.disagreements import common_offsets, with_disagreements
 from grism_align.values.errors import SettingsError
-from grism_align.values.failure import FlaggedByHeaders, NotFoundBySpectra, OfDirect, Remark, text_of
+from grism_align.values.failure import (
+    FlaggedByHeaders,
+    NotFoundBySpectra,
+    OfDirect,
+    Remark,
+    TracesElsewhere,
+    text_of,
+)
 from grism_align.values.settings import (
     GrismSettings,
     MotionSettings,
@@ -184,11 +191,15 @@ def _by_spectra(survey: Survey, settings: GrismSettings, executor: Executor) -> 
 
 
 def _doubted(fit: ExposureFit, exposure: Exposure) -> ExposureFit:
-    """Return a fit that spectra deny with a claim of no less than within what they would have been seen."""
+    """Return a fit that spectra deny with a claim of no less than within what they would have been seen.
+
+    Nor of less than its traces lie off from those of others.
+    """
     if not lacks_spectra(fit) or fit.transform is None:
         return fit
     covariance = np.array(fit.transform.covariance)
-    covariance[[0, 1], [0, 1]] += (FARTHEST * exposure.pixel_scale) ** 2
+    rows = [each.rows for each in fit.remarks if isinstance(each, TracesElsewhere)]
+    covariance[[0, 1], [0, 1]] += (max([FARTHEST, *rows]) * exposure.pixel_scale) ** 2
     transform = replace(fit.transform, covariance=covariance)
     doubted = replace(fit, status=FitStatus.PRIOR_ONLY, transform=transform)
     return with_error_retold(doubted, exposure)

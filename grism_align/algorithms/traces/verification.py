@@ -33,9 +33,10 @@ class GrismOffsets:
         Where its spectra lie, by chip; empty where that is not known.
     notes : mapping of str to str
         Why exposures have no offset.
-    displaced : frozenset of str
-        Exposures whose traces lie together farther from there than is believed: fewer than have theirs
-        there, or all of both, where it is not the greater part that has.
+    displaced : mapping of str to float, pixels
+        Exposures whose traces lie elsewhere, and how far across from where more than half of those that show
+        theirs have them. Where no place has more than half, all of them are. Of those with a correction that
+        claims to be near enough alone.
     """
 
     keys: tuple[str, ...]
@@ -44,7 +45,7 @@ class GrismOffsets:
     config: str
     models: Mapping[int, TraceModel] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
-    displaced: frozenset[str] = frozenset()
+    displaced: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from grism_align.values.failure import (
     NotFoundBySpectra,
     OfDirect,
     SpectraMissing,
+    TracesElsewhere,
 )
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.sphere import sky_to_vector
@@ -246,7 +247,7 @@ def _where_found(
             each for each in before.remarks if isinstance(each, NoneCanLend | FlaggedByHeaders)
         )
         return replace(_lent(known), transform=transform, remarks=(*own, *_of_directs(known)))
-    kept = tuple(each for each in before.remarks if not isinstance(each, SpectraMissing))
+    kept = tuple(each for each in before.remarks if not isinstance(each, SpectraMissing | TracesElsewhere))
     if not _agree(before, transform, exposure):
         own = tuple(each for each in kept if not isinstance(each, OfDirect))
         status = _lent(known).status

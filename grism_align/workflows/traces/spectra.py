@@ -27,6 +27,7 @@ from grism_align.values.failure import (
     OtherGuideStars,
     SameGuideStars,
     SpectraMissing,
+    TracesElsewhere,
     WcsChanged,
     WcsDoubted,
 )
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.propagation.propagation_error import OpenErrors
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.values.executor import Executor
+    from grism_align.values.failure import Remark
     from grism_align.values.settings import GrismSettings
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.traces.spectral_comparison import MeasuredGroup
@@ -99,7 +101,7 @@ def correct_by_spectra(
     InputError
         If the pixels of an exposure can't be read.
     """
-    displaced = {key: SpectraMissing(0.0) for found in grisms for key in found.displaced}
+    displaced = {key: TracesElsewhere(rows) for found in grisms for key, rows in found.displaced.items()}
     survey = replace(survey, solution=_noted(survey.solution, displaced))
     by_grism = [list(groups_of(survey, found)) for found in grisms]
     compared, unlike = compare_spectra([group for groups in by_grism for group in groups], executor)
@@ -122,12 +124,13 @@ def correct_by_spectra(
     for number, each in enumerate(_combined(told, settings)):
         for key, (fit, check) in _corrected(survey, each, unmeasured).items():
             fits[key], checks[key] = fit, replace(check, group=number)
-    for number, key in enumerate({**displaced, **unlike}, len(checks)):
-        checks[key] = replace(SpectralCheck.missing(_UNLIKE), group=number)
+    notes = {key: found.notes[key] for found in grisms for key in found.displaced}
+    for number, (key, note) in enumerate({**notes, **dict.fromkeys(unlike, _UNLIKE)}.items(), len(checks)):
+        checks[key] = replace(SpectralCheck.missing(note), group=number)
     return SpectraOutcome(AlignmentSolution(fits, solution.reference), checks)
 
 
-def _noted(solution: AlignmentSolution, remarks: Mapping[str, SpectraMissing]) -> AlignmentSolution:
+def _noted(solution: AlignmentSolution, remarks: Mapping[str, Remark]) -> AlignmentSolution:
     """Return corrections with what is remarked of some."""
     noted = {key: solution[key].noted(remark) for key, remark in remarks.items()}
     return AlignmentSolution({**solution.fits, **noted}, solution.reference)

@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.spectra.combine import pixel_axes
 from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
-from grism_align.values.failure import SpectraMissing
+from grism_align.values.failure import SpectraMissing, TracesElsewhere
 from grism_align.workflows.traces.verify import known_trace
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _MOST_TOGETHER = 16
 #: Angles of the dispersion that differ by less are one roll, deg.
 ONE_ROLL = 0.1
 _UNTOLD = 2.0  # pixels, by which traces may rise over a chip where they don't tell
-_FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +115,12 @@ def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
 
 def is_lost(survey: Survey, exposure: Exposure) -> bool:
     """Tell whether the spectra of an exposure lie elsewhere than they are predicted, or may lie far off."""
-    fit = survey.solution[exposure.key]
-    error = survey.transform(exposure).at(exposure.plane).axis_error
-    return lacks_spectra(fit) or not error < _FARTHEST * exposure.pixel_scale
+    return lacks_spectra(survey.solution[exposure.key]) or survey.is_uncertain(exposure)
 
 
 def lacks_spectra(fit: ExposureFit) -> bool:
     """Tell whether the spectra of an exposure are not where its correction puts them."""
-    return fit.says(SpectraMissing)
+    return fit.says(SpectraMissing, TracesElsewhere)
 
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.polynomial.polynomial import polysub, polyval
 
 from grism_align.algorithms.traces.correction import rows_moved
 from grism_align.algorithms.traces.cutouts import GrismImage
@@ -50,6 +51,9 @@ _FRAME = 10_000_000
 _NOTHING: tuple[list[TraceMeasurements], str] = [], ""
 _ALONE = "no other exposure of the grism, nor a configuration"
 _ELSEWHERE = f"{NO_TRACE} of where the others have it"
+# Places where exposures of a grism have their traces: more are not looked for.
+_MOST_PLACES = 4
+_FARTHEST = 1.5  # pixels, of the error that a correction claims: spectra are looked for within thrice that
 _LEFT_OUT = "no trace that agrees with those of other sources and exposures"
 
 
@@ -82,6 +86,11 @@ class Survey:
         transform = self.solution[exposure.key].transform
         assert transform is not None
         return transform
+
+    def is_uncertain(self, exposure: Exposure) -> bool:
+        """Tell whether the spectra of an exposure may lie far off, by the error that is claimed."""
+        error = self.transform(exposure).at(exposure.plane).axis_error
+        return not error < _FARTHEST * exposure.pixel_scale
 
     def job(self, exposure: Exposure, models: TracesByChip | None = None) -> ViewJob:
         """Return what measuring one exposure needs, with the models of its grism."""
@@ -218,25 +227,31 @@ def _fit_of(solution: AlignmentSolution, exposure: Exposure) -> ExposureFit | No
 
 def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Executor) -> GrismOffsets:
     """Return offsets of the exposures of one grism, and why some have none."""
-    camps = _camps(survey, members, executor)
-    # of as many, the first
-    main = max(camps, key=lambda camp: len(camp.shown))
-    models, measured = main.models, camps[0].measured | main.measured
-    displaced = frozenset().union(*(camp.shown for camp in camps if camp is not main))
-    if displaced and len(displaced) >= len(main.shown):
-        displaced |= main.shown
-    absolute = bool(models) and all(model.name for model in models.values())
+    named = named_models(survey, members)
+    models = {chip: model for chip, model in named.items() if model is not None}
+    absolute = len(models) == len(named)
+    detectors = {} if absolute else _by_detector(sorted(members, key=survey.is_uncertain))
+    if not absolute:
+        models = {
+            chip: model for part in detectors.values() for chip, model in _models_of(survey, part).items()
+        }
+    place = _Place(models, _measured(survey, members, models, executor))
+    for chips, part in detectors.items():
+        place = place.updated(chips, _believed(survey, part, place, executor))
+    models, displaced = place.models, place.displaced
     visits = {name: number for number, name in enumerate(dict.fromkeys(e.visit for e in members))}
     parts: list[TraceMeasurements] = []
     notes = {}
     numbered = {exposure.key: number for number, exposure in enumerate(members)}
     for exposure in members:
-        found, why = measured.get(exposure.key, _NOTHING)
-        if exposure.key not in main.shown:
-            notes[exposure.key] = why or (_ELSEWHERE if found else _why_none(exposure, models))
-            continue
-        numbers = (numbered[exposure.key], visits[exposure.visit])
-        parts += [_numbered(part, *numbers) for part in found]
+        found, why = place.measured.get(exposure.key, _NOTHING)
+        if exposure.key in displaced:
+            notes[exposure.key] = _ELSEWHERE
+        elif found:
+            numbers = (numbered[exposure.key], visits[exposure.visit])
+            parts += [_numbered(part, *numbers) for part in found]
+        else:
+            notes[exposure.key] = why or _why_none(exposure, models)
     measurements = TraceMeasurements.joined(parts)
     offsets = fit_offsets(measurements, len(members), "" if absolute else _field_of(models))
     names = ", ".join(dict.fromkeys(model.name for model in models.values())) if absolute else ""
@@ -245,46 +260,95 @@ def _measured_grism(survey: Survey, members: Sequence[Exposure], executor: Execu
 
 
 @dataclass(frozen=True, eq=False)
-class _Camp:
-    """Exposures of a grism that have their traces at one place, as models have it.
+class _Place:
+    """Where traces of a grism may lie.
 
-    `measured`: what the traces of exposures say by those models, or why they say nothing.
+    `measured`: what the traces of exposures say if they lie there, or why they say nothing.
+    `displaced`: exposures that have theirs elsewhere, and how far off, pixels.
     """
 
-    models: TracesByChip
+    models: dict[int, TraceModel]
     measured: dict[str, tuple[list[TraceMeasurements], str]]
+    displaced: dict[str, float] = field(default_factory=dict)
 
     @property
-    def shown(self) -> frozenset[str]:
-        """The exposures whose traces are there."""
+    def denied(self) -> frozenset[str]:
+        """The exposures that show no trace there on a chip whose sources are bright enough."""
+        return frozenset(key for key, (_, why) in self.measured.items() if NO_TRACE in why)
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The exposures that show traces there, if only on some of their chips."""
         return frozenset(key for key, (found, _) in self.measured.items() if found)
 
     @property
-    def elsewhere(self) -> frozenset[str]:
-        """The exposures that show none there, though sources are bright enough."""
-        return frozenset(key for key, (found, why) in self.measured.items() if not found and NO_TRACE in why)
+    def shown(self) -> frozenset[str]:
+        """The exposures that show their traces there on all chips."""
+        return self.told - self.denied
+
+    def votes(self, keys: frozenset[str]) -> int:
+        """Return on how many chips those of some exposures are that show their traces there."""
+        return sum(len(self.measured[key][0]) for key in self.shown & keys)
+
+    def updated(self, chips: frozenset[int], other: _Place) -> _Place:
+        """Return the place with what is known of the exposures of one detector, which has these chips."""
+        rest = {chip: model for chip, model in self.models.items() if chip not in chips}
+        displaced = self.displaced | other.displaced
+        return _Place(rest | other.models, self.measured | other.measured, displaced)
+
+    def apart(self, other: _Place) -> float:
+        """Return how far apart traces lie, by these models and others, pixels."""
+        both = [(model, other.models[chip]) for chip, model in self.models.items() if chip in other.models]
+        apart = [polyval(np.mean(one.span), polysub(one.curve, two.curve)) for one, two in both]
+        return float(np.max(np.abs(apart), initial=0.0))
 
 
-def _camps(survey: Survey, members: Sequence[Exposure], executor: Executor) -> list[_Camp]:
-    """Return where exposures of a grism have their traces: one camp, unless some are displaced across.
+def _believed(survey: Survey, members: Sequence[Exposure], first: _Place, executor: Executor) -> _Place:
+    """Return where most exposures of a detector have their traces, and which are displaced from there.
 
     Without a configuration it is exposures that tell where traces lie, and the one asked first may be
-    displaced. Those that show none there are asked in their turn.
+    displaced. Those that show none there are asked in their turn. Exposures that may be far off by what they
+    claim come last: they are asked only where no other shows a trace, and none is displaced by them.
     """
-    camps: list[_Camp] = []
-    left = list(members)
-    while left:
+    keys = frozenset(each.key for each in members)
+    sure = frozenset(each.key for each in members if not survey.is_uncertain(each))
+    places, left = [first], members
+    while len(places) < _MOST_PLACES:
+        asked = sure if places[-1].votes(sure) else keys
+        # the first of them has told where, or can't
+        left = [each for each in left[1:] if each.key in places[-1].denied & asked]
+        if not left:
+            break
         models = _models_of(survey, left)
-        jobs = {e.key: survey.job(e, models) for e in left} if models else {}
-        found = dict(zip(jobs, executor.map(_MEASUREMENT, jobs, "Verifying"), strict=True)) if jobs else {}
-        camp = _Camp(models, found)
-        if camps and not camp.shown:
-            break
-        camps.append(camp)
-        if any(model.name for model in models.values()):
-            break
-        left = [each for each in left if each.key in camp.elsewhere]
-    return camps
+        places.append(_Place(models, _measured(survey, members, models, executor)))
+    # of as many, the first
+    main = max(places, key=lambda place: (place.votes(sure), place.votes(keys)))
+    shown = main.shown & sure
+    if not shown:
+        return main
+    off = {key: place.apart(main) for place in places for key in (place.told & sure) - main.told}
+    if len(off) >= len(shown):
+        off |= dict.fromkeys(shown, max(off.values()))
+    return replace(main, displaced=off)
+
+
+def _by_detector(members: Sequence[Exposure]) -> dict[frozenset[int], list[Exposure]]:
+    """Return exposures by the chips that they have, together where they have one in common."""
+    parts: dict[frozenset[int], list[Exposure]] = {}
+    for exposure in members:
+        chips = frozenset(chip.window.chip for chip in exposure.chips)
+        alike = [other for other in parts if chips & other]
+        before = [each for other in alike for each in parts.pop(other)]
+        parts[chips.union(*alike)] = [*before, exposure]
+    return parts
+
+
+def _measured(
+    survey: Survey, members: Sequence[Exposure], models: TracesByChip, executor: Executor
+) -> dict[str, tuple[list[TraceMeasurements], str]]:
+    """Return what the traces of exposures say, or why they say nothing; empty without a model."""
+    jobs = {each.key: survey.job(each, models) for each in members} if models else {}
+    return dict(zip(jobs, executor.map(_MEASUREMENT, jobs, "Verifying"), strict=True)) if jobs else {}
 
 
 def _rows_moved(survey: Survey, exposure: Exposure, models: TracesByChip) -> float:
@@ -330,10 +394,8 @@ def _numbered(measured: TraceMeasurements, exposure: int, visit: int) -> TraceMe
 
 
 def _models_of(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceModel]:
-    """Return a grism's models by chip: from configurations, else found on the first exposures."""
-    named = named_models(survey, members)
-    if all(named.values()):
-        return {chip: model for chip, model in named.items() if model is not None}
+    """Return a grism's models by chip, as found on the first exposures."""
+    chips = {chip.window.chip for exposure in members for chip in exposure.chips}
     models: dict[int, TraceModel] = {}
     for exposure in members:
         known = {chip.window.chip: known_trace(exposure, chip) for chip in exposure.chips}
@@ -345,7 +407,7 @@ def _models_of(survey: Survey, members: Sequence[Exposure]) -> dict[int, TraceMo
             model = None if coarse is None else find_trace(image, view, coarse)
             if model is not None:
                 models[chip] = model
-        if len(models) == len(named):
+        if len(models) == len(chips):
             break
     return models
 

@@ -16,6 +16,7 @@ from grism_align.values.failure import (
     NoDirectExposure,
     NotFoundBySpectra,
     SpectraMissing,
+    TracesElsewhere,
 )
 from grism_align.values.settings import GrismSettings, TraceSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
@@ -210,21 +211,48 @@ def test_of_two_that_are_unlike_each_other_either_may_be_wrong(field):
     assert all(outcome.checks[key].is_measured for key in others)
 
 
+def first_of(field, n):
+    """The set with the first grism exposures alone."""
+    grisms = field.grisms[:n]
+    fits = AlignmentSolution({each.key: field.grism[each.key] for each in grisms})
+    return replace(field, exposures=(*field.direct, *grisms), grism=fits)
+
+
 @pytest.mark.parametrize(
     ("spoilt", "n"), [(0, 4), pytest.param(1, 4, marks=pytest.mark.slow), (0, 2), (1, 2)]
 )
 def test_of_traces_that_lie_apart_the_greater_part_is_believed(field, spoilt, n):
     """Whichever exposure tells first where traces lie; of two, either may be the displaced one."""
-    grisms = field.grisms[:n]
-    spoilt, keys = grisms[spoilt].key, [each.key for each in grisms]
-    fits = AlignmentSolution({key: field.grism[key] for key in keys})
-    part = replace(field, exposures=(*field.direct, *grisms), grism=fits)
+    part = first_of(field, n)
+    spoilt, keys = part.grisms[spoilt].key, [each.key for each in part.grisms]
     outcome, _, _ = corrected(put_off(part, spoilt, (0.0, 9.0)))
     lacking = {key for key in keys if lacks_spectra(outcome.solution[key])}
     assert lacking == ({spoilt} if n == 4 else set(keys))
     assert not any(outcome.checks[key].is_measured for key in lacking)
     for key in keys[2:]:
         assert np.abs(outcome.checks[key].moved_px).max() < 0.1
+
+
+def test_of_two_whose_traces_lie_apart_both_say_how_far(field):
+    pair = first_of(field, 2)
+    outcome = _by_spectra(put_off(pair, pair.grisms[0].key, (0.0, 9.0)), GrismSettings(), HERE)
+    for exposure in pair.grisms:
+        fit = outcome.solution[exposure.key]
+        assert fit.status is FitStatus.PRIOR_ONLY
+        (rows,) = (each.rows for each in fit.remarks if isinstance(each, TracesElsewhere))
+        assert rows == pytest.approx(9.0, abs=2.0)
+        assert fit.transform.at(exposure.plane).axis_error > rows * exposure.pixel_scale
+        assert outcome.spectra[exposure.key].note == outcome.traces[exposure.key].note
+        assert outcome.traces[exposure.key].note == "no trace within 4 px of where the others have it"
+
+
+@pytest.mark.parametrize("spoilt", [0, 1])
+def test_one_that_may_be_far_off_casts_no_doubt(field, spoilt):
+    pair = first_of(field, 2)
+    survey = put_off(pair, pair.grisms[spoilt].key, (0.0, 9.0), error=6.0)
+    good = pair.grisms[1 - spoilt]
+    outcome = _by_spectra(survey, GrismSettings(), HERE)
+    assert outcome.solution[good.key] is survey.solution[good.key]
 
 
 @pytest.mark.slow
