@@ -264,7 +264,7 @@ def test_one_that_is_not_found_is_doubted(field):
     fit = outcome.solution[key]
     assert fit.status is FitStatus.PRIOR_ONLY
     codes = [each.code for each in fit.remarks]
-    assert {FailureCode.SPECTRA_MISSING, FailureCode.NOT_FOUND_BY_SPECTRA} < set(codes)
+    assert {FailureCode.TRACES_ELSEWHERE, FailureCode.NOT_FOUND_BY_SPECTRA} < set(codes)
     error, claimed = off(field, key, fit)
     assert (np.abs(error) < 5 * claimed).all()
     assert not outcome.spectra[key].is_measured
