@@ -205,20 +205,35 @@ def test_detectors_tell_their_own_traces(infrared):
     assert sorted(grism.models) == [1, 2]
 
 
-def test_one_that_misleads_is_passed_over(infrared, monkeypatch):
-    """The second that is asked where traces are tells of a place where none has any."""
+def mislead(monkeypatch, number):
+    """Let the find of this number, from one on, of where traces lie be of 9 rows too low."""
     asked = []
 
     def misled(image, view, coarse):
         asked.append(coarse)
         model = find_trace(image, view, coarse)
-        wrong = 9.0 if len(asked) == 2 else 0.0
+        wrong = 9.0 if len(asked) == number else 0.0
         return replace(model, curve=polysub(model.curve, [wrong]))
 
     monkeypatch.setattr("grism_align.workflows.traces.verify.find_trace", misled)
+
+
+def test_one_that_misleads_is_passed_over(infrared, monkeypatch):
+    """The second that is asked where traces are tells of a place where none has any."""
+    mislead(monkeypatch, 2)
     _, displaced, measured = grism_of(infrared[0], (9.0, 0.0, 0.0, 0.0))
     assert displaced == [0]
     assert measured == [False, True, True, True]
+
+
+def test_one_that_misleads_on_one_chip_is_passed_over(tmp_path, monkeypatch):
+    simulation = case_a("acs_wfc", size=(200, 600), n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
+    exposures, _ = true_set(simulation, tmp_path)
+    expected, _, _ = grism_of(exposures, (0.0, 0.0))
+    mislead(monkeypatch, 2)
+    grism, displaced, _ = grism_of(exposures, (0.0, 0.0))
+    assert not displaced
+    assert (grism.offsets.n_sources > 0.8 * expected.offsets.n_sources).all()
 
 
 def crowded(light):
