@@ -35,6 +35,9 @@ _SETTLED = 0.1
 _ENOUGH, _FEWEST = 0.98, 10
 # Second differences from pixel to pixel of a spectrum's height: expected before any are seen, and at least.
 _BEND, _LEAST_BEND = 0.03, 6e-3
+# The same across it. Rough templates are stiff, as else they have room for two traces where exposures are off
+# by a pixel; lines are several times as high as the rest.
+_STIFF, _CURVED = 0.5, 3.0
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.04  # of the template: errors of the flat field, of undersampling and of the template itself
@@ -174,7 +177,7 @@ def reference_spectra(
     fitted = dict(zip((each.name for each in solution.used), solution.fits, strict=True))
     for each in tracked:
         if each.name not in fitted:
-            fit = each.fit(solution.shifts, solution.bends, None)
+            fit = each.fit(solution.shifts, solution.bends, None, is_rough=True)
             after = each.after(fit, solution.shifts, is_rough=True)
             fitted[each.name] = after.fit(solution.shifts, solution.bends, None)
     return [
@@ -213,7 +216,7 @@ def _solved(
     for number in range(_ROUNDS):
         is_rough = number < _ROUGH
         used = tracked[:_BRIGHTEST] if is_rough else tracked
-        fits = [each.fit(shifts, bends, None if is_rough else rng) for each in used]
+        fits = [each.fit(shifts, bends, None if is_rough else rng, is_rough=is_rough) for each in used]
         noise = [each.own_of(fit) for each, fit in zip(used, fits, strict=True)]
         solved = solve(fits, noise, shifts.stretch, expected)
         bends = _expected_bends(used, fits, bends) if is_rough else bends
@@ -322,12 +325,14 @@ class _Tracked:
         shifts: SpectralShifts,
         bends: Mapping[int, NDArray[np.float64]],
         rng: np.random.Generator | None,
+        *,
+        is_rough: bool = False,
     ) -> TemplateFit:
         """Fit the template with what is expected of all spectra and what was seen of this one."""
         bend = np.maximum(bends[self.spectrum.order], self.lines)
         pairs = zip(self.spectrum.cutouts, self.weights, strict=True)
         cutouts = [replace(cutout, weight=weight) for cutout, weight in pairs]
-        prior = TemplatePrior(self.first, bend, self.height)
+        prior = TemplatePrior(self.first, bend, self.height, _STIFF if is_rough else _CURVED)
         return fit_template(cutouts, shifts, prior, rng if self.own is None else None)
 
     def after(self, fit: TemplateFit, shifts: SpectralShifts, *, is_rough: bool) -> _Tracked:

@@ -33,8 +33,7 @@ _GAINS = (0.015, 0.015, 0.015)
 # Derivatives by what each exposure has: shifts along, across, along by the distance; level, its tilt; gains.
 _N_SHIFTS = 3
 _N_EACH = _N_SHIFTS + 2 + len(_GAINS)
-# Curvatures of templates across the dispersion and in general that are expected, of the spectrum's height.
-_CURVED, _LEVEL = 3.0, 100.0
+_LEVEL = 100.0  # of templates in general that is expected, of the spectrum's height
 
 
 def number_of_knot(up: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,11 +80,14 @@ class TemplatePrior:
         Second differences from knot to knot along the dispersion that are expected, of the spectrum's height.
     height : (m,) ndarray
         Of the spectrum by knot across the dispersion, in the unit of the data.
+    curve : float
+        Second differences from knot to knot across the dispersion that are expected, of the largest height.
     """
 
     first: float
     bend: NDArray[np.float64]
     height: NDArray[np.float64]
+    curve: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,7 +373,7 @@ def _with_prior(blocks: NDArray[np.float64], prior: TemplatePrior) -> NDArray[np
             blocks[row - column, column : column + n - 2, 0] += stencil[row] * stencil[column] * precision
     second = np.diff(np.eye(m), 2, axis=0)
     largest = prior.height.max()
-    across = second.T @ second / (_CURVED * largest) ** 2 + np.eye(m) / (_LEVEL * largest) ** 2
+    across = second.T @ second / (prior.curve * largest) ** 2 + np.eye(m) / (_LEVEL * largest) ** 2
     blocks[0] += diagonals(across)
     return blocks
 

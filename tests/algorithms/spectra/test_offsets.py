@@ -61,6 +61,17 @@ def test_bright_lines_that_pixels_undersample_are_no_outliers():
     assert np.sqrt(np.mean(np.square(off), axis=0))[0] < 0.012
 
 
+def test_exposures_that_are_off_by_more_than_the_width_of_a_trace_are_brought_together():
+    """A template has no room for two traces side by side."""
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        true = np.array([[0.4, 0.8], [-0.4, -0.8]])
+        bright = spectra(rng, true, n=20, height=300.0, lines=0.25, sigma=0.35)
+        found = measure_offsets(bright, STILL[:2], UNCALIBRATED, rng)
+        assert (np.abs(found.offset - true) < 5 * errors(found)).all()
+        assert (errors(found) < [0.03, 0.01]).all()
+
+
 def test_only_differences_are_measured():
     rng = np.random.default_rng(3)
     true = np.array([[0.2, -0.1], [0.1, 0.1]])
