@@ -28,7 +28,7 @@ from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.settings import TraceSettings
 from grism_align.values.sphere import sky_to_vector, vector_to_sky
 from grism_align.values.trace import TraceModel
-from grism_align.workflows.traces.verify import Survey, views
+from grism_align.workflows.traces.survey import Survey, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

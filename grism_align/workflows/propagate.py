@@ -33,7 +33,8 @@ from grism_align.workflows.moving import left_out
 from grism_align.workflows.traces.lost import find_by_spectra, was_found
 from grism_align.workflows.traces.spectra import correct_by_spectra
 from grism_align.workflows.traces.spectral_groups import lacks_spectra
-from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
+from grism_align.workflows.traces.survey import Survey
+from grism_align.workflows.traces.verify import verified_with, verify_traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

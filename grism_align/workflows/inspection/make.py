@@ -28,7 +28,8 @@ from grism_align.workflows.inspection.predicted import (
     TraceJob,
     predicted_traces,
 )
-from grism_align.workflows.traces.verify import Survey, named_models
+from grism_align.workflows.traces.places import named_models
+from grism_align.workflows.traces.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

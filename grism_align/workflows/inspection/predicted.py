@@ -9,7 +9,7 @@ import numpy as np
 
 from grism_align.algorithms.traces.model import find_trace
 from grism_align.values.inspection import TraceMarks
-from grism_align.workflows.traces.verify import known_trace, views
+from grism_align.workflows.traces.survey import known_trace, views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.trace import TraceModel
     from grism_align.values.transform import LinearTransform, TangentPlane
-    from grism_align.workflows.traces.verify import ViewJob
+    from grism_align.workflows.traces.survey import ViewJob
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]

@@ -19,7 +19,7 @@ from grism_align.workflows.keeping import Measurement
 from grism_align.workflows.traces.cutting import cut_near, other_light, rate_scale
 from grism_align.workflows.traces.spectral_comparison import SEED, UNKNOWN, shows_spectra
 from grism_align.workflows.traces.spectral_groups import as_seen
-from grism_align.workflows.traces.verify import images, view_of, views
+from grism_align.workflows.traces.survey import images, view_of, views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.traces.views import ChipView
     from grism_align.values.exposure import Chip
     from grism_align.workflows.traces.spectral_groups import SpectralGroup
-    from grism_align.workflows.traces.verify import ViewJob
+    from grism_align.workflows.traces.survey import ViewJob
 
 # Rolls that are tried, deg: between them a spectrum at the edge of a chip moves by half a pixel or so.
 _ROLLS = (0.0, -0.06, 0.06, -0.12, 0.12, -0.18, 0.18)

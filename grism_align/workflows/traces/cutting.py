@@ -13,7 +13,7 @@ from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.neighbours import OtherLight
 from grism_align.algorithms.spectra.offsets import Spectrum
 from grism_align.algorithms.spectra.start import first_offsets
-from grism_align.workflows.traces.verify import views
+from grism_align.workflows.traces.survey import views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.spectra.cutouts import CutSource
     from grism_align.algorithms.traces.views import ChipView
     from grism_align.values.exposure import Exposure
-    from grism_align.workflows.traces.verify import ViewJob
+    from grism_align.workflows.traces.survey import ViewJob
 
 
 _CANDIDATES = 3  # times as many spectra are cut out as are used: not all are in two exposures

@@ -21,8 +21,6 @@ from grism_align.values.failure import (
     NoneCanLend,
     NotFoundBySpectra,
     OfDirect,
-    SpectraMissing,
-    TracesElsewhere,
 )
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.sphere import sky_to_vector
@@ -30,13 +28,15 @@ from grism_align.values.transform import LinearTransform
 from grism_align.workflows.traces.acquisition_search import SEARCH, TEMPLATES, AcquisitionJob
 from grism_align.workflows.traces.spectral_comparison import shows_spectra
 from grism_align.workflows.traces.spectral_groups import (
+    NOT_THERE,
     ONE_ROLL,
     SpectralGroup,
     groups_of,
     is_lost,
     lacks_spectra,
 )
-from grism_align.workflows.traces.verify import is_looked_at, own_models
+from grism_align.workflows.traces.survey import own_models
+from grism_align.workflows.traces.verify import is_looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         KnownSpectra,
         KnownSpectrum,
     )
-    from grism_align.workflows.traces.verify import Survey, ViewJob
+    from grism_align.workflows.traces.survey import Survey, ViewJob
 
 _BRIGHTEST = 150  # known spectra, the brightest first
 _GROUPS = 2  # of exposures whose spectra are taken: the nearest
@@ -247,7 +247,7 @@ def _where_found(
             each for each in before.remarks if isinstance(each, NoneCanLend | FlaggedByHeaders)
         )
         return replace(_lent(known), transform=transform, remarks=(*own, *_of_directs(known)))
-    kept = tuple(each for each in before.remarks if not isinstance(each, SpectraMissing | TracesElsewhere))
+    kept = tuple(each for each in before.remarks if not isinstance(each, NOT_THERE))
     if not _agree(before, transform, exposure):
         own = tuple(each for each in kept if not isinstance(each, OfDirect))
         status = _lent(known).status

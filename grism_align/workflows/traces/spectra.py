@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from grism_align.values.solution import ExposureFit
     from grism_align.workflows.traces.spectral_comparison import MeasuredGroup
     from grism_align.workflows.traces.spectral_groups import SpectralGroup
-    from grism_align.workflows.traces.verify import Survey, ViewJob
+    from grism_align.workflows.traces.survey import Survey, ViewJob
 
 
 # Sigma, and pixels, that spectra have to lie off from where all others and direct exposures put them, for the

@@ -10,7 +10,7 @@ import numpy as np
 from grism_align.algorithms.spectra.combine import pixel_axes
 from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
 from grism_align.values.failure import SpectraMissing, TracesElsewhere
-from grism_align.workflows.traces.verify import known_trace
+from grism_align.workflows.traces.survey import known_trace
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceModel
-    from grism_align.workflows.traces.verify import Survey, ViewJob
+    from grism_align.workflows.traces.survey import Survey, ViewJob
 
 
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
 #: Angles of the dispersion that differ by less are one roll, deg.
 ONE_ROLL = 0.1
+#: Remarks on exposures whose spectra are not where their correction puts them.
+NOT_THERE = SpectraMissing, TracesElsewhere
 _UNTOLD = 2.0  # pixels, by which traces may rise over a chip where they don't tell
 
 
@@ -120,7 +122,7 @@ def is_lost(survey: Survey, exposure: Exposure) -> bool:
 
 def lacks_spectra(fit: ExposureFit) -> bool:
     """Tell whether the spectra of an exposure are not where its correction puts them."""
-    return fit.says(SpectraMissing, TracesElsewhere)
+    return fit.says(*NOT_THERE)
 
 
 def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:

@@ -25,7 +25,8 @@ from grism_align.workflows.propagate import _by_spectra
 from grism_align.workflows.traces.lost import find_by_spectra, was_found
 from grism_align.workflows.traces.spectra import correct_by_spectra
 from grism_align.workflows.traces.spectral_groups import lacks_spectra
-from grism_align.workflows.traces.verify import Survey, verify_traces
+from grism_align.workflows.traces.survey import Survey
+from grism_align.workflows.traces.verify import verify_traces
 from tests.support.executors import HERE
 from tests.workflows.traces.test_verify import true_set
 

@@ -20,7 +20,8 @@ from grism_align.values.settings import GrismSettings, PointingSettings, Propaga
 from grism_align.values.solution import AlignmentSolution
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.traces.spectra import correct_by_spectra
-from grism_align.workflows.traces.verify import Survey, verify_traces
+from grism_align.workflows.traces.survey import Survey
+from grism_align.workflows.traces.verify import verify_traces
 from tests.support.executors import HERE
 from tests.workflows.traces.test_verify import true_set
 

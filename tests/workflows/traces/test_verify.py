@@ -23,7 +23,8 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.trace import TraceModel
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import SerialExecutor
-from grism_align.workflows.traces.verify import Survey, verified_with, verify_traces
+from grism_align.workflows.traces.survey import Survey
+from grism_align.workflows.traces.verify import verified_with, verify_traces
 from tests.support.detector_parts import binned, one_chip, subarray
 from tests.support.executors import HERE
 from tests.support.governed import governed
@@ -215,7 +216,7 @@ def mislead(monkeypatch, number):
         wrong = 9.0 if len(asked) == number else 0.0
         return replace(model, curve=polysub(model.curve, [wrong]))
 
-    monkeypatch.setattr("grism_align.workflows.traces.verify.find_trace", misled)
+    monkeypatch.setattr("grism_align.workflows.traces.places.find_trace", misled)
 
 
 def test_one_that_misleads_is_passed_over(infrared, monkeypatch):
