@@ -114,8 +114,10 @@ def _interpolated(
         centers.append(center)
         places.append(np.clip(np.arange(side), center[0], center[-1]))
     ky, kx = (min(3, n - 1) for n in mesh.shape)
-    spline, (y, x) = RectBivariateSpline(*centers, mesh, kx=ky, ky=kx), places
+    spline = RectBivariateSpline(*centers, mesh, kx=ky, ky=kx)
+    y, x = places
     out = np.empty(shape, np.float32)
     for bottom in range(0, shape[0], _ROWS):
-        out[bottom : bottom + _ROWS] = spline(y[bottom : bottom + _ROWS], x)
+        rows = slice(bottom, bottom + _ROWS)
+        out[rows] = spline(y[rows], x)
     return out

@@ -35,9 +35,9 @@ _SETTLED = 0.1
 _ENOUGH, _FEWEST = 0.98, 10
 # Second differences from pixel to pixel of a spectrum's height: expected before any are seen, and at least.
 _BEND, _LEAST_BEND = 0.03, 6e-3
-# The same across it. Rough templates are stiff, as else they have room for two traces where exposures are off
-# by a pixel; lines are several times as high as the rest.
-_STIFF, _CURVED = 0.5, 3.0
+# The same across it of rough templates, which else have room for two traces where exposures are off by a
+# pixel.
+_STIFF = 0.5
 _LINE = 4.5  # sigma by which a line or an edge stands out from the template
 _REACH = 2.5  # pixels from the trace within which lines are looked for
 _MODEL = 0.04  # of the template: errors of the flat field, of undersampling and of the template itself
@@ -332,7 +332,7 @@ class _Tracked:
         bend = np.maximum(bends[self.spectrum.order], self.lines)
         pairs = zip(self.spectrum.cutouts, self.weights, strict=True)
         cutouts = [replace(cutout, weight=weight) for cutout, weight in pairs]
-        prior = TemplatePrior(self.first, bend, self.height, _STIFF if is_rough else _CURVED)
+        prior = TemplatePrior(self.first, bend, self.height, _STIFF if is_rough else TemplatePrior.curve)
         return fit_template(cutouts, shifts, prior, rng if self.own is None else None)
 
     def after(self, fit: TemplateFit, shifts: SpectralShifts, *, is_rough: bool) -> _Tracked:

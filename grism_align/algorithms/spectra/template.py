@@ -14,7 +14,7 @@ from grism_align.algorithms.spectra.shifts import FAR_APART
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from grism_align.algorithms.spectra.shifts import SpectralShifts
 
@@ -24,7 +24,14 @@ HALF_WIDTH = 4.5
 # Pixels. Along the dispersion knots are one apart. Across it they are `_CLOSE` at the trace, whose light
 # pixels undersample, and the farther apart the farther from it: 1.4 times at `_CORE`.
 _CLOSE, _CORE = 0.5, 1.5
-_OUTER = int(np.ceil(_CORE / _CLOSE * np.arcsinh(HALF_WIDTH / _CORE))) + 1
+
+
+def _knots_up(up: ArrayLike) -> NDArray[np.float64]:
+    """Return how many knots heights are above the trace."""
+    return np.asarray(_CORE / _CLOSE * np.arcsinh(np.divide(up, _CORE)))
+
+
+_OUTER = int(np.ceil(_knots_up(HALF_WIDTH))) + 1
 #: Heights of the knots above the trace, pixels.
 KNOTS_ACROSS = _CORE * np.sinh(_CLOSE / _CORE * np.arange(-_OUTER, _OUTER + 1))
 # By how much the response of the detector may differ between exposures: flat field, blobs, loss of light. In
@@ -38,7 +45,7 @@ _LEVEL = 100.0  # of templates in general that is expected, of the spectrum's he
 
 def number_of_knot(up: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return where heights above the trace, pixels, are among `KNOTS_ACROSS`, in numbers of knots."""
-    return np.asarray(_OUTER + _CORE / _CLOSE * np.arcsinh(up / _CORE))
+    return _OUTER + _knots_up(up)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +88,14 @@ class TemplatePrior:
     height : (m,) ndarray
         Of the spectrum by knot across the dispersion, in the unit of the data.
     curve : float
-        Second differences from knot to knot across the dispersion that are expected, of the largest height.
+        Second differences from knot to knot across the dispersion that are expected, of the largest height:
+        lines are several times as high as the rest.
     """
 
     first: float
     bend: NDArray[np.float64]
     height: NDArray[np.float64]
-    curve: float
+    curve: float = 3.0
 
 
 @dataclass(frozen=True, eq=False)

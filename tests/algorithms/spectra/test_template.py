@@ -11,7 +11,7 @@ from tests.support.spectra import shifts, spectra
 
 def prior(spectrum):
     return TemplatePrior(
-        spectrum.first - 2.0, np.full(spectrum.length + 6, 0.1), np.full(len(KNOTS_ACROSS), 30.0), 3.0
+        spectrum.first - 2.0, np.full(spectrum.length + 6, 0.1), np.full(len(KNOTS_ACROSS), 30.0)
     )
 
 
@@ -69,7 +69,7 @@ def test_noise_has_the_variance_that_is_told():
         [spectrum] = spectra(rng, np.zeros((2, 2)), n=1, height=20.0, lines=0.0)
         profile = np.exp(-0.5 * (KNOTS_ACROSS / 0.7) ** 2)
         expected = TemplatePrior(
-            spectrum.first - 2.0, np.full(spectrum.length + 6, 0.02), 5.0 * profile + 0.5, 3.0
+            spectrum.first - 2.0, np.full(spectrum.length + 6, 0.02), 5.0 * profile + 0.5
         )
         fit = fit_template(spectrum.cutouts, shifts(np.zeros((2, 2))), expected)
         scores.append(fit.gradient[1] - fit.gradient[3])
