@@ -140,11 +140,6 @@ class FailureCode(Enum):
         "telescope's field",
         "Its exposures are corrected for that; see whether its calibrated distortion is right",
     )
-    DETECTOR_APART = (
-        "detector {detector} of {instrument} has sources {offset:.0f} mas (+- {error:.1f}) from where other "
-        "detectors see the same ones, too far to be matched; its exposures are not corrected for that",
-        "Leave its exposures out, or calibrate its distortion anew: the others are aligned without it",
-    )
     DISPLACED_VISITS = (
         "visits lie {apart:.1f} arcsec apart, where {error:g} is the error of a pointing: which of them is "
         "right only a catalog tells; {reference} fixes the frame",
@@ -585,15 +580,6 @@ class SeparateFrame(Remark, code=FailureCode.SEPARATE_FRAME):
 
 class OutOfPlace(Remark, code=FailureCode.OUT_OF_PLACE):
     """A detector that is not where it should be in its camera, and by how much, mas."""
-
-    instrument: str
-    detector: int
-    offset: float
-    error: float
-
-
-class DetectorApart(Remark, code=FailureCode.DETECTOR_APART):
-    """A detector whose sources match those of no other, and by how much they lie elsewhere, mas."""
 
     instrument: str
     detector: int

@@ -301,6 +301,7 @@ class ExposureFit:
             why = (NotTied(later.reference),) if later.reference else later.remarks
             return replace(self, remarks=(*self.remarks, *why))
         total = self.transform.then(later.transform)
+        place = later if np.isfinite(later.placement_error) else self
         if later.includes_earlier:
             total = replace(total, covariance=later.transform.covariance)
         if self.status is FitStatus.PRIOR_ONLY:
@@ -310,8 +311,8 @@ class ExposureFit:
             transform=total,
             frame=self.frame,
             roll=later.roll or self.roll,
-            placement=self.placement,
-            placement_error=self.placement_error,
+            placement=place.placement,
+            placement_error=place.placement_error,
         )
 
 

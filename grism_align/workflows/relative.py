@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from grism_align.algorithms.matching.apart import detectors_apart
 from grism_align.algorithms.relative.relative import RelativeResult, align_relative
 from grism_align.values.failure import AllLeftOut
 from grism_align.values.solution import AlignmentSolution
@@ -80,8 +79,6 @@ def align_direct(exposures: ExposureSet, choices: RelativeChoices, executor: Exe
         return RelativeResult(AlignmentSolution(out), (), (AllLeftOut(),), counts, {})
     catalogs = {exposure.key: exposures.catalogs[exposure.key] for exposure in kept}
     found = align_relative(kept, catalogs, choices.relative, choices.match, choices.pointing, executor)
-    apart = detectors_apart(kept, catalogs, found.solution, choices.pointing)
     fits = {each.key: out.get(each.key) or found.solution[each.key] for each in exposures.direct}
     solution = AlignmentSolution(fits, found.solution.reference)
-    remarks = (*found.remarks, *apart)
-    return replace(found, solution=solution, counts=found.counts | counts, remarks=remarks)
+    return replace(found, solution=solution, counts=found.counts | counts)

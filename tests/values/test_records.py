@@ -151,6 +151,17 @@ def test_a_covariance_of_the_total_is_not_added_to(includes, variance):
     assert total.includes_earlier is includes
 
 
+@pytest.mark.parametrize(("later", "expected"), [({}, (1.0, 0.0)), ({"placement_error": 0.1}, (2.0, 3.0))])
+def test_the_place_of_a_detector_is_that_of_who_last_looked_for_it(later, expected):
+    first = AlignmentSolution(
+        {"a": with_error(FitStatus.ALIGNED, 3.0, placement=(1.0, 0.0), placement_error=0.5)}
+    )
+    last = AlignmentSolution({"a": with_error(FitStatus.ALIGNED, 4.0, placement=(2.0, 3.0), **later)})
+    total = first.then(last)["a"]
+    assert total.placement == expected
+    assert total.placement_error == later.get("placement_error", 0.5)
+
+
 @pytest.mark.parametrize("status", [FitStatus.ALIGNED, FitStatus.REFERENCE])
 def test_what_only_the_pointing_tells_stays_so(status):
     """The frame's own move does not make a source of it; other exposures have the later status."""

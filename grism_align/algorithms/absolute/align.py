@@ -11,13 +11,15 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, match_frame
-from grism_align.algorithms.absolute.joint_fit import joint_fits
+from grism_align.algorithms.absolute.joint_fit import JointFits, joint_fits
 from grism_align.algorithms.absolute.measured import MeasuredSources, measured_sources, only_saturated
 from grism_align.algorithms.absolute.measurements import TiedFrame
+from grism_align.algorithms.absolute.placement import farther_off_stars, relative_places
 from grism_align.algorithms.absolute.selection import select_reference, why_none
 from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
 from grism_align.algorithms.fitting.fit import axis_rms, leverage
 from grism_align.algorithms.fitting.joint import N_TERMS_OF
+from grism_align.algorithms.fitting.places import PlaceEquations
 from grism_align.algorithms.relative.cluster import ENOUGH_CONFIRMED
 from grism_align.algorithms.relative.model import AUTO
 from grism_align.values.errors import AlignmentError
@@ -29,8 +31,10 @@ from grism_align.values.sphere import sky_to_vector
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from grism_align.algorithms.relative.placement import Places
     from grism_align.values.catalog import ReferenceCatalog, SkySource
     from grism_align.values.exposure import Exposure
+    from grism_align.values.failure import OutOfPlace
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
     from grism_align.values.transform import TangentPlane
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
 
 # Exposures whose centres are no further apart, deg, may have sources in common.
 _NEXT_TO = 0.1
+# How often detectors are put in place that are too far off for their stars to be recognised.
+_PLACED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +149,9 @@ def align_absolute(
             fits.update(rigid)
             notes += why
     anew = [one for one in matched if one.frame.is_solved_anew(settings.reference)]
-    for neighbours in _neighbours(anew):
-        fits.update(_solved_anew(neighbours, used, settings))
+    in_place, places = _with_detectors_in_place(anew, exposures, used, settings)
+    fits |= in_place
+    notes += map(str, places)
     warnings = []
     for frame in frames:
         keys = [member.key for member in frame.members]
@@ -230,25 +237,62 @@ def _neighbours(matched: Sequence[_Matched]) -> list[list[_Matched]]:
     return [[one for one, mine in zip(matched, label, strict=True) if mine == n] for n in range(number)]
 
 
-def _solved_anew(
-    matched: Sequence[_Matched], catalog: ReferenceCatalog, settings: AbsoluteSettings
-) -> dict[str, ExposureFit]:
-    """Solve neighbouring frames together; without those that it shows not to be on the catalog."""
-    out: dict[str, ExposureFit] = {}
-    left = [TiedFrame(one.frame.measured or (), one.tie, one.frame.geometry) for one in matched]
-    while left:
-        found = joint_fits(left, catalog, settings)
-        for fits in found:
-            out.update(fits)
-        good = [
-            frame
-            for frame, fits in zip(left, found, strict=True)
-            if all(fit.is_aligned for fit in fits.values())
-        ]
-        if len(good) == len(left):
+def _with_detectors_in_place(
+    matched: Sequence[_Matched], exposures: ExposureSet, catalog: ReferenceCatalog, settings: AbsoluteSettings
+) -> tuple[dict[str, ExposureFit], list[OutOfPlace]]:
+    """Solve frames; and tell of detectors that the relative alignment didn't know to be out of place."""
+    before = relative_places(exposures, settings.pointing)
+    if not len(before):
+        solved = [_solved_anew(neighbours, catalog, settings, before) for neighbours in _neighbours(matched)]
+        return {key: fit for one in solved for own in one.fits for key, fit in own.items()}, []
+    taken = before
+    for _ in range(_PLACED):
+        placed = [_placed(one, taken, before) for one in matched]
+        solved = [_solved_anew(neighbours, catalog, settings, taken) for neighbours in _neighbours(placed)]
+        told = [one.equations for one in solved if one.equations is not None]
+        places = taken.found(PlaceEquations.joined(told, len(taken)))
+        fits = {key: fit for one in solved for own in one.fits for key, fit in own.items()}
+        followed = {key: each for one in solved for key, each in one.followed.items()}
+        for each in exposures.direct:
+            if each.key in fits and fits[each.key].is_aligned:
+                fits[each.key] = places.among_others().of_fit(
+                    fits[each.key], each, followed.get(each.key), before
+                )
+        measured = [one for each in matched for one in each.frame.measured or ()]
+        far = farther_off_stars(measured, fits, catalog, places)
+        if not far.any():
             break
-        left = good
-    return out
+        taken = places.moved(far)
+    known = {(one.instrument, one.detector) for one in before.out_of_place()}
+    return fits, [
+        one for one in places.among_others().out_of_place() if (one.instrument, one.detector) not in known
+    ]
+
+
+def _placed(one: _Matched, places: Places, before: Places) -> _Matched:
+    """Return a frame with what each detector measured moved from one place to another."""
+    measured = [
+        each.moved(places.shift_of(each.exposure, one.frame.plane, before))
+        for each in one.frame.measured or ()
+    ]
+    return replace(one, frame=replace(one.frame, measured=measured))
+
+
+def _solved_anew(
+    matched: Sequence[_Matched], catalog: ReferenceCatalog, settings: AbsoluteSettings, places: Places
+) -> JointFits:
+    """Solve neighbouring frames together; without those that it shows not to be on the catalog."""
+    failed: list[dict[str, ExposureFit]] = []
+    left = [TiedFrame(one.frame.measured or (), one.tie, one.frame.geometry) for one in matched]
+    while True:
+        found = joint_fits(left, catalog, settings, places)
+        good = [all(fit.is_aligned for fit in fits.values()) for fits in found.fits]
+        if not any(good):
+            return JointFits([*found.fits, *failed])
+        if all(good):
+            return replace(found, fits=[*found.fits, *failed])
+        failed += [fits for fits, is_good in zip(found.fits, good, strict=True) if not is_good]
+        left = [frame for frame, is_good in zip(left, good, strict=True) if is_good]
 
 
 def _frame_sources(frame: _Frame) -> tuple[FrameSources, int]:

@@ -41,13 +41,9 @@ def on_catalog(
     list of MeasuredSources
         Frame by frame. A source that several frames saw has one number, and counts as matched.
     """
-    moved = [[_moved(one, tie) for one in sources] for sources, tie in zip(frames, ties, strict=True)]
+    moved = [[one.moved(tie) for one in sources] for sources, tie in zip(frames, ties, strict=True)]
     same = _same_sources(moved)
     return [_renumbered(one, same) for sources in moved for one in sources]
-
-
-def _moved(one: MeasuredSources, tie: LinearTransform) -> MeasuredSources:
-    return replace(one, xy=tie.apply(one.xy), transform=one.transform.then(tie))
 
 
 def _same_sources(frames: Sequence[Sequence[MeasuredSources]]) -> dict[int, int]:
@@ -106,7 +102,7 @@ def identified(
     list of (M,) ndarray of int
         Rows, -1 for none; no row twice in an exposure.
     """
-    stars = _Stars(catalog, plane, sources)
+    stars = Stars(catalog, plane, sources)
     found = [stars.nearest(one, radius) for one in sources]
     row_of = _by_majority(sources, found)
     rows = []
@@ -117,7 +113,7 @@ def identified(
     return rows
 
 
-class _Stars:
+class Stars:
     """The stars of a catalog, by where they are at the times of some exposures."""
 
     def __init__(

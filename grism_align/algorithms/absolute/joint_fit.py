@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.absolute.frame_tie import FrameTie
     from grism_align.algorithms.absolute.measured import MeasuredSources
+    from grism_align.algorithms.fitting.corrections import FollowedPlaces
+    from grism_align.algorithms.fitting.places import PlaceEquations
+    from grism_align.algorithms.relative.placement import Places
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.settings import AbsoluteSettings
     from grism_align.values.transform import LinearTransform
@@ -46,9 +49,28 @@ _SQUARE_ERROR = np.sqrt(2.0)
 _OTHERS = 0.25
 
 
+@dataclass(frozen=True, eq=False)
+class JointFits:
+    """What a joint solution of neighbouring frames gives.
+
+    Parameters
+    ----------
+    fits : list of dict of str to ExposureFit
+        Of each frame, by exposure key, with detectors where the solution takes them to be.
+    followed : dict of str to FollowedPlaces
+        How corrections follow the places of detectors, by exposure key.
+    equations : PlaceEquations or None
+        Of the places; None where all are known.
+    """
+
+    fits: list[dict[str, ExposureFit]]
+    followed: dict[str, FollowedPlaces] = field(default_factory=dict)
+    equations: PlaceEquations | None = None
+
+
 def joint_fits(
-    frames: Sequence[TiedFrame], catalog: ReferenceCatalog, settings: AbsoluteSettings
-) -> list[dict[str, ExposureFit]]:
+    frames: Sequence[TiedFrame], catalog: ReferenceCatalog, settings: AbsoluteSettings, places: Places
+) -> JointFits:
     """Find corrections of the exposures of neighbouring frames, each its own, that follow the relative ones.
 
     Every measurement is brought to the epoch of its source by the reference's proper motion and parallax.
@@ -62,14 +84,16 @@ def joint_fits(
         The reference.
     settings : AbsoluteSettings
         Weights; how well the a priori WCSs are known.
+    places : Places
+        Where the detectors were put.
 
     Returns
     -------
-    list of dict of str to ExposureFit
-        Of each frame, by exposure key. Their covariances are those of the total corrections. A pointing
-        without matches has the correction of another of its guide-star acquisition, or of the frame. All of a
-        frame are FAILED if too few reference sources keep their weight, or if their residuals are those of a
-        wrong epoch: what it did to other frames is not undone here.
+    JointFits
+        Covariances are those of the total corrections but for the places of detectors. A pointing without
+        matches has the correction of another of its guide-star acquisition, or of the frame. All of a frame
+        are FAILED if too few reference sources keep their weight, or if their residuals are those of a wrong
+        epoch: what it did to other frames is not undone here.
     """
     plane = frames[0].tie.transform.plane
     sources = on_catalog([frame.sources for frame in frames], [frame.tie.transform for frame in frames])
@@ -77,15 +101,24 @@ def joint_fits(
     if not any((row >= 0).any() for row in rows):
         # The whole was near the catalog at one epoch, and no exposure is at its own.
         failed = ExposureFit.failed(NoStarInPlace())
-        return [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
+        return JointFits(
+            [dict.fromkeys((one.exposure.key for one in frame.sources), failed) for frame in frames]
+        )
     home = [number for number, frame in enumerate(frames) for _ in frame.sources]
     found = [IdentifiedSources(*one) for one in zip(sources, rows, home, strict=True)]
-    solved = _solved(frames, found, catalog, settings)
+    solved = _solved(frames, found, catalog, settings, places)
     verdict = Verdict(solved, catalog, plane, settings.match)
-    return [
+    fits = [
         _fits_of(frame, [one.measured for one in found if one.frame == number], solved, verdict)
         for number, frame in enumerate(frames)
     ]
+    followed = {
+        one.exposure.key: own
+        for one in sources
+        if (own := solved.followed(one.exposure.pointing)) is not None
+    }
+    border = solved.solution.border
+    return JointFits(fits, followed, None if border is None else border.equations)
 
 
 def _solved(
@@ -93,6 +126,7 @@ def _solved(
     found: Sequence[IdentifiedSources],
     catalog: ReferenceCatalog,
     settings: AbsoluteSettings,
+    places: Places,
 ) -> Solved:
     """Solve for the corrections of all pointings that have measurements of sources that others have."""
     plane, exposures = frames[0].tie.transform.plane, [one.measured.exposure for one in found]
@@ -104,7 +138,9 @@ def _solved(
         first.setdefault(one.measured.exposure.pointing, one)
     pointings = {name: place for place, name in enumerate(first)}
     stated = _as_the_scatter_tells(catalog, [frame.tie for frame in frames])
-    tied = tie_frame(useful, stated, [groups[name] for name in first], settings.selection.unknown_motion)
+    tied = tie_frame(
+        useful, stated, [groups[name] for name in first], settings.selection.unknown_motion, places
+    )
     turns = np.zeros(int(tied.measured.group.max()) + 1, dtype=bool)
     turns[tied.measured.group] = [one.measured.turns for one in first.values()]
     tied = replace(tied, measured=with_rolls(tied.measured, turns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +68,10 @@ class MeasuredSources:
 
     def __len__(self) -> int:
         return len(self.number)
+
+    def moved(self, transform: LinearTransform) -> MeasuredSources:
+        """Return them where a transform puts them, in the same plane."""
+        return replace(self, xy=transform.apply(self.xy), transform=self.transform.then(transform))
 
 
 def measured_sources(

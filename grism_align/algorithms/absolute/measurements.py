@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grism_align.algorithms.absolute.epoch import covariance_at, positions_at
+from grism_align.algorithms.fitting.corrections import followed_places
 from grism_align.algorithms.fitting.design import REFERENCE
 from grism_align.algorithms.fitting.joint import Measurements
+from grism_align.algorithms.fitting.places import MountedDetectors
+from grism_align.algorithms.propagation.poses import field_axes
 from grism_align.values.sphere import (
     ARCSEC_PER_RADIAN,
     sky_to_vector,
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
 
     from grism_align.algorithms.absolute.frame_tie import FrameTie
     from grism_align.algorithms.absolute.measured import MeasuredSources
+    from grism_align.algorithms.fitting.corrections import FollowedPlaces
     from grism_align.algorithms.fitting.joint import JointSolution
+    from grism_align.algorithms.relative.placement import Places
     from grism_align.values.catalog import ReferenceCatalog
     from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -128,15 +133,27 @@ class Solved:
 
     def step(self, pointing: str) -> LinearTransform | None:
         """Return the step of a pointing, else that of another of its acquisition."""
-        own = self.steps.get(pointing)
-        return self._of_groups.get(self.groups[pointing]) if own is None else own
+        name = self._stands_for(pointing)
+        return None if name is None else self.steps[name]
+
+    def followed(self, pointing: str) -> FollowedPlaces | None:
+        """Return how this step follows the places of detectors; None where it doesn't."""
+        name = self._stands_for(pointing)
+        return None if name is None or self._followed is None else self._followed[self.pointings[name]]
+
+    def _stands_for(self, pointing: str) -> str | None:
+        return pointing if pointing in self.steps else self._of_groups.get(self.groups[pointing])
 
     @cached_property
-    def _of_groups(self) -> dict[int, LinearTransform]:
-        """The step of the first pointing of each group that has one."""
-        found: dict[int, LinearTransform] = {}
-        for name, step in self.steps.items():
-            found.setdefault(self.groups[name], step)
+    def _followed(self) -> list[FollowedPlaces] | None:
+        return followed_places(self.tied.measured, self.solution)
+
+    @cached_property
+    def _of_groups(self) -> dict[int, str]:
+        """The first pointing of each group that has a step."""
+        found: dict[int, str] = {}
+        for name in self.steps:
+            found.setdefault(self.groups[name], name)
         return found
 
 
@@ -145,6 +162,7 @@ def tie_frame(
     catalog: ReferenceCatalog,
     groups: Sequence[int],
     unknown_motion: float,
+    places: Places,
 ) -> _Tied:
     """Collect measurements of all sources that several exposures, or an exposure and the catalog, measured.
 
@@ -158,6 +176,8 @@ def tie_frame(
         Which pointings share a roll: the group of each, in the order in which they come first.
     unknown_motion : float, mas/yr
         How much a source may move that the catalog does not have.
+    places : Places
+        Where the detectors were put.
     """
     own = [one.measured for one in found]
     plane = own[0].transform.plane
@@ -193,6 +213,7 @@ def tie_frame(
         group=np.unique(groups, return_inverse=True)[1].ravel(),
         fixed=np.zeros(len(groups), dtype=bool),
         axis_error=np.concatenate([error[:, None].repeat(2, axis=1), axes]),
+        mounted=_mounted(own, exposure, len(stars), places),
     )
     in_frame = np.full(len(identities), -1)
     in_frame[source[number >= 0]] = number[number >= 0]
@@ -203,6 +224,21 @@ def tie_frame(
         identities[known],
         np.concatenate([number, in_frame[known]]),
         np.concatenate([key, np.full(len(stars), "")]),
+    )
+
+
+def _mounted(
+    own: Sequence[MeasuredSources], exposure: NDArray[np.int64], n_stars: int, places: Places
+) -> MountedDetectors | None:
+    """Tell which detector made each measurement, the catalog's last; None where all places are known."""
+    if not len(places):
+        return None
+    number = np.array([places.number(one.exposure) for one in own])
+    axes = np.array([field_axes(one.exposure, one.transform.plane) for one in own])
+    return MountedDetectors(
+        np.concatenate([number[exposure], np.full(n_stars, -1)]),
+        np.concatenate([axes[exposure], np.zeros((n_stars, 2, 2))]),
+        places.prior,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,10 +109,55 @@ def with_errors(
     ]
 
 
+@dataclass(frozen=True, eq=False)
+class FollowedPlaces:
+    """How the correction of a pointing follows the places of D detectors.
+
+    Parameters
+    ----------
+    offset : (2 D,) ndarray, arcsec
+        Where the correction takes them to be.
+    by_offset : (6, 2 D) ndarray
+        Derivatives of its shift and matrix by the offsets.
+    """
+
+    offset: NDArray[np.float64]
+    by_offset: NDArray[np.float64]
+
+
+def followed_places(measured: Measurements, solution: JointSolution) -> list[FollowedPlaces] | None:
+    """Return how the corrections of E pointings follow the places of detectors; None where these are known.
+
+    Parameters
+    ----------
+    measured : Measurements
+        What was solved.
+    solution : JointSolution
+        Its solution.
+    """
+    border = solution.border
+    if border is None or measured.mounted is None:
+        return None
+    e, g = measured.n_pointings, len(solution.center)
+    offset = measured.mounted.prior.taken.ravel() + border.step
+    of_terms = border.following[2 * e :].reshape(-1, g, len(offset))[:, measured.group]
+    moves = np.zeros((e, 2 + N_TERMS, len(offset)))
+    moves[:, :2] = border.following[: 2 * e].reshape(2, e, -1).swapaxes(0, 1)
+    moves[:, 2 : 2 + len(of_terms)] = of_terms.swapaxes(0, 1)
+    centers = solution.center[measured.group]
+    return [FollowedPlaces(offset, _linear(center) @ own) for own, center in zip(moves, centers, strict=True)]
+
+
 def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
     """Go from (shift at the centre, terms) to (shift, m00, m01, m10, m11)."""
+    jacobian = _linear(center)
+    return np.asarray(jacobian @ covariance @ jacobian.T)
+
+
+def _linear(center: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the derivatives of (shift, m00, m01, m10, m11) by (shift at the centre, terms), (6, 6)."""
     jacobian = np.zeros((6, 2 + N_TERMS))
     jacobian[:2, :2] = np.eye(2)
     jacobian[2:, 2:] = GENERATORS.reshape(N_TERMS, 4).T
     jacobian[:2, 2:] = -np.kron(np.eye(2), center) @ jacobian[2:, 2:]
-    return np.asarray(jacobian @ covariance @ jacobian.T)
+    return jacobian

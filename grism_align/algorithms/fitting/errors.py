@@ -10,7 +10,7 @@ from scipy import sparse
 
 from grism_align.algorithms.fitting.assembly import outer_products
 from grism_align.algorithms.fitting.prior import N_TERMS
-from grism_align.algorithms.fitting.systematics import cell_moments
+from grism_align.algorithms.fitting.systematics import cell_columns, cell_moments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.fitting.design import Design
     from grism_align.algorithms.fitting.elimination import Perturbation
     from grism_align.algorithms.fitting.normal import NormalEquations
+    from grism_align.algorithms.fitting.places import Border
     from grism_align.algorithms.fitting.systematics import WeightedFit
 
 # Variances, in the equations' units, of what the frame fixes: zero but for rounding, which may be negative.
@@ -63,6 +64,18 @@ class JointErrors:
     def systematic(self) -> float:
         """Error of one axis that neighbouring measurements share, arcsec."""
         return float(np.sqrt(self._shared[0]))
+
+    def of_places(self, border: Border) -> Border:
+        """Return what is known of the places of detectors, with the errors that cells share."""
+        variance, by_cell, _ = self._shared
+        if variance == 0.0:
+            return border
+        equations, size = self._equations, np.sqrt(variance)
+        own = sparse.diags(size / equations.scale) @ by_cell
+        return border.with_shared(
+            own[: equations.size],
+            size * self._fit.sources.moments(border.matrix, cell_columns(self._fit.measured)),
+        )
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:

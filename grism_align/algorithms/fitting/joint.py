@@ -17,6 +17,7 @@ from grism_align.algorithms.fitting.errors import JointErrors
 from grism_align.algorithms.fitting.fit import biweight_response, robust_weights, variance_factor
 from grism_align.algorithms.fitting.floor import estimate_floor
 from grism_align.algorithms.fitting.normal import NormalEquations, NormalSystem
+from grism_align.algorithms.fitting.places import border_of
 from grism_align.algorithms.fitting.prior import GENERATORS, prior_reweighted
 from grism_align.algorithms.fitting.sources import FittedSources, SourceMotions, SourceUnknowns, first_motions
 from grism_align.algorithms.fitting.systematics import WeightedFit
@@ -24,6 +25,7 @@ from grism_align.algorithms.fitting.systematics import WeightedFit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.fitting.places import Border, MountedDetectors
     from grism_align.algorithms.fitting.prior import PointingPrior
 
 
@@ -66,6 +68,8 @@ class Measurements:
     epoch : (E,) ndarray, Julian year, or None
         When each pointing was; None where sources are taken to stand still. Where weeks lie between, their
         motions are unknown too.
+    mounted : MountedDetectors, or None
+        Which detector made each measurement, where the places of detectors are unknown too.
     """
 
     pointing: NDArray[np.int64]
@@ -78,6 +82,7 @@ class Measurements:
     axis_error: NDArray[np.float64] | None = None
     acquisition: NDArray[np.int64] | None = None
     epoch: NDArray[np.float64] | None = None
+    mounted: MountedDetectors | None = None
 
     def variance(self, scatter: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return variances of x and y, (M, 2), arcsec^2, with the scatter (K,) of each class."""
@@ -132,6 +137,8 @@ class JointSolution:
         Standard errors of one axis.
     motions : SourceMotions or None
         What their motions turned out to be like; None where they were taken to stand still.
+    border : Border or None
+        Where detectors are, and what their places do to the corrections; None where nobody asks.
     """
 
     shift: NDArray[np.float64]
@@ -144,10 +151,11 @@ class JointSolution:
     source_xy: NDArray[np.float64]
     source_error: NDArray[np.float64]
     motions: SourceMotions | None = None
+    border: Border | None = None
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """Of each pointing's (shift x, shift y, roll, scale, shears), (E, 6, 6)."""
+        """Of each pointing's (shift x, shift y, roll, scale, shears), (E, 6, 6), for given places."""
         return self._errors.covariance
 
     @property
@@ -242,17 +250,19 @@ def solve_joint(
     fit = WeightedFit(
         measured, problem.design.matrix, solved.unknowns, solved.residual, biweight_response(clip)
     )
+    errors = JointErrors(equations, problem.design, fit)
     return JointSolution(
         shift=shift,
         terms=terms,
         center=problem.center,
-        errors=JointErrors(equations, problem.design, fit),
+        errors=errors,
         residual=solved.residual,
         weight=weight,
         scatter=scatter,
         source_xy=solved.sources.xy,
         source_error=_errors_of_sources(measured, honest / factor, len(solved.sources.xy)),
         motions=motions,
+        border=None if solved.border is None else errors.of_places(solved.border),
     )
 
 
@@ -319,6 +329,7 @@ class _WeightedSolution:
     residual: NDArray[np.float64]
     sources: FittedSources
     unknowns: SourceUnknowns
+    border: Border | None
 
 
 class _Problem:
@@ -335,6 +346,7 @@ class _Problem:
         self.center = center
         self.design = Design(measured, center, n_terms)
         self._system = NormalSystem(measured, self.design, prior)
+        self._by_places = None if measured.mounted is None else measured.mounted.matrix()
 
     def solve(
         self, weight: NDArray[np.float64], prior: PointingPrior | None, motions: SourceMotions | None
@@ -344,8 +356,14 @@ class _Problem:
         equations = self._system.equations(unknowns, prior)
         parameters = equations.parameters()
         corrected = self.measured.xy + (self.design.matrix @ parameters).reshape(2, -1).T
+        mounted, by_places, border = self.measured.mounted, self._by_places, None
+        if mounted is not None and by_places is not None:
+            border = border_of(mounted, by_places, self.design, unknowns, (equations, corrected))
+            followed = border.following @ border.step
+            parameters = parameters + followed
+            corrected += (self.design.matrix @ followed + by_places @ border.step).reshape(2, -1).T
         sources = unknowns.fitted(corrected)
-        return _WeightedSolution(parameters, corrected - sources.at, sources, unknowns), equations
+        return _WeightedSolution(parameters, corrected - sources.at, sources, unknowns, border), equations
 
 
 def group_centers(measured: Measurements) -> NDArray[np.float64]:
@@ -376,7 +394,8 @@ def redundancy(
     Notes
     -----
     The share that the source's position and motion take up is exact; that of the pointing's shift is what the
-    shift would take up if the other pointings stood still. Rolls, common to many pointings, take up little.
+    shift would take up if the other pointings stood still, as is that of a detector's place. Rolls, common to
+    many pointings, take up little.
     """
     return np.asarray(np.sqrt(np.clip(_expected_squares(measured, weight, motions), 1e-3, 1.0)))
 
@@ -391,7 +410,8 @@ def _expected_squares(
     pointing, n = measured.pointing[own], measured.n_pointings
     by_pointing = np.column_stack([np.bincount(pointing, axis, n) for axis in tells[own].T])
     of_pointing = np.where(by_pointing > 0, by_pointing, 1.0)[np.where(own, measured.pointing, 0)]
-    return np.asarray(left * (1.0 - tells / of_pointing))
+    left = left * (1.0 - tells / of_pointing)
+    return np.asarray(left if measured.mounted is None else left * measured.mounted.left(tells))
 
 
 def _class_scatter(

@@ -105,14 +105,11 @@ def cell_moments(fit: WeightedFit) -> CellMoments:
     fit : WeightedFit
         The solution.
     """
-    cell = cells_of(fit.measured)
-    m, c = len(cell), int(cell.max()) + 1
-    columns = np.concatenate([cell, c + cell])
-    cells = sparse.csr_matrix((np.ones(2 * m), (np.arange(2 * m), columns)), shape=(2 * m, 2 * c))
+    cells = cell_columns(fit.measured)
     weight = fit.sources.weight.T.ravel()
     # What is left of the weights once the sources have taken theirs.
     moments = fit.sources.moments(cells, cells)
-    sums = np.bincount(columns, weight * fit.residual.T.ravel(), 2 * c) / fit.response
+    sums = cells.T @ (weight * fit.residual.T.ravel()) / fit.response
     return CellMoments(
         by_cell=fit.sources.moments(fit.design, cells),
         squares=float(moments.power(2).sum()),
@@ -120,6 +117,20 @@ def cell_moments(fit: WeightedFit) -> CellMoments:
         found=float(sums @ sums),
         total=float(weight.sum()),
     )
+
+
+def cell_columns(measured: Measurements) -> sparse.csr_matrix:
+    """Return which measurements, all x and then all y, each cell has: (2 M, 2 C), x and y apart.
+
+    Parameters
+    ----------
+    measured : Measurements
+        M measurements.
+    """
+    cell = cells_of(measured)
+    m, c = len(cell), int(cell.max()) + 1
+    columns = np.concatenate([cell, c + cell])
+    return sparse.csr_matrix((np.ones(2 * m), (np.arange(2 * m), columns)), shape=(2 * m, 2 * c))
 
 
 def cells_of(measured: Measurements) -> NDArray[np.int64]:

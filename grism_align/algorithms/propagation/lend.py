@@ -164,7 +164,10 @@ class Lender:
     def _between_detectors(
         self, grism: Exposure, direct: Exposure, plane: TangentPlane
     ) -> tuple[LinearTransform, float]:
-        """Return what takes a place in one detector's field to that in another's, and its error, arcsec."""
+        """Return what takes a place in one detector's field to that in another's, and its error, arcsec.
+
+        The lender's correction has the error of its own detector's place: by what the other's is larger.
+        """
         identity = LinearTransform.identity(plane)
         mine, theirs = detector_of(grism), detector_of(direct)
         if mine == theirs or direct.attitude is None:
@@ -172,7 +175,7 @@ class Lender:
         here, there = (self._places.get(one, self._unknown) for one in (mine, theirs))
         apart = np.subtract(here.offset, there.offset)
         moved = replace(identity, shift=field_axes(grism, plane) @ apart)
-        return moved, float(np.hypot(here.error, there.error))
+        return moved, float(np.sqrt(max(here.error**2 - there.error**2, 0.0)))
 
 
 def _remark(grism: Exposure, direct: str, solution: str, found: Disagreement) -> Remark:

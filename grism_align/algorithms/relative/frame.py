@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.fitting.corrections import followed, pointing_prior, with_errors
+from grism_align.algorithms.fitting.corrections import followed, followed_places, pointing_prior, with_errors
 from grism_align.algorithms.fitting.fit import leverage
 from grism_align.algorithms.fitting.joint import JointSolution, Measurements, Start, redundancy, solve_joint
+from grism_align.algorithms.fitting.places import MountedDetectors
 from grism_align.algorithms.matching.chance import PairedLists, Targets, false_match_probability
 from grism_align.algorithms.matching.match import mutual_nearest_in_each
-from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput
+from grism_align.algorithms.relative.members import AlignedFrame, MemberFit, NetworkInput, PointingSources
 from grism_align.algorithms.relative.model import (
     FrameModel,
     ModelQuestion,
@@ -178,11 +179,18 @@ def joint_frame(
         )
     )
     members = {
-        number: judge.member(field.pointings[number].sources, index, transforms[number])
+        number: judge.member(_in_place(field.pointings[number], solved.solution), index, transforms[number])
         for index, number in enumerate(numbers)
     }
     seen = replace(known.seen, positions=_frame_sources(known.seen.positions, solved))
-    return AlignedFrame(members, tuple(fixed), seen, {}, model, solved.solution.systematic)
+    solution, places = solved.solution, followed_places(solved.measured, solved.solution)
+    if places is not None:
+        members = {
+            number: replace(member, followed=one)
+            for (number, member), one in zip(members.items(), places, strict=True)
+        }
+    told = None if solution.border is None else solution.border.equations
+    return AlignedFrame(members, tuple(fixed), seen, {}, model, solution.systematic, told)
 
 
 def _reassigned(task: _Task, known: _Associated, solved: _Solved) -> tuple[_Associated, _Solved]:
@@ -227,6 +235,8 @@ def _solved(
     if not known.is_shared.any():
         raise TooFewMatchesError(TooFewMatches(0, match.min_matches))
     measured, rows, sources = _measurements(task, transforms, known)
+    if tolerance <= _SETTLED:
+        measured = replace(measured, mounted=_mounted(task, transforms, measured.pointing, rows))
     prior = pointing_prior(task.field.errors, measured, list(transforms.values()))
     start = Start(np.zeros(len(_instruments(task, transforms))))
     solution = solve_joint(measured, task.model.geometry, match.clip, prior, start, tolerance)
@@ -324,6 +334,17 @@ def _measurements(
     return measured, np.concatenate(rows), frame_source
 
 
+def _mounted(
+    task: _Task, numbers: Iterable[int], pointing: NDArray[np.int64], rows: NDArray[np.int64]
+) -> MountedDetectors | None:
+    """Tell which detector made each measurement, by its pointing and row; None where all places are known."""
+    if task.field.places is None:
+        return None
+    own = (task.field.pointings[n].mounted(rows[pointing == at]) for at, n in enumerate(numbers))
+    number, axes = (np.concatenate(part) for part in zip(*own, strict=True))
+    return MountedDetectors(number, axes, task.field.places)
+
+
 def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
     """Raise errors of a pointing's sources, lest one has more than this share of the weight.
 
@@ -334,6 +355,15 @@ def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
     weight = error**-2.0
     others = weight.sum() - weight
     return np.asarray(np.maximum(error, (others * most / (1.0 - most)) ** -0.5))
+
+
+def _in_place(pointing: PointingSources, solution: JointSolution) -> PlaneList:
+    """Return the sources of a pointing with its detectors where a solution takes them to be."""
+    if solution.border is None:
+        return pointing.sources
+    number, axes = pointing.mounted(np.arange(len(pointing.sources)))
+    step = np.where((number >= 0)[:, None], solution.border.step.reshape(-1, 2)[number], 0.0)
+    return replace(pointing.sources, xy=pointing.sources.xy + np.einsum("mij,mj->mi", axes, step))
 
 
 class _Judge:

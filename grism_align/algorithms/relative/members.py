@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.fitting.corrections import FollowedPlaces
+    from grism_align.algorithms.fitting.places import PlaceEquations, PlacePrior
     from grism_align.algorithms.relative.model import FrameModel
     from grism_align.algorithms.relative.united import SeenSources
     from grism_align.values.failure import Remark
@@ -53,6 +55,22 @@ class Footprint:
 
 
 @dataclass(frozen=True, eq=False)
+class MountedDetector:
+    """The detector that took an exposure.
+
+    Parameters
+    ----------
+    number : int
+        Which; -1 where its place is known.
+    axes : (2, 2) ndarray
+        Directions of V2 and V3 in the common plane, as columns.
+    """
+
+    number: int
+    axes: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class PointingSources:
     """What the exposures of one pointing measured. All of them have one correction.
 
@@ -76,6 +94,8 @@ class PointingSources:
         WCSs of pointings with the same one differ by the errors of dithers only.
     footprints : tuple of Footprint
         Of the chips of its exposures, by the a priori WCSs.
+    detectors : tuple of MountedDetector
+        What took its exposures, where places of detectors are unknown.
     """
 
     keys: tuple[str, ...]
@@ -87,6 +107,7 @@ class PointingSources:
     is_fixed: bool
     acquisition: Hashable
     footprints: tuple[Footprint, ...] = ()
+    detectors: tuple[MountedDetector, ...] = ()
 
     @cached_property
     def sources(self) -> PlaneList:
@@ -97,6 +118,12 @@ class PointingSources:
     def instrument(self) -> NDArray[np.str_]:
         """The instrument that measured each source, (N,)."""
         return np.repeat(self.instruments, [len(own) for own in self.lists])
+
+    def mounted(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the detector (R,) that measured each of some sources, and its axes (R, 2, 2)."""
+        exposure = np.repeat(np.arange(len(self.lists)), [len(own) for own in self.lists])[rows]
+        number = np.array([one.number for one in self.detectors])
+        return number[exposure], np.array([one.axes for one in self.detectors])[exposure]
 
     @cached_property
     def epoch(self) -> float:
@@ -126,11 +153,14 @@ class NetworkInput:
         The common plane.
     errors : PointingSettings
         How well the a priori WCSs are known.
+    places : PlacePrior or None
+        What is known of the places of detectors; None where all are known.
     """
 
     pointings: Sequence[PointingSources]
     plane: TangentPlane
     errors: PointingSettings
+    places: PlacePrior | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +187,8 @@ class MemberFit(WeightedResiduals):
         That a pointing without a common source matches as well; NaN where nothing was matched.
     leverage : float
         Share of the heaviest source in the weight.
+    followed : FollowedPlaces or None
+        How the transform follows the places of detectors; None where it doesn't.
     """
 
     transform: LinearTransform
@@ -168,6 +200,7 @@ class MemberFit(WeightedResiduals):
     chi2: NDArray[np.float64]
     probability: float = float("nan")
     leverage: float = float("nan")
+    followed: FollowedPlaces | None = None
 
     @property
     def n_sources_used(self) -> int:
@@ -215,6 +248,8 @@ class AlignedFrame:
         What was fitted.
     systematic : float, arcsec
         Error of one axis that neighbouring measurements of an acquisition share.
+    places : PlaceEquations or None
+        What it tells of the places of detectors.
     """
 
     members: dict[int, MemberFit]
@@ -223,3 +258,4 @@ class AlignedFrame:
     rejected: dict[int, Remark]
     model: FrameModel
     systematic: float
+    places: PlaceEquations | None = None

@@ -7,15 +7,12 @@ same amount in all pointings.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
-from grism_align.algorithms.fitting.assembly import Entries
-from grism_align.algorithms.fitting.dissection import dissected
-from grism_align.algorithms.fitting.elimination import Elimination
-from grism_align.algorithms.propagation.poses import Detector, detector_of, field_axes
+from grism_align.algorithms.fitting.places import PlacePrior
+from grism_align.algorithms.propagation.poses import detector_of, field_axes
 from grism_align.values.failure import OutOfPlace
 from grism_align.values.transform import LinearTransform
 
@@ -24,292 +21,198 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.fitting.corrections import FollowedPlaces
+    from grism_align.algorithms.fitting.places import PlaceEquations
+    from grism_align.algorithms.propagation.poses import Detector
     from grism_align.values.exposure import Exposure
     from grism_align.values.settings import PointingSettings
-    from grism_align.values.solution import AlignmentSolution, ExposureFit
+    from grism_align.values.solution import ExposureFit
+    from grism_align.values.transform import TangentPlane
 
-
-_Name = TypeVar("_Name")
-# Errors of the pointings here, arcsec: as good as unknown.
-_FREE = 1.0
-# Places that are wrong by more than this many of their errors count ever less in the prior.
-_USUAL, _TURNS = 3.0, 10
 # Places that are wrong by more than so many of the errors that are expected, and of their own, are told of.
 _TOLD, _SURE = 3.0, 5.0
 _MAS = 1e3
 
 
-@dataclass(frozen=True)
-class Placement:
-    """By how much a detector is off its nominal place.
+@dataclass(frozen=True, eq=False)
+class Places:
+    """By how much D detectors are off their nominal places.
 
     Parameters
     ----------
-    offset : (v2, v3), arcsec
-        What is to be added to its positions in the telescope's field.
-    error : float, arcsec
-        Of one axis.
+    numbers : mapping of Detector to int
+        The detectors, 0 to D - 1.
+    mounts : tuple of str
+        The camera of each.
+    prior_error : float, arcsec
+        How well a place is known beforehand, of one axis.
+    offset : (D, 2) ndarray, arcsec
+        What is to be added to positions in the telescope's field, along V2 and V3.
+    covariance : (2 D, 2 D) ndarray, arcsec^2
+        Of the offsets, detector by detector, against what is common to a camera's.
     """
 
-    offset: tuple[float, float]
-    error: float
+    numbers: Mapping[Detector, int]
+    mounts: tuple[str, ...]
+    prior_error: float
+    offset: NDArray[np.float64]
+    covariance: NDArray[np.float64]
 
-    def transform(self, exposure: Exposure, like: LinearTransform) -> LinearTransform:
-        """Return what it does to the sky of an exposure, in the plane of another map."""
-        shift = field_axes(exposure, like.plane) @ np.array(self.offset)
-        return LinearTransform(np.eye(2), shift, like.plane)
+    @classmethod
+    def nominal(cls, exposures: Iterable[Exposure], errors: PointingSettings) -> Places:
+        """Take all detectors to be at their nominal places.
 
+        Parameters
+        ----------
+        exposures : iterable of Exposure
+            Any. Asked for are the places of detectors of cameras of which several took a pointing, and of
+            none where these are known.
+        errors : PointingSettings
+            How well places are known beforehand.
+        """
+        of_pointing: dict[tuple[str, str], set[Detector]] = {}
+        for one in exposures if errors.detector_error > 0 else ():
+            if one.attitude is not None:
+                of_pointing.setdefault((one.mount, one.pointing), set()).add(detector_of(one))
+        mounts = {mount for (mount, _), detectors in of_pointing.items() if len(detectors) > 1}
+        found = {
+            detector: mount
+            for (mount, _), detectors in of_pointing.items()
+            for detector in detectors
+            if mount in mounts
+        }
+        names = sorted(found)
+        none, known = np.zeros((len(names), 2)), errors.detector_error**2 * np.eye(2 * len(names))
+        numbers = {name: number for number, name in enumerate(names)}
+        return cls(numbers, tuple(found[name] for name in names), errors.detector_error, none, known)
 
-_NOMINAL = Placement((0.0, 0.0), 0.0)
+    def __len__(self) -> int:
+        return len(self.mounts)
 
+    def number(self, exposure: Exposure) -> int:
+        """Return the number of the detector that took an exposure, -1 if its place is not asked for."""
+        return -1 if exposure.attitude is None else self.numbers.get(detector_of(exposure), -1)
 
-def placements(
-    exposures: Sequence[Exposure],
-    solution: AlignmentSolution,
-    errors: PointingSettings,
-    before: Mapping[Detector, Placement],
-) -> dict[Detector, Placement]:
-    """Find the places of detectors from the residuals of an alignment that took them to be somewhere.
+    def error(self, number: int) -> float:
+        """Return the error of a detector's offset, arcsec, of one axis."""
+        own = slice(2 * number, 2 * number + 2)
+        return float(np.sqrt(np.diag(self.covariance)[own].mean()))
 
-    Parameters
-    ----------
-    exposures : sequence of Exposure
-        Direct exposures.
-    solution : AlignmentSolution
-        Their relative alignment, with residuals.
-    errors : PointingSettings
-        How well places are known beforehand.
-    before : mapping of Detector to Placement
-        Where the detectors were taken to be; at their nominal places where nothing is said.
+    @property
+    def prior(self) -> PlacePrior:
+        """What is known of offsets where positions have these already."""
+        return PlacePrior(self.offset, self.prior_error)
 
-    Returns
-    -------
-    dict of Detector to Placement
-        Empty where no pointing was seen by several detectors.
+    def shift_of(
+        self, exposure: Exposure, plane: TangentPlane, before: Places | None = None
+    ) -> LinearTransform:
+        """Return what the place of its detector does to the sky of an exposure.
 
-    Notes
-    -----
-    With residuals r of a source in pointing p by detector d, shifts a of pointings and s of sources, and the
-    axes R of the field on the sky, the sum of w (r + a_p + R_p offset_d - s)^2 is least. Sources are
-    eliminated; the prior of offsets makes up for what no source tells. The mean of a camera's detectors is
-    that of its pointings, and taken off.
-    """
-    used = [each for each in exposures if _tells(each, solution)]
-    mounts = {detector_of(each): each.mount for each in used}
-    detectors = list(mounts)
-    if errors.detector_error <= 0 or not _share_pointings(used):
-        return {}
-    taken = np.concatenate([before.get(one, _NOMINAL).offset for one in detectors])
-    offset, covariance = _solved(_Problem(used, detectors, solution), errors.detector_error, taken)
-    apart = _from_the_mean(list(mounts.values()))
-    offset = (apart @ offset).reshape(-1, 2)
-    variance = np.diag(apart @ covariance @ apart.T).reshape(-1, 2).mean(axis=1)
-    return {
-        detector: Placement((float(xy[0]), float(xy[1])), float(np.sqrt(one)))
-        for detector, xy, one in zip(detectors, offset, variance, strict=True)
-    }
+        Parameters
+        ----------
+        exposure : Exposure
+            Any.
+        plane : TangentPlane
+            That of the result.
+        before : Places, optional
+            What its sky has already; nothing by default.
+        """
+        identity, number = LinearTransform.identity(plane), self.number(exposure)
+        if number < 0:
+            return identity
+        offset = self.offset[number] - (0.0 if before is None else before.offset[number])
+        return replace(identity, shift=field_axes(exposure, plane) @ offset)
 
+    def moved(self, offset: NDArray[np.float64]) -> Places:
+        """Return them with offsets (D, 2), arcsec, added."""
+        return replace(self, offset=self.offset + offset)
 
-def largest_move(places: Mapping[Detector, Placement], before: Mapping[Detector, Placement]) -> float:
-    """Return by how much the farthest detector was moved, arcsec."""
-    moved = [np.subtract(one.offset, before.get(key, _NOMINAL).offset) for key, one in places.items()]
-    return float(np.abs(moved).max(initial=0.0))
+    def found(self, equations: PlaceEquations) -> Places:
+        """Return where detectors are.
 
+        Parameters
+        ----------
+        equations : PlaceEquations
+            Of their offsets.
 
-def out_of_place(places: Mapping[Detector, Placement], errors: PointingSettings) -> list[OutOfPlace]:
-    """Return what is to be known of detectors that are not where they should be, the worst first.
+        Notes
+        -----
+        What all detectors of a camera share is its pointings', and nothing but the prior says how much that
+        is: errors are those from a mean to which each adds what it is known by.
+        """
+        offset, covariance = equations.solved(self.prior)
+        information = np.diag(equations.normal).reshape(-1, 2).sum(axis=1)
+        apart = np.eye(len(self))
+        for mount in set(self.mounts):
+            own = np.array([one == mount for one in self.mounts])
+            weight = np.where(own, information, 0.0)
+            apart[own] -= weight / weight.sum() if weight.sum() > 0 else own / own.sum()
+        both = np.kron(apart, np.eye(2))
+        return replace(self, offset=offset, covariance=both @ covariance @ both.T)
 
-    Parameters
-    ----------
-    places : mapping of Detector to Placement
-        Where they are.
-    errors : PointingSettings
-        How well places are known beforehand.
-    """
-    found: list[OutOfPlace] = []
-    for (instrument, number), place in places.items():
-        off = float(np.hypot(*place.offset))
-        if off > max(_TOLD * errors.detector_error, _SURE * place.error):
-            found.append(OutOfPlace(instrument, number, _MAS * off, _MAS * place.error))
-    return sorted(found, key=lambda one: -one.offset)
+    def among_others(self) -> Places:
+        """Return offsets from the median of each camera, which one that is far off does not move."""
+        offset = self.offset.copy()
+        for mount in set(self.mounts):
+            own = np.array([one == mount for one in self.mounts])
+            offset[own] -= np.median(offset[own], axis=0)
+        return replace(self, offset=offset)
 
+    def largest_move(self, before: Places) -> float:
+        """Return by how much the farthest detector lies from where it was before, arcsec."""
+        return float(np.abs(self.offset - before.offset).max(initial=0.0))
 
-def with_errors_of(
-    places: Mapping[Detector, Placement], found: Mapping[Detector, Placement]
-) -> dict[Detector, Placement]:
-    """Return places as they were taken to be, with the errors of others that differ by next to nothing."""
-    return {key: replace(places.get(key, _NOMINAL), error=one.error) for key, one in found.items()}
+    def out_of_place(self) -> list[OutOfPlace]:
+        """Return what is to be known of detectors that are not where they should be, the worst first."""
+        found: list[OutOfPlace] = []
+        for (instrument, detector), number in self.numbers.items():
+            off, error = float(np.hypot(*self.offset[number])), self.error(number)
+            if off > max(_TOLD * self.prior_error, _SURE * error):
+                found.append(OutOfPlace(instrument, detector, _MAS * off, _MAS * error))
+        return sorted(found, key=lambda one: -one.offset)
 
+    def of_fit(
+        self, fit: ExposureFit, exposure: Exposure, followed: FollowedPlaces | None, before: Places
+    ) -> ExposureFit:
+        """Return the fit of an exposure with its detector, and all others, in place.
 
-def _solved(
-    problem: _Problem, error: float, taken: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the offsets (2D,), arcsec, and their covariance, from those that were taken (2D,)."""
-    # Shifts are what they are whatever offsets are: they are eliminated once.
-    normal, right = problem.without_shifts()
-    offset, covariance = taken, np.zeros_like(normal)
-    for _ in range(_TURNS):
-        square = (offset.reshape(-1, 2) ** 2).mean(axis=1)
-        # Cauchy's weights: some places are wrong for once
-        precision = np.repeat(error**-2.0 / (1.0 + square / (_USUAL * error) ** 2), 2)
-        covariance = np.linalg.inv(normal + np.diag(precision)).astype(np.float64)
-        offset = taken + covariance @ (right - precision * taken)
-    return offset, covariance
-
-
-def _from_the_mean(mounts: Sequence[str]) -> NDArray[np.float64]:
-    """Return what takes the mean of each camera off its detectors' offsets (2D,): pointings have that."""
-    same = np.array([[one == other for other in mounts] for one in mounts], dtype=float)
-    return np.kron(np.eye(len(mounts)) - same / same.sum(axis=1), np.eye(2))
-
-
-def _tells(exposure: Exposure, solution: AlignmentSolution) -> bool:
-    fit = solution.fits.get(exposure.key)
-    return exposure.attitude is not None and fit is not None and fit.is_aligned and fit.residuals is not None
-
-
-def _share_pointings(exposures: Sequence[Exposure]) -> bool:
-    found: dict[str, set[Detector]] = {}
-    for each in exposures:
-        found.setdefault(each.pointing, set()).add(detector_of(each))
-    return any(len(detectors) > 1 for detectors in found.values())
-
-
-def _places(names: Iterable[_Name]) -> dict[_Name, int]:
-    """Give names numbers, in the order in which they come first."""
-    return {name: number for number, name in enumerate(dict.fromkeys(names))}
-
-
-class _Problem:
-    """The residuals of all exposures, and what they depend on."""
-
-    def __init__(
-        self, exposures: Sequence[Exposure], detectors: Sequence[Detector], solution: AlignmentSolution
-    ) -> None:
-        pointings = _places(each.pointing for each in exposures)
-        places = _places(detectors)
-        self.n_pointings = len(pointings)
-        self.size = 2 * (len(pointings) + len(detectors))
-        self._where = np.zeros((len(pointings), 2))
-        for each in exposures:
-            self._where[pointings[each.pointing]] = solution.plane.to_plane([each.plane.ra, each.plane.dec])
-        self._parts = [
-            _Part(
-                pointings[each.pointing],
-                len(pointings) + places[detector_of(each)],
-                field_axes(each, solution.plane),
-                solution[each.key],
-            )
-            for each in exposures
-        ]
-
-    def without_shifts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return normal matrix (2D, 2D) and right side of the offsets, shifts and sources eliminated."""
-        normal, right = self._normal_equations()
-        n = 2 * self.n_pointings
-        own = (normal[:n, :n] + _FREE**-2.0 * sparse.eye(n)).tocoo()
-        i, j = own.row // 2, own.col // 2
-        tied = sparse.csr_matrix((np.ones(len(i)), (i, j)), shape=(self.n_pointings,) * 2)
-        dissection = dissected(tied, self._where, np.repeat(np.arange(self.n_pointings), 2))
-        entries = Entries(np.array([own.row, own.col]), dissection)
-        shifts = Elimination(dissection, entries.of(own.data, np.ones(n)))
-        beside = normal[:n, n:].toarray()
-        taken = beside.T @ shifts.solve(np.column_stack([beside, right[:n]]))
-        return normal[n:, n:].toarray() - taken[:, :-1], right[n:] - taken[:, -1]
-
-    def _normal_equations(self) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
-        """Return the normal matrix of shifts and offsets and its right side, the sources eliminated."""
-        weight = np.concatenate([part.weight for part in self._parts])
-        residual = np.concatenate([part.residual for part in self._parts])
-        _, source = np.unique(np.concatenate([part.source for part in self._parts]), return_inverse=True)
-        source = source.ravel()
-        rows = np.arange(len(source))
-        to_source = sparse.csr_matrix((weight, (source, rows)))
-        total = np.maximum(np.asarray(to_source.sum(axis=1)).ravel(), np.finfo(float).tiny)
-        normal, right = sparse.csr_matrix((self.size, self.size)), np.zeros(self.size)
-        for axis in (0, 1):
-            design = self._design(axis, len(source))
-            weighted = design.multiply(weight[:, None]).tocsr()
-            of_sources = to_source @ design
-            scaled = of_sources.multiply(1.0 / total[:, None]).tocsr()
-            normal = normal + design.T @ weighted - of_sources.T @ scaled
-            # what the sources' means leave of the residuals
-            left = residual[:, axis] - (to_source @ residual[:, axis] / total)[source]
-            right -= weighted.T @ left
-        return normal.tocsr(), right
-
-    def _design(self, axis: int, n: int) -> sparse.csr_matrix:
-        """Return derivatives of the residuals on one axis, (n, size)."""
-        ends = np.cumsum([0, *(len(part.weight) for part in self._parts)])
-        entries: list[tuple[NDArray[np.int64], int, float]] = []
-        for part, low, high in zip(self._parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-            rows = np.arange(low, high)
-            entries.append((rows, 2 * part.pointing + axis, 1.0))
-            entries += [(rows, 2 * part.detector + one, float(part.axes[axis, one])) for one in (0, 1)]
-        i = np.concatenate([rows for rows, _, _ in entries])
-        j = np.concatenate([np.full(len(rows), column) for rows, column, _ in entries])
-        values = np.concatenate([np.full(len(rows), value) for rows, _, value in entries])
-        return sparse.csr_matrix((values, (i, j)), shape=(n, self.size))
+        Parameters
+        ----------
+        fit : ExposureFit
+            With a transform.
+        exposure : Exposure
+            The one.
+        followed : FollowedPlaces or None
+            How the correction of its pointing follows the places; None where it doesn't.
+        before : Places
+            What positions have already that the transform is to be applied to.
+        """
+        assert fit.transform is not None
+        n, number = 2 * len(self), self.number(exposure)
+        moved = self.shift_of(exposure, fit.transform.plane, before).then(fit.transform)
+        by_offset = np.zeros((6, n))
+        if followed is not None:
+            by_offset += followed.by_offset
+            shift, matrix = np.split(by_offset @ (self.offset.ravel() - followed.offset), [2])
+            moved = replace(moved, shift=moved.shift + shift, matrix=moved.matrix + matrix.reshape(2, 2))
+        if number >= 0:
+            by_offset[:2, 2 * number : 2 * number + 2] += field_axes(exposure, moved.plane)
+            x, y = (_MAS * self.offset[number]).tolist()
+            fit = replace(fit, placement=(x, y), placement_error=_MAS * self.error(number))
+        covariance = moved.covariance + by_offset @ self.covariance @ by_offset.T
+        return replace(fit, transform=replace(moved, covariance=covariance))
 
 
-class _Part:
-    """The residuals of one exposure, arcsec, and their weights."""
-
-    def __init__(self, pointing: int, detector: int, axes: NDArray[np.float64], fit: ExposureFit) -> None:
-        assert fit.residuals is not None
-        self.pointing, self.detector, self.axes = pointing, detector, axes
-        self.source = fit.residuals.matched
-        self.residual = fit.residuals.offset / _MAS
-        scatter = np.fmax(fit.reduced_chi2, 1.0)
-        self.weight = fit.residuals.weight * (_MAS / fit.residuals.error) ** 2 / scatter
-
-
-def placed(
-    exposures: Sequence[Exposure], places: Mapping[Detector, Placement], solution: AlignmentSolution
-) -> list[Exposure]:
+def placed(exposures: Sequence[Exposure], places: Places) -> list[Exposure]:
     """Return exposures with their detectors in place.
 
     Parameters
     ----------
     exposures : sequence of Exposure
         Direct exposures.
-    places : mapping of Detector to Placement
-        Where those are.
-    solution : AlignmentSolution
-        Any, for its plane.
+    places : Places
+        Where detectors are.
     """
-    like = LinearTransform.identity(solution.plane)
-    return [
-        each.corrected(places[detector_of(each)].transform(each, like))
-        if detector_of(each) in places
-        else each
-        for each in exposures
-    ]
-
-
-def with_placements(
-    solution: AlignmentSolution, exposures: Sequence[Exposure], places: Mapping[Detector, Placement]
-) -> AlignmentSolution:
-    """Return the alignment of exposures as they are, from that of the same with their detectors in place.
-
-    Parameters
-    ----------
-    solution : AlignmentSolution
-        Of `placed` exposures.
-    exposures : sequence of Exposure
-        As they are.
-    places : mapping of Detector to Placement
-        Where their detectors are.
-    """
-    fits = dict(solution.fits)
-    for each in exposures:
-        place, fit = places.get(detector_of(each)), fits[each.key]
-        if place is None or fit.transform is None:
-            continue
-        fits[each.key] = replace(
-            fit,
-            transform=place.transform(each, fit.transform).then(fit.transform),
-            placement=(_MAS * place.offset[0], _MAS * place.offset[1]),
-            placement_error=_MAS * place.error,
-        )
-    return replace(solution, fits=fits)
+    if not places.offset.any():
+        return list(exposures)
+    return [each.corrected(places.shift_of(each, each.plane)) for each in exposures]

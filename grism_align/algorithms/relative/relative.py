@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grism_align.algorithms.fitting.fit import axis_rms
+from grism_align.algorithms.fitting.places import PlaceEquations
 from grism_align.algorithms.relative.fixed_detections import flag_fixed_detections
 from grism_align.algorithms.relative.network import zero
-from grism_align.algorithms.relative.placement import (
-    Placement,
-    largest_move,
-    out_of_place,
-    placed,
-    placements,
-    with_errors_of,
-    with_placements,
-)
+from grism_align.algorithms.relative.placement import Places, placed
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
+from grism_align.algorithms.relative.rough_placement import farther_off
 from grism_align.algorithms.relative.tied import Tied, Usable, brightest_of, tied_as_far_as_possible
 from grism_align.values.catalog import SkySource, SourceCatalog
 from grism_align.values.errors import SettingsError
@@ -41,7 +35,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from grism_align.algorithms.propagation.poses import Detector
+    from grism_align.algorithms.fitting.corrections import FollowedPlaces
     from grism_align.algorithms.relative.members import (
         AlignedFrame,
         MemberFit,
@@ -115,32 +109,67 @@ def align_relative(
     SettingsError
         If `relative.reference` names no usable exposure or visit.
     """
-    result = _aligned(exposures, catalogs, relative, match, pointing, executor)
-    places: dict[Detector, Placement] = {}
-    for _ in range(_PLACED):
-        found = placements(exposures, result.solution, pointing, places)
-        if largest_move(found, places) <= _IN_PLACE:
-            places = with_errors_of(places, found)
+    choices = _Choices(relative, match, pointing, executor)
+    nominal = taken = Places.nominal(exposures, pointing)
+    if not len(nominal):
+        return _aligned(exposures, catalogs, nominal, choices).result
+    for turn in range(_PLACED):
+        found = _aligned(placed(exposures, taken), catalogs, taken, choices)
+        places = taken.found(PlaceEquations.joined(found.equations, len(taken)))
+        solution = found.with_places(exposures, places.among_others(), nominal)
+        far = farther_off(exposures, catalogs, solution, places)
+        if turn + 1 == _PLACED or not (far.any() or places.largest_move(taken) > _IN_PLACE):
             break
-        places = found
-        in_place = placed(exposures, places, result.solution)
-        result = _aligned(in_place, catalogs, relative, match, pointing, executor)
-    return replace(
-        result,
-        solution=with_placements(result.solution, exposures, places),
-        remarks=(*result.remarks, *out_of_place(places, pointing)),
-    )
+        taken = places.moved(far)
+    remarks = (*found.result.remarks, *places.among_others().out_of_place())
+    return replace(found.result, solution=solution, remarks=remarks)
+
+
+@dataclass(frozen=True, eq=False)
+class _Choices:
+    """How exposures are aligned; the parameters of `align_relative`."""
+
+    relative: RelativeSettings
+    match: MatchSettings
+    pointing: PointingSettings
+    executor: Executor | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Aligned:
+    """An alignment of exposures whose detectors were put somewhere, and what it tells of their places.
+
+    Parameters
+    ----------
+    result : RelativeResult
+        The alignment of the exposures as they were put.
+    equations : tuple of PlaceEquations
+        Of the places, of each frame.
+    followed : dict of str to FollowedPlaces
+        How corrections follow the places, by exposure.
+    """
+
+    result: RelativeResult
+    equations: tuple[PlaceEquations, ...] = ()
+    followed: Mapping[str, FollowedPlaces] = field(default_factory=dict)
+
+    def with_places(self, exposures: Sequence[Exposure], places: Places, before: Places) -> AlignmentSolution:
+        """Return the alignment of the exposures before they were put anywhere, with detectors in place."""
+        fits = dict(self.result.solution.fits)
+        for each in exposures if len(places) else ():
+            if fits[each.key].transform is not None:
+                fits[each.key] = places.of_fit(fits[each.key], each, self.followed.get(each.key), before)
+        return replace(self.result.solution, fits=fits)
 
 
 def _aligned(
     exposures: Sequence[Exposure],
     catalogs: Mapping[str, SourceCatalog],
-    relative: RelativeSettings,
-    match: MatchSettings,
-    pointing: PointingSettings,
-    executor: Executor | None,
-) -> RelativeResult:
-    """Bring direct exposures onto one frame, whose detectors are where they should be."""
+    taken: Places,
+    choices: _Choices,
+) -> _Aligned:
+    """Bring direct exposures, whose detectors were put somewhere, onto one frame."""
+    relative, match, pointing = choices.relative, choices.match, choices.pointing
     catalogs = flag_fixed_detections(exposures, catalogs, pointing)
     pointings = by_pointing(exposures)
     bright = brightest_of(catalogs, match.brightest, relative)
@@ -158,8 +187,9 @@ def _aligned(
         "sources": sum(map(len, bright.values())),
     }
     if not usable:
-        return RelativeResult(AlignmentSolution(fits), (), (NoneUsable(),), counts, catalogs)
-    tied = tied_as_far_as_possible(Usable(usable, catalogs, fixed, relative, pointing, executor), match)
+        return _Aligned(RelativeResult(AlignmentSolution(fits), (), (NoneUsable(),), counts, catalogs))
+    asked = Usable(usable, catalogs, fixed, relative, pointing, taken, choices.executor)
+    tied = tied_as_far_as_possible(asked, match)
     own, remarks = _fits(tied, relative)
     fits |= own
     frames, plane = tied.frames, tied.field.plane
@@ -171,7 +201,20 @@ def _aligned(
         remarks.append(ReferenceAlone(relative.reference, reference))
     solution = AlignmentSolution({e.key: fits[e.key] for e in exposures}, reference)
     counts |= tied.counts
-    return RelativeResult(solution, _sky_sources(frames, plane), tuple(remarks), counts, catalogs)
+    result = RelativeResult(solution, _sky_sources(frames, plane), tuple(remarks), counts, catalogs)
+    told = tuple(frame.places for frame in frames if frame.places is not None)
+    return _Aligned(result, told, _followed(tied))
+
+
+def _followed(tied: Tied) -> dict[str, FollowedPlaces]:
+    """Return how the corrections of exposures follow the places of detectors, of those that do."""
+    return {
+        key: member.followed
+        for frame in tied.frames
+        for number, member in frame.members.items()
+        if member.followed is not None
+        for key in _keys(tied.field, [number])
+    }
 
 
 def _fits(tied: Tied, relative: RelativeSettings) -> tuple[dict[str, ExposureFit], list[Remark]]:
@@ -258,9 +301,9 @@ def _numbered_through(residuals: Residuals | None, first: int) -> Residuals | No
     return None if residuals is None else replace(residuals, matched=first + residuals.matched)
 
 
-def _keys(field: NetworkInput, numbers: Iterable[int]) -> tuple[str, ...]:
+def _keys(network: NetworkInput, numbers: Iterable[int]) -> tuple[str, ...]:
     """Return the exposures of some pointings."""
-    return tuple(key for number in numbers for key in field.pointings[number].keys)
+    return tuple(key for number in numbers for key in network.pointings[number].keys)
 
 
 def _reference(field: NetworkInput, frame: AlignedFrame) -> str:

@@ -9,8 +9,15 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from grism_align.algorithms.measuring.positions import source_positions
+from grism_align.algorithms.propagation.poses import field_axes
 from grism_align.algorithms.relative.dithers import acquisition_of
-from grism_align.algorithms.relative.members import AlignedFrame, Footprint, NetworkInput, PointingSources
+from grism_align.algorithms.relative.members import (
+    AlignedFrame,
+    Footprint,
+    MountedDetector,
+    NetworkInput,
+    PointingSources,
+)
 from grism_align.algorithms.relative.network import align_network
 from grism_align.algorithms.relative.pointing import roll_groups
 from grism_align.values.catalog import UNRELIABLE, SourceCatalog, SourceFlag
@@ -21,6 +28,7 @@ from grism_align.values.transform import TangentPlane
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from grism_align.algorithms.relative.placement import Places
     from grism_align.values.executor import Executor
     from grism_align.values.exposure import Exposure
     from grism_align.values.failure import Remark
@@ -49,6 +57,8 @@ class Usable:
         Frame and geometry.
     errors : PointingSettings
         How well the a priori WCSs are known.
+    places : Places
+        Where their detectors were put.
     executor : Executor or None
         Who matches them, where they are many.
     """
@@ -58,12 +68,13 @@ class Usable:
     fixed: set[str]
     relative: RelativeSettings
     errors: PointingSettings
+    places: Places
     executor: Executor | None = None
 
     def tied(self, match: MatchSettings) -> Tied:
         """Align them by their brightest sources."""
         bright = brightest_of(self.catalogs, match.brightest, self.relative)
-        field = _network_input(self.pointings, bright, self.fixed, self.relative, self.errors)
+        field = _network_input(self, bright)
         return Tied(
             match.brightest, field, bright, *align_network(field, self.relative, match, self.executor)
         )
@@ -179,14 +190,9 @@ def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> 
     return clean.joined(saturated.brightest(number, _AVOID))
 
 
-def _network_input(
-    usable: Sequence[Sequence[Exposure]],
-    bright: Mapping[str, SourceCatalog],
-    fixed: set[str],
-    relative: RelativeSettings,
-    pointing: PointingSettings,
-) -> NetworkInput:
-    exposures = [exposure for members in usable for exposure in members]
+def _network_input(usable: Usable, bright: Mapping[str, SourceCatalog]) -> NetworkInput:
+    relative, places = usable.relative, usable.places
+    exposures = [exposure for members in usable.pointings for exposure in members]
     positions = {e.key: source_positions(e, bright[e.key]) for e in exposures}
     plane = TangentPlane(*mean_direction(np.concatenate([sky for sky, _ in positions.values()])))
     groups = dict(zip([e.key for e in exposures], roll_groups(exposures, plane), strict=True))
@@ -207,13 +213,16 @@ def _network_input(
             visit=members[0].visit,
             roll_group=groups[members[0].key],
             pixel_scale=max(e.pixel_scale for e in members),
-            is_fixed=any(e.key in fixed for e in members),
+            is_fixed=any(e.key in usable.fixed for e in members),
             acquisition=acquisition_of(members[0]),
             footprints=tuple(f for e in members for f in _footprints(e, plane)),
+            detectors=tuple(MountedDetector(places.number(e), field_axes(e, plane)) for e in members)
+            if len(places)
+            else (),
         )
-        for members in usable
+        for members in usable.pointings
     ]
-    return NetworkInput(pointings, plane, pointing)
+    return NetworkInput(pointings, plane, usable.errors, places.prior if len(places) else None)
 
 
 def _footprints(exposure: Exposure, plane: TangentPlane) -> Iterable[Footprint]:

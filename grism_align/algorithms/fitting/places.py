@@ -1,0 +1,206 @@
+"""Where detectors lie in the field of their telescope, as unknowns of a joint solution.
+
+Each detector of a camera is off its nominal place by the same amount in all pointings. Few detectors are tied
+to all pointings, so they are eliminated last: what the pointings make of them is a border of the equations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.fitting.design import Design
+    from grism_align.algorithms.fitting.normal import NormalEquations
+    from grism_align.algorithms.fitting.sources import SourceUnknowns
+
+# Places that are wrong by more than this many of their errors count ever less in the prior.
+_USUAL, _TURNS = 3.0, 10
+
+
+@dataclass(frozen=True, eq=False)
+class PlacePrior:
+    """What is known beforehand of the places of D detectors.
+
+    Parameters
+    ----------
+    taken : (D, 2) ndarray, arcsec
+        Offsets along V2 and V3 that measured positions have already.
+    error : float, arcsec
+        Expected size of a whole offset, of one axis.
+    """
+
+    taken: NDArray[np.float64]
+    error: float
+
+    def precision(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return inverse variances (D,), arcsec^-2: Cauchy's, as some places are wrong for once."""
+        square = (offset**2).mean(axis=1)
+        return np.asarray(self.error**-2.0 / (1.0 + square / (_USUAL * self.error) ** 2))
+
+
+@dataclass(frozen=True, eq=False)
+class MountedDetectors:
+    """Which detector measured what.
+
+    Parameters
+    ----------
+    number : (M,) ndarray of int
+        Number of the detector of each measurement, 0 to D - 1; -1 where its place is not asked for.
+    axes : (M, 2, 2) ndarray
+        Directions of V2 and V3 on the plane of the measurements, as columns.
+    prior : PlacePrior
+        What is known of the detectors.
+    """
+
+    number: NDArray[np.int64]
+    axes: NDArray[np.float64]
+    prior: PlacePrior
+
+    def matrix(self) -> sparse.csr_matrix:
+        """Return the derivatives of all x, then of all y, by offsets along V2 and V3 in turn, (2 M, 2 D)."""
+        m, rows = len(self.number), np.flatnonzero(self.number >= 0)
+        at = np.stack([rows, m + rows])[:, None].repeat(2, axis=1)
+        columns = np.broadcast_to(2 * self.number[rows] + np.arange(2)[:, None], at.shape)
+        values = np.moveaxis(self.axes[rows], 0, -1)
+        entries = values.ravel(), (at.ravel(), columns.ravel())
+        return sparse.csr_matrix(entries, shape=(2 * m, self.prior.taken.size))
+
+    def left(self, tells: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what share of squared residuals (M, 2) places leave, given what measurements tell."""
+        own, precision = self.number >= 0, self.prior.precision(self.prior.taken)
+        number = np.where(own, self.number, 0)
+        total = [np.bincount(number[own], axis[own], len(precision)) + precision for axis in tells.T]
+        return np.where(own[:, None], 1.0 - tells / np.column_stack(total)[number], 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceEquations:
+    """Normal equations of the whole offsets of D detectors, everything else eliminated, without a prior.
+
+    Parameters
+    ----------
+    normal : (2 D, 2 D) ndarray, arcsec^-2
+        Of offsets along V2 and V3, detector by detector.
+    right : (2 D,) ndarray, arcsec^-1
+        Right side.
+    shared : (2 D, 2 D) ndarray, arcsec^-2
+        Covariance of the right side by errors that neighbouring measurements share.
+    """
+
+    normal: NDArray[np.float64]
+    right: NDArray[np.float64]
+    shared: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[PlaceEquations], n_detectors: int) -> PlaceEquations:
+        """Join the equations of parts that have nothing but detectors in common.
+
+        Parameters
+        ----------
+        parts : sequence of PlaceEquations
+            Any number.
+        n_detectors : int
+            D.
+        """
+        n = 2 * n_detectors
+        none = cls(np.zeros((n, n)), np.zeros(n), np.zeros((n, n)))
+        columns = (sum((getattr(one, name) for one in parts), getattr(none, name)) for name in vars(none))
+        return cls(*columns)
+
+    def solved(self, prior: PlacePrior) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the whole offsets (D, 2), arcsec, and their covariance (2 D, 2 D).
+
+        Parameters
+        ----------
+        prior : PlacePrior
+            What is known of them.
+        """
+        offset, inverse = prior.taken, np.zeros_like(self.normal)
+        for _ in range(_TURNS):
+            known = np.diag(prior.precision(offset).repeat(2))
+            inverse = np.linalg.inv(self.normal + known).astype(np.float64)
+            offset = (inverse @ self.right).reshape(-1, 2)
+        return offset, inverse + inverse @ self.shared @ inverse
+
+
+@dataclass(frozen=True, eq=False)
+class Border:
+    """The places of detectors beside P corrections that were solved for without them.
+
+    Parameters
+    ----------
+    matrix : (2 M, 2 D) sparse matrix
+        Derivatives of the measurements by the offsets.
+    equations : PlaceEquations
+        Of the offsets.
+    following : (P, 2 D) ndarray
+        What a change of an offset does to the corrections.
+    step : (2 D,) ndarray, arcsec
+        What is to be added to the offsets taken.
+    """
+
+    matrix: sparse.csr_matrix
+    equations: PlaceEquations
+    following: NDArray[np.float64]
+    step: NDArray[np.float64]
+
+    def with_shared(self, by_cell: sparse.csr_matrix, of_places: sparse.csr_matrix) -> Border:
+        """Add the errors that cells share.
+
+        Parameters
+        ----------
+        by_cell : (P, C) sparse matrix
+            What these, of one standard deviation, add to the right side of the corrections.
+        of_places : (2 D, C) sparse matrix
+            What they add to that of the offsets.
+        """
+        right = of_places.toarray() + (by_cell.T @ self.following).T
+        return replace(self, equations=replace(self.equations, shared=right @ right.T))
+
+
+def border_of(
+    mounted: MountedDetectors,
+    matrix: sparse.csr_matrix,
+    design: Design,
+    sources: SourceUnknowns,
+    solved: tuple[NormalEquations, NDArray[np.float64]],
+) -> Border:
+    """Let detectors move as well.
+
+    Parameters
+    ----------
+    mounted : MountedDetectors
+        Which detector measured what.
+    matrix : (2 M, 2 D) sparse matrix
+        Its derivatives.
+    design : Design
+        The derivatives by the corrections.
+    sources : SourceUnknowns
+        The sources' unknowns, and the weights.
+    solved : NormalEquations and (M, 2) ndarray
+        The equations of the corrections, and positions as these correct them while detectors stay, arcsec.
+
+    Notes
+    -----
+    With the normal matrix N of corrections (p) and offsets (d), the sources eliminated, corrections follow
+    by -N_pp^-1 N_pd, and what is left of N_dd is N_dd - N_dp N_pp^-1 N_pd.
+    """
+    equations, corrected = solved
+    beside = sources.moments(design.matrix, matrix).toarray()
+    scaled = np.zeros((len(equations.scale), beside.shape[1]))
+    scaled[: design.size] = beside * equations.scale[: design.size, None]
+    following = -(equations.scale[:, None] * equations.solved(scaled))[: design.size]
+    normal = sources.moments(matrix, matrix).toarray() + beside.T @ following
+    taken = mounted.prior.taken
+    right = normal @ taken.ravel() - matrix.T @ sources.left_of(corrected.T.ravel())
+    own = PlaceEquations(normal, right, np.zeros_like(normal))
+    offset, _ = own.solved(mounted.prior)
+    return Border(matrix, own, following, (offset - taken).ravel())

@@ -1,0 +1,54 @@
+"""Where most sources of a list lie from others, however few of the others near them are the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: How far a source may lie from itself as others see it, arcsec.
+REACH = 1.5
+# Side of a cell, arcsec; what agrees lies in a block of three by three.
+_CELL = 0.01
+_BLOCK = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)])
+_STRIDE = 1 << 20
+# What agrees with less than this probability by chance is believed. Two alone that do are.
+_BY_CHANCE = 3e-4
+
+
+def pile_of(differences: NDArray[np.float64], fewest: int) -> tuple[NDArray[np.float64], float] | None:
+    """Return what most differences agree on, to some mas, and their share; None where chance may do it.
+
+    Parameters
+    ----------
+    differences : (N, 2) ndarray, arcsec
+        From sources to what lies within `REACH` of them.
+    fewest : int
+        How many must agree at least.
+    """
+    if len(differences) < fewest:
+        return None
+    cell = np.floor(differences / _CELL).astype(np.int64)
+    keys, place, count = np.unique(cell @ [_STRIDE, 1], return_inverse=True, return_counts=True)
+    around = np.zeros(len(keys), dtype=np.int64)
+    for step in _BLOCK @ [_STRIDE, 1]:
+        at = np.minimum(np.searchsorted(keys, keys + step), len(keys) - 1)
+        around += np.where(keys[at] == keys + step, count[at], 0)
+    best = int(np.argmax(around))
+    own = np.isin(keys[place.ravel()], keys[best] + _BLOCK @ [_STRIDE, 1])
+    n = int(own.sum())
+    if n < fewest or len(differences) * _chance(n, differences[~own]) > _BY_CHANCE:
+        return None
+    return np.median(differences[own], axis=0), n / len(differences)
+
+
+def _chance(n: int, others: NDArray[np.float64]) -> float:
+    """Return the probability that a difference has so many in its block by chance, given all other ones."""
+    from scipy.special import pdtrc
+
+    square = np.median((others**2).sum(axis=1)) if len(others) else REACH**2
+    share = len(_BLOCK) * _CELL**2 / (np.pi * max(float(square), len(_BLOCK) * _CELL**2))
+    return float(pdtrc(n - 2, max(len(others), 1) * share))

@@ -1,0 +1,138 @@
+"""Detectors that see common sources farther from where others do than what is matched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from grism_align.algorithms.matching.pile import REACH, pile_of
+from grism_align.algorithms.measuring.positions import source_positions
+from grism_align.algorithms.propagation.poses import field_axes
+from grism_align.algorithms.relative.united import united
+from grism_align.values.catalog import UNRELIABLE
+from grism_align.values.plane_list import PlaneList
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from grism_align.algorithms.relative.placement import Places
+    from grism_align.values.catalog import SourceCatalog
+    from grism_align.values.exposure import Exposure
+    from grism_align.values.solution import AlignmentSolution
+
+# Sources of an exposure that are asked, the brightest; within so many arcsec, two of a detector are one.
+_BRIGHTEST, _ONE = 100, 0.05
+# Pairs that must agree; several may be of one source.
+_FEWEST = 8
+# Rolls, deg, that differ by less are one.
+_ROLL = 0.1
+#: Detectors that are off by so many of the errors that are expected are put in place.
+FAR = 3.0
+
+
+def farther_off(
+    exposures: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    solution: AlignmentSolution,
+    places: Places,
+) -> NDArray[np.float64]:
+    """Find by how much detectors are off that an alignment couldn't put in place; roughly.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Direct exposures.
+    catalogs : mapping of str to SourceCatalog
+        Their sources.
+    solution : AlignmentSolution
+        Their relative alignment, with detectors in place.
+    places : Places
+        Where they are.
+
+    Returns
+    -------
+    (D, 2) ndarray, arcsec
+        What is to be added along V2 and V3; zero where a detector is in place, or nothing tells.
+
+    Notes
+    -----
+    Most pairs of a source of one detector and a source of another within the reach are one star. Their
+    differences, in the telescope's field, pile up where the detector is off, while one that is in place has
+    most of them at zero, whatever one of the others does. So the detector whose pairs agree best is moved
+    first, and the others are compared with it there.
+    """
+    offset = np.zeros((len(places), 2))
+    pairs = _pairs(exposures, catalogs, solution, places)
+    for _ in offset:
+        piles = {number: found for number in range(len(offset)) if (found := pairs.pile(number, offset))}
+        far = {n: one for n, one in piles.items() if np.hypot(*one[0]) > FAR * places.prior_error}
+        if not far:
+            break
+        worst = max(far, key=lambda number: far[number][1])
+        offset[worst] += far[worst][0]
+    return offset
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Sources (N,) of detectors that others saw near, and from where to where, (N, 2) arcsec.
+
+    `mine` and `other` are the numbers of the detectors, `axes` and `other_axes`, (N, 2, 2), the directions of
+    V2 and V3.
+    """
+
+    mine: NDArray[np.int64]
+    other: NDArray[np.int64]
+    apart: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    other_axes: NDArray[np.float64]
+
+    def pile(self, number: int, offset: NDArray[np.float64]) -> tuple[NDArray[np.float64], float] | None:
+        """Return where most partners of a detector's sources are, with all detectors moved."""
+        own = np.flatnonzero(self.mine == number)
+        moved = np.einsum("nij,nj->ni", self.other_axes[own], offset[self.other[own]])
+        apart = np.linalg.solve(self.axes[own], (self.apart[own] + moved)[:, :, None])[:, :, 0]
+        return pile_of(apart - offset[number], _FEWEST)
+
+
+def _pairs(
+    exposures: Sequence[Exposure],
+    catalogs: Mapping[str, SourceCatalog],
+    solution: AlignmentSolution,
+    places: Places,
+) -> _Pairs:
+    """Pair what each detector saw at each roll, a source once, with what others did."""
+    seen: dict[tuple[int, int, int], list[Exposure]] = {}
+    for one in exposures:
+        fit, number = solution[one.key], places.number(one)
+        if fit.is_aligned and number >= 0:
+            (east, north), _ = field_axes(one, solution.plane)
+            roll = round(np.degrees(np.arctan2(east, north)) / _ROLL)
+            seen.setdefault((number, roll, fit.frame), []).append(one)
+    lists = [
+        united([_positions(one, catalogs[one.key], solution) for one in own], _ONE).positions.xy
+        for own in seen.values()
+    ]
+    which = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    owner, frame = (np.array([key[part] for key in seen], dtype=np.int64)[which] for part in (0, 2))
+    axes = np.array([field_axes(own[0], solution.plane) for own in seen.values()]).reshape(-1, 2, 2)
+    xy = np.concatenate([np.zeros((0, 2)), *lists])
+    i, j = KDTree(xy).query_pairs(REACH, output_type="ndarray").T if len(xy) else np.zeros((2, 0), np.int64)
+    kept = (owner[i] != owner[j]) & (frame[i] == frame[j])
+    i, j = np.concatenate([i[kept], j[kept]]), np.concatenate([j[kept], i[kept]])
+    return _Pairs(owner[i], owner[j], xy[j] - xy[i], axes[which[i]], axes[which[j]])
+
+
+def _positions(exposure: Exposure, catalog: SourceCatalog, solution: AlignmentSolution) -> PlaneList:
+    """Return where the brightest sources are in the plane of the alignment."""
+    chosen = catalog.brightest(_BRIGHTEST, UNRELIABLE)
+    sky, error = source_positions(exposure, chosen)
+    transform = solution[exposure.key].transform
+    assert transform is not None
+    xy = transform.apply(transform.plane.to_plane(sky))
+    return PlaneList(xy, error, chosen.mag, np.full(len(xy), exposure.epoch))

@@ -1,0 +1,106 @@
+"""Detectors that stars of the catalog put in place, where no two of them saw the same sources."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grism_align.algorithms.absolute.align import align_absolute
+from grism_align.values.field import ExposureSet
+from grism_align.values.settings import AbsoluteSettings
+from tests.algorithms.relative.test_placement import SETTINGS, result_of, taken
+from tests.support.exposures import stars, with_errors
+
+# Apart from each other.
+PLACES = ((0.0, 0.0), (200.0, 0.0), (0.0, 200.0), (200.0, 200.0))
+SIGMA = SETTINGS.detector_error
+FIELD = stars(np.random.default_rng(741), 2500, 700.0)
+
+
+def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3):
+    """Pointings of four detectors on a catalog of all stars, or of so many only that the last one sees."""
+    rng = np.random.default_rng(seed)
+    exposures, catalogs, _ = taken(rng, FIELD, off, rolls, PLACES)
+    result = result_of(exposures, catalogs)
+    known = ExposureSet(
+        "field", tuple(exposures), catalogs=catalogs, sources=result.sources, relative=result.solution
+    )
+    reference = with_errors(FIELD, rng, error)
+    if n_stars is not None:
+        seen = np.unique(np.concatenate([catalogs[one.key].table["id"] for one in exposures[3::4]])) - 1000
+        always = set.intersection(*(set(catalogs[one.key].table["id"]) for one in exposures[3::4]))
+        left_out = np.setdiff1d(seen, rng.choice(sorted(always), n_stars, replace=False) - 1000)
+        reference = reference[np.setdiff1d(np.arange(len(reference)), left_out)]
+    settings = replace(AbsoluteSettings(), pointing=SETTINGS)
+    found = align_absolute(known, reference, settings)
+    return replace(known, absolute=found.solution), found.warnings
+
+
+def pulls_of(found, off, exposures=slice(None)):
+    """Errors of the corrections of exposures of roll 0, in units of those claimed."""
+    number = np.arange(len(found.exposures))[exposures]
+    out = []
+    for exposure, true in zip(np.array(found.exposures)[number], off[number % 4], strict=True):
+        at = found.total[exposure.key].transform.at(exposure.plane)
+        out.append((at.shift - true) / at.shift_error)
+    return np.array(out)
+
+
+@pytest.mark.parametrize("size", [0.0, 0.02, 0.2, 1.0])
+def test_one_that_is_far_off_is_put_in_place_and_named(size):
+    off = np.zeros((4, 2))
+    off[3] = 0.8 * size, -0.6 * size
+    found, warnings = aligned(off, 742)
+    assert np.abs(pulls_of(found, off)).max() < 4.5
+    for exposure in found.exposures:
+        assert found.total[exposure.key].transform.at(exposure.plane).axis_error < 2e-3
+    assert [warning.split(" is ")[0] for warning in warnings] == ["detector 4 of wfc3_ir"] * (size > 0)
+
+
+@pytest.mark.parametrize(
+    ("n_stars", "size"), [(0, 0.0), (1, 0.0), (2, 0.0), (2, 0.5), (5, 0.02), (5, 0.5), (None, 0.02)]
+)
+def test_claims_are_true_however_few_stars_tell(n_stars, size):
+    """From the prior alone to what many stars tell; what is far off takes two stars to be told."""
+    pulls, claims = [], []
+    for seed in range(10):
+        off = np.random.default_rng([743, seed]).normal(0, SIGMA, (4, 2))
+        off[3] += 0.8 * size, -0.6 * size
+        found, _ = aligned(off, [744, seed], n_stars=n_stars)
+        pulls.append(pulls_of(found, off, slice(3, 4)))
+        last = found.exposures[3]
+        claims.append(found.total[last.key].transform.at(last.plane).axis_error)
+    # 20 pulls
+    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.45
+    assert np.abs(pulls).max() < 5.0
+    # 2.6 mas of a star, half a mas of all others together
+    expected = {None: 0.0005, 0: SIGMA, 1: 0.0023, 2: 0.0018, 5: 0.0012}[n_stars]
+    assert np.median(claims) == pytest.approx(expected, rel=0.4)
+
+
+def test_a_star_that_was_seen_often_is_one():
+    """Three stars with large errors in many dithers tell no more than their errors allow."""
+    pulls = []
+    for seed in range(8):
+        off = np.random.default_rng([745, seed]).normal(0, SIGMA, (4, 2))
+        found, _ = aligned(off, [746, seed], (0.0,) * 6, n_stars=3, error=2.0)
+        at = found.total[found.exposures[3].key].transform.at(found.exposures[3].plane)
+        assert 0.5 * 2e-3 / np.sqrt(3) < at.axis_error < 2.5e-3
+        pulls.append((at.shift - off[3]) / at.shift_error)
+    # 16 pulls
+    assert 0.55 < np.sqrt(np.mean(np.square(pulls))) < 1.5
+
+
+def test_what_is_on_record_is_what_the_correction_has():
+    off = np.zeros((4, 2))
+    off[3] = 0.2, 0.0
+    found, _ = aligned(off, 747)
+    first, last = (found.total[found.exposures[number].key] for number in (0, 3))
+    assert found.relative[found.exposures[3].key].placement == (0.0, 0.0)
+    between = np.subtract(last.placement, first.placement)
+    np.testing.assert_allclose(1e3 * (last.transform.shift - first.transform.shift), between, atol=0.5)
+    np.testing.assert_allclose(
+        between, (200.0, 0.0), atol=4.5 * np.hypot(first.placement_error, last.placement_error)
+    )
