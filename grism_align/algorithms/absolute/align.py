@@ -255,18 +255,14 @@ def _with_detectors_in_place(
         followed = {key: each for one in solved for key, each in one.followed.items()}
         for each in exposures.direct:
             if each.key in fits and fits[each.key].is_aligned:
-                fits[each.key] = places.among_others().of_fit(
-                    fits[each.key], each, followed.get(each.key), before
-                )
+                fits[each.key] = places.of_fit(fits[each.key], each, followed.get(each.key), before)
         measured = [one for each in matched for one in each.frame.measured or ()]
         far = farther_off_stars(measured, fits, catalog, places)
         if not far.any():
             break
         taken = places.moved(far)
     known = {(one.instrument, one.detector) for one in before.out_of_place()}
-    return fits, [
-        one for one in places.among_others().out_of_place() if (one.instrument, one.detector) not in known
-    ]
+    return fits, [one for one in places.out_of_place() if (one.instrument, one.detector) not in known]
 
 
 def _placed(one: _Matched, places: Places, before: Places) -> _Matched:
@@ -283,7 +279,7 @@ def _solved_anew(
 ) -> JointFits:
     """Solve neighbouring frames together; without those that it shows not to be on the catalog."""
     failed: list[dict[str, ExposureFit]] = []
-    left = [TiedFrame(one.frame.measured or (), one.tie, one.frame.geometry) for one in matched]
+    left = [TiedFrame(one.frame.measured or (), one.tie, _geometry_of(one, places)) for one in matched]
     while True:
         found = joint_fits(left, catalog, settings, places)
         good = [all(fit.is_aligned for fit in fits.values()) for fits in found.fits]
@@ -293,6 +289,12 @@ def _solved_anew(
             return replace(found, fits=[*found.fits, *failed])
         failed += [fits for fits, is_good in zip(found.fits, good, strict=True) if not is_good]
         left = [frame for frame, is_good in zip(left, good, strict=True) if is_good]
+
+
+def _geometry_of(one: _Matched, places: Places) -> str:
+    """Return what is to be fitted: what the relative alignment did, and what detectors may have feigned."""
+    geometries = (one.frame.geometry, one.tie.fit.geometry) if len(places) else (one.frame.geometry,)
+    return max(geometries, key=N_TERMS_OF.__getitem__)
 
 
 def _frame_sources(frame: _Frame) -> tuple[FrameSources, int]:

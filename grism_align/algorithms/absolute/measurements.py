@@ -52,7 +52,7 @@ class TiedFrame:
     tie : FrameTie
         How it lies on the catalog.
     geometry : {'shift', 'rshift', 'rscale', 'general'}
-        What its relative alignment fitted.
+        What is fitted to it.
     """
 
     sources: Sequence[MeasuredSources]

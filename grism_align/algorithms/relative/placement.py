@@ -7,6 +7,7 @@ same amount in all pointings.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,8 +151,12 @@ class Places:
         both = np.kron(apart, np.eye(2))
         return replace(self, offset=offset, covariance=both @ covariance @ both.T)
 
+    @cached_property
     def among_others(self) -> Places:
-        """Return offsets from the median of each camera, which one that is far off does not move."""
+        """The same as offsets from the median of each camera, which one that is far off does not move.
+
+        For people: corrections belong to the offsets as they were solved for.
+        """
         offset = self.offset.copy()
         for mount in set(self.mounts):
             own = np.array([one == mount for one in self.mounts])
@@ -165,8 +170,9 @@ class Places:
     def out_of_place(self) -> list[OutOfPlace]:
         """Return what is to be known of detectors that are not where they should be, the worst first."""
         found: list[OutOfPlace] = []
+        offset = self.among_others.offset
         for (instrument, detector), number in self.numbers.items():
-            off, error = float(np.hypot(*self.offset[number])), self.error(number)
+            off, error = float(np.hypot(*offset[number])), self.error(number)
             if off > max(_TOLD * self.prior_error, _SURE * error):
                 found.append(OutOfPlace(instrument, detector, _MAS * off, _MAS * error))
         return sorted(found, key=lambda one: -one.offset)
@@ -197,7 +203,7 @@ class Places:
             moved = replace(moved, shift=moved.shift + shift, matrix=moved.matrix + matrix.reshape(2, 2))
         if number >= 0:
             by_offset[:2, 2 * number : 2 * number + 2] += field_axes(exposure, moved.plane)
-            x, y = (_MAS * self.offset[number]).tolist()
+            x, y = (_MAS * self.among_others.offset[number]).tolist()
             fit = replace(fit, placement=(x, y), placement_error=_MAS * self.error(number))
         covariance = moved.covariance + by_offset @ self.covariance @ by_offset.T
         return replace(fit, transform=replace(moved, covariance=covariance))

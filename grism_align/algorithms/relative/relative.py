@@ -116,12 +116,12 @@ def align_relative(
     for turn in range(_PLACED):
         found = _aligned(placed(exposures, taken), catalogs, taken, choices)
         places = taken.found(PlaceEquations.joined(found.equations, len(taken)))
-        solution = found.with_places(exposures, places.among_others(), nominal)
+        solution = found.with_places(exposures, places, nominal)
         far = farther_off(exposures, catalogs, solution, places)
         if turn + 1 == _PLACED or not (far.any() or places.largest_move(taken) > _IN_PLACE):
             break
         taken = places.moved(far)
-    remarks = (*found.result.remarks, *places.among_others().out_of_place())
+    remarks = (*found.result.remarks, *places.out_of_place())
     return replace(found.result, solution=solution, remarks=remarks)
 
 

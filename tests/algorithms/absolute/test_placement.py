@@ -6,23 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from grism_align.algorithms.absolute.align import align_absolute
+from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import AbsoluteSettings
 from tests.algorithms.relative.test_placement import SETTINGS, result_of, taken
 from tests.support.exposures import stars, with_errors
 
-# Apart from each other.
+# Of two that see much of the same; and of four apart from each other.
+OVERLAPPING = ((0.0, 0.0), (60.0, 60.0))
 PLACES = ((0.0, 0.0), (200.0, 0.0), (0.0, 200.0), (200.0, 200.0))
 SIGMA = SETTINGS.detector_error
 FIELD = stars(np.random.default_rng(741), 2500, 700.0)
 
 
-def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3):
+def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3, places=PLACES):
     """Pointings of four detectors on a catalog of all stars, or of so many only that the last one sees."""
     rng = np.random.default_rng(seed)
-    exposures, catalogs, _ = taken(rng, FIELD, off, rolls, PLACES)
+    exposures, catalogs, _ = taken(rng, FIELD, off, rolls, places)
     result = result_of(exposures, catalogs)
     known = ExposureSet(
         "field", tuple(exposures), catalogs=catalogs, sources=result.sources, relative=result.solution
@@ -45,6 +48,19 @@ def pulls_of(found, off, exposures=slice(None)):
     for exposure, true in zip(np.array(found.exposures)[number], off[number % 4], strict=True):
         at = found.total[exposure.key].transform.at(exposure.plane)
         out.append((at.shift - true) / at.shift_error)
+    return np.array(out)
+
+
+def corner_errors(found, off):
+    """Errors of the corrections at the corners of exposures of roll 0, in units of those claimed."""
+    out = []
+    for exposure, true in zip(found.exposures, off, strict=True):
+        transform = found.total[exposure.key].transform
+        for corner in transform.plane.to_plane(exposure.chips[0].wcs.footprint()):
+            arm = np.kron(np.eye(2), corner)
+            at_corner = np.column_stack([np.eye(2), arm])
+            error = transform.apply(corner[None])[0] - corner - true
+            out.append(error / np.sqrt(np.diag(at_corner @ transform.covariance @ at_corner.T)))
     return np.array(out)
 
 
@@ -104,3 +120,33 @@ def test_what_is_on_record_is_what_the_correction_has():
     np.testing.assert_allclose(
         between, (200.0, 0.0), atol=4.5 * np.hypot(first.placement_error, last.placement_error)
     )
+
+
+@pytest.mark.parametrize("size", [0.04, 0.1, 1.0])
+def test_offsets_of_two_are_no_scale(size):
+    """As the tie of the frame takes them for; at the corners of exposures as well."""
+    off = np.zeros((4, 2))
+    off[2:] = 0.8 * size, -0.6 * size
+    found, warnings = aligned(off, 742)
+    assert np.abs(pulls_of(found, off)).max() < 4.5
+    assert np.abs(corner_errors(found, off)).max() < 4.5
+    # that they lie apart is told; which two are off, nothing tells
+    assert warnings
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0])
+def test_one_of_two_that_see_the_same_stars_may_be_off(size):
+    """Both are put on the catalog: sources lie where corrections put them."""
+    off = np.array([[size, 0.0], [0.0, 0.0]])
+    found, _ = aligned(off, 748, (0.0, 0.0, 40.0, 40.0), places=OVERLAPPING)
+    plane = found.relative.plane
+    places = plane.to_plane(np.array([(source.ra, source.dec) for source in found.sources]))
+    for exposure in found.exposures:
+        fit = found.relative[exposure.key]
+        there = fit.transform.apply(plane.to_plane(source_positions(exposure, found.catalogs[exposure.key])[0]))
+        apart = there - places[cKDTree(places).query(there)[1]]
+        np.testing.assert_allclose(np.median(apart, axis=0), 0.0, atol=1e-3)
+    for exposure, true in zip(found.exposures[:2], off, strict=True):
+        at = found.total[exposure.key].transform.at(exposure.plane)
+        assert at.axis_error < 2e-3
+        np.testing.assert_array_less(np.abs(at.shift - true), 4.5 * at.shift_error)
