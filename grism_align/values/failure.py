@@ -140,6 +140,11 @@ class FailureCode(Enum):
         "telescope's field",
         "Its exposures are corrected for that; see whether its calibrated distortion is right",
     )
+    PLACE_UNKNOWN = (
+        "the place of detector {detector} of {instrument} is not known: {n} {partners} lie {apart:.0f} mas from "
+        "its sources",
+        "Give a deeper catalog; its exposures may be off by as much",
+    )
     DISPLACED_VISITS = (
         "visits lie {apart:.1f} arcsec apart, where {error:g} is the error of a pointing: which of them is "
         "right only a catalog tells; {reference} fixes the frame",
@@ -585,6 +590,16 @@ class OutOfPlace(Remark, code=FailureCode.OUT_OF_PLACE):
     detector: int
     offset: float
     error: float
+
+
+class PlaceUnknown(Remark, code=FailureCode.PLACE_UNKNOWN):
+    """A detector whose sources lie from what they should be, `partners`, and by how much, mas."""
+
+    instrument: str
+    detector: int
+    n: int
+    partners: str
+    apart: float
 
 
 class DisplacedVisits(Remark, code=FailureCode.DISPLACED_VISITS):

@@ -14,7 +14,7 @@ from grism_align.algorithms.absolute.frame_tie import FrameSources, FrameTie, ma
 from grism_align.algorithms.absolute.joint_fit import JointFits, joint_fits
 from grism_align.algorithms.absolute.measured import MeasuredSources, measured_sources, only_saturated
 from grism_align.algorithms.absolute.measurements import TiedFrame
-from grism_align.algorithms.absolute.placement import farther_off_stars, relative_places
+from grism_align.algorithms.absolute.placement import relative_places, star_differences
 from grism_align.algorithms.absolute.selection import select_reference, why_none
 from grism_align.algorithms.absolute.units import at_each_epoch, unit_ties
 from grism_align.algorithms.fitting.fit import axis_rms, leverage
@@ -22,6 +22,7 @@ from grism_align.algorithms.fitting.joint import N_TERMS_OF
 from grism_align.algorithms.fitting.places import PlaceEquations
 from grism_align.algorithms.relative.cluster import ENOUGH_CONFIRMED
 from grism_align.algorithms.relative.model import AUTO
+from grism_align.algorithms.relative.rough_placement import FarOff
 from grism_align.values.errors import AlignmentError
 from grism_align.values.failure import NotTied, Remark
 from grism_align.values.plane_list import PlaneList
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.relative.placement import Places
     from grism_align.values.catalog import ReferenceCatalog, SkySource
     from grism_align.values.exposure import Exposure
-    from grism_align.values.failure import OutOfPlace
+    from grism_align.values.failure import OutOfPlace, PlaceUnknown
     from grism_align.values.field import ExposureSet
     from grism_align.values.settings import AbsoluteSettings, ReferenceSettings
     from grism_align.values.transform import TangentPlane
@@ -239,30 +240,43 @@ def _neighbours(matched: Sequence[_Matched]) -> list[list[_Matched]]:
 
 def _with_detectors_in_place(
     matched: Sequence[_Matched], exposures: ExposureSet, catalog: ReferenceCatalog, settings: AbsoluteSettings
-) -> tuple[dict[str, ExposureFit], list[OutOfPlace]]:
-    """Solve frames; and tell of detectors that the relative alignment didn't know to be out of place."""
+) -> tuple[dict[str, ExposureFit], list[OutOfPlace | PlaceUnknown]]:
+    """Solve frames; and tell of detectors out of place, as the relative alignment didn't know, or lost."""
     before = relative_places(exposures, settings.pointing)
     if not len(before):
         solved = [_solved_anew(neighbours, catalog, settings, before) for neighbours in _neighbours(matched)]
         return {key: fit for one in solved for own in one.fits for key, fit in own.items()}, []
-    taken = before
-    for _ in range(_PLACED):
+    taken, far = before, FarOff.none(len(before))
+    for turn in range(_PLACED):
         placed = [_placed(one, taken, before) for one in matched]
         solved = [_solved_anew(neighbours, catalog, settings, taken) for neighbours in _neighbours(placed)]
         told = [one.equations for one in solved if one.equations is not None]
         places = taken.found(PlaceEquations.joined(told, len(taken)))
-        fits = {key: fit for one in solved for own in one.fits for key, fit in own.items()}
-        followed = {key: each for one in solved for key, each in one.followed.items()}
-        for each in exposures.direct:
-            if each.key in fits and fits[each.key].is_aligned:
-                fits[each.key] = places.of_fit(fits[each.key], each, followed.get(each.key), before)
+        fits = _in_place(solved, exposures, places, before)
         measured = [one for each in matched for one in each.frame.measured or ()]
-        far = farther_off_stars(measured, fits, catalog, places)
-        if not far.any():
+        stars = star_differences(measured, fits, catalog, places)
+        last, far = far, stars.farther_off(places)
+        if turn + 1 == _PLACED or not far.any() or far.is_as(last):
             break
-        taken = places.moved(far)
+        taken = places.moved(far.offset)
+    far = stars.left_apart(far, places, max((one.tie.radius for one in matched), default=0.0))
+    places = places.widened(far.offset)
+    fits = _in_place(solved, exposures, places, before)
     known = {(one.instrument, one.detector) for one in before.out_of_place()}
-    return fits, [one for one in places.out_of_place() if (one.instrument, one.detector) not in known]
+    displaced = [one for one in places.out_of_place() if (one.instrument, one.detector) not in known]
+    return fits, [*displaced, *places.unknown(far.offset, far.n, f"stars of {catalog.name}")]
+
+
+def _in_place(
+    solved: Sequence[JointFits], exposures: ExposureSet, places: Places, before: Places
+) -> dict[str, ExposureFit]:
+    """Return the fits of all exposures with detectors in place."""
+    fits = {key: fit for one in solved for own in one.fits for key, fit in own.items()}
+    followed = {key: each for one in solved for key, each in one.followed.items()}
+    for each in exposures.direct:
+        if each.key in fits and fits[each.key].is_aligned:
+            fits[each.key] = places.of_fit(fits[each.key], each, followed.get(each.key), before)
+    return fits
 
 
 def _placed(one: _Matched, places: Places, before: Places) -> _Matched:

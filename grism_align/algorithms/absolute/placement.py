@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from grism_align.algorithms.absolute.identify import Stars
 from grism_align.algorithms.matching.pile import REACH, pile_of
 from grism_align.algorithms.propagation.poses import field_axes
 from grism_align.algorithms.relative.placement import Places
-from grism_align.algorithms.relative.rough_placement import FAR
+from grism_align.algorithms.relative.rough_placement import FarOff, is_far
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from grism_align.values.settings import PointingSettings
     from grism_align.values.solution import ExposureFit
 
+# A place whose error is more than this share of the one expected is not told by stars.
+_UNTOLD = 0.5
 # Stars that must agree.
 _FEWEST = 2
 _MAS = 1e3
@@ -52,13 +54,66 @@ def relative_places(exposures: ExposureSet, errors: PointingSettings) -> Places:
     return replace(places, offset=offset, covariance=np.diag(error.repeat(2) ** 2))
 
 
-def farther_off_stars(
+@dataclass(frozen=True, eq=False)
+class StarDifferences:
+    """From sources of detectors to the stars nearest to them, within `REACH`.
+
+    Parameters
+    ----------
+    rows : dict of int to (N,) ndarray of int
+        The star of each difference, by detector.
+    apart : dict of int to (N, 2) ndarray, arcsec
+        The differences along V2 and V3.
+    """
+
+    rows: dict[int, NDArray[np.int64]]
+    apart: dict[int, NDArray[np.float64]]
+
+    def farther_off(self, places: Places) -> FarOff:
+        """Find by how much detectors are off whose stars are not where they are looked for; roughly.
+
+        Parameters
+        ----------
+        places : Places
+            Where detectors are.
+        """
+        found = FarOff.none(len(places))
+        for number, row in self.rows.items():
+            pile = pile_of(_medians(row, self.apart[number]), _FEWEST)
+            if pile is not None and is_far(pile.place, places):
+                found.offset[number], found.n[number] = pile.place, pile.n
+        return found
+
+    def left_apart(self, far: FarOff, places: Places, radius: float) -> FarOff:
+        """Return by how much detectors may be off besides, as no star tells where they are.
+
+        Parameters
+        ----------
+        far : FarOff
+            What several stars tell.
+        places : Places
+            Where detectors are.
+        radius : float, arcsec
+            Within which a star and a source are one.
+        """
+        offset, n = far.offset.copy(), far.n.copy()
+        for number, row in self.rows.items():
+            beyond = np.hypot(*self.apart[number].T) > radius
+            told = offset[number].any() or places.error(number) < _UNTOLD * places.prior_error
+            if not told and len(row) and beyond.all():
+                differences = _medians(row, self.apart[number])
+                middle = differences[np.argsort(np.hypot(*differences.T))[len(differences) // 2]]
+                offset[number], n[number] = middle, len(differences)
+        return FarOff(offset, n)
+
+
+def star_differences(
     measured: Sequence[MeasuredSources],
     fits: Mapping[str, ExposureFit],
     catalog: ReferenceCatalog,
     places: Places,
-) -> NDArray[np.float64]:
-    """Find by how much detectors are off whose stars are not where they are looked for; roughly.
+) -> StarDifferences:
+    """Find the stars nearest to what detectors measured, once for each star and exposure.
 
     Parameters
     ----------
@@ -73,13 +128,11 @@ def farther_off_stars(
 
     Returns
     -------
-    (D, 2) ndarray, arcsec
-        What is to be added along V2 and V3; zero where a detector is in place, or nothing tells.
+    StarDifferences
     """
-    offset = np.zeros((len(places), 2))
     own = [one for one in measured if places.number(one.exposure) >= 0 and fits[one.exposure.key].is_aligned]
     if not own:
-        return offset
+        return StarDifferences({}, {})
     plane = own[0].transform.plane
     moved = []
     for one in own:
@@ -94,12 +147,9 @@ def farther_off_stars(
         apart = plane.to_plane(positions_at(catalog[row[seen]], one.time)) - one.xy[seen]
         in_field = np.asarray(np.linalg.solve(field_axes(one.exposure, plane), apart.T).T, dtype=np.float64)
         found.setdefault(places.number(one.exposure), []).append((row[seen], in_field))
-    for number, several in found.items():
-        row, apart = (np.concatenate(part) for part in zip(*several, strict=True))
-        pile = pile_of(_medians(row, apart), _FEWEST)
-        if pile is not None and np.hypot(*pile[0]) > FAR * places.prior_error:
-            offset[number] = pile[0]
-    return offset
+    rows = {number: np.concatenate([row for row, _ in several]) for number, several in found.items()}
+    apart = {number: np.concatenate([one for _, one in several]) for number, several in found.items()}
+    return StarDifferences(rows, apart)
 
 
 def _medians(row: NDArray[np.int64], apart: NDArray[np.float64]) -> NDArray[np.float64]:

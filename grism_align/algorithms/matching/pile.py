@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,27 @@ _STRIDE = 1 << 20
 _BY_CHANCE = 3e-4
 
 
-def pile_of(differences: NDArray[np.float64], fewest: int) -> tuple[NDArray[np.float64], float] | None:
-    """Return what most differences agree on, to some mas, and their share; None where chance may do it.
+@dataclass(frozen=True, eq=False)
+class Pile:
+    """What differences agree on.
+
+    Parameters
+    ----------
+    place : (2,) ndarray, arcsec
+        Where they are, to some mas.
+    n : int
+        How many agree.
+    share : float
+        Of all differences.
+    """
+
+    place: NDArray[np.float64]
+    n: int
+    share: float
+
+
+def pile_of(differences: NDArray[np.float64], fewest: int) -> Pile | None:
+    """Return what most differences agree on; None where chance may do it.
 
     Parameters
     ----------
@@ -29,6 +49,7 @@ def pile_of(differences: NDArray[np.float64], fewest: int) -> tuple[NDArray[np.f
     fewest : int
         How many must agree at least.
     """
+    differences = differences[np.isfinite(differences).all(axis=1)]
     if len(differences) < fewest:
         return None
     cell = np.floor(differences / _CELL).astype(np.int64)
@@ -42,7 +63,7 @@ def pile_of(differences: NDArray[np.float64], fewest: int) -> tuple[NDArray[np.f
     n = int(own.sum())
     if n < fewest or len(differences) * _chance(n, differences[~own]) > _BY_CHANCE:
         return None
-    return np.median(differences[own], axis=0), n / len(differences)
+    return Pile(np.median(differences[own], axis=0), n, n / len(differences))
 
 
 def _chance(n: int, others: NDArray[np.float64]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from grism_align.algorithms.fitting.places import PlacePrior
 from grism_align.algorithms.propagation.poses import detector_of, field_axes
-from grism_align.values.failure import OutOfPlace
+from grism_align.values.failure import OutOfPlace, PlaceUnknown
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
@@ -166,6 +166,35 @@ class Places:
     def largest_move(self, before: Places) -> float:
         """Return by how much the farthest detector lies from where it was before, arcsec."""
         return float(np.abs(self.offset - before.offset).max(initial=0.0))
+
+    def widened(self, apart: NDArray[np.float64]) -> Places:
+        """Return them with errors that allow for what was left apart.
+
+        Parameters
+        ----------
+        apart : (D, 2) ndarray, arcsec
+            Of the sources of each detector from what they should be.
+        """
+        more = 0.5 * (apart**2).sum(axis=1)
+        return replace(self, covariance=self.covariance + np.diag(more.repeat(2)))
+
+    def unknown(self, apart: NDArray[np.float64], n: NDArray[np.int64], partners: str) -> list[PlaceUnknown]:
+        """Return what is to be known of detectors whose places are not.
+
+        Parameters
+        ----------
+        apart : (D, 2) ndarray, arcsec
+            Of the sources of each detector from what they should be; zero where nothing is amiss.
+        n : (D,) ndarray of int
+            How many of them tell it.
+        partners : str
+            What they should be.
+        """
+        return [
+            PlaceUnknown(*name, int(n[number]), partners, _MAS * float(np.hypot(*apart[number])))
+            for name, number in self.numbers.items()
+            if apart[number].any()
+        ]
 
     def out_of_place(self) -> list[OutOfPlace]:
         """Return what is to be known of detectors that are not where they should be, the worst first."""

@@ -13,7 +13,7 @@ from grism_align.algorithms.relative.fixed_detections import flag_fixed_detectio
 from grism_align.algorithms.relative.network import zero
 from grism_align.algorithms.relative.placement import Places, placed
 from grism_align.algorithms.relative.pointing import RelativeFrames, is_trailed, prior_only, roll_groups
-from grism_align.algorithms.relative.rough_placement import farther_off
+from grism_align.algorithms.relative.rough_placement import FarOff, farther_off
 from grism_align.algorithms.relative.tied import Tied, Usable, brightest_of, tied_as_far_as_possible
 from grism_align.values.catalog import SkySource, SourceCatalog
 from grism_align.values.errors import SettingsError
@@ -113,15 +113,23 @@ def align_relative(
     nominal = taken = Places.nominal(exposures, pointing)
     if not len(nominal):
         return _aligned(exposures, catalogs, nominal, choices).result
+    far = FarOff.none(len(taken))
     for turn in range(_PLACED):
         found = _aligned(placed(exposures, taken), catalogs, taken, choices)
         places = taken.found(PlaceEquations.joined(found.equations, len(taken)))
         solution = found.with_places(exposures, places, nominal)
-        far = farther_off(exposures, catalogs, solution, places)
-        if turn + 1 == _PLACED or not (far.any() or places.largest_move(taken) > _IN_PLACE):
+        before, far = far, farther_off(exposures, catalogs, solution, places)
+        is_settled = not far.any() and places.largest_move(taken) <= _IN_PLACE
+        if turn + 1 == _PLACED or is_settled or far.is_as(before):
             break
-        taken = places.moved(far)
-    remarks = (*found.result.remarks, *places.out_of_place())
+        taken = places.moved(far.offset)
+    places = places.widened(far.offset)
+    solution = found.with_places(exposures, places, nominal)
+    remarks = (
+        *found.result.remarks,
+        *places.out_of_place(),
+        *places.unknown(far.offset, far.n, "sources of other detectors"),
+    )
     return replace(found.result, solution=solution, remarks=remarks)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.algorithms.matching.pile import Pile
     from grism_align.algorithms.relative.placement import Places
     from grism_align.values.catalog import SourceCatalog
     from grism_align.values.exposure import Exposure
@@ -31,8 +32,39 @@ _BRIGHTEST, _ONE = 100, 0.05
 _FEWEST = 8
 # Rolls, deg, that differ by less are one.
 _ROLL = 0.1
-#: Detectors that are off by so many of the errors that are expected are put in place.
-FAR = 3.0
+# Moves, arcsec, that differ by less are the same, and those that are smaller are none.
+_SAME = 0.01
+# Detectors that are off by so many of the errors that are expected are put in place.
+_FAR = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class FarOff:
+    """By how much detectors are off that an alignment couldn't put in place; roughly.
+
+    Parameters
+    ----------
+    offset : (D, 2) ndarray, arcsec
+        What is to be added along V2 and V3; zero where a detector is in place, or nothing tells.
+    n : (D,) ndarray of int
+        How many differences agree on it.
+    """
+
+    offset: NDArray[np.float64]
+    n: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, n_detectors: int) -> FarOff:
+        """Return what is said of as many detectors that are in place."""
+        return cls(np.zeros((n_detectors, 2)), np.zeros(n_detectors, dtype=np.int64))
+
+    def any(self) -> bool:
+        """Tell whether one is off."""
+        return bool(self.offset.any())
+
+    def is_as(self, before: FarOff) -> bool:
+        """Tell whether moving detectors left them as far off as they were before."""
+        return self.any() and bool(np.abs(self.offset - before.offset).max() < _SAME)
 
 
 def farther_off(
@@ -40,7 +72,7 @@ def farther_off(
     catalogs: Mapping[str, SourceCatalog],
     solution: AlignmentSolution,
     places: Places,
-) -> NDArray[np.float64]:
+) -> FarOff:
     """Find by how much detectors are off that an alignment couldn't put in place; roughly.
 
     Parameters
@@ -56,8 +88,7 @@ def farther_off(
 
     Returns
     -------
-    (D, 2) ndarray, arcsec
-        What is to be added along V2 and V3; zero where a detector is in place, or nothing tells.
+    FarOff
 
     Notes
     -----
@@ -66,16 +97,31 @@ def farther_off(
     most of them at zero, whatever one of the others does. So the detector whose pairs agree best is moved
     first, and the others are compared with it there.
     """
-    offset = np.zeros((len(places), 2))
+    found = FarOff.none(len(places))
+    offset = found.offset
     pairs = _pairs(exposures, catalogs, solution, places)
     for _ in offset:
-        piles = {number: found for number in range(len(offset)) if (found := pairs.pile(number, offset))}
-        far = {n: one for n, one in piles.items() if np.hypot(*one[0]) > FAR * places.prior_error}
+        piles = {number: pile for number in range(len(offset)) if (pile := pairs.pile(number, offset))}
+        far = {n: one for n, one in piles.items() if is_far(one.place, places)}
         if not far:
             break
-        worst = max(far, key=lambda number: far[number][1])
-        offset[worst] += far[worst][0]
-    return offset
+        worst = max(far, key=lambda number: far[number].share)
+        offset[worst] += far[worst].place
+        found.n[worst] = far[worst].n
+    return found
+
+
+def is_far(offset: NDArray[np.float64], places: Places) -> bool:
+    """Tell whether a detector is off by more than is put right without looking farther.
+
+    Parameters
+    ----------
+    offset : (2,) ndarray, arcsec
+        Of its sources from what they should be.
+    places : Places
+        Where detectors are.
+    """
+    return bool(np.hypot(*offset) > max(_FAR * places.prior_error, _SAME))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +138,7 @@ class _Pairs:
     axes: NDArray[np.float64]
     other_axes: NDArray[np.float64]
 
-    def pile(self, number: int, offset: NDArray[np.float64]) -> tuple[NDArray[np.float64], float] | None:
+    def pile(self, number: int, offset: NDArray[np.float64]) -> Pile | None:
         """Return where most partners of a detector's sources are, with all detectors moved."""
         own = np.flatnonzero(self.mine == number)
         moved = np.einsum("nij,nj->ni", self.other_axes[own], offset[self.other[own]])

@@ -22,8 +22,8 @@ def test_it_is_found_among_pairs_by_chance(offset, n, n_chance):
     found = pile_of(np.concatenate([true, chance(rng, n_chance)]), 2)
     assert found is not None
     # each axis of the median of a block of 30 mas
-    np.testing.assert_allclose(found[0], offset, atol=0.01)
-    assert found[1] == pytest.approx(n / (n + n_chance), rel=0.2)
+    np.testing.assert_allclose(found.place, offset, atol=0.01)
+    assert found.share == pytest.approx(n / (n + n_chance), rel=0.2)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5, 50, 1000])

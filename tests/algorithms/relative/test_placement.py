@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from grism_align.algorithms.relative import relative
 from grism_align.algorithms.relative.relative import align_relative
+from grism_align.algorithms.relative.rough_placement import FarOff
 from grism_align.values.detector import DetectorWindow
-from grism_align.values.failure import OutOfPlace
+from grism_align.values.failure import OutOfPlace, PlaceUnknown
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
 from grism_align.values.transform import LinearTransform
 from tests.support.attitudes import attitude
@@ -53,8 +55,8 @@ def taken(rng, field, off, rolls=(0.0, 0.0, 40.0, 40.0), places=PLACES):
 
 
 def result_of(exposures, catalogs, settings=SETTINGS):
-    relative = RelativeSettings(fitgeometry="rshift")
-    return align_relative(exposures, catalogs, relative, MatchSettings(), settings)
+    fitted = RelativeSettings(fitgeometry="rshift")
+    return align_relative(exposures, catalogs, fitted, MatchSettings(), settings)
 
 
 def align(exposures, catalogs, settings=SETTINGS):
@@ -144,3 +146,19 @@ def test_one_detector_has_no_place_among_others(field):
     exposures, catalogs, _ = taken(np.random.default_rng(805), field, OFF)
     solution = align(exposures[::2], catalogs)
     assert all(fit.placement == (0.0, 0.0) for fit in solution.fits.values())
+
+
+def test_one_that_cannot_be_put_in_place_claims_no_more(field, monkeypatch):
+    """Sources agree that it is far off, and still do when it was moved there."""
+    far = FarOff.none(2)
+    far.offset[1], far.n[1] = (0.08, -0.06), 40
+    monkeypatch.setattr(relative, "farther_off", lambda *_: far)
+    exposures, catalogs, _ = taken(np.random.default_rng(808), field, OFF)
+    found = result_of(exposures, catalogs)
+    assert [one for one in found.remarks if isinstance(one, PlaceUnknown)] == [
+        PlaceUnknown("wfc3_ir", 2, 40, "sources of other detectors", pytest.approx(100.0))
+    ]
+    for exposure in exposures:
+        error = found.solution[exposure.key].transform.at(exposure.plane).axis_error
+        is_lost = exposure.chips[0].window.chip == 2
+        assert error == pytest.approx(0.1 * np.sqrt(0.5), rel=0.05) if is_lost else error < 0.04
