@@ -141,8 +141,8 @@ class FailureCode(Enum):
         "Its exposures are corrected for that; see whether its calibrated distortion is right",
     )
     PLACE_UNKNOWN = (
-        "the place of detector {detector} of {instrument} is not known: {n} {partners} lie {apart:.0f} mas from "
-        "its sources",
+        "the place of detector {detector} of {instrument} is not known: {n} {partners} lie {apart:.0f} mas "
+        "from its sources",
         "Give a deeper catalog; its exposures may be off by as much",
     )
     DISPLACED_VISITS = (

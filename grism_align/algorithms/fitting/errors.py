@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from grism_align.algorithms.fitting.elimination import Perturbation
     from grism_align.algorithms.fitting.normal import NormalEquations
     from grism_align.algorithms.fitting.places import Border
-    from grism_align.algorithms.fitting.systematics import WeightedFit
+    from grism_align.algorithms.fitting.systematics import CellMoments, WeightedFit
 
 # Variances, in the equations' units, of what the frame fixes: zero but for rounding, which may be negative.
 _FIXED = 1e-12
@@ -36,6 +36,8 @@ class JointErrors:
         The derivatives.
     fit : WeightedFit
         The solution.
+    border : Border or None
+        The places of detectors; None where all are known.
 
     Notes
     -----
@@ -43,13 +45,27 @@ class JointErrors:
     covariance C they are s^2 C b b' C, the derivative of C by a change of the normal matrix along b b'.
     """
 
-    def __init__(self, equations: NormalEquations, design: Design, fit: WeightedFit) -> None:
+    def __init__(
+        self, equations: NormalEquations, design: Design, fit: WeightedFit, border: Border | None
+    ) -> None:
         self._equations, self._design, self._fit = equations, design, fit
+        self._border = border
+
+    @cached_property
+    def _moments(self) -> CellMoments:
+        return cell_moments(self._fit)
+
+    @cached_property
+    def _on_places(self) -> NDArray[np.float64]:
+        """What errors of cells add to the equations of places, (2 D, C)."""
+        assert self._border is not None
+        own = self._fit.sources.moments(self._border.matrix, cell_columns(self._fit.measured))
+        return self._border.left_of(self._moments.by_cell, own)
 
     @cached_property
     def _shared(self) -> tuple[float, sparse.csr_matrix, Perturbation | None]:
         """Variance of the errors that cells share; what these add to the equations; and to the inverse."""
-        equations, moments = self._equations, cell_moments(self._fit)
+        equations, moments = self._equations, self._moments
         none = sparse.csr_matrix((len(equations.scale), 0))
         if moments.are_none:
             return 0.0, none, None
@@ -57,7 +73,10 @@ class JointErrors:
         scaled.resize((len(equations.scale), scaled.shape[1]))
         change = equations.elimination.perturbed(outer_products(scaled, equations.dissection))
         of_frame = float(((scaled.T @ equations.held.T) * (scaled.T @ equations.tied)).sum())
-        variance = moments.variance(change.trace - of_frame)
+        taken = change.trace - of_frame
+        if self._border is not None:
+            taken += float((self._border.inverse @ self._on_places * self._on_places).sum())
+        variance = moments.variance(taken)
         return (variance, scaled, change) if variance > 0 else (0.0, none, None)
 
     @property
@@ -65,17 +84,13 @@ class JointErrors:
         """Error of one axis that neighbouring measurements share, arcsec."""
         return float(np.sqrt(self._shared[0]))
 
-    def of_places(self, border: Border) -> Border:
-        """Return what is known of the places of detectors, with the errors that cells share."""
-        variance, by_cell, _ = self._shared
-        if variance == 0.0:
-            return border
-        equations, size = self._equations, np.sqrt(variance)
-        own = sparse.diags(size / equations.scale) @ by_cell
-        return border.with_shared(
-            own[: equations.size],
-            size * self._fit.sources.moments(border.matrix, cell_columns(self._fit.measured)),
-        )
+    @property
+    def border(self) -> Border | None:
+        """What is known of the places of detectors, with the errors that cells share."""
+        variance = self._shared[0]
+        if self._border is None or variance == 0.0:
+            return self._border
+        return self._border.with_shared(variance * self._on_places @ self._on_places.T)
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:

@@ -250,7 +250,7 @@ def solve_joint(
     fit = WeightedFit(
         measured, problem.design.matrix, solved.unknowns, solved.residual, biweight_response(clip)
     )
-    errors = JointErrors(equations, problem.design, fit)
+    errors = JointErrors(equations, problem.design, fit, solved.border)
     return JointSolution(
         shift=shift,
         terms=terms,
@@ -262,7 +262,7 @@ def solve_joint(
         source_xy=solved.sources.xy,
         source_error=_errors_of_sources(measured, honest / factor, len(solved.sources.xy)),
         motions=motions,
-        border=None if solved.border is None else errors.of_places(solved.border),
+        border=errors.border,
     )
 
 

@@ -145,25 +145,31 @@ class Border:
         What a change of an offset does to the corrections.
     step : (2 D,) ndarray, arcsec
         What is to be added to the offsets taken.
+    inverse : (2 D, 2 D) ndarray, arcsec^2
+        Covariance of the offsets, with their prior, by independent errors.
     """
 
     matrix: sparse.csr_matrix
     equations: PlaceEquations
     following: NDArray[np.float64]
     step: NDArray[np.float64]
+    inverse: NDArray[np.float64]
 
-    def with_shared(self, by_cell: sparse.csr_matrix, of_places: sparse.csr_matrix) -> Border:
-        """Add the errors that cells share.
+    def left_of(self, by_cell: sparse.csr_matrix, of_places: sparse.csr_matrix) -> NDArray[np.float64]:
+        """Return what errors of cells add to the equations of the offsets, (2 D, C), others eliminated.
 
         Parameters
         ----------
         by_cell : (P, C) sparse matrix
-            What these, of one standard deviation, add to the right side of the corrections.
+            What these add to the right side of the corrections.
         of_places : (2 D, C) sparse matrix
             What they add to that of the offsets.
         """
-        right = of_places.toarray() + (by_cell.T @ self.following).T
-        return replace(self, equations=replace(self.equations, shared=right @ right.T))
+        return np.asarray(of_places.toarray() + (by_cell.T @ self.following).T)
+
+    def with_shared(self, shared: NDArray[np.float64]) -> Border:
+        """Add the covariance (2 D, 2 D), arcsec^-2, of the right side by the errors that cells share."""
+        return replace(self, equations=replace(self.equations, shared=shared))
 
 
 def border_of(
@@ -202,5 +208,5 @@ def border_of(
     taken = mounted.prior.taken
     right = normal @ taken.ravel() - matrix.T @ sources.left_of(corrected.T.ravel())
     own = PlaceEquations(normal, right, np.zeros_like(normal))
-    offset, _ = own.solved(mounted.prior)
-    return Border(matrix, own, following, (offset - taken).ravel())
+    offset, inverse = own.solved(mounted.prior)
+    return Border(matrix, own, following, (offset - taken).ravel(), inverse)

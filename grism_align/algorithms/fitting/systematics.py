@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from grism_align.algorithms.fitting.joint import Measurements
     from grism_align.algorithms.fitting.sources import SourceUnknowns
 
-# Cells along a side of what a pointing measured.
-_CELLS = 4
+# Cells along a side of what a pointing measured, or one of its detectors where places of these are unknown:
+# these take up what a whole detector shares.
+_CELLS, _CELLS_OF_DETECTOR = 4, 2
 # Less of the weight than this compares different cells: rounding.
 _NONE = 1e-6
 
@@ -47,7 +48,7 @@ class WeightedFit:
 
 @dataclass(frozen=True, eq=False)
 class CellMoments:
-    """What errors that are common to a cell, a quarter of a side in one acquisition, do to a solution.
+    """What errors that are common to a cell, part of a side in one acquisition, do to a solution.
 
     Parameters
     ----------
@@ -134,22 +135,25 @@ def cell_columns(measured: Measurements) -> sparse.csr_matrix:
 
 
 def cells_of(measured: Measurements) -> NDArray[np.int64]:
-    """Tell the cell of each measurement, (M,): a quarter of a side, in one acquisition or the catalog.
+    """Tell the cell of each measurement, (M,): part of a side, in one acquisition or the catalog.
 
     Parameters
     ----------
     measured : Measurements
         M measurements.
     """
-    own = measured.pointing >= 0
-    pointing, xy = measured.pointing[own], measured.xy[own]
-    count = np.maximum(np.bincount(pointing, minlength=measured.n_pointings), 1)
-    center = np.column_stack([np.bincount(pointing, axis, len(count)) / count for axis in xy.T])
+    own, mounted = measured.pointing >= 0, measured.mounted
+    cells = _CELLS if mounted is None else _CELLS_OF_DETECTOR
+    detector = np.zeros(len(own), dtype=np.int64) if mounted is None else mounted.number + 1
+    part, xy = measured.pointing[own] * (detector.max() + 1) + detector[own], measured.xy[own]
+    count = np.maximum(np.bincount(part), 1)
+    center = np.column_stack([np.bincount(part, axis) / count for axis in xy.T])
     arm = measured.xy.copy()
-    arm[own] -= center[pointing]
+    arm[own] -= center[part]
     spread = np.quantile(np.abs(arm[own]), 0.95)
-    place = np.floor(_CELLS / 2 * arm / max(spread, 1e-300)).astype(np.int64)
+    place = np.floor(cells / 2 * arm / max(spread, 1e-300)).astype(np.int64)
     acquisition = np.where(own, measured.acquisitions[measured.pointing], -1) + 1
     place -= place.min(axis=0)
-    number = np.ravel_multi_index((acquisition, *place.T), (acquisition.max() + 1, *(place.max(axis=0) + 1)))
+    index = np.column_stack([acquisition, detector, place])
+    number = np.ravel_multi_index(tuple(index.T), tuple(index.max(axis=0) + 1))
     return np.unique(number, return_inverse=True)[1].ravel()

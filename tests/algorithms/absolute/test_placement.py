@@ -24,7 +24,7 @@ SIGMA = SETTINGS.detector_error
 FIELD = stars(np.random.default_rng(741), 2500, 700.0)
 
 
-def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3, places=PLACES, stray=(0.0, 0.0)):
+def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3, *, places=PLACES, stray=(0.0, 0.0)):
     """Pointings of four detectors on a catalog of all stars, or of so many only that the last one sees.
 
     One of these may be elsewhere in the catalog.

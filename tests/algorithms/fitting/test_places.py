@@ -10,6 +10,7 @@ import pytest
 from grism_align.algorithms.fitting.corrections import followed_places
 from grism_align.algorithms.fitting.joint import solve_joint
 from grism_align.algorithms.fitting.places import MountedDetectors, PlaceEquations, PlacePrior
+from grism_align.algorithms.fitting.systematics import cell_columns, cells_of
 from tests.algorithms.fitting.test_joint import NEVER, network
 
 N = 3
@@ -59,6 +60,41 @@ def test_as_a_solution_of_all_unknowns_at_once():
         np.testing.assert_allclose(found, covariance[np.ix_(at, at)], atol=2e-3 * own.max())
 
 
+def test_errors_that_cells_share_as_in_a_dense_system():
+    """What places take up of them is not missing in their size, and what they do to places is known."""
+    rng = np.random.default_rng(824)
+    measured = mounted(network("rshift", rng, noise=0.002, n_sources=200)[0], rng)
+    wrong = rng.normal(0, 0.004, (cells_of(measured).max() + 1, 2))
+    xy = measured.xy + wrong[cells_of(measured)]
+    measured = replace(measured, xy=xy, error=np.full(len(xy), 0.002))
+    solution = solve_joint(measured, "rshift", NEVER)
+    count = np.bincount(measured.source)
+    weight = np.full(len(xy), np.median(1.0 / (count * solution.source_error**2)))
+    border, moves = solution.border, 2 * measured.n_pointings + len(solution.center)
+    prior = measured.mounted.prior
+    system = _DenseSystem(measured, solution.center, weight)
+    rows, _, first = system.rows(prior.precision(border.equations.solved(prior)[0]))
+    inverse = np.linalg.pinv(rows.T @ rows, rcond=1e-17, hermitian=True)
+    cells, m = cell_columns(measured).toarray(), len(xy)
+    root = np.sqrt(weight[0])
+    own = rows[: 2 * m] / root
+    # without the corrections and places: the sources take up their part alone
+    sources = own[:, first:]
+    left = cells - sources @ np.linalg.lstsq(sources, cells, rcond=None)[0]
+    within = weight[0] * cells.T @ left
+    all_of_it = weight[0] * (cells.T @ cells) - root**4 * cells.T @ own @ inverse @ own.T @ cells
+    sums = weight[0] * cells.T @ solution.residual.T.ravel()
+    expected = np.trace(all_of_it)
+    squares = (within**2).sum() * expected / np.trace(within)
+    variance = (sums @ sums - expected) / squares
+    assert solution.systematic == pytest.approx(np.sqrt(variance), rel=1e-3)
+    assert solution.systematic == pytest.approx(0.004, rel=0.3)
+    shared = inverse @ own.T @ cells * weight[0]
+    expected = (inverse + variance * shared @ shared.T)[moves:first, moves:first]
+    found = border.equations.solved(prior)[1]
+    np.testing.assert_allclose(found, expected, atol=5e-3 * found.max())
+
+
 class _DenseSystem:
     """All unknowns at once: corrections, places, sources."""
 
@@ -67,6 +103,13 @@ class _DenseSystem:
 
     def solved(self, precision):
         """Return corrections and places, and their covariance."""
+        left, right, first = self.rows(precision)
+        found, *_ = np.linalg.lstsq(left, right, rcond=1e-15)
+        covariance = np.linalg.pinv(left.T @ left, rcond=1e-17, hermitian=True)
+        return found[:first], covariance[:first, :first]
+
+    def rows(self, precision):
+        """Return weighted rows and right sides of all equations, and the number of unknowns but sources."""
         measured, own = self.measured, self.measured.mounted.matrix().toarray()
         root = np.sqrt(np.tile(self.weight, 2))
         n_moves = 2 * measured.n_pointings + len(self.center)
@@ -87,9 +130,7 @@ class _DenseSystem:
         prior[:, n_moves:first] = np.diag(np.sqrt(precision.repeat(2)))
         left = np.concatenate([root[:, None] * rows, 1e4 * root.max() * frame, prior])
         right = np.concatenate([-root * measured.xy.T.ravel(), np.zeros(len(frame) + len(prior))])
-        found, *_ = np.linalg.lstsq(left, right, rcond=1e-15)
-        covariance = np.linalg.pinv(left.T @ left, rcond=1e-17, hermitian=True)
-        return found[:first], covariance[:first, :first]
+        return left, right, first
 
 
 @pytest.mark.parametrize("years", [0.0, 3.0])
