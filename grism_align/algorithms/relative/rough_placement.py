@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _BRIGHTEST, _ONE = 100, 0.05
 # Pairs that must agree; several may be of one source.
 _FEWEST = 8
+# Of more sources within the reach, as many rolls make of one star, about so many chosen at random are paired.
+_DENSEST = 40
 # Rolls, deg, that differ by less are one.
 _ROLL = 0.1
 # Moves, arcsec, that differ by less are the same, and those that are smaller are none.
@@ -128,21 +130,22 @@ def is_far(offset: NDArray[np.float64], places: Places) -> bool:
 class _Pairs:
     """Sources (N,) of detectors that others saw near, and from where to where, (N, 2) arcsec.
 
-    `mine` and `other` are the numbers of the detectors, `axes` and `other_axes`, (N, 2, 2), the directions of
-    V2 and V3.
+    `mine` and `other` are the numbers of their lists, of which `owner` (L,) are the detectors and `axes`
+    (L, 2, 2) the directions of V2 and V3.
     """
 
     mine: NDArray[np.int64]
     other: NDArray[np.int64]
     apart: NDArray[np.float64]
+    owner: NDArray[np.int64]
     axes: NDArray[np.float64]
-    other_axes: NDArray[np.float64]
 
     def pile(self, number: int, offset: NDArray[np.float64]) -> Pile | None:
         """Return where most partners of a detector's sources are, with all detectors moved."""
-        own = np.flatnonzero(self.mine == number)
-        moved = np.einsum("nij,nj->ni", self.other_axes[own], offset[self.other[own]])
-        apart = np.linalg.solve(self.axes[own], (self.apart[own] + moved)[:, :, None])[:, :, 0]
+        own = np.flatnonzero(self.owner[self.mine] == number)
+        moved = np.einsum("lij,lj->li", self.axes, offset[self.owner])[self.other[own]]
+        to_field = np.linalg.inv(self.axes)[self.mine[own]]
+        apart = np.einsum("nij,nj->ni", to_field, self.apart[own] + moved)
         return pile_of(apart - offset[number], _FEWEST)
 
 
@@ -165,13 +168,24 @@ def _pairs(
         for own in seen.values()
     ]
     which = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
-    owner, frame = (np.array([key[part] for key in seen], dtype=np.int64)[which] for part in (0, 2))
+    owner, frame = (np.array([key[part] for key in seen], dtype=np.int64) for part in (0, 2))
     axes = np.array([field_axes(own[0], solution.plane) for own in seen.values()]).reshape(-1, 2, 2)
     xy = np.concatenate([np.zeros((0, 2)), *lists])
+    chosen = _thinned(xy)
+    which, xy = which[chosen], xy[chosen]
     i, j = KDTree(xy).query_pairs(REACH, output_type="ndarray").T if len(xy) else np.zeros((2, 0), np.int64)
-    kept = (owner[i] != owner[j]) & (frame[i] == frame[j])
+    mine, other = which[i], which[j]
+    kept = (owner[mine] != owner[other]) & (frame[mine] == frame[other])
     i, j = np.concatenate([i[kept], j[kept]]), np.concatenate([j[kept], i[kept]])
-    return _Pairs(owner[i], owner[j], xy[j] - xy[i], axes[which[i]], axes[which[j]])
+    return _Pairs(which[i], which[j], xy[j] - xy[i], owner, axes)
+
+
+def _thinned(xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Choose about `_DENSEST` of the sources within the reach of each other, the same ones whenever asked."""
+    if not len(xy):
+        return np.zeros(0, dtype=np.bool_)
+    around = KDTree(xy).query_ball_point(xy, REACH, return_length=True)
+    return np.random.default_rng(0).uniform(size=len(xy)) * around < _DENSEST
 
 
 def _positions(exposure: Exposure, catalog: SourceCatalog, solution: AlignmentSolution) -> PlaneList:

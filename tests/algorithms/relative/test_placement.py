@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grism_align.algorithms.relative import relative
+from grism_align.algorithms.relative import relative, rough_placement
+from grism_align.algorithms.relative.placement import Places
 from grism_align.algorithms.relative.relative import align_relative
 from grism_align.algorithms.relative.rough_placement import FarOff
 from grism_align.values.detector import DetectorWindow
 from grism_align.values.failure import OutOfPlace, PlaceUnknown
 from grism_align.values.settings import MatchSettings, PointingSettings, RelativeSettings
+from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from tests.support.attitudes import attitude
 from tests.support.exposures import PLANE, observe, stars
@@ -162,3 +164,24 @@ def test_one_that_cannot_be_put_in_place_claims_no_more(field, monkeypatch):
         error = found.solution[exposure.key].transform.at(exposure.plane).axis_error
         is_lost = exposure.chips[0].window.chip == 2
         assert error == pytest.approx(0.1 * np.sqrt(0.5), rel=0.05) if is_lost else error < 0.04
+
+
+def test_pairs_grow_as_exposures_do_however_many_rolls():
+    """And are enough to put a detector in place."""
+    sparse, n = stars(np.random.default_rng(809), 120, 300.0), []
+    for rolls in (40, 120):
+        angles = tuple(np.linspace(0.0, 300.0, rolls))
+        exposures, catalogs, _ = taken(np.random.default_rng(810), sparse, 24.0 * OFF, angles)
+        places = Places.nominal(exposures, SETTINGS)
+        fits = {
+            each.key: ExposureFit(FitStatus.ALIGNED, LinearTransform.identity(PLANE)) for each in exposures
+        }
+        solution = AlignmentSolution(fits)
+        pairs = rough_placement._pairs(exposures, catalogs, solution, places)
+        n.append(len(pairs.apart))
+        found = rough_placement.farther_off(exposures, catalogs, solution, places)
+        between = found.offset[0] - found.offset[1]
+        # of pointings by 20 mas
+        np.testing.assert_allclose(between, 48.0 * OFF[0], atol=0.03)
+    # nine times as many without a limit
+    assert n[1] < 3.5 * n[0]
