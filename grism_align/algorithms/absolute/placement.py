@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A place whose error is more than this share of the one expected is not told by stars.
 _UNTOLD = 0.5
+# arcsec
+_LEAST_ERROR = 1e-6
 # Stars that must agree.
 _FEWEST = 2
 _MAS = 1e3
@@ -51,7 +53,9 @@ def relative_places(exposures: ExposureSet, errors: PointingSettings) -> Places:
         if number >= 0 and np.isfinite(fit.placement_error):
             offset[number] = np.array(fit.placement) / _MAS
             error[number] = fit.placement_error / _MAS
-    return replace(places, offset=offset, covariance=np.diag(error.repeat(2) ** 2))
+    known = replace(places, offset=offset, covariance=np.diag(error.repeat(2) ** 2))
+    # The only one that is in place has no error against itself.
+    return known.shared_by(np.maximum(error, _LEAST_ERROR) ** -2.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,6 +51,8 @@ class Places:
         What is to be added to positions in the telescope's field, along V2 and V3.
     covariance : (2 D, 2 D) ndarray, arcsec^2
         Of the offsets, detector by detector, against what is common to a camera's.
+    share : (D,) ndarray
+        Of each detector in what is taken to be common to its camera's; these add up to one.
     """
 
     numbers: Mapping[Detector, int]
@@ -58,6 +60,7 @@ class Places:
     prior_error: float
     offset: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    share: NDArray[np.float64]
 
     @classmethod
     def nominal(cls, exposures: Iterable[Exposure], errors: PointingSettings) -> Places:
@@ -85,7 +88,9 @@ class Places:
         names = sorted(found)
         none, known = np.zeros((len(names), 2)), errors.detector_error**2 * np.eye(2 * len(names))
         numbers = {name: number for number, name in enumerate(names)}
-        return cls(numbers, tuple(found[name] for name in names), errors.detector_error, none, known)
+        mounts_of = tuple(found[name] for name in names)
+        share = np.array([1.0 / mounts_of.count(mount) for mount in mounts_of])
+        return cls(numbers, mounts_of, errors.detector_error, none, known, share)
 
     def __len__(self) -> int:
         return len(self.mounts)
@@ -139,29 +144,45 @@ class Places:
         Notes
         -----
         What all detectors of a camera share is its pointings', and nothing but the prior says how much that
-        is: errors are those from a mean to which each adds what it is known by.
+        is: errors are those from the mean of `shared_by`.
         """
         offset, covariance = equations.solved(self.prior)
-        information = np.diag(equations.normal).reshape(-1, 2).sum(axis=1)
-        apart = np.eye(len(self))
+        information = np.diag(equations.normal).reshape(-1, 2).mean(axis=1)
+        found = replace(self, offset=offset).shared_by(information)
+        both = np.kron(np.eye(len(self)) - found._common, np.eye(2))
+        return replace(found, covariance=both @ covariance @ both.T)
+
+    def shared_by(self, information: NDArray[np.float64]) -> Places:
+        """Take as common to a camera's detectors the mean of those that are in place.
+
+        Parameters
+        ----------
+        information : (D,) ndarray, arcsec^-2
+            Each adds what it is known by, at least what is known beforehand.
+        """
+        known = np.maximum(information, self.prior_error**-2.0)
+        share = np.zeros(len(self))
         for mount in set(self.mounts):
             own = np.array([one == mount for one in self.mounts])
-            weight = np.where(own, information, 0.0)
-            apart[own] -= weight / weight.sum() if weight.sum() > 0 else own / own.sum()
-        both = np.kron(apart, np.eye(2))
-        return replace(self, offset=offset, covariance=both @ covariance @ both.T)
+            apart = np.hypot(*(self.offset - np.median(self.offset[own], axis=0)).T)
+            usual = own & (apart <= _TOLD * self.prior_error)
+            weight = np.where(usual if usual.any() else own, known, 0.0)
+            share += weight / weight.sum()
+        return replace(self, share=share)
+
+    @property
+    def _common(self) -> NDArray[np.float64]:
+        """The mean of the camera of each detector, as shares (D, D) of the others."""
+        mounts = np.array(self.mounts)
+        return np.where(mounts[:, None] == mounts, self.share, 0.0)
 
     @cached_property
     def among_others(self) -> Places:
-        """The same as offsets from the median of each camera, which one that is far off does not move.
+        """The same as offsets from what is common to a camera's, as their errors are.
 
         For people: corrections belong to the offsets as they were solved for.
         """
-        offset = self.offset.copy()
-        for mount in set(self.mounts):
-            own = np.array([one == mount for one in self.mounts])
-            offset[own] -= np.median(offset[own], axis=0)
-        return replace(self, offset=offset)
+        return replace(self, offset=self.offset - self._common @ self.offset)
 
     def largest_move(self, before: Places) -> float:
         """Return by how much the farthest detector lies from where it was before, arcsec."""
