@@ -152,8 +152,8 @@ def star_differences(
         in_field = np.asarray(np.linalg.solve(field_axes(one.exposure, plane), apart.T).T, dtype=np.float64)
         found.setdefault(places.number(one.exposure), []).append((row[seen], in_field))
     rows = {number: np.concatenate([row for row, _ in several]) for number, several in found.items()}
-    apart = {number: np.concatenate([one for _, one in several]) for number, several in found.items()}
-    return StarDifferences(rows, apart)
+    differences = {number: np.concatenate([one for _, one in several]) for number, several in found.items()}
+    return StarDifferences(rows, differences)
 
 
 def _medians(row: NDArray[np.int64], apart: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -185,7 +185,7 @@ def _thinned(xy: NDArray[np.float64]) -> NDArray[np.bool_]:
     if not len(xy):
         return np.zeros(0, dtype=np.bool_)
     around = KDTree(xy).query_ball_point(xy, REACH, return_length=True)
-    return np.random.default_rng(0).uniform(size=len(xy)) * around < _DENSEST
+    return np.asarray(np.random.default_rng(0).uniform(size=len(xy)) * around < _DENSEST)
 
 
 def _positions(exposure: Exposure, catalog: SourceCatalog, solution: AlignmentSolution) -> PlaneList:
