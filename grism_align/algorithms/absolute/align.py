@@ -260,11 +260,11 @@ def _with_detectors_in_place(
             break
         taken = places.moved(far.offset)
     far = stars.left_apart(far, places, max((one.tie.radius for one in matched), default=0.0))
-    places = places.widened(far.offset)
+    places = places.widened(far.apart)
     fits = _in_place(solved, exposures, places, before)
     known = {(one.instrument, one.detector) for one in before.out_of_place()}
     displaced = [one for one in places.out_of_place() if (one.instrument, one.detector) not in known]
-    return fits, [*displaced, *places.unknown(far.offset, far.n, f"stars of {catalog.name}")]
+    return fits, [*displaced, *places.unknown(far.apart, far.n, f"stars of {catalog.name}")]
 
 
 def _in_place(

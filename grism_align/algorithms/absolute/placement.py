@@ -100,15 +100,15 @@ class StarDifferences:
         radius : float, arcsec
             Within which a star and a source are one.
         """
-        offset, n = far.offset.copy(), far.n.copy()
+        lost, n = far.lost.copy(), far.n.copy()
         for number, row in self.rows.items():
             beyond = np.hypot(*self.apart[number].T) > radius
-            told = offset[number].any() or places.error(number) < _UNTOLD * places.prior_error
+            told = far.offset[number].any() or places.error(number) < _UNTOLD * places.prior_error
             if not told and len(row) and beyond.all():
                 differences = _medians(row, self.apart[number])
                 middle = differences[np.argsort(np.hypot(*differences.T))[len(differences) // 2]]
-                offset[number], n[number] = middle, len(differences)
-        return FarOff(offset, n)
+                lost[number], n[number] = middle, len(differences)
+        return replace(far, lost=lost, n=n)
 
 
 def star_differences(

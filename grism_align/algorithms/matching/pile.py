@@ -28,15 +28,22 @@ class Pile:
     ----------
     place : (2,) ndarray, arcsec
         Where they are, to some mas.
-    n : int
-        How many agree.
-    share : float
-        Of all differences.
+    agrees : (N,) ndarray of bool
+        Which differences do.
     """
 
     place: NDArray[np.float64]
-    n: int
-    share: float
+    agrees: NDArray[np.bool_]
+
+    @property
+    def n(self) -> int:
+        """How many agree."""
+        return int(self.agrees.sum())
+
+    @property
+    def share(self) -> float:
+        """That share of all."""
+        return self.n / len(self.agrees)
 
 
 def pile_of(differences: NDArray[np.float64], fewest: int) -> Pile | None:
@@ -49,7 +56,8 @@ def pile_of(differences: NDArray[np.float64], fewest: int) -> Pile | None:
     fewest : int
         How many must agree at least.
     """
-    differences = differences[np.isfinite(differences).all(axis=1)]
+    known = np.isfinite(differences).all(axis=1)
+    differences = differences[known]
     if len(differences) < fewest:
         return None
     cell = np.floor(differences / _CELL).astype(np.int64)
@@ -63,7 +71,9 @@ def pile_of(differences: NDArray[np.float64], fewest: int) -> Pile | None:
     n = int(own.sum())
     if n < fewest or len(differences) * _chance(n, differences[~own]) > _BY_CHANCE:
         return None
-    return Pile(np.median(differences[own], axis=0), n, n / len(differences))
+    agrees = known.copy()
+    agrees[known] = own
+    return Pile(np.median(differences[own], axis=0), agrees)
 
 
 def _chance(n: int, others: NDArray[np.float64]) -> float:

@@ -123,12 +123,12 @@ def align_relative(
         if turn + 1 == _PLACED or is_settled or far.is_as(before):
             break
         taken = places.moved(far.offset)
-    places = places.widened(far.offset)
+    places = places.widened(far.apart)
     solution = found.with_places(exposures, places, nominal)
     remarks = (
         *found.result.remarks,
         *places.out_of_place(),
-        *places.unknown(far.offset, far.n, "sources of other detectors"),
+        *places.unknown(far.apart, far.n, "sources of other detectors"),
     )
     return replace(found.result, solution=solution, remarks=remarks)
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _BRIGHTEST, _ONE = 100, 0.05
 # Pairs that must agree; several may be of one source.
 _FEWEST = 8
+# Pairs with a detector that make it one of those that tell.
+_FEWEST_OF_ONE = 3
 # Of more sources within the reach, as many rolls make of one star, about so many chosen at random are paired.
 _DENSEST = 40
 # Rolls, deg, that differ by less are one.
@@ -50,18 +52,28 @@ class FarOff:
         What is to be added along V2 and V3; zero where a detector is in place, or nothing tells.
     n : (D,) ndarray of int
         How many differences agree on it.
+    lost : (D, 2) ndarray, arcsec
+        By how much those are off, or others against them, that nothing tells where to put.
     """
 
     offset: NDArray[np.float64]
     n: NDArray[np.int64]
+    lost: NDArray[np.float64]
 
     @classmethod
     def none(cls, n_detectors: int) -> FarOff:
         """Return what is said of as many detectors that are in place."""
-        return cls(np.zeros((n_detectors, 2)), np.zeros(n_detectors, dtype=np.int64))
+        return cls(
+            np.zeros((n_detectors, 2)), np.zeros(n_detectors, dtype=np.int64), np.zeros((n_detectors, 2))
+        )
+
+    @property
+    def apart(self) -> NDArray[np.float64]:
+        """What sources are left apart by unless detectors are moved, (D, 2)."""
+        return self.offset + self.lost
 
     def any(self) -> bool:
-        """Tell whether one is off."""
+        """Tell whether one is to be moved."""
         return bool(self.offset.any())
 
     def is_as(self, before: FarOff) -> bool:
@@ -97,7 +109,8 @@ def farther_off(
     Most pairs of a source of one detector and a source of another within the reach are one star. Their
     differences, in the telescope's field, pile up where the detector is off, while one that is in place has
     most of them at zero, whatever one of the others does. So the detector whose pairs agree best is moved
-    first, and the others are compared with it there.
+    first, and the others are compared with it there. Of two that see nothing but each other, and are not all of
+    the camera, neither is moved.
     """
     found = FarOff.none(len(places))
     offset = found.offset
@@ -105,9 +118,21 @@ def farther_off(
     for _ in offset:
         piles = {number: pile for number in range(len(offset)) if (pile := pairs.pile(number, offset))}
         far = {n: one for n, one in piles.items() if is_far(one.place, places)}
-        if not far:
+        partners = {n: pairs.partners(n, one) for n, one in far.items()}
+        alone = {
+            n
+            for n, others in partners.items()
+            if places.mounts.count(places.mounts[n]) > 2
+            and len(others) == 1
+            and partners.get(others[0], []) == [n]
+        }
+        found.lost[:] = 0.0
+        for number in alone:
+            found.lost[number], found.n[number] = far[number].place, far[number].n
+        movable = far.keys() - alone
+        if not movable:
             break
-        worst = max(far, key=lambda number: far[number].share)
+        worst = max(sorted(movable), key=lambda number: far[number].share)
         offset[worst] += far[worst].place
         found.n[worst] = far[worst].n
     return found
@@ -147,6 +172,12 @@ class _Pairs:
         to_field = np.linalg.inv(self.axes)[self.mine[own]]
         apart = np.einsum("nij,nj->ni", to_field, self.apart[own] + moved)
         return pile_of(apart - offset[number], _FEWEST)
+
+    def partners(self, number: int, pile: Pile) -> list[int]:
+        """Return the detectors that a pile of one is of."""
+        others = self.owner[self.other[self.owner[self.mine] == number][pile.agrees]]
+        names, count = np.unique(others, return_counts=True)
+        return names[count >= _FEWEST_OF_ONE].tolist()
 
 
 def _pairs(

@@ -185,3 +185,21 @@ def test_pairs_grow_as_exposures_do_however_many_rolls():
         np.testing.assert_allclose(between, 48.0 * OFF[0], atol=0.03)
     # nine times as many without a limit
     assert n[1] < 3.5 * n[0]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_of_two_that_see_nothing_but_each_other_neither_is_believed(which):
+    """Nothing tells which of them is off against the others of the camera."""
+    places = (*PLACES, (200.0, -150.0), (-200.0, 150.0))
+    off = np.zeros((4, 2))
+    off[which] = 0.1, 0.0
+    wide = stars(np.random.default_rng(811), 2500, 700.0)
+    exposures, catalogs, _ = taken(np.random.default_rng(812), wide, off, (0.0,) * 3, places)
+    found = result_of(exposures, catalogs)
+    lost = [one for one in found.remarks if isinstance(one, PlaceUnknown)]
+    assert {one.detector for one in lost} == {1, 2}
+    assert not [one for one in found.remarks if isinstance(one, OutOfPlace)]
+    for exposure, number in zip(exposures, np.tile(np.arange(4), 3), strict=True):
+        fit = found.solution[exposure.key]
+        error = np.hypot(*(1e-3 * np.array(fit.placement) - off[number]))
+        assert error < 4.5e-3 * fit.placement_error
