@@ -158,7 +158,7 @@ class ExposureFit:
     )
     placement: tuple[float, float] = recorded(
         "By how much its detector is off its place among those of its camera, along V2 and V3 of the "
-        "telescope's field; in the transform.",
+        "telescope's field; in the transform, with what these have in common.",
         unit="mas",
         default=(0.0, 0.0),
     )

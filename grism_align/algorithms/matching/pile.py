@@ -56,7 +56,7 @@ def pile_of(differences: NDArray[np.float64], fewest: int) -> Pile | None:
     fewest : int
         How many must agree at least.
     """
-    known = np.isfinite(differences).all(axis=1)
+    known = np.asarray(np.isfinite(differences).all(axis=1))
     differences = differences[known]
     if len(differences) < fewest:
         return None
@@ -71,7 +71,7 @@ def pile_of(differences: NDArray[np.float64], fewest: int) -> Pile | None:
     n = int(own.sum())
     if n < fewest or len(differences) * _chance(n, differences[~own]) > _BY_CHANCE:
         return None
-    agrees = known.copy()
+    agrees = np.zeros(len(known), dtype=np.bool_)
     agrees[known] = own
     return Pile(np.median(differences[own], axis=0), agrees)
 

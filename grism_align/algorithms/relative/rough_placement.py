@@ -109,8 +109,8 @@ def farther_off(
     Most pairs of a source of one detector and a source of another within the reach are one star. Their
     differences, in the telescope's field, pile up where the detector is off, while one that is in place has
     most of them at zero, whatever one of the others does. So the detector whose pairs agree best is moved
-    first, and the others are compared with it there. Of two that see nothing but each other, and are not all of
-    the camera, neither is moved.
+    first, and the others are compared with it there. Of two that see nothing but each other, and are not all
+    of the camera, neither is moved.
     """
     found = FarOff.none(len(places))
     offset = found.offset
@@ -177,7 +177,7 @@ class _Pairs:
         """Return the detectors that a pile of one is of."""
         others = self.owner[self.other[self.owner[self.mine] == number][pile.agrees]]
         names, count = np.unique(others, return_counts=True)
-        return names[count >= _FEWEST_OF_ONE].tolist()
+        return [int(name) for name in names[count >= _FEWEST_OF_ONE]]
 
 
 def _pairs(

@@ -41,3 +41,9 @@ def test_chance_that_is_denser_in_the_middle_makes_none():
 def test_fewer_than_must_agree_do_not():
     assert pile_of(np.full((7, 2), 0.3), 8) is None
     assert pile_of(np.full((8, 2), 0.3), 8) is not None
+
+
+def test_what_is_nowhere_agrees_with_nothing():
+    found = pile_of(np.concatenate([np.full((8, 2), 0.3), np.full((9, 2), np.nan)]), 8)
+    assert found.agrees.tolist() == [True] * 8 + [False] * 9
+    np.testing.assert_allclose(found.place, 0.3)
