@@ -213,7 +213,7 @@ def tie_frame(
         group=np.unique(groups, return_inverse=True)[1].ravel(),
         fixed=np.zeros(len(groups), dtype=bool),
         axis_error=np.concatenate([error[:, None].repeat(2, axis=1), axes]),
-        mounted=_mounted(own, exposure, len(stars), places),
+        mounted=_mounted(own, exposure, np.concatenate([xy, anchor]), places),
     )
     in_frame = np.full(len(identities), -1)
     in_frame[source[number >= 0]] = number[number >= 0]
@@ -228,16 +228,18 @@ def tie_frame(
 
 
 def _mounted(
-    own: Sequence[MeasuredSources], exposure: NDArray[np.int64], n_stars: int, places: Places
+    own: Sequence[MeasuredSources], exposure: NDArray[np.int64], xy: NDArray[np.float64], places: Places
 ) -> MountedDetectors | None:
     """Tell which detector made each measurement, the catalog's last; None where all places are known."""
     if not len(places):
         return None
-    number = np.array([places.number(one.exposure) for one in own])
-    axes = np.array([field_axes(one.exposure, one.transform.plane) for one in own])
+    middle = [one.transform.apply_to_sky([[one.exposure.plane.ra, one.exposure.plane.dec]]) for one in own]
+    plane = own[0].transform.plane
+    each = np.append(exposure, np.full(len(xy) - len(exposure), len(own)))
     return MountedDetectors(
-        np.concatenate([number[exposure], np.full(n_stars, -1)]),
-        np.concatenate([axes[exposure], np.zeros((n_stars, 2, 2))]),
+        np.array([*(places.number(one.exposure) for one in own), -1])[each],
+        np.array([*(field_axes(one.exposure, plane) for one in own), np.zeros((2, 2))])[each],
+        xy - np.concatenate([plane.to_plane(np.concatenate(middle)), np.zeros((1, 2))])[each],
         places.prior,
     )
 

@@ -119,10 +119,13 @@ class FollowedPlaces:
         Where the correction takes them to be.
     by_offset : (6, 2 D) ndarray
         Derivatives of its shift and matrix by the offsets.
+    shared : (6, 8 D) ndarray
+        What errors of the quarters of detectors, of their size, do to it while detectors stay.
     """
 
     offset: NDArray[np.float64]
     by_offset: NDArray[np.float64]
+    shared: NDArray[np.float64]
 
 
 def followed_places(measured: Measurements, solution: JointSolution) -> list[FollowedPlaces] | None:
@@ -140,12 +143,16 @@ def followed_places(measured: Measurements, solution: JointSolution) -> list[Fol
         return None
     e, g = measured.n_pointings, len(solution.center)
     offset = measured.mounted.prior.taken.ravel() + border.step
-    of_terms = border.following[2 * e :].reshape(-1, g, len(offset))[:, measured.group]
-    moves = np.zeros((e, 2 + N_TERMS, len(offset)))
-    moves[:, :2] = border.following[: 2 * e].reshape(2, e, -1).swapaxes(0, 1)
+    both = np.column_stack([border.following, border.shared])
+    of_terms = both[2 * e :].reshape(-1, g, both.shape[1])[:, measured.group]
+    moves = np.zeros((e, 2 + N_TERMS, both.shape[1]))
+    moves[:, :2] = both[: 2 * e].reshape(2, e, -1).swapaxes(0, 1)
     moves[:, 2 : 2 + len(of_terms)] = of_terms.swapaxes(0, 1)
     centers = solution.center[measured.group]
-    return [FollowedPlaces(offset, _linear(center) @ own) for own, center in zip(moves, centers, strict=True)]
+    return [
+        FollowedPlaces(offset, *np.split(_linear(center) @ own, [len(offset)], axis=1))
+        for own, center in zip(moves, centers, strict=True)
+    ]
 
 
 def _linear_covariance(covariance: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:

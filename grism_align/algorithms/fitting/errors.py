@@ -63,17 +63,31 @@ class JointErrors:
         return self._border.left_of(self._moments.by_cell, own)
 
     @cached_property
+    def _of_quarters(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What errors of quarters of detectors add to the equations, and do to the unknowns, (P + C, 8 D)."""
+        scale, n = self._equations.scale, 0 if self._border is None else self._border.shared.shape[1]
+        added = np.zeros((len(scale), n))
+        added[: self._equations.size] = self._moments.by_cell[:, :n].toarray()
+        added *= scale[:, None]
+        return added, self._equations.solved(added)
+
+    @cached_property
     def _shared(self) -> tuple[float, sparse.csr_matrix, Perturbation | None]:
-        """Variance of the errors that cells share; what these add to the equations; and to the inverse."""
+        """Variance of the errors that cells share.
+
+        And what those add to the equations that are not of quarters, and to the inverse.
+        """
         equations, moments = self._equations, self._moments
         none = sparse.csr_matrix((len(equations.scale), 0))
         if moments.are_none:
             return 0.0, none, None
-        scaled = (sparse.diags(equations.scale[: equations.size]) @ moments.by_cell).tocsr()
+        added, solved = self._of_quarters
+        own = moments.by_cell[:, added.shape[1] :]
+        scaled = (sparse.diags(equations.scale[: equations.size]) @ own).tocsr()
         scaled.resize((len(equations.scale), scaled.shape[1]))
         change = equations.elimination.perturbed(outer_products(scaled, equations.dissection))
         of_frame = float(((scaled.T @ equations.held.T) * (scaled.T @ equations.tied)).sum())
-        taken = change.trace - of_frame
+        taken = change.trace - of_frame + float((added * solved).sum())
         if self._border is not None:
             taken += float((self._border.inverse @ self._on_places * self._on_places).sum())
         variance = moments.variance(taken)
@@ -87,10 +101,11 @@ class JointErrors:
     @property
     def border(self) -> Border | None:
         """What is known of the places of detectors, with the errors that cells share."""
-        variance = self._shared[0]
-        if self._border is None or variance == 0.0:
+        if self._border is None or self.systematic == 0.0:
             return self._border
-        return self._border.with_shared(variance * self._on_places @ self._on_places.T)
+        n, size = self._border.shared.shape[1], self._equations.size
+        moved = (self._equations.scale[:, None] * self._of_quarters[1])[:size]
+        return self._border.with_shared(self.systematic * self._on_places[:, :n], self.systematic * moved)
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:

@@ -56,26 +56,43 @@ class MountedDetectors:
         Number of the detector of each measurement, 0 to D - 1; -1 where its place is not asked for.
     axes : (M, 2, 2) ndarray
         Directions of V2 and V3 on the plane of the measurements, as columns.
+    arm : (M, 2) ndarray, arcsec
+        From the middle of the detector to the measurement, in that plane.
     prior : PlacePrior
         What is known of the detectors.
     """
 
     number: NDArray[np.int64]
     axes: NDArray[np.float64]
+    arm: NDArray[np.float64]
     prior: PlacePrior
+
+    @property
+    def is_own(self) -> NDArray[np.bool_]:
+        """Whether each measurement is of a detector whose place is asked for, (M,)."""
+        return np.asarray(self.number >= 0)
 
     def matrix(self) -> sparse.csr_matrix:
         """Return the derivatives of all x, then of all y, by offsets along V2 and V3 in turn, (2 M, 2 D)."""
-        m, rows = len(self.number), np.flatnonzero(self.number >= 0)
+        return self._moved_by(self.number[self.is_own], len(self.prior.taken))
+
+    def of_quarters(self) -> sparse.csr_matrix:
+        """Return the same by offsets of the quarters of each detector, (2 M, 8 D)."""
+        own = self.is_own
+        v2, v3 = np.linalg.solve(self.axes[own], self.arm[own][:, :, None])[:, :, 0].T
+        return self._moved_by(4 * self.number[own] + 2 * (v2 > 0) + (v3 > 0), 4 * len(self.prior.taken))
+
+    def _moved_by(self, number: NDArray[np.int64], n: int) -> sparse.csr_matrix:
+        """Return the derivatives by offsets of n parts, given that of each of the own measurements."""
+        m, rows = len(self.number), np.flatnonzero(self.is_own)
         at = np.stack([rows, m + rows])[:, None].repeat(2, axis=1)
-        columns = np.broadcast_to(2 * self.number[rows] + np.arange(2)[:, None], at.shape)
+        columns = np.broadcast_to(2 * number + np.arange(2)[:, None], at.shape)
         values = np.moveaxis(self.axes[rows], 0, -1)
-        entries = values.ravel(), (at.ravel(), columns.ravel())
-        return sparse.csr_matrix(entries, shape=(2 * m, self.prior.taken.size))
+        return sparse.csr_matrix((values.ravel(), (at.ravel(), columns.ravel())), shape=(2 * m, 2 * n))
 
     def left(self, tells: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what share of squared residuals (M, 2) places leave, given what measurements tell."""
-        own, precision = self.number >= 0, self.prior.precision(self.prior.taken)
+        own, precision = self.is_own, self.prior.precision(self.prior.taken)
         number = np.where(own, self.number, 0)
         total = [np.bincount(number[own], axis[own], len(precision)) + precision for axis in tells.T]
         return np.where(own[:, None], 1.0 - tells / np.column_stack(total)[number], 1.0)
@@ -91,8 +108,8 @@ class PlaceEquations:
         Of offsets along V2 and V3, detector by detector.
     right : (2 D,) ndarray, arcsec^-1
         Right side.
-    shared : (2 D, 2 D) ndarray, arcsec^-2
-        Covariance of the right side by errors that neighbouring measurements share.
+    shared : (2 D, 8 D) ndarray, arcsec^-1
+        What errors of the quarters of detectors, of their size, add to the right side.
     """
 
     normal: NDArray[np.float64]
@@ -111,12 +128,12 @@ class PlaceEquations:
             D.
         """
         n = 2 * n_detectors
-        none = cls(np.zeros((n, n)), np.zeros(n), np.zeros((n, n)))
+        none = cls(np.zeros((n, n)), np.zeros(n), np.zeros((n, 4 * n)))
         columns = (sum((getattr(one, name) for one in parts), getattr(none, name)) for name in vars(none))
         return cls(*columns)
 
     def solved(self, prior: PlacePrior) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the whole offsets (D, 2), arcsec, and their covariance (2 D, 2 D).
+        """Return the whole offsets (D, 2), arcsec, and their covariance (2 D, 2 D) by independent errors.
 
         Parameters
         ----------
@@ -128,7 +145,7 @@ class PlaceEquations:
             known = np.diag(prior.precision(offset).repeat(2))
             inverse = np.linalg.inv(self.normal + known).astype(np.float64)
             offset = (inverse @ self.right).reshape(-1, 2)
-        return offset, inverse + inverse @ self.shared @ inverse
+        return offset, inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +164,8 @@ class Border:
         What is to be added to the offsets taken.
     inverse : (2 D, 2 D) ndarray, arcsec^2
         Covariance of the offsets, with their prior, by independent errors.
+    shared : (P, 8 D) ndarray, arcsec
+        What errors of the quarters of detectors, of their size, do to the corrections while detectors stay.
     """
 
     matrix: sparse.csr_matrix
@@ -154,6 +173,7 @@ class Border:
     following: NDArray[np.float64]
     step: NDArray[np.float64]
     inverse: NDArray[np.float64]
+    shared: NDArray[np.float64]
 
     def left_of(self, by_cell: sparse.csr_matrix, of_places: sparse.csr_matrix) -> NDArray[np.float64]:
         """Return what errors of cells add to the equations of the offsets, (2 D, C), others eliminated.
@@ -167,9 +187,10 @@ class Border:
         """
         return np.asarray(of_places.toarray() + (by_cell.T @ self.following).T)
 
-    def with_shared(self, shared: NDArray[np.float64]) -> Border:
-        """Add the covariance (2 D, 2 D), arcsec^-2, of the right side by the errors that cells share."""
-        return replace(self, equations=replace(self.equations, shared=shared))
+    def with_shared(self, of_places: NDArray[np.float64], of_corrections: NDArray[np.float64]) -> Border:
+        """Add what errors of quarters add to the equations of the offsets, and do to the corrections."""
+        equations = replace(self.equations, shared=of_places)
+        return replace(self, equations=equations, shared=of_corrections)
 
 
 def border_of(
@@ -207,6 +228,8 @@ def border_of(
     normal = sources.moments(matrix, matrix).toarray() + beside.T @ following
     taken = mounted.prior.taken
     right = normal @ taken.ravel() - matrix.T @ sources.left_of(corrected.T.ravel())
-    own = PlaceEquations(normal, right, np.zeros_like(normal))
+    n = matrix.shape[1]
+    own = PlaceEquations(normal, right, np.zeros((n, 4 * n)))
     offset, inverse = own.solved(mounted.prior)
-    return Border(matrix, own, following, (offset - taken).ravel(), inverse)
+    step = (offset - taken).ravel()
+    return Border(matrix, own, following, step, inverse, np.zeros((design.size, 4 * n)))

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from grism_align.algorithms.fitting.joint import Measurements
     from grism_align.algorithms.fitting.sources import SourceUnknowns
 
-# Cells along a side of what a pointing measured, or one of its detectors where places of these are unknown:
-# these take up what a whole detector shares.
-_CELLS, _CELLS_OF_DETECTOR = 4, 2
+# Cells along a side of what a pointing measured.
+_CELLS = 4
 # Less of the weight than this compares different cells: rounding.
 _NONE = 1e-6
 
@@ -48,7 +47,10 @@ class WeightedFit:
 
 @dataclass(frozen=True, eq=False)
 class CellMoments:
-    """What errors that are common to a cell, part of a side in one acquisition, do to a solution.
+    """What errors that are common to a cell do to a solution.
+
+    Cells are the quarters of each detector whose place is unknown, the same ones in all exposures, and else a
+    quarter of a side in one acquisition.
 
     Parameters
     ----------
@@ -121,7 +123,7 @@ def cell_moments(fit: WeightedFit) -> CellMoments:
 
 
 def cell_columns(measured: Measurements) -> sparse.csr_matrix:
-    """Return which measurements, all x and then all y, each cell has: (2 M, 2 C), x and y apart.
+    """Return the derivatives of all x, then of all y, by errors of cells, (2 M, C): first of quarters.
 
     Parameters
     ----------
@@ -129,31 +131,33 @@ def cell_columns(measured: Measurements) -> sparse.csr_matrix:
         M measurements.
     """
     cell = cells_of(measured)
-    m, c = len(cell), int(cell.max()) + 1
-    columns = np.concatenate([cell, c + cell])
-    return sparse.csr_matrix((np.ones(2 * m), (np.arange(2 * m), columns)), shape=(2 * m, 2 * c))
+    m, c, rows = len(cell), int(cell.max()) + 1, np.flatnonzero(cell >= 0)
+    at = np.concatenate([rows, m + rows]), np.concatenate([cell[rows], c + cell[rows]])
+    cells = sparse.csr_matrix((np.ones(2 * len(rows)), at), shape=(2 * m, 2 * c))
+    return cells if measured.mounted is None else sparse.hstack([measured.mounted.of_quarters(), cells]).tocsr()
 
 
 def cells_of(measured: Measurements) -> NDArray[np.int64]:
-    """Tell the cell of each measurement, (M,): part of a side, in one acquisition or the catalog.
+    """Tell the cell of each measurement, (M,): a quarter of a side, in one acquisition or the catalog.
+
+    Where places of detectors are unknown, those of the other detectors alone have one; -1 for none.
 
     Parameters
     ----------
     measured : Measurements
         M measurements.
     """
-    own, mounted = measured.pointing >= 0, measured.mounted
-    cells = _CELLS if mounted is None else _CELLS_OF_DETECTOR
-    detector = np.zeros(len(own), dtype=np.int64) if mounted is None else mounted.number + 1
-    part, xy = measured.pointing[own] * (detector.max() + 1) + detector[own], measured.xy[own]
-    count = np.maximum(np.bincount(part), 1)
-    center = np.column_stack([np.bincount(part, axis) / count for axis in xy.T])
+    own = measured.pointing >= 0
+    pointing, xy = measured.pointing[own], measured.xy[own]
+    count = np.maximum(np.bincount(pointing, minlength=measured.n_pointings), 1)
+    center = np.column_stack([np.bincount(pointing, axis, len(count)) / count for axis in xy.T])
     arm = measured.xy.copy()
-    arm[own] -= center[part]
+    arm[own] -= center[pointing]
     spread = np.quantile(np.abs(arm[own]), 0.95)
-    place = np.floor(cells / 2 * arm / max(spread, 1e-300)).astype(np.int64)
+    place = np.floor(_CELLS / 2 * arm / max(spread, 1e-300)).astype(np.int64)
     acquisition = np.where(own, measured.acquisitions[measured.pointing], -1) + 1
     place -= place.min(axis=0)
-    index = np.column_stack([acquisition, detector, place])
-    number = np.ravel_multi_index(tuple(index.T), tuple(index.max(axis=0) + 1))
-    return np.unique(number, return_inverse=True)[1].ravel()
+    number = np.ravel_multi_index((acquisition, *place.T), (acquisition.max() + 1, *(place.max(axis=0) + 1)))
+    if measured.mounted is not None:
+        number[~own | measured.mounted.is_own] = -1
+    return np.unique(number, return_inverse=True)[1].ravel() - int(number.min() < 0)

@@ -341,8 +341,8 @@ def _mounted(
     if task.field.places is None:
         return None
     own = (task.field.pointings[n].mounted(rows[pointing == at]) for at, n in enumerate(numbers))
-    number, axes = (np.concatenate(part) for part in zip(*own, strict=True))
-    return MountedDetectors(number, axes, task.field.places)
+    number, axes, arm = (np.concatenate(part) for part in zip(*own, strict=True))
+    return MountedDetectors(number, axes, arm, task.field.places)
 
 
 def _held_down(error: NDArray[np.float64], most: float) -> NDArray[np.float64]:
@@ -361,7 +361,7 @@ def _in_place(pointing: PointingSources, solution: JointSolution) -> PlaneList:
     """Return the sources of a pointing with its detectors where a solution takes them to be."""
     if solution.border is None:
         return pointing.sources
-    number, axes = pointing.mounted(np.arange(len(pointing.sources)))
+    number, axes, _ = pointing.mounted(np.arange(len(pointing.sources)))
     step = np.where((number >= 0)[:, None], solution.border.step.reshape(-1, 2)[number], 0.0)
     return replace(pointing.sources, xy=pointing.sources.xy + np.einsum("mij,mj->mi", axes, step))
 

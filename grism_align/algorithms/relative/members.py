@@ -64,10 +64,13 @@ class MountedDetector:
         Which; -1 where its place is known.
     axes : (2, 2) ndarray
         Directions of V2 and V3 in the common plane, as columns.
+    middle : (2,) ndarray, arcsec
+        Of the detector, there.
     """
 
     number: int
     axes: NDArray[np.float64]
+    middle: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +122,14 @@ class PointingSources:
         """The instrument that measured each source, (N,)."""
         return np.repeat(self.instruments, [len(own) for own in self.lists])
 
-    def mounted(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the detector (R,) that measured each of some sources, and its axes (R, 2, 2)."""
+    def mounted(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the detector (R,) of some sources, its axes (R, 2, 2), and how they lie from its middle."""
         exposure = np.repeat(np.arange(len(self.lists)), [len(own) for own in self.lists])[rows]
-        number = np.array([one.number for one in self.detectors])
-        return number[exposure], np.array([one.axes for one in self.detectors])[exposure]
+        number = np.array([one.number for one in self.detectors])[exposure]
+        axes, middle = (np.array([getattr(one, name) for one in self.detectors]) for name in ("axes", "middle"))
+        return number, axes[exposure], self.sources.xy[rows] - middle[exposure]
 
     @cached_property
     def epoch(self) -> float:

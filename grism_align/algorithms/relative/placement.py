@@ -50,7 +50,9 @@ class Places:
     offset : (D, 2) ndarray, arcsec
         What is to be added to positions in the telescope's field, along V2 and V3.
     covariance : (2 D, 2 D) ndarray, arcsec^2
-        Of the offsets, detector by detector, against what is common to a camera's.
+        Of the offsets, detector by detector, against what is common to a camera's, by independent errors.
+    shared : (2 D, 8 D) ndarray, arcsec
+        What errors of the quarters of detectors, of their size, do to these.
     share : (D,) ndarray
         Of each detector in what is taken to be common to its camera's; these add up to one.
     """
@@ -60,6 +62,7 @@ class Places:
     prior_error: float
     offset: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    shared: NDArray[np.float64]
     share: NDArray[np.float64]
 
     @classmethod
@@ -90,7 +93,7 @@ class Places:
         numbers = {name: number for number, name in enumerate(names)}
         mounts_of = tuple(found[name] for name in names)
         share = np.array([1.0 / mounts_of.count(mount) for mount in mounts_of])
-        return cls(numbers, mounts_of, errors.detector_error, none, known, share)
+        return cls(numbers, mounts_of, errors.detector_error, none, known, np.zeros((none.size, 4 * none.size)), share)
 
     def __len__(self) -> int:
         return len(self.mounts)
@@ -102,7 +105,8 @@ class Places:
     def error(self, number: int) -> float:
         """Return the error of a detector's offset, arcsec, of one axis."""
         own = slice(2 * number, 2 * number + 2)
-        return float(np.sqrt(np.diag(self.covariance)[own].mean()))
+        variance = np.diag(self.covariance)[own] + (self.shared[own] ** 2).sum(axis=1)
+        return float(np.sqrt(variance.mean()))
 
     @property
     def prior(self) -> PlacePrior:
@@ -150,7 +154,8 @@ class Places:
         information = np.diag(equations.normal).reshape(-1, 2).mean(axis=1)
         found = replace(self, offset=offset).shared_by(information)
         both = np.kron(np.eye(len(self)) - found._common, np.eye(2))
-        return replace(found, covariance=both @ covariance @ both.T)
+        shared = both @ covariance @ equations.shared
+        return replace(found, covariance=both @ covariance @ both.T, shared=shared)
 
     def shared_by(self, information: NDArray[np.float64]) -> Places:
         """Take as common to a camera's detectors the mean of those that are in place.
@@ -255,7 +260,10 @@ class Places:
             by_offset[:2, 2 * number : 2 * number + 2] += field_axes(exposure, moved.plane)
             x, y = (_MAS * self.among_others.offset[number]).tolist()
             fit = replace(fit, placement=(x, y), placement_error=_MAS * self.error(number))
-        covariance = moved.covariance + by_offset @ self.covariance @ by_offset.T
+        shared = by_offset @ self.shared
+        if followed is not None:
+            shared += followed.shared
+        covariance = moved.covariance + by_offset @ self.covariance @ by_offset.T + shared @ shared.T
         return replace(fit, transform=replace(moved, covariance=covariance))
 
 

@@ -216,13 +216,16 @@ def _network_input(usable: Usable, bright: Mapping[str, SourceCatalog]) -> Netwo
             is_fixed=any(e.key in usable.fixed for e in members),
             acquisition=acquisition_of(members[0]),
             footprints=tuple(f for e in members for f in _footprints(e, plane)),
-            detectors=tuple(MountedDetector(places.number(e), field_axes(e, plane)) for e in members)
-            if len(places)
-            else (),
+            detectors=tuple(_detector(e, places, plane) for e in members) if len(places) else (),
         )
         for members in usable.pointings
     ]
     return NetworkInput(pointings, plane, usable.errors, places.prior if len(places) else None)
+
+
+def _detector(exposure: Exposure, places: Places, plane: TangentPlane) -> MountedDetector:
+    middle = plane.to_plane(np.array([exposure.plane.ra, exposure.plane.dec]))
+    return MountedDetector(places.number(exposure), field_axes(exposure, plane), middle)
 
 
 def _footprints(exposure: Exposure, plane: TangentPlane) -> Iterable[Footprint]:

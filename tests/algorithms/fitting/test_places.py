@@ -24,7 +24,7 @@ def mounted(measured, rng, error=0.005, off=OFF):
     number = rng.integers(-1, N, len(angle))
     moved = np.where((number >= 0)[:, None], np.einsum("mij,mj->mi", axes, off[number]), 0.0)
     prior = PlacePrior(np.zeros((N, 2)), error)
-    return replace(measured, xy=measured.xy - moved, mounted=MountedDetectors(number, axes, prior))
+    return replace(measured, xy=measured.xy - moved, mounted=MountedDetectors(number, axes, measured.xy, prior))
 
 
 def test_as_a_solution_of_all_unknowns_at_once():
