@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -81,13 +82,20 @@ def test_images_of_the_short_channel_govern_spectra_of_the_long_one(tmp_path):
         assert {result[key].pointing for key in governed.exposures} == {grism.pointing}
     record = read_record(out / "aligned_provenance.asdf")
     assert {one.instrument for one in record.exposures.values()} == {"nircam_long", "nircam_short"}
-    # of what they are off, the median of all is the pointings'
-    middle = np.median([one.misplaced for one in detectors], axis=0)
-    for detector in detectors:
-        fits = [one.relative for key, one in record.exposures.items() if key.endswith(detector.name.lower())]
-        ((placement, error),) = {(fit.placement, fit.placement_error) for fit in fits if fit is not None}
+    # what all have in common is the pointings'
+    placed = {one.name: places_of(record, one.name) for one in detectors}
+    for one, other in combinations(detectors, 2):
+        (first, error), (second, its_error) = placed[one.name], placed[other.name]
         assert 0 < error < 1.0
-        np.testing.assert_allclose(placement, 1e3 * (detector.misplaced - middle), atol=4 * error)
+        expected = 1e3 * np.subtract(one.misplaced, other.misplaced)
+        np.testing.assert_allclose(np.subtract(first, second), expected, atol=4 * np.hypot(error, its_error))
+
+
+def places_of(record, detector):
+    """Return the placement of a detector, mas, and its error: the same of all exposures."""
+    own = [one.relative for key, one in record.exposures.items() if key.endswith(detector.lower())]
+    ((placement, error),) = {(fit.placement, fit.placement_error) for fit in own if fit is not None}
+    return placement, error
 
 
 @pytest.mark.slow
