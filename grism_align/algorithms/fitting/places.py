@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from grism_align.algorithms.fitting.normal import NormalEquations
     from grism_align.algorithms.fitting.sources import SourceUnknowns
 
-# Places that are wrong by more than this many of their errors count ever less in the prior.
-_USUAL, _TURNS = 3.0, 10
+# Degrees of freedom of offsets, which are Student's: some places are wrong for once. And their axes.
+_FREEDOM, _AXES, _TURNS = 6.0, 2, 10
+# How wide the middle of their distribution may be, each as likely beforehand: the mean square is one.
+_WIDTHS = 2.0 ** -np.arange(7)
+_WIDTHS /= np.sqrt(np.mean(_WIDTHS**2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +43,17 @@ class PlacePrior:
     taken: NDArray[np.float64]
     error: float
 
-    def precision(self, offset: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return inverse variances (D,), arcsec^-2: Cauchy's, as some places are wrong for once."""
-        square = (offset**2).mean(axis=1)
-        return np.asarray(self.error**-2.0 / (1.0 + square / (_USUAL * self.error) ** 2))
+    def precision(self, offset: NDArray[np.float64], width: float = 1.0) -> NDArray[np.float64]:
+        """Return inverse variances (D,), arcsec^-2, of offsets in a distribution so many errors wide."""
+        return np.asarray((width * self.error) ** -2.0 / self._far_out(offset, width))
+
+    def log_density(self, offset: NDArray[np.float64], width: float) -> float:
+        """Return the logarithm of the probability density there, but for what all widths have in common."""
+        far_out = self._far_out(offset, width)
+        return -float((0.5 * (_FREEDOM + _AXES) * np.log(far_out) + _AXES * np.log(width)).sum())
+
+    def _far_out(self, offset: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+        return np.asarray(1.0 + (offset / (width * self.error)) ** 2 @ np.ones(_AXES) / (_FREEDOM + _AXES))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +149,34 @@ class PlaceEquations:
         ----------
         prior : PlacePrior
             What is known of them.
+
+        Notes
+        -----
+        How wide they are distributed all of them tell. Each width counts by its evidence.
         """
+        each = [self._of_width(prior, width) for width in _WIDTHS.tolist()]
+        evidence = np.array([one for _, _, one in each])
+        share = np.exp(evidence - evidence.max())
+        share /= share.sum()
+        offset = np.tensordot(share, [one for one, _, _ in each], axes=1)
+        covariance = np.zeros_like(self.normal)
+        for weight, (one, inverse, _) in zip(share, each, strict=True):
+            apart = (one - offset).ravel()
+            covariance += weight * (inverse + np.outer(apart, apart))
+        return offset, covariance
+
+    def _of_width(
+        self, prior: PlacePrior, width: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Return offsets, covariance and the logarithm of the evidence of a width (Laplace's)."""
         offset, inverse = prior.taken, np.zeros_like(self.normal)
         for _ in range(_TURNS):
-            known = np.diag(prior.precision(offset).repeat(2))
+            known = np.diag(prior.precision(offset, width).repeat(2))
             inverse = np.linalg.inv(self.normal + known).astype(np.float64)
             offset = (inverse @ self.right).reshape(-1, 2)
-        return offset, inverse
+        at = offset.ravel()
+        fits = (self.right - 0.5 * self.normal @ at) @ at + 0.5 * np.linalg.slogdet(inverse)[1]
+        return offset, inverse, float(fits) + prior.log_density(offset, width)
 
 
 @dataclass(frozen=True, eq=False)

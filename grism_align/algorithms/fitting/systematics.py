@@ -134,7 +134,9 @@ def cell_columns(measured: Measurements) -> sparse.csr_matrix:
     m, c, rows = len(cell), int(cell.max()) + 1, np.flatnonzero(cell >= 0)
     at = np.concatenate([rows, m + rows]), np.concatenate([cell[rows], c + cell[rows]])
     cells = sparse.csr_matrix((np.ones(2 * len(rows)), at), shape=(2 * m, 2 * c))
-    return cells if measured.mounted is None else sparse.hstack([measured.mounted.of_quarters(), cells]).tocsr()
+    return (
+        cells if measured.mounted is None else sparse.hstack([measured.mounted.of_quarters(), cells]).tocsr()
+    )
 
 
 def cells_of(measured: Measurements) -> NDArray[np.int64]:

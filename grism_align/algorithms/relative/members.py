@@ -128,7 +128,9 @@ class PointingSources:
         """Return the detector (R,) of some sources, its axes (R, 2, 2), and how they lie from its middle."""
         exposure = np.repeat(np.arange(len(self.lists)), [len(own) for own in self.lists])[rows]
         number = np.array([one.number for one in self.detectors])[exposure]
-        axes, middle = (np.array([getattr(one, name) for one in self.detectors]) for name in ("axes", "middle"))
+        axes, middle = (
+            np.array([getattr(one, name) for one in self.detectors]) for name in ("axes", "middle")
+        )
         return number, axes[exposure], self.sources.xy[rows] - middle[exposure]
 
     @cached_property

@@ -93,7 +93,15 @@ class Places:
         numbers = {name: number for number, name in enumerate(names)}
         mounts_of = tuple(found[name] for name in names)
         share = np.array([1.0 / mounts_of.count(mount) for mount in mounts_of])
-        return cls(numbers, mounts_of, errors.detector_error, none, known, np.zeros((none.size, 4 * none.size)), share)
+        return cls(
+            numbers,
+            mounts_of,
+            errors.detector_error,
+            none,
+            known,
+            np.zeros((none.size, 4 * none.size)),
+            share,
+        )
 
     def __len__(self) -> int:
         return len(self.mounts)

@@ -12,6 +12,7 @@ from grism_align.algorithms.absolute.align import align_absolute
 from grism_align.algorithms.absolute.placement import StarDifferences
 from grism_align.algorithms.measuring.positions import source_positions
 from grism_align.algorithms.relative.rough_placement import FarOff
+from grism_align.values.catalog import SourceCatalog
 from grism_align.values.field import ExposureSet
 from grism_align.values.settings import AbsoluteSettings
 from tests.algorithms.relative.test_placement import SETTINGS, result_of, taken
@@ -24,13 +25,15 @@ SIGMA = SETTINGS.detector_error
 FIELD = stars(np.random.default_rng(741), 2500, 700.0)
 
 
-def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3, *, places=PLACES, stray=(0.0, 0.0)):
+def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3, *, places=PLACES, stray=(0.0, 0.0), warp=0.0):
     """Pointings of four detectors on a catalog of all stars, or of so many only that the last one sees.
 
-    One of these may be elsewhere in the catalog.
+    One of these may be elsewhere in the catalog. Quarters of detectors may be off by some pixels, `warp`.
     """
     rng = np.random.default_rng(seed)
     exposures, catalogs, _ = taken(rng, FIELD, off, rolls, places)
+    if warp:
+        catalogs = warped(exposures, catalogs, rng.normal(0, warp, (len(places), 2, 2, 2)))
     result = result_of(exposures, catalogs)
     known = ExposureSet(
         "field", tuple(exposures), catalogs=catalogs, sources=result.sources, relative=result.solution
@@ -48,6 +51,18 @@ def aligned(off, seed, rolls=(0.0,), n_stars=None, error=0.3, *, places=PLACES, 
     settings = replace(AbsoluteSettings(), pointing=SETTINGS)
     found = align_absolute(known, reference, settings)
     return replace(known, absolute=found.solution), found.warnings
+
+
+def warped(exposures, catalogs, quarters):
+    """Move the sources of each quarter of a detector, the same way in all exposures."""
+    out = {}
+    for number, exposure in enumerate(exposures):
+        table = catalogs[exposure.key].table.copy()
+        right, up = (np.array(table[name] > 507, dtype=int) for name in "xy")
+        moved = quarters[number % len(quarters), right, up]
+        table["x"], table["y"] = table["x"] + moved[:, 0], table["y"] + moved[:, 1]
+        out[exposure.key] = SourceCatalog(table)
+    return out
 
 
 def pulls_of(found, off, exposures=slice(None)):
@@ -103,6 +118,20 @@ def test_claims_are_true_however_few_stars_tell(n_stars, size):
     # 2.6 mas of a star, half a mas of all others together
     expected = {None: 0.0005, 0: SIGMA, 1: 0.0023, 2: 0.0018, 5: 0.0012}[n_stars]
     assert np.median(claims) == pytest.approx(expected, rel=0.4)
+
+
+@pytest.mark.parametrize("rolls", [(0.0,), (0.0, 0.0, 40.0, 40.0)])
+def test_claims_cover_what_quarters_of_a_detector_share(rolls):
+    """A distortion that is wrong by 2.6 mas, four times what noise makes of a place."""
+    pulls, claims = [], []
+    for seed in range(6):
+        found, _ = aligned(np.zeros((4, 2)), [752, seed], rolls, warp=0.02)
+        pulls.append(pulls_of(found, np.zeros((4, 2)), slice(0, 4)))
+        first = found.exposures[0]
+        claims.append(found.total[first.key].transform.at(first.plane).axis_error)
+    # 48 pulls; how large the errors are eight of each field tell, less what places take
+    assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.5
+    assert np.median(claims) == pytest.approx(0.5 * 2.6e-3, rel=0.35)
 
 
 def test_a_star_that_was_seen_often_is_one():

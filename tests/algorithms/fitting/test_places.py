@@ -10,7 +10,7 @@ import pytest
 from grism_align.algorithms.fitting.corrections import followed_places
 from grism_align.algorithms.fitting.joint import solve_joint
 from grism_align.algorithms.fitting.places import MountedDetectors, PlaceEquations, PlacePrior
-from grism_align.algorithms.fitting.systematics import cell_columns, cells_of
+from grism_align.algorithms.fitting.systematics import cell_columns
 from tests.algorithms.fitting.test_joint import NEVER, network
 
 N = 3
@@ -24,13 +24,15 @@ def mounted(measured, rng, error=0.005, off=OFF):
     number = rng.integers(-1, N, len(angle))
     moved = np.where((number >= 0)[:, None], np.einsum("mij,mj->mi", axes, off[number]), 0.0)
     prior = PlacePrior(np.zeros((N, 2)), error)
-    return replace(measured, xy=measured.xy - moved, mounted=MountedDetectors(number, axes, measured.xy, prior))
+    return replace(
+        measured, xy=measured.xy - moved, mounted=MountedDetectors(number, axes, measured.xy, prior)
+    )
 
 
 def test_as_a_solution_of_all_unknowns_at_once():
-    """Positions of sources, corrections and places in one dense system, with the prior of places."""
+    """Positions of sources, corrections and places, next to unknown beforehand, in one dense system."""
     rng = np.random.default_rng(821)
-    measured = mounted(network("rshift", rng, noise=0.003)[0], rng)
+    measured = mounted(network("rshift", rng, noise=0.003)[0], rng, error=10.0)
     solution = solve_joint(measured, "rshift", NEVER)
     assert solution.systematic == 0.0
     border = solution.border
@@ -40,7 +42,7 @@ def test_as_a_solution_of_all_unknowns_at_once():
     weight = measured.error**-2.0 / factor
     n_moves = 2 * measured.n_pointings + len(solution.center)
     system = _DenseSystem(measured, solution.center, weight)
-    place, covariance = system.solved(measured.mounted.prior.precision(border.step.reshape(-1, 2)))
+    place, covariance = system.solved()
     offset, own = border.equations.solved(measured.mounted.prior)
     np.testing.assert_allclose(offset.ravel(), place[n_moves:], rtol=1e-3, atol=1e-7)
     np.testing.assert_allclose(border.step, place[n_moves:], rtol=1e-3, atol=1e-7)
@@ -61,11 +63,11 @@ def test_as_a_solution_of_all_unknowns_at_once():
 
 
 def test_errors_that_cells_share_as_in_a_dense_system():
-    """What places take up of them is not missing in their size, and what they do to places is known."""
+    """What places take up of them is not missing in their size; what they do to places and corrections."""
     rng = np.random.default_rng(824)
-    measured = mounted(network("rshift", rng, noise=0.002, n_sources=200)[0], rng)
-    wrong = rng.normal(0, 0.004, (cells_of(measured).max() + 1, 2))
-    xy = measured.xy + wrong[cells_of(measured)]
+    measured = mounted(network("rshift", rng, noise=0.002, n_sources=200)[0], rng, error=10.0)
+    cells = cell_columns(measured).toarray()
+    xy = measured.xy + (cells @ rng.normal(0, 0.004, cells.shape[1])).reshape(2, -1).T
     measured = replace(measured, xy=xy, error=np.full(len(xy), 0.002))
     solution = solve_joint(measured, "rshift", NEVER)
     count = np.bincount(measured.source)
@@ -73,10 +75,9 @@ def test_errors_that_cells_share_as_in_a_dense_system():
     border, moves = solution.border, 2 * measured.n_pointings + len(solution.center)
     prior = measured.mounted.prior
     system = _DenseSystem(measured, solution.center, weight)
-    rows, _, first = system.rows(prior.precision(border.equations.solved(prior)[0]))
+    rows, _, first = system.rows()
     inverse = np.linalg.pinv(rows.T @ rows, rcond=1e-17, hermitian=True)
-    cells, m = cell_columns(measured).toarray(), len(xy)
-    root = np.sqrt(weight[0])
+    m, root = len(xy), np.sqrt(weight[0])
     own = rows[: 2 * m] / root
     # without the corrections and places: the sources take up their part alone
     sources = own[:, first:]
@@ -89,10 +90,13 @@ def test_errors_that_cells_share_as_in_a_dense_system():
     variance = (sums @ sums - expected) / squares
     assert solution.systematic == pytest.approx(np.sqrt(variance), rel=1e-3)
     assert solution.systematic == pytest.approx(0.004, rel=0.3)
-    shared = inverse @ own.T @ cells * weight[0]
-    expected = (inverse + variance * shared @ shared.T)[moves:first, moves:first]
-    found = border.equations.solved(prior)[1]
-    np.testing.assert_allclose(found, expected, atol=5e-3 * found.max())
+    # of the quarters of detectors, the same ones in all pointings
+    shared = np.sqrt(variance) * weight[0] * inverse @ own.T @ cells[:, : 8 * N]
+    on_places = border.equations.solved(prior)[1] @ border.equations.shared
+    scale = np.abs(shared[:first]).max()
+    np.testing.assert_allclose(on_places, shared[moves:first], atol=5e-3 * scale)
+    found = border.shared + border.following @ on_places
+    np.testing.assert_allclose(found, shared[:moves], atol=5e-3 * scale)
 
 
 class _DenseSystem:
@@ -101,14 +105,14 @@ class _DenseSystem:
     def __init__(self, measured, center, weight):
         self.measured, self.center, self.weight = measured, center, weight
 
-    def solved(self, precision):
+    def solved(self):
         """Return corrections and places, and their covariance."""
-        left, right, first = self.rows(precision)
+        left, right, first = self.rows()
         found, *_ = np.linalg.lstsq(left, right, rcond=1e-15)
         covariance = np.linalg.pinv(left.T @ left, rcond=1e-17, hermitian=True)
         return found[:first], covariance[:first, :first]
 
-    def rows(self, precision):
+    def rows(self):
         """Return weighted rows and right sides of all equations, and the number of unknowns but sources."""
         measured, own = self.measured, self.measured.mounted.matrix().toarray()
         root = np.sqrt(np.tile(self.weight, 2))
@@ -126,10 +130,8 @@ class _DenseSystem:
         frame = np.zeros((3, rows.shape[1]))
         frame[0, :n], frame[1, n : 2 * n] = measured.fixed, measured.fixed
         frame[2, 2 * n + np.unique(measured.group[measured.fixed])] = 100
-        prior = np.zeros((own.shape[1], rows.shape[1]))
-        prior[:, n_moves:first] = np.diag(np.sqrt(precision.repeat(2)))
-        left = np.concatenate([root[:, None] * rows, 1e4 * root.max() * frame, prior])
-        right = np.concatenate([-root * measured.xy.T.ravel(), np.zeros(len(frame) + len(prior))])
+        left = np.concatenate([root[:, None] * rows, 1e4 * root.max() * frame])
+        right = np.concatenate([-root * measured.xy.T.ravel(), np.zeros(len(frame))])
         return left, right, first
 
 
@@ -157,16 +159,62 @@ def test_places_are_found_though_sources_move(years):
 def test_parts_tell_together():
     rng = np.random.default_rng(823)
     prior = PlacePrior(np.zeros((N, 2)), 0.005)
-    half = PlaceEquations(4e6 * np.eye(2 * N), 4e6 * OFF.ravel(), np.zeros((2 * N, 2 * N)))
+    half = PlaceEquations(4e6 * np.eye(2 * N), 4e6 * OFF.ravel(), rng.normal(0, 1e3, (2 * N, 8 * N)))
     both = PlaceEquations.joined([half, half], N)
-    offset, covariance = both.solved(prior)
-    precision = prior.precision(offset).repeat(2)
-    np.testing.assert_allclose(offset.ravel(), 8e6 * OFF.ravel() / (8e6 + precision), rtol=1e-6)
-    np.testing.assert_allclose(np.diag(covariance), 1.0 / (8e6 + precision), rtol=1e-6)
+    np.testing.assert_array_equal(both.normal, 2 * half.normal)
+    np.testing.assert_array_equal(both.shared, 2 * half.shared)
+    offset, _ = both.solved(prior)
+    np.testing.assert_allclose(offset, OFF, atol=4.0 / np.sqrt(8e6))
     nothing, known = PlaceEquations.joined([], N).solved(prior)
     assert not nothing.any()
-    np.testing.assert_allclose(known, 0.005**2 * np.eye(2 * N))
-    # errors that neighbours share come on top
-    shared = rng.normal(0, 1e3, (2 * N, 2))
-    more = replace(both, shared=shared @ shared.T).solved(prior)[1]
-    np.testing.assert_allclose(more - covariance, covariance @ shared @ shared.T @ covariance, rtol=1e-9)
+    np.testing.assert_allclose(known, 0.005**2 * np.eye(2 * N), atol=1e-18)
+
+
+@pytest.mark.parametrize("size", [0.2, 1.0, 5.0])
+def test_all_detectors_tell_how_well_places_are_known(size):
+    """The mean and the scatter of what is as likely, added up over a grid of places and of widths."""
+    rng = np.random.default_rng(825)
+    off, sigma = 1e-3 * size * rng.normal(size=(6, 2)), 4e-4
+    seen = off + sigma * rng.normal(size=off.shape)
+    equations = PlaceEquations(np.eye(12) / sigma**2, seen.ravel() / sigma**2, np.zeros((12, 48)))
+    prior = PlacePrior(np.zeros_like(off), 0.005)
+    offset, covariance = equations.solved(prior)
+    step = np.linspace(-6 * sigma, 6 * sigma, 121)
+    x, y = np.meshgrid(step, step)
+    # of each width and detector: the sum, the mean along V2, and the mean square
+    told = np.array([[_moments(each, x, y, sigma, prior, w) for each in seen] for w in WIDTHS])
+    share = np.exp((log := np.log(told[:, :, 0]).sum(axis=1)) - log.max())
+    share /= share.sum()
+    mean, square = (np.tensordot(share, told[:, :, k] / told[:, :, 0], axes=1) for k in (1, 2))
+    np.testing.assert_allclose(offset[:, 0], mean, atol=0.15 * sigma)
+    error = np.sqrt(np.diag(covariance)[::2])
+    np.testing.assert_allclose(error, np.sqrt(square - mean**2), rtol=0.15)
+    # better than each one alone where places are good
+    assert error.max() < 0.8 * sigma if size == 0.2 else error.min() > 0.75 * sigma
+
+
+# As in the prior: halved six times, the mean square one.
+WIDTHS = 2.0 ** -np.arange(7) / np.sqrt(np.mean(4.0 ** -np.arange(7)))
+
+
+def _moments(seen, x, y, sigma, prior, width):
+    """Add up over the places near one that was seen, with Student's distribution of 6 degrees of freedom."""
+    v2, v3 = seen[0] + x, seen[1] + y
+    wide = width * prior.error
+    likely = np.exp(-0.5 * (x**2 + y**2) / sigma**2) * (1 + (v2**2 + v3**2) / (8 * wide**2)) ** -4.0 / wide**2
+    return [(likely * v2**power).sum() for power in range(3)]
+
+
+def test_one_may_be_wrong_where_all_others_are_right():
+    """It neither makes the others uncertain nor is it drawn to its place."""
+    rng = np.random.default_rng(826)
+    off, sigma = np.zeros((18, 2)), 4e-4
+    off[4] = 0.02, 0.0
+    seen = off + sigma * rng.normal(size=off.shape)
+    equations = PlaceEquations(np.eye(36) / sigma**2, seen.ravel() / sigma**2, np.zeros((36, 144)))
+    offset, covariance = equations.solved(PlacePrior(np.zeros_like(off), 0.005))
+    error = np.sqrt(np.diag(covariance)).reshape(-1, 2)
+    np.testing.assert_allclose(offset[4], seen[4], atol=0.2 * sigma)
+    assert error[4].min() == pytest.approx(sigma, rel=0.05)
+    assert np.delete(error, 4, axis=0).max() < 0.8 * sigma
+    assert np.std(np.delete(offset, 4, axis=0)) < 0.6 * sigma
