@@ -187,9 +187,9 @@ def _tied(measured: Measurements) -> sparse.csr_matrix:
     n, n_sources = measured.n_acquisitions, int(measured.source.max()) + 1
     seen = sparse.csr_matrix((np.ones(len(acquisition)), (measured.source[own], acquisition)), (n_sources, n))
     cell = cells_of(measured)
-    rows = np.flatnonzero(cell >= 0)
-    at = cell[rows], measured.source[rows]
-    there = sparse.csr_matrix((np.ones(len(rows)), at), (cell.max() + 1, n_sources))
+    # What is in none stands for its source alone.
+    cell = np.where(cell >= 0, cell, cell.max() + 1 + measured.source)
+    there = sparse.csr_matrix((np.ones(len(cell)), (cell, measured.source)), (cell.max() + 1, n_sources))
     fixed = np.unique(measured.acquisitions[measured.fixed]) if measured.is_unanchored else np.arange(0)
     frame = sparse.csr_matrix((np.ones(len(fixed)), (np.zeros(len(fixed), np.int64), fixed)), (1, n))
     cliques = sparse.vstack([there @ seen, frame, sparse.eye(n)]).tocsr()

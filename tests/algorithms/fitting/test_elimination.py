@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from grism_align.algorithms.fitting.corrections import pointing_prior
 from grism_align.algorithms.fitting.dissection import dissected
 from grism_align.algorithms.fitting.elimination import Elimination
 from grism_align.algorithms.fitting.joint import Measurements, solve_joint
+from grism_align.algorithms.fitting.places import MountedDetectors, PlacePrior
 from grism_align.values.settings import PointingSettings
 from grism_align.values.transform import LinearTransform, TangentPlane
 
@@ -125,6 +128,16 @@ def strip(rng, n_visits=14, distortion=0.0):
     return Measurements(pointing, source, xy, error, kind, visit, np.isin(np.arange(e), [4, 9]))
 
 
+def on_two_detectors(measured, rng, distortion):
+    """The same by detectors that both see all of an exposure, each quarter of them off by an error."""
+    m = len(measured.source)
+    number, axes = rng.integers(0, 2, m), np.broadcast_to(np.eye(2), (m, 2, 2))
+    arm = measured.xy - np.column_stack([80.0 * (measured.pointing // 2), np.zeros(m)])
+    mounted = MountedDetectors(number, axes, arm, PlacePrior(np.zeros((2, 2)), 0.005))
+    wrong = (mounted.of_quarters() @ rng.normal(0, distortion, 16)).reshape(2, -1).T
+    return replace(measured, xy=measured.xy + wrong, mounted=mounted)
+
+
 @pytest.mark.parametrize("with_prior", [False, True])
 @pytest.mark.parametrize(("geometry", "distortion"), [("shift", 0.0), ("rshift", 0.006), ("general", 0.006)])
 def test_a_dissected_field_is_solved_as_a_whole_one(monkeypatch, geometry, distortion, with_prior):
@@ -134,6 +147,31 @@ def test_a_dissected_field_is_solved_as_a_whole_one(monkeypatch, geometry, disto
     if with_prior:
         still = [LinearTransform.identity(PLANE)] * measured.n_pointings
         prior = pointing_prior(PointingSettings(), measured, still)
+    one, other = dissected_and_whole(monkeypatch, measured, geometry, prior)
+    assert (one.systematic > 0) is (distortion > 0)
+    assert_same(one, other)
+    g = len(one.terms)
+    whole = one.term_covariance[np.arange(g), :, np.arange(g), :]
+    unit = unit_of(other)[2:]
+    size = np.outer(unit, unit)
+    np.testing.assert_allclose(one.covariance[::2, 2:, 2:] / size, whole / size, atol=1e-5)
+
+
+@pytest.mark.parametrize("distortion", [0.0, 0.01])
+def test_so_is_one_whose_detectors_may_be_off(monkeypatch, distortion):
+    rng = np.random.default_rng(8)
+    measured = on_two_detectors(strip(rng), rng, distortion)
+    one, other = dissected_and_whole(monkeypatch, measured, "rshift", None)
+    assert (one.systematic > 0) is (distortion > 0)
+    assert_same(one, other)
+    for name in ("following", "shared"):
+        mine, theirs = getattr(one.border, name), getattr(other.border, name)
+        np.testing.assert_allclose(mine, theirs, atol=1e-5 * np.abs(theirs).max())
+    np.testing.assert_allclose(one.border.step, other.border.step, atol=1e-8)
+
+
+def dissected_and_whole(monkeypatch, measured, geometry, prior):
+    """Solve by many fronts, and by one or two."""
     found, fronts = [], []
     for small in (10, 10**6):
 
@@ -148,14 +186,17 @@ def test_a_dissected_field_is_solved_as_a_whole_one(monkeypatch, geometry, disto
         assert found[-1].covariance.shape == (28, 6, 6)
     assert fronts[0] > 5
     assert fronts[1] <= 2
-    one, other = found
-    assert (one.systematic > 0) is (distortion > 0)
+    return found
+
+
+def unit_of(solution):
+    """Return the largest errors (6,) of shifts and terms."""
+    return np.sqrt(np.maximum(np.diagonal(solution.covariance, axis1=1, axis2=2), 1e-30)).max(axis=0)
+
+
+def assert_same(one, other):
     assert one.systematic == pytest.approx(other.systematic, rel=1e-5)
     np.testing.assert_allclose(one.shift, other.shift, atol=1e-8)
     np.testing.assert_allclose(one.terms, other.terms, atol=1e-9)
-    unit = np.sqrt(np.maximum(np.diagonal(other.covariance, axis1=1, axis2=2), 1e-30)).max(axis=0)
-    size = np.outer(unit, unit)
+    size = np.outer(unit := unit_of(other), unit)
     np.testing.assert_allclose(one.covariance / size, other.covariance / size, atol=1e-5)
-    g = len(one.terms)
-    whole = one.term_covariance[np.arange(g), :, np.arange(g), :]
-    np.testing.assert_allclose(one.covariance[::2, 2:, 2:] / size[2:, 2:], whole / size[2:, 2:], atol=1e-5)
