@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Degrees of freedom of offsets, which are Student's: some places are wrong for once. And their axes.
 _FREEDOM, _AXES, _TURNS = 6.0, 2, 10
 # How wide the middle of their distribution may be, each as likely beforehand: the mean square is one.
-_WIDTHS = 2.0 ** -np.arange(7)
+_WIDTHS = 2.0 ** -np.arange(9)
 _WIDTHS /= np.sqrt(np.mean(_WIDTHS**2))
 
 

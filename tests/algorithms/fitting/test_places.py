@@ -193,8 +193,8 @@ def test_all_detectors_tell_how_well_places_are_known(size):
     assert error.max() < 0.8 * sigma if size == 0.2 else error.min() > 0.75 * sigma
 
 
-# As in the prior: halved six times, the mean square one.
-WIDTHS = 2.0 ** -np.arange(7) / np.sqrt(np.mean(4.0 ** -np.arange(7)))
+# As in the prior: halved eight times, the mean square one.
+WIDTHS = 2.0 ** -np.arange(9) / np.sqrt(np.mean(4.0 ** -np.arange(9)))
 
 
 def _moments(seen, x, y, sigma, prior, width):
