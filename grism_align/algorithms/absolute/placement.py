@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from grism_align.values.settings import PointingSettings
     from grism_align.values.solution import ExposureFit
 
-# A place whose error is more than this share of the one expected is not told by stars.
-_UNTOLD = 0.5
 # arcsec
 _LEAST_ERROR = 1e-6
 # Stars that must agree.
@@ -103,7 +101,7 @@ class StarDifferences:
         lost, n = far.lost.copy(), far.n.copy()
         for number, row in self.rows.items():
             beyond = np.hypot(*self.apart[number].T) > radius
-            told = far.offset[number].any() or places.error(number) < _UNTOLD * places.prior_error
+            told = far.offset[number].any() or places.is_told(number)
             if not told and len(row) and beyond.all():
                 differences = _medians(row, self.apart[number])
                 middle = differences[np.argsort(np.hypot(*differences.T))[len(differences) // 2]]

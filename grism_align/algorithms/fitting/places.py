@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 # Degrees of freedom of offsets, which are Student's: some places are wrong for once. And their axes.
 _FREEDOM, _AXES, _TURNS = 6.0, 2, 10
-# How wide the middle of their distribution may be, each as likely beforehand: the mean square is one.
+# Their variance in squares of the width of the middle of their distribution.
+_VARIANCE = (_FREEDOM + _AXES) / (_FREEDOM - 2.0)
+# How fast that falls with what measurements tell: to 3 % of what Student's distribution times a normal one has.
+_CUT_OFF = 4.0
+# How wide that may be, each as likely beforehand: the mean variance is one.
 _WIDTHS = 2.0 ** -np.arange(9)
-_WIDTHS /= np.sqrt(np.mean(_WIDTHS**2))
+_WIDTHS /= np.sqrt(_VARIANCE * np.mean(_WIDTHS**2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,15 +172,22 @@ class PlaceEquations:
     def _of_width(
         self, prior: PlacePrior, width: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Return offsets, covariance and the logarithm of the evidence of a width (Laplace's)."""
-        offset, inverse = prior.taken, np.zeros_like(self.normal)
+        """Return offsets, covariance and the logarithm of the evidence of a width (Laplace's).
+
+        What nothing tells is as uncertain as Student's distribution is wide, which its middle doesn't show;
+        what measurements tell of an offset cuts off what lies far out.
+        """
+        offset, inverse, known = prior.taken, np.zeros_like(self.normal), np.zeros_like(self.normal)
         for _ in range(_TURNS):
             known = np.diag(prior.precision(offset, width).repeat(2))
             inverse = np.linalg.inv(self.normal + known).astype(np.float64)
             offset = (inverse @ self.right).reshape(-1, 2)
         at = offset.ravel()
         fits = (self.right - 0.5 * self.normal @ at) @ at + 0.5 * np.linalg.slogdet(inverse)[1]
-        return offset, inverse, float(fits) + prior.log_density(offset, width)
+        told = np.diag(self.normal) / np.diag(known)
+        farther = 1.0 + (_VARIANCE - 1.0) / (1.0 + _CUT_OFF * told)
+        covariance = np.linalg.inv(self.normal + known / farther)
+        return offset, covariance, float(fits) + prior.log_density(offset, width)
 
 
 @dataclass(frozen=True, eq=False)

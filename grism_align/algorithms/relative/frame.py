@@ -28,7 +28,7 @@ from grism_align.values.failure import TooFewMatches
 from grism_align.values.transform import LinearTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -335,12 +335,14 @@ def _measurements(
 
 
 def _mounted(
-    task: _Task, numbers: Iterable[int], pointing: NDArray[np.int64], rows: NDArray[np.int64]
+    task: _Task, numbers: Collection[int], pointing: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> MountedDetectors | None:
     """Tell which detector made each measurement, by its pointing and row; None where all places are known."""
     if task.field.places is None:
         return None
-    own = (task.field.pointings[n].mounted(rows[pointing == at]) for at, n in enumerate(numbers))
+    # pointing by pointing, as they were put together
+    parts = np.split(rows, np.cumsum(np.bincount(pointing, minlength=len(numbers)))[:-1])
+    own = (task.field.pointings[n].mounted(part) for n, part in zip(numbers, parts, strict=True))
     number, axes, arm = (np.concatenate(part) for part in zip(*own, strict=True))
     return MountedDetectors(number, axes, arm, task.field.places)
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Places that are wrong by more than so many of the errors that are expected, and of their own, are told of.
 _TOLD, _SURE = 3.0, 5.0
+# A place is told by measurements if these tell so many times what is known of it beforehand.
+_TELLING = 3.0
 _MAS = 1e3
 
 
@@ -53,6 +55,8 @@ class Places:
         Of the offsets, detector by detector, against what is common to a camera's, by independent errors.
     shared : (2 D, 8 D) ndarray, arcsec
         What errors of the quarters of detectors, of their size, do to these.
+    information : (D,) ndarray, arcsec^-2
+        What measurements tell of each offset, of one axis.
     share : (D,) ndarray
         Of each detector in what is taken to be common to its camera's; these add up to one.
     """
@@ -63,6 +67,7 @@ class Places:
     offset: NDArray[np.float64]
     covariance: NDArray[np.float64]
     shared: NDArray[np.float64]
+    information: NDArray[np.float64]
     share: NDArray[np.float64]
 
     @classmethod
@@ -100,6 +105,7 @@ class Places:
             none,
             known,
             np.zeros((none.size, 4 * none.size)),
+            np.zeros(len(names)),
             share,
         )
 
@@ -115,6 +121,13 @@ class Places:
         own = slice(2 * number, 2 * number + 2)
         variance = np.diag(self.covariance)[own] + (self.shared[own] ** 2).sum(axis=1)
         return float(np.sqrt(variance.mean()))
+
+    def is_told(self, number: int) -> bool:
+        """Tell whether measurements say where a detector is.
+
+        Its error doesn't: where all others are in place, that of one that nothing tells is small, too.
+        """
+        return bool(self.information[number] > _TELLING * self.prior_error**-2.0)
 
     @property
     def prior(self) -> PlacePrior:
@@ -171,7 +184,7 @@ class Places:
         Parameters
         ----------
         information : (D,) ndarray, arcsec^-2
-            Each adds what it is known by, at least what is known beforehand.
+            What measurements tell of each. Each adds that, at least what is known beforehand.
         """
         known = np.maximum(information, self.prior_error**-2.0)
         share = np.zeros(len(self))
@@ -181,7 +194,7 @@ class Places:
             usual = own & (apart <= _TOLD * self.prior_error)
             weight = np.where(usual if usual.any() else own, known, 0.0)
             share += weight / weight.sum()
-        return replace(self, share=share)
+        return replace(self, share=share, information=information)
 
     @property
     def _common(self) -> NDArray[np.float64]:

@@ -38,8 +38,9 @@ _DENSEST = 40
 _ROLL = 0.1
 # Moves, arcsec, that differ by less are the same, and those that are smaller are none.
 _SAME = 0.01
-# Detectors that are off by so many of the errors that are expected are put in place.
-_FAR = 3.0
+# Detectors that are off by so many of the errors that are expected are put in place, and those in any case that
+# are off by so many arcsec: some of what is off by twice as much is not matched.
+_FAR, _UNMATCHED = 3.0, 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,7 @@ def is_far(offset: NDArray[np.float64], places: Places) -> bool:
     places : Places
         Where detectors are.
     """
-    return bool(np.hypot(*offset) > max(_FAR * places.prior_error, _SAME))
+    return bool(np.hypot(*offset) > np.clip(_FAR * places.prior_error, _SAME, _UNMATCHED))
 
 
 @dataclass(frozen=True, eq=False)

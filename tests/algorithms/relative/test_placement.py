@@ -82,6 +82,19 @@ def test_they_are_found(field, scale):
         np.testing.assert_allclose(fit.placement, expected, atol=4.5 * fit.placement_error)
 
 
+@pytest.mark.parametrize("expected", [0.02, 0.05, 0.5])
+@pytest.mark.parametrize("scale", [4.0, 8.0, 10.0, 14.0])
+def test_they_are_found_however_poorly_places_are_known(field, scale, expected):
+    """Also those that are off by less than is expected, but by more than is recognised as the same."""
+    exposures, catalogs, _ = taken(np.random.default_rng(809), field, scale * OFF)
+    solution = align(exposures, catalogs, replace(SETTINGS, detector_error=expected))
+    first, second = (solution[exposure.key] for exposure in exposures[:2])
+    apart = np.subtract(second.placement, first.placement)
+    error = np.hypot(first.placement_error, second.placement_error)
+    assert error < 2.0
+    np.testing.assert_allclose(apart, 1e3 * scale * (OFF[1] - OFF[0]), atol=4.5 * error)
+
+
 @pytest.mark.parametrize(("scale", "told"), [(1.0, set()), (2.0, {1, 2}), (12.0, {1, 2})])
 def test_those_that_are_far_off_are_named(field, scale, told):
     exposures, catalogs, _ = taken(np.random.default_rng(802), field, scale * OFF)
