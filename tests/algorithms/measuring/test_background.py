@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.stats import SigmaClip
+from photutils.background import Background2D
 
 from grism_align.algorithms.measuring.background import clipped_level, local_background, thinned
 
@@ -29,6 +31,23 @@ def test_a_gradient_is_followed():
     ramp = np.linspace(0, 3, 200)[None, :] + rng.normal(0, 0.5, (200, 200))
     left = ramp - local_background(ramp, np.ones(ramp.shape, bool), 25)
     assert np.abs(left[:, 20:-20].mean(axis=0)).max() < 0.25
+
+
+def test_modes_of_boxes_are_those_of_photutils():
+    """Also of boxes at the edges, of those with hardly a usable pixel, and of those with sources."""
+    rng = np.random.default_rng(5)
+    image = rng.normal(3, 0.5, (260, 235))
+    for x, y in rng.uniform(10, 220, (40, 2)):
+        image += _gaussian(x, y, 300, 2, image.shape)
+    good = rng.random(image.shape) > 0.05
+    good[100:160, 40:130] = False
+    image[~good] = np.nan
+    clip = SigmaClip(sigma=3.0, maxiters=5)
+    theirs = Background2D(
+        np.where(good, image, 0), 25, mask=~good, filter_size=3, sigma_clip=clip, exclude_percentile=95
+    )
+    centers = local_background(image, good, 25)[12::25, 12::25]
+    assert centers == pytest.approx(theirs.background_mesh[: len(centers), : len(centers.T)], abs=1e-5)
 
 
 def test_where_no_box_tells_it():
