@@ -92,7 +92,7 @@ def local_background(image: NDArray[Any], good: NDArray[np.bool_], box: int) -> 
 def _modes(image: NDArray[Any], good: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float64]:
     """Return the mode of each box; NaN of one with too few usable pixels.
 
-    Photutils' Background2D has the same in three times as long, and takes as long again to be imported.
+    Photutils' Background2D has the same in twice the time, and takes longer than that to be imported.
     """
     height, width = size
     ny, nx = -(-image.shape[0] // height), -(-image.shape[1] // width)
@@ -110,7 +110,8 @@ def _modes(image: NDArray[Any], good: NDArray[np.bool_], size: tuple[int, int]) 
 def _clipped_modes(boxes: NDArray[np.float32], least: float) -> NDArray[np.float64]:
     """Return the mode of each row without what is three scatters off; NaN where too few are left."""
     boxes.sort(axis=1)  # what is kept of a row is a part of it then; NaNs are last
-    sums = [np.pad(np.cumsum(one, axis=1, dtype=float), ((0, 0), (1, 0))) for one in (boxes, boxes**2)]
+    powers = boxes, np.square(boxes, dtype=float)
+    sums = [np.pad(np.cumsum(one, axis=1, dtype=float), ((0, 0), (1, 0))) for one in powers]
     each = np.arange(len(boxes))
 
     def statistics(first: NDArray[np.int64], end: NDArray[np.int64]) -> list[NDArray[np.float64]]:
