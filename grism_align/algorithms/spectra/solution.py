@@ -23,7 +23,7 @@ _LARGEST = 0.5  # pixels, of a step
 _SCATTER = np.array([0.01, 0.003])
 #: What all spectra of an exposure have in common beyond their own scatter along and across, pixels: they are
 #: sampled at one phase of the pixels.
-SAMPLING = np.array([0.008, 0.004])
+SAMPLING = np.array([0.01, 0.004])
 # What a spectrum moves along by itself, in what it moves across.
 _ALONG = 2.0
 # So many pulls of one are added to a spectrum's own, and its variance is larger by their mean to this power.
@@ -245,30 +245,12 @@ def _covariance(scores: _Scores, excess: NDArray[np.float64]) -> NDArray[np.floa
     else:
         moved = _without_each(scores, excess, normal) @ contrast.T
         # What holds offsets that no spectrum tells, and the stretch, is in the normal matrix too.
-        held = contrast @ inverse @ scores.expected() @ inverse @ contrast.T
-        found = held + _not_by_chance(moved.T @ moved, expected - held, scores.told(excess))
+        found = moved.T @ moved + contrast @ inverse @ scores.expected() @ inverse @ contrast.T
+        # A few spectra may happen to agree better than their noise lets them.
+        larger = np.sqrt(np.maximum(np.diag(expected) / np.diag(found), 1.0))
+        found = larger[:, None] * found * larger
     contrast = contrast[:, :-2]
     return np.asarray(found + contrast @ np.diag(np.tile(SAMPLING**2, size // 2)) @ contrast)
-
-
-def _not_by_chance(
-    scatter: NDArray[np.float64], expected: NDArray[np.float64], told: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return a covariance by how spectra scatter, and where that is less than expected, by both.
-
-    Few that decide may happen to agree: `expected` counts as much as pulls of one do for a spectrum, scatter
-    as much as there are spectra that decide, by their shares `told`, (S, 2).
-    """
-    by_noise = np.zeros(len(scatter))
-    for axis, n in enumerate(1.0 / np.maximum((told**2).sum(axis=0), 1.0 / len(told))):
-        if np.trace(scatter[axis::2, axis::2]) < np.trace(expected[axis::2, axis::2]):
-            by_noise[axis::2] = _PRIOR_PULLS / (n + _PRIOR_PULLS)
-    return np.asarray(
-        sum(
-            np.sqrt(np.outer(weight, weight)) * each
-            for weight, each in ((1.0 - by_noise, scatter), (by_noise, expected))
-        )
-    )
 
 
 def _without_each(

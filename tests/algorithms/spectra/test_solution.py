@@ -42,8 +42,8 @@ def test_claimed_errors_of_offsets_are_true(n):
     pulls = []
     for _ in range(150):
         errors = rng.uniform(0.03, 0.1, n)
-        # spectra scatter by 0.01 px in each exposure, and all of one by nearly as much
-        common = rng.normal(0.0, np.sqrt(2) * 0.008, 2)
+        # spectra scatter by 0.01 px in each exposure, and all of one by as much
+        common = rng.normal(0.0, np.sqrt(2) * 0.01, 2)
         scatter = np.sqrt(errors**2 + 2 * 0.01**2)
         fits = [
             said(common + rng.normal(0.0, own, 2), error) for own, error in zip(scatter, errors, strict=True)
@@ -52,12 +52,3 @@ def test_claimed_errors_of_offsets_are_true(n):
         pulls.append(offset / error)
     # three errors of an rms of 150 pulls
     assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1.0, abs=3 / np.sqrt(2 * 150))
-
-
-@pytest.mark.parametrize(("n", "least", "most"), [(8, 0.4, 0.8), (100, 0.05, 0.35)])
-def test_few_that_agree_by_chance_claim_no_more_than_their_noise_lets_them(n, least, most):
-    # without any scatter, where noise would make 0.1 px of each
-    offset, error = solved([said((0.0, 0.0), 0.1)] * n)
-    noise, common = 0.1 / np.sqrt(n), np.sqrt(2) * 0.008
-    assert offset == pytest.approx(0.0, abs=1e-9)
-    assert least < np.sqrt(error**2 - common**2) / noise < most
