@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -56,6 +57,8 @@ _COMMANDS = (
 )
 _DESCRIPTION = "Align direct and grism exposures of several visits with each other and with the sky."
 _BEGIN = "grism-align COMMAND --help tells more of each; grism-align demo shows it all in some seconds."
+# What is imported and drawn lives on; to look through it for garbage as often as Python does takes long.
+_BETWEEN_COLLECTIONS = 10_000
 _MISTAKE = "This is a mistake of grism_align, not yours; with --debug it shows where. Please report it"
 
 
@@ -72,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         What the process ends with, an `ExitCode`.
     """
+    gc.set_threshold(_BETWEEN_COLLECTIONS)
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:

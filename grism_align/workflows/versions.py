@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PACKAGES = (
-    *("numpy", "scipy", "astropy", "photutils", "drizzle", "pyerfa", "asdf", "stpipe"),
+    *("numpy", "scipy", "astropy", "photutils", "sep", "drizzle", "pyerfa", "asdf", "stpipe"),
     *("gwcs", "tweakwcs", "stdatamodels", "roman_datamodels", "astroscrappy"),
 )
 _NONE = "none"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Seconds of one core of a machine of 2024: for a million pixels of a direct exposure to be measured and to be
 # drizzled, for a grism exposure whose spectra are measured and for a million of its pixels, and to write a
 # megabyte.
-_MEASURE, _DRIZZLE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 0.5, 4.0, 0.9, 0.2, 0.012
+_MEASURE, _DRIZZLE, _SPECTRA, _SPECTRA_PIXELS, _WRITE = 0.25, 4.0, 0.9, 0.2, 0.012
 # Bytes: of Python and the packages, for each pixel of the largest exposure, and of mosaics with catalogs.
 _PROGRAM, _PER_PIXEL, _MOSAICS = 180e6, 40, 450e6
 # A process takes a second and a half to start, and is worth it with twice as much to do.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # Whose results change in the last digits from release to release.
-_PACKAGES = ("numpy", "scipy", "astropy", "photutils", "gwcs")
+_PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "gwcs")
 _PLAIN = (bool, int, float, str, type(None))
 
 

@@ -45,3 +45,13 @@ def test_a_level_takes_a_million_pixels_at_most(side):
     image = np.broadcast_to(0.0, (side, side))
     # each side is divided by whole numbers
     assert min(side**2, 300_000) <= image[thinned(image.size)].size <= 4 * 900_000
+
+
+@pytest.mark.parametrize("level", [3.0, 1e4])
+def test_boxes_without_usable_pixels_have_the_background_around_them(level):
+    rng = np.random.default_rng(6)
+    image = rng.normal(level, 0.5, (256, 256))
+    good = np.ones(image.shape, bool)
+    good[64:128, 64:192] = False
+    image[~good] = np.nan
+    assert local_background(image, good, 32) == pytest.approx(level, abs=0.1)

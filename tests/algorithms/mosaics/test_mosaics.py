@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
 
-from grism_align.algorithms.mosaics.catalog import FindSettings, measure_mosaic
+from grism_align.algorithms.mosaics.catalog import FindSettings, _Field, _segments, measure_mosaic
 from grism_align.algorithms.mosaics.cosmic_rays import (
     Median,
     Model,
@@ -426,6 +426,18 @@ def test_blends_are_parted_and_noise_is_not():
     assert (
         measure_mosaic(speck, np.ones(speck.shape), 0.0, replace(FIND, sigma=0.7, area=9)).segments.max() == 0
     )
+
+
+def test_one_blend_of_all_pixels_and_a_thousand_sources():
+    """More than sep has room for unless it is told."""
+    places = 8.0 * (np.indices((36, 36)).reshape(2, -1).T + 1)
+    image = np.full((304, 304), 100.0)
+    rows, columns = np.indices((13, 13)) - 6
+    for x, y in places.astype(int):
+        image[y - 6 : y + 7, x - 6 : x + 7] += 500 * np.exp(-(rows**2 + columns**2) / 4.5)
+    good = np.ones(image.shape, bool)
+    field = _Field(image.astype(np.float32), np.ones(image.shape, np.float32), good, image.astype(np.float32))
+    assert _segments(field, replace(FIND, contrast=1e-5)).max() == len(places)
 
 
 @pytest.mark.parametrize("cut", [0, 3])
