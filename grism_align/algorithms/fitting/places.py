@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FREEDOM, _AXES, _TURNS = 6.0, 2, 10
 # Their variance in squares of the width of the middle of their distribution.
 _VARIANCE = (_FREEDOM + _AXES) / (_FREEDOM - 2.0)
-# How fast that falls with what measurements tell: to 3 % of what Student's distribution times a normal one has.
+# How fast that falls with what measurements tell: to 5 % of what the distribution itself gives.
 _CUT_OFF = 4.0
 # How wide that may be, each as likely beforehand: the mean variance is one.
 _WIDTHS = 2.0 ** -np.arange(9)

@@ -38,8 +38,8 @@ _DENSEST = 40
 _ROLL = 0.1
 # Moves, arcsec, that differ by less are the same, and those that are smaller are none.
 _SAME = 0.01
-# Detectors that are off by so many of the errors that are expected are put in place, and those in any case that
-# are off by so many arcsec: some of what is off by twice as much is not matched.
+# Detectors that are off by so many of the errors that are expected are put in place, and in any case those
+# that are off by so many arcsec: some of what is off by twice as much is not matched.
 _FAR, _UNMATCHED = 3.0, 0.03
 
 
