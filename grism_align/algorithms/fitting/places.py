@@ -186,7 +186,7 @@ class PlaceEquations:
         fits = (self.right - 0.5 * self.normal @ at) @ at + 0.5 * np.linalg.slogdet(inverse)[1]
         told = np.diag(self.normal) / np.diag(known)
         farther = 1.0 + (_VARIANCE - 1.0) / (1.0 + _CUT_OFF * told)
-        covariance = np.linalg.inv(self.normal + known / farther)
+        covariance = np.linalg.inv(self.normal + known / farther).astype(np.float64)
         return offset, covariance, float(fits) + prior.log_density(offset, width)
 
 
