@@ -100,7 +100,15 @@ def test_one_that_is_far_off_is_put_in_place_and_named(size):
 
 
 @pytest.mark.parametrize(
-    ("n_stars", "size"), [(0, 0.0), (1, 0.0), (2, 0.0), (2, 0.5), (5, 0.02), (5, 0.5), (None, 0.02)]
+    ("n_stars", "size"),
+    [
+        (0, 0.0),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in [(1, 0.0), (2, 0.0), (5, 0.02), (5, 0.5), (None, 0.02)]
+        ),
+        (2, 0.5),
+    ],
 )
 def test_claims_are_true_however_few_stars_tell(n_stars, size):
     """From the prior alone to what many stars tell; what is far off takes two stars to be told."""
@@ -120,7 +128,7 @@ def test_claims_are_true_however_few_stars_tell(n_stars, size):
     assert np.median(claims) == pytest.approx(expected, rel=0.4)
 
 
-@pytest.mark.parametrize("rolls", [(0.0,), (0.0, 0.0, 40.0, 40.0)])
+@pytest.mark.parametrize("rolls", [(0.0,), pytest.param((0.0, 0.0, 40.0, 40.0), marks=pytest.mark.slow)])
 def test_claims_cover_what_quarters_of_a_detector_share(rolls):
     """A distortion that is wrong by 2.6 mas, four times what noise makes of a place."""
     pulls, claims = [], []
@@ -134,6 +142,7 @@ def test_claims_cover_what_quarters_of_a_detector_share(rolls):
     assert np.median(claims) == pytest.approx(0.5 * 2.6e-3, rel=0.35)
 
 
+@pytest.mark.slow
 def test_a_star_that_was_seen_often_is_one():
     """Three stars with large errors in many dithers tell no more than their errors allow."""
     pulls = []
@@ -192,7 +201,7 @@ def test_one_of_two_that_see_the_same_stars_may_be_off(size):
         np.testing.assert_array_less(np.abs(at.shift - true), 4.5 * at.shift_error)
 
 
-@pytest.mark.parametrize("others", [0.0, SIGMA])
+@pytest.mark.parametrize("others", [0.0, pytest.param(SIGMA, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("n_stars", "size", "stray"), [(1, 0.1, (0.0, 0.0)), (3, 0.1, (0.5, 0.7))])
 def test_what_few_stars_cannot_tell_is_not_claimed(n_stars, size, stray, others):
     """A single star beyond what is matched; or two there that agree, and one that has moved.

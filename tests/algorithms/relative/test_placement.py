@@ -82,8 +82,10 @@ def test_they_are_found(field, scale):
         np.testing.assert_allclose(fit.placement, expected, atol=4.5 * fit.placement_error)
 
 
-@pytest.mark.parametrize("expected", [0.02, 0.05, 0.5])
-@pytest.mark.parametrize("scale", [4.0, 8.0, 10.0, 14.0])
+@pytest.mark.parametrize("expected", [0.05, *(pytest.param(e, marks=pytest.mark.slow) for e in (0.02, 0.5))])
+@pytest.mark.parametrize(
+    "scale", [8.0, *(pytest.param(s, marks=pytest.mark.slow) for s in (4.0, 10.0, 14.0))]
+)
 def test_they_are_found_however_poorly_places_are_known(field, scale, expected):
     """Also those that are off by less than is expected, but by more than is recognised as the same."""
     exposures, catalogs, _ = taken(np.random.default_rng(809), field, scale * OFF)
