@@ -273,10 +273,7 @@ def _in_place(
     """Return the fits of all exposures with detectors in place."""
     fits = {key: fit for one in solved for own in one.fits for key, fit in own.items()}
     followed = {key: each for one in solved for key, each in one.followed.items()}
-    for each in exposures.direct:
-        if each.key in fits and fits[each.key].is_aligned:
-            fits[each.key] = places.of_fit(fits[each.key], each, followed.get(each.key), before)
-    return fits
+    return places.of_fits(fits, exposures.direct, followed, before)
 
 
 def _placed(one: _Matched, places: Places, before: Places) -> _Matched:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from grism_align.algorithms.fitting.assembly import outer_products
 from grism_align.algorithms.fitting.prior import N_TERMS
-from grism_align.algorithms.fitting.systematics import cell_columns, cell_moments
+from grism_align.algorithms.fitting.systematics import cell_moments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class JointErrors:
     def _on_places(self) -> NDArray[np.float64]:
         """What errors of cells add to the equations of places, (2 D, C)."""
         assert self._border is not None
-        own = self._fit.sources.moments(self._border.matrix, cell_columns(self._fit.measured))
+        own = self._fit.sources.moments(self._border.matrix, self._moments.cells)
         return self._border.left_of(self._moments.by_cell, own)
 
     @cached_property

@@ -142,9 +142,11 @@ class PlaceEquations:
             D.
         """
         n = 2 * n_detectors
-        none = cls(np.zeros((n, n)), np.zeros(n), np.zeros((n, 4 * n)))
-        columns = (sum((getattr(one, name) for one in parts), getattr(none, name)) for name in vars(none))
-        return cls(*columns)
+        return cls(
+            sum((one.normal for one in parts), np.zeros((n, n))),
+            sum((one.right for one in parts), np.zeros(n)),
+            sum((one.shared for one in parts), np.zeros((n, 4 * n))),
+        )
 
     def solved(self, prior: PlacePrior) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the whole offsets (D, 2), arcsec, and their covariance (2 D, 2 D) by independent errors.
@@ -177,17 +179,17 @@ class PlaceEquations:
         What nothing tells is as uncertain as Student's distribution is wide, which its middle doesn't show;
         what measurements tell of an offset cuts off what lies far out.
         """
-        offset, inverse, known = prior.taken, np.zeros_like(self.normal), np.zeros_like(self.normal)
+        offset = prior.taken
         for _ in range(_TURNS):
-            known = np.diag(prior.precision(offset, width).repeat(2))
-            inverse = np.linalg.inv(self.normal + known).astype(np.float64)
-            offset = (inverse @ self.right).reshape(-1, 2)
+            known = prior.precision(offset, width).repeat(2)
+            moved = np.linalg.solve(self.normal + np.diag(known), self.right).astype(np.float64)
+            offset = moved.reshape(-1, 2)
         at = offset.ravel()
-        fits = (self.right - 0.5 * self.normal @ at) @ at + 0.5 * np.linalg.slogdet(inverse)[1]
-        told = np.diag(self.normal) / np.diag(known)
-        farther = 1.0 + (_VARIANCE - 1.0) / (1.0 + _CUT_OFF * told)
-        covariance = np.linalg.inv(self.normal + known / farther).astype(np.float64)
-        return offset, covariance, float(fits) + prior.log_density(offset, width)
+        fits = (self.right - 0.5 * self.normal @ at) @ at
+        fits -= 0.5 * np.linalg.slogdet(self.normal + np.diag(known))[1]
+        farther = 1.0 + (_VARIANCE - 1.0) / (1.0 + _CUT_OFF * np.diag(self.normal) / known)
+        covariance = np.linalg.inv(self.normal + np.diag(known / farther))
+        return offset, covariance.astype(np.float64), float(fits) + prior.log_density(offset, width)
 
 
 @dataclass(frozen=True, eq=False)

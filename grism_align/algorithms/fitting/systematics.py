@@ -54,6 +54,8 @@ class CellMoments:
 
     Parameters
     ----------
+    cells : (2 M, C) sparse matrix
+        Derivatives of all x, then of all y, by the cells' errors; of quarters first.
     by_cell : (P, C) sparse matrix
         What each cell's error adds to the right sides of the normal equations.
     squares : float
@@ -73,6 +75,7 @@ class CellMoments:
     their differences do not have it.
     """
 
+    cells: sparse.csr_matrix
     by_cell: sparse.csr_matrix
     squares: float
     trace: float
@@ -114,6 +117,7 @@ def cell_moments(fit: WeightedFit) -> CellMoments:
     moments = fit.sources.moments(cells, cells)
     sums = cells.T @ (weight * fit.residual.T.ravel()) / fit.response
     return CellMoments(
+        cells=cells,
         by_cell=fit.sources.moments(fit.design, cells),
         squares=float(moments.power(2).sum()),
         trace=float(moments.diagonal().sum()),

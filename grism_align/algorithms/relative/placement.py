@@ -253,7 +253,31 @@ class Places:
                 found.append(OutOfPlace(instrument, detector, _MAS * off, _MAS * error))
         return sorted(found, key=lambda one: -one.offset)
 
-    def of_fit(
+    def of_fits(
+        self,
+        fits: Mapping[str, ExposureFit],
+        exposures: Iterable[Exposure],
+        followed: Mapping[str, FollowedPlaces],
+        before: Places,
+    ) -> dict[str, ExposureFit]:
+        """Return fits, by exposure key, with detectors in place where they have a correction.
+
+        Parameters
+        ----------
+        fits : mapping of str to ExposureFit
+            By exposure key.
+        exposures : iterable of Exposure
+            Any.
+        followed : mapping of str to FollowedPlaces
+            How corrections follow the places, by exposure key.
+        before : Places
+            What positions have already that corrections are to be applied to.
+        """
+        own = (one for one in exposures if one.key in fits and fits[one.key].is_aligned)
+        moved = {one.key: self._of_fit(fits[one.key], one, followed.get(one.key), before) for one in own}
+        return {**fits, **moved}
+
+    def _of_fit(
         self, fit: ExposureFit, exposure: Exposure, followed: FollowedPlaces | None, before: Places
     ) -> ExposureFit:
         """Return the fit of an exposure with its detector, and all others, in place.

@@ -163,11 +163,8 @@ class _Aligned:
 
     def with_places(self, exposures: Sequence[Exposure], places: Places, before: Places) -> AlignmentSolution:
         """Return the alignment of the exposures before they were put anywhere, with detectors in place."""
-        fits = dict(self.result.solution.fits)
-        for each in exposures if len(places) else ():
-            if fits[each.key].transform is not None:
-                fits[each.key] = places.of_fit(fits[each.key], each, self.followed.get(each.key), before)
-        return replace(self.result.solution, fits=fits)
+        solution = self.result.solution
+        return replace(solution, fits=places.of_fits(solution.fits, exposures, self.followed, before))
 
 
 def _aligned(

@@ -192,8 +192,8 @@ def _pairs(
     for one in exposures:
         fit, number = solution[one.key], places.number(one)
         if fit.is_aligned and number >= 0:
-            (east, north), _ = field_axes(one, solution.plane)
-            roll = round(np.degrees(np.arctan2(east, north)) / _ROLL)
+            along_x = field_axes(one, solution.plane)[0]
+            roll = round(np.degrees(np.arctan2(*along_x)) / _ROLL)
             seen.setdefault((number, roll, fit.frame), []).append(one)
     lists = [
         united([_positions(one, catalogs[one.key], solution) for one in own], _ONE).positions.xy
