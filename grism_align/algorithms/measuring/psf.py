@@ -181,15 +181,19 @@ def telescope_psf(resolution: float, blur: float, obstruction: float) -> PointSp
     from scipy.ndimage import spline_filter
 
     k = np.fft.fftfreq(_FIELD * _SAMPLES, 1 / _SAMPLES)
-    radius = np.hypot(k[None, :], k[:, None])
+    # a quarter of the plane has all of it, as it is even along both axes
+    sides = np.abs(k[: len(k) // 2 + 1])
+    radius = np.hypot(sides[None, :], sides[:, None])
     e = obstruction
     optics = np.zeros_like(radius)
     for wavelength in _WAVELENGTHS:
         x = radius * resolution * wavelength
         optics += _overlap(x, 1.0) + e**2 * _overlap(x / e, 1.0) - 2 * _overlap(x, e)
     optics /= len(_WAVELENGTHS) * (1 - e**2)
-    pixel = np.sinc(k)
-    transform = optics * np.exp(-2 * (np.pi * radius * blur) ** 2) * pixel[None, :] * pixel[:, None]
+    pixel = np.sinc(sides)
+    quarter = optics * np.exp(-2 * (np.pi * radius * blur) ** 2) * pixel[None, :] * pixel[:, None]
+    place = np.minimum(np.arange(len(k)), len(k) - np.arange(len(k)))
+    transform = quarter[np.ix_(place, place)]
     image = np.fft.fftshift(np.fft.ifft2(transform).real) * _SAMPLES**2
     knots = spline_filter(image, 3, mode="grid-wrap")
     middle, half = len(k) // 2, (_REACH + _SPARE) * _SAMPLES
