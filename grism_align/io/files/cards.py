@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +36,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+# a file is opened several times, and the next one has most of its cards
+@lru_cache(maxsize=1 << 14)
 def is_plain(card: bytes) -> bool:
     """Tell whether a card, 80 bytes, is written as the standard says, and so needs no mending."""
     return _PLAIN.fullmatch(card) is not None
