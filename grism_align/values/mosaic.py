@@ -47,6 +47,18 @@ class Tile:
         """What cuts it from an array of the whole grid."""
         return slice(self.bottom, self.top), slice(self.left, self.right)
 
+    def holds(self, xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which positions (N, 2) in pixels of the grid lie on it."""
+        x, y = np.rint(xy).T
+        return np.asarray(
+            (x >= self.left) & (x < self.right) & (y >= self.bottom) & (y < self.top), dtype=bool
+        )
+
+    def relative_to(self, other: Tile) -> Tile:
+        """Return the same pixels, counted from the first of another."""
+        down, across = other.bottom, other.left
+        return Tile(self.bottom - down, self.top - down, self.left - across, self.right - across)
+
     def grown(self, margin: int, shape: tuple[int, int]) -> Tile:
         """Return the tile with a margin, within a grid of (ny, nx) pixels."""
         return Tile(

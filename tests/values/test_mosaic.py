@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grism_align.values.mosaic import MosaicGrid
+from grism_align.values.mosaic import MosaicGrid, Tile
 from grism_align.values.transform import TangentPlane
 
 
@@ -23,3 +23,14 @@ def test_even_tiles_cover_a_grid_once_and_are_alike(shape):
     for sides in zip(*(times[tile.slices].shape for tile in tiles), strict=True):
         assert max(sides) <= largest
         assert max(sides) - min(sides) <= 1
+
+
+def test_a_tile_holds_what_lies_on_its_pixels():
+    tile = Tile(10, 20, 5, 8)
+    assert tile.holds(
+        np.array([[4.6, 9.6], [7.4, 19.4], [4.4, 12], [7.6, 12], [6, 9.4], [6, 19.6]])
+    ).tolist() == [
+        *(True, True),
+        *(False, False, False, False),
+    ]
+    assert tile.relative_to(Tile(8, 30, 1, 9)) == Tile(2, 12, 4, 7)

@@ -11,6 +11,7 @@ from grism_align.algorithms.measuring.background import local_background
 from grism_align.algorithms.measuring.centroid import cut_stamps, windowed_moments
 from grism_align.algorithms.measuring.matched_filter import matched_filter
 from grism_align.algorithms.measuring.windowed import unwindowed
+from grism_align.values.mosaic import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,7 @@ _PHOTUTILS_NAMES = {
     **{name: name for name in ("bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")},
 }
 _WHOLE_NUMBERS = ("isophotal_area", "bbox_xmin", "bbox_xmax", "bbox_ymin", "bbox_ymax")
-_MEASURED = ("xcentroid", "ycentroid", "x_error", "y_error", "fwhm", "flags")
+_MEASURED = ("segment", "xcentroid", "ycentroid", "x_error", "y_error", "fwhm", "flags")
 _NO_SOURCES = {name: np.zeros(0, np.int64) for name in (*_MEASURED, *_PHOTUTILS_NAMES)}
 
 
@@ -77,7 +78,7 @@ class MosaicSources:
     ----------
     columns : mapping of str to (N,) ndarray
         As the columns of the catalog are called: positions, boxes and areas in pixels of the part, fluxes in
-        its units.
+        its units; and ``segment``, the number of each.
     segments : (ny, nx) ndarray of int
         Number of the source that each pixel belongs to, from 1; zero for none.
     """
@@ -102,7 +103,11 @@ class _Field:
 
 
 def measure_mosaic(
-    image: NDArray[Any], weight: NDArray[Any], shot: float, settings: FindSettings
+    image: NDArray[Any],
+    weight: NDArray[Any],
+    shot: float,
+    settings: FindSettings,
+    within: Tile | None = None,
 ) -> MosaicSources:
     """Find the sources of a mosaic, or of a part of one, and measure them.
 
@@ -117,6 +122,8 @@ def measure_mosaic(
         second. Zero where the weight has it.
     settings : FindSettings
         The parameters.
+    within : Tile, optional
+        Where the centres of the sources lie that are measured; the segments are those of all.
 
     References
     ----------
@@ -133,8 +140,9 @@ def measure_mosaic(
     snr *= good
     _add_shot_noise(noise, clean, shot)
     field = _Field(clean, noise, good, snr)
-    segments = _segments(field, settings)
-    return MosaicSources(_measured(field, segments, settings), segments)
+    peaks, segments = _segments(field, settings)
+    wanted = Tile(0, good.shape[0], 0, good.shape[1]) if within is None else within
+    return MosaicSources(_measured(field, peaks, segments, wanted, settings), segments)
 
 
 def _above_background(image: NDArray[Any], good: NDArray[np.bool_], box: int) -> NDArray[np.float32]:
@@ -157,15 +165,15 @@ def _add_shot_noise(noise: NDArray[np.float32], clean: NDArray[np.float32], shot
     noise *= factor
 
 
-def _segments(field: _Field, settings: FindSettings) -> NDArray[np.int32]:
-    """Return which source each pixel above the threshold belongs to; blends are parted."""
+def _segments(field: _Field, settings: FindSettings) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the peaks of sources, (N, 2), and which each pixel above the threshold is of; blends are parted."""
     import sep
 
     # sep gives up where more lies above the threshold, or blends have more parts, than it has room for
     above = int(np.count_nonzero(field.snr > settings.threshold))
     sep.set_extract_pixstack(max(2 * above, sep.get_extract_pixstack()))
     sep.set_sub_object_limit(max(above // settings.area + 1, sep.get_sub_object_limit()))
-    _, segments = sep.extract(
+    found, segments = sep.extract(
         field.snr,
         settings.threshold,
         minarea=settings.area,
@@ -174,17 +182,18 @@ def _segments(field: _Field, settings: FindSettings) -> NDArray[np.int32]:
         clean=False,
         segmentation_map=True,
     )
-    return np.asarray(segments, dtype=np.int32)
+    peaks = np.column_stack([found["xpeak"], found["ypeak"]]).astype(np.int64)
+    return peaks, np.asarray(segments, dtype=np.int32)
 
 
-def _measured(field: _Field, segments: NDArray[np.int32], settings: FindSettings) -> dict[str, NDArray[Any]]:
-    """Return the columns of the catalog that are measured on pixels."""
-    from photutils.segmentation import SegmentationImage, SourceCatalog
-
-    if not segments.any():
-        return dict(_NO_SOURCES)
-    highest = SourceCatalog(field.snr, SegmentationImage(segments))
-    peaks = np.column_stack([highest.max_value_xindex, highest.max_value_yindex])
+def _measured(
+    field: _Field,
+    peaks: NDArray[np.int64],
+    segments: NDArray[np.int32],
+    within: Tile,
+    settings: FindSettings,
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of the catalog that are measured on pixels, of the sources that are wanted."""
     window = _WINDOW * settings.sigma
     stamps = cut_stamps(field.image, field.error, field.good, peaks, int(np.ceil(4 * window)))
     moments = windowed_moments(stamps, window)
@@ -192,16 +201,23 @@ def _measured(field: _Field, segments: NDArray[np.int32], settings: FindSettings
     lost |= ~np.isfinite(moments.xy).all(axis=1)
     xy = np.where(lost[:, None], peaks, moments.xy)
     error = np.where(lost[:, None], np.nan, moments.xy_error)
-    columns = _photometry(field, segments, settings.aperture)
-    columns["xcentroid"], columns["ycentroid"] = xy.T
-    columns["x_error"], columns["y_error"] = error.T
-    columns["fwhm"] = _FWHM * window * np.sqrt(unwindowed(moments.second[:, :2].mean(axis=1) / window**2))
-    columns["flags"] |= np.where(lost, 4, 0)
+    wanted = np.flatnonzero(within.holds(xy))
+    if not len(wanted):
+        return dict(_NO_SOURCES)
+    columns = _photometry(field, segments, wanted, settings.aperture)
+    fwhm = _FWHM * window * np.sqrt(unwindowed(moments.second[:, :2].mean(axis=1) / window**2))
+    columns["segment"] = 1 + wanted
+    columns["xcentroid"], columns["ycentroid"] = xy[wanted].T
+    columns["x_error"], columns["y_error"] = error[wanted].T
+    columns["fwhm"] = fwhm[wanted]
+    columns["flags"] |= np.where(lost[wanted], 4, 0)
     return columns
 
 
-def _photometry(field: _Field, segments: NDArray[np.int32], radius: float) -> dict[str, NDArray[Any]]:
-    """Return shapes, fluxes and flags.
+def _photometry(
+    field: _Field, segments: NDArray[np.int32], wanted: NDArray[np.int64], radius: float
+) -> dict[str, NDArray[Any]]:
+    """Return shapes, fluxes and flags of some sources, of which `wanted` has the indices.
 
     In apertures, pixels of other segments count as those opposite; what is without data or beyond the edges,
     with the mean of the rest.
@@ -210,7 +226,7 @@ def _photometry(field: _Field, segments: NDArray[np.int32], radius: float) -> di
 
     found = SourceCatalog(
         field.image, SegmentationImage(segments), error=field.error, mask=~field.good, kron_params=_KRON
-    )
+    )[wanted]
     found.circular_photometry(radius, name="aperture")
     columns = {
         own: np.asarray(getattr(found, theirs), dtype=int if own in _WHOLE_NUMBERS else float)

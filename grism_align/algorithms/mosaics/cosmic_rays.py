@@ -11,6 +11,8 @@ import numpy as np
 from grism_align.values.mosaic import Tile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from grism_align.algorithms.mosaics.map import PixelMap
@@ -143,13 +145,10 @@ def half_gap(stack: NDArray[Any], number: NDArray[np.integer[Any]]) -> NDArray[n
     number : (ny, nx) ndarray of int
         How many show something.
     """
-    out = np.zeros(number.shape, np.float16)
-    two = number == 2
-    values = stack[:, two]
-    gap = np.fmax.reduce(values, axis=0) - np.fmin.reduce(values, axis=0)
+    gap = np.fmax.reduce(stack, axis=0) - np.fmin.reduce(stack, axis=0)
     # a ray may be more than the type holds
-    out[two] = np.minimum(0.5 * gap, np.finfo(np.float16).max)
-    return out
+    gap = np.where(number == 2, np.minimum(0.5 * gap, np.finfo(np.float16).max), 0)
+    return gap.astype(np.float16)
 
 
 def blotted_median(
@@ -171,23 +170,24 @@ def blotted_median(
     from drizzle.resample import blot_image
 
     ny, nx = to_grid.shape
-    image, known = np.empty((ny, nx), np.float32), np.empty((ny, nx), bool)
-    is_bounded = None if others is None else np.empty((ny, nx), bool)
+    image = np.empty((ny, nx), np.float32)
+    wanted = [median.shared] if others is None else [median.shared, others]
+    masks = [np.empty((ny, nx), bool) for _ in wanted]
     for bottom in range(0, ny, _BAND):
         band = slice(bottom, min(bottom + _BAND, ny))
         pixels = to_grid.of(Tile(band.start, band.stop, 0, nx))
         blot_image(median.image, pixels, iscale=1.0 / ratio, interp="poly5", fillval=0.0, out_img=image[band])
-        known[band] = nearest(median.shared, pixels)
-        if is_bounded is not None and others is not None:
-            is_bounded[band] = nearest(others, pixels)
-    return Model(image, _gradient(image), known, is_bounded)
+        for mask, found in zip(masks, nearest(wanted, pixels), strict=True):
+            mask[band] = found
+    return Model(image, _gradient(image), *masks)
 
 
-def nearest(values: NDArray[Any], pixels: NDArray[np.float64]) -> NDArray[Any]:
-    """Return values (my, mx) at the pixels nearest to positions (ny, nx, 2), within the edges."""
+def nearest(values: Sequence[NDArray[Any]], pixels: NDArray[np.float64]) -> list[NDArray[Any]]:
+    """Return values (my, mx) of several images at the pixels nearest to positions (ny, nx, 2)."""
     places = (pixels + 0.5).astype(np.int32)
-    np.clip(places, 0, np.array(values.shape[::-1]) - 1, out=places)
-    return np.asarray(values[places[..., 1], places[..., 0]])
+    np.clip(places, 0, np.array(values[0].shape[::-1]) - 1, out=places)
+    row, column = places[..., 1], places[..., 0]
+    return [one[row, column] for one in values]
 
 
 def _throughout(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -128,7 +128,7 @@ class TileSum:
         wide = band.grown(_NEIGHBOURS, chip.weight.shape)
         pixels = chip.to_grid.of(wide, self._tile.corner - self._margin)
         # counted in the pixels whose places are known
-        own = Tile(*np.subtract(astuple(band), np.repeat([wide.bottom, wide.left], 2)).tolist())
+        own = band.relative_to(wide)
         weight = chip.weight[wide.slices]
         reach = int(np.ceil(_REACH * chip.native_scale / chip.to_grid.grid.scale)) + _ROUNDING
         blocks = self._blocks(pixels, own, reach) if self._margin else [own]

@@ -16,29 +16,35 @@ _BLACK, _WHITE = -2.0, 60.0
 _SOFTENING = 3.0
 
 
-def binned(image: NDArray[np.floating], weight: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Bin an image to a picture's size; NaN where it has no weight.
+def picture_side(shape: tuple[int, int]) -> int:
+    """Return how many pixels a side of an image (ny, nx) one pixel of its picture has."""
+    return -(-max(shape) // LONGEST)
+
+
+def binned(image: NDArray[np.floating], weight: NDArray[np.floating], side: int) -> NDArray[np.float64]:
+    """Return the means of squares of pixels; NaN where they have no weight.
 
     Parameters
     ----------
     image, weight : (ny, nx) ndarray
-        It may be mapped from a file: it is read once, row by row of the picture.
+        An image, or some rows of it.
+    side : int, pix
+        Of a square.
 
     Returns
     -------
-    ndarray
-        Of `LONGEST` pixels at most along its longer side.
+    (ny // side, nx // side) ndarray
     """
-    side = -(-max(image.shape) // LONGEST)
     ny, nx = (size // side for size in image.shape)
+    part = slice(0, ny * side), slice(0, nx * side)
+    good = weight[part] > 0
+    # rows first, as these lie together
+    total, number = (
+        values.reshape(ny, side, nx * side).sum(axis=1, dtype=float).reshape(ny, nx, side).sum(axis=2)
+        for values in (np.where(good, image[part], 0), good)
+    )
     out = np.full((ny, nx), np.nan)
-    for row in range(ny):
-        part = slice(row * side, (row + 1) * side), slice(0, nx * side)
-        blocks = np.asarray(image[part], dtype=float).reshape(side, nx, side)
-        good = np.asarray(weight[part]).reshape(side, nx, side) > 0
-        n = good.sum(axis=(0, 2))
-        total = np.where(good, blocks, 0.0).sum(axis=(0, 2))
-        out[row, n > 0] = total[n > 0] / n[n > 0]
+    np.divide(total, number, out=out, where=number > 0)
     return out
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 
 _BLOCK = 2880
+# Rows of an image that are read or written at a time.
+_ROWS = 64
 _CARRIED = ("TELESCOP", "INSTRUME", "DETECTOR", "TARGNAME", "FILTER", "FILTER1", "FILTER2")
 _PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
 _GIVE = "Give the image of a mosaic, with a TAN WCS and no distortion"
@@ -59,20 +61,27 @@ class TiledImage:
 
     def write(self, tile: Tile, values: NDArray[Any]) -> None:
         """Put the values of a tile in place."""
-        # row by row: where a disk is full, writing to a file in memory (mmap) would kill the process
+        # part by part: where a disk is full, writing to a file in memory (mmap) would kill the process
         with self.path.open("rb+") as stream:
-            for row, own in zip(range(tile.bottom, tile.top), values, strict=True):
-                stream.seek(self._place(row, tile.left))
-                stream.write(own.astype(self._dtype).tobytes())
+            for rows in self._parts(tile):
+                stream.seek(self._place(tile.bottom + rows.start, tile.left))
+                stream.write(values[rows].astype(self._dtype).data)
 
     def read(self, tile: Tile) -> NDArray[Any]:
         """Return the values of a tile, in native byte order."""
         out = np.empty(tile.shape, np.dtype(self._dtype).newbyteorder("="))
         with self.path.open("rb") as stream:
-            for own, row in zip(out, range(tile.bottom, tile.top), strict=True):
-                stream.seek(self._place(row, tile.left))
-                own[:] = np.frombuffer(stream.read(own.nbytes), self._dtype)
+            for rows in self._parts(tile):
+                stream.seek(self._place(tile.bottom + rows.start, tile.left))
+                part = out[rows]
+                part[:] = np.frombuffer(stream.read(part.nbytes), self._dtype).reshape(part.shape)
         return out
+
+    def _parts(self, tile: Tile) -> Iterator[slice]:
+        """Yield rows of a tile that lie together in the file: several where it is as wide as the image."""
+        step = _ROWS if tile.shape[1] == self.shape[1] else 1
+        for first in range(0, tile.shape[0], step):
+            yield slice(first, min(first + step, tile.shape[0]))
 
     def _place(self, row: int, column: int) -> int:
         """Return where a pixel begins in the file."""
@@ -104,6 +113,13 @@ def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: 
             stream.write(text)
             reserve(stream, -(-size // _BLOCK) * _BLOCK)
         yield TiledImage(temporary, len(text), shape, dtype)
+
+
+def opened_image(path: Path) -> TiledImage:
+    """Return an image that was made so, of floats."""
+    with fits.open(path) as hdus:
+        shape = hdus[0].header["NAXIS2"], hdus[0].header["NAXIS1"]
+        return TiledImage(path, hdus[0].fileinfo()["datLoc"], shape, ">f4")
 
 
 def metadata_of(exposures: Sequence[Exposure]) -> MosaicMetadata:

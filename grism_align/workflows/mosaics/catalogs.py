@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.table import Table, vstack
 
 from grism_align.algorithms.measuring.background import clipped_level
@@ -15,7 +14,7 @@ from grism_align.algorithms.mosaics.drizzle import noise_correlation
 from grism_align.io.files.builtin import to_builtin
 from grism_align.io.files.fits import plain_text
 from grism_align.io.files.staging import atomic_path
-from grism_align.io.mosaics.files import TiledImage, metadata_of, tiled_image, wcs_header
+from grism_align.io.mosaics.files import metadata_of, opened_image, tiled_image, wcs_header
 from grism_align.values.mosaic import Tile
 from grism_align.values.sphere import ARCSEC_PER_RADIAN
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grism_align.io.mosaics.files import TiledImage
     from grism_align.values.exposure import Exposure
     from grism_align.values.mosaic import MosaicMetadata, MosaicPlan
     from grism_align.values.pixel_sky import PixelSky
@@ -90,7 +90,7 @@ def write_catalog(
     """
     members = [stack.exposures[key] for key in plan.keys]
     mosaic = _Mosaic(plan, members, correction_error, metadata_of(members), stack.settings)
-    science, weight = (_opened(folder / f"{plan.name}_drz_{kind}.fits") for kind in ("sci", "wht"))
+    science, weight = (opened_image(folder / f"{plan.name}_drz_{kind}.fits") for kind in ("sci", "wht"))
     header = wcs_header(plan.grid)
     header["CATALOG"] = (plain_text(f"{plan.name}_cat.ecsv"), "whose labels these are")
     tables: list[Table] = []
@@ -103,9 +103,13 @@ def write_catalog(
                 continue
             # read for the call alone, which lets go of them
             found = measure_mosaic(
-                science.read(wide), weight.read(wide) * calibration.weight, calibration.shot, _find(mosaic)
+                science.read(wide),
+                weight.read(wide) * calibration.weight,
+                calibration.shot,
+                _find(mosaic),
+                tile.relative_to(wide),
             )
-            own = _table(found, tile, wide, sum(map(len, tables)))
+            own = _table(found, wide, sum(map(len, tables)))
             tables.append(own)
             _add_segments(segmentation, found, own, wide)
     table = _completed(vstack([own for own in tables if len(own)] or tables[:1]), mosaic)
@@ -113,12 +117,6 @@ def write_catalog(
     with atomic_path(folder / f"{plan.name}_cat.ecsv") as temporary:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
     return len(table)
-
-
-def _opened(path: Path) -> TiledImage:
-    with fits.open(path) as hdus:
-        shape = hdus[0].header["NAXIS2"], hdus[0].header["NAXIS1"]
-        return TiledImage(path, hdus[0].fileinfo()["datLoc"], shape, ">f4")
 
 
 def _find(mosaic: _Mosaic) -> FindSettings:
@@ -185,15 +183,12 @@ def _span(center: float, side: int, size: int) -> tuple[int, int]:
     return low, min(low + side, size)
 
 
-def _table(found: MosaicSources, tile: Tile, wide: Tile, before: int) -> Table:
-    """Return the sources whose centre lies on a tile and not on its margin, in pixels of the mosaic."""
+def _table(found: MosaicSources, wide: Tile, before: int) -> Table:
+    """Return the sources that were measured on a part, in pixels of the mosaic."""
     table = Table(dict(found.columns))
     for axis, first in (("x", wide.left), ("y", wide.bottom)):
         for name in (f"{axis}centroid", f"bbox_{axis}min", f"bbox_{axis}max"):
             table[name] += first
-    x, y = np.rint(table["xcentroid"]), np.rint(table["ycentroid"])
-    table["segment"] = 1 + np.arange(len(table))
-    table = table[(x >= tile.left) & (x < tile.right) & (y >= tile.bottom) & (y < tile.top)]
     table["label"] = before + 1 + np.arange(len(table))
     return table
 

@@ -225,7 +225,7 @@ def _offset(
     part = slice(None, None, step), slice(None, None, step)
     places = to_grid.every(step)
     wanted = reference.median.image, reference.median.number, reference.gap
-    median, number, gap = (nearest(one, places) for one in wanted)
+    median, number, gap = nearest(wanted, places)
     middle = (median + gap.astype(np.float32)) / np.float32(ratio)
     difference = rates.image[part] - np.float32(known.level) - middle
     limit = 3 * float(np.sqrt(known.variance))

@@ -11,12 +11,17 @@ import numpy as np
 
 from grism_align.algorithms.mosaics.drizzle import DrizzleKernel, TileSum
 from grism_align.algorithms.mosaics.grid import frame_note, plan_mosaics
-from grism_align.algorithms.mosaics.picture import binned, stretched
+from grism_align.algorithms.mosaics.picture import binned, picture_side, stretched
 from grism_align.io.files.checksums import sha256_of
-from grism_align.io.files.fits import open_fits
 from grism_align.io.files.staging import output_errors
-from grism_align.io.mosaics.files import metadata_of, mosaic_header, tiled_image, weight_header
-from grism_align.values.mosaic import StagedMosaic
+from grism_align.io.mosaics.files import (
+    metadata_of,
+    mosaic_header,
+    opened_image,
+    tiled_image,
+    weight_header,
+)
+from grism_align.values.mosaic import StagedMosaic, Tile
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.mosaics.chips import ExposureStack
 from grism_align.workflows.mosaics.cosmic_rays import find_cosmic_rays
@@ -155,10 +160,11 @@ def _made(job: _Job) -> StagedMosaic:
 
 
 def _picture(plan: MosaicPlan, folder: Path) -> NDArray[np.uint8]:
-    """Return what a mosaic shows, for the report."""
-    science, weight = (folder / f"{plan.name}_{suffix}" for suffix in SUFFIXES[:2])
-    with open_fits(science) as image, open_fits(weight) as weights:
-        return stretched(binned(image[0].data, weights[0].data))
+    """Return what a mosaic shows, for the report; it is read in bands."""
+    science, weight = (opened_image(folder / f"{plan.name}_{suffix}") for suffix in SUFFIXES[:2])
+    (ny, nx), side = plan.grid.shape, picture_side(plan.grid.shape)
+    bands = [Tile(top - side, top, 0, nx) for top in range(side, ny + 1, side)]
+    return stretched(np.concatenate([binned(science.read(one), weight.read(one), side) for one in bands]))
 
 
 def _counts(

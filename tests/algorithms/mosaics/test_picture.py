@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grism_align.algorithms.mosaics.picture import LONGEST, binned, stretched
+from grism_align.algorithms.mosaics.picture import LONGEST, binned, picture_side, stretched
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**16))
@@ -16,8 +16,8 @@ def test_bins_are_means_of_what_has_weight(rows, columns, seed):
     side = 3
     shape = (side * rows * 10, side * (LONGEST - side) * columns // columns)
     image, weight = rng.normal(size=shape), rng.integers(0, 2, shape).astype(float)
-    found = binned(image, weight)
-    factor = -(-max(shape) // LONGEST)
+    factor = picture_side(shape)
+    found = binned(image, weight, factor)
     assert found.shape == tuple(size // factor for size in shape)
     block = slice(0, factor), slice(0, factor)
     good = weight[block] > 0
@@ -28,7 +28,7 @@ def test_bins_are_means_of_what_has_weight(rows, columns, seed):
 def test_where_nothing_was_seen_nothing_is_shown():
     weight = np.ones((1000, 900))
     weight[:, :450] = 0
-    found = binned(np.ones((1000, 900)), weight)
+    found = binned(np.ones((1000, 900)), weight, picture_side((1000, 900)))
     assert max(found.shape) <= LONGEST
     assert np.isnan(found[:, :140]).all()
     assert (found[:, 160:] == 1).all()
