@@ -30,9 +30,7 @@ def test_all_is_well(paths, capsys):
     told = _told(capsys)
     heading, *lines = (line.split() for line in told.splitlines())
     assert heading[:5] == ["visit", "exposure", "kind", "filter", "MJD"]
-    assert [line[1] for line in lines[:4]] == [
-        path.name.removesuffix("_flt.fits") for path in paths
-    ]
+    assert [line[1] for line in lines[:4]] == [path.name.removesuffix("_flt.fits") for path in paths]
     assert lines[1][2:4] == ["grism", "G141"]
     assert lines[1][-1] == lines[0][1]
     with fits.open(paths[0]) as hdus:

@@ -32,7 +32,9 @@ def numbered(n):
 
 
 #: How processes start that are not to measure: without what most work needs, which takes seconds to import.
-_COLD = workers._START.replace("serve()", "import grism_align.workflows.workers as w; w._warm_up = int; serve()")
+_COLD = workers._START.replace(
+    "serve()", "import grism_align.workflows.workers as w; w._warm_up = int; serve()"
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -369,7 +371,9 @@ def test_none_survives_a_parent_that_is_killed(is_busy):
 def test_a_script_needs_no_guard(tmp_path):
     """It is not run again by the processes that it starts."""
     script = tmp_path / "script.py"
-    script.write_text(f"BUSY, COLD = False, {_COLD!r}\n{_PARENT}".replace("sys.stdin.read()", "pool.shutdown()"))
+    script.write_text(
+        f"BUSY, COLD = False, {_COLD!r}\n{_PARENT}".replace("sys.stdin.read()", "pool.shutdown()")
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, check=True, env=environment)
     assert done.stdout == b"ready\n"
