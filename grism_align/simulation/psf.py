@@ -150,7 +150,7 @@ def _psf_grid(size: int, band: Band) -> Floats:
 
 @lru_cache(maxsize=32)
 def _psf_across(size: int, fine: int, band: Band) -> Floats:
-    """Return the transform of the effective PSF that `profile` takes, at frequencies across the dispersion."""
+    """Return the transform of the effective PSF across the dispersion, as `profile` takes it."""
     return _psf(np.zeros(1), _fine_frequencies(size, fine), band)
 
 
@@ -255,8 +255,8 @@ def row(size: int, band: Band, shape: Shape, jacobian: Floats, phase: float, tra
 
     Notes
     -----
-    A sum along y is the transform at no frequency along y, and at those that pixels fold onto it, whole cycles a
-    pixel, where the transform of a pixel is zero.
+    A sum along y is the transform at no frequency along y, and at those that sampling folds onto it: whole
+    cycles a pixel, where the transform of a pixel is zero.
     """
     k = _frequencies(size)
     transform = _psf_grid(size, band)[0] * galaxy_transform(k, np.zeros(1), shape, jacobian)

@@ -110,7 +110,7 @@ def bad_field(tmp_path_factory: pytest.TempPathFactory) -> Field:
 
 @pytest.fixture(scope="session")
 def output_a(field_a: Field, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExposureSet, Path]:
-    """Case A aligned with the true catalog: what the pipeline returned, and where it wrote, a whole report too."""
+    """Case A aligned with the true catalog, and a whole report of it: what came of it, and its folder."""
     folder = tmp_path_factory.mktemp("aligned") / "out"
     with pytest.MonkeyPatch.context() as patch:
         have_plots(patch)
