@@ -15,9 +15,12 @@ from grism_align.simulation import Truth, case_a, simulate
 from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from tests.support.fields import SMALL
+from tests.support.plots import leave_out_plots
 
 #: Rooms whose tests take longest, which come first: at the end no process has much left when another is done.
 _LONG = ("steps", "commands", "workflows", "simulation", "algorithms", "io")
+
+_HERE = Path(__file__).parent
 
 _MEASUREMENT_STORE = store.measurement_store
 
@@ -27,8 +30,7 @@ settings.load_profile("ci")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the rooms with long tests come first."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: _turn_of(item.path.relative_to(here).parts[0]))
+    items.sort(key=lambda item: _turn_of(item.path.relative_to(_HERE).parts[0]))
 
 
 def _turn_of(room: str) -> int:
@@ -82,6 +84,15 @@ def _short_runs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GrismAlignPipeline, "load_spec_file", classmethod(_without_mosaics))
         patch.setattr(GrismWCSPropagateStep, "load_spec_file", classmethod(_with_few_spectra))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _reports_without_plots(request):
+    """Have reports made without plots, but by the tests of the report."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.path.is_relative_to(_HERE / "io" / "report"):
+            leave_out_plots(patch)
         yield
 
 

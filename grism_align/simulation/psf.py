@@ -138,10 +138,20 @@ def _frequencies(size: int) -> Floats:
     return np.asarray(np.fft.fftfreq(size * _SAMPLES, 1 / _SAMPLES), dtype=np.float64)
 
 
+def _fine_frequencies(size: int, fine: int) -> Floats:
+    return np.asarray(np.fft.rfftfreq(size * fine, 1 / fine), dtype=np.float64)
+
+
 @lru_cache(maxsize=32)
 def _psf_grid(size: int, band: Band) -> Floats:
     k = _frequencies(size)
     return _psf(k[None, :], k[:, None], band)
+
+
+@lru_cache(maxsize=32)
+def _psf_across(size: int, fine: int, band: Band) -> Floats:
+    """Return the transform of the effective PSF across the dispersion, as `profile` takes it."""
+    return _psf(np.zeros(1), _fine_frequencies(size, fine), band)
 
 
 @lru_cache(maxsize=16)
@@ -220,6 +230,40 @@ def _folded(transform: Complexes) -> Complexes:
     return np.asarray(transform.reshape(_SAMPLES, n, _SAMPLES, n).sum(axis=(0, 2)))
 
 
+def row(size: int, band: Band, shape: Shape, jacobian: Floats, phase: float, trail: float = 0.0) -> Floats:
+    """Return what a stamp sums to along y: the profile along x of a source of one count.
+
+    Parameters
+    ----------
+    size : int, even
+        Length, pixels; periodic, as a stamp is.
+    band : Band
+        The PSF.
+    shape : Shape
+        The profile of the source.
+    jacobian : (2, 2) ndarray, arcsec/pixel
+        See `galaxy_transform`.
+    phase : float, pixels
+        Place of the source from pixel ``size / 2``.
+    trail : float, pixels
+        Line along x that the source is drawn along.
+
+    Returns
+    -------
+    (size,) ndarray, 1/pixel
+        Sums to 1.
+
+    Notes
+    -----
+    A sum along y is the transform at no frequency along y, and at those that sampling folds onto it: whole
+    cycles a pixel, where the transform of a pixel is zero.
+    """
+    k = _frequencies(size)
+    transform = _psf_grid(size, band)[0] * galaxy_transform(k, np.zeros(1), shape, jacobian)
+    shifted = transform * np.sinc(k * trail) * np.exp(-2j * np.pi * k * (phase + size // 2))
+    return np.asarray(np.fft.ifft(shifted.reshape(_SAMPLES, size).sum(axis=0)).real)
+
+
 def profile(size: int, fine: int, band: Band, shape: Shape, jacobian: Floats, trail: float = 0.0) -> Floats:
     """Return the profile across the dispersion of a source of one count, summed along x.
 
@@ -243,7 +287,7 @@ def profile(size: int, fine: int, band: Band, shape: Shape, jacobian: Floats, tr
     (size * fine,) ndarray, 1/pixel
         `fine` samples a pixel, the source at index ``size * fine // 2``; sums to `fine`.
     """
-    k = np.asarray(np.fft.rfftfreq(size * fine, 1 / fine), dtype=np.float64)
-    zero = np.zeros(1)
-    transform = _psf(zero, k, band) * galaxy_transform(zero, k, shape, jacobian) * np.sinc(k * trail)
+    k = _fine_frequencies(size, fine)
+    across = _psf_across(size, fine, band) * np.sinc(k * trail)
+    transform = across * galaxy_transform(np.zeros(1), k, shape, jacobian)
     return np.fft.fftshift(np.fft.irfft(transform, size * fine)) * fine

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter1d
 
-from grism_align.simulation.psf import Band, Shape, profile, stamp
+from grism_align.simulation.psf import Band, Shape, profile, row, stamp
 
 if TYPE_CHECKING:
     from grism_align.simulation.elements import Element, Order
@@ -170,9 +170,8 @@ def _add_trace(
     """
     size = _stamp_size(float(spectrum.max()) * optics.exposure_time, shape, optics)
     start = float(xy[0]) + min(order.start, order.end)
-    along = _smeared(spectrum, optics, shape, size, start - round(start))
     left = round(start) - size // 2
-    columns = np.arange(left, left + len(along))
+    columns = np.arange(left, left + len(spectrum) + size - 1)
     height = xy[1] + order.offset + order.slope * (columns - xy[0])
     low = int(np.floor(height.min())) - size // 2
     rows = np.arange(low, int(np.ceil(height.max())) + size // 2)
@@ -181,17 +180,11 @@ def _add_trace(
     rows = rows[(rows >= 0) & (rows < ny)]
     if not keep.any() or not len(rows):
         return
+    # a spectrum that starts within a pixel, convolved with the source's own extent along it
+    extent = row(size, optics.band, shape, optics.jacobian, start - round(start), optics.trail[0])
+    along = np.convolve(spectrum, extent)
     across = profile(size, _FINE, optics.band, shape, optics.jacobian, optics.trail[1])
     across = spline_filter1d(across, 3)
     index = (rows[:, None] - height[None, keep]) * _FINE + size * _FINE // 2
     piece = map_coordinates(across, index[None], order=3, prefilter=False) * along[keep]
     _add(image, piece, int(columns[keep][0]), int(rows[0]))
-
-
-def _smeared(spectrum: Floats, optics: Optics, shape: Shape, size: int, phase: float) -> Floats:
-    """Return a spectrum, off by a part of a pixel, convolved with the source's own extent along x.
-
-    It is longer than the spectrum by `size` - 1.
-    """
-    piece = stamp(size, optics.band, shape, optics.jacobian, np.array([phase, 0.0]), optics.trail)
-    return np.convolve(spectrum, piece.sum(axis=0))

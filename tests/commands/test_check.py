@@ -8,26 +8,32 @@ from grism_align.simulation import case_a
 from tests.support.fields import make_field
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two visits of a direct and a grism exposure."""
+    return make_field(case_a(size=96, n_pairs=1), tmp_path_factory.mktemp("made"))
+
+
 @pytest.fixture
-def field(tmp_path):
-    return make_field(case_a(size=96, n_pairs=1), tmp_path)
+def paths(made, tmp_path):
+    """These in a folder of their own, to be changed."""
+    made.copied(tmp_path / "in")
+    return [tmp_path / "in" / path.name for path in made.truth.paths]
 
 
 def _told(capsys):
     return capsys.readouterr().out
 
 
-def test_all_is_well(field, capsys):
-    assert main(["check", str(field.folder)]) == 0
+def test_all_is_well(paths, capsys):
+    assert main(["check", str(paths[0].parent)]) == 0
     told = _told(capsys)
     heading, *lines = (line.split() for line in told.splitlines())
     assert heading[:5] == ["visit", "exposure", "kind", "filter", "MJD"]
-    assert [line[1] for line in lines[:4]] == [
-        path.name.removesuffix("_flt.fits") for path in field.truth.paths
-    ]
+    assert [line[1] for line in lines[:4]] == [path.name.removesuffix("_flt.fits") for path in paths]
     assert lines[1][2:4] == ["grism", "G141"]
     assert lines[1][-1] == lines[0][1]
-    with fits.open(field.truth.paths[0]) as hdus:
+    with fits.open(paths[0]) as hdus:
         assert hdus["SCI"].header["WCSNAME"] in lines[0]
         assert f"{hdus[0].header['EXPSTART']:.5f}" == lines[0][4]
     assert "go together" in told
@@ -46,25 +52,25 @@ def _no_distortion(header):
 
 
 @pytest.mark.parametrize("change", [_moved, _other_model, _no_distortion])
-def test_what_does_not_go_together(field, capsys, change):
-    path = field.truth.paths[0]
+def test_what_does_not_go_together(paths, capsys, change):
+    path = paths[0]
     with fits.open(path, mode="update") as hdus:
         change(hdus["SCI"].header)
-    assert main(["check", str(field.folder)]) == 3
+    assert main(["check", str(paths[0].parent)]) == 3
     told = _told(capsys)
     assert "go together" not in told
     assert path.name.removesuffix("_flt.fits") in told
 
 
-def test_a_grism_exposure_alone(field, capsys):
-    field.truth.paths[0].unlink()
-    assert main(["check", *map(str, field.truth.paths[1:])]) == 3
-    assert f"{field.truth.paths[1].name.removesuffix('_flt.fits')}: no direct exposure" in _told(capsys)
+def test_a_grism_exposure_alone(paths, capsys):
+    paths[0].unlink()
+    assert main(["check", *map(str, paths[1:])]) == 3
+    assert f"{paths[1].name.removesuffix('_flt.fits')}: no direct exposure" in _told(capsys)
 
 
-def test_what_headers_say_of_guiding_is_said_once(field, capsys):
-    for path in field.truth.paths:
+def test_what_headers_say_of_guiding_is_said_once(paths, capsys):
+    for path in paths:
         fits.setval(path, "FGSLOCK", value="FINE/GYRO")
-    main(["check", str(field.folder)])
+    main(["check", str(paths[0].parent)])
     told = [line for line in _told(capsys).splitlines() if "guided on" in line]
     assert told == ["all exposures: by the headers, guided on one guide star"]

@@ -56,7 +56,7 @@ def test_elsewhere_and_with_regions(record, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [str(page), *map(str, written)]
 
 
-@pytest.mark.parametrize("form", ["png", "pdf"])
+@pytest.mark.parametrize("form", ["png", pytest.param("pdf", marks=pytest.mark.slow)])
 def test_with_figures(record, tmp_path, capsys, form):
     folder = tmp_path / "figures"
     assert (

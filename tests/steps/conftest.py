@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from markupsafe import Markup
 from stpipe import crds_client
 
 from grism_align.simulation import (
@@ -24,6 +23,7 @@ from grism_align.simulation import (
 )
 from grism_align.steps.pipeline import GrismAlignPipeline
 from tests.support.fields import Field, make_field
+from tests.support.plots import have_plots
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,13 +48,6 @@ def no_crds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("get_context_used", "get_svn_version"):
         monkeypatch.setattr(crds_client, name, refuse, raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-@pytest.fixture(autouse=True)
-def _pictures_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave pictures out of the pages, which take as long as all else, but of that of `output_a`."""
-    picture = Markup('<svg role="img"></svg>')
-    monkeypatch.setattr("grism_align.io.report.plots.figures.Plotter.svg", lambda *_: picture)
 
 
 def _moving_scene() -> SceneSettings:
@@ -113,14 +106,16 @@ def bad_field(tmp_path_factory: pytest.TempPathFactory) -> Field:
 
 @pytest.fixture(scope="session")
 def output_a(field_a: Field, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExposureSet, Path]:
-    """Case A aligned with the true catalog: what the pipeline returned, and where it wrote."""
+    """Case A aligned with the true catalog, and a whole report of it: what came of it, and its folder."""
     folder = tmp_path_factory.mktemp("aligned") / "out"
-    result = GrismAlignPipeline.call(
-        str(field_a.association),
-        output_dir=str(folder),
-        steps={"absolute_align": {"catalog": str(field_a.catalog)}},
-        configure_log=False,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        have_plots(patch)
+        result = GrismAlignPipeline.call(
+            str(field_a.association),
+            output_dir=str(folder),
+            steps={"absolute_align": {"catalog": str(field_a.catalog)}},
+            configure_log=False,
+        )
     return result, folder
 
 

@@ -43,16 +43,29 @@ def files(folder, home):
     return {name: re.sub(rb"n_kept: \d+", b"", found[name]) for name in found if name != "raw_report.html"}
 
 
-def test_a_second_run_measures_nothing_and_writes_the_same(raw, tmp_path, kept):
+def _runs(raw, tmp_path, *options):
+    """How many catalogs runs into one folder took over, and what each wrote."""
     out, written, taken = tmp_path / "out", [], []
-    for turn, options in enumerate([{"resume": False}, {}, {}, {"nproc": 2}]):
-        taken.append(run(raw, out, **options))
+    for turn, chosen in enumerate(options):
+        taken.append(run(raw, out, **chosen))
         out.rename(tmp_path / f"out{turn}")
         written.append(files(tmp_path / f"out{turn}", out))
-    assert taken == [0, 0, 2, 2]
-    assert written[1:] == 3 * written[:1]
+    return taken, written
+
+
+def test_a_second_run_measures_nothing_and_writes_the_same(raw, tmp_path, kept):
+    taken, written = _runs(raw, tmp_path, {"resume": False}, {}, {})
+    assert taken == [0, 0, 2]
+    assert written[1:] == 2 * written[:1]
     pages = [(tmp_path / f"out{turn}" / "raw_report.html").read_text() for turn in (1, 2)]
     assert ["2 measurements are those of an earlier run" in page for page in pages] == [False, True]
+
+
+@pytest.mark.slow
+def test_several_processes_take_over_what_one_measured(raw, tmp_path, kept):
+    taken, written = _runs(raw, tmp_path, {}, {"nproc": 2})
+    assert taken == [0, 2]
+    assert written[0] == written[1]
 
 
 def test_a_run_that_ended_early_has_kept_what_it_measured(raw, tmp_path, kept, monkeypatch):

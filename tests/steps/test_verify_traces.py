@@ -20,6 +20,9 @@ SCENE = SceneSettings(
     star_density=60.0, galaxy_density=20.0, star_magnitudes=(17.0, 23.0), galaxy_magnitudes=(20.0, 24.0)
 )
 
+#: Where it is the traces that matter, and not where all spectra lie.
+FEW = {"spectra_sources": 5, "configure_log": False}
+
 
 @pytest.fixture(scope="module")
 def verified(tmp_path_factory):
@@ -113,7 +116,7 @@ def test_a_constant_of_the_configuration_corrects_nothing_and_is_told_once(verif
     for constant in (0.0, 0.3):
         caplog.clear()
         config.write_text(f"BEAMA 15 196\nDYDX_A_0 {1.4 + constant}\nDYDX_A_1 0.0085\n")
-        again = GrismWCSPropagateStep.call(late, trace_config=str(config), configure_log=False)
+        again = GrismWCSPropagateStep.call(late, trace_config=str(config), **FEW)
         assert not any("corrected by" in fit.reason for fit in again.grism.fits.values())
         off[constant] = np.array([check.after_px for check in again.traces.values()])
         assert caplog.text.count("lie off G141.conf") == (constant > 0)
@@ -125,7 +128,7 @@ def test_a_configuration_that_misses_the_trace_verifies_nothing(verified, tmp_pa
     for name, constant in (("near", 6.0), ("far", -60.0)):
         config = tmp_path / f"{name}.conf"
         config.write_text(f"GFILTER G141\nBEAMA 15 196\nDYDX_A_0 {1.4 + constant}\nDYDX_A_1 0.0085\n")
-        again = GrismWCSPropagateStep.call(result, trace_config=str(config), configure_log=False)
+        again = GrismWCSPropagateStep.call(result, trace_config=str(config), **FEW)
         assert not any(check.is_measured for check in again.traces.values())
         assert f"spectra not verified, no trace within 4 px of where {name}.conf has it" in caplog.text
 
@@ -134,6 +137,6 @@ def test_a_configuration_that_is_not_used_is_told(verified, tmp_path, caplog):
     result, _, _ = verified
     config = tmp_path / "any.conf"
     config.write_text("OPTKEY1 FILTER\nOPTVAL1 G102\nBEAMA 15 196\nDYDX_A_0 1.4\nDYDX_A_1 0.0085\n")
-    again = GrismWCSPropagateStep.call(result, trace_config=str(config), configure_log=False)
+    again = GrismWCSPropagateStep.call(result, trace_config=str(config), **FEW)
     assert "any.conf is not used" in caplog.text
     assert {check.note for check in again.traces.values()} == {"relative to 3 other exposures"}

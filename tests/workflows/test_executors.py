@@ -31,6 +31,19 @@ def numbered(n):
     return {f"n{number}": number for number in range(n)}
 
 
+#: How processes start that are not to measure: without what most work needs, which takes seconds to import.
+_COLD = workers._START.replace(
+    "serve()", "import grism_align.workflows.workers as w; w._warm_up = int; serve()"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cold_starts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_START", _COLD)
+        yield
+
+
 @pytest.fixture(scope="module")
 def pool():
     """Two processes for the tests that leave them alive."""
@@ -328,9 +341,10 @@ import remote_jobs as jobs
 from grism_align.workflows.tasks import Task, host_name, run_sent, run_task
 from grism_align.workflows.versions import versions_here
 from grism_align.workflows.executors import FuturesExecutor
-from grism_align.workflows.workers import WorkerPool
+from grism_align.workflows import workers
 
-pool = WorkerPool(2)
+workers._START = COLD
+pool = workers.WorkerPool(2)
 executor = FuturesExecutor(pool, 4, lambda names, label: names)
 list(executor.map(jobs.square, {"a": 1, "b": 2}, "Squaring"))
 for _ in range(2 * BUSY):
@@ -343,7 +357,7 @@ sys.stdin.read()
 @pytest.mark.parametrize("is_busy", [False, True])
 def test_none_survives_a_parent_that_is_killed(is_busy):
     """Neither idle ones nor busy ones: all hold the parent's standard error, which ends with the last."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; BUSY = {is_busy}\n{_PARENT}"
+    code = f"import sys; sys.path[:] = {sys.path!r}; BUSY, COLD = {is_busy}, {_COLD!r}\n{_PARENT}"
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -357,7 +371,9 @@ def test_none_survives_a_parent_that_is_killed(is_busy):
 def test_a_script_needs_no_guard(tmp_path):
     """It is not run again by the processes that it starts."""
     script = tmp_path / "script.py"
-    script.write_text(f"BUSY = False\n{_PARENT}".replace("sys.stdin.read()", "pool.shutdown()"))
+    script.write_text(
+        f"BUSY, COLD = False, {_COLD!r}\n{_PARENT}".replace("sys.stdin.read()", "pool.shutdown()")
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, check=True, env=environment)
     assert done.stdout == b"ready\n"

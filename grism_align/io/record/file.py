@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.files.asdf_bounds import check_asdf, check_asdf_file
+from grism_align.io.files.asdf_settings import asdf_settings
 from grism_align.io.files.bounded import GZIP, MB, MOST_RECORD, read_whole
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.record.checks import check_exposure, check_record
@@ -172,7 +173,7 @@ def _tree(source: bytes | Path, schema: str | None) -> Any:
     """
     import asdf
 
-    with asdf.config_context() as config:
+    with asdf_settings() as config:
         # asdf checks what it reads only when told to, and only warns of arrays that are cut off
         config.validate_on_read = schema is not None
         config.warn_on_failed_conversion = False

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from grism_align.io.files.asdf_settings import asdf_settings
 from grism_align.io.record.migrations import VERSION, VERSION_KEY
 from grism_align.io.record.models import MODELS, SCHEMA
 from grism_align.io.record.parts import part_of
@@ -48,8 +49,6 @@ def schema_text() -> str:
 @contextmanager
 def known_schema() -> Iterator[str]:
     """Make the schema known to ASDF; its URI."""
-    import asdf
-
-    with asdf.config_context() as config:
+    with asdf_settings() as config:
         config.add_resource_mapping({SCHEMA_URI: schema_text().encode()})
         yield SCHEMA_URI

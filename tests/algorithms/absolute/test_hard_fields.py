@@ -290,7 +290,7 @@ def few_stars(seed, n, side, *, apart, stream=(0.0, 0.0)):
 
 
 @pytest.mark.parametrize("solve", SOLVES)
-@pytest.mark.parametrize("n", [4, 5])
+@pytest.mark.parametrize("n", [4, pytest.param(5, marks=pytest.mark.slow)])
 def test_few_stars_tie_visits_ten_years_apart(solve, n):
     """By when each has moved by more than the errors: the relative frame has it twice, or at one of them."""
     worst = []

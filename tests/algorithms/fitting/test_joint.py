@@ -108,7 +108,7 @@ def test_injected_shifts_and_rolls_are_recovered(geometry):
     assert np.ptp(solution.shift, axis=0).min() > 0.1
 
 
-@pytest.mark.parametrize("outliers", [0, 20])
+@pytest.mark.parametrize("outliers", [pytest.param(0, marks=pytest.mark.slow), 20])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_pulls_have_unit_width(geometry, outliers):
     """Also with outliers: the solution with noise against the one without it."""

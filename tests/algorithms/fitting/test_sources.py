@@ -88,7 +88,7 @@ def test_sources_at_rest_tell_as_much_as_if_nothing_moved():
 
 
 @pytest.mark.parametrize("years", [0.06, 0.15, 0.9])
-@pytest.mark.parametrize("motion", [0.0, 0.005])
+@pytest.mark.parametrize("motion", [pytest.param(0.0, marks=pytest.mark.slow), 0.005])
 def test_within_a_year_the_claimed_error_is_true(motion, years):
     """For a few bright stars, which are known to 0.1 mas and move, among faint galaxies, weeks are much."""
     pulls = []

@@ -70,7 +70,9 @@ def field():
     return stars(np.random.default_rng(801), 500, 300.0)
 
 
-@pytest.mark.parametrize("scale", [1.0, 2.0, 3.0, 6.0, 24.0, 80.0])
+@pytest.mark.parametrize(
+    "scale", [1.0, 6.0, 24.0, 80.0, *(pytest.param(scale, marks=pytest.mark.slow) for scale in (2.0, 3.0))]
+)
 def test_they_are_found(field, scale):
     """However far they are off: by so much that their sources are not recognised as the same, too."""
     exposures, catalogs, _ = taken(np.random.default_rng(802), field, scale * OFF)
@@ -107,7 +109,9 @@ def test_those_that_are_far_off_are_named(field, scale, told):
         assert one.offset == pytest.approx(1e3 * scale * np.hypot(*OFF[0]), abs=4 * one.error)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0, 24.0])
+@pytest.mark.parametrize(
+    "scale", [pytest.param(0.0, marks=pytest.mark.slow), 1.0, pytest.param(3.0, marks=pytest.mark.slow), 24.0]
+)
 def test_corrections_are_as_good_as_they_claim(field, scale):
     """Those of exposures, among them what is not known of the place of their detector."""
     pulls = []

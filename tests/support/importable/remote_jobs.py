@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 
 from grism_align.values.errors import ChangedError, InputError
-from grism_align.workflows.measure import _measured
 
 logger = logging.getLogger("grism_align.remote_jobs")
 
@@ -85,6 +84,9 @@ def die_once(path):
 
 def measure_or_die(job):
     """Measure an exposure as a run does, but end the process at the first time."""
+    # processes that do other work start in a fraction of the time without it
+    from grism_align.workflows.measure import _measured
+
     die_once(Path(job.exposure.source).parent / "died")
     return _measured(job)
 

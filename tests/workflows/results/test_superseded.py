@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -19,12 +20,18 @@ FIRST, SECOND = KEYS[:2], KEYS[2:]
 OUT_OF_DATE = "This page is out of date"
 
 
-@pytest.fixture
-def raw(tmp_path):
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory):
     """Two visits of a direct and a grism exposure; nobody looks for sources."""
-    empty = SceneSettings(star_density=1.0, galaxy_density=1.0)
-    simulate(replace(case_a(size=96, n_pairs=1), scene=empty), tmp_path / "raw", np.random.default_rng(2))
-    return tmp_path / "raw"
+    empty, folder = SceneSettings(star_density=1.0, galaxy_density=1.0), tmp_path_factory.mktemp("fetched")
+    simulate(replace(case_a(size=64, n_pairs=1), scene=empty), folder, np.random.default_rng(2))
+    return folder
+
+
+@pytest.fixture
+def raw(fetched, tmp_path):
+    """These in a folder of their own, to be changed."""
+    return shutil.copytree(fetched, tmp_path / "raw")
 
 
 @pytest.fixture

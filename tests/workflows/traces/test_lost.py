@@ -143,7 +143,7 @@ def corrected(survey):
 @pytest.mark.parametrize(
     "pixels",
     [
-        (9.0, 7.0),
+        pytest.param((9.0, 7.0), marks=pytest.mark.slow),
         pytest.param((6.0, -14.0), marks=pytest.mark.slow),
         # Spectra that are moved along themselves are as bright as they were.
         (15.0, 0.0),

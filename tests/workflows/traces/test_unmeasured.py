@@ -27,7 +27,7 @@ CHOICES = PropagationChoices(PropagationSettings(), PointingSettings(), TraceSet
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory):
     """One visit of three pairs, with true corrections."""
-    simulation = case_a(size=(560, 660), n_pairs=3, n_visits=1, scene=SCENE)
+    simulation = case_a(size=(460, 560), n_pairs=3, n_visits=1, scene=SCENE)
     return true_set(simulation, tmp_path_factory.mktemp("unmeasured"))[0]
 
 

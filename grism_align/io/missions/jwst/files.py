@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grism_align.io.files.asdf_bounds import check_asdf
+from grism_align.io.files.asdf_settings import asdf_settings
 from grism_align.io.files.fits import one_line, open_fits
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.missions.jwst.headers import cards_of_file
@@ -187,9 +188,7 @@ def save_model(model: Any, target: Path, check: Callable[[Path], None]) -> None:
 @contextmanager
 def _unvalidated() -> Iterator[None]:
     """Have asdf read trees in the block without holding them against their schemas."""
-    import asdf
-
-    with asdf.config_context() as config:
+    with asdf_settings() as config:
         config.validate_on_read = False
         yield
 

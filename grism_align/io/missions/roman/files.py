@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grism_align.io.files.asdf_bounds import check_asdf_file
+from grism_align.io.files.asdf_settings import asdf_settings
 from grism_align.io.files.bounded import MB
 from grism_align.io.files.fits import one_line
 from grism_align.io.gwcs.own import PLACE
@@ -194,7 +195,7 @@ def opened_asdf(path: Path, *, is_lazy: bool = False) -> Iterator[asdf.AsdfFile]
     require_models()
     _check(path)
     try:
-        with _quiet(), asdf.config_context() as config:
+        with _quiet(), asdf_settings() as config:
             config.validate_on_read = False
             file = asdf.open(path, lazy_load=True, memmap=False, lazy_tree=is_lazy)
     except Exception as error:
@@ -236,7 +237,7 @@ def write_asdf(file: asdf.AsdfFile, path: Path, packing: str = "input") -> None:
     """
     import asdf
 
-    with _quiet(), asdf.config_context() as config:
+    with _quiet(), asdf_settings() as config:
         config.array_inline_threshold = _INLINE
         try:
             file.write_to(path, all_array_compression=packing)

@@ -8,13 +8,23 @@ from astropy.io import fits
 
 from grism_align.algorithms.propagation.propagate import propagate
 from grism_align.io.missions import read_exposure
-from grism_align.simulation import SimulatedExposure, SimulatedVisit, Simulation, case_a, simulate
+from grism_align.simulation import (
+    SceneSettings,
+    SimulatedExposure,
+    SimulatedVisit,
+    Simulation,
+    case_a,
+    simulate,
+)
 from grism_align.values.settings import GrismSettings, PropagationSettings
 from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 
 correctors = pytest.importorskip("tweakwcs.correctors")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of stwcs, on every header
+
+# Nobody looks at sources.
+EMPTY = SceneSettings(star_density=1.0, galaxy_density=1.0)
 
 
 def corrector(path, extver):
@@ -37,7 +47,7 @@ def in_tangent_plane(reference, transform):
 @pytest.mark.parametrize("instrument", ["wfc3_ir", "acs_wfc", "wfc3_uvis"])
 def test_a_grism_in_the_plane_of_its_direct_exposure(tmp_path, instrument):
     size = 200 if instrument == "wfc3_ir" else (128, 256)
-    simulation = case_a(instrument, size=size, n_pairs=1, n_visits=1)
+    simulation = case_a(instrument, size=size, n_pairs=1, n_visits=1, scene=EMPTY)
     truth = simulate(simulation, tmp_path, np.random.default_rng(3))
     direct, grism = (read_exposure(path) for path in truth.paths)
     transform = LinearTransform.from_parameters(direct.plane, shift=(3.0, -2.0), roll=0.03)
@@ -67,9 +77,8 @@ def test_a_direct_exposure_of_another_subarray(tmp_path, instrument):
     for number, size in enumerate((240, 120)):
         shape = size if instrument == "wfc3_ir" else (size // 2, size)
         folder = tmp_path / str(number)
-        truth = simulate(
-            case_a(instrument, size=shape, n_pairs=1, n_visits=1), folder, np.random.default_rng(3)
-        )
+        simulation = case_a(instrument, size=shape, n_pairs=1, n_visits=1, scene=EMPTY)
+        truth = simulate(simulation, folder, np.random.default_rng(3))
         exposures.append(read_exposure(truth.paths[number]))
     direct, grism = exposures
     reference_pixels = [fits.getval(each.source, "CRPIX1", ("SCI", 1)) for each in exposures]
@@ -102,7 +111,7 @@ def dithered(request, tmp_path_factory):
         SimulatedVisit("02", turned, angle=97.0, start=57001.0, roll=0.02),
     )
     size = 200 if request.param == "wfc3_ir" else (128, 256)
-    simulation = Simulation(request.param, visits, size=size, ra=31.0, dec=-64.0)
+    simulation = Simulation(request.param, visits, size=size, ra=31.0, dec=-64.0, scene=EMPTY)
     truth = simulate(simulation, tmp_path_factory.mktemp(request.param), np.random.default_rng(3))
     return [read_exposure(path) for path in truth.paths]
 
