@@ -166,7 +166,7 @@ def _add_shot_noise(noise: NDArray[np.float32], clean: NDArray[np.float32], shot
 
 
 def _segments(field: _Field, settings: FindSettings) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the peaks of sources, (N, 2), and which each pixel above the threshold is of; blends are parted."""
+    """Return the peaks of sources, (N, 2), and the map of their segments; blends are parted."""
     import sep
 
     # sep gives up where more lies above the threshold, or blends have more parts, than it has room for
