@@ -25,7 +25,7 @@ LATER = "FIT_REL_GAIA"
 SAME = 0.02
 
 
-@pytest.fixture(scope="module", params=["wfc3_ir", "acs_wfc"])
+@pytest.fixture(scope="module", params=["wfc3_ir", pytest.param("acs_wfc", marks=pytest.mark.slow)])
 def made(request, tmp_path_factory):
     """Exposures that all have one WCS, and others of which the direct ones alone have a later one."""
     home = tmp_path_factory.mktemp("made")

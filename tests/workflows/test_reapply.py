@@ -64,7 +64,7 @@ def apart(first, second, names):
 # --- the same files again ---
 
 
-@pytest.mark.parametrize("which", ["a", "c", "acs"])
+@pytest.mark.parametrize("which", ["a", pytest.param("c", marks=pytest.mark.slow), "acs"])
 def test_fresh_files_get_the_wcs_of_the_run(which, aligned, others, tmp_path):
     field = aligned if which == "a" else others[which]
     plan = applied(field.record, field.fetched(tmp_path / "new"), tmp_path / "again")

@@ -75,8 +75,18 @@ def _comes(monkeypatch, moment, second):
     return answers
 
 
-@pytest.mark.parametrize("in_place", [True, False])
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    ("moment", "in_place"),
+    [
+        *((moment, True) for moment in MOMENTS),
+        *((moment, False) for moment in ("loaded", "writing")),
+        *(
+            pytest.param(moment, False, marks=pytest.mark.slow)
+            for moment in MOMENTS
+            if moment not in {"loaded", "writing"}
+        ),
+    ],
+)
 def test_the_files_and_the_record_are_of_one_run(raw, tmp_path, monkeypatch, moment, in_place):
     folder = raw if in_place else tmp_path / "out"
     answers = _comes(monkeypatch, moment, lambda: align(raw, folder, 0.9))

@@ -17,22 +17,26 @@ from grism_align.workflows.results.record import make_record
 from tests.support.recorded_fields import inputs, recorded_field
 
 
-@pytest.fixture
-def field(tmp_path):
-    return recorded_field(tmp_path)
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    return recorded_field(tmp_path_factory.mktemp("field"))
 
 
-@pytest.fixture
-def path(field, tmp_path):
-    write_record(tmp_path / "p.asdf", make_record(field, inputs(field)))
-    return tmp_path / "p.asdf"
+@pytest.fixture(scope="module")
+def path(field, tmp_path_factory):
+    """A record that is believed; not to be changed."""
+    path = tmp_path_factory.mktemp("record") / "p.asdf"
+    write_record(path, make_record(field, inputs(field)))
+    read_record(path)
+    return path
 
 
-def _changed(path, change):
+def _changed(path, target, change):
     with asdf.open(path, lazy_load=False, memmap=False) as file:
         tree = dict(file.tree)
     change(tree["grism_align"])
-    asdf.AsdfFile(tree).write_to(path)
+    asdf.AsdfFile(tree).write_to(target)
+    return target
 
 
 def _of_all(entry, value):
@@ -95,12 +99,11 @@ def _of_another(record):
         (lambda record: record.update(product="../victim/x"), "product"),
     ],
 )
-def test_what_can_not_be(path, change, entry):
-    read_record(path)
-    _changed(path, change)
+def test_what_can_not_be(path, tmp_path, change, entry):
+    other = _changed(path, tmp_path / "p.asdf", change)
     with pytest.raises(InputError) as caught:
-        read_record(path)
-    assert caught.value.path == str(path)
+        read_record(other)
+    assert caught.value.path == str(other)
     assert entry in caught.value.problem
 
 

@@ -116,7 +116,14 @@ def dithered(request, tmp_path_factory):
     return [read_exposure(path) for path in truth.paths]
 
 
-@pytest.mark.parametrize(("shift", "roll"), [((0.4, -0.3), 0.01), ((3.0, -2.0), 0.05), ((10.0, -7.0), 0.3)])
+@pytest.mark.parametrize(
+    ("shift", "roll"),
+    [
+        ((0.4, -0.3), 0.01),
+        pytest.param((3.0, -2.0), 0.05, marks=pytest.mark.slow),
+        ((10.0, -7.0), 0.3),
+    ],
+)
 @pytest.mark.parametrize("method", ["previous", "interpolate", "visit", "association"])
 def test_propagated_equal_corrections(dithered, shift, roll, method):
     before, grism, after, turned = dithered
