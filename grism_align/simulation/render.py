@@ -180,7 +180,7 @@ def _add_trace(
     rows = rows[(rows >= 0) & (rows < ny)]
     if not keep.any() or not len(rows):
         return
-    # a spectrum that starts within a pixel, convolved with the source's own extent along it
+    # a spectrum that starts at a fraction of a pixel, convolved with the source's own extent along it
     extent = row(size, optics.band, shape, optics.jacobian, start - round(start), optics.trail[0])
     along = np.convolve(spectrum, extent)
     across = profile(size, _FINE, optics.band, shape, optics.jacobian, optics.trail[1])

@@ -78,10 +78,10 @@ def test_of_one_mind(field, capsys):
     assert f"in use: {_solution(field)}, in all of them" in capsys.readouterr().out
 
 
-def test_all_onto_one_and_back(field, tmp_path, capsys):
+@pytest.mark.parametrize("is_whole", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_all_onto_one_and_back(field, tmp_path, capsys, is_whole):
+    """By its whole name, or by what tells solutions apart, in whatever letters."""
     raw = _before(field)[0][1]
-    # by its whole name, or by what tells solutions apart, in whatever letters
-    is_whole = raw.name.endswith("_flt.fits")
     name = fits.getval(raw, "WCSNAME", "SCI") if is_whole else _solution(field).lower()
     out = tmp_path / "out"
     assert main(["wcs", "set", name, str(field[0]), "-o", str(out)]) == ExitCode.DONE

@@ -7,7 +7,7 @@ from grism_align.simulation.detector import Flag, draw_detector, expose
 from grism_align.simulation.hst.instruments import INSTRUMENTS
 from grism_align.simulation.instruments import ELEMENTS
 from grism_align.simulation.jwst.instruments import INSTRUMENTS as JWST_INSTRUMENTS
-from grism_align.simulation.psf import Band, Shape, profile, stamp
+from grism_align.simulation.psf import Band, Shape, profile, row, stamp
 from grism_align.simulation.render import LightSources, Optics, direct_image, grism_image
 
 STAR = Shape(0.0, 1.0, 0.0, 0.5)
@@ -54,6 +54,12 @@ def test_stamp_is_centred_where_asked(phase):
     galaxy = Shape(0.3, 0.4, 30.0, 0.5)
     image = stamp(128, IR, galaxy, JACOBIAN, np.array(phase))
     np.testing.assert_allclose(phase_of(image, 128), 64 + np.array(phase), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [STAR, Shape(0.3, 0.4, 30.0, 0.5)])
+def test_a_row_is_what_a_stamp_sums_to(shape):
+    image = stamp(64, IR, shape, JACOBIAN, np.array([0.3, 0.2]), (1.5, 0.7))
+    np.testing.assert_allclose(row(64, IR, shape, JACOBIAN, 0.3, 1.5), image.sum(axis=0), atol=1e-12)
 
 
 def test_galaxy_lies_along_its_position_angle():

@@ -87,7 +87,6 @@ def test_a_process_that_dies_costs_the_run_and_no_file(field_a, tmp_path, monkey
     assert not out.exists()
 
 
-@pytest.mark.slow
 def test_a_full_disk_in_another_process_changes_nothing(field_a, tmp_path, monkeypatch):
     """The error names the file that was to be, not the one that another process wrote."""
     monkeypatch.setattr("grism_align.workflows.results.exposures._write", remote_jobs.find_no_space)

@@ -35,6 +35,7 @@ def numbered(n):
 _COLD = workers._START.replace(
     "serve()", "import grism_align.workflows.workers as w; w._warm_up = int; serve()"
 )
+assert _COLD != workers._START
 
 
 @pytest.fixture(autouse=True, scope="module")

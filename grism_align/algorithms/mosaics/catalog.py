@@ -123,7 +123,8 @@ def measure_mosaic(
     settings : FindSettings
         The parameters.
     within : Tile, optional
-        Where the centres of the sources lie that are measured; the segments are those of all.
+        Pixels of the image on which the centres of the sources lie that are listed, all by default; the
+        segments are those of all.
 
     References
     ----------

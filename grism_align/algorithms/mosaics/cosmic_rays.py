@@ -26,7 +26,7 @@ _LAPLACE_SNR = 4.5
 _LAPLACE_SHARE = 0.3
 _LAPLACE_CONTRAST = 5.0
 _LAPLACE_ROUNDS = 4
-# Rows of a chip that are blotted_median at a time.
+# Rows of a chip that are blotted at a time.
 _BAND = 256
 # Up to so many exposures are sorted pair by pair.
 _FEW = 6
@@ -183,7 +183,7 @@ def blotted_median(
 
 
 def nearest(values: Sequence[NDArray[Any]], pixels: NDArray[np.float64]) -> list[NDArray[Any]]:
-    """Return values (my, mx) of several images at the pixels nearest to positions (ny, nx, 2)."""
+    """Return values of images, (my, mx) all, at the pixels within their edges nearest to positions (ny, nx, 2)."""
     places = (pixels + 0.5).astype(np.int32)
     np.clip(places, 0, np.array(values[0].shape[::-1]) - 1, out=places)
     row, column = places[..., 1], places[..., 0]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 _BLOCK = 2880
-# Rows of an image that are read or written at a time.
+# Rows of a tile as wide as the image that are read or written at a time.
 _ROWS = 64
 _CARRIED = ("TELESCOP", "INSTRUME", "DETECTOR", "TARGNAME", "FILTER", "FILTER1", "FILTER2")
 _PHOTOMETRY = ("PHOTMODE", "PHOTFLAM", "PHOTPLAM", "PHOTBW", "PHOTZPT", "PHOTFNU")
@@ -60,12 +60,15 @@ class TiledImage:
         self._offset, self._dtype = offset, dtype
 
     def write(self, tile: Tile, values: NDArray[Any]) -> None:
-        """Put the values of a tile in place."""
+        """Put the values of a tile, of its shape, in place."""
+        if values.shape != tile.shape:
+            msg = f"{values.shape} values for a tile of {tile.shape}"
+            raise ValueError(msg)
         # part by part: where a disk is full, writing to a file in memory (mmap) would kill the process
         with self.path.open("rb+") as stream:
             for rows in self._parts(tile):
                 stream.seek(self._place(tile.bottom + rows.start, tile.left))
-                stream.write(values[rows].astype(self._dtype).data)
+                stream.write(np.ascontiguousarray(values[rows], self._dtype).data)
 
     def read(self, tile: Tile) -> NDArray[Any]:
         """Return the values of a tile, in native byte order."""
@@ -116,7 +119,7 @@ def tiled_image(path: Path, header: fits.Header, shape: tuple[int, int], dtype: 
 
 
 def opened_image(path: Path) -> TiledImage:
-    """Return an image that was made so, of floats."""
+    """Open an image of ``>f4`` that `tiled_image` made."""
     with fits.open(path) as hdus:
         shape = hdus[0].header["NAXIS2"], hdus[0].header["NAXIS1"]
         return TiledImage(path, hdus[0].fileinfo()["datLoc"], shape, ">f4")

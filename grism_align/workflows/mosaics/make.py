@@ -163,8 +163,11 @@ def _picture(plan: MosaicPlan, folder: Path) -> NDArray[np.uint8]:
     """Return what a mosaic shows, for the report; it is read in bands."""
     science, weight = (opened_image(folder / f"{plan.name}_{suffix}") for suffix in SUFFIXES[:2])
     (ny, nx), side = plan.grid.shape, picture_side(plan.grid.shape)
-    bands = [Tile(top - side, top, 0, nx) for top in range(side, ny + 1, side)]
-    return stretched(np.concatenate([binned(science.read(one), weight.read(one), side) for one in bands]))
+    picture = np.empty((ny // side, nx // side))
+    for row, _ in enumerate(picture):
+        band = Tile(row * side, (row + 1) * side, 0, nx)
+        picture[row] = binned(science.read(band), weight.read(band), side)[0]
+    return stretched(picture)
 
 
 def _counts(

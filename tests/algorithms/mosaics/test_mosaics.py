@@ -440,6 +440,25 @@ def test_one_blend_of_all_pixels_and_a_thousand_sources():
     assert _segments(field, replace(FIND, contrast=1e-5))[1].max() == len(places)
 
 
+def test_parts_list_together_what_the_whole_does():
+    """Each source once, by the part that its centre lies on, with what is measured on the whole."""
+    rng = np.random.default_rng(12)
+    image = rng.normal(0, 1, (120, 200))
+    for x, y in rng.uniform(8, (192, 112), (30, 2)):
+        image += _gaussian(x, y, 2000, 2, image.shape)
+    weight = np.ones(image.shape)
+    whole = measure_mosaic(image, weight, 0.0, FIND)
+    parts = [measure_mosaic(image, weight, 0.0, FIND, Tile(0, 120, x, x + 50)) for x in range(0, 200, 50)]
+    joined = {name: np.concatenate([one.columns[name] for one in parts]) for name in whole.columns}
+    assert len(whole.xy) > 20
+    order = np.argsort(joined["segment"])
+    for name, values in whole.columns.items():
+        np.testing.assert_array_equal(joined[name][order], values)
+    nowhere = measure_mosaic(image, weight, 0.0, FIND, Tile(0, 1, 0, 1))
+    assert {name: values.shape for name, values in nowhere.columns.items()} == dict.fromkeys(joined, (0,))
+    assert np.array_equal(nowhere.segments, whole.segments)
+
+
 @pytest.mark.parametrize("cut", [0, 3])
 def test_apertures_beyond_the_edge_are_made_up_for_and_flagged(cut):
     """A star on the edge has its flux where it is cut in the middle, as its other half shows."""

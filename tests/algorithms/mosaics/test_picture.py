@@ -34,6 +34,13 @@ def test_where_nothing_was_seen_nothing_is_shown():
     assert (found[:, 160:] == 1).all()
 
 
+def test_bands_are_parts_of_the_picture():
+    rng = np.random.default_rng(6)
+    image, weight = rng.normal(size=(64, 50)), rng.integers(0, 2, (64, 50))
+    bands = [binned(image[top : top + 7], weight[top : top + 7], 7) for top in range(0, 63, 7)]
+    np.testing.assert_array_equal(np.concatenate(bands), binned(image, weight, 7))
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_grey_does_not_depend_on_units_and_grows_with_light(scale):
     rng = np.random.default_rng(5)

@@ -156,6 +156,19 @@ def test_tiles_make_no_difference(made, truly, tmp_path):
         assert np.allclose(fits.getdata(path), fits.getdata(folder / path.name), rtol=1e-4, atol=1e-4)
 
 
+def test_a_catalog_of_several_tiles_has_the_sources_of_one(made, truly, tmp_path):
+    """Segments have the labels of the catalog, which are counted through all tiles."""
+    _, folder = made
+    outcome = drizzled(truly, tmp_path, tile=150)
+    test_segments_are_those_of_the_catalog((outcome, tmp_path))
+    for path in (one for one in files_of(outcome) if one.name.endswith("cat.ecsv")):
+        found, wanted = Table.read(path), Table.read(folder / path.name)
+        found.sort("xcentroid")
+        wanted.sort("xcentroid")
+        for name in ("xcentroid", "ycentroid", "isophotal_area", "mag", "flags"):
+            np.testing.assert_allclose(found[name], wanted[name], rtol=1e-3)
+
+
 def test_cosmic_rays_are_handed_back(truly, tmp_path):
     outcome = drizzled(truly, tmp_path, flag_exposures=True, make_catalog=False)
     assert outcome.counts["cosmic_ray_pixels"] == sum(

@@ -19,6 +19,7 @@ from grism_align.workflows.results.destination import Destination
 from grism_align.workflows.results.write import write_results
 from tests.support.associations import write_exposure
 from tests.support.executors import HERE
+from tests.support.plots import have_plots
 from tests.support.reports import field
 from tests.support.reports import stamps as pictures
 from tests.support.strategies import assert_same
@@ -54,6 +55,7 @@ def test_left_out_unless_wanted(exposures, tmp_path):
 
 def test_report_and_regions(exposures, tmp_path, monkeypatch):
     monkeypatch.setattr(stamps_module, "star_stamps", lambda *arguments: pictures())
+    have_plots(monkeypatch)
     out = tmp_path / "out"
     _write(exposures, out, with_report=True, with_regions=True)
     assert _names(out, ".html") == ["field_report.html"]
