@@ -183,7 +183,7 @@ def blotted_median(
 
 
 def nearest(values: Sequence[NDArray[Any]], pixels: NDArray[np.float64]) -> list[NDArray[Any]]:
-    """Return values of images, (my, mx) all, at the pixels within their edges nearest to positions (ny, nx, 2)."""
+    """Return the values of images (my, mx) at their pixels that are nearest to positions (ny, nx, 2)."""
     places = (pixels + 0.5).astype(np.int32)
     np.clip(places, 0, np.array(values[0].shape[::-1]) - 1, out=places)
     row, column = places[..., 1], places[..., 0]
