@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.polynomial.polynomial import polysub, polyval
 
+from grism_align.algorithms.traces.detection import NEAR
 from grism_align.algorithms.traces.model import NO_TRACE, find_trace, measure_chip
 from grism_align.algorithms.traces.offsets import TraceMeasurements
 from grism_align.io.grism_configs import model_for
@@ -126,7 +127,9 @@ def _believed(
     shown = main.shown & sure
     if not shown:
         return main
-    off = {key: place.apart(main) for place in places for key in (place.told & sure) - main.told}
+    apart = {key: place.apart(main) for place in places for key in (place.told & sure) - main.told}
+    # nearer ones are too faint to stand out by the curve of another exposure's, and no farther off than that
+    off = {key: rows for key, rows in apart.items() if rows > NEAR}
     if len(off) >= len(shown):
         off |= dict.fromkeys(shown, max(off.values()))
     return replace(main, displaced=off)

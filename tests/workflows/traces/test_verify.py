@@ -11,7 +11,7 @@ from numpy.polynomial.polynomial import polysub
 
 from grism_align.algorithms.measuring.measure import measure_exposure
 from grism_align.algorithms.traces.correction import rows_moved
-from grism_align.algorithms.traces.model import find_trace
+from grism_align.algorithms.traces.model import NO_TRACE, find_trace
 from grism_align.algorithms.traces.sources import frame_sources
 from grism_align.io.missions import read_exposure, read_pixels
 from grism_align.simulation import PointingErrors, SceneSettings, case_a, simulate
@@ -23,6 +23,7 @@ from grism_align.values.solution import AlignmentSolution, ExposureFit, FitStatu
 from grism_align.values.trace import TraceModel
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.executors import SerialExecutor
+from grism_align.workflows.traces import places
 from grism_align.workflows.traces.survey import Survey
 from grism_align.workflows.traces.verify import verified_with, verify_traces
 from tests.support.detector_parts import binned, one_chip, subarray
@@ -225,6 +226,25 @@ def test_one_that_misleads_is_passed_over(infrared, monkeypatch):
     _, displaced, measured = grism_of(infrared[0], (9.0, 0.0, 0.0, 0.0))
     assert displaced == [0]
     assert measured == [False, True, True, True]
+
+
+def test_one_too_faint_to_stand_out_where_others_say_is_not_displaced(infrared, monkeypatch):
+    """It stands out by a curve of its own, which lies where theirs does."""
+    asked = []
+
+    def stands_out_alone(survey, members, models, executor):
+        asked.append(models)
+        found = measured_by(survey, members, models, executor)
+        faint = members[1].key
+        none = [], f"{NO_TRACE} of where the others have it"
+        return {key: one if (key == faint) == (len(asked) == 2) else none for key, one in found.items()}
+
+    measured_by = places._measured
+    monkeypatch.setattr(places, "_measured", stands_out_alone)
+    _, displaced, measured = grism_of(infrared[0], (0.0, 0.0, 0.0, 0.0))
+    assert len(asked) == 2
+    assert not displaced
+    assert measured == [True, False, True, True]
 
 
 def test_one_that_misleads_on_one_chip_is_passed_over(tmp_path, monkeypatch):
