@@ -219,9 +219,13 @@ def stamp(
     transform = _psf_grid(size, band) * galaxy_transform(kx, ky, shape, jacobian)
     if any(trail):
         transform = transform * streak_transform(kx, ky, trail)
-    shift = np.exp(-2j * np.pi * k * (phase[0] + size // 2))
-    shifted = transform * shift[None, :] * np.exp(-2j * np.pi * k * (phase[1] + size // 2))[:, None]
+    shifted = transform * _shift(size, phase[0])[None, :] * _shift(size, phase[1])[:, None]
     return np.asarray(np.fft.ifft2(_folded(shifted)).real)
+
+
+def _shift(size: int, phase: float) -> Complexes:
+    """Return, by frequency, what puts a source so many pixels from pixel size/2."""
+    return np.asarray(np.exp(-2j * np.pi * _frequencies(size) * (phase + size // 2)))
 
 
 def _folded(transform: Complexes) -> Complexes:
@@ -235,14 +239,8 @@ def row(size: int, band: Band, shape: Shape, jacobian: Floats, phase: float, tra
 
     Parameters
     ----------
-    size : int, even
-        Length, pixels; periodic, as a stamp is.
-    band : Band
-        The PSF.
-    shape : Shape
-        The profile of the source.
-    jacobian : (2, 2) ndarray, arcsec/pixel
-        See `galaxy_transform`.
+    size, band, shape, jacobian
+        As for `stamp`.
     phase : float, pixels
         Place of the source from pixel ``size / 2``.
     trail : float, pixels
@@ -260,7 +258,7 @@ def row(size: int, band: Band, shape: Shape, jacobian: Floats, phase: float, tra
     """
     k = _frequencies(size)
     transform = _psf_grid(size, band)[0] * galaxy_transform(k, np.zeros(1), shape, jacobian)
-    shifted = transform * np.sinc(k * trail) * np.exp(-2j * np.pi * k * (phase + size // 2))
+    shifted = transform * np.sinc(k * trail) * _shift(size, phase)
     return np.asarray(np.fft.ifft(shifted.reshape(_SAMPLES, size).sum(axis=0)).real)
 
 

@@ -140,6 +140,7 @@ class TileSum:
     def _add_block(self, chip: DrizzleInput, part: Tile, pixels: NDArray[np.float64], block: Tile) -> None:
         # drizzle looks through all it is given; it wants the neighbours' places too
         wide = block.grown(_NEIGHBOURS, part.shape)
+        own = block.relative_to(wide)
         ratio = chip.to_grid.grid.scale / chip.native_scale
         with _no_remarks():
             self._sum.add_image(
@@ -152,10 +153,10 @@ class TileSum:
                 pixel_scale_ratio=ratio,
                 pixfrac=self._drop.pixfrac,
                 in_units="cps",
-                xmin=block.left - wide.left,
-                xmax=block.right - wide.left - 1,
-                ymin=block.bottom - wide.bottom,
-                ymax=block.top - wide.bottom - 1,
+                xmin=own.left,
+                xmax=own.right - 1,
+                ymin=own.bottom,
+                ymax=own.top - 1,
             )
 
     def _blocks(self, pixels: NDArray[np.float64], block: Tile, reach: int) -> Iterator[Tile]:
