@@ -8,6 +8,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from grism_align.values.detector import DetectorWindow
+from grism_align.values.sphere import ARCSEC_PER_RADIAN
 from grism_align.values.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -275,6 +276,11 @@ class Exposure:
     def pixel_scale(self) -> float:
         """Side of a pixel, arcsec."""
         return self.chips[0].wcs.pixel_scale
+
+    @property
+    def resolution(self) -> float:
+        """Wavelength over the diameter of the mirror, pixels; NaN without a wavelength."""
+        return ARCSEC_PER_RADIAN * self.wavelength / self.telescope.diameter / self.pixel_scale
 
 
 def by_pointing(exposures: Iterable[Exposure]) -> list[tuple[Exposure, ...]]:

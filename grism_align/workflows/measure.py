@@ -83,7 +83,8 @@ def _about(job: _Job) -> object:
     """Return what a catalog follows from: wherever an exposure points, it has the same pixels."""
     exposure = job.exposure
     chips = tuple((chip.number, chip.shape) for chip in exposure.chips)
-    return exposure.source, exposure.key, exposure.instrument, exposure.filter, chips, job.settings
+    band = exposure.filter, exposure.wavelength
+    return exposure.source, exposure.key, exposure.instrument, band, chips, job.settings
 
 
 _MEASUREMENT = Measurement("sources", _measured, (SourceCatalog,), _about)

@@ -48,7 +48,11 @@ def measure_exposure(
     SourceCatalog
         Its meta has the settings, the counts of every cut and, where there is no usable source, a remark.
     """
-    found = [(chip.number, detect_sources(own.sci, own.err, own.dq, settings)) for chip, own in chips]
+    # rounded, so that it is the same wherever the exposure is thought to point
+    resolution = round(exposure.resolution, 2)
+    found = [
+        (chip.number, detect_sources(own.sci, own.err, own.dq, settings, resolution)) for chip, own in chips
+    ]
     ellipticity = np.concatenate([sources.ellipticity for _, sources in found])
     columns = _columns(exposure, found, np.hypot(*ellipticity.T))
     remarks = [] if len(ellipticity) else sorted({s.remark for _, s in found if s.remark}, key=str)

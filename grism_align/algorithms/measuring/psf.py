@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,10 @@ _FIRST_BLUR = 0.35
 _BOUNDS = ((0.5, 2.5), (0.05, 1.2))
 _STEPS = 6
 _SETTLED = 3e-4
-# Stars for the PSF's widths: fewest and most; the first misfit of a star, and the last.
+# What is expected where stars are few: the blur of any detector, with its error, and the share by which a
+# wavelength over a diameter, of a mirror that is not round or whose band is tilted, misses the resolution.
+_USUAL_BLUR, _BLUR_ERROR, _RESOLUTION_ERROR = 0.3, 0.15, 0.1
+# Stars for the PSF's widths: fewest if nothing is expected, and most; the misfit of a star, round by round.
 _FEWEST = 4
 _MOST = 60
 _MISFITS = (0.2, 0.12, 0.08, 0.08, 0.08)
@@ -309,6 +313,7 @@ def star_positions(
     error: NDArray[np.float64],
     clean: NDArray[np.bool_],
     obstruction: float,
+    resolution: float = nan,
 ) -> StarPositions:
     """Return positions of those sources that are stars.
 
@@ -320,8 +325,8 @@ def star_positions(
         Centroids on the stamps, and their errors.
     clean : (N,) ndarray of bool
         Sources without a flag.
-    obstruction : float
-        Of the mirror.
+    obstruction, resolution : float
+        As for `fit_psf`.
 
     Returns
     -------
@@ -330,7 +335,7 @@ def star_positions(
     """
     worst = error.max(axis=1, initial=0)
     bright = np.flatnonzero(clean & (worst < _BRIGHT))
-    psf = fit_psf(stamps.part(bright), xy[bright], 1 / worst[bright], obstruction)
+    psf = fit_psf(stamps.part(bright), xy[bright], 1 / worst[bright], obstruction, resolution)
     rows = np.flatnonzero(clean)
     if psf is None:
         return StarPositions(rows[:0], xy[:0], error[:0], None)
@@ -341,7 +346,11 @@ def star_positions(
 
 
 def fit_psf(
-    stamps: Stamps, start: NDArray[np.float64], snr: NDArray[np.float64], obstruction: float
+    stamps: Stamps,
+    start: NDArray[np.float64],
+    snr: NDArray[np.float64],
+    obstruction: float,
+    resolution: float = nan,
 ) -> PointSpread | None:
     """Find the PSF's resolution and blur from the stars among some sources.
 
@@ -355,6 +364,8 @@ def fit_psf(
         Signal-to-noise ratios; the highest are used.
     obstruction : float
         Of the mirror.
+    resolution : float, pix, optional
+        What the optics should have, for where stars are few; NaN if that is not known.
 
     Returns
     -------
@@ -362,18 +373,30 @@ def fit_psf(
         None if there are too few stars to tell.
     """
     rows = np.argsort(-snr, kind="stable")[:_MOST]
-    if len(rows) < _FEWEST:
-        return None
     bright, start = stamps.part(rows), start[rows]
-    first = [telescope_psf(resolution, _FIRST_BLUR, obstruction) for resolution in _FIRST_RESOLUTIONS]
-    fits = [fit_positions(bright, psf, start) for psf in first]
-    psf = first[int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))]
+    psf = None
+    if len(rows) >= _FEWEST:
+        first = [telescope_psf(width, _FIRST_BLUR, obstruction) for width in _FIRST_RESOLUTIONS]
+        fits = [fit_positions(bright, one, start) for one in first]
+        most = int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))
+        psf = _widths_fitted(bright, start, first[most])
+    if psf is None and len(rows) and np.isfinite(resolution):
+        expected = telescope_psf(resolution, _USUAL_BLUR, obstruction)
+        psf = _widths_fitted(bright, start, expected, expected)
+    return psf
+
+
+def _widths_fitted(
+    stamps: Stamps, start: NDArray[np.float64], psf: PointSpread, expected: PointSpread | None = None
+) -> PointSpread | None:
+    """Return a PSF with the widths of the stars, of which one is enough where widths are expected."""
     for misfit in _MISFITS:
-        fit = fit_positions(bright, psf, start)
+        fit = fit_positions(stamps, psf, start)
         star = _stars(fit, misfit)
-        if star.sum() < _FEWEST:
+        if star.sum() < (_FEWEST if expected is None else 1):
             return None
-        psf = _improved(_core(bright.part(star)), psf, fit.xy[star] - bright.data.shape[1] // 2 + _REACH)
+        position = fit.xy[star] - stamps.data.shape[1] // 2 + _REACH
+        psf = _improved(_core(stamps.part(star)), psf, position, expected)
     return psf
 
 
@@ -381,7 +404,9 @@ def _stars(fit: PsfFit, misfit: float) -> NDArray[np.bool_]:
     return np.asarray(fit.settled & (fit.misfit < misfit))
 
 
-def _improved(stamps: Stamps, psf: PointSpread, position: NDArray[np.float64]) -> PointSpread:
+def _improved(
+    stamps: Stamps, psf: PointSpread, position: NDArray[np.float64], expected: PointSpread | None
+) -> PointSpread:
     """Make one Gauss-Newton step of resolution and blur; each star's flux follows."""
     step = 0.02
     light, weight, flux = _light_and_weight(stamps, psf, position)
@@ -399,11 +424,16 @@ def _improved(stamps: Stamps, psf: PointSpread, position: NDArray[np.float64]) -
     pull = residual * np.sqrt(weight)
     # A star that fits badly is a galaxy or a blend: its pull grows, its say does not.
     trust = (weight / (1 + np.square(pull).mean(axis=(1, 2), keepdims=True))).ravel()
-    normal = design.T @ (trust[:, None] * design)
-    change = np.linalg.solve(
-        normal + 1e-9 * np.trace(normal) * np.eye(2), design.T @ (trust * residual.ravel())
-    )
+    normal, right = design.T @ (trust[:, None] * design), design.T @ (trust * residual.ravel())
     old = np.array([psf.resolution, psf.blur])
+    if expected is None:
+        normal += 1e-9 * np.trace(normal) * np.eye(2)
+    else:
+        usual = np.array([expected.resolution, expected.blur])
+        precision = np.array([_RESOLUTION_ERROR * expected.resolution, _BLUR_ERROR]) ** -2.0
+        normal += np.diag(precision)
+        right += precision * (usual - old)
+    change = np.linalg.solve(normal, right)
     new = np.clip(old + np.clip(change, -0.15, 0.15), *np.transpose(_BOUNDS))
     # To a thousandth of a pixel, which no position feels; exposures of one filter then share their PSFs.
     return telescope_psf(*(round(float(value), 3) for value in new), psf.obstruction)

@@ -32,7 +32,6 @@ from grism_align.values.failure import (
     WcsDoubted,
 )
 from grism_align.values.solution import AlignmentSolution, FitStatus
-from grism_align.values.sphere import ARCSEC_PER_RADIAN
 from grism_align.values.trace import SpectralCheck
 from grism_align.workflows.traces.spectral_comparison import UNKNOWN, compare_spectra
 from grism_align.workflows.traces.spectral_groups import groups_of
@@ -294,11 +293,9 @@ def _combined(grisms: Sequence[_Grism], settings: GrismSettings) -> list[_Combin
 
 def _is_undersampled(job: ViewJob) -> bool:
     """Tell whether too few places of the profile across a trace are seen to know it."""
-    exposure = job.exposure
-    size = exposure.wavelength / exposure.telescope.diameter * ARCSEC_PER_RADIAN / exposure.pixel_scale
-    middle = 0.5 * np.array(exposure.chips[0].shape)
+    middle = 0.5 * np.array(job.exposure.chips[0].shape)
     rises = [float(np.ptp(model.offsets(middle)[1])) for model in job.models.values()]
-    return size < _UNDERSAMPLED and max(rises, default=0.0) < 1.0
+    return job.exposure.resolution < _UNDERSAMPLED and max(rises, default=0.0) < 1.0
 
 
 def _sizes(grisms: Sequence[_Grism], given: GrismSettings) -> list[tuple[float, GrismSettings]]:

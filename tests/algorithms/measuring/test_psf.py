@@ -128,17 +128,18 @@ def test_bad_pixels_do_not_count(field):
     np.testing.assert_allclose(fits[0].xy, fits[1].xy, atol=1e-9)
 
 
-def test_galaxies_and_stars_are_told_apart():
+@pytest.mark.parametrize(("n_stars", "resolution"), [(15, np.nan), (2, 0.935)])
+def test_galaxies_and_stars_are_told_apart(n_stars, resolution):
     rng = np.random.default_rng(33)
     xy, shape = lattice(7, 30, rng)
-    galaxy = rng.uniform(size=len(xy)) < 0.7
+    galaxy = rng.permutation(len(xy)) >= n_stars
     radius = rng.uniform(0.12, 0.4, len(xy))
     shapes = [Shape(r, 0.7, 40.0, 0.5) if g else STAR for r, g in zip(radius, galaxy, strict=True)]
     flux = rng.uniform(1e4, 1e5, len(xy))
     image, error = noisy(image_of(xy, flux, shape, BANDS["ir"], shapes), 150.0, rng)
     dq = np.zeros(shape, int)
     plain = detect_sources(image, error, dq, DetectionSettings(centroid="windowed"))
-    found = detect_sources(image, error, dq, DetectionSettings(obstruction=0.33))
+    found = detect_sources(image, error, dq, DetectionSettings(obstruction=0.33), resolution)
     nearest = ((found.xy[:, None] - xy) ** 2).sum(axis=2).argmin(axis=1)
     clean = found.flags == 0
     changed = (found.xy != plain.xy).any(axis=1)[clean]
@@ -146,14 +147,15 @@ def test_galaxies_and_stars_are_told_apart():
     assert found.counts["fitted_as_stars"] == changed.sum()
 
 
-def test_a_field_of_galaxies_has_windowed_positions():
+@pytest.mark.parametrize("resolution", [np.nan, 0.935])
+def test_a_field_of_galaxies_has_windowed_positions(resolution):
     rng = np.random.default_rng(34)
     xy, shape = lattice(5, 30, rng)
     shapes = [Shape(r, 0.7, 40.0, 0.5) for r in rng.uniform(0.15, 0.5, len(xy))]
     image, error = noisy(image_of(xy, np.full(len(xy), 5e4), shape, BANDS["ir"], shapes), 150.0, rng)
     dq = np.zeros(shape, int)
     plain = detect_sources(image, error, dq, DetectionSettings(centroid="windowed"))
-    found = detect_sources(image, error, dq, DetectionSettings(obstruction=0.33))
+    found = detect_sources(image, error, dq, DetectionSettings(obstruction=0.33), resolution)
     assert found.counts["fitted_as_stars"] == 0
     np.testing.assert_array_equal(found.xy, plain.xy)
     np.testing.assert_array_equal(found.xy_error, plain.xy_error)
@@ -165,6 +167,45 @@ def test_too_few_stars():
     image, error = noisy(image_of(xy, np.full(3, 5e4), (90, 90), BANDS["ir"]), 150.0, rng)
     stamps = stamps_of(image, error, xy)
     assert fit_psf(stamps, xy - stamps.corner, np.full(3, 500.0), 0.33) is None
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_where_stars_are_few_the_optics_tell_the_psf(n):
+    """Of a bright star or some, and of fainter ones by it; windowed centroids err by 0.02 pix."""
+    pulls, windowed = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        xy, shape = lattice(4, 24, rng)
+        flux = np.where(np.arange(len(xy)) < n, 5e4, 1.2e3)
+        image, error = noisy(image_of(xy, flux, shape, BANDS["ir"]), 150.0, rng)
+        dq = np.zeros(shape, int)
+        without, found = (
+            detect_sources(image, error, dq, DetectionSettings(obstruction=0.33), resolution)
+            for resolution in (np.nan, 0.935)
+        )
+        assert without.counts["fitted_as_stars"] == 0
+        assert found.counts["fitted_as_stars"] > 0.8 * len(xy)
+        nearest = ((found.xy[:, None] - xy) ** 2).sum(axis=2).argmin(axis=1)
+        bright = flux[nearest] > 4e4
+        pulls.append(((found.xy - xy[nearest]) / np.hypot(found.xy_error, 0.004))[bright])
+        windowed.append((without.xy - xy[nearest])[bright])
+    pull, n_values = np.concatenate(pulls), 12 * n
+    # within three standard errors of its own
+    assert np.sqrt((pull**2).mean()) < 1 + 3 / np.sqrt(2 * n_values)
+    assert np.sqrt((np.concatenate(windowed) ** 2).mean()) > 0.012
+
+
+@pytest.mark.parametrize("resolution", [0.6, 0.72, 1.25])
+def test_a_wavelength_that_is_not_that_of_the_filter_does_no_harm(resolution):
+    """The star has the last word on the PSF, or keeps its windowed centroid."""
+    off = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        xy = np.array([[20.0, 20.0]]) + rng.uniform(-0.5, 0.5, (1, 2))
+        image, error = noisy(image_of(xy, [5e4], (41, 41), BANDS["ir"]), 150.0, rng)
+        settings = DetectionSettings(obstruction=0.33)
+        off.append(detect_sources(image, error, np.zeros(image.shape, int), settings, resolution).xy - xy)
+    assert np.sqrt(np.square(off).mean()) < 0.02
 
 
 def test_nothing_there():
