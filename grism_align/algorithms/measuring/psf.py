@@ -18,6 +18,8 @@ import numpy as np
 from grism_align.algorithms.measuring.centroid import Stamps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -32,9 +34,11 @@ _FIELD = 20
 _WAVELENGTHS = (0.88, 1.0, 1.12)
 # Error of the PSF's form and of the flat field, as a share of each pixel's light.
 _MODEL_ERROR = 0.01
-# Resolutions that are tried first, the blur there, and the bounds of both, all in pixels.
+# Resolutions that are tried first, the blur there, blurs where the resolution is known, and the bounds of
+# both, all in pixels.
 _FIRST_RESOLUTIONS = (0.65, 0.85, 1.1, 1.4, 1.8)
 _FIRST_BLUR = 0.35
+_FIRST_BLURS = (0.3, 0.15, 0.45)
 _BOUNDS = ((0.5, 2.5), (0.05, 1.2))
 _STEPS = 6
 _SETTLED = 3e-4
@@ -377,19 +381,22 @@ def fit_psf(
     psf = None
     if len(rows) >= _FEWEST:
         first = [telescope_psf(width, _FIRST_BLUR, obstruction) for width in _FIRST_RESOLUTIONS]
-        fits = [fit_positions(bright, one, start) for one in first]
-        most = int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))
-        psf = _widths_fitted(bright, start, first[most])
+        psf = _widths_fitted(bright, start, first)
     if psf is None and len(rows) and np.isfinite(resolution):
-        expected = telescope_psf(resolution, _USUAL_BLUR, obstruction)
-        psf = _widths_fitted(bright, start, expected, expected)
+        first = [telescope_psf(resolution, blur, obstruction) for blur in _FIRST_BLURS]
+        psf = _widths_fitted(bright, start, first, telescope_psf(resolution, _USUAL_BLUR, obstruction))
     return psf
 
 
 def _widths_fitted(
-    stamps: Stamps, start: NDArray[np.float64], psf: PointSpread, expected: PointSpread | None = None
+    stamps: Stamps,
+    start: NDArray[np.float64],
+    first: Sequence[PointSpread],
+    expected: PointSpread | None = None,
 ) -> PointSpread | None:
     """Return a PSF with the widths of the stars, of which one is enough where widths are expected."""
+    fits = [fit_positions(stamps, one, start) for one in first]
+    psf = first[int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))]
     for misfit in _MISFITS:
         fit = fit_positions(stamps, psf, start)
         star = _stars(fit, misfit)
