@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+
+# numpy looks at it when it is imported. A process on each core whose linear algebra takes all cores is several
+# times as slow as one of one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import gc
 import logging
 import warnings
@@ -87,12 +93,11 @@ def _short_runs():
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _reports_without_plots(request):
-    """Have reports made without plots, but by the tests of the report."""
+@pytest.fixture(scope="session", autouse=True)
+def _reports_without_plots():
+    """Have reports made without plots: tests of them ask for them."""
     with pytest.MonkeyPatch.context() as patch:
-        if not request.path.is_relative_to(_HERE / "io" / "report"):
-            leave_out_plots(patch)
+        leave_out_plots(patch)
         yield
 
 
