@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import os
 
-# numpy looks at it when it is imported. A process on each core whose linear algebra takes all cores is several
-# times as slow as one of one thread.
+# numpy looks at it when it is imported. A process on each core, each with threads on all cores, takes several
+# times as long as with one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gc
