@@ -101,9 +101,7 @@ def test_a_dispersion_that_is_calibrated_costs_nothing():
     known, unknown = [], []
     for seed in range(2):
         rng = np.random.default_rng(seed)
-        all_of_them = spectra(
-            rng, np.column_stack([np.zeros((2, 2)), places @ [0.0, -0.06e-3]]), lines=0.0
-        )
+        all_of_them = spectra(rng, np.column_stack([np.zeros((2, 2)), places @ [0.0, -0.06e-3]]), lines=0.0)
         parts = [only(each, 40, 90) for each in all_of_them]
         calibrated = ExpectedStretch(np.array([0.0, -0.06]), 2e-3**2 * np.eye(2))
         known.append(measure_offsets(parts, places, calibrated, rng))
