@@ -18,10 +18,11 @@ from grism_align.simulation import (
     Special,
     case_a,
     case_b,
+    case_c,
     usual_scene,
 )
 from grism_align.steps.pipeline import GrismAlignPipeline
-from tests.support.fields import Field, few_of_case_c, make_field
+from tests.support.fields import Field, make_field
 from tests.support.plots import have_plots
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def field_b(tmp_path_factory: pytest.TempPathFactory) -> Field:
 @pytest.fixture(scope="session")
 def field_c(tmp_path_factory: pytest.TempPathFactory) -> Field:
     """Case C: fewer direct than grism exposures."""
-    return make_field(few_of_case_c(SIZE), tmp_path_factory.mktemp("c"))
+    return make_field(case_c(size=SIZE), tmp_path_factory.mktemp("c"))
 
 
 @pytest.fixture(scope="session")
