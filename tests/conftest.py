@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+
+# numpy looks at it when it is imported. A process on each core, each with threads on all cores, takes several
+# times as long as with one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import gc
 import logging
 import warnings
@@ -16,6 +22,7 @@ from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from tests.support.fields import SMALL
 from tests.support.plots import leave_out_plots
+from tests.support.records import check_once
 
 #: Rooms whose tests take longest, which come first: at the end no process has much left when another is done.
 _LONG = ("steps", "commands", "workflows", "simulation", "algorithms", "io")
@@ -87,12 +94,19 @@ def _short_runs():
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _reports_without_plots(request):
-    """Have reports made without plots, but by the tests of the report."""
+@pytest.fixture(scope="session", autouse=True)
+def _reports_without_plots():
+    """Have reports made without plots: tests of them ask for them."""
     with pytest.MonkeyPatch.context() as patch:
-        if not request.path.is_relative_to(_HERE / "io" / "report"):
-            leave_out_plots(patch)
+        leave_out_plots(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _records_are_checked_once():
+    """Have records checked where they are written, and where they are read only by tests of the record."""
+    with pytest.MonkeyPatch.context() as patch:
+        check_once(patch)
         yield
 
 

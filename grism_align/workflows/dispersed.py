@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grism_align.io.files.sources import is_file
-from grism_align.io.record.file import read_record
+from grism_align.io.record.file import record_at
 from grism_align.values.errors import InputError
 from grism_align.values.exposure import ExposureKind
 from grism_align.values.record import EarlierRecord
@@ -47,7 +47,7 @@ def record_for(exposure: Exposure, candidates: Iterable[Path]) -> Path:
         If there is none.
     """
     paths = [path for place in candidates for path in _records_in(place)]
-    known = {path: read_record(path) for path in paths}
+    known = {path: record_at(path) for path in paths}
     for path, record in known.items():
         if exposure.key in record.exposures:
             return path
@@ -74,7 +74,7 @@ def _direct(record: Record, exposure: Exposure) -> dict[str, ExposureRecord]:
 
 def is_known(record: Path, exposure: Exposure) -> bool:
     """Tell whether a record has a dispersed exposure's own correction."""
-    return exposure.key in read_record(record).exposures
+    return exposure.key in record_at(record).exposures
 
 
 def with_own_correction(record: Path, models: Models) -> ExposureSet:
@@ -116,7 +116,7 @@ def with_direct_exposures(record: Path, models: Models) -> ExposureSet:
         If files of direct exposures aren't there, or changed since.
     """
     dispersed = load(models, with_results=False)
-    known = read_record(record)
+    known = record_at(record)
     entries = _direct(known, dispersed.exposures[0])
     files = {key: _file(entry, record) for key, entry in entries.items()}
     missing = [key for key, path in files.items() if path is None]

@@ -228,12 +228,12 @@ def _with_earlier_results(loaded: ExposureSet) -> ExposureSet:
     origin = loaded.association.origin
     if not isinstance(name, str) or not origin:
         return loaded
-    from grism_align.io.record.file import read_record
+    from grism_align.io.record.file import record_at
     from grism_align.values.record import EarlierRecord
     from grism_align.workflows.restore import restore
 
     path = Path(origin).parent / safe_name(name, origin, "the provenance file", AssociationError)
-    return restore(loaded, EarlierRecord(str(path), read_record(path)))
+    return restore(loaded, EarlierRecord(str(path), record_at(path)))
 
 
 def peek_instrument(source: Any) -> str | None:

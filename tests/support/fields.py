@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from grism_align.io.associations import write_association
 from grism_align.io.missions import read_exposure
-from grism_align.simulation import Simulation, Truth, score, simulate
+from grism_align.simulation import Simulation, Truth, case_c, score, simulate
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 from grism_align.workflows.associate import build_association
 
@@ -55,6 +55,15 @@ def make_field(simulation: Simulation, folder: Path, seed: int = 3) -> Field:
     catalog = folder / "truth.ecsv"
     truth.catalog.write(catalog, format="ascii.ecsv")
     return Field(folder / "in", truth, associate(truth.paths), catalog)
+
+
+def few_of_case_c(size: int) -> Simulation:
+    """Case C with seven exposures: a direct one for two grism exposures, and two pairs."""
+    plan = case_c(size=size)
+    one, other = (visit.exposures for visit in plan.visits)
+    exposures = one[:3], (*other[:2], *other[3:5])
+    visits = (replace(visit, exposures=few) for visit, few in zip(plan.visits, exposures, strict=True))
+    return replace(plan, visits=tuple(visits))
 
 
 def associate(paths: list[Path], product: str = "field") -> Path:

@@ -32,7 +32,7 @@ def _pixel(x, sigma):
     return _edge(x + 0.5, sigma) - _edge(x - 0.5, sigma)
 
 
-def spectra(rng, offsets, n=40, height=60.0, lines=0.5, noise=1.0, *, sigma=0.55):
+def spectra(rng, offsets, n=14, height=100.0, lines=0.5, noise=1.0, *, sigma=0.55):
     """Return spectra of sources anywhere on the pixels, exposures by their true offsets (E, 2).
 
     `sigma`: of the point-spread function, pixels.

@@ -13,7 +13,7 @@ from grism_align.algorithms.propagation.input_wcs import input_difference
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.missions import read_exposure
 from grism_align.io.record.file import read_record
-from grism_align.simulation import case_a, case_c
+from grism_align.simulation import case_a
 from grism_align.values.errors import InputError, OutputError
 from grism_align.values.record import InputWCS
 from grism_align.values.transform import LinearTransform
@@ -29,7 +29,7 @@ from tests.support.aligned_fields import (
     wcs_names,
 )
 from tests.support.executors import HERE
-from tests.support.fields import SMALL, edited, score_of, wcs_apart
+from tests.support.fields import SMALL, edited, few_of_case_c, score_of, wcs_apart
 
 SAME = 1e-6  # mas
 D1, G1, D2, G2 = "idem01a1q", "idem01a2q", "idem02a1q", "idem02a2q"
@@ -46,7 +46,7 @@ def others(tmp_path_factory):
     """Case C, and two chips."""
     acs = case_a("acs_wfc", SMALL["acs_wfc"], n_pairs=1, n_visits=1)
     return {
-        "c": make_aligned(case_c(size=64), tmp_path_factory.mktemp("c"), failed=(5, 6)),
+        "c": make_aligned(few_of_case_c(64), tmp_path_factory.mktemp("c"), failed=(5, 6)),
         "acs": make_aligned(acs, tmp_path_factory.mktemp("acs")),
     }
 

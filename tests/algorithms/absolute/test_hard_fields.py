@@ -378,7 +378,7 @@ def test_a_wrong_epoch_that_motions_do_not_tell_harms_nothing():
 
 def test_a_right_epoch_is_not_refused():
     """However few stars tell it."""
-    for seed in range(6):
+    for seed in range(4):
         rng, known, field = made([213, seed], 7, side=80.0, motion=0.5, n_galaxies=60)
         result = field.tied(with_errors(known, rng, 2.0))
         assert result.is_complete, result.warnings
@@ -387,7 +387,7 @@ def test_a_right_epoch_is_not_refused():
 @pytest.mark.parametrize("factor", [0.2, 5.0])
 def test_errors_that_a_catalog_misstates_are_found(factor):
     pulls = {"joint": [], "frame": []}
-    for seed in range(6):
+    for seed in range(4):
         rng, known, field = made([214, seed], 50, n_galaxies=60)
         catalog = with_errors(known, rng, 5.0)
         misstated = replace(catalog, covariance=factor**2 * catalog.covariance)
@@ -396,7 +396,7 @@ def test_errors_that_a_catalog_misstates_are_found(factor):
     for solve, found in pulls.items():
         # A rigid fit grants the scatter no less than a tenth of the stated variance.
         least = 0.25 if (solve, factor) == ("frame", 5.0) else 0.5
-        # 24 pulls, half of them independent, and a factor of 1.5
+        # 16 pulls, half of them independent, and a factor of 1.5
         assert least < np.sqrt(np.mean(np.square(found))) < 1.5
         assert np.abs(found).max() < 4
 

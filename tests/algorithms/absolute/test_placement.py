@@ -112,15 +112,15 @@ def test_one_that_is_far_off_is_put_in_place_and_named(size):
 def test_claims_are_true_however_few_stars_tell(n_stars, size):
     """From the prior alone to what many stars tell; what is far off takes two stars to be told."""
     pulls, claims = [], []
-    for seed in range(10):
+    for seed in range(7):
         off = np.random.default_rng([743, seed]).normal(0, SIGMA, (4, 2))
         off[3] += 0.8 * size, -0.6 * size
         found, _ = aligned(off, [744, seed], n_stars=n_stars)
         pulls.append(pulls_of(found, off, slice(3, 4)))
         last = found.exposures[3]
         claims.append(found.total[last.key].transform.at(last.plane).axis_error)
-    # 20 pulls
-    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.45
+    # 14 pulls
+    assert 0.55 < np.sqrt(np.mean(np.square(pulls))) < 1.45
     assert np.abs(pulls).max() < 5.0
     # 2.6 mas of a star, half a mas of all others together; how far out one may lie three others tell poorly
     expected = {None: 0.0005, 0: 1.5 * SIGMA, 1: 0.0023, 2: 0.0018, 5: 0.0012}[n_stars]
@@ -131,12 +131,12 @@ def test_claims_are_true_however_few_stars_tell(n_stars, size):
 def test_claims_cover_what_quarters_of_a_detector_share(rolls):
     """A distortion that is wrong by 2.6 mas, four times what noise makes of a place."""
     pulls, claims = [], []
-    for seed in range(6):
+    for seed in range(4):
         found, _ = aligned(np.zeros((4, 2)), [752, seed], rolls, warp=0.02)
         pulls.append(pulls_of(found, np.zeros((4, 2)), slice(0, 4)))
         first = found.exposures[0]
         claims.append(found.total[first.key].transform.at(first.plane).axis_error)
-    # 48 pulls; how large the errors are eight of each field tell, less what places take
+    # 32 pulls; how large the errors are eight of each field tell, less what places take
     assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.5
     assert np.median(claims) == pytest.approx(0.5 * 2.6e-3, rel=0.35)
 
@@ -208,7 +208,7 @@ def test_what_few_stars_cannot_tell_is_not_claimed(n_stars, size, stray, others)
     However well all other detectors are in place.
     """
     pulls = []
-    for seed in range(5):
+    for seed in range(3):
         off = np.random.default_rng([749, seed]).normal(0, 1, (4, 2)) * others
         off[3] += 0.8 * size, -0.6 * size
         found, warnings = aligned(off, [750, seed], n_stars=n_stars, stray=stray)

@@ -101,9 +101,7 @@ def test_a_dispersion_that_is_calibrated_costs_nothing():
     known, unknown = [], []
     for seed in range(2):
         rng = np.random.default_rng(seed)
-        all_of_them = spectra(
-            rng, np.column_stack([np.zeros((2, 2)), places @ [0.0, -0.06e-3]]), n=20, lines=0.0
-        )
+        all_of_them = spectra(rng, np.column_stack([np.zeros((2, 2)), places @ [0.0, -0.06e-3]]), lines=0.0)
         parts = [only(each, 40, 90) for each in all_of_them]
         calibrated = ExpectedStretch(np.array([0.0, -0.06]), 2e-3**2 * np.eye(2))
         known.append(measure_offsets(parts, places, calibrated, rng))
@@ -144,7 +142,7 @@ def test_zeroth_orders_of_others_that_move_by_themselves_do_no_harm():
     for seed in range(2):
         rng = np.random.default_rng(seed)
         true = rng.normal(0, 0.15, (4, 2))
-        parts = spectra(rng, true, n=20, lines=0.2)
+        parts = spectra(rng, true, lines=0.2)
         moving = np.column_stack([rng.normal(0, 0.3, 4), np.zeros(4)])
         crossed = [with_point(each, true + moving, 9000.0, rng.uniform(10, 60)) for each in parts[:3]]
         found = measure_offsets([*crossed, *parts[3:]], STILL, UNCALIBRATED, rng)
@@ -184,7 +182,7 @@ def test_an_exposure_that_shows_other_things_is_told_by_its_strength():
 @pytest.mark.parametrize("far", [3.0, 12.0])
 def test_spectra_that_lie_far_from_where_they_are_predicted_do_no_harm(far):
     rng = np.random.default_rng(11)
-    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [far, -far]], n=20)
+    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [far, -far]])
     found = measure_offsets(parts, STILL[:3], UNCALIBRATED, rng)
     assert np.isfinite(found.offset).all()
     assert np.isfinite(found.covariance).all()
@@ -197,7 +195,7 @@ def test_spectra_that_lie_far_from_where_they_are_predicted_do_no_harm(far):
 )
 def test_offsets_beyond_what_templates_reach_are_not_said_to_be_found(far):
     rng = np.random.default_rng(11)
-    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [far, 0.0]], n=20)
+    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [far, 0.0]])
     found = measure_offsets(parts, STILL, UNCALIBRATED, rng)
     offset, error = found.offset - found.offset[:3].mean(axis=0), errors(found)
     assert found.is_settled[3] == (np.abs(offset[3, 0] - far) < 5 * error[3, 0])

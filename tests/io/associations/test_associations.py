@@ -451,7 +451,7 @@ drawn_members = st.lists(
 )
 
 
-@settings(deadline=None)  # it writes to a disk
+@settings(deadline=None, max_examples=40)  # it writes to a disk
 @given(drawn_members, extras, extras)
 def test_reading_gives_what_was_written(drawn, header, product_extra):
     with TemporaryDirectory() as name:

@@ -34,6 +34,8 @@ SCENE = SceneSettings(
     star_density=40.0, galaxy_density=30.0, star_magnitudes=(17.0, 22.0), galaxy_magnitudes=(19.0, 23.0)
 )
 
+FEW = TraceSettings(spectra_sources=24)
+
 # Pixels along and across by which an exposure of two is off, whose traces are where they should be.
 ALONG = (15.0, 0.0)
 
@@ -71,7 +73,7 @@ def without_directs(field, start=1):
 
 
 def found(field, **settings):
-    survey = Survey.of(field, field.grism, TraceSettings(**settings))
+    survey = Survey.of(field, field.grism, replace(FEW, **settings))
     return find_by_spectra(survey, verify_traces(survey, HERE).grisms, HERE)
 
 
@@ -115,7 +117,7 @@ def put_off(field, key, pixels, error=0.03):
     shift = -pixel_axes(exposure, true.transform) @ np.asarray(pixels)
     moved = true.transform.then(LinearTransform(np.eye(2), shift, true.transform.plane))
     fits[key] = claiming(replace(true, transform=moved), exposure, error)
-    return Survey.of(field, AlignmentSolution(fits), TraceSettings())
+    return Survey.of(field, AlignmentSolution(fits), FEW)
 
 
 def claiming(fit, exposure, error):
@@ -260,7 +262,7 @@ def test_one_that_may_be_far_off_casts_no_doubt(field, spoilt):
 def test_one_that_is_not_found_is_doubted(field):
     key = field.grisms[0].key
     survey = put_off(field, key, (20.0, 10.0))
-    survey = replace(survey, settings=TraceSettings(spectra_search_radius=1.0))
+    survey = replace(survey, settings=replace(FEW, spectra_search_radius=1.0))
     outcome = _by_spectra(survey, GrismSettings(), HERE)
     fit = outcome.solution[key]
     assert fit.status is FitStatus.PRIOR_ONLY

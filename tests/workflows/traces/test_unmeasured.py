@@ -21,7 +21,9 @@ SCENE = SceneSettings(
 )
 MEASURED = 0.0003  # arcsec, of one axis
 OFF = np.array([0.016, -0.012])  # arcsec
-CHOICES = PropagationChoices(PropagationSettings(), PointingSettings(), TraceSettings(), MotionSettings())
+CHOICES = PropagationChoices(
+    PropagationSettings(), PointingSettings(), TraceSettings(spectra_sources=24), MotionSettings()
+)
 
 
 @pytest.fixture(scope="module")

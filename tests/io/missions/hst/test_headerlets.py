@@ -191,7 +191,7 @@ def test_names_of_distortions(cards, expected):
     assert distortion_names(fits.Header({"ROOTNAME": "root", **cards}))["DISTNAME"] == expected
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shift=st.tuples(*[st.floats(-30, 30)] * 2), roll=st.floats(-0.5, 0.5))
 def test_a_headerlet_has_the_written_wcs(two_chip_path, tmp_path, shift, roll):
     """As it stands, lookup tables included."""
