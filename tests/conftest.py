@@ -22,7 +22,6 @@ from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from tests.support.fields import SMALL
 from tests.support.plots import leave_out_plots
-from tests.support.records import check_once
 
 #: Rooms whose tests take longest, which come first: at the end no process has much left when another is done.
 _LONG = ("steps", "commands", "workflows", "simulation", "algorithms", "io")
@@ -99,14 +98,6 @@ def _reports_without_plots():
     """Have reports made without plots: tests of them ask for them."""
     with pytest.MonkeyPatch.context() as patch:
         leave_out_plots(patch)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _records_are_checked_once():
-    """Have records checked where they are written, and where they are read only by tests of the record."""
-    with pytest.MonkeyPatch.context() as patch:
-        check_once(patch)
         yield
 
 

@@ -13,7 +13,7 @@ from grism_align.values.errors import OutputError
 
 
 @pytest.mark.slow
-def test_demo(tmp_path, capsys):
+def test_demo_of_hst(tmp_path, capsys):
     folder = tmp_path / "demo"
     assert main(["demo", "--output_dir", str(folder)]) == 0
     printed = capsys.readouterr().out
