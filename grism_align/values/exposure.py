@@ -279,8 +279,9 @@ class Exposure:
 
     @property
     def resolution(self) -> float:
-        """Wavelength over the diameter of the mirror, pixels; NaN without a wavelength."""
-        return ARCSEC_PER_RADIAN * self.wavelength / self.telescope.diameter / self.pixel_scale
+        """Wavelength over the diameter of the mirror, pixels, to 0.01; NaN without a wavelength."""
+        # what is measured shall not hang on the last digits of a WCS
+        return round(ARCSEC_PER_RADIAN * self.wavelength / self.telescope.diameter / self.pixel_scale, 2)
 
 
 def by_pointing(exposures: Iterable[Exposure]) -> list[tuple[Exposure, ...]]:

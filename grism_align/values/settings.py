@@ -225,7 +225,7 @@ class DetectionSettings(Settings):
     window_sigma: float = _parameter(1.7, "Gaussian sigma of the centroid's window", "pix", (0.5, 10.0))
     centroid: str = _parameter(
         "psf",
-        "Position of a star: fit of the PSF, whose widths come from the chip's own stars (psf), or windowed",
+        "Position of a star: fit of the PSF, by the chip's stars and the optics (psf), or windowed",
         "",
         choices=("psf", "windowed"),
     )

@@ -83,7 +83,7 @@ def _about(job: _Job) -> object:
     """Return what a catalog follows from: wherever an exposure points, it has the same pixels."""
     exposure = job.exposure
     chips = tuple((chip.number, chip.shape) for chip in exposure.chips)
-    band = exposure.filter, exposure.wavelength
+    band = exposure.filter, exposure.resolution
     return exposure.source, exposure.key, exposure.instrument, band, chips, job.settings
 
 

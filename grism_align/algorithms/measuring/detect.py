@@ -75,7 +75,7 @@ def detect_sources(
     err: NDArray[Any],
     dq: NDArray[Any],
     settings: DetectionSettings,
-    resolution: float = nan,
+    expected_resolution: float = nan,
 ) -> ChipSources:
     """Find the sources of a chip in its distorted frame and measure them.
 
@@ -90,8 +90,8 @@ def detect_sources(
         Data-quality bits.
     settings : DetectionSettings
         The parameters.
-    resolution : float, pix, optional
-        Of the optics, as of `Exposure`.
+    expected_resolution : float, pix, optional
+        Of the optics, as of `Exposure`; NaN if that is not known.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def detect_sources(
         counts["peaks_on_smooth_light"] = int((~kept).sum())
     if len(peaks) == 0:
         return _none(counts, NoSources(settings.threshold))
-    sources = _measure(stamps, saturated, peaks, settings, resolution)
+    sources = _measure(stamps, saturated, peaks, settings, expected_resolution)
     for flag in set(SourceFlag) - {SourceFlag.FIXED}:  # which only several exposures tell
         counts[f"flagged_{flag.name}".lower()] = int(((sources.flags & flag) != 0).sum())
     sources.counts.update(counts)
@@ -146,14 +146,14 @@ def _measure(
     saturated: NDArray[np.bool_],
     peaks: NDArray[np.int64],
     settings: DetectionSettings,
-    resolution: float,
+    expected_resolution: float,
 ) -> ChipSources:
     moments = windowed_moments(stamps, settings.window_sigma)
     flux, flux_error = _aperture_flux(stamps, moments.xy - stamps.corner, settings.aperture)
     widths = _unwindowed_widths(moments.second, settings.window_sigma)
     flags = _shape_flags(moments, widths, stamps, settings)
     flags |= _place_flags(moments.xy, peaks, saturated, settings.edge)
-    xy, xy_error, counts = _positions(stamps, moments, flags, settings, resolution)
+    xy, xy_error, counts = _positions(stamps, moments, flags, settings, expected_resolution)
     return ChipSources(
         xy=xy,
         xy_error=xy_error,
@@ -171,13 +171,13 @@ def _positions(
     moments: WindowedMoments,
     flags: NDArray[np.int64],
     settings: DetectionSettings,
-    resolution: float,
+    expected_resolution: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, int]]:
     """Return final positions and errors, and how many are fits of the PSF: clean stars, if so chosen."""
     xy, error = moments.xy.copy(), moments.xy_error.copy()
     if settings.centroid == "windowed":
         return xy, error, {}
-    optics = settings.obstruction, resolution
+    optics = settings.obstruction, expected_resolution
     stars = star_positions(stamps, xy - stamps.corner, error, flags == 0, *optics)
     xy[stars.rows] = stars.xy + stamps.corner[stars.rows]
     error[stars.rows] = stars.xy_error

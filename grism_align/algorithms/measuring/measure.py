@@ -48,8 +48,7 @@ def measure_exposure(
     SourceCatalog
         Its meta has the settings, the counts of every cut and, where there is no usable source, a remark.
     """
-    # rounded, so that it is the same wherever the exposure is thought to point
-    resolution = round(exposure.resolution, 2)
+    resolution = exposure.resolution
     found = [
         (chip.number, detect_sources(own.sci, own.err, own.dq, settings, resolution)) for chip, own in chips
     ]

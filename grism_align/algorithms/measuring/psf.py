@@ -1,16 +1,17 @@
-"""Positions of stars by fits of the effective PSF, whose two parameters come from the exposure's own stars.
+"""Positions of stars by fits of the effective PSF, whose two widths come from the exposure's own stars.
 
 An effective PSF is the light that a pixel gets from a star, as a function of the star's place in the pixel.
 On undersampled detectors it can't be built freely from one exposure: an error that depends on the pixel phase
 goes into the positions and into the PSF alike (Anderson & King 2000, PASP 112, 1360). So its form is given
-here, by the optics and the pixel, and only its widths are fitted.
+here, by the optics and the pixel, and only its widths are fitted. Where stars are few these are weakly tied
+to what the optics should have.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import nan
+from math import inf, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,11 +40,11 @@ _MODEL_ERROR = 0.01
 _FIRST_RESOLUTIONS = (0.65, 0.85, 1.1, 1.4, 1.8)
 _FIRST_BLUR = 0.35
 _FIRST_BLURS = (0.3, 0.15, 0.45)
-_BOUNDS = ((0.5, 2.5), (0.05, 1.2))
+_BOUNDS = ((0.4, 2.5), (0.05, 1.2))
 _STEPS = 6
 _SETTLED = 3e-4
 # What is expected where stars are few: the blur of any detector, with its error, and the share by which a
-# wavelength over a diameter, of a mirror that is not round or whose band is tilted, misses the resolution.
+# wavelength over a diameter misses the resolution, of bands that are wide or mirrors that are not discs.
 _USUAL_BLUR, _BLUR_ERROR, _RESOLUTION_ERROR = 0.3, 0.15, 0.1
 # Stars for the PSF's widths: fewest if nothing is expected, and most; the misfit of a star, round by round.
 _FEWEST = 4
@@ -317,7 +318,7 @@ def star_positions(
     error: NDArray[np.float64],
     clean: NDArray[np.bool_],
     obstruction: float,
-    resolution: float = nan,
+    expected_resolution: float = nan,
 ) -> StarPositions:
     """Return positions of those sources that are stars.
 
@@ -329,7 +330,7 @@ def star_positions(
         Centroids on the stamps, and their errors.
     clean : (N,) ndarray of bool
         Sources without a flag.
-    obstruction, resolution : float
+    obstruction, expected_resolution : float
         As for `fit_psf`.
 
     Returns
@@ -339,7 +340,7 @@ def star_positions(
     """
     worst = error.max(axis=1, initial=0)
     bright = np.flatnonzero(clean & (worst < _BRIGHT))
-    psf = fit_psf(stamps.part(bright), xy[bright], 1 / worst[bright], obstruction, resolution)
+    psf = fit_psf(stamps.part(bright), xy[bright], 1 / worst[bright], obstruction, expected_resolution)
     rows = np.flatnonzero(clean)
     if psf is None:
         return StarPositions(rows[:0], xy[:0], error[:0], None)
@@ -354,7 +355,7 @@ def fit_psf(
     start: NDArray[np.float64],
     snr: NDArray[np.float64],
     obstruction: float,
-    resolution: float = nan,
+    expected_resolution: float = nan,
 ) -> PointSpread | None:
     """Find the PSF's resolution and blur from the stars among some sources.
 
@@ -368,7 +369,7 @@ def fit_psf(
         Signal-to-noise ratios; the highest are used.
     obstruction : float
         Of the mirror.
-    resolution : float, pix, optional
+    expected_resolution : float, pix, optional
         What the optics should have, for where stars are few; NaN if that is not known.
 
     Returns
@@ -376,27 +377,31 @@ def fit_psf(
     PointSpread or None
         None if there are too few stars to tell.
     """
-    rows = np.argsort(-snr, kind="stable")[:_MOST]
-    bright, start = stamps.part(rows), start[rows]
-    psf = None
+    brightest = np.argsort(-snr, kind="stable")
+    rows, psf = brightest[:_MOST], None
     if len(rows) >= _FEWEST:
-        first = [telescope_psf(width, _FIRST_BLUR, obstruction) for width in _FIRST_RESOLUTIONS]
-        psf = _widths_fitted(bright, start, first)
-    if psf is None and len(rows) and np.isfinite(resolution):
-        first = [telescope_psf(resolution, blur, obstruction) for blur in _FIRST_BLURS]
-        psf = _widths_fitted(bright, start, first, telescope_psf(resolution, _USUAL_BLUR, obstruction))
+        trials = [telescope_psf(one, _FIRST_BLUR, obstruction) for one in _FIRST_RESOLUTIONS]
+        psf = _fitted_psf(stamps.part(rows), start[rows], trials)
+    if psf is None and len(rows) and 0 < expected_resolution < inf:
+        trials = [telescope_psf(expected_resolution, blur, obstruction) for blur in _FIRST_BLURS]
+        fits = [fit_positions(stamps, one, start) for one in trials]
+        # the one star of a field need not be among its brightest sources
+        like_stars = np.any([_stars(fit, _MISFITS[0]) for fit in fits], axis=0)
+        rows = brightest[like_stars[brightest]][:_MOST]
+        if len(rows):
+            psf = _fitted_psf(stamps.part(rows), start[rows], trials, (expected_resolution, _USUAL_BLUR))
     return psf
 
 
-def _widths_fitted(
+def _fitted_psf(
     stamps: Stamps,
     start: NDArray[np.float64],
-    first: Sequence[PointSpread],
-    expected: PointSpread | None = None,
+    trials: Sequence[PointSpread],
+    expected: tuple[float, float] | None = None,
 ) -> PointSpread | None:
     """Return a PSF with the widths of the stars, of which one is enough where widths are expected."""
-    fits = [fit_positions(stamps, one, start) for one in first]
-    psf = first[int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))]
+    fits = [fit_positions(stamps, one, start) for one in trials]
+    psf = trials[int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))]
     for misfit in _MISFITS:
         fit = fit_positions(stamps, psf, start)
         star = _stars(fit, misfit)
@@ -412,9 +417,30 @@ def _stars(fit: PsfFit, misfit: float) -> NDArray[np.bool_]:
 
 
 def _improved(
-    stamps: Stamps, psf: PointSpread, position: NDArray[np.float64], expected: PointSpread | None
+    stamps: Stamps,
+    psf: PointSpread,
+    position: NDArray[np.float64],
+    expected: tuple[float, float] | None,
 ) -> PointSpread:
-    """Make one Gauss-Newton step of resolution and blur; each star's flux follows."""
+    """Make one Gauss-Newton step of resolution and blur, which are as expected but for their errors."""
+    normal, right = _equations_of_widths(stamps, psf, position)
+    old = np.array([psf.resolution, psf.blur])
+    if expected is None:
+        normal += 1e-9 * np.trace(normal) * np.eye(2)
+    else:
+        precision = np.array([_RESOLUTION_ERROR * expected[0], _BLUR_ERROR]) ** -2.0
+        normal += np.diag(precision)
+        right += precision * (np.array(expected) - old)
+    change = np.linalg.solve(normal, right)
+    new = np.clip(old + np.clip(change, -0.15, 0.15), *np.transpose(_BOUNDS))
+    # To a thousandth of a pixel, which no position feels; exposures of one filter then share their PSFs.
+    return telescope_psf(*(round(float(value), 3) for value in new), psf.obstruction)
+
+
+def _equations_of_widths(
+    stamps: Stamps, psf: PointSpread, position: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return normal matrix and gradient of resolution and blur; each star's flux follows."""
     step = 0.02
     light, weight, flux = _light_and_weight(stamps, psf, position)
     star, side = light[0], stamps.data.shape[1]
@@ -431,16 +457,4 @@ def _improved(
     pull = residual * np.sqrt(weight)
     # A star that fits badly is a galaxy or a blend: its pull grows, its say does not.
     trust = (weight / (1 + np.square(pull).mean(axis=(1, 2), keepdims=True))).ravel()
-    normal, right = design.T @ (trust[:, None] * design), design.T @ (trust * residual.ravel())
-    old = np.array([psf.resolution, psf.blur])
-    if expected is None:
-        normal += 1e-9 * np.trace(normal) * np.eye(2)
-    else:
-        usual = np.array([expected.resolution, expected.blur])
-        precision = np.array([_RESOLUTION_ERROR * expected.resolution, _BLUR_ERROR]) ** -2.0
-        normal += np.diag(precision)
-        right += precision * (usual - old)
-    change = np.linalg.solve(normal, right)
-    new = np.clip(old + np.clip(change, -0.15, 0.15), *np.transpose(_BOUNDS))
-    # To a thousandth of a pixel, which no position feels; exposures of one filter then share their PSFs.
-    return telescope_psf(*(round(float(value), 3) for value in new), psf.obstruction)
+    return design.T @ (trust[:, None] * design), design.T @ (trust * residual.ravel())

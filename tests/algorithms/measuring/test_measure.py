@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from grism_align.algorithms.measuring.measure import measure_exposure
+from grism_align.algorithms.measuring.psf import telescope_psf
 from grism_align.values.catalog import SourceFlag
 from grism_align.values.exposure import Chip
 from grism_align.values.failure import text_of
@@ -92,3 +93,18 @@ def test_no_sources_is_a_catalog_with_a_note():
     assert text_of(catalog.remarks) == (
         "6400 of 6400 pixels are flagged in DQ or without a value; no source above 6 sigma"
     )
+
+
+def test_a_single_star_gets_the_psf_of_the_filter():
+    """A source as narrow as the optics make it; one of another wavelength keeps its centroid."""
+    star = telescope_psf(0.93, 0.25, 0.33).images(np.array([[20.3, 19.8]]), 41)[0][0]
+    image, error = noisy(5e4 * star, 100.0, np.random.default_rng(1))
+    fitted = []
+    for wavelength in (1.39e-6, np.nan):
+        frame = exposure("iaaa01d1q", 0, wavelength=wavelength)
+        dq, settings = np.zeros(image.shape, np.int16), DetectionSettings(obstruction=0.33)
+        catalog = measure_exposure(frame, [read(1, image, error, dq)], settings)
+        fitted.append(catalog.table.meta["counts"]["fitted_as_stars"])
+    # wavelength over 2.4 m, in pixels of the header
+    assert exposure("iaaa01d1q", 0, wavelength=1.39e-6).resolution == 0.92
+    assert fitted == [1, 0]
