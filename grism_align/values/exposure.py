@@ -278,10 +278,15 @@ class Exposure:
         return self.chips[0].wcs.pixel_scale
 
     @property
+    def diffraction(self) -> float:
+        """Wavelength over the diameter of the mirror, arcsec; NaN without a wavelength."""
+        return ARCSEC_PER_RADIAN * self.wavelength / self.telescope.diameter
+
+    @property
     def resolution(self) -> float:
-        """Wavelength over the diameter of the mirror, pixels, to 0.01; NaN without a wavelength."""
+        """The same in pixels, to 0.01."""
         # what is measured shall not hang on the last digits of a WCS
-        return round(ARCSEC_PER_RADIAN * self.wavelength / self.telescope.diameter / self.pixel_scale, 2)
+        return round(self.diffraction / self.pixel_scale, 2)
 
 
 def by_pointing(exposures: Iterable[Exposure]) -> list[tuple[Exposure, ...]]:

@@ -177,8 +177,9 @@ def _positions(
     xy, error = moments.xy.copy(), moments.xy_error.copy()
     if settings.centroid == "windowed":
         return xy, error, {}
-    optics = settings.obstruction, expected_resolution
-    stars = star_positions(stamps, xy - stamps.corner, error, flags == 0, *optics)
+    stars = star_positions(
+        stamps, xy - stamps.corner, error, flags == 0, settings.obstruction, expected_resolution
+    )
     xy[stars.rows] = stars.xy + stamps.corner[stars.rows]
     error[stars.rows] = stars.xy_error
     return xy, error, {"fitted_as_stars": len(stars.rows)}

@@ -381,27 +381,35 @@ def fit_psf(
     rows, psf = brightest[:_MOST], None
     if len(rows) >= _FEWEST:
         trials = [telescope_psf(one, _FIRST_BLUR, obstruction) for one in _FIRST_RESOLUTIONS]
-        psf = _fitted_psf(stamps.part(rows), start[rows], trials)
+        bright, places = stamps.part(rows), start[rows]
+        most = _like_stars(bright, places, trials).sum(axis=1).argmax()
+        psf = _fitted_psf(bright, places, trials[most])
     if psf is None and len(rows) and 0 < expected_resolution < inf:
         trials = [telescope_psf(expected_resolution, blur, obstruction) for blur in _FIRST_BLURS]
-        fits = [fit_positions(stamps, one, start) for one in trials]
-        # the one star of a field need not be among its brightest sources
-        like_stars = np.any([_stars(fit, _MISFITS[0]) for fit in fits], axis=0)
-        rows = brightest[like_stars[brightest]][:_MOST]
+        # of all sources: the one star of a field need not be among the brightest
+        alike = _like_stars(stamps, start, trials)
+        rows = brightest[alike[:, brightest].any(axis=0)][:_MOST]
         if len(rows):
-            psf = _fitted_psf(stamps.part(rows), start[rows], trials, (expected_resolution, _USUAL_BLUR))
+            most = alike[:, rows].sum(axis=1).argmax()
+            expected = expected_resolution, _USUAL_BLUR
+            psf = _fitted_psf(stamps.part(rows), start[rows], trials[most], expected)
     return psf
+
+
+def _like_stars(
+    stamps: Stamps, start: NDArray[np.float64], trials: Sequence[PointSpread]
+) -> NDArray[np.bool_]:
+    """Tell which sources may be stars by each of some PSFs, (number of PSFs, N)."""
+    return np.array([_stars(fit_positions(stamps, one, start), _MISFITS[0]) for one in trials])
 
 
 def _fitted_psf(
     stamps: Stamps,
     start: NDArray[np.float64],
-    trials: Sequence[PointSpread],
+    psf: PointSpread,
     expected: tuple[float, float] | None = None,
 ) -> PointSpread | None:
     """Return a PSF with the widths of the stars, of which one is enough where widths are expected."""
-    fits = [fit_positions(stamps, one, start) for one in trials]
-    psf = trials[int(np.argmax([_stars(fit, _MISFITS[0]).sum() for fit in fits]))]
     for misfit in _MISFITS:
         fit = fit_positions(stamps, psf, start)
         star = _stars(fit, misfit)

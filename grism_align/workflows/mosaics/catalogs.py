@@ -16,7 +16,6 @@ from grism_align.io.files.fits import plain_text
 from grism_align.io.files.staging import atomic_path
 from grism_align.io.mosaics.files import metadata_of, opened_image, tiled_image, wcs_header
 from grism_align.values.mosaic import Tile
-from grism_align.values.sphere import ARCSEC_PER_RADIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -266,7 +265,7 @@ def _star_width(mosaic: _Mosaic) -> float:
     It is a fifth more than the two make: charge spreads between pixels, and drizzling spreads light.
     """
     first = mosaic.exposures[0]
-    optics = ARCSEC_PER_RADIAN * 1.03 * np.nan_to_num(first.wavelength) / first.telescope.diameter
+    optics = 1.03 * np.nan_to_num(first.diffraction)
     return 1.2 * float(np.hypot(optics, mosaic.exposure_pixel)) / mosaic.plan.grid.scale
 
 

@@ -112,15 +112,15 @@ def test_one_that_is_far_off_is_put_in_place_and_named(size):
 def test_claims_are_true_however_few_stars_tell(n_stars, size):
     """From the prior alone to what many stars tell; what is far off takes two stars to be told."""
     pulls, claims = [], []
-    for seed in range(7):
+    for seed in range(10):
         off = np.random.default_rng([743, seed]).normal(0, SIGMA, (4, 2))
         off[3] += 0.8 * size, -0.6 * size
         found, _ = aligned(off, [744, seed], n_stars=n_stars)
         pulls.append(pulls_of(found, off, slice(3, 4)))
         last = found.exposures[3]
         claims.append(found.total[last.key].transform.at(last.plane).axis_error)
-    # 14 pulls
-    assert 0.55 < np.sqrt(np.mean(np.square(pulls))) < 1.45
+    # 20 pulls
+    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.45
     assert np.abs(pulls).max() < 5.0
     # 2.6 mas of a star, half a mas of all others together; how far out one may lie three others tell poorly
     expected = {None: 0.0005, 0: 1.5 * SIGMA, 1: 0.0023, 2: 0.0018, 5: 0.0012}[n_stars]

@@ -115,7 +115,7 @@ def test_those_that_are_far_off_are_named(field, scale, told):
 def test_corrections_are_as_good_as_they_claim(field, scale):
     """Those of exposures, among them what is not known of the place of their detector."""
     pulls = []
-    for seed in range(3):
+    for seed in range(5):
         off = scale * OFF
         exposures, catalogs, errors = taken(np.random.default_rng([806, seed]), field, off)
         solution = align(exposures, catalogs)
@@ -127,8 +127,8 @@ def test_corrections_are_as_good_as_they_claim(field, scale):
             axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
             true = axes @ off[exposure.chips[0].window.chip - 1] - errors[number]
             pulls.append((at.shift - common - true) / at.shift_error)
-    # 42 pulls, of which some 5 of each field are independent
-    assert 0.65 < np.sqrt(np.mean(np.square(pulls))) < 1.35
+    # 70 pulls, of which some 5 of each field are independent
+    assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.3
     assert np.abs(pulls).max() < 5.0
 
 
@@ -188,7 +188,7 @@ def test_one_that_cannot_be_put_in_place_claims_no_more(field, monkeypatch):
 def test_pairs_grow_as_exposures_do_however_many_rolls():
     """And are enough to put a detector in place."""
     sparse, n = stars(np.random.default_rng(809), 120, 300.0), []
-    for rolls in (40, 80):
+    for rolls in (40, 120):
         angles = tuple(np.linspace(0.0, 300.0, rolls))
         exposures, catalogs, _ = taken(np.random.default_rng(810), sparse, 24.0 * OFF, angles)
         places = Places.nominal(exposures, SETTINGS)
@@ -202,8 +202,8 @@ def test_pairs_grow_as_exposures_do_however_many_rolls():
         between = found.offset[0] - found.offset[1]
         # of pointings by 20 mas
         np.testing.assert_allclose(between, 48.0 * OFF[0], atol=0.03)
-    # four times as many without a limit
-    assert n[1] < 2.4 * n[0]
+    # nine times as many without a limit
+    assert n[1] < 3.5 * n[0]
 
 
 @pytest.mark.parametrize("which", [0, 1])
