@@ -253,6 +253,8 @@ def _result(solution: _Solution) -> SpectralOffsets:
     usual = np.nanmedian(likeness) if np.isfinite(likeness).any() else np.nan
     likeness = likeness / (usual if usual > _LEAST_USUAL else np.nan)
     step = solved.step[:-2].reshape(-1, 2)
+    # What few spectra tell takes more rounds to come to rest, and needs none: its error says so.
+    rest = np.maximum(np.sqrt(np.diag(solved.covariance)).reshape(-1, 2), _SETTLED)
     return SpectralOffsets(
         offset,
         solved.covariance,
@@ -260,7 +262,7 @@ def _result(solution: _Solution) -> SpectralOffsets:
         _medians(strengths),
         likeness,
         n_bright,
-        unrest=np.abs(step - np.median(step, axis=0)).max(axis=1) / _SETTLED,
+        unrest=(np.abs(step - np.median(step, axis=0)) / rest).max(axis=1),
     )
 
 

@@ -10,10 +10,13 @@ import numpy as np
 from grism_align.algorithms.spectra.combine import pixel_axes
 from grism_align.algorithms.spectra.field import FieldGradient, field_gradient
 from grism_align.values.failure import SpectraMissing, TracesElsewhere
+from grism_align.values.sphere import sky_to_vector
 from grism_align.workflows.traces.survey import known_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from grism_align.algorithms.spectra.shifts import ExpectedStretch
     from grism_align.algorithms.traces.verification import GrismOffsets
@@ -21,11 +24,16 @@ if TYPE_CHECKING:
     from grism_align.values.exposure import Chip, Exposure
     from grism_align.values.solution import ExposureFit
     from grism_align.values.trace import TraceModel
+    from grism_align.values.transform import TangentPlane
     from grism_align.workflows.traces.survey import Survey, ViewJob
 
 
 # Exposures that share templates: memory and the time of a solution grow with their number.
 _MOST_TOGETHER = 16
+# Of the field of one exposure, that another has to see for their spectra to be compared: few in common say
+# less of two exposures than the direct ones do.
+_SHARED = 1 / 3
+_NEAR = 0.01  # radian, between the middles of fields: more than any is wide
 #: Angles of the dispersion that differ by less are one roll, deg.
 ONE_ROLL = 0.1
 #: Remarks on exposures whose spectra are not where their correction puts them.
@@ -84,35 +92,97 @@ def _along_rows(chip: Chip) -> tuple[DetectorWindow, tuple[int, int]]:
 
 
 def groups_of(survey: Survey, found: GrismOffsets) -> Iterator[SpectralGroup]:
-    """Yield exposures of a grism that see the same spectra: of one frame and roll."""
+    """Yield exposures of a grism that see the same spectra: of one frame, roll and field."""
     if not found.models:
         return
     members = [survey.exposures[key] for key in found.keys if not is_lost(survey, survey.exposures[key])]
     members.sort(key=lambda each: each.start)
-    alike: list[list[Exposure]] = []
-    angles: list[float] = []
-    for exposure in members:
-        frame, angle = survey.solution[exposure.key].frame, _angle(survey, exposure)
-        for group, angle_of_group in zip(alike, angles, strict=True):
-            turn = (angle_of_group - angle + 180.0) % 360.0 - 180.0
-            if (
-                abs(turn) < ONE_ROLL
-                and survey.solution[group[0].key].frame == frame
-                and len(group) < _MOST_TOGETHER
-            ):
-                group.append(exposure)
-                break
-        else:
-            alike.append([exposure])
-            angles.append(angle)
-    for group in alike:
+    for group in _alike([_View.of(survey, each) for each in members]):
         if len(group) > 1:
-            jobs = tuple(survey.job(each, found.models) for each in group)
-            coarse = known_trace(group[0], group[0].chips[0])
+            jobs = tuple(survey.job(each.exposure, found.models) for each in group)
+            first = group[0].exposure
+            coarse = known_trace(first, first.chips[0])
             zeroth, stretch = (coarse.zeroth, coarse.stretch) if coarse else (None, None)
-            gradient = _gradient(found, group[0].chips[0])
+            gradient = _gradient(found, first.chips[0])
             n_spectra = survey.settings.spectra_sources
             yield SpectralGroup(jobs, n_spectra, zeroth, gradient, gradient.stretch(stretch))
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """How an exposure lies on the sky.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The exposure.
+    frame : int
+        Of its correction.
+    plane : TangentPlane
+        Of its correction.
+    axes : (2, 2) ndarray, arcsec
+        One pixel along and one across the dispersion, in the plane.
+    corners : (N, 2) ndarray, deg
+        Of its chips, corrected.
+    """
+
+    exposure: Exposure
+    frame: int
+    plane: TangentPlane
+    axes: NDArray[np.float64]
+    corners: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, survey: Survey, exposure: Exposure) -> _View:
+        """Look at an exposure with its correction."""
+        transform = survey.transform(exposure)
+        corners = np.concatenate([chip.wcs.footprint() for chip in exposure.chips])
+        return cls(
+            exposure,
+            survey.solution[exposure.key].frame,
+            transform.plane,
+            pixel_axes(exposure, transform),
+            transform.apply_to_sky(corners),
+        )
+
+    @property
+    def angle(self) -> float:
+        """The position angle of the dispersion, deg."""
+        east, north = self.axes[:, 0]
+        return float(np.degrees(np.arctan2(north, east)))
+
+    def shares_spectra(self, other: _View) -> bool:
+        """Tell whether another of this frame and roll sees enough of the same field."""
+        boxes = [self._box(self.corners), self._box(other.corners)]
+        (low, high), (left, right) = boxes
+        shared = np.clip(np.minimum(high, right) - np.maximum(low, left), 0.0, None).prod()
+        return bool(shared > _SHARED * min(np.ptp(box, axis=0).prod() for box in boxes))
+
+    def _box(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the least and largest coordinates of a field, (2, 2), in pixels of this exposure."""
+        pixels = np.linalg.solve(self.axes, self.plane.to_plane(corners).T).T
+        return np.array([pixels.min(axis=0), pixels.max(axis=0)])
+
+
+def _alike(seen: Sequence[_View]) -> list[list[_View]]:
+    """Put together what is of one frame and roll and shares the field of the first of a group."""
+    groups: list[list[_View]] = []
+    first = np.empty((len(seen), 5))
+    looks = np.array([[*sky_to_vector(each.corners).mean(axis=0), each.angle, each.frame] for each in seen])
+    for each, look in zip(seen, looks, strict=True):
+        of_groups = first[: len(groups)]
+        turn = (of_groups[:, 3] - look[3] + 180.0) % 360.0 - 180.0
+        near = np.abs(of_groups[:, :3] - look[:3]).max(axis=1, initial=0.0) < _NEAR
+        asked = near & (np.abs(turn) < ONE_ROLL) & (of_groups[:, 4] == look[4])
+        for number in np.flatnonzero(asked):
+            group = groups[number]
+            if len(group) < _MOST_TOGETHER and group[0].shares_spectra(each):
+                group.append(each)
+                break
+        else:
+            first[len(groups)] = look
+            groups.append([each])
+    return groups
 
 
 def is_lost(survey: Survey, exposure: Exposure) -> bool:
@@ -133,9 +203,3 @@ def _gradient(found: GrismOffsets, chip: Chip) -> FieldGradient:
         # Those few may be the ones that are elsewhere
         measured, covariance = np.zeros(2), _UNTOLD**2 * np.eye(2)
     return field_gradient(model, *_along_rows(chip), measured, covariance)
-
-
-def _angle(survey: Survey, exposure: Exposure) -> float:
-    """Return the position angle of the dispersion, deg."""
-    east, north = pixel_axes(exposure, survey.transform(exposure))[:, 0]
-    return float(np.degrees(np.arctan2(north, east)))

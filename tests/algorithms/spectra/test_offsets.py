@@ -203,6 +203,25 @@ def test_offsets_beyond_what_templates_reach_are_not_said_to_be_found(far):
     assert found.is_settled[:3].all()
 
 
+def test_sets_of_exposures_with_hardly_a_spectrum_in_common_are_settled():
+    """What is open between them is told by the errors; none of them is on its way to nowhere."""
+    rng = np.random.default_rng(3)
+    true = np.repeat(rng.normal(0, 0.6, (2, 2)), 3, axis=0)
+    own = [
+        replace(each, cutouts=each.cutouts[:3] if number % 2 else each.cutouts[3:])
+        for number, each in enumerate(spectra(rng, true, n=24))
+    ]
+    common = [replace(each, source=90) for each in spectra(rng, true, n=2, height=3.0, lines=0.0)]
+    found = measure_offsets(own + common, np.zeros((6, 2)), UNCALIBRATED, rng)
+    assert found.is_settled.all()
+    left, error = found.offset - centred(true), errors(found)
+    # In a set, of three, errors are a few hundredths of a pixel.
+    assert (np.abs(left[:3] - left[:3].mean(axis=0)) < 0.1).all()
+    assert (np.abs(left[3:] - left[3:].mean(axis=0)) < 0.1).all()
+    assert (np.abs(left) < 5 * error).all()
+    assert error[:, 0].min() > 0.1
+
+
 def test_one_exposure_tells_nothing():
     rng = np.random.default_rng(1)
     assert measure_offsets(spectra(rng, np.zeros((1, 2))), STILL[:1], UNCALIBRATED, rng) is None
