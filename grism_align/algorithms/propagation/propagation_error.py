@@ -243,15 +243,16 @@ class OpenErrors:
     visit: NDArray[np.float64]
     own: NDArray[np.float64]
 
-    def covariance(self, settings: GrismSettings) -> NDArray[np.float64]:
-        """Return the sum for errors of some size, (N, N) arcsec^2."""
-        pointing, drift = settings.pointing, settings.propagation.drift_error
-        return np.asarray(
-            drift**2 * self.drift
-            + pointing.dither_error**2 * self.dither
-            + pointing.visit_error**2 * self.visit
-            + self.own
-        )
+    @property
+    def parts(self) -> tuple[NDArray[np.float64], ...]:
+        """The four of them."""
+        return self.drift, self.dither, self.visit, self.own
+
+
+def variances_of(settings: GrismSettings) -> NDArray[np.float64]:
+    """Return what the parts of `OpenErrors` are to be multiplied by, (4,), for errors of some size."""
+    pointing, drift = settings.pointing, settings.propagation.drift_error
+    return np.array([drift**2, pointing.dither_error**2, pointing.visit_error**2, 1.0])
 
 
 def open_errors(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,20 +55,36 @@ class Levels:
     weights: Sequence[NDArray[np.float64]]
 
 
+@dataclass(frozen=True, eq=False)
+class GroupPrior:
+    """What is known of groups whose pointings hang together, before any spectrum is seen.
+
+    Parameters
+    ----------
+    groups : tuple of int
+        Numbers of the groups. Offsets of others are independent of theirs.
+    covariance : (2N, 2N) ndarray, pixels^2
+        Of the offsets of their N exposures, group by group, which are expected to be zero.
+    """
+
+    groups: tuple[int, ...]
+    covariance: NDArray[np.float64]
+
+
 def combine(
-    measured: Sequence[PixelOffsets], levels: Levels, prior: NDArray[np.float64]
+    measured: Sequence[PixelOffsets], levels: Levels, priors: Sequence[GroupPrior]
 ) -> list[PixelOffsets]:
     """Weigh what spectra say against what direct exposures left open.
 
     Parameters
     ----------
     measured : sequence of PixelOffsets
-        Of G groups of exposures of one grism, N exposures in all; those of a group share their templates, and
-        are known up to what all of them have in common.
+        Of G groups of exposures of one grism; those of a group share their templates, and are known up to
+        what all of them have in common.
     levels : Levels
         Of the mean across the dispersion of each group.
-    prior : (2N, 2N) ndarray, pixels^2
-        Covariance of the offsets before any spectrum is seen, which are expected to be zero.
+    priors : sequence of GroupPrior
+        Each group is in one of them.
 
     Returns
     -------
@@ -79,30 +95,70 @@ def combine(
     -----
     What all spectra have in common, the unknown zero of trace and wavelengths, is one unknown for each axis:
     across the dispersion of all groups, which other rolls tell apart from pointings; along it of each group,
-    as a group has templates of its own. With the covariance P of the offsets, the design H of the measurement
-    m and its covariance S, which includes these unknowns, the offsets are P H' (H P H' + S)^-1 m.
+    as a group has templates of its own. With the covariance P of the offsets and that of the measurement m,
+    S, which includes these unknowns, the offsets are P (P + S)^-1 m; and likewise after that with the heights
+    of the groups, which alone tie those of one prior to those of another.
     """
-    sizes = [len(each.offset) for each in measured]
-    known = [group for group, weights in enumerate(levels.weights) if weights.any()]
-    n, n_levels = 2 * sum(sizes), len(known)
-    design, total = np.zeros((n + n_levels, n)), np.zeros((n + n_levels, n + n_levels))
-    design[:n] = np.eye(n)
-    first = np.concatenate([[0], 2 * np.cumsum(sizes)])
-    for each, low, high in zip(measured, first[:-1], first[1:], strict=True):
-        size = (high - low) // 2
-        total[low:high, low:high] = each.covariance + np.kron(np.full((size, size), _COMMON**2), np.eye(2))
-    for row, group in enumerate(known):
-        design[n + row, first[group] + 1 : first[group + 1] : 2] = levels.weights[group]
-    total[n:, n:] = levels.covariance[np.ix_(known, known)] + _COMMON**2
-    seen = np.concatenate([*(each.offset.ravel() for each in measured), levels.height[known]])
-    across = design @ prior
-    gain = np.linalg.solve(across @ design.T + total, across).T
-    offset, left = gain @ seen, prior - gain @ across
-    left = 0.5 * (left + left.T)
-    return [
-        PixelOffsets(offset[low:high].reshape(-1, 2), left[low:high, low:high])
-        for low, high in pairwise(first.tolist())
-    ]
+    seen = [_with_spectra([measured[group] for group in each.groups], each.covariance) for each in priors]
+    heights = [_mean_heights(each, measured, levels) for each in priors]
+    known = [group for each in priors for group in each.groups if levels.weights[group].any()]
+    ends = np.cumsum([0, *map(len, heights)]).tolist()
+    total = levels.covariance[np.ix_(known, known)] + _COMMON**2
+    left = levels.height[known]
+    for (offset, covariance), means, low, high in zip(seen, heights, ends[:-1], ends[1:], strict=True):
+        total[low:high, low:high] += means @ covariance @ means.T
+        left[low:high] -= means @ offset
+    inverse = np.linalg.inv(total)
+    found: dict[int, PixelOffsets] = {}
+    for prior, (offset, covariance), means, low, high in zip(
+        priors, seen, heights, ends[:-1], ends[1:], strict=True
+    ):
+        gain = covariance @ means.T
+        moved = offset + gain @ (inverse[low:high] @ left)
+        known_to = covariance - gain @ inverse[low:high, low:high] @ gain.T
+        found |= zip(prior.groups, _by_group(prior, measured, moved, known_to), strict=True)
+    return [found[group] for group in range(len(measured))]
+
+
+def _with_spectra(
+    measured: Sequence[PixelOffsets], prior: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the offsets (2N,) that spectra and prior say, and their covariance."""
+    total = prior.copy()
+    first = 0
+    for each in measured:
+        own = slice(first, first + each.offset.size)
+        common = np.kron(np.full((len(each.offset), len(each.offset)), _COMMON**2), np.eye(2))
+        total[own, own] += each.covariance + common
+        first = own.stop
+    gain = np.linalg.solve(total, prior).T
+    left = prior - gain @ prior
+    return gain @ np.concatenate([each.offset.ravel() for each in measured]), 0.5 * (left + left.T)
+
+
+def _mean_heights(prior: GroupPrior, measured: Sequence[PixelOffsets], levels: Levels) -> NDArray[np.float64]:
+    """Return what takes the offsets (2N,) of groups to the heights of those that have one."""
+    rows = []
+    first = 0
+    for group in prior.groups:
+        size = measured[group].offset.size
+        if levels.weights[group].any():
+            rows.append(np.zeros(len(prior.covariance)))
+            rows[-1][first + 1 : first + size : 2] = levels.weights[group]
+        first += size
+    return np.array(rows).reshape(-1, len(prior.covariance))
+
+
+def _by_group(
+    prior: GroupPrior,
+    measured: Sequence[PixelOffsets],
+    offset: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+) -> Iterator[PixelOffsets]:
+    """Part the offsets (2N,) of groups, and their covariance."""
+    ends = np.cumsum([0, *(measured[group].offset.size for group in prior.groups)]).tolist()
+    for low, high in pairwise(ends):
+        yield PixelOffsets(offset[low:high].reshape(-1, 2), covariance[low:high, low:high])
 
 
 def averaged(
@@ -132,15 +188,19 @@ def averaged(
     return found
 
 
-def log_evidence(measured: PixelOffsets, prior: NDArray[np.float64]) -> float:
-    """Return the log probability of what was measured across the dispersion.
+def log_evidence(measured: PixelOffsets, priors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log probability of what was measured across the dispersion, with each of K priors.
 
     Parameters
     ----------
     measured : PixelOffsets
         Of N exposures.
-    prior : (2N, 2N) ndarray, pixels^2
-        As for `combine`: how offsets were expected to scatter.
+    priors : (K, 2N, 2N) ndarray, pixels^2
+        How offsets were expected to scatter, in the order of the measured covariance.
+
+    Returns
+    -------
+    (K,) ndarray
 
     Notes
     -----
@@ -149,9 +209,10 @@ def log_evidence(measured: PixelOffsets, prior: NDArray[np.float64]) -> float:
     """
     n = len(measured.offset)
     contrast = np.linalg.svd(np.ones((1, n)))[2][1:]
-    total = contrast @ (prior + measured.covariance)[1::2, 1::2] @ contrast.T
+    total = contrast @ (priors + measured.covariance)[:, 1::2, 1::2] @ contrast.T
     seen = contrast @ measured.offset[:, 1]
-    return float(-0.5 * (seen @ np.linalg.solve(total, seen) + np.linalg.slogdet(total)[1]))
+    misfit = np.linalg.solve(total, np.broadcast_to(seen[:, None], (len(total), n - 1, 1)))[..., 0] @ seen
+    return np.asarray(-0.5 * (misfit + np.linalg.slogdet(total)[1]))
 
 
 def in_pixels(covariance: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grism_align.algorithms.spectra.combine import Levels, PixelOffsets, chip_axes, combine, pixel_axes
+from grism_align.algorithms.spectra.combine import (
+    GroupPrior,
+    Levels,
+    PixelOffsets,
+    chip_axes,
+    combine,
+    pixel_axes,
+)
 from grism_align.algorithms.spectra.cutouts import SpectralRange, cut_spectra
 from grism_align.algorithms.spectra.finding import Correlation, ImageSpectrum, predicted_light
 from grism_align.algorithms.spectra.offsets import measure_offsets, reference_spectra
@@ -259,7 +266,7 @@ def _against_each_other(jobs: Sequence[ViewJob], fit: SpectralPointing, group: S
     covariance = told.covariance + spread + np.diag(np.repeat(unknown, 2))
     measured = PixelOffsets(told.offset + moved - expected, covariance)
     level = Levels(np.zeros(1), np.zeros((1, 1)), [np.zeros(len(jobs))])
-    return combine([measured], level, known.covariance)[0]
+    return combine([measured], level, [GroupPrior((0,), known.covariance)])[0]
 
 
 def _exposures(

@@ -10,8 +10,9 @@ import numpy as np
 
 from grism_align.algorithms.propagation.drift import FACTORS, posterior, with_sizes
 from grism_align.algorithms.propagation.propagate import with_error_retold
-from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances
+from grism_align.algorithms.propagation.propagation_error import open_errors, own_variances, variances_of
 from grism_align.algorithms.spectra.combine import (
+    GroupPrior,
     Levels,
     PixelOffsets,
     averaged,
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from grism_align.algorithms.propagation.propagation_error import OpenErrors
     from grism_align.algorithms.traces.verification import GrismOffsets
     from grism_align.values.executor import Executor
+    from grism_align.values.exposure import Exposure
     from grism_align.values.failure import Remark
     from grism_align.values.settings import GrismSettings
     from grism_align.values.solution import ExposureFit
@@ -111,9 +112,7 @@ def correct_by_spectra(
     for found, groups in zip(grisms, by_grism, strict=True):
         alike = [_told(survey, group, one) for group, one in islice(measured, len(groups)) if one is not None]
         if alike:
-            members = [job.exposure for one in alike for job in one.group.jobs]
-            left_open = open_errors(members, survey.solution, survey.exposures.exposures, variances, radius)
-            told.append(_Grism(found, alike, left_open))
+            told.append(_Grism(found, alike, list(_linked(survey, alike, variances, radius))))
     relative = survey.exposures.relative.fits
     unmeasured = {
         key: variance for key, variance in variances.items() if relative[key].status is FitStatus.PRIOR_ONLY
@@ -173,6 +172,56 @@ def _told(survey: Survey, group: SpectralGroup, measured: MeasuredGroup) -> _Tol
 
 
 @dataclass(frozen=True, eq=False)
+class _Linked:
+    """Groups whose pointings hang together, and what direct exposures leave open of their N exposures.
+
+    Parameters
+    ----------
+    groups : tuple of int
+        Their numbers.
+    left_open : (4, 2N, 2N) ndarray
+        As the parts of `OpenErrors`, in pixels.
+    """
+
+    groups: tuple[int, ...]
+    left_open: NDArray[np.float64]
+
+
+def _linked(
+    survey: Survey, told: Sequence[_Told], variances: Mapping[str, float], radius: float
+) -> Iterator[_Linked]:
+    """Put groups together that have acquisitions in common, their own or those of who governs them.
+
+    What drift has in common beyond an acquisition is left out: it is that of differences within one.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    named: dict[tuple[str, str], list[Exposure]] = {}
+    for each in survey.exposures.exposures:
+        named.setdefault((each.visit, each.group), []).append(each)
+    number = {name: at for at, name in enumerate(named)}
+    owner = {each.key: name for name, own in named.items() for each in own}
+    used = [
+        {owner[key] for key in one.group.keys}
+        | {owner[key] for each in one.group.keys for key in survey.solution[each].governors if key in owner}
+        for one in told
+    ]
+    rows = np.repeat(np.arange(len(told)), [len(names) for names in used])
+    columns = [number[name] for names in used for name in names]
+    shared = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(told), len(named)))
+    n_sets, labels = connected_components(shared @ shared.T, directed=False)
+    for label in range(n_sets):
+        groups = np.flatnonzero(labels == label).tolist()
+        members = [job.exposure for group in groups for job in told[group].group.jobs]
+        names = dict.fromkeys(name for group in groups for name in used[group])
+        near = [each for name in names for each in named[name]]
+        left_open = open_errors(members, survey.solution, near, variances, radius)
+        axes = np.concatenate([told[group].axes for group in groups])
+        yield _Linked(tuple(groups), np.array([in_pixels(part, axes) for part in left_open.parts]))
+
+
+@dataclass(frozen=True, eq=False)
 class _Grism:
     """What spectra of a grism tell, group by group, and in how far direct exposures leave it open.
 
@@ -182,46 +231,61 @@ class _Grism:
         Where its traces lie.
     told : sequence of _Told
         What the spectra of each group tell.
-    left_open : OpenErrors
-        What direct exposures leave open of the exposures of all groups.
+    linked : sequence of _Linked
+        What direct exposures leave open; each group is in one.
     displaced : frozenset of str
         Exposures of which direct exposures tell nothing, as spectra contradict them.
     """
 
     traces: GrismOffsets
     told: Sequence[_Told]
-    left_open: OpenErrors
+    linked: Sequence[_Linked]
     displaced: frozenset[str] = frozenset()
 
-    def prior(self, settings: GrismSettings) -> NDArray[np.float64]:
-        """Return the covariance of the offsets before any spectrum is seen, (2N, 2N) pixels^2."""
-        axes = np.concatenate([one.axes for one in self.told])
-        unknown = [key in self.displaced for one in self.told for key in one.group.keys]
-        return in_pixels(self.left_open.covariance(settings), axes) + np.diag(
-            np.repeat(np.where(unknown, UNKNOWN**2, 0.0), 2)
-        )
-
-    def log_evidence(self, settings: GrismSettings) -> float:
-        """Return the log probability of what spectra tell."""
-        by_group = self._by_group(self.prior(settings))
-        return float(sum(log_evidence(one.told, own) for one, own in zip(self.told, by_group, strict=True)))
+    def log_evidence(self, sizes: Sequence[GrismSettings]) -> NDArray[np.float64]:
+        """Return the log probability of what spectra tell, (K,), with K sizes of drift and dither errors."""
+        variances = np.array([variances_of(each) for each in sizes])
+        total = np.zeros(len(sizes))
+        for linked in self.linked:
+            for group, own in self._parted(linked):
+                one = self.told[group]
+                priors = np.tensordot(variances, linked.left_open[:, own, own], 1) + self._unknown([group])
+                total += log_evidence(one.told, priors)
+        return total
 
     def combined(self, sizes: Sequence[tuple[float, GrismSettings]]) -> list[_Combined]:
         """Return what is known of each group, averaged over sizes of drift and dither errors."""
         measured, levels = [one.told for one in self.told], _levels(self)
         probabilities = [probability for probability, _ in sizes]
-        priors = [self.prior(settings) for _, settings in sizes]
-        offsets = averaged([combine(measured, levels, prior) for prior in priors], probabilities)
-        by_group = self._by_group(np.tensordot(probabilities, priors, 1))
-        each = zip(self.told, offsets, by_group, strict=True)
-        return [_Combined(*one, self.displaced) for one in each]
+        variances = np.array([variances_of(settings) for _, settings in sizes])
+        offsets = averaged(
+            [combine(measured, levels, self._priors(each)) for each in variances], probabilities
+        )
+        found: dict[int, _Combined] = {}
+        for linked, prior in zip(self.linked, self._priors(probabilities @ variances), strict=True):
+            for group, own in self._parted(linked):
+                one = self.told[group]
+                found[group] = _Combined(one, offsets[group], prior.covariance[own, own], self.displaced)
+        return [found[group] for group in range(len(self.told))]
 
-    def _by_group(self, covariance: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-        """Yield the parts of a covariance, (2N, 2N), that are those of the groups."""
+    def _priors(self, variances: NDArray[np.float64]) -> list[GroupPrior]:
+        """Return what is known before any spectrum is seen, for the variances of the parts."""
+        return [
+            GroupPrior(each.groups, np.tensordot(variances, each.left_open, 1) + self._unknown(each.groups))
+            for each in self.linked
+        ]
+
+    def _unknown(self, groups: Sequence[int]) -> NDArray[np.float64]:
+        """Return the covariance of exposures of which direct ones tell nothing, (2N, 2N) of groups."""
+        unknown = [key in self.displaced for group in groups for key in self.told[group].group.keys]
+        return np.diag(np.repeat(np.where(unknown, UNKNOWN**2, 0.0), 2))
+
+    def _parted(self, linked: _Linked) -> Iterator[tuple[int, slice]]:
+        """Yield groups and where their offsets are among those of all of a set."""
         first = 0
-        for one in self.told:
-            own = slice(first, first + 2 * len(one.axes))
-            yield covariance[own, own]
+        for group in linked.groups:
+            own = slice(first, first + 2 * len(self.told[group].axes))
+            yield group, own
             first = own.stop
 
 
@@ -303,8 +367,9 @@ def _sizes(grisms: Sequence[_Grism], given: GrismSettings) -> list[tuple[float, 
     if not (grisms and given.propagation.learn_errors and given.propagation.drift_error > 0):
         return [(1.0, given)]
     tried = [[with_sizes(given, drift, dither) for dither in FACTORS] for drift in FACTORS]
-    told = [[sum(grism.log_evidence(each) for grism in grisms) for each in row] for row in tried]
-    weights = posterior(np.array(told))
+    each = [settings for row in tried for settings in row]
+    told = np.sum([grism.log_evidence(each) for grism in grisms], axis=0)
+    weights = posterior(told.reshape(len(FACTORS), len(FACTORS)))
     likely = np.argwhere(weights > _LEAST_LIKELY * weights.max()).tolist()
     total = sum(float(weights[i, j]) for i, j in likely)
     return [(float(weights[i, j]) / total, tried[i][j]) for i, j in likely]

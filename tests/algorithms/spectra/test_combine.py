@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import block_diag
 
 from grism_align.algorithms.spectra.combine import (
+    GroupPrior,
     Levels,
     PixelOffsets,
     averaged,
@@ -26,7 +28,7 @@ WHOLE = DetectorWindow()
 def alone(measured, prior):
     """Combine one group without heights of traces."""
     unknown = Levels(np.zeros(1), np.zeros((1, 1)), [np.zeros(len(measured.offset))])
-    [found] = combine([measured], unknown, prior)
+    [found] = combine([measured], unknown, [GroupPrior((0,), prior)])
     return found
 
 
@@ -73,7 +75,7 @@ def test_heights_of_traces_tell_pointings_of_two_rolls_apart():
     ]
     height = np.array([true[:2, 1].mean() + zero, true[3, 1] + zero])
     levels = Levels(height, 1e-6 * np.eye(2), [np.array([0.5, 0.5]), np.array([0.0, 1.0])])
-    first, second = combine(groups, levels, prior)
+    first, second = combine(groups, levels, [GroupPrior((0, 1), prior)])
     assert first.offset == pytest.approx(true[:2], abs=5e-3)
     assert second.offset[:, 1] == pytest.approx(true[2:, 1], abs=5e-3)
     assert np.sqrt(np.diag(second.covariance)[1::2]) == pytest.approx([2e-3, 2e-3], rel=0.5)
@@ -82,13 +84,38 @@ def test_heights_of_traces_tell_pointings_of_two_rolls_apart():
     assert (np.diag(second.covariance)[::2] > 0.3).all()
 
 
+def test_groups_that_do_not_hang_together_are_combined_as_if_all_were_one():
+    """Heights of traces tie them; those of one group aren't known."""
+    rng = np.random.default_rng(4)
+    groups = [PixelOffsets(rng.normal(0, 0.1, (n, 2)), 1e-3 * np.eye(2 * n)) for n in (2, 3, 1, 2)]
+    weights = [np.array([0.5, 0.5]), np.zeros(3), np.ones(1), np.array([0.2, 0.8])]
+    root = rng.normal(size=(4, 4))
+    levels = Levels(rng.normal(0, 0.1, 4), 1e-4 * root @ root.T, weights)
+    roots = [rng.normal(0, 0.1, (2 * n, 2 * n)) for n in (4, 4)]
+    own = [each @ each.T for each in roots]
+    # the first with the last, and the two between: in another order
+    parted = combine(groups, levels, [GroupPrior((3, 0), own[0]), GroupPrior((1, 2), own[1])])
+    whole = combine(
+        [groups[3], groups[0], groups[1], groups[2]],
+        Levels(
+            levels.height[[3, 0, 1, 2]],
+            levels.covariance[np.ix_([3, 0, 1, 2], [3, 0, 1, 2])],
+            [weights[3], weights[0], weights[1], weights[2]],
+        ),
+        [GroupPrior((0, 1, 2, 3), block_diag(*own))],
+    )
+    for one, other in zip([parted[n] for n in (3, 0, 1, 2)], whole, strict=True):
+        assert one.offset == pytest.approx(other.offset, abs=1e-7)
+        assert one.covariance == pytest.approx(other.covariance, abs=1e-7)
+
+
 def test_the_evidence_is_highest_for_the_scatter_that_offsets_have():
     rng = np.random.default_rng(3)
     sizes = np.geomspace(0.01, 10, 13)
     total = np.zeros(13)
     for _ in range(40):
         measured = PixelOffsets(rng.normal(0, 0.3, (5, 2)), 1e-4 * np.eye(10))
-        total += [log_evidence(measured, size**2 * np.eye(10)) for size in sizes]
+        total += log_evidence(measured, sizes[:, None, None] ** 2 * np.eye(10))
     assert sizes[total.argmax()] == pytest.approx(0.3, rel=0.35)
 
 
@@ -102,7 +129,7 @@ def test_estimates_are_averaged_with_how_far_they_lie_apart():
 
 def test_the_evidence_does_not_hear_what_is_said_along_the_dispersion():
     rng = np.random.default_rng(7)
-    prior, own = 0.01 * np.eye(8), 0.001 * np.eye(8)
+    prior, own = 0.01 * np.eye(8)[None], 0.001 * np.eye(8)
     offset = rng.normal(0, 0.1, (4, 2))
     elsewhere = offset * [30.0, 1.0]
     assert log_evidence(PixelOffsets(elsewhere, own), prior) == log_evidence(PixelOffsets(offset, own), prior)
