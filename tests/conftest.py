@@ -146,9 +146,9 @@ def truths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Truth]:
     }
 
 
-@pytest.fixture(params=sorted(SMALL))
+@pytest.fixture(params=["acs_wfc", "wfc3_ir", pytest.param("wfc3_uvis", marks=pytest.mark.slow)])
 def truth(request: pytest.FixtureRequest, truths: dict[str, Truth]) -> Truth:
-    """The exposures of one instrument after the other."""
+    """The exposures of one instrument after the other; files of WFC3/UVIS are as those of ACS."""
     return truths[request.param]
 
 
