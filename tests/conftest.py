@@ -80,7 +80,7 @@ def _without_mosaics(cls, *given, **options):
 
 def _with_few_spectra(cls, *given, **options):
     spec = super(GrismWCSPropagateStep, cls).load_spec_file(*given, **options)
-    spec["spectra_sources"] = "integer(min=5, max=1000, default=20)"
+    spec["spectra_sources"] = "integer(min=5, max=1000, default=12)"
     return spec
 
 
