@@ -18,10 +18,9 @@ from grism_align.simulation import (
     case_a,
     case_b,
     case_c,
-    usual_scene,
 )
 from grism_align.steps.pipeline import GrismAlignPipeline
-from tests.support.fields import Field, make_field
+from tests.support.fields import Field, few_galaxies, make_field
 from tests.support.plots import have_plots
 
 if TYPE_CHECKING:
@@ -49,14 +48,15 @@ def no_crds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-#: As many stars as usual, and of the galaxies, whose spectra take most of the time, a third.
-SCENE = replace(usual_scene("wfc3_ir", SIZE), galaxy_density=50.0)
+SCENE = few_galaxies(SIZE)
 
 
 @pytest.fixture(scope="session")
 def field_a(tmp_path_factory: pytest.TempPathFactory) -> Field:
     """Case A: two visits of a direct and a grism exposure; stars move by 10 mas/yr."""
-    return make_field(case_a(size=SIZE, n_pairs=1, scene=replace(SCENE, motion=10.0)), tmp_path_factory.mktemp("a"))
+    return make_field(
+        case_a(size=SIZE, n_pairs=1, scene=replace(SCENE, motion=10.0)), tmp_path_factory.mktemp("a")
+    )
 
 
 @pytest.fixture(scope="session")

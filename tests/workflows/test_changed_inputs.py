@@ -90,7 +90,9 @@ def test_whoever_opens_it_again(paths, change, reading, tmp_path):
     ("moment", "in_place", "change"),
     [
         # all changes at one moment, and at all moments the one that size and time of the file don't tell
-        pytest.param(*each, marks=() if each[0] == "write_exposures" or each[2] == UNSEEN else pytest.mark.slow)
+        pytest.param(
+            *each, marks=() if each[0] == "write_exposures" or each[2] == UNSEEN else pytest.mark.slow
+        )
         for each in [
             (moment, in_place, change)
             for moment, in_place in [

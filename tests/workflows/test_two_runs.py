@@ -23,7 +23,10 @@ from tests.support.processes import elsewhere
 from tests.support.runs import KEYS, assert_of_one_run, corrected, loaded, make_exposures
 
 #: Of these, those where a claim or a name changes before or after: between them nothing does.
-TURNS = {True: {"loaded", "claimed", "writing", "about to change names", "done"}, False: {"loaded", "writing"}}
+TURNS = {
+    True: {"loaded", "claimed", "writing", "about to change names", "done"},
+    False: {"loaded", "writing"},
+}
 
 #: Where the first run is when the second comes, and goes to its end.
 MOMENTS = {
@@ -173,9 +176,7 @@ def test_shift(raw, table, monkeypatch, moment):
     assert_of_one_run(raw)
 
 
-@pytest.mark.parametrize(
-    "moment", [pytest.param("looking", marks=pytest.mark.slow), "about to change names"]
-)
+@pytest.mark.parametrize("moment", [pytest.param("looking", marks=pytest.mark.slow), "about to change names"])
 def test_apply(raw, tmp_path, monkeypatch, moment):
     align(raw, tmp_path / "out", 0.5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from grism_align.workflows.results.superseded import SUPERSEDED, left_there, lef
 
 KEYS = ("idem01a1q", "idem01a2q", "idem02a1q", "idem02a2q")
 FIRST, SECOND = KEYS[:2], KEYS[2:]
+KINDS = {"a1": "direct_image", "a2": "science"}
 OUT_OF_DATE = "This page is out of date"
 
 
@@ -40,8 +42,8 @@ def shift(raw, tmp_path):
 
     def run(product, keys, *place):
         asn, table = raw / f"{product}_asn.json", tmp_path / "mine.csv"
-        files = [str(raw / f"{key}_flt.fits") for key in keys]
-        assert main(["associate", *files, "-o", str(asn), "--overwrite"]) == 0
+        members = [{"expname": f"{key}_flt.fits", "exptype": KINDS[key[6:8]]} for key in keys]
+        asn.write_text(json.dumps({"products": [{"name": product, "members": members}]}))
         table.write_text("exposure,dra,ddec\n" + "".join(f"{key},0.1,0.2\n" for key in keys))
         words = place or ["--output_dir", str(tmp_path / "out")]
         assert main(["shift", str(table), str(asn), *words]) == 0
