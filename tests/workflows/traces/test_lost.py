@@ -51,7 +51,7 @@ def visit(tmp_path_factory):
 def field(tmp_path_factory):
     """Two visits of two pairs each, off by 3 arcsec and some hundredths of a degree."""
     errors = PointingErrors(shift=(3.0, 3.1), roll=(0.02, 0.03))
-    simulation = case_a(size=(440, 560), n_pairs=2, n_visits=2, errors=errors, scene=SCENE)
+    simulation = case_a(size=(560, 660), n_pairs=2, n_visits=2, errors=errors, scene=SCENE)
     return true_set(simulation, tmp_path_factory.mktemp("grism_only"))[0]
 
 
