@@ -33,7 +33,7 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=["displaced", pytest.param("apart", marks=pytest.mark.slow)])
 def case(request, tmp_path_factory):
     changes, remark, kind = CASES[request.param]
     return _two_visits(tmp_path_factory.mktemp(request.param), **changes), remark, kind

@@ -63,7 +63,7 @@ def test_a_page_names_the_files_that_it_speaks_of(shift):
     assert OUT_OF_DATE not in page(out, "one")
 
 
-@pytest.mark.parametrize("keys", [KEYS, SECOND])
+@pytest.mark.parametrize("keys", [pytest.param(KEYS, marks=pytest.mark.slow), SECOND])
 def test_another_product_in_the_same_folder(shift, keys):
     out = shift("one", KEYS)
     record = (out / "one_provenance.asdf").read_bytes()
@@ -75,11 +75,12 @@ def test_another_product_in_the_same_folder(shift, keys):
     assert (out / "one_provenance.asdf").read_bytes() == record
 
 
-def test_other_exposures_in_the_same_folder(shift):
+def test_one_visit_after_the_other_into_one_folder(shift):
     out = shift("one", FIRST)
     before = page(out, "one")
     shift("two", SECOND)
     assert page(out, "one") == before
+    assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in KEYS]
 
 
 def test_the_same_product_again(shift):
@@ -97,12 +98,6 @@ def test_exposures_that_a_run_of_the_same_name_no_longer_has(shift):
     assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in KEYS[1:]]
     for key in KEYS[:1]:
         assert (out / SUPERSEDED / f"{key}_flt.fits").read_bytes() == before[key]
-
-
-def test_one_visit_after_the_other_into_one_folder(shift):
-    out = shift("one", FIRST)
-    shift("two", SECOND)
-    assert sorted(path.name for path in out.glob("*_flt.fits")) == [f"{key}_flt.fits" for key in KEYS]
 
 
 def test_files_corrected_in_place_stay_where_they_are(shift, raw):
@@ -127,6 +122,7 @@ def test_undone_in_place(shift, raw):
     assert f"2 of 4 exposures have changed since: {', '.join(FIRST)}" in page(raw, "one")
 
 
+@pytest.mark.slow
 def test_undone_elsewhere(shift, tmp_path):
     out = shift("one", KEYS)
     before = page(out, "one")
