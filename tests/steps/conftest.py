@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.support.jwst_models import JwstField
 
 SIZE = 300
+SCENE = few_galaxies(SIZE)
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +47,6 @@ def no_crds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("get_context_used", "get_svn_version"):
         monkeypatch.setattr(crds_client, name, refuse, raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-SCENE = few_galaxies(SIZE)
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def make_field(simulation: Simulation, folder: Path, seed: int = 3) -> Field:
 
 
 def few_galaxies(size: int) -> SceneSettings:
-    """The usual stars of a cut of WFC3/IR, and a third of the galaxies, whose spectra take most of the time."""
+    """The usual stars of a cut of WFC3/IR, and a third of the galaxies, whose spectra take long."""
     return replace(usual_scene("wfc3_ir", size), galaxy_density=50.0)
 
 

@@ -122,7 +122,6 @@ def test_undone_in_place(shift, raw):
     assert f"2 of 4 exposures have changed since: {', '.join(FIRST)}" in page(raw, "one")
 
 
-@pytest.mark.slow
 def test_undone_elsewhere(shift, tmp_path):
     out = shift("one", KEYS)
     before = page(out, "one")

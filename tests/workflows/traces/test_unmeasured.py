@@ -62,9 +62,7 @@ def assert_found(visit, field, key, fit, largest):
     assert (claimed < largest).all()
 
 
-@pytest.mark.parametrize(
-    ("error", "is_kept"), [pytest.param(0.015, True, marks=pytest.mark.slow), (0.04, False)]
-)
+@pytest.mark.parametrize(("error", "is_kept"), [(0.015, True), (0.04, False)])
 def test_its_spectra_tell_as_if_it_was_another_dither(visit, error, is_kept):
     """It governs where no other claims less; either way its grism is measured against the others."""
     second = visit.direct[1]
