@@ -80,7 +80,7 @@ def _without_mosaics(cls, *given, **options):
 
 def _with_few_spectra(cls, *given, **options):
     spec = super(GrismWCSPropagateStep, cls).load_spec_file(*given, **options)
-    spec["spectra_sources"] = "integer(min=5, max=1000, default=20)"
+    spec["spectra_sources"] = "integer(min=5, max=1000, default=12)"
     return spec
 
 
@@ -146,9 +146,9 @@ def truths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Truth]:
     }
 
 
-@pytest.fixture(params=sorted(SMALL))
+@pytest.fixture(params=["acs_wfc", "wfc3_ir", pytest.param("wfc3_uvis", marks=pytest.mark.slow)])
 def truth(request: pytest.FixtureRequest, truths: dict[str, Truth]) -> Truth:
-    """The exposures of one instrument after the other."""
+    """The exposures of one instrument after the other; files of WFC3/UVIS are as those of ACS."""
     return truths[request.param]
 
 

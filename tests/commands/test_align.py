@@ -22,7 +22,7 @@ from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.workflows.closing_table import WIDTH
-from tests.support.fields import apart, make_field, wcs_apart
+from tests.support.fields import apart, few_galaxies, make_field, wcs_apart
 from tests.support.processes import elsewhere, other
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
-    return make_field(case_a(size=300, n_pairs=1), tmp_path_factory.mktemp("field"))
+    return make_field(case_a(size=300, n_pairs=1, scene=few_galaxies(300)), tmp_path_factory.mktemp("field"))
 
 
 def run(*words):

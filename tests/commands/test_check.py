@@ -5,13 +5,13 @@ from astropy.io import fits
 
 from grism_align.cli import main
 from grism_align.simulation import case_a
-from tests.support.fields import make_field
+from tests.support.fields import EMPTY, make_field
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Two visits of a direct and a grism exposure."""
-    return make_field(case_a(size=96, n_pairs=1), tmp_path_factory.mktemp("made"))
+    return make_field(case_a(size=96, n_pairs=1, scene=EMPTY), tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

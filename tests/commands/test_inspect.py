@@ -19,7 +19,7 @@ from grism_align.io.record.file import read_record
 from grism_align.simulation import case_a
 from grism_align.values.transform import TangentPlane
 from tests.support.browser import DATA
-from tests.support.fields import make_field, written_wcs
+from tests.support.fields import few_galaxies, make_field, written_wcs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ class Inspected:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    field = make_field(case_a(size=300, n_pairs=1), tmp_path_factory.mktemp("field"))
+    field = make_field(case_a(size=300, n_pairs=1, scene=few_galaxies(300)), tmp_path_factory.mktemp("field"))
     out = tmp_path_factory.mktemp("aligned") / "out"
     settings = ["--set", "relative_align.search_radius=60"]
     assert main(["align", str(field.folder), "-o", str(out), "--catalog", str(field.catalog), *settings]) == 0

@@ -15,15 +15,14 @@ from grism_align.cli import main
 from grism_align.io.catalogs.shift_table import read_shifts
 from grism_align.io.missions import read_exposure
 from grism_align.io.record.file import read_record
-from grism_align.simulation import SceneSettings, case_a, simulate
+from grism_align.simulation import case_a, simulate
 from grism_align.values.errors import InputError
 from grism_align.values.solution import FitStatus
 from grism_align.workflows.user_shifts import plan_shifts, user_transform
 from tests.support.aligned_fields import all_bytes, wcs_names
-from tests.support.fields import SMALL, wcs_apart
+from tests.support.fields import EMPTY, SMALL, wcs_apart
 
 D1, G1, D2, G2 = KEYS = ["idem01a1q", "idem01a2q", "idem02a1q", "idem02a2q"]
-EMPTY = SceneSettings(star_density=1.0, galaxy_density=1.0)
 
 
 def raw_field(folder, instrument="wfc3_ir", **keywords):

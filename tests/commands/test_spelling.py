@@ -12,12 +12,12 @@ from grism_align.commands.spelling import in_options
 from grism_align.simulation import case_a
 from grism_align.steps.choices import choice_of
 from grism_align.values.errors import ExecutorError, OutputError, SettingsError, UnknownParameterError
-from tests.support.fields import make_field
+from tests.support.fields import EMPTY, make_field
 
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
-    return make_field(case_a(size=200, n_pairs=1), tmp_path_factory.mktemp("field"))
+    return make_field(case_a(size=200, n_pairs=1, scene=EMPTY), tmp_path_factory.mktemp("field"))
 
 
 ALIGN = argparse.Namespace(output_dir=None, in_place=False, set=[], nproc=None, catalog=None, fail_on=None)

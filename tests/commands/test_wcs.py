@@ -18,7 +18,7 @@ from grism_align.values.record import CHOICE
 from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.transform import LinearTransform
 from grism_align.workflows.load import load
-from tests.support.fields import SMALL, make_field, wcs_apart
+from tests.support.fields import EMPTY, SMALL, make_field, wcs_apart
 
 LATER = "FIT_REL_GAIA"
 #: As far as a linear map and what headers hold go, mas.
@@ -29,7 +29,7 @@ SAME = 0.02
 def made(request, tmp_path_factory):
     """Exposures that all have one WCS, and others of which the direct ones alone have a later one."""
     home = tmp_path_factory.mktemp("made")
-    raw = make_field(case_a(request.param, size=SMALL[request.param], n_pairs=1), home)
+    raw = make_field(case_a(request.param, size=SMALL[request.param], n_pairs=1, scene=EMPTY), home)
     mixed = home / "mixed"
     mixed.mkdir()
     for path in raw.truth.paths:

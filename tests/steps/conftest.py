@@ -11,7 +11,6 @@ import pytest
 from stpipe import crds_client
 
 from grism_align.simulation import (
-    SceneSettings,
     SimulatedExposure,
     SimulatedVisit,
     Simulation,
@@ -19,10 +18,9 @@ from grism_align.simulation import (
     case_a,
     case_b,
     case_c,
-    usual_scene,
 )
 from grism_align.steps.pipeline import GrismAlignPipeline
-from tests.support.fields import Field, make_field
+from tests.support.fields import Field, few_galaxies, make_field
 from tests.support.plots import have_plots
 
 if TYPE_CHECKING:
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from tests.support.jwst_models import JwstField
 
 SIZE = 300
+SCENE = few_galaxies(SIZE)
 
 
 @pytest.fixture(autouse=True)
@@ -50,26 +49,24 @@ def no_crds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-def _moving_scene() -> SceneSettings:
-    return replace(usual_scene("wfc3_ir", SIZE), motion=10.0)
-
-
 @pytest.fixture(scope="session")
 def field_a(tmp_path_factory: pytest.TempPathFactory) -> Field:
     """Case A: two visits of a direct and a grism exposure; stars move by 10 mas/yr."""
-    return make_field(case_a(size=SIZE, n_pairs=1, scene=_moving_scene()), tmp_path_factory.mktemp("a"))
+    return make_field(
+        case_a(size=SIZE, n_pairs=1, scene=replace(SCENE, motion=10.0)), tmp_path_factory.mktemp("a")
+    )
 
 
 @pytest.fixture(scope="session")
 def field_b(tmp_path_factory: pytest.TempPathFactory) -> Field:
     """Case B: two filters and two grisms."""
-    return make_field(case_b(size=SIZE, n_pairs=1), tmp_path_factory.mktemp("b"))
+    return make_field(case_b(size=SIZE, n_pairs=1, scene=SCENE), tmp_path_factory.mktemp("b"))
 
 
 @pytest.fixture(scope="session")
 def field_c(tmp_path_factory: pytest.TempPathFactory) -> Field:
     """Case C: fewer direct than grism exposures."""
-    return make_field(case_c(size=SIZE), tmp_path_factory.mktemp("c"))
+    return make_field(case_c(size=SIZE, scene=SCENE), tmp_path_factory.mktemp("c"))
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +97,7 @@ def bad_field(tmp_path_factory: pytest.TempPathFactory) -> Field:
         visit("01", [Special.NONE, Special.EMPTY, Special.FLAGGED]),
         visit("02", [Special.NAN, Special.TRAILED], angle=52.0, offset=(4.0, -3.0), start=57061.7),
     )
-    simulation = Simulation("wfc3_ir", visits, size=SIZE, scene=usual_scene("wfc3_ir", SIZE))
+    simulation = Simulation("wfc3_ir", visits, size=SIZE, scene=SCENE)
     return make_field(simulation, tmp_path_factory.mktemp("bad"))
 
 

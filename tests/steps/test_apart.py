@@ -15,12 +15,12 @@ from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.failure import DisplacedVisits, SeparateFrame
 from grism_align.values.outcome import ReservationKind
 from grism_align.workflows.outcome import exit_code, reservations
-from tests.steps.conftest import SIZE
+from tests.steps.conftest import SCENE, SIZE
 from tests.support.fields import make_field
 
 
 def _two_visits(folder, **of_second):
-    simulation = case_a(size=SIZE, n_pairs=1)
+    simulation = case_a(size=SIZE, n_pairs=1, scene=SCENE)
     first, second = simulation.visits
     first, second = replace(first, shift=(0.0, 0.0)), replace(second, shift=(0.0, 0.0))
     return make_field(replace(simulation, visits=(first, replace(second, **of_second))), folder)
@@ -33,7 +33,7 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=["displaced", pytest.param("apart", marks=pytest.mark.slow)])
 def case(request, tmp_path_factory):
     changes, remark, kind = CASES[request.param]
     return _two_visits(tmp_path_factory.mktemp(request.param), **changes), remark, kind

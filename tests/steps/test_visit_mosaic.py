@@ -10,13 +10,16 @@ from stpipe import Step
 
 from grism_align.io.files.checksums import sha256_of
 from grism_align.io.record.file import read_record
-from grism_align.simulation import case_a
+from grism_align.simulation import SceneSettings, case_a
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.steps.visit_mosaic_step import VisitMosaicStep
 from grism_align.values.errors import InputError, OutputError, SettingsError
 from tests.support.fields import make_field
 
 SMALL = ["--scale=0.1"]
+
+#: Some stars of each exposure, and hardly a galaxy.
+SPARSE = SceneSettings(star_density=200.0, galaxy_density=10.0)
 
 
 def _mosaics(folder):
@@ -40,7 +43,7 @@ def _offset(table, truth):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """Two visits that are simulated in a moment."""
-    return make_field(case_a(size=96, n_pairs=1), tmp_path_factory.mktemp("small"))
+    return make_field(case_a(size=96, n_pairs=1, scene=SPARSE), tmp_path_factory.mktemp("small"))
 
 
 @pytest.mark.usefixtures("everything_by_default")
@@ -76,7 +79,7 @@ def _in_counts(path):
 @pytest.mark.usefixtures("everything_by_default")
 def test_what_hinders_mosaics_hinders_nothing_else(tmp_path):
     """Exposures in two units can't be stacked, and can be aligned."""
-    field, out = make_field(case_a(size=96, n_pairs=2, n_visits=1), tmp_path), tmp_path / "out"
+    field, out = make_field(case_a(size=96, n_pairs=2, n_visits=1, scene=SPARSE), tmp_path), tmp_path / "out"
     _in_counts(field.truth.paths[0])
     GrismAlignPipeline.call(str(field.association), output_dir=str(out))
     activity = read_record(out / "field_provenance.asdf").activity("visit_mosaic")

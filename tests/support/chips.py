@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from astropy.io import fits
 
 from grism_align.io.missions.hst.wcs import FitsWcs
@@ -26,9 +28,15 @@ def chip_wcs(
     lookup : bool
         Whether it has lookup tables.
     """
+    linear = linear_wcs(INSTRUMENTS[name].direct[number], pointing, 1.0)
+    return _anywhere(name, number, lookup).with_linear_terms(linear.crval, linear.cd)
+
+
+@cache
+def _anywhere(name: str, number: int, lookup: bool) -> FitsWcs:
+    """A chip's WCS, of which one that looks elsewhere is made in less time than of a header."""
     camera = INSTRUMENTS[name]
     optics = camera.direct[number]
-    linear = linear_wcs(optics, pointing, 1.0)
-    header = wcs_header(linear, optics, number + 1 if lookup else None)
+    header = wcs_header(linear_wcs(optics, (0.0, 0.0, 0.0), 1.0), optics, number + 1 if lookup else None)
     tables = lookup_tables(2, [(0, 0), (0, 0)]) if lookup else []
     return FitsWcs.from_header(header, fits.HDUList([fits.PrimaryHDU(), *tables]), camera.shape)

@@ -11,7 +11,15 @@ from astropy.io import fits
 
 from grism_align.io.associations import write_association
 from grism_align.io.missions import read_exposure
-from grism_align.simulation import Simulation, Truth, case_c, score, simulate
+from grism_align.simulation import (
+    SceneSettings,
+    Simulation,
+    Truth,
+    case_c,
+    score,
+    simulate,
+    usual_scene,
+)
 from grism_align.values.sphere import ARCSEC_PER_RADIAN, sky_to_vector
 from grism_align.workflows.associate import build_association
 
@@ -20,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Cuts that are simulated in a fraction of a second.
 SMALL = {"wfc3_ir": 96, "acs_wfc": (64, 96), "wfc3_uvis": (64, 96)}
+
+#: Where nobody looks at sources.
+EMPTY = SceneSettings(star_density=1.0, galaxy_density=1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +66,11 @@ def make_field(simulation: Simulation, folder: Path, seed: int = 3) -> Field:
     catalog = folder / "truth.ecsv"
     truth.catalog.write(catalog, format="ascii.ecsv")
     return Field(folder / "in", truth, associate(truth.paths), catalog)
+
+
+def few_galaxies(size: int) -> SceneSettings:
+    """The usual stars of a cut of WFC3/IR, and a third of the galaxies, whose spectra take long."""
+    return replace(usual_scene("wfc3_ir", size), galaxy_density=50.0)
 
 
 def few_of_case_c(size: int) -> Simulation:

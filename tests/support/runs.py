@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from grism_align.values.exposure import Exposure
     from grism_align.values.field import ExposureSet
+    from grism_align.values.record import Record
 
 KEYS = ("iaaa01d1q", "iaaa01d2q", "iaaa01g1q")
 
@@ -48,12 +49,14 @@ def loaded(folder: Path) -> ExposureSet:
     return load(folder)
 
 
-def assert_of_one_run(folder: Path) -> None:
+def assert_of_one_run(folder: Path) -> list[Record]:
     """Assert that every record in a folder is of the files beside it, and that nothing is left over."""
     names = [path.name for path in folder.iterdir()]
     assert [name for name in names if name.startswith(".")] == []
-    for path in folder.glob("*_provenance.asdf"):
-        for one in read_record(path).exposures.values():
+    records = list(map(read_record, folder.glob("*_provenance.asdf")))
+    for record in records:
+        for one in record.exposures.values():
             if one.output is not None:
                 made = folder / one.output.path.rpartition("/")[2]
                 assert hashlib.sha256(made.read_bytes()).hexdigest() == one.output.sha256
+    return records

@@ -32,6 +32,9 @@ CHANGES = {
 }
 
 
+UNSEEN = "another's bytes"
+
+
 @pytest.fixture
 def paths(tmp_path):
     return make_exposures(tmp_path / "raw")
@@ -84,8 +87,24 @@ def test_whoever_opens_it_again(paths, change, reading, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("moment", "in_place"),
-    [("findings_of", False), ("write_exposures", True), ("write_record", False), ("mark_pages", True)],
+    ("moment", "in_place", "change"),
+    [
+        # all changes at one moment, and at all moments the one that size and time of the file don't tell
+        pytest.param(
+            *each, marks=() if each[0] == "write_exposures" or each[2] == UNSEEN else pytest.mark.slow
+        )
+        for each in [
+            (moment, in_place, change)
+            for moment, in_place in [
+                ("findings_of", False),
+                ("write_exposures", True),
+                ("write_record", False),
+                ("mark_pages", True),
+            ]
+            for change in CHANGES
+        ]
+    ],
+    indirect=["change"],
 )
 def test_a_run_writes_nothing(paths, change, moment, in_place, monkeypatch):
     """Whenever that is, to the instant before names change."""

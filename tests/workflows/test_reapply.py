@@ -42,13 +42,23 @@ def aligned(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory):
-    """Case C, and two chips."""
-    acs = case_a("acs_wfc", SMALL["acs_wfc"], n_pairs=1, n_visits=1)
-    return {
-        "c": make_aligned(few_of_case_c(64), tmp_path_factory.mktemp("c"), failed=(5, 6)),
-        "acs": make_aligned(acs, tmp_path_factory.mktemp("acs")),
-    }
+def acs(tmp_path_factory):
+    """Two chips."""
+    simulation = case_a("acs_wfc", SMALL["acs_wfc"], n_pairs=1, n_visits=1)
+    return make_aligned(simulation, tmp_path_factory.mktemp("acs"))
+
+
+@pytest.fixture(scope="module")
+def case_c(tmp_path_factory):
+    """Case C, the last exposures of which failed."""
+    return make_aligned(few_of_case_c(64), tmp_path_factory.mktemp("c"), failed=(5, 6))
+
+
+@pytest.fixture(scope="module")
+def partly(tmp_path_factory):
+    """One visit of two pairs, the second of which failed."""
+    simulation = case_a(size=64, n_pairs=2, n_visits=1)
+    return make_aligned(simulation, tmp_path_factory.mktemp("partly"), failed=(2, 3))
 
 
 def applied(record, files, folder, **options):
@@ -64,9 +74,9 @@ def apart(first, second, names):
 # --- the same files again ---
 
 
-@pytest.mark.parametrize("which", ["a", pytest.param("c", marks=pytest.mark.slow), "acs"])
-def test_fresh_files_get_the_wcs_of_the_run(which, aligned, others, tmp_path):
-    field = aligned if which == "a" else others[which]
+@pytest.mark.parametrize("which", ["aligned", pytest.param("case_c", marks=pytest.mark.slow), "acs"])
+def test_fresh_files_get_the_wcs_of_the_run(which, request, tmp_path):
+    field = request.getfixturevalue(which)
     plan = applied(field.record, field.fetched(tmp_path / "new"), tmp_path / "again")
     assert apart(field.out, tmp_path / "again", field.names) <= SAME
     assert wcs_names(tmp_path / "again", field.names) == wcs_names(field.out, field.names)
@@ -98,9 +108,9 @@ def test_the_new_record_names_the_old_one(aligned, tmp_path):
         assert entry.output.sha256 == sha256_of(tmp_path / "again" / f"{key}_flt.fits")
 
 
-def test_failed_exposures_keep_their_wcs(others, tmp_path):
-    field = others["c"]
-    lost = [field.truth.paths[number].name for number in (5, 6)]
+def test_failed_exposures_keep_their_wcs(partly, tmp_path):
+    field = partly
+    lost = [field.truth.paths[number].name for number in (2, 3)]
     plan = applied(field.record, field.fetched(tmp_path / "new"), tmp_path / "again")
     assert apart(tmp_path / "new", tmp_path / "again", lost) <= SAME
     for name in lost:
@@ -203,8 +213,8 @@ def test_another_distortion_is_refused_and_not_rebased(aligned, tmp_path):
         plan_reapplication(aligned.record, [new], rebase=True)
 
 
-def test_other_chips_are_refused(others, tmp_path):
-    field = others["acs"]
+def test_other_chips_are_refused(acs, tmp_path):
+    field = acs
 
     def without_one(key, entry):
         return replace(entry, input_wcs=replace(entry.input_wcs, chips=entry.input_wcs.chips[:1]))
@@ -230,9 +240,9 @@ def other_start(path, target, name):
         hdus.writeto(target)
 
 
-@pytest.mark.parametrize("which", ["a", "acs"])
-def test_rebased_files_lie_where_the_run_put_them(which, aligned, others, tmp_path):
-    field = aligned if which == "a" else others[which]
+@pytest.mark.parametrize("which", [pytest.param("aligned", marks=pytest.mark.slow), "acs"])
+def test_rebased_files_lie_where_the_run_put_them(which, request, tmp_path):
+    field = request.getfixturevalue(which)
     model = wcs_names(field.raw, field.names)[0].partition("-")[0]
     (tmp_path / "new").mkdir()
     for name in field.names:
@@ -254,8 +264,8 @@ def test_rebased_files_lie_where_the_run_put_them(which, aligned, others, tmp_pa
     roll=st.floats(-0.5, 0.5),
     scale=st.floats(0.999, 1.001),
 )
-def test_the_difference_of_two_starts_is_what_was_put_between_them(others, east, north, roll, scale):
-    exposure = read_exposure(others["acs"].raw / others["acs"].names[0])
+def test_the_difference_of_two_starts_is_what_was_put_between_them(acs, east, north, roll, scale):
+    exposure = read_exposure(acs.raw / acs.names[0])
     move = LinearTransform.from_parameters(exposure.plane, (east, north), roll, scale)
     chips = tuple(replace(chip, wcs=chip.wcs.corrected(move)) for chip in exposure.chips)
     found = input_difference(InputWCS.of(exposure), replace(exposure, chips=chips), exposure.plane)
@@ -268,9 +278,9 @@ def test_the_difference_of_two_starts_is_what_was_put_between_them(others, east,
 # --- what is refused before any work ---
 
 
-def test_files_that_are_not_on_record(aligned, others, tmp_path):
+def test_files_that_are_not_on_record(aligned, acs, tmp_path):
     new = aligned.fetched(tmp_path / "new")
-    stranger = others["acs"].truth.paths[0]
+    stranger = acs.truth.paths[0]
     other = edited(stranger, new / "jxxx01a1q_flc.fits", (0, "ROOTNAME", "jxxx01a1q"))
     with pytest.raises(
         InputError, match=r"1 of 5 files are not on record: jxxx01a1q_flc.fits.*, or allow_missing"

@@ -22,13 +22,14 @@ from grism_align.values.solution import ExposureFit, FitStatus
 from grism_align.values.tables import TABLES, results_table
 from grism_align.workflows.load import load
 from grism_align.workflows.viewing import VIEWER, record_of
-from tests.support.fields import apart, grid, make_field
+from tests.support.fields import EMPTY, apart, grid, make_field
 from tests.support.reports import field as made_field
 
 
 @pytest.fixture(scope="module")
 def unfitted(tmp_path_factory):
-    return load(str(make_field(case_a(size=96, n_pairs=1), tmp_path_factory.mktemp("field")).association))
+    simulation = case_a(size=96, n_pairs=1, scene=EMPTY)
+    return load(str(make_field(simulation, tmp_path_factory.mktemp("field")).association))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,8 @@ def test_matplotlib_draws_with_it(unfitted):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_chip_by_its_number(tmp_path, number):
-    found = make_field(case_a("acs_wfc", size=(64, 96), n_pairs=1), tmp_path)
+    simulation = case_a("acs_wfc", size=(64, 96), n_pairs=1, n_visits=1, scene=EMPTY)
+    found = make_field(simulation, tmp_path)
     exposures = load(str(found.association))
     key = exposures.exposures[0].key
     chip = next(one for one in read_exposure(found.truth.paths[0]).chips if one.number == number)

@@ -184,10 +184,10 @@ def _chosen(catalog: SourceCatalog, number: int, relative: RelativeSettings) -> 
     if catalog.remarks:
         return catalog.selected(np.zeros(0, dtype=np.int64))
     clean = catalog.brightest(number, _AVOID | SourceFlag.SATURATED)
-    if relative.saturated_error <= 0:
+    is_saturated = (catalog.flags & int(SourceFlag.SATURATED)) != 0
+    if relative.saturated_error <= 0 or not is_saturated.any():
         return clean
-    saturated = catalog.selected((catalog.flags & int(SourceFlag.SATURATED)) != 0)
-    return clean.joined(saturated.brightest(number, _AVOID))
+    return clean.joined(catalog.selected(is_saturated).brightest(number, _AVOID))
 
 
 def _network_input(usable: Usable, bright: Mapping[str, SourceCatalog]) -> NetworkInput:

@@ -19,13 +19,15 @@ from grism_align.io.record.columns import Rows
 from grism_align.io.record.decode import record_from
 from grism_align.io.record.encode import record_tree
 from grism_align.io.record.layout import LayoutError
-from grism_align.io.record.migrations import VERSION_KEY, VersionError, up_to_date
+from grism_align.io.record.migrations import VERSION, VERSION_KEY, VersionError, up_to_date
 from grism_align.io.record.schema import ROOT, known_schema
 from grism_align.values.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO
+
+    import asdf
 
     from grism_align.values.record import ExposureRecord, Record
 
@@ -162,8 +164,11 @@ def _record(path: Path, source: bytes | Path, schema: str) -> Record:
 
     try:
         return record_from(_tree(source, schema)[ROOT])
-    except asdf.ValidationError:
-        return _brought_up_to_date(path, _tree(source, None).get(ROOT), schema)
+    except asdf.ValidationError as error:
+        tree = _tree(source, None).get(ROOT)
+        if isinstance(tree, dict) and tree.get(VERSION_KEY) == VERSION:
+            raise _misfit(error) from error
+        return _brought_up_to_date(path, tree, schema)
 
 
 def _tree(source: bytes | Path, schema: str | None) -> Any:
@@ -207,9 +212,12 @@ def _brought_up_to_date(path: Path, tree: Any, schema: str) -> Record:
     except VersionError as error:
         raise InputError(path, str(error), _UPDATE if error.is_newer else _REMEDY) from error
     except asdf.ValidationError as error:
-        place = list(map(str, error.absolute_path))[1:]
-        raise LayoutError(_brief(error), place) from error
+        raise _misfit(error) from error
     return record_from(found)
+
+
+def _misfit(error: asdf.ValidationError) -> LayoutError:
+    return LayoutError(_brief(error), list(map(str, error.absolute_path))[1:])
 
 
 def _brief(error: Exception) -> str:

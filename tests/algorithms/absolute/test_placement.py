@@ -88,7 +88,7 @@ def corner_errors(found, off):
     return np.array(out)
 
 
-@pytest.mark.parametrize("size", [0.0, 0.02, 0.2, 1.0])
+@pytest.mark.parametrize("size", [0.0, 0.02, pytest.param(0.2, marks=pytest.mark.slow), 1.0])
 def test_one_that_is_far_off_is_put_in_place_and_named(size):
     off = np.zeros((4, 2))
     off[3] = 0.8 * size, -0.6 * size
@@ -168,7 +168,7 @@ def test_what_is_on_record_is_what_the_correction_has():
     )
 
 
-@pytest.mark.parametrize("size", [0.04, 0.1, 1.0])
+@pytest.mark.parametrize("size", [0.04, pytest.param(0.1, marks=pytest.mark.slow), 1.0])
 def test_offsets_of_two_are_no_scale(size):
     """As the tie of the frame takes them for; at the corners of exposures as well."""
     off = np.zeros((4, 2))
@@ -180,7 +180,7 @@ def test_offsets_of_two_are_no_scale(size):
     assert warnings
 
 
-@pytest.mark.parametrize("size", [0.1, 1.0])
+@pytest.mark.parametrize("size", [pytest.param(0.1, marks=pytest.mark.slow), 1.0])
 def test_one_of_two_that_see_the_same_stars_may_be_off(size):
     """Both are put on the catalog: sources lie where corrections put them."""
     off = np.array([[size, 0.0], [0.0, 0.0]])

@@ -91,7 +91,15 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "none",
+        "scale",
+        "roll and shear",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("roll", "shear")),
+    ],
+)
 def test_what_changes_is_found_and_claimed_errors_are_true(kind):
     terms, roll, geometry, turning = KINDS[kind]
     pulls = []
@@ -111,7 +119,7 @@ def test_what_changes_is_found_and_claimed_errors_are_true(kind):
         assert np.sqrt(np.mean(theirs**2)) > 1.7 * np.sqrt(np.mean(errors**2))
 
 
-@pytest.mark.parametrize("motion", [0.001, 0.003])
+@pytest.mark.parametrize("motion", [pytest.param(0.001, marks=pytest.mark.slow), 0.003])
 def test_stars_that_move_are_no_scale(motion):
     """Eight years between the visits: the dithers of the second are as good against each other as alone."""
     off = []

@@ -33,12 +33,12 @@ from tests.support.reports import mosaic, record, stamps
 from tests.support.strategies import assert_same, values_of
 
 
-@pytest.fixture
-def field(tmp_path):
-    return recorded_field(tmp_path)
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    return recorded_field(tmp_path_factory.mktemp("field"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def whole(field):
     return make_record(field, inputs(field))
 
@@ -68,7 +68,7 @@ def test_a_record_is_read_once_until_it_is_another(whole, tmp_path):
 
 
 @given(made=values_of(Record).map(_possible))
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_so_it_is_with_the_file(made, tmp_path_factory):
     path = tmp_path_factory.mktemp("record") / "p.asdf"
     write_record(path, made)

@@ -5,9 +5,7 @@ import pytest
 from tests.support.plots import have_plots
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _plots():
+@pytest.fixture
+def plots(monkeypatch):
     """Have reports made as users have them."""
-    with pytest.MonkeyPatch.context() as patch:
-        have_plots(patch)
-        yield
+    have_plots(monkeypatch)

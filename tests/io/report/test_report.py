@@ -36,6 +36,7 @@ from grism_align.values.trace import SpectralCheck, SpectrumPiece, TraceCheck
 from grism_align.values.transform import LinearTransform, TangentPlane
 from grism_align.workflows.user_shifts import REFERENCE
 from tests.support.browser import browse, needs_chromium
+from tests.support.plots import have_plots
 from tests.support.reports import (
     ODD,
     PLANE,
@@ -105,7 +106,10 @@ def whole():
 
 @pytest.fixture(scope="module")
 def html(whole):
-    return report_html(whole)
+    """The page as users have it; others are made without plots, unless a test asks for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        have_plots(patch)
+        return report_html(whole)
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +223,7 @@ def test_failures_are_said_first_with_what_to_do():
     assert page.text.index("keeps its WCS") < page.text.index("what to know")
 
 
+@pytest.mark.usefixtures("plots")
 def test_a_run_in_which_all_failed():
     exposures = field(n_visits=1)
     lost = {one.key: ExposureFit.failed(TooFewSources(0, 3, 6)) for one in exposures.exposures}
@@ -302,6 +307,7 @@ def test_steps_that_failed_are_said():
     assert not texts["source_catalog says: two exposures are short"].is_problem
 
 
+@pytest.mark.usefixtures("plots")
 def test_odd_names_are_shown_and_do_nothing():
     exposures = field(odd_name=True, n_visits=1)
     page = Page(report_html(record(exposures)))
@@ -356,6 +362,7 @@ def test_settings_of_the_instruments_file_are_told():
     assert set(origins.values()) <= {"instrument's parameter file"}
 
 
+@pytest.mark.usefixtures("plots")
 def test_many_exposures_are_summarised(monkeypatch):
     for module in (residual_plots, write):
         monkeypatch.setattr(module, "MOST_PANELS", 5)
@@ -372,6 +379,7 @@ def test_many_exposures_are_summarised(monkeypatch):
     assert len(page.all("svg")) == 3 + 1 + 2 * 2 + 2 + 1 + 3
 
 
+@pytest.mark.usefixtures("plots")
 @pytest.mark.slow
 def test_thirty_visits_are_no_large_page():
     html = report_html(record(field(n_visits=30), stamps=stamps()))
@@ -383,6 +391,7 @@ def test_thirty_visits_are_no_large_page():
 def paged():
     """A page of more exposures than are shown at once, of which one failed and one has its prior only."""
     with pytest.MonkeyPatch.context() as patch:
+        have_plots(patch)
         for module, limits in (
             (rows, {"MOST_ROWS": 20, "PAGE": 10}),
             (time_plots, {"MOST_VISITS": 3, "_WORST_VISITS": 2}),
@@ -464,6 +473,7 @@ def test_blink_says_what_it_shows(page):
     assert "E +1.60″, N 0.00″".replace(" 0.00", " +0.00") in page.text
 
 
+@pytest.mark.usefixtures("plots")
 def test_report_of_a_file_lies_beside_it(tmp_path):
     exposures = field(n_visits=1, n_pairs=1)
     source = tmp_path / "field_provenance.asdf"
@@ -501,6 +511,7 @@ def test_words():
     assert listed(list("abcdefg")) == "a, b, c, d, e, f, g"
 
 
+@pytest.mark.usefixtures("plots")
 def test_matplotlib_is_as_before():
     import matplotlib as mpl
 
@@ -593,6 +604,7 @@ def test_shift_of_a_grism_exposure_is_that_at_its_own_place():
     assert entry.shift[1] < 1e3 * before.shift[1] - 5
 
 
+@pytest.mark.usefixtures("plots")
 def test_traces_that_could_not_be_measured():
     exposures = field(n_visits=1, n_pairs=1)
     key = exposures.grisms[0].key
@@ -607,7 +619,9 @@ def summary_and_warnings(exposures, **changes):
     tree = record(replace(exposures, **changes))
     contents = Contents(tree)
     warnings = quality_warnings(contents)
-    assert next(one for one in Page(report_html(tree)).ids if one in SECTIONS) == "summary"
+    with pytest.MonkeyPatch.context() as patch:
+        have_plots(patch)
+        assert next(one for one in Page(report_html(tree)).ids if one in SECTIONS) == "summary"
     return summary_of(contents, warnings), [one.text for one in warnings]
 
 
@@ -746,6 +760,7 @@ def test_what_spectra_did_is_in_a_table_with_its_errors(whole, page):
     assert all(text in page.text for text in row)
 
 
+@pytest.mark.usefixtures("plots")
 def test_spectra_that_could_not_be_measured_are_told_with_the_reason():
     exposures = field(n_visits=1, n_pairs=1)
     key = exposures.grisms[0].key
@@ -755,6 +770,7 @@ def test_spectra_that_could_not_be_measured_are_told_with_the_reason():
     assert not any("dispersion" in one["aria-label"] for one in page.all("svg"))
 
 
+@pytest.mark.usefixtures("plots")
 def test_exposures_with_stars_of_their_own_are_one_tie():
     """As the joint solution leaves them: each has its matches, and a star counts once."""
     exposures = field(n_visits=1, n_pairs=3)

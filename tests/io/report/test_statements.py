@@ -85,6 +85,7 @@ def test_grism_exposures_of_an_acquisition_are_corrected():
     assert corrected in said
 
 
+@pytest.mark.usefixtures("plots")
 def test_a_mosaic_of_exposures_that_nothing_aligned():
     exposures = field(n_visits=1, tied=False)
     made = Activity("visit_mosaic", "done", "i00v00-f140w")

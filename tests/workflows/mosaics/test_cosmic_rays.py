@@ -20,7 +20,7 @@ from grism_align.workflows.load import load
 from grism_align.workflows.mosaics.checks import check_grid, check_units
 from grism_align.workflows.mosaics.cosmic_rays import _method
 from tests.support.exposures import exposure as an_exposure
-from tests.support.fields import SMALL, make_field
+from tests.support.fields import SMALL, few_galaxies, make_field
 from tests.support.mosaics import drizzled, files_of
 
 DITHERS = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (0.477, 0.801))
@@ -29,7 +29,7 @@ DITHERS = ((0.0, 0.0), (1.355, 0.424), (0.881, 1.212), (0.477, 0.801))
 def _field(folder, n, size):
     exposures = tuple(SimulatedExposure("F140W", 250.0, dither) for dither in DITHERS[:n])
     visit = SimulatedVisit("01", exposures)
-    return make_field(Simulation("wfc3_ir", (visit,), size=size, scene=usual_scene("wfc3_ir", size)), folder)
+    return make_field(Simulation("wfc3_ir", (visit,), size=size, scene=few_galaxies(size)), folder)
 
 
 def _truly(field, association=None):
@@ -47,7 +47,7 @@ def small(tmp_path_factory):
     return _field(tmp_path_factory.mktemp("small"), 2, 120)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
+@pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow), 4])
 def test_the_cores_of_stars_are_no_cosmic_rays(tmp_path, n):
     """Undersampled, saturated or beside a bad pixel: magnitudes are those without rejection."""
     exposures = _truly(_field(tmp_path, n, 300))

@@ -43,7 +43,7 @@ ALONG = (15.0, 0.0)
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory):
     """One visit of three pairs."""
-    simulation = case_a(size=(560, 660), n_pairs=3, n_visits=1, scene=SCENE)
+    simulation = case_a(size=(440, 560), n_pairs=3, n_visits=1, scene=SCENE)
     return true_set(simulation, tmp_path_factory.mktemp("visit"))[0]
 
 

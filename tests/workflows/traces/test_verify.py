@@ -345,7 +345,10 @@ def test_what_cannot_be_measured_has_a_note(infrared):
     assert len(frame_sources(bare, 0)) == 0
 
 
-@pytest.mark.parametrize(("instrument", "size"), [("acs_wfc", (200, 600)), ("wfc3_uvis", (300, 700))])
+@pytest.mark.parametrize(
+    ("instrument", "size"),
+    [("acs_wfc", (200, 600)), pytest.param("wfc3_uvis", (300, 700), marks=pytest.mark.slow)],
+)
 def test_two_chips_give_one_offset_of_each_exposure(instrument, size, tmp_path):
     simulation = case_a(instrument, size=size, n_pairs=2, n_visits=1, scene=bright(150.0, 21.5))
     exposures, _ = true_set(simulation, tmp_path)

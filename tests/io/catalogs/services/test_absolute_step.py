@@ -13,7 +13,7 @@ from grism_align.steps.grism_wcs_propagate_step import GrismWCSPropagateStep
 from grism_align.steps.pipeline import GrismAlignPipeline
 from grism_align.values.errors import InputError, SettingsError
 from grism_align.values.solution import FitStatus
-from tests.support.fields import make_field, score_of
+from tests.support.fields import few_galaxies, make_field, score_of
 from tests.support.services import REFUSED
 from tests.support.tap_responder import Answer, error_votable, stars, votable
 
@@ -22,7 +22,7 @@ ROLES = {"id": "id", "ra": "ra", "dec": "dec", "pmra": "pmra", "pmdec": "pmdec",
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
-    return make_field(case_a(size=300, n_pairs=1), tmp_path_factory.mktemp("field"))
+    return make_field(case_a(size=300, n_pairs=1, scene=few_galaxies(300)), tmp_path_factory.mktemp("field"))
 
 
 @pytest.fixture(scope="module")
