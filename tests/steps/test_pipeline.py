@@ -510,7 +510,6 @@ def test_steps_can_be_skipped(field_a, tmp_path):
     }
 
 
-@pytest.mark.slow
 def test_another_order_of_members_changes_nothing(field_a, output_a, tmp_path):
     folder = tmp_path / "in"
     field_a.copied(folder)
@@ -525,7 +524,6 @@ def test_another_order_of_members_changes_nothing(field_a, output_a, tmp_path):
         assert wcs_apart(tmp_path / "out" / name, output_a[1] / name) < 1e-4
 
 
-@pytest.mark.slow
 def test_names_of_files_do_not_matter(field_a, tmp_path):
     """Pairing goes by headers: names that sort the other way round give the same governors."""
     folder = tmp_path / "in"
