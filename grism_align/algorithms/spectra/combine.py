@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -158,17 +158,18 @@ def _by_group(
     """Part the offsets (2N,) of groups, and their covariance."""
     ends = np.cumsum([0, *(measured[group].offset.size for group in prior.groups)]).tolist()
     for low, high in pairwise(ends):
-        yield PixelOffsets(offset[low:high].reshape(-1, 2), covariance[low:high, low:high])
+        # a view would keep the covariance of all
+        yield PixelOffsets(offset[low:high].reshape(-1, 2), covariance[low:high, low:high].copy())
 
 
 def averaged(
-    estimates: Sequence[Sequence[PixelOffsets]], probabilities: Sequence[float]
+    estimates: Iterable[Sequence[PixelOffsets]], probabilities: Sequence[float]
 ) -> list[PixelOffsets]:
-    """Average estimates over what they were made with.
+    """Average estimates over what they were made with, one at a time.
 
     Parameters
     ----------
-    estimates : sequence of sequences of PixelOffsets
+    estimates : iterable of sequences of PixelOffsets
         Of all groups, as of `combine`, with each of K priors.
     probabilities : sequence of float
         Of the K priors, with a sum of one.
@@ -178,14 +179,18 @@ def averaged(
     list of PixelOffsets
         By group: the mean, and the mean covariance with how far the estimates lie apart.
     """
-    found = []
-    for of_group in zip(*estimates, strict=True):
-        offsets = np.array([each.offset for each in of_group])
-        mean = np.tensordot(probabilities, offsets, axes=1)
-        away = (offsets - mean).reshape(len(offsets), -1)
-        within = np.tensordot(probabilities, [each.covariance for each in of_group], axes=1)
-        found.append(PixelOffsets(mean, within + np.einsum("k,ki,kj->ij", probabilities, away, away)))
-    return found
+    means: dict[int, NDArray[np.float64]] = {}
+    squares: dict[int, NDArray[np.float64]] = {}
+    for probability, groups in zip(probabilities, estimates, strict=True):
+        for number, each in enumerate(groups):
+            offset = each.offset.ravel()
+            square = each.covariance + np.outer(offset, offset)
+            means[number] = means.get(number, 0.0) + probability * offset
+            squares[number] = squares.get(number, 0.0) + probability * square
+    return [
+        PixelOffsets(mean.reshape(-1, 2), squares[number] - np.outer(mean, mean))
+        for number, mean in means.items()
+    ]
 
 
 def log_evidence(measured: PixelOffsets, priors: NDArray[np.float64]) -> NDArray[np.float64]:

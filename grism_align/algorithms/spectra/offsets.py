@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 # Spectra in the first rounds: the fainter ones need not be looked at while exposures are far off.
 _BRIGHTEST, _ROUGH, _ROUNDS = 30, 3, 7
 _CONVERGED = 2e-3  # pixels
-# Pixels, of the last step: an exposure that still moves by more is on its way to nowhere.
-_SETTLED = 0.1
+# Pixels, of the last step: an exposure that still moves by more is on its way to nowhere, or, where its error
+# is larger, by more than that, up to a limit.
+_SETTLED, _STILL_SETTLED = 0.1, 0.25
 # Spectra are left out that have together no more than the rest of this in what is known.
 _ENOUGH, _FEWEST = 0.98, 10
 # Second differences from pixel to pixel of a spectrum's height: expected before any are seen, and at least.
@@ -254,7 +255,7 @@ def _result(solution: _Solution) -> SpectralOffsets:
     likeness = likeness / (usual if usual > _LEAST_USUAL else np.nan)
     step = solved.step[:-2].reshape(-1, 2)
     # What few spectra tell takes more rounds to come to rest, and needs none: its error says so.
-    rest = np.maximum(np.sqrt(np.diag(solved.covariance)).reshape(-1, 2), _SETTLED)
+    rest = np.clip(np.sqrt(np.diag(solved.covariance)).reshape(-1, 2), _SETTLED, _STILL_SETTLED)
     return SpectralOffsets(
         offset,
         solved.covariance,

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from grism_align.workflows.traces.survey import Survey, ViewJob
 
 
-# Exposures that share templates: memory and the time of a solution grow with their number.
+# Exposures that share templates: memory and the time of a solution grow with their number. One that would be
+# alone may come on top.
 _MOST_TOGETHER = 16
-# Of the field of one exposure, that another has to see for their spectra to be compared: few in common say
+# Of the field of an exposure, that one of the others has to see for spectra to be compared: few in common say
 # less of two exposures than the direct ones do.
 _SHARED = 1 / 3
 _NEAR = 0.01  # radian, between the middles of fields: more than any is wide
@@ -116,17 +117,20 @@ class _View:
     ----------
     exposure : Exposure
         The exposure.
+    pixels : tuple
+        Windows and shapes of its chips.
     frame : int
         Of its correction.
     plane : TangentPlane
         Of its correction.
     axes : (2, 2) ndarray, arcsec
         One pixel along and one across the dispersion, in the plane.
-    corners : (N, 2) ndarray, deg
+    corners : (C, 4, 2) ndarray, deg
         Of its chips, corrected.
     """
 
     exposure: Exposure
+    pixels: tuple[object, ...]
     frame: int
     plane: TangentPlane
     axes: NDArray[np.float64]
@@ -136,13 +140,14 @@ class _View:
     def of(cls, survey: Survey, exposure: Exposure) -> _View:
         """Look at an exposure with its correction."""
         transform = survey.transform(exposure)
-        corners = np.concatenate([chip.wcs.footprint() for chip in exposure.chips])
+        corners = np.array([chip.wcs.footprint() for chip in exposure.chips])
         return cls(
             exposure,
+            tuple((chip.window, chip.shape) for chip in exposure.chips),
             survey.solution[exposure.key].frame,
             transform.plane,
             pixel_axes(exposure, transform),
-            transform.apply_to_sky(corners),
+            transform.apply_to_sky(corners.reshape(-1, 2)).reshape(corners.shape),
         )
 
     @property
@@ -151,38 +156,53 @@ class _View:
         east, north = self.axes[:, 0]
         return float(np.degrees(np.arctan2(north, east)))
 
-    def shares_spectra(self, other: _View) -> bool:
-        """Tell whether another of this frame and roll sees enough of the same field."""
-        boxes = [self._box(self.corners), self._box(other.corners)]
-        (low, high), (left, right) = boxes
-        shared = np.clip(np.minimum(high, right) - np.maximum(low, left), 0.0, None).prod()
-        return bool(shared > _SHARED * min(np.ptp(box, axis=0).prod() for box in boxes))
+    def share(self, other: _View) -> float:
+        """Return the share of the field, chip by chip, that another with these pixels and this roll sees."""
+        own, theirs = (self._boxes(each.corners) for each in (self, other))
+        low, high = np.maximum(own[0], theirs[0]), np.minimum(own[1], theirs[1])
+        area = (own[1] - own[0]).prod(axis=1).sum()
+        return float(np.clip(high - low, 0.0, None).prod(axis=1).sum() / area)
 
-    def _box(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the least and largest coordinates of a field, (2, 2), in pixels of this exposure."""
-        pixels = np.linalg.solve(self.axes, self.plane.to_plane(corners).T).T
-        return np.array([pixels.min(axis=0), pixels.max(axis=0)])
+    def _boxes(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the least and largest coordinates of chips, (2, C, 2), in pixels of this exposure."""
+        place = self.plane.to_plane(corners.reshape(-1, 2))
+        pixels = np.linalg.solve(self.axes, place.T).T.reshape(corners.shape)
+        return np.array([pixels.min(axis=1), pixels.max(axis=1)])
 
 
 def _alike(seen: Sequence[_View]) -> list[list[_View]]:
-    """Put together what is of one frame and roll and shares the field of the first of a group."""
+    """Put together what is of one frame and roll, has the same pixels and shares a field.
+
+    Each joins the group of the exposure that it shares most of its field with. One that would be alone joins
+    a group that is full.
+    """
     groups: list[list[_View]] = []
-    first = np.empty((len(seen), 5))
-    looks = np.array([[*sky_to_vector(each.corners).mean(axis=0), each.angle, each.frame] for each in seen])
-    for each, look in zip(seen, looks, strict=True):
-        of_groups = first[: len(groups)]
-        turn = (of_groups[:, 3] - look[3] + 180.0) % 360.0 - 180.0
-        near = np.abs(of_groups[:, :3] - look[:3]).max(axis=1, initial=0.0) < _NEAR
-        asked = near & (np.abs(turn) < ONE_ROLL) & (of_groups[:, 4] == look[4])
-        for number in np.flatnonzero(asked):
-            group = groups[number]
-            if len(group) < _MOST_TOGETHER and group[0].shares_spectra(each):
-                group.append(each)
-                break
-        else:
-            first[len(groups)] = look
+    number = np.full(len(seen), -1)
+    middle = np.array([sky_to_vector(each.corners.reshape(-1, 2)).mean(axis=0) for each in seen])
+    angle, frame = np.array([[each.angle, each.frame] for each in seen]).reshape(-1, 2).T
+
+    def joined(at: int, asked: NDArray[np.bool_]) -> bool:
+        turn = (angle - angle[at] + 180.0) % 360.0 - 180.0
+        near = np.abs(middle - middle[at]).max(axis=1, initial=0.0) < _NEAR
+        asked = asked & near & (np.abs(turn) < ONE_ROLL) & (frame == frame[at])
+        others = [other for other in np.flatnonzero(asked).tolist() if seen[other].pixels == seen[at].pixels]
+        shares = np.array([seen[other].share(seen[at]) for other in others])
+        if not (shares > _SHARED).any():
+            return False
+        number[at] = number[others[int(shares.argmax())]]
+        groups[number[at]].append(seen[at])
+        return True
+
+    for at, each in enumerate(seen):
+        has_room = np.array([len(group) < _MOST_TOGETHER for group in groups], dtype=bool)
+        if not joined(at, (number >= 0) & np.take([*has_room, False], number)):
+            number[at] = len(groups)
             groups.append([each])
-    return groups
+    for at in [at for at in range(len(seen)) if len(groups[number[at]]) == 1]:
+        alone = int(number[at])
+        if len(groups[alone]) == 1 and joined(at, number != alone):
+            groups[alone].clear()
+    return [group for group in groups if group]
 
 
 def is_lost(survey: Survey, exposure: Exposure) -> bool:
