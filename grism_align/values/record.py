@@ -211,7 +211,7 @@ class ExposureRecord:
     grism: ExposureFit | None = recorded("Correction that a grism exposure has from direct ones, likewise.")
     spectra: SpectralCheck | None = recorded(
         "How the spectra of a grism exposure lie against those of others, and what was corrected by that; "
-        "null for a direct exposure, or where there are no others of its roll."
+        "null for a direct exposure, or where there are no others of its grism."
     )
     traces: TraceCheck | None = recorded(
         "How far the spectra of a grism exposure lie, across the dispersion, from where its WCS says; null "

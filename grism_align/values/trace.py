@@ -62,7 +62,7 @@ class SpectrumPiece:
 
 @declared(eq=False)
 class SpectralCheck:
-    """How the spectra of one exposure lie against those of others of the same grism and roll.
+    """How the spectra of one exposure lie against those of others of the same grism, roll and field.
 
     Pairs are along and across the dispersion.
     """

@@ -271,7 +271,7 @@ def open_errors(
     solution : AlignmentSolution
         Their fits, with who governs each and by what weight.
     exposures : sequence of Exposure
-        All exposures of the field.
+        All exposures of the acquisitions of these and of those that govern them.
     variances : mapping of str to float, arcsec^2
         Of the direct exposures' own fits, as of `own_variances`.
     pairing_radius : float, arcsec
@@ -283,7 +283,7 @@ def open_errors(
 
     Notes
     -----
-    The same process as in `propagation_covariance`, between all exposures at once: the error of a pointing is
+    The same process as in `propagation_covariance`, between all of them at once: the error of a pointing is
     the sum of those of its acquisition, of its orbit and of its stay at one place, and of drift. A grism
     exposure is left with its own less the weighted mean of those that govern it.
     """

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from grism_align.workflows.traces.survey import Survey, ViewJob
 
 _BRIGHTEST = 150  # known spectra, the brightest first
-_GROUPS = 2  # of exposures whose spectra are taken: the nearest
+_GROUPS = 4  # of exposures whose spectra are taken: the nearest that share the field
 _FEWEST = 5  # spectra that an exposure is found by
 _FARTHEST = 1.5  # pixels, of the error of an exposure that is found
 _ALIKE = 4.0  # sigma by which corrections may differ and say the same
@@ -168,16 +168,22 @@ def _are_together(first: Exposure, second: Exposure) -> bool:
 
 
 def _nearest(groups: Sequence[SpectralGroup], members: Sequence[Exposure]) -> tuple[SpectralGroup, ...]:
-    """Return the groups some of whose exposures lie nearest, of one frame."""
+    """Return the groups some of whose exposures share the field, of one frame, the nearest first.
+
+    Where none does, it is the nearest.
+    """
     here = sky_to_vector([[each.plane.ra, each.plane.dec] for each in members])
 
     def distance(group: SpectralGroup) -> float:
         planes = [one.exposure.plane for one in group.jobs]
         there = sky_to_vector([[plane.ra, plane.dec] for plane in planes])
-        return float(-(here @ there.T).max())
+        return float(np.arccos(np.clip((here @ there.T).max(), -1.0, 1.0)))
 
+    corners = sky_to_vector(np.concatenate([chip.wcs.footprint() for chip in members[0].chips]))
+    side = np.sqrt(2.0) * float(np.linalg.norm(corners - corners.mean(axis=0), axis=1).max())
     ordered = sorted((each for each in groups if _has_grism_of(each.first, members[0])), key=distance)
-    return tuple(each for each in ordered if each.frame == ordered[0].frame)[:_GROUPS]
+    alike = [each for each in ordered if each.frame == ordered[0].frame]
+    return tuple(each for number, each in enumerate(alike[:_GROUPS]) if number == 0 or distance(each) < side)
 
 
 def _job(survey: Survey, one: _Acquisition, known: Mapping[str, KnownSpectra]) -> AcquisitionJob:

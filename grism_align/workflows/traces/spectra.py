@@ -35,7 +35,7 @@ from grism_align.values.failure import (
 from grism_align.values.solution import AlignmentSolution, FitStatus
 from grism_align.values.trace import SpectralCheck
 from grism_align.workflows.traces.spectral_comparison import UNKNOWN, compare_spectra
-from grism_align.workflows.traces.spectral_groups import groups_of
+from grism_align.workflows.traces.spectral_groups import groups_of, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +60,7 @@ _CONTRADICTED, _FAR_OFF = 8.0, 0.3
 _TOLD = 0.25  # of the variance of an unmeasured direct exposure: more than spectra that tell both axes leave
 _NOT_BY_SPECTRA = (WcsChanged, WcsDoubted, SameGuideStars, OtherGuideStars)
 _UNLIKE, _TOO_FEW = "spectra are unlike those of the others", "too few spectra are bright enough"
+_ALONE = "no other exposure of its grism and roll sees a third of its field"
 # Sizes of drift and dither errors that are as much less likely than the likeliest don't count.
 _LEAST_LIKELY = 1e-3
 # Across a trace that rises by less than a pixel an exposure sees one phase of the pixels. Where the image of
@@ -123,9 +124,22 @@ def correct_by_spectra(
         for key, (fit, check) in _corrected(survey, each, unmeasured).items():
             fits[key], checks[key] = fit, replace(check, group=number)
     notes = {key: found.notes[key] for found in grisms for key in found.displaced}
-    for number, (key, note) in enumerate({**notes, **dict.fromkeys(unlike, _UNLIKE)}.items(), len(checks)):
+    notes |= dict.fromkeys(unlike, _UNLIKE) | dict.fromkeys(_alone(survey, grisms, by_grism), _ALONE)
+    for number, (key, note) in enumerate(notes.items(), len(checks)):
         checks[key] = replace(SpectralCheck.missing(note), group=number)
     return SpectraOutcome(AlignmentSolution(fits, solution.reference), checks)
+
+
+def _alone(
+    survey: Survey, grisms: Sequence[GrismOffsets], by_grism: Sequence[Sequence[SpectralGroup]]
+) -> Iterator[str]:
+    """Yield exposures that no other one of their grism, of which there are some, is compared with."""
+    for found, groups in zip(grisms, by_grism, strict=True):
+        grouped = {key for group in groups for key in group.keys}
+        if found.models and len(found.keys) > 1:
+            for key in found.keys:
+                if key not in grouped and not is_lost(survey, survey.exposures[key]):
+                    yield key
 
 
 def _noted(solution: AlignmentSolution, remarks: Mapping[str, Remark]) -> AlignmentSolution:
@@ -204,7 +218,7 @@ def _linked(
     owner = {each.key: name for name, own in named.items() for each in own}
     used = [
         {owner[key] for key in one.group.keys}
-        | {owner[key] for each in one.group.keys for key in survey.solution[each].governors if key in owner}
+        | {owner[key] for each in one.group.keys for key in survey.solution[each].governors}
         for one in told
     ]
     rows = np.repeat(np.arange(len(told)), [len(names) for names in used])

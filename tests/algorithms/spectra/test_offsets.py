@@ -203,6 +203,15 @@ def test_offsets_beyond_what_templates_reach_are_not_said_to_be_found(far):
     assert found.is_settled[:3].all()
 
 
+@pytest.mark.parametrize(("height", "far"), [(15.0, -8.0), (8.0, -12.0)])
+def test_neither_are_those_of_faint_spectra_whose_errors_are_large(height, far):
+    rng = np.random.default_rng(11)
+    parts = spectra(rng, [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [far, 0.0]], height=height)
+    found = measure_offsets(parts, STILL, UNCALIBRATED, rng)
+    offset, error = found.offset - found.offset[:3].mean(axis=0), errors(found)
+    assert not found.is_settled[3] or np.abs(offset[3, 0] - far) < 5 * error[3, 0]
+
+
 def test_sets_of_exposures_with_hardly_a_spectrum_in_common_are_settled():
     """What is open between them is told by the errors; none of them is on its way to nowhere."""
     rng = np.random.default_rng(3)

@@ -39,15 +39,16 @@ def test_a_few_exposures_tell_it_only_where_traces_are_known_beforehand(config, 
     assert gradient.across_covariance == pytest.approx(gradient.across_covariance.T)
 
 
-PLANE, SIDE = TangentPlane(150.0, 2.0), 1000
+PLANE, SIDE = TangentPlane(0.001, 89.0), 1000
 
 
-def view(name, place, roll=0.0, frame=0):
-    """Return an exposure of 1000 x 1000 pixels of 0.1 arcsec whose middle is at a place, in arcsec."""
+def view(name, place, roll=0.0, frame=0, chips=((0, 0),), pixels="whole"):
+    """Return an exposure with chips of 1000 x 1000 pixels of 0.1 arcsec about a place, in arcsec."""
     turn = np.radians(roll)
     axes = 0.1 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    corners = SIDE * (np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5) @ axes.T + place
-    return _View(name, frame, PLANE, axes, PLANE.to_sky(corners))
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5
+    corners = SIDE * (square + np.array(chips)[:, None]).reshape(-1, 2) @ axes.T + place
+    return _View(name, (pixels,), frame, PLANE, axes, PLANE.to_sky(corners).reshape(-1, 4, 2))
 
 
 def grouped(views):
@@ -67,10 +68,45 @@ def test_visits_that_share_an_edge_are_compared_each_by_itself():
     assert [len(group) for group in grouped(views)] == [4, 4, 4]
 
 
-def test_other_rolls_and_frames_have_other_spectra():
-    views = [view("a", (0, 0)), view("b", (0, 0), roll=90.0), view("c", (0, 0), frame=1), view("d", (1, 1))]
-    assert grouped(views) == [["a", "d"], ["b"], ["c"]]
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_whichever_comes_first_exposures_in_a_row_hang_together(order):
+    row = [view("left", (-55, 0)), view("middle", (0, 0)), view("right", (55, 0))]
+    assert [sorted(group) for group in grouped([row[n] for n in order])] == [["left", "middle", "right"]]
 
 
-def test_templates_are_of_no_more_than_sixteen():
-    assert [len(group) for group in grouped([view(n, (0, 0)) for n in range(40)])] == [16, 16, 8]
+def test_a_mosaic_at_half_steps_leaves_none_alone():
+    tiles = [view((x, y), (50 * x, 50 * y)) for x in range(3) for y in range(3)]
+    assert [len(group) for group in grouped(tiles)] == [9]
+
+
+def test_other_rolls_frames_and_pixels_have_other_spectra():
+    views = [
+        view("a", (0, 0)),
+        view("b", (0, 0), roll=90.0),
+        view("c", (0, 0), frame=1),
+        view("d", (0, 0), pixels="a part"),
+        view("e", (1, 1)),
+    ]
+    assert grouped(views) == [["a", "e"], ["b"], ["c"], ["d"]]
+
+
+def test_rolls_next_to_half_a_turn_are_one():
+    assert grouped([view("a", (0, 0), roll=179.98), view("b", (0, 0), roll=-179.98)]) == [["a", "b"]]
+
+
+def test_of_two_chips_each_has_to_see_its_own_spectra():
+    """A dither by a chip puts the spectra of one onto the other, whose trace is another."""
+    chips = ((0, 0), (0, 1))
+    assert len(grouped([view("a", (0, 0), chips=chips), view("b", (0, 100), chips=chips)])) == 2
+    assert len(grouped([view("a", (0, 0), chips=chips), view("b", (0, 50), chips=chips)])) == 1
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(1, [1]), (16, [16]), (17, [17]), (40, [16, 16, 8]), (33, [17, 16])]
+)
+def test_templates_are_of_no_more_than_sixteen_and_one_that_would_be_alone(n, sizes):
+    assert [len(group) for group in grouped([view(number, (0, 0)) for number in range(n)])] == sizes
+
+
+def test_nothing_is_grouped_of_nothing():
+    assert _alike([]) == []
