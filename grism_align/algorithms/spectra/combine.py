@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -57,7 +57,7 @@ class Levels:
 
 @dataclass(frozen=True, eq=False)
 class GroupPrior:
-    """What is known of groups whose pointings hang together, before any spectrum is seen.
+    """What is known of groups whose pointings are linked, before any spectrum is seen.
 
     Parameters
     ----------
@@ -100,24 +100,34 @@ def combine(
     of the groups, which alone tie those of one prior to those of another.
     """
     seen = [_with_spectra([measured[group] for group in each.groups], each.covariance) for each in priors]
-    heights = [_mean_heights(each, measured, levels) for each in priors]
+    means = [_mean_heights(each, measured, levels) for each in priors]
+    sets = list(zip(priors, seen, means, slices_of(map(len, means)), strict=True))
     known = [group for each in priors for group in each.groups if levels.weights[group].any()]
-    ends = np.cumsum([0, *map(len, heights)]).tolist()
     total = levels.covariance[np.ix_(known, known)] + _COMMON**2
     left = levels.height[known]
-    for (offset, covariance), means, low, high in zip(seen, heights, ends[:-1], ends[1:], strict=True):
-        total[low:high, low:high] += means @ covariance @ means.T
-        left[low:high] -= means @ offset
+    for _, (offset, covariance), mean, own in sets:
+        total[own, own] += mean @ covariance @ mean.T
+        left[own] -= mean @ offset
     inverse = np.linalg.inv(total)
     found: dict[int, PixelOffsets] = {}
-    for prior, (offset, covariance), means, low, high in zip(
-        priors, seen, heights, ends[:-1], ends[1:], strict=True
-    ):
-        gain = covariance @ means.T
-        moved = offset + gain @ (inverse[low:high] @ left)
-        known_to = covariance - gain @ inverse[low:high, low:high] @ gain.T
-        found |= zip(prior.groups, _by_group(prior, measured, moved, known_to), strict=True)
+    for prior, (offset, covariance), mean, own in sets:
+        gain = covariance @ mean.T
+        moved = offset + gain @ (inverse[own] @ left)
+        known_to = covariance - gain @ inverse[own, own] @ gain.T
+        for group, rows in zip(prior.groups, _rows(prior, measured), strict=True):
+            # a view would keep the covariance of the whole set
+            found[group] = PixelOffsets(moved[rows].reshape(-1, 2), known_to[rows, rows].copy())
     return [found[group] for group in range(len(measured))]
+
+
+def slices_of(sizes: Iterable[int]) -> list[slice]:
+    """Return where parts of some sizes lie that follow each other."""
+    return [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))]
+
+
+def _rows(prior: GroupPrior, measured: Sequence[PixelOffsets]) -> list[slice]:
+    """Return where the offsets of each group are among those of a prior, (2N,)."""
+    return slices_of(measured[group].offset.size for group in prior.groups)
 
 
 def _with_spectra(
@@ -125,12 +135,9 @@ def _with_spectra(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the offsets (2N,) that spectra and prior say, and their covariance."""
     total = prior.copy()
-    first = 0
-    for each in measured:
-        own = slice(first, first + each.offset.size)
+    for each, own in zip(measured, slices_of(each.offset.size for each in measured), strict=True):
         common = np.kron(np.full((len(each.offset), len(each.offset)), _COMMON**2), np.eye(2))
         total[own, own] += each.covariance + common
-        first = own.stop
     gain = np.linalg.solve(total, prior).T
     left = prior - gain @ prior
     return gain @ np.concatenate([each.offset.ravel() for each in measured]), 0.5 * (left + left.T)
@@ -138,28 +145,10 @@ def _with_spectra(
 
 def _mean_heights(prior: GroupPrior, measured: Sequence[PixelOffsets], levels: Levels) -> NDArray[np.float64]:
     """Return what takes the offsets (2N,) of groups to the heights of those that have one."""
-    rows = []
-    first = 0
-    for group in prior.groups:
-        size = measured[group].offset.size
-        if levels.weights[group].any():
-            rows.append(np.zeros(len(prior.covariance)))
-            rows[-1][first + 1 : first + size : 2] = levels.weights[group]
-        first += size
-    return np.array(rows).reshape(-1, len(prior.covariance))
-
-
-def _by_group(
-    prior: GroupPrior,
-    measured: Sequence[PixelOffsets],
-    offset: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-) -> Iterator[PixelOffsets]:
-    """Part the offsets (2N,) of groups, and their covariance."""
-    ends = np.cumsum([0, *(measured[group].offset.size for group in prior.groups)]).tolist()
-    for low, high in pairwise(ends):
-        # a view would keep the covariance of all
-        yield PixelOffsets(offset[low:high].reshape(-1, 2), covariance[low:high, low:high].copy())
+    means = np.zeros((len(prior.groups), len(prior.covariance)))
+    for mean, group, own in zip(means, prior.groups, _rows(prior, measured), strict=True):
+        mean[own][1::2] = levels.weights[group]
+    return means[means.any(axis=1)]
 
 
 def averaged(

@@ -183,7 +183,7 @@ def _nearest(groups: Sequence[SpectralGroup], members: Sequence[Exposure]) -> tu
     side = np.sqrt(2.0) * float(np.linalg.norm(corners - corners.mean(axis=0), axis=1).max())
     ordered = sorted((each for each in groups if _has_grism_of(each.first, members[0])), key=distance)
     alike = [each for each in ordered if each.frame == ordered[0].frame]
-    return tuple(each for number, each in enumerate(alike[:_GROUPS]) if number == 0 or distance(each) < side)
+    return tuple([each for each in alike if distance(each) < side][:_GROUPS] or alike[:1])
 
 
 def _job(survey: Survey, one: _Acquisition, known: Mapping[str, KnownSpectra]) -> AcquisitionJob:

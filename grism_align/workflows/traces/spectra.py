@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from grism_align.algorithms.spectra.combine import (
     log_evidence,
     pixel_axes,
     shifted,
+    slices_of,
 )
 from grism_align.values.failure import (
     FoundElsewhere,
@@ -187,7 +189,7 @@ def _told(survey: Survey, group: SpectralGroup, measured: MeasuredGroup) -> _Tol
 
 @dataclass(frozen=True, eq=False)
 class _Linked:
-    """Groups whose pointings hang together, and what direct exposures leave open of their N exposures.
+    """Groups whose pointings are linked, and what direct exposures leave open of their N exposures.
 
     Parameters
     ----------
@@ -211,26 +213,30 @@ def _linked(
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    named: dict[tuple[str, str], list[Exposure]] = {}
-    for each in survey.exposures.exposures:
-        named.setdefault((each.visit, each.group), []).append(each)
-    number = {name: at for at, name in enumerate(named)}
-    owner = {each.key: name for name, own in named.items() for each in own}
-    used = [
-        {owner[key] for key in one.group.keys}
-        | {owner[key] for each in one.group.keys for key in survey.solution[each].governors}
-        for one in told
+    # Nodes are the groups, and after them the acquisitions
+    numbers: dict[tuple[str, str], int] = {}
+    every = survey.exposures.exposures
+    node = {
+        each.key: len(told) + numbers.setdefault((each.visit, each.group), len(numbers)) for each in every
+    }
+    links = [
+        (group, node[key])
+        for group, one in enumerate(told)
+        for grism in one.group.keys
+        for key in (grism, *survey.solution[grism].governors)
     ]
-    rows = np.repeat(np.arange(len(told)), [len(names) for names in used])
-    columns = [number[name] for names in used for name in names]
-    shared = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(told), len(named)))
-    n_sets, labels = connected_components(shared @ shared.T, directed=False)
-    for label in range(n_sets):
-        groups = np.flatnonzero(labels == label).tolist()
+    size = len(told) + len(numbers)
+    graph = csr_array((np.ones(len(links)), np.transpose(links)), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1].tolist()
+    near: dict[int, list[Exposure]] = defaultdict(list)
+    for each in every:
+        near[labels[node[each.key]]].append(each)
+    linked: dict[int, list[int]] = defaultdict(list)
+    for group, label in enumerate(labels[: len(told)]):
+        linked[label].append(group)
+    for label, groups in linked.items():
         members = [job.exposure for group in groups for job in told[group].group.jobs]
-        names = dict.fromkeys(name for group in groups for name in used[group])
-        near = [each for name in names for each in named[name]]
-        left_open = open_errors(members, survey.solution, near, variances, radius)
+        left_open = open_errors(members, survey.solution, near[label], variances, radius)
         axes = np.concatenate([told[group].axes for group in groups])
         yield _Linked(tuple(groups), np.array([in_pixels(part, axes) for part in left_open.parts]))
 
@@ -272,9 +278,8 @@ class _Grism:
         measured, levels = [one.told for one in self.told], _levels(self)
         probabilities = [probability for probability, _ in sizes]
         variances = np.array([variances_of(settings) for _, settings in sizes])
-        offsets = averaged(
-            [combine(measured, levels, self._priors(each)) for each in variances], probabilities
-        )
+        estimates = (combine(measured, levels, self._priors(each)) for each in variances)
+        offsets = averaged(estimates, probabilities)
         found: dict[int, _Combined] = {}
         for linked, prior in zip(self.linked, self._priors(probabilities @ variances), strict=True):
             for group, own in self._parted(linked):
@@ -296,11 +301,8 @@ class _Grism:
 
     def _parted(self, linked: _Linked) -> Iterator[tuple[int, slice]]:
         """Yield groups and where their offsets are among those of all of a set."""
-        first = 0
-        for group in linked.groups:
-            own = slice(first, first + 2 * len(self.told[group].axes))
-            yield group, own
-            first = own.stop
+        sizes = (2 * len(self.told[group].axes) for group in linked.groups)
+        yield from zip(linked.groups, slices_of(sizes), strict=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -176,33 +176,29 @@ def _alike(seen: Sequence[_View]) -> list[list[_View]]:
     Each joins the group of the exposure that it shares most of its field with. One that would be alone joins
     a group that is full.
     """
-    groups: list[list[_View]] = []
-    number = np.full(len(seen), -1)
+    group = np.full(len(seen), -1)
     middle = np.array([sky_to_vector(each.corners.reshape(-1, 2)).mean(axis=0) for each in seen])
     angle, frame = np.array([[each.angle, each.frame] for each in seen]).reshape(-1, 2).T
 
-    def joined(at: int, asked: NDArray[np.bool_]) -> bool:
+    def nearest(at: int, asked: NDArray[np.bool_]) -> int | None:
         turn = (angle - angle[at] + 180.0) % 360.0 - 180.0
-        near = np.abs(middle - middle[at]).max(axis=1, initial=0.0) < _NEAR
-        asked = asked & near & (np.abs(turn) < ONE_ROLL) & (frame == frame[at])
-        others = [other for other in np.flatnonzero(asked).tolist() if seen[other].pixels == seen[at].pixels]
-        shares = np.array([seen[other].share(seen[at]) for other in others])
-        if not (shares > _SHARED).any():
-            return False
-        number[at] = number[others[int(shares.argmax())]]
-        groups[number[at]].append(seen[at])
-        return True
+        near = np.abs(middle - middle[at]).max(axis=1) < _NEAR
+        rows = np.flatnonzero(asked & near & (np.abs(turn) < ONE_ROLL) & (frame == frame[at])).tolist()
+        shares = {row: seen[row].share(seen[at]) for row in rows if seen[row].pixels == seen[at].pixels}
+        best = max(shares, key=shares.__getitem__, default=None)
+        return None if best is None or shares[best] <= _SHARED else best
 
-    for at, each in enumerate(seen):
-        has_room = np.array([len(group) < _MOST_TOGETHER for group in groups], dtype=bool)
-        if not joined(at, (number >= 0) & np.take([*has_room, False], number)):
-            number[at] = len(groups)
-            groups.append([each])
-    for at in [at for at in range(len(seen)) if len(groups[number[at]]) == 1]:
-        alone = int(number[at])
-        if len(groups[alone]) == 1 and joined(at, number != alone):
-            groups[alone].clear()
-    return [group for group in groups if group]
+    for at in range(len(seen)):
+        is_placed = group >= 0
+        sizes = np.bincount(group[is_placed], minlength=len(seen))
+        found = nearest(at, is_placed & (sizes[group] < _MOST_TOGETHER))
+        group[at] = group.max() + 1 if found is None else group[found]
+    for at in range(len(seen)):
+        others = group != group[at]
+        if others.sum() == len(seen) - 1:
+            found = nearest(at, others)
+            group[at] = group[at] if found is None else group[found]
+    return [[seen[row] for row in np.flatnonzero(group == each).tolist()] for each in np.unique(group)]
 
 
 def is_lost(survey: Survey, exposure: Exposure) -> bool:
